@@ -1,0 +1,11 @@
+"""Recurrent networks trained by backpropagation through time: exact, fast and visible.
+
+The public names are those of ``__init__.pyi`` beside this file; each is imported when first used, so that the
+command line answers before torch has loaded.
+"""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

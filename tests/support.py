@@ -1,0 +1,54 @@
+"""What the tests share: tolerances, the cells, and layers of random weights."""
+
+import torch
+from torch import Tensor
+
+from bptt.equations import ACTIVATIONS, GRU, LSTM, Activation, Cell, Elman, Weights
+
+# Relative error allowed between two ways to the same number.
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+
+SINE = Activation(torch.sin, torch.cos, keeps="input", name="sine")
+
+CELLS: dict[str, Cell] = {
+    **{name: Elman(activation) for name, activation in ACTIVATIONS.items()},
+    **{f"leaky {name}": Elman(activation, leak=0.3) for name, activation in ACTIVATIONS.items()},
+    "own": Elman(SINE),
+    "gru": GRU(),
+    "lstm": LSTM(),
+}
+
+
+def relative_error(found: Tensor, wanted: Tensor) -> float:
+    """‖found - wanted‖ / ‖wanted‖, infinite where shapes differ."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    scale = wanted.double().norm().item() or 1.0
+    return (found.double() - wanted.double()).norm().item() / scale
+
+
+def assert_close(found: Tensor, wanted: Tensor, what: str, tolerance: float | None = None) -> None:
+    tolerance = TOLERANCE[wanted.dtype] if tolerance is None else tolerance
+    error = relative_error(found, wanted)
+    assert error <= tolerance, f"{what}: relative error {error:.3g}, allowed {tolerance:.3g}"
+
+
+def normal(*shape: int, seed: int = 0, grad: bool = False, dtype: torch.dtype = torch.float64) -> Tensor:
+    g = torch.Generator().manual_seed(seed + 7919 * sum((i + 1) * size for i, size in enumerate(shape)))
+    return torch.randn(shape, generator=g, dtype=torch.float64).to(dtype).requires_grad_(grad)
+
+
+def layer(cell: Cell, B: int, I: int, H: int, R: int | None = None, bias: bool = True, grad: bool = True):
+    """A state and weights for one layer of a cell, random; R projects an LSTM's output."""
+    G, out = cell.gates, R or H
+    names = ["h", "c"][: 2 if isinstance(cell, LSTM) else 1]
+    state = tuple(normal(B, out if name == "h" else H, seed=i, grad=grad) for i, name in enumerate(names))
+    shapes = {"W_ih": (G * H, I), "W_hh": (G * H, out)}
+    if bias:
+        shapes |= {"b_ih": (G * H,), "b_hh": (G * H,)}
+    if R:
+        shapes["W_hr"] = (R, H)
+    weights = Weights(
+        **{name: normal(*s, seed=10 + i, grad=grad) for i, (name, s) in enumerate(shapes.items())}
+    )
+    return state, weights

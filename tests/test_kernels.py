@@ -1,0 +1,110 @@
+import pytest
+import torch
+from torch.autograd import forward_ad
+
+from bptt import kernels
+from bptt.equations import LSTM, Elman, Weights
+from bptt.unfold import outputs_of, unfold
+from support import CELLS, assert_close, layer, normal
+
+CASES = [(name, None) for name in ("tanh", "softplus", "leaky gelu", "own", "gru", "lstm")] + [("lstm", 2)]
+
+
+def as_function(cell, n_state, batch_sizes=None):
+    """The door with flat arguments, as gradcheck calls it."""
+
+    def call(x, *rest):
+        y, state = kernels.walk(cell, x, rest[:n_state], Weights(*rest[n_state:]), batch_sizes)
+        return y, *state
+
+    return call
+
+
+@pytest.mark.parametrize(("name", "R"), CASES)
+@pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]])
+def test_first_and_second_derivatives_by_finite_differences(name, R, batch_sizes):
+    cell, T, B, I, H = CELLS[name], 3, 2, 2, 3
+    state, weights = layer(cell, B, I, H, R)
+    x = normal(*((T, B) if batch_sizes is None else (sum(batch_sizes),)), I, grad=True)
+    call = as_function(cell, len(state), batch_sizes)
+    assert torch.autograd.gradcheck(call, (x, *state, *weights))
+    assert torch.autograd.gradgradcheck(call, (x, *state, *weights))
+
+
+@pytest.mark.parametrize("name", ["tanh", "gru", "lstm"])
+def test_the_walk_is_the_reference(name):
+    cell = CELLS[name]
+    state, weights = layer(cell, 2, 3, 4)
+    x = normal(5, 2, 3, grad=True)
+    y, final = kernels.walk(cell, x, state, weights)
+    reference = unfold(cell, x, state, weights, keep=False)
+    assert torch.equal(y, outputs_of(reference.states, 2))
+    assert all(torch.equal(a, b) for a, b in zip(final, reference.state, strict=True))
+
+
+def test_what_is_frozen_gets_no_gradient_and_the_rest_all_of_it():
+    cell = LSTM()
+    state, weights = layer(cell, 2, 3, 4, grad=False)
+    x = normal(5, 2, 3)
+    weights.W_hh.requires_grad_()
+    y, _ = kernels.walk(cell, x, state, weights)
+    y.square().sum().backward()
+    assert weights.W_ih.grad is None
+    again = weights._replace(W_hh=weights.W_hh.detach().requires_grad_())
+    unfold(cell, x, state, again).states[1:].square().sum().backward()
+    assert_close(weights.W_hh.grad, again.W_hh.grad, "W_hh", 1e-12)
+
+
+def test_weights_changed_in_place_before_backward_are_noticed():
+    state, weights = layer(Elman(), 2, 3, 4)
+    y, _ = kernels.walk(Elman(), normal(5, 2, 3), state, weights)
+    with torch.no_grad():
+        weights.W_hh.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_one_weight_used_in_two_layers_is_differentiated_twice_rightly():
+    """The second walk's input depends on the weight as well: its history must count once."""
+    state, _ = layer(Elman(), 2, 4, 4, grad=False)
+    x = normal(3, 2, 4)
+
+    def twice(W):
+        y = x
+        for _ in range(2):
+            y, _ = kernels.walk(Elman(), y, state, Weights(W, W))
+        return y
+
+    assert torch.autograd.gradgradcheck(twice, normal(4, 4, grad=True))
+
+
+def test_a_last_step_only_loss_needs_no_output_gradient():
+    state, weights = layer(LSTM(), 2, 3, 4)
+    x = normal(5, 2, 3, grad=True)
+    _, (h, _) = kernels.walk(LSTM(), x, state, weights)
+    (found,) = torch.autograd.grad(h.sum(), x)
+    (wanted,) = torch.autograd.grad(unfold(LSTM(), x, state, weights).state[0].sum(), x)
+    assert_close(found, wanted, "dx", 1e-13)
+
+
+@pytest.mark.parametrize("name", ["tanh", "gru", "lstm"])
+def test_forward_mode(name):
+    cell = CELLS[name]
+    state, weights = layer(cell, 2, 3, 4)
+    x, v = normal(5, 2, 3), normal(5, 2, 3, seed=1)
+    with forward_ad.dual_level():
+        y, _ = kernels.walk(cell, forward_ad.make_dual(x, v), state, weights)
+        found = forward_ad.unpack_dual(y).tangent
+    step = 1e-6
+    (up, _), (down, _) = (kernels.walk(cell, x + s * v, state, weights) for s in (step, -step))
+    assert_close(found, (up - down) / (2 * step), name, 1e-8)
+
+
+def test_autocast_walks_in_its_dtype_and_gives_gradients_in_the_weights():
+    state, weights = layer(LSTM(), 2, 3, 4)
+    weights = weights.each(lambda w: w.detach().float().requires_grad_())
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = kernels.walk(LSTM(), normal(5, 2, 3, dtype=torch.float32), state, weights)
+    assert y.dtype == torch.bfloat16
+    y.sum().backward()
+    assert weights.W_hh.grad.dtype == torch.float32
