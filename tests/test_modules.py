@@ -1,0 +1,360 @@
+import copy
+import io
+import pickle
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, grad, jvp, vmap
+from torch.nn.utils import parametrizations, prune, spectral_norm
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+import bptt
+from support import TOLERANCE, assert_close, normal
+
+KINDS = ["RNN", "GRU", "LSTM"]
+DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+OPTIONS = [
+    {},
+    {"num_layers": 2, "bias": False},
+    {"bidirectional": True},
+    {"num_layers": 3, "bidirectional": True, "batch_first": True},
+]
+CASES = [(kind, options) for kind in KINDS for options in OPTIONS]
+CASES += [("RNN", {"nonlinearity": "relu", "num_layers": 2})]
+CASES += [("LSTM", {"proj_size": 2}), ("LSTM", {"proj_size": 3, "num_layers": 2, "bidirectional": True})]
+
+
+def twins(kind, *, seed=0, **options):
+    """torch's module and ours, initialised under the same seed."""
+    made = []
+    for library in (nn, bptt):
+        torch.manual_seed(seed)
+        made.append(getattr(library, kind)(3, 5, **options))
+    return made
+
+
+def state_for(module, batch):
+    layers = module.num_layers * (2 if module.bidirectional else 1)
+    sizes = [module.proj_size or module.hidden_size, module.hidden_size]
+    parts = tuple(normal(layers, *batch, size, seed=i, grad=True) for i, size in enumerate(sizes))
+    return parts if isinstance(module, nn.LSTM | bptt.LSTM) else parts[0]
+
+
+def results(module, x, hx):
+    """Outputs, final state and every gradient of a loss of both."""
+    y, state = module(x, hx)
+    rows = y.data if isinstance(y, PackedSequence) else y
+    tensors = [rows, *(state if isinstance(state, tuple) else (state,))]
+    loss = sum((t * normal(*t.shape, seed=9).to(t)).sum() for t in tensors)
+    hx = () if hx is None else hx if isinstance(hx, tuple) else (hx,)
+    source = x.data if isinstance(x, PackedSequence) else x
+    return tensors + list(torch.autograd.grad(loss, [source, *hx, *module.parameters()]))
+
+
+def assert_same(found, wanted, tolerance=1e-10):
+    for i, (f, w) in enumerate(zip(found, wanted, strict=True)):
+        assert_close(f, w, f"result {i}", tolerance)
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("shape", [(4, 2, 3), (1, 2, 3), (6, 3), (4, 0, 3)])
+def test_outputs_and_gradients_are_torchs(kind, options, given, shape):
+    theirs, ours = twins(kind, dtype=torch.float64, **options)
+    if options.get("batch_first") and len(shape) == 3:
+        shape = (shape[1], shape[0], shape[2])
+    x = normal(*shape, grad=True)
+    batch = () if len(shape) == 2 else (shape[0 if options.get("batch_first") else 1],)
+    hx = state_for(ours, batch) if given else None
+    assert_same(results(ours, x, hx), results(theirs, x, hx))
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+@pytest.mark.parametrize(("lengths", "is_sorted"), [([4, 3, 1], True), ([1, 4, 2, 4], False), ([2], True)])
+def test_packed_sequences_are_torchs(kind, options, lengths, is_sorted):
+    theirs, ours = twins(kind, dtype=torch.float64, **options)
+    B, T = len(lengths), max(lengths)
+    x = normal(*((B, T) if ours.batch_first else (T, B)), 3, grad=True)
+    hx = state_for(ours, (B,))
+    packed = pack_padded_sequence(x, torch.tensor(lengths), ours.batch_first, is_sorted)
+    assert_same(results(ours, packed, hx), results(theirs, packed, hx))
+    (out, _), (wanted, _) = (pad_packed_sequence(m(packed, hx)[0], ours.batch_first) for m in (ours, theirs))
+    assert_close(out, wanted, "unpacked")
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+def test_same_initialisation_names_and_state_dict(kind, options):
+    theirs, ours = twins(kind, **options)
+    named = dict(theirs.named_parameters())
+    assert list(named) == [name for name, _ in ours.named_parameters()]
+    assert all(torch.equal(p, named[name]) for name, p in ours.named_parameters())
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    assert [[w.shape for w in ws] for ws in ours.all_weights] == [
+        [w.shape for w in ws] for ws in theirs.all_weights
+    ]
+    assert ours.flatten_parameters() is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_between_layers_is_torchs(kind):
+    theirs, ours = twins(kind, num_layers=3, dropout=0.5, dtype=torch.float64)
+    x = normal(4, 2, 3)
+    outputs = []
+    for module in (theirs, ours):
+        torch.manual_seed(7)
+        outputs.append(module(x)[0])
+    assert_close(outputs[1], outputs[0], "training")
+    assert_close(ours.eval()(x)[0], theirs.eval()(x)[0], "eval")
+
+
+def test_dropout_without_a_place_warns_as_torch_does():
+    with pytest.warns(UserWarning, match="num_layers=1"):
+        bptt.GRU(3, 5, dropout=0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("device", DEVICES)
+def test_other_dtypes_and_devices(kind, dtype, device):
+    theirs, ours = twins(kind, dtype=dtype, device=device)
+    x = normal(6, 2, 3, dtype=dtype).to(device)
+    found, wanted = ours(x)[0], theirs(x)[0]
+    assert found.dtype == dtype
+    assert found.device.type == device
+    assert_close(found.float(), wanted.float(), kind, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_packed_lengths_on_any_device(kind, device):
+    _, ours = twins(kind, device=device)
+    x = normal(4, 3, 3, dtype=torch.float32).to(device)
+    packed = bptt.pack_padded_sequence(x, torch.tensor([2, 4, 1], device=device), enforce_sorted=False)
+    y, _ = ours(packed)
+    _, lengths = pad_packed_sequence(y)
+    assert lengths.tolist() == [2, 4, 1]
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", "gelu", "identity"])
+@pytest.mark.parametrize("leak", [1.0, 0.25])
+def test_any_activation_and_leak_follow_the_equation(activation, leak):
+    functions = {
+        "sigmoid": torch.sigmoid,
+        "softplus": nn.functional.softplus,
+        "gelu": nn.functional.gelu,
+        "identity": lambda a: a,
+    }
+    rnn = bptt.RNN(3, 5, nonlinearity=activation, leak=leak, dtype=torch.float64)
+    x, h = normal(4, 2, 3), torch.zeros(2, 5, dtype=torch.float64)
+    W_ih, W_hh, b_ih, b_hh = rnn.all_weights[0]
+    for x_t in x:
+        a = x_t @ W_ih.T + b_ih + h @ W_hh.T + b_hh
+        h = (1 - leak) * h + leak * functions[activation](a)
+    assert_close(rnn(x)[1][0], h, activation, 1e-12)
+
+
+def test_a_users_own_activation():
+    pair = (lambda a: a / (1 + a.abs()), lambda s: (1 - s.abs()).square())
+    rnn = bptt.RNN(3, 5, nonlinearity=pair, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: rnn(x)[0], normal(4, 2, 3, grad=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strided_expanded_and_negated_inputs(kind):
+    theirs, ours = twins(kind, dtype=torch.float64)
+    for x in (
+        normal(8, 2, 6)[::2, :, ::2],
+        normal(1, 2, 3).expand(4, 2, 3),
+        normal(3, 2, 4).permute(2, 1, 0),
+        torch._neg_view(normal(4, 2, 3)),
+    ):
+        assert_same(results(ours, x.requires_grad_(), None), results(theirs, x, None))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_double_backward_agrees_with_plain_operations(kind):
+    """A gradient penalty against the same penalty of a loop of torch's cell."""
+    rnn = getattr(bptt, kind)(3, 5, dtype=torch.float64)
+    cell = getattr(nn, f"{kind}Cell")(3, 5, dtype=torch.float64)
+    cell.load_state_dict({name.removesuffix("_l0"): w for name, w in rnn.state_dict().items()})
+    x = normal(4, 2, 3, grad=True)
+
+    def loop(x):
+        state, outputs = None, []
+        for x_t in x:
+            state = cell(x_t, state)
+            outputs.append(state[0] if kind == "LSTM" else state)
+        return torch.stack(outputs)
+
+    penalties = []
+    for function, parameters in ((lambda x: rnn(x)[0], rnn.parameters()), (loop, cell.parameters())):
+        (dx,) = torch.autograd.grad(function(x).square().sum(), x, create_graph=True)
+        penalties.append(torch.autograd.grad(dx.square().sum(), list(parameters)))
+    assert_same(*penalties)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_backward_in_eval_mode(kind):
+    theirs, ours = twins(kind, dtype=torch.float64)
+    x = normal(4, 2, 3, grad=True)
+    assert_same(results(ours.eval(), x, None), results(theirs, x, None))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_per_sample_gradients_by_vmap(kind, bidirectional):
+    module = getattr(bptt, kind)(3, 5, num_layers=2, bidirectional=bidirectional, dtype=torch.float64)
+    parameters = dict(module.named_parameters())
+    x = normal(4, 6, 3)
+
+    def loss(parameters, sample):
+        return functional_call(module, parameters, (sample,))[0].square().sum()
+
+    per_sample = vmap(grad(loss), in_dims=(None, 1))(parameters, x)
+    for i in range(6):
+        alone = torch.autograd.grad(module(x[:, i])[0].square().sum(), list(parameters.values()))
+        for name, wanted in zip(parameters, alone, strict=True):
+            assert_close(per_sample[name][i], wanted, name, 1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_jvp(kind):
+    module = getattr(bptt, kind)(3, 5, dtype=torch.float64)
+    x, v, u = normal(4, 2, 3, grad=True), normal(4, 2, 3, seed=1), normal(4, 2, 5, seed=2)
+    _, tangent = jvp(lambda x: module(x)[0], (x,), (v,))
+    (dx,) = torch.autograd.grad((module(x)[0] * u).sum(), x)
+    assert_close((tangent * u).sum(), (dx * v).sum(), "uᵀJv", 1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pickle_deepcopy_repr_and_saving(kind):
+    theirs, ours = twins(kind, num_layers=2, bidirectional=True)
+    assert repr(ours) == repr(theirs)
+    x = normal(4, 2, 3, dtype=torch.float32)
+    file = io.BytesIO()
+    torch.save(ours.state_dict(), file)
+    file.seek(0)
+    again = getattr(bptt, kind)(3, 5, num_layers=2, bidirectional=True)
+    again.load_state_dict(torch.load(file, weights_only=True))
+    for copied in (pickle.loads(pickle.dumps(ours)), copy.deepcopy(ours), again):
+        assert torch.equal(copied(x)[0], ours(x)[0])
+
+
+def test_repr_shows_what_torchs_rnn_has_not():
+    assert repr(bptt.RNN(3, 5, nonlinearity="gelu", leak=0.5)) == "RNN(3, 5, nonlinearity=gelu, leak=0.5)"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_meta_device(kind):
+    module = getattr(bptt, kind)(3, 5, num_layers=2, device="meta")
+    y, _ = module(torch.empty(4, 2, 3, device="meta"))
+    assert y.shape == (4, 2, 5)
+    assert y.is_meta
+    assert module.to_empty(device="cpu")(torch.zeros(4, 2, 3))[0].device.type == "cpu"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_to_another_dtype_and_back(kind):
+    module = getattr(bptt, kind)(3, 5)
+    assert module.double()(normal(4, 2, 3))[0].dtype == torch.float64
+    assert module.to(torch.bfloat16)(normal(4, 2, 3, dtype=torch.bfloat16))[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hooks_of_torch_nn_utils(kind):
+    theirs, ours = twins(kind, dtype=torch.float64)
+    x = normal(4, 2, 3)
+    for hook in (
+        lambda m: parametrizations.weight_norm(m, "weight_hh_l0"),
+        lambda m: prune.random_unstructured(m, "weight_ih_l0", amount=0.3),
+        lambda m: spectral_norm(m, "weight_hh_l0"),
+    ):
+        made = []
+        for module in (copy.deepcopy(theirs), copy.deepcopy(ours)):
+            torch.manual_seed(0)
+            hook(module)
+            made.append(module)
+        assert_same(*[[m(x)[0]] for m in reversed(made)])
+        made[1](x)[0].sum().backward()
+        assert all(p.grad is not None for p in made[1].parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_autocast(kind):
+    module = getattr(bptt, kind)(3, 5)
+    x = normal(4, 2, 3, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = module(x)
+    assert y.dtype == torch.bfloat16
+    assert_close(y.float(), module(x)[0], kind, TOLERANCE[torch.bfloat16])
+    y.float().sum().backward()
+    assert all(p.grad.dtype == torch.float32 for p in module.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["input", "state", "weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_spreads_as_in_torch(kind, place, value):
+    theirs, ours = twins(kind)
+    x, hx = normal(4, 2, 3, dtype=torch.float32), [normal(1, 2, 5, seed=i).float() for i in range(2)]
+    with torch.no_grad():
+        for module in (theirs, ours):
+            if place == "weight":
+                module.weight_hh_l0[1, 2] = value
+        if place == "input":
+            x[1, 0, 1] = value
+        if place == "state":
+            hx[0][0, 1, 2] = value
+    hx = [h.requires_grad_() for h in hx]
+    hx = tuple(hx) if kind == "LSTM" else hx[0]
+    x.requires_grad_()
+    for found, wanted in zip(results(ours, x, hx), results(theirs, x, hx), strict=True):
+        assert torch.equal(found.isnan(), wanted.isnan())
+        assert torch.equal(found.isinf(), wanted.isinf())
+        finite = wanted.isfinite()
+        assert torch.allclose(found[finite], wanted[finite], rtol=1e-4, atol=1e-5)
+
+
+def test_new_weights_count_at_the_next_call_however_they_came():
+    module, x = bptt.GRU(3, 5), normal(4, 2, 3, dtype=torch.float32)
+    before = module(x)[0]
+    module.weight_hh_l0.data = module.weight_hh_l0.data * 2
+    doubled = module(x)[0]
+    module.weight_hh_l0.data.mul_(0.5)
+    assert not torch.equal(doubled, before)
+    assert torch.equal(module(x)[0], before)
+    module.weight_hh_l0 = nn.Parameter(torch.zeros(15, 5))
+    assert not torch.equal(module(x)[0], before)
+
+
+def test_transposed_and_offset_weights_give_the_right_result():
+    theirs, ours = twins("LSTM", dtype=torch.float64)
+    W = ours.weight_hh_l0.detach()
+    ours.weight_hh_l0 = nn.Parameter(W.T.contiguous().T)
+    ours.weight_ih_l0 = nn.Parameter(
+        torch.cat([torch.zeros(7).double(), ours.weight_ih_l0.detach().flatten()])[7:].view(20, 3)
+    )
+    x = normal(4, 2, 3, grad=True)
+    assert_same(results(ours, x, None), results(theirs, x, None))
+
+
+def test_building_and_calling_changes_no_global_state():
+    before = (
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        warnings.filters[:],
+    )
+    rng = torch.get_rng_state()
+    module = bptt.LSTM(3, 5, device="meta")
+    module.to_empty(device="cpu")(torch.zeros(4, 2, 3))
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert before == (
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        warnings.filters[:],
+    )
