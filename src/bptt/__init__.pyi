@@ -1,0 +1,13 @@
+from .equations.activations import Activation as Activation
+from .insight.explain import Explanation as Explanation
+from .insight.explain import explain as explain
+from .modules import GRU as GRU
+from .modules import LSTM as LSTM
+from .modules import RNN as RNN
+from .networks import Elman as Elman
+from .networks import SequenceModel as SequenceModel
+from .networks import cross_entropy as cross_entropy
+from .networks import squared_error as squared_error
+from .packing import pack_padded_sequence as pack_padded_sequence
+
+__version__: str

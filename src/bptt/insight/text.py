@@ -1,0 +1,69 @@
+"""An explanation as a table a person reads in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .explain import Explanation
+
+SHOWN = 12  # steps shown one by one; what lies before them is summed in one row
+WIDTH = 24  # characters of a full bar
+
+
+def explanation_text(e: Explanation) -> str:
+    """Per matrix and step the norm and the share of the gradient, and how ∂E_t/∂s_k decays."""
+    E = f"E_{e.t}"
+    steps = len(next(iter(e.contributions.values())))
+    lines = [
+        f"{E} = {e.error.item():.6g}   {e.loss.replace('_', ' ')} at step {e.t}, "
+        f"taken back through {steps} {'step' if steps == 1 else 'steps'}"
+    ]
+    for name, contributions in e.contributions.items():
+        lines += ["", *_contribution_rows(f"∂{E}/∂{name}", e.gradient[name], contributions)]
+    for layer, gradient in e.state_gradients.items():
+        which = "" if len(e.state_gradients) == 1 else f" in {layer}"
+        lines += ["", *_decay_rows(f"‖∂{E}/∂s_k‖{which}", gradient.flatten(1).norm(dim=1).tolist(), e.t)]
+    return "\n".join(lines)
+
+
+def _contribution_rows(title: str, gradient: Tensor, contributions: Tensor) -> list[str]:
+    """Share: the contribution's component along the gradient, as a part of its length; shares sum to 1."""
+    shape = " x ".join(str(size) for size in gradient.shape)
+    square = gradient.square().sum()
+    rows = [f"{title}   ({shape})   norm {gradient.norm().item():.4g}", "   step k        norm     share"]
+    for label, part in _steps(contributions):
+        norm = part.norm().item()
+        share = ((part * gradient).sum() / square).item() if square > 0 else 0.0
+        rows.append(f"{label:>9}  {norm:>10.4g}  {share:>7.1%}  {_bar(abs(share))}".rstrip())
+    return rows
+
+
+def _decay_rows(title: str, norms: list[float], t: int) -> list[str]:
+    at_t = norms[t - 1]
+    rows = [f"{title}: what reaches each step on the way back", "        k        norm   of step t"]
+    for k in range(len(norms), max(0, len(norms) - SHOWN), -1):
+        part = norms[k - 1] / at_t if at_t > 0 else 0.0
+        rows.append(f"{k:>9}  {norms[k - 1]:>10.4g}  {part:>9.1%}  {_bar(part)}".rstrip())
+    if len(norms) > SHOWN:
+        rows.append(f"{'1':>9}  {norms[0]:>10.4g}  {norms[0] / at_t if at_t > 0 else 0.0:>9.1%}")
+    if t > 1 and norms[0] > 0 and at_t > 0:
+        factor = (norms[0] / at_t) ** (1 / (t - 1))
+        rows.append(f"   each step back multiplies it by {factor:.3g} (geometric mean)")
+    return rows
+
+
+def _steps(contributions: Tensor) -> list[tuple[str, Tensor]]:
+    """(label, contribution) by step, those before the last `SHOWN` summed."""
+    steps = len(contributions)
+    first = max(0, steps - SHOWN)
+    shown = [(str(k + 1), contributions[k]) for k in range(first, steps)]
+    return shown if first == 0 else [(f"1 to {first}", contributions[:first].sum(0)), *shown]
+
+
+def _bar(part: float) -> str:
+    """Eighths of a block: 1 is `WIDTH` characters, more is cut."""
+    eighths = round(min(part, 1.0) * WIDTH * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()

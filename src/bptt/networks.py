@@ -1,0 +1,267 @@
+"""Whole networks: a recurrent part, a read-out W_y, and the losses of the lesson."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+
+from . import checks, kernels
+from .equations import Activation, Weights
+from .equations import Elman as ElmanCell
+from .equations.activations import as_activation
+from .modules import Recurrent, Walk
+
+
+def squared_error(y: Tensor, d: Tensor) -> Tensor:
+    """The lesson's square error, E = Σ (d - y)², summed over all there is: no ½ and no mean.
+
+    Args:
+        y: what the network put out, any shape.
+        d: what was desired, of the same shape.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    >>> squared_error(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item()
+    5.0
+    """
+    if y.shape != d.shape:
+        raise ValueError(
+            f"the square error compares y and d element by element, but y is {tuple(y.shape)} "
+            f"and d is {tuple(d.shape)}; give d the shape of y"
+        )
+    return (d - y).square().sum()
+
+
+def cross_entropy(logits: Tensor, d: Tensor) -> Tensor:
+    """Cross entropy E = -Σ d log softmax(logits), computed stably and summed over all steps.
+
+    Args:
+        logits: (..., C), what is before the softmax.
+        d: class numbers 0..C-1, integers (...), or distributions, floating (..., C).
+
+    Raises:
+        ValueError: d has neither shape, or a class number is out of range.
+
+    >>> round(cross_entropy(torch.zeros(1, 4), torch.tensor([2])).item(), 4)  # log 4
+    1.3863
+    """
+    log_p = log_softmax(logits, -1)
+    if d.is_floating_point():
+        if d.shape != logits.shape:
+            raise ValueError(
+                f"distributions need the shape of the outputs {tuple(logits.shape)}, got {tuple(d.shape)}; "
+                "class numbers must be integers: convert with .long()"
+            )
+        return -(d * log_p).sum()
+    if d.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"class numbers need one per step, shape {tuple(logits.shape[:-1])}, got {tuple(d.shape)}"
+        )
+    classes = logits.shape[-1]
+    if d.numel() and (int(d.min()) < 0 or int(d.max()) >= classes):
+        raise ValueError(
+            f"class numbers must lie between 0 and {classes - 1}, got {int(d.min())} to {int(d.max())}"
+        )
+    return -log_p.gather(-1, d.long().unsqueeze(-1)).sum()
+
+
+class Elman(nn.Module):
+    """The lesson's network, in the lesson's letters and row vectors.
+
+        s_t = Φ(x_t W_x + s_{t-1} W_s)        y_t = s_t W_y, or softmax of it
+
+    Args:
+        input_size: I, features of x_t.
+        state_size: S, units of the state.
+        output_size: O, outputs of y_t.
+        activation: Φ, as `bptt.RNN` takes it. Default "tanh".
+        softmax: whether y_t are probabilities, softmax(s_t W_y). Default False.
+        bias: whether b_s is added before Φ and b_y to the output. Default False, as in the lesson.
+        leak: α in (0, 1], s_t = (1-α) s_{t-1} + α Φ(·). Default 1.
+        device, dtype: of the weights.
+
+    W_x (I, S), W_s (S, S) and W_y (S, O) are parameters; what is assigned to them, a tensor or nested
+    lists of their shape, is copied in. They start uniform in ±1/√S.
+
+    Call:
+        net(x, s_0=None) -> y, s with x (T, I) or (B, T, I); y like x with O outputs; s like x with the
+        S units of the state after each step; s_0 (S) or (B, S), zeros by default.
+
+    Raises:
+        ValueError, TypeError: by what came, what was wanted and what to do.
+
+    Source: Elman (1990), "Finding structure in time".
+
+    >>> net = Elman(input_size=2, state_size=3, output_size=1)
+    >>> y, s = net(torch.zeros(5, 2))
+    >>> tuple(y.shape), tuple(s.shape)
+    ((5, 1), (5, 3))
+    """
+
+    batch_first = True
+    row_vectors = True  # W_y is (S, O), W_x is W_ih.T
+
+    def __init__(
+        self,
+        input_size: int,
+        state_size: int,
+        output_size: int,
+        activation: str | Activation | tuple = "tanh",
+        softmax: bool = False,
+        bias: bool = False,
+        *,
+        leak: float = 1.0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        checks.check_sizes(input_size=input_size, state_size=state_size, output_size=output_size)
+        checks.check_flags(softmax=softmax, bias=bias)
+        checks.check_leak(leak)
+        self.input_size, self.state_size, self.output_size = input_size, state_size, output_size
+        self.softmax = softmax
+        self.cell = ElmanCell(as_activation(activation), float(leak))
+        like = {"device": device, "dtype": dtype}
+        self.W_x = nn.Parameter(torch.empty(input_size, state_size, **like))
+        self.W_s = nn.Parameter(torch.empty(state_size, state_size, **like))
+        self.W_y = nn.Parameter(torch.empty(state_size, output_size, **like))
+        self.b_s = nn.Parameter(torch.empty(state_size, **like)) if bias else None
+        self.b_y = nn.Parameter(torch.empty(output_size, **like)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every weight from U(-1/√S, 1/√S)."""
+        bound = 1 / math.sqrt(self.state_size)
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -bound, bound)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        old = self.__dict__.get("_parameters", {}).get(name)
+        if old is None or value is None:
+            return super().__setattr__(name, value)  # pyright: ignore[reportArgumentType]
+        new = torch.as_tensor(value, dtype=old.dtype, device=old.device)
+        if new.shape != old.shape:
+            raise ValueError(f"{name} has shape {tuple(old.shape)}, but {tuple(new.shape)} was assigned")
+        if isinstance(value, nn.Parameter):
+            return super().__setattr__(name, value)
+        with torch.no_grad():
+            old.copy_(new)
+
+    def forward(self, x: Tensor, s_0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        s = self.hidden(x, s_0)
+        y = self.readout(s)
+        return torch.softmax(y, -1) if self.softmax else y, s
+
+    def hidden(self, x: Tensor, s_0: Tensor | None = None, walk: Walk = kernels.walk) -> Tensor:
+        """The states s_t after each step, laid out as x; by a walk that may look on."""
+        checks.check_input("Elman", x, self.input_size, True, self.W_x)
+        rows = x.unsqueeze(1) if x.dim() == 2 else x.transpose(0, 1)
+        state = self._initial(s_0, x)
+        s, _ = walk(self.cell, rows, (state,), self.weights(), None)
+        return s.squeeze(1) if x.dim() == 2 else s.transpose(0, 1)
+
+    def readout(self, s: Tensor) -> Tensor:
+        """s W_y (+ b_y), before any softmax: (..., S) -> (..., O)."""
+        y = s @ self.W_y
+        return y if self.b_y is None else y + self.b_y
+
+    def weights(self) -> Weights[Tensor]:
+        """The recurrent weights as the cells take them, checked."""
+        I, S, O = self.input_size, self.state_size, self.output_size
+        shapes = {"W_x": (I, S), "W_s": (S, S), "W_y": (S, O), "b_s": (S,), "b_y": (O,)}
+        for name, shape in shapes.items():
+            if name.startswith("W") or getattr(self, name) is not None:
+                checks.check_weight("Elman", name, getattr(self, name, None), shape, self.W_x)
+        return Weights(self.W_x.mT, self.W_s.mT, self.b_s)
+
+    def weight_names(self) -> list[list[Weights[str]]]:
+        """The names of the recurrent weights, by layer and direction: one of each."""
+        return [[Weights("W_x", "W_s", None if self.b_s is None else "b_s")]]
+
+    def readout_names(self) -> tuple[str, str | None]:
+        """The names of the read-out's weight and bias."""
+        return "W_y", None if self.b_y is None else "b_y"
+
+    def _initial(self, s_0: Tensor | None, x: Tensor) -> Tensor:
+        batch = 1 if x.dim() == 2 else x.shape[0]
+        if s_0 is None:
+            return self.W_s.new_zeros(batch, self.state_size)
+        wanted = (self.state_size,) if x.dim() == 2 else (batch, self.state_size)
+        checks.check_tensor("s_0", s_0, self.W_s, "Elman")
+        if tuple(s_0.shape) != wanted:
+            raise ValueError(f"s_0 has shape {tuple(s_0.shape)}, but {wanted} is needed for this x")
+        return s_0.reshape(batch, self.state_size)
+
+    def extra_repr(self) -> str:
+        shown = f"{self.input_size}, {self.state_size}, {self.output_size}"
+        shown += f", activation={self.cell.activation.name}"
+        shown += ", softmax=True" if self.softmax else ""
+        shown += ", bias=True" if self.b_s is not None else ""
+        return shown + (f", leak={self.cell.leak}" if self.cell.leak != 1 else "")
+
+
+class SequenceModel(nn.Module):
+    """A recurrent module and a read-out at every step: y_t = h_t W_y + b_y.
+
+    In torch's orientation: W_y is ``readout.weight`` transposed, b_y is ``readout.bias``.
+
+    Args:
+        recurrent: a `bptt.RNN`, `bptt.GRU` or `bptt.LSTM`, of any layers and directions.
+        output_size: O, outputs of y_t.
+        bias: whether the read-out has a bias. Default True.
+
+    Call:
+        model(x, state=None) -> y, state, oriented as the recurrent module is (its batch_first);
+        state as the recurrent module takes and returns it.
+
+    Raises:
+        TypeError: recurrent is none of bptt's modules.
+        ValueError: output_size is below 1.
+
+    >>> from bptt.modules import GRU
+    >>> model = SequenceModel(GRU(8, 32, batch_first=True), output_size=3)
+    >>> y, state = model(torch.zeros(4, 10, 8))
+    >>> tuple(y.shape), tuple(state.shape)
+    ((4, 10, 3), (1, 4, 32))
+    """
+
+    def __init__(self, recurrent: Recurrent, output_size: int, bias: bool = True) -> None:
+        super().__init__()
+        if not isinstance(recurrent, Recurrent):
+            raise TypeError(f"recurrent must be a bptt.RNN, GRU or LSTM, got {type(recurrent).__name__}")
+        checks.check_sizes(output_size=output_size)
+        self.recurrent = recurrent
+        width = (recurrent.proj_size or recurrent.hidden_size) * recurrent.num_directions
+        like = recurrent.all_weights[0][0]
+        self.readout = nn.Linear(width, output_size, bias, device=like.device, dtype=like.dtype)
+
+    softmax = False  # y is the read-out itself
+    row_vectors = False  # readout.weight is (O, D·R)
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether x and y are (B, T, ·)."""
+        return self.recurrent.batch_first
+
+    def hidden(self, x: Tensor, state: Any = None, walk: Walk = kernels.walk) -> Tensor:
+        """The recurrent module's outputs h_t, laid out as x; by a walk that may look on."""
+        return self.recurrent.run(x, state, walk)[0]
+
+    def weight_names(self) -> list[list[Weights[str]]]:
+        """The names of the recurrent weights, by layer and direction."""
+        return [[w.each("recurrent.{}".format) for w in layer] for layer in self.recurrent.weight_names()]
+
+    def readout_names(self) -> tuple[str, str | None]:
+        """The names of the read-out's weight and bias."""
+        return "readout.weight", None if self.readout.bias is None else "readout.bias"
+
+    def forward(self, x: Any, state: Any = None) -> tuple[Any, Any]:
+        h, state = self.recurrent(x, state)
+        if isinstance(h, nn.utils.rnn.PackedSequence):
+            return h._replace(data=self.readout(h.data)), state
+        return self.readout(h), state

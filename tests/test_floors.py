@@ -1,0 +1,92 @@
+"""Imports point down only: a room may import from its own floor or a lower one, and never in a circle."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "bptt"
+
+FLOORS = {
+    "equations": 0,
+    "checks": 1,
+    "unfold": 1,
+    "kernels": 1,
+    "packing": 2,
+    "modules": 2,
+    "networks": 2,
+    "reach": 2,
+    "insight": 3,
+    "training": 3,
+    "report": 4,
+    "cli": 5,
+    "__main__": 5,
+}
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def _run_time_nodes(node: ast.AST):
+    """Every node but what stands under `if TYPE_CHECKING`, which imports nothing."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _run_time_nodes(child)
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """The dotted names below bptt that a file imports, wherever in it the import stands."""
+    inside = list(path.relative_to(PACKAGE).with_suffix("").parts)
+    found = set()
+    for node in _run_time_nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("bptt.") for a in node.names if a.name.startswith("bptt.")}
+        if isinstance(node, ast.ImportFrom):
+            above = inside[: len(inside) - node.level] if node.level else []
+            module = (node.module or "").split(".") if node.module else []
+            if not node.level:
+                if module[:1] != ["bptt"]:
+                    continue
+                module = module[1:]
+            base = [*above, *module]
+            for alias in node.names:
+                whole = PACKAGE.joinpath(*base, alias.name)
+                is_room = whole.with_suffix(".py").exists() or whole.is_dir()
+                found.add(".".join([*base, alias.name] if is_room else base))
+    return found - {""}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_down(path):
+    room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    for name in rooms_imported(path):
+        other = name.split(".")[0]
+        assert other in FLOORS, f"{path.name} imports {name}, which stands on no floor"
+        assert FLOORS[other] <= FLOORS[room], (
+            f"{room} (floor {FLOORS[room]}) imports {name} (floor {FLOORS[other]}): imports point down only"
+        )
+
+
+def test_no_circles():
+    imports = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): rooms_imported(path) for path in FILES
+    }
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"a circle of imports: {' -> '.join([*trail, name])}"
+        for other in imports.get(name, ()):
+            visit(other, (*trail, name))
+
+    for name in imports:
+        visit(name, ())
+
+
+def test_every_room_has_a_floor_and_its_tests():
+    tests = Path(__file__).parent
+    for path in FILES:
+        inside = path.relative_to(PACKAGE)
+        assert inside.with_suffix("").parts[0] in FLOORS, f"{inside} stands on no floor"
+        test = {"elman": "cell", "gru": "cell", "lstm": "cell"}.get(path.stem, path.stem)
+        wanted = tests / inside.parent / f"test_{test.strip('_')}.py"
+        assert wanted.exists(), f"{inside} has no {wanted.relative_to(tests)}"

@@ -1,0 +1,165 @@
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import bptt
+from support import assert_close, normal
+
+
+def lesson_loop(net, x, phi=torch.tanh):
+    """The lesson's equations, a step at a time, for one sequence."""
+    s, states = torch.zeros(net.state_size, dtype=x.dtype), []
+    for x_t in x:
+        s = phi(x_t @ net.W_x + s @ net.W_s)
+        states.append(s)
+    s = torch.stack(states)
+    return s @ net.W_y, s
+
+
+def test_elman_is_the_lesson():
+    net = bptt.Elman(2, 3, 1, dtype=torch.float64)
+    assert [(n, tuple(p.shape)) for n, p in net.named_parameters()] == [
+        ("W_x", (2, 3)),
+        ("W_s", (3, 3)),
+        ("W_y", (3, 1)),
+    ]
+    x = normal(5, 2)
+    for found, wanted in zip(net(x), lesson_loop(net, x), strict=True):
+        assert_close(found, wanted, "one sequence", 1e-14)
+    batch = normal(4, 5, 2)
+    y, s = net(batch)
+    assert y.shape == (4, 5, 1)
+    assert s.shape == (4, 5, 3)
+    assert_close(s[2], lesson_loop(net, batch[2])[1], "a row of the batch", 1e-14)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"activation": "relu"}, {"softmax": True, "bias": True}, {"leak": 0.5}]
+)
+def test_elman_gradients_by_finite_differences(options):
+    net = bptt.Elman(2, 3, 2, dtype=torch.float64, **options)
+    names, parameters = zip(*net.named_parameters(), strict=True)
+
+    def outputs(x, *parameters):
+        return torch.func.functional_call(net, dict(zip(names, parameters, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(outputs, (normal(4, 2, grad=True), *parameters), rtol=1e-6)
+
+
+def test_weights_are_settable_from_tensors_lists_and_parameters():
+    net = bptt.Elman(2, 3, 1)
+    W_x = net.W_x
+    net.W_x = [[1, 2, 3], [4, 5, 6]]
+    assert net.W_x is W_x
+    assert net.W_x.tolist() == [[1, 2, 3], [4, 5, 6]]
+    net.W_s = torch.eye(3, dtype=torch.float64)
+    assert net.W_s.dtype == torch.float32
+    replacement = nn.Parameter(torch.ones(3, 1))
+    net.W_y = replacement
+    assert net.W_y is replacement
+    with pytest.raises(ValueError, match=r"W_s has shape \(3, 3\), but \(2, 2\)"):
+        net.W_s = torch.eye(2)
+    assert torch.equal(net.W_s, torch.eye(3))
+
+
+def test_softmax_makes_probabilities():
+    y, _ = bptt.Elman(2, 3, 4, softmax=True)(torch.zeros(5, 2))
+    assert torch.allclose(y.sum(-1), torch.ones(5))
+
+
+def test_initial_state():
+    net = bptt.Elman(2, 3, 1)
+    x = torch.zeros(5, 2)
+    whole = net(x)[1]
+    later = net(x[2:], whole[1])[1]
+    assert torch.allclose(later, whole[2:])
+    with pytest.raises(ValueError, match=r"s_0 has shape \(2,\), but \(3,\)"):
+        net(x, torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "words"),
+    [
+        ((2, 0, 1), {}, ValueError, "state_size"),
+        ((2, 3, 1.0), {}, TypeError, "output_size"),
+        ((2, 3, 1), {"softmax": 1}, TypeError, "softmax"),
+        ((2, 3, 1), {"activation": "tahn"}, ValueError, "tahn"),
+    ],
+)
+def test_bad_elman(arguments, options, error, words):
+    with pytest.raises(error, match=words):
+        bptt.Elman(*arguments, **options)
+
+
+def test_elman_checks_its_input_and_weights():
+    net = bptt.Elman(2, 3, 1)
+    with pytest.raises(ValueError, match=r"3 features.*input_size=2"):
+        net(torch.zeros(5, 3))
+    net.W_s.data = torch.zeros(2, 2)
+    with pytest.raises(ValueError, match=r"W_s of this Elman has shape \(2, 2\)"):
+        net(torch.zeros(5, 2))
+
+
+def test_elman_pickles_and_shows_itself():
+    net = bptt.Elman(2, 3, 1, activation="relu", softmax=True, bias=True, leak=0.5)
+    assert repr(net) == "Elman(2, 3, 1, activation=relu, softmax=True, bias=True, leak=0.5)"
+    again = pickle.loads(pickle.dumps(net))
+    assert torch.equal(again(torch.ones(4, 2))[0], net(torch.ones(4, 2))[0])
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_sequence_model_is_recurrent_and_readout(batch_first):
+    model = bptt.SequenceModel(bptt.LSTM(3, 5, num_layers=2, batch_first=batch_first, proj_size=2), 4)
+    x = normal(6, 2, 3, dtype=torch.float32)
+    y, (h, c) = model(x)
+    assert torch.equal(y, model.readout(model.recurrent(x)[0]))
+    assert y.shape == (6, 2, 4)
+    assert (h.shape[-1], c.shape[-1]) == (2, 5)
+    first, state = model(x[:, :1] if batch_first else x[:3])
+    assert model(x[:, 1:] if batch_first else x[3:], state)[0].isfinite().all()
+    assert first.isfinite().all()
+
+
+def test_sequence_model_takes_packed_sequences():
+    model = bptt.SequenceModel(bptt.GRU(3, 5), 4)
+    packed = bptt.pack_padded_sequence(torch.zeros(4, 2, 3), [4, 2])
+    y, _ = model(packed)
+    assert y.data.shape == (6, 4)
+
+
+def test_sequence_model_wants_our_modules():
+    with pytest.raises(TypeError, match=r"bptt\.RNN.*torch|got RNN"):
+        bptt.SequenceModel(nn.RNN(3, 5), 4)  # pyright: ignore
+
+
+def test_squared_error_has_no_half_and_no_mean():
+    y, d = normal(5, 2), normal(5, 2, seed=1)
+    assert bptt.squared_error(y, d) == pytest.approx(
+        sum((a - b) ** 2 for a, b in zip(d.flatten().tolist(), y.flatten().tolist(), strict=True))
+    )
+    with pytest.raises(ValueError, match=r"\(5, 2\).*\(5,\)"):
+        bptt.squared_error(y, d[:, 0])
+
+
+def test_cross_entropy_of_classes_and_distributions():
+    z, classes = normal(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    wanted = nn.functional.cross_entropy(z, classes, reduction="sum")
+    assert_close(bptt.cross_entropy(z, classes), wanted, "classes", 1e-14)
+    one_hot = nn.functional.one_hot(classes, 3).double()
+    assert_close(bptt.cross_entropy(z, one_hot), wanted, "distributions", 1e-14)
+    assert bptt.cross_entropy(torch.tensor([[1e4, 0.0]]), torch.tensor([1])).item() == 1e4
+
+
+@pytest.mark.parametrize(
+    ("d", "words"),
+    [
+        (torch.tensor([0, 3]), "between 0 and 2, got 0 to 3"),
+        (torch.tensor([0, 1, 2]), "one per step"),
+        (torch.tensor([0.0, 1.0]), r"\.long"),
+    ],
+)
+def test_bad_classes(d, words):
+    with pytest.raises(ValueError, match=words):
+        bptt.cross_entropy(torch.zeros(2, 3), d)
