@@ -48,7 +48,5 @@ def layer(cell: Cell, B: int, I: int, H: int, R: int | None = None, bias: bool =
         shapes |= {"b_ih": (G * H,), "b_hh": (G * H,)}
     if R:
         shapes["W_hr"] = (R, H)
-    weights = Weights(
-        **{name: normal(*s, seed=10 + i, grad=grad) for i, (name, s) in enumerate(shapes.items())}
-    )
+    weights = Weights(**{name: normal(*s, seed=10 + i, grad=grad) for i, (name, s) in enumerate(shapes.items())})
     return state, weights

@@ -35,9 +35,7 @@ def test_elman_is_the_lesson():
     assert_close(s[2], lesson_loop(net, batch[2])[1], "a row of the batch", 1e-14)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"activation": "relu"}, {"softmax": True, "bias": True}, {"leak": 0.5}]
-)
+@pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"softmax": True, "bias": True}, {"leak": 0.5}])
 def test_elman_gradients_by_finite_differences(options):
     net = bptt.Elman(2, 3, 2, dtype=torch.float64, **options)
     names, parameters = zip(*net.named_parameters(), strict=True)

@@ -67,11 +67,7 @@ def check_input(who: str, x: Any, input_size: int, batch_first: bool, like: Tens
         raise ValueError(
             f"x has {x.shape[-1]} features, but this {who} was built with input_size={input_size} "
             f"(x: {_named_shape(x, batch_first)}). "
-            + (
-                "The last axis holds the features."
-                if batch_first
-                else "Pass batch_first=True if x is (B, T, I)."
-            )
+            + ("The last axis holds the features." if batch_first else "Pass batch_first=True if x is (B, T, I).")
         )
     if T == 0:
         raise ValueError(
@@ -124,9 +120,7 @@ def _check_permutation(name: str, indices: Tensor | None, batch: int) -> None:
         raise ValueError(f"x.{name} must hold each of 0..{batch - 1} once, got {indices.tolist()}")
 
 
-def check_state(
-    who: str, hx: Any, names: Sequence[str], shapes: Sequence[tuple[int, ...]], like: Tensor
-) -> None:
+def check_state(who: str, hx: Any, names: Sequence[str], shapes: Sequence[tuple[int, ...]], like: Tensor) -> None:
     """hx is a tensor (one name), or a tuple of as many tensors as there are names; each (L·D, B, ·)."""
     wanted = " and ".join(f"{name}: {shape}" for name, shape in zip(names, shapes, strict=True))
     if len(names) == 1:

@@ -111,10 +111,7 @@ def _gradients(ctx: Any, inputs: tuple, unfolded: Unfolded, d_walked: tuple) -> 
     return [
         input_gradient(adjoint, weights) if wanted[0] else None,
         *adjoint.d_state,
-        *(
-            f.summed() if f is not None and want else None
-            for f, want in zip(factors, of_weights, strict=True)
-        ),
+        *(f.summed() if f is not None and want else None for f, want in zip(factors, of_weights, strict=True)),
     ]
 
 

@@ -185,9 +185,7 @@ class Recurrent(nn.Module):
             state = tuple(s.unsqueeze(1) for s in state)
         return state if order is None else tuple(s.index_select(1, order) for s in state)
 
-    def _walk_layers(
-        self, x: Tensor, state: State, batch_sizes: BatchSizes, walk: Walk
-    ) -> tuple[Tensor, State]:
+    def _walk_layers(self, x: Tensor, state: State, batch_sizes: BatchSizes, walk: Walk) -> tuple[Tensor, State]:
         finals = []
         mirror = None
         if batch_sizes is not None and self.bidirectional:
@@ -363,8 +361,6 @@ class LSTM(Recurrent):
     @overload  # type: ignore[override]
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
     @overload
-    def forward(
-        self, input: PackedSequence, hx: Any = None
-    ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]: ...
+    def forward(self, input: PackedSequence, hx: Any = None) -> tuple[PackedSequence, tuple[Tensor, Tensor]]: ...
     def forward(self, input: Any, hx: Any = None) -> Any:
         return self.run(input, hx)

@@ -187,6 +187,10 @@ class Elman(nn.Module):
         """The names of the read-out's weight and bias."""
         return "W_y", None if self.b_y is None else "b_y"
 
+    def readout_matrix(self) -> Tensor:
+        """The read-out's weights in torch's orientation, (O, S)."""
+        return self.W_y.detach().mT
+
     def _initial(self, s_0: Tensor | None, x: Tensor) -> Tensor:
         batch = 1 if x.dim() == 2 else x.shape[0]
         if s_0 is None:
@@ -259,6 +263,10 @@ class SequenceModel(nn.Module):
     def readout_names(self) -> tuple[str, str | None]:
         """The names of the read-out's weight and bias."""
         return "readout.weight", None if self.readout.bias is None else "readout.bias"
+
+    def readout_matrix(self) -> Tensor:
+        """The read-out's weights, (O, D·R)."""
+        return self.readout.weight.detach()
 
     def forward(self, x: Any, state: Any = None) -> tuple[Any, Any]:
         h, state = self.recurrent(x, state)

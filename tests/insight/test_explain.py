@@ -28,9 +28,7 @@ def finite_differences(net, loss, step=1e-4):
                     p.view(-1)[place] = old + shift * step
                     values.append(float(loss()))
                 p.view(-1)[place] = old
-                gradient.view(-1)[place] = (8 * (values[2] - values[1]) - (values[3] - values[0])) / (
-                    12 * step
-                )
+                gradient.view(-1)[place] = (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12 * step)
             gradients[name] = gradient
     return gradients
 

@@ -6,30 +6,14 @@ the network; the products with `delta` are kept per step and not summed (Werbos 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..equations import Cell, Weights
-from ..equations.cell import State
-from ..networks import Elman, SequenceModel, cross_entropy, squared_error
-from ..unfold import (
-    BatchSizes,
-    Unfolded,
-    input_gradient,
-    outputs_of,
-    unfold,
-    unfold_adjoint,
-    weight_factors,
-)
+from ..networks import Elman, SequenceModel
 from .text import explanation_text
-
-Loss = str | Callable[[Tensor, Tensor], Tensor]
+from .walks import Loss, Network, WalkedBack, error_and_adjoint, record, through_readout, walk_back
 
 
 @dataclass(frozen=True)
@@ -74,9 +58,7 @@ class Explanation:
         return explanation_text(self)
 
 
-def explain(
-    net: Elman | SequenceModel, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error"
-) -> Explanation:
+def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error") -> Explanation:
     """Take the error at step t back through all steps before it and say what each contributed.
 
     The network is explained as it is without dropout; its weights and their .grad stay as they are.
@@ -108,9 +90,7 @@ def explain(
         )
     if not isinstance(d, Tensor):
         raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
-    recorder = _Recorder()
-    with torch.no_grad(), _without_dropout(net):
-        h = net.hidden(x, None, recorder)
+    h, records = record(net, x)
     one = x.dim() == 2
     time = 1 if net.batch_first and not one else 0
     t = _checked_step(t, h.shape[time])
@@ -119,11 +99,11 @@ def explain(
             f"d is {tuple(d.shape)}, but one target for each step of x needs {tuple(h.shape[:-1])} first"
         )
     h_t = h.select(time, t - 1)
-    error, dz = _error_and_adjoint(net, h_t, d.select(time, t - 1), loss)
-    W_y, parts = _through_readout(net, dz.reshape(-1, dz.shape[-1]), h_t.reshape(-1, h_t.shape[-1]))
-    walks = _walk_back(net, recorder.walks, dz.reshape(-1, dz.shape[-1]) @ W_y, t)
+    error, dz = error_and_adjoint(net, h_t, d.select(time, t - 1), loss)
+    dz_rows, h_rows = dz.reshape(-1, dz.shape[-1]), h_t.reshape(-1, h_t.shape[-1])
+    walks = walk_back(net, records, dz_rows @ net.readout_matrix(), t)
     contributions = _by_name(net, walks)
-    for name, part in parts.items():
+    for name, part in through_readout(net, dz_rows, h_rows).items():
         contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
         contributions[name][t - 1] = part
     return Explanation(
@@ -137,138 +117,7 @@ def explain(
     )
 
 
-@contextmanager
-def _without_dropout(net: torch.nn.Module) -> Iterator[None]:
-    """The network in eval mode, and each of its modules back in its own mode afterwards."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-class _Record(NamedTuple):
-    """One layer and direction, walked forward."""
-
-    cell: Cell
-    x: Tensor
-    weights: Weights[Tensor]
-    unfolded: Unfolded
-
-    def up_to(self, steps: int) -> _Record:
-        """The same walk, ended after so many steps."""
-        states, state, kept = self.unfolded
-        kept = type(kept)(*(field[:steps] for field in kept))
-        return self._replace(x=self.x[:steps], unfolded=Unfolded(states[: steps + 1], state, kept))
-
-
-class _Recorder:
-    """A walk that remembers what it walked."""
-
-    def __init__(self) -> None:
-        self.walks: list[_Record] = []
-
-    def __call__(
-        self, cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
-    ) -> tuple[Tensor, State]:
-        if batch_sizes is not None:
-            raise TypeError(
-                "packed sequences cannot be explained; pass one sequence, or a batch of one length"
-            )
-        unfolded = unfold(cell, x, state, weights)
-        self.walks.append(_Record(cell, x, weights, unfolded))
-        return outputs_of(unfolded.states, state[0].shape[0]), unfolded.state
-
-
-class _Back(NamedTuple):
-    """One layer and direction, walked back; rows in the order of time."""
-
-    layer: str  # "l0", "l0_reverse", ...
-    delta: Tensor  # (K, B, G·H)
-    dh: Tensor  # (K, B, R)
-    by_step: Weights[Tensor]  # (K, *shape of the weight)
-
-
-def _error_and_adjoint(
-    net: Elman | SequenceModel, h_t: Tensor, d_t: Tensor, loss: Loss
-) -> tuple[Tensor, Tensor]:
-    """E_t and ∂E_t/∂z_t, with z_t = h_t W_y before any softmax."""
-    with torch.no_grad():
-        z_t = net.readout(h_t)
-    with torch.enable_grad():
-        z_t = z_t.detach().requires_grad_()
-        if loss == "cross_entropy":
-            error = cross_entropy(z_t, d_t)
-        else:
-            y_t = torch.softmax(z_t, -1) if net.softmax else z_t
-            error = _loss_function(loss)(y_t, d_t)
-        if not isinstance(error, Tensor) or error.dim() != 0:
-            got = f"shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
-            raise ValueError(f"the loss of a step must be a scalar tensor, got {got}; sum it, for example")
-        (dz,) = torch.autograd.grad(error, z_t, materialize_grads=True)
-    return error.detach(), dz
-
-
-def _loss_function(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
-    if loss == "squared_error":
-        return squared_error
-    if isinstance(loss, str):
-        raise ValueError(
-            f'unknown loss {loss!r}: choose "squared_error", "cross_entropy" or pass a callable (y, d)'
-        )
-    if not callable(loss):
-        raise TypeError(f"loss must be a name or a callable (y, d) -> scalar, got {type(loss).__name__}")
-    return loss
-
-
-def _through_readout(net: Elman | SequenceModel, dz: Tensor, h_t: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """W_y as (O, R), and ∂E_t/∂W_y = dzᵀ h_t, ∂E_t/∂b_y = dz, by their names."""
-    weight, bias = net.readout_names()
-    W_y = attrgetter(weight)(net).detach()
-    dW = dz.mT @ h_t
-    parts = {weight: dW.mT if net.row_vectors else dW}
-    if bias is not None:
-        parts[bias] = dz.sum(0)
-    return W_y.mT if net.row_vectors else W_y, parts
-
-
-def _walk_back(net: Elman | SequenceModel, records: list[_Record], dh_t: Tensor, t: int) -> list[_Back]:
-    """Take ∂E/∂h at step t of the last layer, (B, D·R), back through all layers and directions."""
-    directions = len(net.weight_names()[0])
-    T, B, _ = records[0].x.shape
-    K = t if directions == 1 else T  # a backward direction carries the error to later steps as well
-    d_outputs = dh_t.new_zeros(K, B, dh_t.shape[-1])
-    d_outputs[t - 1] = dh_t
-    walks: list[_Back] = []
-    for layer in reversed(range(len(records) // directions)):
-        shares = d_outputs.chunk(directions, -1)
-        d_outputs, of_layer = torch.zeros_like(records[layer * directions].x[:K]), []
-        for direction, share in enumerate(shares):
-            record = records[layer * directions + direction].up_to(K)
-            back, dx = _back(f"l{layer}" + "_reverse" * direction, record, share, mirrored=direction == 1)
-            of_layer.append(back)
-            d_outputs = d_outputs + dx
-        walks = of_layer + walks
-    return walks
-
-
-def _back(layer: str, record: _Record, d_outputs: Tensor, mirrored: bool) -> tuple[_Back, Tensor]:
-    """One layer and direction walked back, and ∂E/∂(its input)."""
-
-    def in_time(rows: Tensor) -> Tensor:
-        return rows.flip(0) if mirrored else rows
-
-    zeros = tuple(torch.zeros_like(s) for s in record.unfolded.state)
-    adjoint = unfold_adjoint(record.cell, record.unfolded, record.weights, in_time(d_outputs), zeros)
-    factors = weight_factors(record.x, record.unfolded, adjoint, record.weights)
-    by_step = factors.each(lambda factor: in_time(factor.by_step()))
-    back = _Back(layer, in_time(adjoint.delta_ih), in_time(adjoint.dh), by_step)
-    return back, in_time(input_gradient(adjoint, record.weights))
-
-
-def _by_name(net: Elman | SequenceModel, walks: list[_Back]) -> dict[str, Tensor]:
+def _by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Tensor]:
     """The contributions to each recurrent weight by its name, shaped as the network has it."""
     names = [names for layer in net.weight_names() for names in layer]
     return {
@@ -292,9 +141,7 @@ def _checked_step(t: Any, T: int) -> int:
 def _only(what: str, by_layer: dict[str, Tensor]) -> Tensor:
     if len(by_layer) != 1:
         layers = ", ".join(by_layer)
-        raise ValueError(
-            f"there are {len(by_layer)} layers and directions; choose one: {what}[...] of {layers}"
-        )
+        raise ValueError(f"there are {len(by_layer)} layers and directions; choose one: {what}[...] of {layers}")
     return next(iter(by_layer.values()))
 
 

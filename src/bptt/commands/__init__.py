@@ -1,0 +1,1 @@
+"""Floor 5: what each command does, one file a command."""

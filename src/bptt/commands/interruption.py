@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM as a question asked between epochs; a second one ends at once."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any
+
+
+class Interruption:
+    """While entered, the first SIGINT or SIGTERM is remembered and not raised.
+
+    Attributes:
+        signal: the one that came, None while none has.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def came(self) -> bool:
+        """Whether one has come."""
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 plus the signal's number, as shells have it; 0 where none came."""
+        return 0 if self.signal is None else 128 + self.signal
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

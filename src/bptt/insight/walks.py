@@ -1,0 +1,175 @@
+"""A network's walk forward, recorded, and walked back from wherever an error enters it.
+
+This is training's own way back (`unfold_adjoint`), stopped before the products with `delta` are summed over time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..equations import Cell, Weights
+from ..equations.cell import State
+from ..networks import Elman, SequenceModel, cross_entropy, squared_error
+from ..unfold import (
+    BatchSizes,
+    Unfolded,
+    input_gradient,
+    outputs_of,
+    unfold,
+    unfold_adjoint,
+    weight_factors,
+)
+
+Network = Elman | SequenceModel
+Loss = str | Callable[[Tensor, Tensor], Tensor]
+
+
+def record(net: Network, x: Tensor) -> tuple[Tensor, list[Record]]:
+    """Walk a network forward without dropout: its hidden outputs h, laid out as x, and each layer's record."""
+    recorder = _Recorder()
+    with torch.no_grad(), _without_dropout(net):
+        return net.hidden(x, None, recorder), recorder.walks
+
+
+@contextmanager
+def _without_dropout(net: torch.nn.Module) -> Iterator[None]:
+    """The network in eval mode, and each of its modules back in its own mode afterwards."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+class Record(NamedTuple):
+    """One layer and direction, walked forward."""
+
+    cell: Cell
+    x: Tensor
+    weights: Weights[Tensor]
+    unfolded: Unfolded
+
+    def up_to(self, steps: int) -> Record:
+        """The same walk, ended after so many steps."""
+        states, state, kept = self.unfolded
+        kept = type(kept)(*(field[:steps] for field in kept))
+        return self._replace(x=self.x[:steps], unfolded=Unfolded(states[: steps + 1], state, kept))
+
+    def windows(self, steps: Tensor) -> Record:
+        """Stretches of the walk of one sequence side by side as a batch; steps (K, windows) says which."""
+        states, state, kept = self.unfolded
+        kept = type(kept)(*(field[steps].squeeze(2) for field in kept))
+        before = states[steps].squeeze(2)
+        after = states[steps[-1:] + 1].squeeze(2)
+        batch = tuple(s.expand(steps.shape[1], -1) for s in state)
+        return self._replace(
+            x=self.x[steps].squeeze(2), unfolded=Unfolded(torch.cat([before, after]), batch, kept)
+        )
+
+
+class _Recorder:
+    """A walk that remembers what it walked."""
+
+    def __init__(self) -> None:
+        self.walks: list[Record] = []
+
+    def __call__(
+        self, cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+    ) -> tuple[Tensor, State]:
+        if batch_sizes is not None:
+            raise TypeError("packed sequences cannot be explained; pass one sequence, or a batch of one length")
+        unfolded = unfold(cell, x, state, weights)
+        self.walks.append(Record(cell, x, weights, unfolded))
+        return outputs_of(unfolded.states, state[0].shape[0]), unfolded.state
+
+
+class WalkedBack(NamedTuple):
+    """One layer and direction, walked back; rows in the order of time."""
+
+    layer: str  # "l0", "l0_reverse", ...
+    delta: Tensor  # (K, B, G·H)
+    dh: Tensor  # (K, B, R)
+    by_step: Weights[Tensor]  # (K, *shape of the weight)
+
+
+def error_and_adjoint(net: Network, h_t: Tensor, d_t: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    """E_t and ∂E_t/∂z_t, with z_t = h_t W_y before any softmax."""
+    with torch.no_grad():
+        z_t = net.readout(h_t)
+    with torch.enable_grad():
+        z_t = z_t.detach().requires_grad_()
+        if loss == "cross_entropy":
+            error = cross_entropy(z_t, d_t)
+        else:
+            y_t = torch.softmax(z_t, -1) if net.softmax else z_t
+            error = _loss_function(loss)(y_t, d_t)
+        if not isinstance(error, Tensor) or error.dim() != 0:
+            got = f"shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
+            raise ValueError(f"the loss of a step must be a scalar tensor, got {got}; sum it, for example")
+        (dz,) = torch.autograd.grad(error, z_t, materialize_grads=True)
+    return error.detach(), dz
+
+
+def _loss_function(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+    if loss == "squared_error":
+        return squared_error
+    if isinstance(loss, str):
+        raise ValueError(
+            f'unknown loss {loss!r}: choose "squared_error", "cross_entropy" or pass a callable (y, d)'
+        )
+    if not callable(loss):
+        raise TypeError(f"loss must be a name or a callable (y, d) -> scalar, got {type(loss).__name__}")
+    return loss
+
+
+def through_readout(net: Network, dz: Tensor, h_t: Tensor) -> dict[str, Tensor]:
+    """∂E_t/∂W_y = dzᵀ h_t and ∂E_t/∂b_y = dz, summed over the batch, by their names; dz (B, O), h_t (B, R)."""
+    weight, bias = net.readout_names()
+    dW = dz.mT @ h_t
+    parts = {weight: dW.mT if net.row_vectors else dW}
+    if bias is not None:
+        parts[bias] = dz.sum(0)
+    return parts
+
+
+def walk_back(net: Network, records: list[Record], dh_t: Tensor, t: int) -> list[WalkedBack]:
+    """Take ∂E/∂h at step t of the last layer, (B, D·R), back through all layers and directions."""
+    directions = len(net.weight_names()[0])
+    T, B, _ = records[0].x.shape
+    K = t if directions == 1 else T  # a backward direction carries the error to later steps as well
+    d_outputs = dh_t.new_zeros(K, B, dh_t.shape[-1])
+    d_outputs[t - 1] = dh_t
+    walks: list[WalkedBack] = []
+    for layer in reversed(range(len(records) // directions)):
+        shares = d_outputs.chunk(directions, -1)
+        d_outputs, of_layer = torch.zeros_like(records[layer * directions].x[:K]), []
+        for direction, share in enumerate(shares):
+            record = records[layer * directions + direction].up_to(K)
+            back, dx = _walk_layer_back(
+                f"l{layer}" + "_reverse" * direction, record, share, mirrored=direction == 1
+            )
+            of_layer.append(back)
+            d_outputs = d_outputs + dx
+        walks = of_layer + walks
+    return walks
+
+
+def _walk_layer_back(layer: str, record: Record, d_outputs: Tensor, mirrored: bool) -> tuple[WalkedBack, Tensor]:
+    """One layer and direction walked back, and ∂E/∂(its input)."""
+
+    def in_time(rows: Tensor) -> Tensor:
+        return rows.flip(0) if mirrored else rows
+
+    zeros = tuple(torch.zeros_like(s) for s in record.unfolded.state)
+    adjoint = unfold_adjoint(record.cell, record.unfolded, record.weights, in_time(d_outputs), zeros)
+    factors = weight_factors(record.x, record.unfolded, adjoint, record.weights)
+    by_step = factors.each(lambda factor: in_time(factor.by_step()))
+    back = WalkedBack(layer, in_time(adjoint.delta_ih), in_time(adjoint.dh), by_step)
+    return back, in_time(input_gradient(adjoint, record.weights))

@@ -1,0 +1,1 @@
+"""Floor 3: from a table to a trained network."""

@@ -1,0 +1,105 @@
+"""What one training run is: every choice, with its default, as the command line and config.toml have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from .errors import UserError
+
+Cell = Literal["elman", "gru", "lstm"]
+Missing = Literal["error", "interpolate"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a recurrent network to forecast, by full backpropagation through time.
+
+    Without DATA, the embedded yearly sunspot numbers (1700-2008): learn from 1700-1920, forecast one year ahead.
+    With DATA, a CSV or Parquet file whose rows stand in the order of time: learn from its start, test on its end.
+    Writes a run folder: config.toml, model.safetensors, metrics.jsonl, forecast.csv and report.html.
+    """
+
+    data: Annotated[Path | None, Positional, arg(metavar="DATA", help_behavior_hint="")] = None
+    """CSV or Parquet file, rows in the order of time; without it, the sunspots."""
+    target: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(needed with DATA)")] = None
+    """Column to forecast; its past is always an input."""
+    input: Annotated[
+        UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="COLUMN ...", help_behavior_hint="(repeatable)")
+    ] = ()
+    """Further input columns."""
+    time: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(default: row numbers)")] = None
+    """Column of numbers or ISO dates that labels the rows."""
+    missing: Missing = "error"
+    """What to do with missing values: refuse them, or interpolate between neighbours."""
+    horizon: int = 1
+    """How many rows ahead to forecast."""
+    test: float = 0.2
+    """Part of the rows, at the end, that is tested on and never learned from."""
+    validation: float = 0.0
+    """Part of the training rows, at their end, that chooses the best epoch; 0 keeps the last epoch."""
+    cell: Cell = "elman"
+    """Recurrent cell."""
+    hidden: int = 8
+    """Units of each layer."""
+    layers: int = 1
+    """Recurrent layers."""
+    lags: int = 3
+    """Rows that are input at each step: the present one and those just before it."""
+    epochs: int = 300
+    """Walks over the training rows and back."""
+    lr: float = 0.02
+    """Adam's learning rate at the start; it falls to 0 along a cosine."""
+    weight_decay: float = 1e-3
+    """L2 penalty on all weights."""
+    noise: float = 0.1
+    """Standard deviation of the Gaussian noise on the standardised inputs while training."""
+    copies: int = 1
+    """Independently noisy copies of the rows in each epoch."""
+    clip: float = 1.0
+    """Largest norm of the gradient; longer ones are shortened to it."""
+    init: float = 0.1
+    """Weights start uniform within this divided by the square root of the hidden units."""
+    seed: int = 0
+    """Of the weights and the noise; the same seed gives the same run."""
+    out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: a new one in runs/)")] = None
+    """Run folder to make; it must not exist."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The further input columns, in the order given."""
+        return tuple(column for group in self.input for column in group)
+
+
+def check(config: TrainConfig) -> None:
+    """Refuse choices that cannot work, before any file is read.
+
+    Raises:
+        UserError: naming the option, what it was and what is wanted.
+    """
+    if config.data is not None and config.target is None:
+        raise UserError(f"--target COLUMN is needed with {config.data}: which column is to be forecast?")
+    if config.data is None and (config.target or config.input or config.time):
+        raise UserError(
+            "--target, --input and --time choose columns of DATA, but no DATA was given "
+            "(put it before --input, which takes all names that follow)"
+        )
+    if config.data is None and config.test != TrainConfig.test:
+        raise UserError("--test cuts DATA, but no DATA was given; the sunspots' test years are fixed")
+    for name in ("horizon", "hidden", "layers", "lags", "epochs", "copies"):
+        _require(getattr(config, name) >= 1, name, config, "at least 1")
+    for name in ("lr", "clip", "init"):
+        _require(0 < getattr(config, name) < float("inf"), name, config, "above 0 and finite")
+    for name in ("weight_decay", "noise"):
+        _require(0 <= getattr(config, name) < float("inf"), name, config, "at least 0 and finite")
+    _require(0 < config.test < 1, "test", config, "between 0 and 1")
+    _require(0 <= config.validation < 1, "validation", config, "at least 0 and below 1")
+    _require(0 <= config.seed < 2**63, "seed", config, "at least 0 and below 2^63")
+
+
+def _require(holds: bool, name: str, config: TrainConfig, wanted: str) -> None:
+    if not holds:
+        raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {getattr(config, name)}")

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from bptt.training.config import TrainConfig, check
+from bptt.training.errors import UserError
+
+DATA = Path("data.csv")
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"data": DATA}, "--target COLUMN is needed"),
+        ({"target": "y"}, "no DATA was given"),
+        ({"input": (("a",),)}, "no DATA was given"),
+        ({"test": 0.5}, "sunspots' test years are fixed"),
+        ({"horizon": 0}, "--horizon must be at least 1, got 0"),
+        ({"hidden": -1}, "--hidden"),
+        ({"epochs": 0}, "--epochs"),
+        ({"copies": 0}, "--copies"),
+        ({"lr": 0.0}, "--lr must be above 0"),
+        ({"lr": float("nan")}, "--lr"),
+        ({"lr": float("inf")}, "--lr"),
+        ({"weight_decay": -1e-3}, "--weight-decay"),
+        ({"noise": float("nan")}, "--noise"),
+        ({"validation": 1.0}, "--validation"),
+        ({"data": DATA, "target": "y", "test": 0.0}, "--test"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_choices_that_cannot_work(choices, words):
+    with pytest.raises(UserError, match=words):
+        check(TrainConfig(**choices))
+
+
+def test_choices_that_can():
+    check(TrainConfig())
+    config = TrainConfig(data=DATA, target="y", input=(("a", "b"), ("c",)), test=0.5)
+    check(config)
+    assert config.inputs == ("a", "b", "c")
