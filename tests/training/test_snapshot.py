@@ -13,7 +13,7 @@ from bptt.training.tasks import sunspot_forecast
 @pytest.fixture
 def run(tmp_path):
     config = TrainConfig(cell="lstm", layers=2, input=(("a", "b"),), data=Path("d.csv"), target="sunspots")
-    model = build(config, 3)
+    model = build(config, config.lags)
     save_config(tmp_path, config, sunspot_forecast(config))
     save_model(tmp_path, model)
     return tmp_path, config, model
@@ -76,6 +76,6 @@ def test_what_is_missing_is_said(run, tmp_path_factory):
 def test_another_architecture_is_told_apart(run):
     folder, _, _ = run
     config = (folder / "config.toml").read_text()
-    (folder / "config.toml").write_text(config.replace("hidden = 8", "hidden = 9"))
-    with pytest.raises(UserError, match=r"does not fit config.toml: readout.weight is \(1, 8\) in the file"):
+    (folder / "config.toml").write_text(config.replace("hidden = 12", "hidden = 9"))
+    with pytest.raises(UserError, match=r"does not fit config.toml: readout.weight is \(1, 12\) in the file"):
         load_run(folder)

@@ -78,6 +78,7 @@ def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss
         TypeError: net or loss is of another type.
         ValueError: t is outside 1..T, d does not fit y, or the loss is no scalar.
 
+    >>> import torch
     >>> net = Elman(2, 3, 1)
     >>> e = explain(net, torch.ones(4, 2), torch.zeros(4, 1), t=3)
     >>> tuple(e.contributions["W_s"].shape)

@@ -43,11 +43,15 @@ class TrainConfig:
     """Part of the training rows, at their end, that chooses the best epoch; 0 keeps the last epoch."""
     cell: Cell = "elman"
     """Recurrent cell."""
-    hidden: int = 8
+    activation: Literal["tanh", "relu", "sigmoid", "softplus", "gelu", "identity"] = "tanh"
+    """Of the Elman cell's units."""
+    leak: float = 0.7
+    """Of the Elman cell's units: how much of the state is new at each step; 1 is the plain network."""
+    hidden: int = 12
     """Units of each layer."""
     layers: int = 1
     """Recurrent layers."""
-    lags: int = 3
+    lags: int = 2
     """Rows that are input at each step: the present one and those just before it."""
     epochs: int = 300
     """Walks over the training rows and back."""
@@ -55,13 +59,11 @@ class TrainConfig:
     """Adam's learning rate at the start; it falls to 0 along a cosine."""
     weight_decay: float = 1e-3
     """L2 penalty on all weights."""
-    noise: float = 0.1
+    noise: float = 0.0
     """Standard deviation of the Gaussian noise on the standardised inputs while training."""
-    copies: int = 1
-    """Independently noisy copies of the rows in each epoch."""
     clip: float = 1.0
     """Largest norm of the gradient; longer ones are shortened to it."""
-    init: float = 0.1
+    init: float = 0.02
     """Weights start uniform within this divided by the square root of the hidden units."""
     seed: int = 0
     """Of the weights and the noise; the same seed gives the same run."""
@@ -89,12 +91,16 @@ def check(config: TrainConfig) -> None:
         )
     if config.data is None and config.test != TrainConfig.test:
         raise UserError("--test cuts DATA, but no DATA was given; the sunspots' test years are fixed")
-    for name in ("horizon", "hidden", "layers", "lags", "epochs", "copies"):
+    for name in ("horizon", "hidden", "layers", "lags", "epochs"):
         _require(getattr(config, name) >= 1, name, config, "at least 1")
     for name in ("lr", "clip", "init"):
         _require(0 < getattr(config, name) < float("inf"), name, config, "above 0 and finite")
     for name in ("weight_decay", "noise"):
         _require(0 <= getattr(config, name) < float("inf"), name, config, "at least 0 and finite")
+    _require(0 < config.leak <= 1, "leak", config, "above 0 and at most 1")
+    for name in ("activation", "leak"):
+        if config.cell != "elman" and getattr(config, name) != getattr(TrainConfig, name):
+            raise UserError(f"--{name} is a choice of the Elman cell; a {config.cell.upper()} has none")
     _require(0 < config.test < 1, "test", config, "between 0 and 1")
     _require(0 <= config.validation < 1, "validation", config, "at least 0 and below 1")
     _require(0 <= config.seed < 2**63, "seed", config, "at least 0 and below 2^63")

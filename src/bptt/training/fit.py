@@ -10,12 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..modules import GRU, LSTM, RNN
+from ..modules import GRU, LSTM, RNN, Recurrent
 from ..networks import SequenceModel, squared_error
 from .config import TrainConfig
 from .errors import TrainingDiverged
-
-CELLS = {"elman": RNN, "gru": GRU, "lstm": LSTM}
 
 
 class Epoch(NamedTuple):
@@ -50,11 +48,17 @@ def build(config: TrainConfig, input_size: int) -> SequenceModel:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = SequenceModel(CELLS[config.cell](input_size, config.hidden, config.layers), 1)
+        model = SequenceModel(_recurrent(config, input_size), 1)
         bound = config.init / math.sqrt(config.hidden)
         for parameter in model.parameters():
             nn.init.uniform_(parameter, -bound, bound)
     return model
+
+
+def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:
+    if config.cell == "elman":
+        return RNN(input_size, config.hidden, config.layers, config.activation, leak=config.leak)
+    return {"gru": GRU, "lstm": LSTM}[config.cell](input_size, config.hidden, config.layers)
 
 
 def fit(
@@ -68,13 +72,13 @@ def fit(
     """Train by full BPTT: every epoch one walk over the whole sequence and back.
 
     Adam with L2 weight decay, a learning rate that falls to 0 along a cosine, clipping of the gradient's norm, and
-    Gaussian noise on the inputs, drawn afresh each epoch for each of ``config.copies`` copies of the sequence.
+    Gaussian noise on the inputs, drawn afresh each epoch.
 
     Args:
         model: time-major, with one output.
         x: (T, I), the training steps' inputs.
         d: (T, 1), their targets.
-        config: epochs, lr, weight_decay, clip, noise, copies, validation, seed.
+        config: epochs, lr, weight_decay, clip, noise, validation, seed.
         on_epoch: called after each epoch.
         should_stop: asked before each epoch; true ends the training with what was reached.
 
@@ -90,7 +94,8 @@ def fit(
     for number in range(1, config.epochs + 1):
         if should_stop():
             break
-        loss = _loss(model, _noisy(x[:learned], config, noise), d[:learned])
+        noisy = x[:learned] + config.noise * torch.randn(x[:learned].shape, generator=noise)
+        loss = _loss(model(noisy)[0], d[:learned])
         if not loss.isfinite():
             model.load_state_dict(finite)
             raise TrainingDiverged(
@@ -106,7 +111,7 @@ def fit(
         schedule.step()
         validation = None
         if learned < len(x):
-            validation = _validation_loss(model, x, d, learned)
+            validation = _loss(predict(model, x)[learned:], d[learned:]).item()
             if validation < lowest:
                 kept, lowest, best = _weights(model), validation, number
         epochs.append(Epoch(number, loss.item(), validation, lr, norm.item()))
@@ -123,22 +128,9 @@ def predict(model: SequenceModel, x: Tensor) -> Tensor:
     return y
 
 
-def _noisy(x: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """(T, copies, I): independently noisy copies of the sequence, side by side."""
-    shape = (len(x), config.copies, x.shape[1])
-    return x[:, None, :] + config.noise * torch.randn(shape, generator=generator)
-
-
-def _loss(model: SequenceModel, x: Tensor, d: Tensor) -> Tensor:
-    """The mean square error of a batch x (T, B, I) against one sequence of targets d (T, 1)."""
-    y, _ = model(x)
-    d = d[:, None, :].expand_as(y)
+def _loss(y: Tensor, d: Tensor) -> Tensor:
+    """The mean square error of outputs y (T, 1) against targets d (T, 1)."""
     return squared_error(y, d) / d.numel()
-
-
-def _validation_loss(model: SequenceModel, x: Tensor, d: Tensor, learned: int) -> float:
-    """The mean square error over the steps after the learned ones, walked up to from the start."""
-    return (squared_error(predict(model, x)[learned:], d[learned:]) / (len(x) - learned)).item()
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,59 @@
+import json
+
+import pytest
+import torch
+
+import bptt
+from bptt.commands.explain import ExplainConfig, explain
+from bptt.training.errors import UserError
+
+
+def test_the_lessons_example(capsys):
+    assert explain(ExplainConfig()) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("s_t = tanh(x_t W_x + s_(t-1) W_s),   y_t = s_t W_y\n")
+    for words in ("E_3 = ", "∂E_3/∂W_x", "∂E_3/∂W_s", "∂E_3/∂W_y", "‖∂E_3/∂s_k‖"):
+        assert words in shown
+
+
+def test_the_json_holds_every_number_and_they_agree(tmp_path):
+    file = tmp_path / "e.json"
+    explain(ExplainConfig(t=4, steps=6, state_size=5, output_size=3, loss="cross_entropy", leak=0.5, json=file))
+    n = json.loads(file.read_text())
+    net = bptt.Elman(2, 5, 3, softmax=True, leak=0.5, dtype=torch.float64)
+    for name in ("W_x", "W_s", "W_y"):
+        setattr(net, name, n[name])
+    x, d = torch.tensor(n["x"], dtype=torch.float64), torch.tensor(n["d"])
+    e = bptt.explain(net, x, d, 4, "cross_entropy")
+    assert e.numbers() == {key: n[key] for key in e.numbers()}
+    assert torch.allclose(net(x)[0], torch.tensor(n["y"], dtype=torch.float64))
+
+
+def test_the_seed_is_the_commands_own():
+    before = torch.get_rng_state()
+    explain(ExplainConfig(seed=3))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"t": 0}, "--t must be at least 1"),
+        ({"t": 5, "steps": 4}, "--t is 5.*--steps 4"),
+        ({"state_size": 0}, "--state-size"),
+        ({"leak": 0.0}, "--leak"),
+        ({"loss": "cross_entropy"}, "--output-size 2"),
+    ],
+)
+def test_options_out_of_range(choices, words):
+    with pytest.raises(UserError, match=words):
+        explain(ExplainConfig(**choices))
+
+
+def test_a_file_is_not_overwritten_and_an_unwritable_one_said(tmp_path):
+    (tmp_path / "e.json").write_text("mine")
+    with pytest.raises(UserError, match="exists already"):
+        explain(ExplainConfig(json=tmp_path / "e.json"))
+    assert (tmp_path / "e.json").read_text() == "mine"
+    with pytest.raises(UserError, match="cannot be written"):
+        explain(ExplainConfig(json=tmp_path / "no" / "e.json"))

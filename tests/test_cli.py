@@ -1,0 +1,82 @@
+"""The command line as a person meets it, each command in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def bptt(*arguments, cwd=None):
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "bptt", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize("command", [(), ("train",), ("predict",), ("explain",)])
+def test_help_reads_well_and_loads_no_torch(command):
+    shown = bptt(*command, "--help")
+    assert shown.returncode == 0
+    assert "usage: bptt" in shown.stdout
+    code = f"import sys; from bptt.cli import main; sys.argv = ['bptt', *{command!r}, '--help']\n"
+    code += "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules, 'torch was loaded'"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).returncode == 0
+
+
+def test_an_unknown_option_is_answered_with_the_nearest():
+    shown = bptt("train", "--hiden", "3")
+    assert shown.returncode == 2
+    assert "--hidden" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_a_users_mistake_is_one_line_and_nothing_is_written(tmp_path):
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    shown = bptt("train", "data.csv", "--target", "c", cwd=tmp_path)
+    assert shown.returncode == 2
+    assert shown.stderr == "bptt train: data.csv has no column 'c'; its columns are 'a', 'b'\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_a_training_that_diverges_ends_with_1(tmp_path):
+    shown = bptt("train", "--init", "1e30", "--out", "run", cwd=tmp_path)
+    assert shown.returncode == 1
+    assert "loss became" in shown.stderr
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_closed_pipe_is_quiet():
+    shown = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m bptt explain | head -1"], capture_output=True, text=True
+    )
+    assert shown.stdout.startswith("s_t = tanh")
+    assert shown.stderr == ""
+
+
+@pytest.mark.parametrize(("signal", "code"), [("INT", 130), ("TERM", 143)])
+def test_a_signal_ends_training_cleanly_with_what_was_reached_saved(tmp_path, signal, code):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bptt", "train", "--epochs", "1000000", "--out", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size):
+        assert time.monotonic() < deadline, "no epoch in a minute"
+        assert process.poll() is None, process.stderr.read()
+    subprocess.run(["kill", f"-{signal}", str(process.pid)], check=True)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err == ""
+    assert "Stopped after" in out
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert written == {"config.toml", "model.safetensors", "metrics.jsonl", "forecast.csv", "report.html"}
