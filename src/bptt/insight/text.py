@@ -19,7 +19,8 @@ def explanation_text(e: Explanation) -> str:
     steps = len(next(iter(e.contributions.values())))
     lines = [
         f"{E} = {e.error.item():.6g}   {e.loss.replace('_', ' ')} at step {e.t}, "
-        f"taken back through {steps} {'step' if steps == 1 else 'steps'}"
+        f"taken back through {steps} {'step' if steps == 1 else 'steps'}",
+        "share: the part of a contribution that points along the gradient; below 0 it works against it",
     ]
     for name, contributions in e.contributions.items():
         lines += ["", *_contribution_rows(f"∂{E}/∂{name}", e.gradient[name], contributions)]
