@@ -358,3 +358,26 @@ def test_building_and_calling_changes_no_global_state():
         torch.is_grad_enabled(),
         warnings.filters[:],
     )
+
+
+@pytest.mark.skipif(len(DEVICES) == 1, reason="no accelerator here")
+@pytest.mark.parametrize(("kind", "options"), CASES)
+@pytest.mark.parametrize("lengths", [None, [1, 4, 2, 4]])
+def test_an_accelerator_gives_the_cpus_numbers(kind, options, lengths):
+    _, here = twins(kind, dtype=torch.float64, **options)
+    there = copy.deepcopy(here).to(DEVICES[1])
+    x = normal(4, 4, 3, grad=True)
+    found = []
+    for module in (there, here):
+        device = module.weight_ih_l0.device
+        source = x.detach().to(device).requires_grad_()
+        given = source
+        if lengths is not None:
+            on_device = torch.tensor(lengths, device=device)
+            given = bptt.pack_padded_sequence(source, on_device, module.batch_first, enforce_sorted=False)
+        y, state = module(given)
+        y = y.data if isinstance(y, PackedSequence) else y
+        tensors = [y, *(state if isinstance(state, tuple) else (state,))]
+        loss = sum((t * normal(*t.shape, seed=9).to(device)).sum() for t in tensors)
+        found.append([*tensors, *torch.autograd.grad(loss, [source, *module.parameters()])])
+    assert_same([t.cpu() for t in found[0]], found[1])
