@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call, grad, jvp, vmap
-from torch.nn.utils import parametrizations, prune, spectral_norm
+from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import bptt
@@ -381,3 +381,28 @@ def test_an_accelerator_gives_the_cpus_numbers(kind, options, lengths):
         loss = sum((t * normal(*t.shape, seed=9).to(device)).sum() for t in tensors)
         found.append([*tensors, *torch.autograd.grad(loss, [source, *module.parameters()])])
     assert_same([t.cpu() for t in found[0]], found[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_ensemble_by_vmap_over_weights(kind):
+    modules = [getattr(bptt, kind)(3, 5, dtype=torch.float64) for _ in range(3)]
+    parameters, _ = torch.func.stack_module_state(modules)
+    x = normal(4, 2, 3)
+    together = vmap(lambda p: functional_call(modules[0], p, (x,))[0])(parameters)
+    for i, module in enumerate(modules):
+        assert_close(together[i], module(x)[0], f"member {i}", 1e-12)
+
+
+def test_a_parametrized_weight_is_computed_once_a_call():
+    calls = []
+
+    class Counted(nn.Module):
+        def forward(self, W):
+            calls.append(W)
+            return 2 * W
+
+    module = bptt.LSTM(3, 5, num_layers=2)
+    parametrize.register_parametrization(module, "weight_hh_l1", Counted())
+    calls.clear()
+    module(torch.zeros(4, 2, 3))
+    assert len(calls) == 1

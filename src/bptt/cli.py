@@ -51,8 +51,11 @@ def _run(command: TrainConfig | PredictConfig | ExplainConfig) -> int:
     except TrainingDiverged as error:
         print(f"bptt {name}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: end quietly
         return 0
+    except OSError as error:
+        print(f"bptt {name}: {error.filename or 'a file'} could not be written: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

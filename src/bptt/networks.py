@@ -13,7 +13,7 @@ from . import checks, kernels
 from .equations import Activation, Weights
 from .equations import Elman as ElmanCell
 from .equations.activations import as_activation
-from .modules import Recurrent, Walk
+from .recurrent import Recurrent, Walk
 
 
 def squared_error(y: Tensor, d: Tensor) -> Tensor:

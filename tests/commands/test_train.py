@@ -120,3 +120,9 @@ def test_bad_data_leaves_nothing_behind(here):
     with pytest.raises(UserError, match="row 2"):
         train(TrainConfig(data=here / "d.csv", target="y"))
     assert [path.name for path in here.iterdir()] == ["d.csv"]
+
+
+def test_a_constant_column_is_said_in_a_line(here, capsys):
+    (here / "d.csv").write_text("y,a\n" + "".join(f"{i % 7},3\n" for i in range(60)))
+    train(TrainConfig(data=here / "d.csv", target="y", input=(("a",),), epochs=1))
+    assert capsys.readouterr().out.splitlines()[0] == "warning: column 'a' is constant over the training rows"

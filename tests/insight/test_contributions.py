@@ -38,3 +38,12 @@ def test_lags_are_cut_to_the_sequence():
 def test_bad_calls(net, x, words):
     with pytest.raises(ValueError, match=words):
         gradient_by_lag(net(), x, torch.ones(*x.shape[:-1], 1))
+
+
+def test_a_long_sequence_is_sampled():
+    net = bptt.Elman(1, 3, 1, dtype=torch.float64)
+    x, d = normal(60, 1), normal(60, 1, seed=1)
+    found = gradient_by_lag(net, x, d, lags=4, most=3)["l0"]
+    explained = [bptt.explain(net, x, d, t).state_gradient for t in (5, 33, 60)]
+    wanted = torch.stack([torch.stack([e[-1 - lag].norm() for e in explained]).mean() for lag in range(5)])
+    assert_close(found, wanted, "sampled", 1e-12)

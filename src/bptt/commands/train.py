@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import time
-from dataclasses import asdict
+import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from rich.console import Console
@@ -20,7 +22,7 @@ from ..report.run import RunReport, run_page
 from ..report.tables import score_table
 from ..training.config import TrainConfig, check
 from ..training.data import read_table
-from ..training.errors import TrainingDiverged, UserError
+from ..training.errors import UserError
 from ..training.fit import Epoch, Fitted, build, fit, predict
 from ..training.snapshot import save_config, save_model
 from ..training.tasks import (
@@ -34,6 +36,19 @@ from ..training.tasks import (
 from .interruption import Interruption
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a run came to: everything that is written down and shown of it."""
+
+    config: TrainConfig
+    task: Forecast
+    fitted: Fitted
+    found: np.ndarray  # forecasts by target row
+    scores: dict[str, dict[str, float]]  # average relative variance by model, this run first, and span
+    by_lag: dict[str, list[float]]  # mean gradient norm by lag of the last layer, at the "start" and "end"
+    seconds: float
+
+
 def train(config: TrainConfig) -> int:
     """Check, train, judge and write the run folder; returns the exit code.
 
@@ -42,51 +57,31 @@ def train(config: TrainConfig) -> int:
         TrainingDiverged: with the last finite weights saved.
     """
     check(config)
-    task = _task(config)
     console = Console()
+    task = _task(config, console)
     folder = _new_folder(config)
     save_config(folder, config, task)
-    model = build(config, len(task.table.columns) * task.lags)
-    x, d = task.inputs(), task.targets()
-    known = len(d)
-    lags_before = gradient_by_lag(model, x[:known], d)
-    started = time.perf_counter()
     with (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics, Interruption() as interruption:
-        try:
-            fitted = _fit(model, task, config, console, metrics, interruption)
-        except TrainingDiverged:
-            save_model(folder, model)
-            raise
-        save_model(folder, model)
-        seconds = time.perf_counter() - started
-        lags = {"start": lags_before, "end": gradient_by_lag(model, x[:known], d)}
-        found = task.forecasts(predict(model, x))
-        scores = _scores(task, config, found)
-        forecast_rows(task, found).write_csv(folder / "forecast.csv")
-        by_lag = {when: _top_layer(norms) for when, norms in lags.items()}
-        last = {
-            "event": "test",
-            "arv": task.arv(found),
-            "rmse": {name: math.sqrt(arv * task.variance) for name, arv in task.arv(found).items()},
-            "baselines": dict(list(scores.items())[1:]),
-            "epochs": len(fitted.epochs),
-            "best_epoch": fitted.best,
-            "interrupted": fitted.interrupted,
-            "seconds": round(seconds, 3),
-            "gradient_by_lag": by_lag,
-        }
-        metrics.write(json.dumps(last) + "\n")
-    page = run_page(_report(folder.name, task, config, fitted, found, scores, by_lag))
-    (folder / "report.html").write_text(page, encoding="utf-8")
-    _say_results(console, task, config, fitted, scores, folder, seconds)
+        result = _trained(task, config, folder, console, metrics, interruption)
+        metrics.write(json.dumps(_test_line(result)) + "\n")
+    forecast_rows(task, result.found).write_csv(folder / "forecast.csv")
+    (folder / "report.html").write_text(run_page(_report(folder.name, result)), encoding="utf-8")
+    _say(console, folder, result)
     return interruption.exit_code
 
 
-def _task(config: TrainConfig) -> Forecast:
-    if config.data is None or config.target is None:
-        return sunspot_forecast(config)
-    table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
-    return table_forecast(table, config)
+def _task(config: TrainConfig, console: Console) -> Forecast:
+    """The task, its data checked; what is odd about them is said in a line each."""
+    with warnings.catch_warnings(record=True) as odd:
+        warnings.simplefilter("always")
+        if config.data is None or config.target is None:
+            task = sunspot_forecast(config)
+        else:
+            table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
+            task = table_forecast(table, config)
+    for warning in odd:
+        console.print(f"warning: {warning.message}", markup=False, highlight=False)
+    return task
 
 
 def _new_folder(config: TrainConfig) -> Path:
@@ -98,7 +93,7 @@ def _new_folder(config: TrainConfig) -> Path:
         stem = "sunspots" if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
         for number in range(1, 1_000_000):
             folder = Path("runs") / f"{stem}-{config.cell}-{number:03d}"
-            if not folder.exists():
+            with contextlib.suppress(FileExistsError):
                 folder.mkdir(parents=True)
                 return folder
         raise UserError("runs/ holds a million runs of this name; pass --out FOLDER")
@@ -106,6 +101,39 @@ def _new_folder(config: TrainConfig) -> Path:
         raise UserError(f"{config.out} exists already and is not overwritten; pass another --out") from error
     except OSError as error:
         raise UserError(f"the run folder {error.filename} cannot be made: {error.strerror}; pass --out") from error
+
+
+def _trained(
+    task: Forecast,
+    config: TrainConfig,
+    folder: Path,
+    console: Console,
+    metrics: IO[str],
+    interruption: Interruption,
+) -> Result:
+    """Train, save the weights, and judge what came out."""
+    model = build(config, len(task.table.columns) * task.lags)
+    x, d = task.inputs(), task.targets()
+    known = x[: len(d)]
+    before = gradient_by_lag(model, known, d)
+    started = time.perf_counter()
+    try:
+        fitted = _fit(model, task, config, console, metrics, interruption)
+    finally:
+        save_model(folder, model)
+    seconds = time.perf_counter() - started
+    after = gradient_by_lag(model, known, d)
+    last_layer = f"l{config.layers - 1}"
+    found = task.forecasts(predict(model, x))
+    return Result(
+        config,
+        task,
+        fitted,
+        found,
+        _scores(task, config, found),
+        {"start": before[last_layer].tolist(), "end": after[last_layer].tolist()},
+        seconds,
+    )
 
 
 def _fit(
@@ -150,23 +178,33 @@ def _scores(task: Forecast, config: TrainConfig, found: np.ndarray) -> dict[str,
     }
 
 
-def _report(
-    name: str,
-    task: Forecast,
-    config: TrainConfig,
-    fitted: Fitted,
-    found: np.ndarray,
-    scores: dict[str, dict[str, float]],
-    by_lag: dict[str, list[float]],
-) -> RunReport:
-    rows, times = forecast_rows(task, found), task.times()
+def _test_line(result: Result) -> dict[str, Any]:
+    """The last line of metrics.jsonl."""
+    arv, *baselines = result.scores.items()
+    return {
+        "event": "test",
+        "arv": arv[1],
+        "rmse": {span: math.sqrt(value * result.task.variance) for span, value in arv[1].items()},
+        "baselines": dict(baselines),
+        "epochs": len(result.fitted.epochs),
+        "best_epoch": result.fitted.best,
+        "interrupted": result.fitted.interrupted,
+        "seconds": round(result.seconds, 3),
+        "gradient_by_lag": result.by_lag,
+    }
+
+
+def _report(name: str, result: Result) -> RunReport:
+    config, task, fitted = result.config, result.task, result.fitted
+    rows, times = forecast_rows(task, result.found), task.times()
     ahead = "one step" if task.horizon == 1 else f"{task.horizon} steps"
+    network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
     return RunReport(
         title=name,
         summary=[
-            f"{task.table.columns[0]} of {task.table.name}, forecast {ahead} ahead by {_article(config.cell)} "
-            f"network of {config.hidden} units, trained by full backpropagation through time.",
-            _ending(fitted, config),
+            f"{task.table.columns[0]} of {task.table.name}, forecast {ahead} ahead by {network} network of "
+            f"{config.hidden} units, trained by full backpropagation through time.",
+            _ending(result),
         ],
         choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
         target=task.table.columns[0],
@@ -174,41 +212,24 @@ def _report(
         truth=rows["truth"].to_list(),
         forecast=rows["forecast"].to_list(),
         spans=[(span.name, times[span.first], times[span.stop - 1]) for span in task.spans],
-        scores=scores,
+        scores=result.scores,
         losses=[epoch.loss for epoch in fitted.epochs],
         validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
-        lag_start=by_lag["start"],
-        lag_end=by_lag["end"],
+        lag_start=result.by_lag["start"],
+        lag_end=result.by_lag["end"],
     )
 
 
-def _say_results(
-    console: Console,
-    task: Forecast,
-    config: TrainConfig,
-    fitted: Fitted,
-    scores: dict[str, dict[str, float]],
-    folder: Path,
-    seconds: float,
-) -> None:
-    console.print(f"{_ending(fitted, config)} ({seconds:.1f} s)\n", highlight=False)
-    console.print(score_table(scores, [span.name for span in task.spans]))
+def _say(console: Console, folder: Path, result: Result) -> None:
+    """How training ended, the scores, and where everything is."""
+    console.print(f"{_ending(result)} ({result.seconds:.1f} s)\n", highlight=False)
+    console.print(score_table(result.scores, [span.name for span in result.task.spans]))
     console.print(f"written to {folder}/   open {folder}/report.html", highlight=False, soft_wrap=True)
 
 
-def _ending(fitted: Fitted, config: TrainConfig) -> str:
-    epochs = len(fitted.epochs)
-    said = f"Trained {epochs} epochs"
-    if fitted.interrupted:
-        said = f"Stopped after {epochs} of {config.epochs} epochs"
-    if config.validation:
-        said += f"; kept the weights of epoch {fitted.best}, the best on validation"
+def _ending(result: Result) -> str:
+    epochs, asked = len(result.fitted.epochs), result.config.epochs
+    said = f"Stopped after {epochs} of {asked} epochs" if result.fitted.interrupted else f"Trained {epochs} epochs"
+    if result.config.validation:
+        said += f"; kept the weights of epoch {result.fitted.best}, the best on validation"
     return said + "."
-
-
-def _article(cell: str) -> str:
-    return "an Elman" if cell == "elman" else f"a {cell.upper()}" if cell == "gru" else f"an {cell.upper()}"
-
-
-def _top_layer(norms: dict) -> list[float]:
-    return list(norms.values())[-1].tolist()

@@ -9,9 +9,9 @@ from .walks import Loss, Network, error_and_adjoint, record, walk_back
 
 
 def gradient_by_lag(
-    net: Network, x: Tensor, d: Tensor, loss: Loss = "squared_error", lags: int = 40
+    net: Network, x: Tensor, d: Tensor, loss: Loss = "squared_error", lags: int = 40, most: int = 512
 ) -> dict[str, Tensor]:
-    """The mean over t of ‖∂E_t/∂s_{t-lag}‖, for each layer.
+    """The mean over steps t of ‖∂E_t/∂s_{t-lag}‖, for each layer.
 
     Every error is taken back on its own, exactly, all of them side by side as one batch.
 
@@ -21,6 +21,7 @@ def gradient_by_lag(
         d: what was desired at every step, laid out as y.
         loss: as `bptt.explain` takes it; a callable must be a sum over steps.
         lags: the longest lag; shortened to T - 1. Default 40.
+        most: how many steps t are taken at most, spread evenly over the sequence. Default 512.
 
     Returns:
         by layer ("l0", "l1", ...) a tensor (lags + 1); entry 0 is ‖∂E_t/∂s_t‖.
@@ -37,7 +38,7 @@ def gradient_by_lag(
     dh = dz @ net.readout_matrix()
     T = len(x)
     lags = min(lags, T - 1)
-    ends = torch.arange(lags, T, device=x.device)
+    ends = torch.linspace(lags, T - 1, min(most, T - lags), device=x.device).round().long()
     steps = ends + torch.arange(-lags, 1, device=x.device)[:, None]  # (lags+1, windows): each column a window
-    walks = walk_back(net, [r.windows(steps) for r in records], dh[lags:], lags + 1)
+    walks = walk_back(net, [r.windows(steps) for r in records], dh[ends], lags + 1)
     return {walk.layer: walk.dh.norm(dim=-1).mean(1).flip(0) for walk in walks}

@@ -55,7 +55,9 @@ class Explanation:
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def __str__(self) -> str:
-        return explanation_text(self)
+        return explanation_text(
+            self.t, self.loss, self.error, self.gradient, self.contributions, self.state_gradients
+        )
 
 
 def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error") -> Explanation:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from .explain import Explanation
 
 SHOWN = 12  # steps shown one by one; what lies before them is summed in one row
 WIDTH = 24  # characters of a full bar
 
 
-def explanation_text(e: Explanation) -> str:
-    """Per matrix and step the norm and the share of the gradient, and how ∂E_t/∂s_k decays."""
-    E = f"E_{e.t}"
-    steps = len(next(iter(e.contributions.values())))
+def explanation_text(
+    t: int,
+    loss: str,
+    error: Tensor,
+    gradient: dict[str, Tensor],
+    contributions: dict[str, Tensor],
+    state_gradients: dict[str, Tensor],
+) -> str:
+    """Per matrix and step the norm and the share of the gradient, and how ∂E_t/∂s_k decays.
+
+    The arguments are an `Explanation`'s attributes.
+    """
+    steps = len(next(iter(contributions.values())))
     lines = [
-        f"{E} = {e.error.item():.6g}   {e.loss.replace('_', ' ')} at step {e.t}, "
+        f"E_{t} = {error.item():.6g}   {loss.replace('_', ' ')} at step {t}, "
         f"taken back through {steps} {'step' if steps == 1 else 'steps'}",
         "share: the part of a contribution that points along the gradient; below 0 it works against it",
     ]
-    for name, contributions in e.contributions.items():
-        lines += ["", *_contribution_rows(f"∂{E}/∂{name}", e.gradient[name], contributions)]
-    for layer, gradient in e.state_gradients.items():
-        which = "" if len(e.state_gradients) == 1 else f" in {layer}"
-        lines += ["", *_decay_rows(f"‖∂{E}/∂s_k‖{which}", gradient.flatten(1).norm(dim=1).tolist(), e.t)]
+    for name, by_step in contributions.items():
+        lines += ["", *_contribution_rows(f"∂E_{t}/∂{name}", gradient[name], by_step)]
+    for layer, by_step in state_gradients.items():
+        which = "" if len(state_gradients) == 1 else f" in {layer}"
+        lines += ["", *_decay_rows(f"‖∂E_{t}/∂s_k‖{which}", by_step.flatten(1).norm(dim=1).tolist(), t)]
     return "\n".join(lines)
 
 

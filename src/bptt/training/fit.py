@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..modules import GRU, LSTM, RNN, Recurrent
+from ..modules import GRU, LSTM, RNN
 from ..networks import SequenceModel, squared_error
+from ..recurrent import Recurrent
 from .config import TrainConfig
 from .errors import TrainingDiverged
 

@@ -1,0 +1,228 @@
+"""What the recurrent modules share: their weights, the checks at their door, layers and directions."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence
+
+from . import checks, kernels
+from .equations import Cell, Weights
+from .equations.cell import State
+from .packing import reversed_rows
+from .unfold import BatchSizes
+
+Walk = Callable[[Cell, Tensor, State, Weights[Tensor], BatchSizes], tuple[Tensor, State]]
+
+
+class Recurrent(nn.Module):
+    """What RNN, GRU and LSTM share: weights, checks, layers and directions. Not for direct use."""
+
+    cell: Any  # the equations, a `Cell`
+    state_names: tuple[str, ...] = ("h_0",)
+    projects = False  # whether proj_size is to be had
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        checks.check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        checks.check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        checks.check_probability("dropout", dropout)
+        checks.check_projection(type(self).__name__, proj_size, hidden_size, allowed=self.projects)
+        if dropout > 0 and num_layers == 1:
+            warnings.warn(
+                f"dropout={dropout} acts between layers, and num_layers=1 has no place for it", stacklevel=3
+            )
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        for names in self._all_weights:
+            for name in names:
+                self.register_parameter(name, self._empty(name, device, dtype))
+        self.reset_parameters()
+
+    @property
+    def num_directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def _all_weights(self) -> list[list[str]]:
+        """The names of each layer's and direction's weights, in torch's order."""
+        kinds = ["weight_ih", "weight_hh"]
+        kinds += ["bias_ih", "bias_hh"] if self.bias else []
+        kinds += ["weight_hr"] if self.proj_size else []
+        suffixes = ("", "_reverse")[: self.num_directions]
+        return [
+            [f"{kind}_l{layer}{suffix}" for kind in kinds]
+            for layer in range(self.num_layers)
+            for suffix in suffixes
+        ]
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The weights of each layer and direction, as lists of parameters."""
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        rows = self.cell.gates * self.hidden_size
+        output = self.proj_size or self.hidden_size
+        if name.startswith("weight_ih"):
+            first = name.removesuffix("_reverse").endswith("_l0")
+            return (rows, self.input_size if first else output * self.num_directions)
+        if name.startswith("weight_hh"):
+            return (rows, output)
+        return (rows,) if name.startswith("bias") else (output, self.hidden_size)
+
+    def _empty(self, name: str, device: Any, dtype: torch.dtype | None) -> nn.Parameter:
+        shape = self._shape_of(name)
+        try:
+            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        except RuntimeError as error:
+            who = type(self).__name__
+            raise MemoryError(
+                f"{name} of this {who} would hold {math.prod(shape):,} numbers {shape}, more than could be "
+                "allocated; choose a smaller input_size or hidden_size"
+            ) from error
+
+    def reset_parameters(self) -> None:
+        """Draw every weight from U(-1/√H, 1/√H), as torch.nn does."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Nothing to do: weights need no special layout here; it is for code written for torch.nn."""
+
+    def weights(self) -> list[list[Weights[Tensor]]]:
+        """The weights by layer and direction, each read once and checked.
+
+        Raises:
+            ValueError: a weight is missing, of another shape than it was built with, or on another device.
+            TypeError: a weight is no tensor, or its dtype is not the first weight's.
+        """
+        who, like = type(self).__name__, None
+
+        def checked(name: str) -> Tensor:
+            nonlocal like
+            weight = getattr(self, name, None)
+            if weight is None:
+                raise ValueError(f"{name} of this {who} was deleted; its shape was {self._shape_of(name)}")
+            weight = checks.check_weight(who, name, weight, self._shape_of(name), like)
+            like = weight if like is None else like
+            return weight
+
+        return [[names.each(checked) for names in layer] for layer in self.weight_names()]
+
+    def weight_names(self) -> list[list[Weights[str]]]:
+        """The names of the weights, by layer and direction."""
+        walks = [Weights(**{_field(name): name for name in names}) for names in self._all_weights]
+        return [walks[i : i + self.num_directions] for i in range(0, len(walks), self.num_directions)]
+
+    def run(self, input: Any, hx: Any, walk: Walk = kernels.walk) -> tuple[Any, State]:
+        """Check the input, walk all layers and directions, and lay the results out as the input was.
+
+        Args:
+            input, hx: as `forward` takes them.
+            walk: walks one layer and direction; called for each in order, the forward direction first.
+
+        Returns:
+            the outputs, and the final state as a tuple of (L·D, B, ·), without B for unbatched input.
+        """
+        who, weights = type(self).__name__, self.weights()
+        like = weights[0][0].W_ih
+        if isinstance(input, PackedSequence):
+            batch_sizes = checks.check_packed(who, input, self.input_size, like)
+            order, back = input.sorted_indices, input.unsorted_indices
+            state = self._state(hx, batch_sizes[0], like, order)
+            y, state = self._walk_layers(input.data, state, weights, batch_sizes, walk)
+            state = state if back is None else tuple(s.index_select(1, back) for s in state)
+            return PackedSequence(y, input.batch_sizes, order, back), state
+        checks.check_input(who, input, self.input_size, self.batch_first, like)
+        if input.dim() == 2:
+            state = self._state(hx, None, like, None)
+            y, state = self._walk_layers(input.unsqueeze(1), state, weights, None, walk)
+            return y.squeeze(1), tuple(s.squeeze(1) for s in state)
+        x = input.transpose(0, 1) if self.batch_first else input
+        state = self._state(hx, x.shape[1], like, None)
+        y, state = self._walk_layers(x, state, weights, None, walk)
+        return (y.transpose(0, 1) if self.batch_first else y), state
+
+    def _state(self, hx: Any, batch: int | None, like: Tensor, order: Tensor | None) -> State:
+        """The initial state as a tuple of (L·D, B, ·): zeros, or hx checked; batch None is unbatched."""
+        layers = self.num_layers * self.num_directions
+        sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: len(self.state_names)]
+        if hx is None:
+            return tuple(like.new_zeros(layers, 1 if batch is None else batch, size) for size in sizes)
+        shapes = [(layers, size) if batch is None else (layers, batch, size) for size in sizes]
+        checks.check_state(type(self).__name__, hx, self.state_names, shapes, like)
+        state = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        if batch is None:
+            state = tuple(s.unsqueeze(1) for s in state)
+        return state if order is None else tuple(s.index_select(1, order) for s in state)
+
+    def _walk_layers(
+        self, x: Tensor, state: State, weights: list[list[Weights[Tensor]]], batch_sizes: BatchSizes, walk: Walk
+    ) -> tuple[Tensor, State]:
+        mirror, finals = None, []
+        if batch_sizes is not None and self.bidirectional:
+            mirror = reversed_rows(batch_sizes, x.device)
+        for layer, directions in enumerate(weights):
+            outputs = []
+            for backwards, w in enumerate(directions):
+                initial = tuple(s[len(finals)] for s in state)
+                rows = _mirrored(x, mirror) if backwards else x
+                y, final = walk(self.cell, rows, initial, w, batch_sizes)
+                outputs.append(_mirrored(y, mirror) if backwards else y)
+                finals.append(final)
+            x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
+            if self.dropout and self.training and layer < self.num_layers - 1:
+                x = dropout(x, self.dropout, training=True)
+        return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+
+    def extra_repr(self) -> str:
+        shown = [f"{self.input_size}, {self.hidden_size}"]
+        defaults = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
+        for name, default in defaults.items():
+            if getattr(self, name) != default:
+                shown.append(f"{name}={getattr(self, name)}")
+        return ", ".join(shown)
+
+
+def _field(name: str) -> str:
+    """The field of `Weights` a parameter's name stands for: weight_ih_l0_reverse is W_ih."""
+    kind, which = name.split("_")[:2]
+    return f"{'W' if kind == 'weight' else 'b'}_{which}"
+
+
+def _mirrored(x: Tensor, mirror: Tensor | None) -> Tensor:
+    """Rows in the opposite order of time, for each sequence within its own length."""
+    return x.flip(0) if mirror is None else x.index_select(0, mirror)
