@@ -59,6 +59,9 @@ def test_weights_are_settable_from_tensors_lists_and_parameters():
     assert net.W_y is replacement
     with pytest.raises(ValueError, match=r"W_s has shape \(3, 3\), but \(2, 2\)"):
         net.W_s = torch.eye(2)
+    for wrong in ("eye", [[1.0, 2.0], [3.0]]):
+        with pytest.raises(TypeError, match=r"W_s takes a tensor or nested lists of shape \(3, 3\)"):
+            net.W_s = wrong
     assert torch.equal(net.W_s, torch.eye(3))
 
 

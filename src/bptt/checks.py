@@ -67,7 +67,11 @@ def check_input(who: str, x: Any, input_size: int, batch_first: bool, like: Tens
         raise ValueError(
             f"x has {x.shape[-1]} features, but this {who} was built with input_size={input_size} "
             f"(x: {_named_shape(x, batch_first)}). "
-            + ("The last axis holds the features." if batch_first else "Pass batch_first=True if x is (B, T, I).")
+            + (
+                "Pass batch_first=True if x is (B, T, I)."
+                if x.dim() == 3 and not batch_first
+                else "The last axis holds the features."
+            )
         )
     if T == 0:
         raise ValueError(

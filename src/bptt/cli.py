@@ -16,9 +16,9 @@ from .training.config import TrainConfig
 from .training.errors import TrainingDiverged, UserError
 
 Command = (
-    Annotated[TrainConfig, subcommand("train", description="Train a network on a table, or on the sunspots.")]
-    | Annotated[PredictConfig, subcommand("predict", description="Forecast new data with a trained run.")]
-    | Annotated[ExplainConfig, subcommand("explain", description="The lesson's example: E_3, step by step.")]
+    Annotated[TrainConfig, subcommand("train")]
+    | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[ExplainConfig, subcommand("explain")]
 )
 
 

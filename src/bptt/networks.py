@@ -144,7 +144,11 @@ class Elman(nn.Module):
         old = self.__dict__.get("_parameters", {}).get(name)
         if old is None or value is None:
             return super().__setattr__(name, value)  # pyright: ignore[reportArgumentType]
-        new = torch.as_tensor(value, dtype=old.dtype, device=old.device)
+        try:
+            new = torch.as_tensor(value, dtype=old.dtype, device=old.device)
+        except (TypeError, ValueError) as error:
+            wanted = f"a tensor or nested lists of shape {tuple(old.shape)}"
+            raise TypeError(f"{name} takes {wanted}, got {type(value).__name__}: {error}") from error
         if new.shape != old.shape:
             raise ValueError(f"{name} has shape {tuple(old.shape)}, but {tuple(new.shape)} was assigned")
         if isinstance(value, nn.Parameter):
