@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 INSTALLED = .venv/installed
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test lint
+.PHONY: train test lint sanitize
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
@@ -17,7 +18,16 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-$(INSTALLED): pyproject.toml constraints.txt
+# The kernels' tests with address and undefined-behaviour sanitizers in the native code.
+sanitize: $(INSTALLED)
+	rm -f $(INSTALLED)
+	$(INSTALL) --no-deps -e . -C cmake.define.BPTT_SANITIZE=ON
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider tests/test_fused.py tests/test_kernels.py
+	$(INSTALL) --no-deps -e .
+	touch $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/bptt/native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) -c constraints.txt -e '.[dev]'
 	touch $@

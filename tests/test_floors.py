@@ -11,6 +11,7 @@ FLOORS = {
     "equations": 0,
     "checks": 1,
     "unfold": 1,
+    "fused": 1,
     "kernels": 1,
     "packing": 2,
     "recurrent": 2,

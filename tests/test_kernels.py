@@ -38,8 +38,9 @@ def test_the_walk_is_the_reference(name):
     x = normal(5, 2, 3, grad=True)
     y, final = kernels.walk(cell, x, state, weights)
     reference = unfold(cell, x, state, weights, keep=False)
-    assert torch.equal(y, outputs_of(reference.states, 2))
-    assert all(torch.equal(a, b) for a, b in zip(final, reference.state, strict=True))
+    assert_close(y, outputs_of(reference.states, 2), "outputs", 1e-13)
+    for found, wanted in zip(final, reference.state, strict=True):
+        assert_close(found, wanted, "final state", 1e-13)
 
 
 def test_what_is_frozen_gets_no_gradient_and_the_rest_all_of_it():

@@ -1,3 +1,5 @@
+from . import fused as fused
+from . import kernels as kernels
 from .equations.activations import Activation as Activation
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain

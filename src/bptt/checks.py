@@ -199,4 +199,6 @@ def _named_shape(x: Tensor, batch_first: bool) -> str:
 
 def autocast_is_on(device: torch.device) -> bool:
     """Whether autocast acts on tensors of this device."""
+    if not torch._C._is_any_autocast_enabled():
+        return False
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)

@@ -1,7 +1,7 @@
 """The one door to a walk through time: it looks at the tensors and chooses the room behind it.
 
-Two rooms: `_Walk`, whose way back is the cell's own adjoint, and the differentiable reference, plain `unfold`
-under autograd, for what only that can do (vmap, forward mode, second derivatives, tracing by a compiler).
+Three rooms: the native kernels of `fused`; `_Walk`, plain operations forward and the cell's own adjoint back, on
+any device and for any cell; and plain `unfold` under autograd, for what only that can do (vmap, forward mode).
 """
 
 from __future__ import annotations
@@ -11,10 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn.utils.rnn import PackedSequence
 
+from . import fused
 from .checks import autocast_is_on
+from .equations import ACTIVATIONS, Elman
 from .equations.cell import Cell, State, Weights
-from .unfold import BatchSizes, Unfolded, input_gradient, outputs_of, unfold, unfold_adjoint, weight_factors
+from .unfold import (
+    BatchSizes,
+    Unfolded,
+    differentiable_gradients,
+    input_gradient,
+    outputs_of,
+    unfold,
+    unfold_adjoint,
+    weight_factors,
+)
+
+HALF = (torch.float16, torch.bfloat16)
 
 
 def walk(
@@ -38,10 +52,14 @@ def walk(
     """
     if autocast_is_on(x.device):
         return _autocast_walk(cell, x, state, weights, batch_sizes)
+    if _reason(cell, x, state, weights) is None:
+        if x.dtype in HALF:
+            return _float32_walk(cell, x, state, weights, batch_sizes)
+        return fused.walk(cell, x, state, weights, batch_sizes)
     batch = state[0].shape[0]
     tensors = [t for t in (x, *state, *weights) if t is not None]
     differentiate = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    if not differentiate or _only_reference():
+    if not differentiate or _transformed() or torch.compiler.is_compiling():
         unfolded = unfold(cell, x, state, weights, batch_sizes, keep=False)
         return outputs_of(unfolded.states, batch, batch_sizes), unfolded.state
     states, *final = _Walk.apply(cell, batch_sizes, len(state), x, *state, *weights)  # pyright: ignore
@@ -59,13 +77,62 @@ def _autocast_walk(
         return walk(cell, x.to(dtype), state, weights.each(lambda w: w.to(dtype)), batch_sizes)
 
 
-def _only_reference() -> bool:
-    """Whether the caller transforms or traces the walk, which takes plain operations."""
-    return (
-        torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-        or torch.compiler.is_compiling()
-    )
+def _float32_walk(
+    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+) -> tuple[Tensor, State]:
+    """The walk computed in float32 and rounded once, at the end, to x's dtype."""
+    state = tuple(s.float() for s in state)
+    y, state = fused.walk(cell, x.float(), state, weights.each(Tensor.float), batch_sizes)
+    return y.to(x.dtype), tuple(s.to(x.dtype) for s in state)
+
+
+def _transformed() -> bool:
+    """Whether vmap, grad, jvp or dual numbers are at work, which take plain operations."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def _reason(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> str | None:
+    """Why the fused kernels cannot take a walk; None where they can."""
+    if not fused.available():
+        return "the native kernels are not installed"
+    if _transformed():
+        return "a transform (vmap, grad, jvp, dual numbers) takes plain operations"
+    if x.device.type != "cpu":
+        return f"the native kernels run on CPUs, and this is on {x.device}"
+    if x.dtype not in (torch.float32, torch.float64, *HALF):
+        return f"the native kernels have no {x.dtype}"
+    if isinstance(cell, Elman) and ACTIVATIONS.get(cell.activation.name) != cell.activation:
+        return f"the activation {cell.activation.name!r} is the user's own"
+    if type(cell) not in fused.CELLS:
+        return f"{type(cell).__name__} has no native kernel"
+    if weights.W_hr is not None:
+        return "a projected LSTM has no native kernel"
+    if state[0].shape[0] == 0:
+        return "the batch is empty"
+    return None
+
+
+def why(module: Any, x: Any) -> str:
+    """In one line, which room a call of a module takes and why.
+
+    Args:
+        module: a `bptt.RNN`, `GRU` or `LSTM`.
+        x: its input, as it would be called.
+
+    >>> from bptt import GRU
+    >>> print(why(GRU(3, 5, device="meta"), torch.empty(4, 2, 3, device="meta")))
+    reference: the native kernels run on CPUs, and this is on meta
+    """
+    weights = module.weights()[0][0]
+    rows: Tensor = x.data if isinstance(x, PackedSequence) else x
+    batch = weights.W_hh.new_empty(module.batch_of(x), 0)
+    if autocast_is_on(rows.device):
+        rows = rows.to(torch.get_autocast_dtype(rows.device.type))
+    reason = _reason(module.cell, rows, (batch,), weights)
+    if reason is not None:
+        return f"reference: {reason}"
+    computed = ", computed in float32" if rows.dtype in HALF else ""
+    return f"fused ({fused.isa()}): {type(module).__name__} in {rows.dtype} on {rows.device}{computed}"
 
 
 class _Walk(torch.autograd.Function):
@@ -86,7 +153,11 @@ class _Walk(torch.autograd.Function):
         n = 1 + ctx.n_state + len(Weights._fields)
         inputs, (states, *kept) = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
         if torch.is_grad_enabled():
-            gradients = _differentiable_gradients(ctx, inputs, d_walked)
+            d_states, *d_final = d_walked
+            dy = None if d_states is None else outputs_of(d_states, len(inputs[1]), ctx.batch_sizes)
+            gradients = differentiable_gradients(
+                ctx.cell, inputs, ctx.n_state, ctx.needs_input_grad[3:], dy, d_final, ctx.batch_sizes
+            )
         else:
             gradients = _gradients(ctx, inputs, Unfolded(states, (), ctx.kept(*kept)), d_walked)
         return None, None, None, *gradients
@@ -113,23 +184,6 @@ def _gradients(ctx: Any, inputs: tuple, unfolded: Unfolded, d_walked: tuple) -> 
         *adjoint.d_state,
         *(f.summed() if f is not None and want else None for f, want in zip(factors, of_weights, strict=True)),
     ]
-
-
-def _differentiable_gradients(ctx: Any, inputs: tuple, d_walked: tuple) -> list[Tensor | None]:
-    """The same, through the reference, so that the gradients can be differentiated again."""
-    # Aliases: were an input computed from another one, its own history must not count here.
-    aliases = tuple(None if t is None else t.view_as(t) for t in inputs)
-    x, state, weights = _sorted_out(ctx, aliases)
-    unfolded = unfold(ctx.cell, x, state, weights, ctx.batch_sizes, keep=False)
-    walked, seeds = [], []
-    for result, d in zip((unfolded.states, *unfolded.state), d_walked, strict=True):
-        if d is not None:
-            walked.append(result)
-            seeds.append(d)
-    wanted = ctx.needs_input_grad[3:]
-    sources = [t for t, want in zip(aliases, wanted, strict=True) if want and t is not None]
-    found = iter(torch.autograd.grad(walked, sources, seeds, create_graph=True, allow_unused=True))
-    return [next(found) if want else None for want in wanted]
 
 
 def _sorted_out(ctx: Any, inputs: tuple) -> tuple[Tensor, State, Weights[Tensor]]:

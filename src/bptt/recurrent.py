@@ -58,9 +58,11 @@ class Recurrent(nn.Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
-        for names in self._all_weights:
-            for name in names:
-                self.register_parameter(name, self._empty(name, device, dtype))
+        walks = [Weights(**{_field(name): name for name in names}) for names in self._all_weights]
+        self._names = [walks[i : i + self.num_directions] for i in range(0, len(walks), self.num_directions)]
+        self._shapes = {name: self._shape_of(name) for names in self._all_weights for name in names}
+        for name in self._shapes:
+            self.register_parameter(name, self._empty(name, device, dtype))
         self.reset_parameters()
 
     @property
@@ -96,7 +98,7 @@ class Recurrent(nn.Module):
         return (rows,) if name.startswith("bias") else (output, self.hidden_size)
 
     def _empty(self, name: str, device: Any, dtype: torch.dtype | None) -> nn.Parameter:
-        shape = self._shape_of(name)
+        shape = self._shapes[name]
         try:
             return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         except RuntimeError as error:
@@ -122,23 +124,33 @@ class Recurrent(nn.Module):
             ValueError: a weight is missing, of another shape than it was built with, or on another device.
             TypeError: a weight is no tensor, or its dtype is not the first weight's.
         """
-        who, like = type(self).__name__, None
+        first = self._names[0][0].W_ih
+        like = self._checked(first, getattr(self, first, None), None)
 
         def checked(name: str) -> Tensor:
-            nonlocal like
+            if name == first:
+                return like
             weight = getattr(self, name, None)
-            if weight is None:
-                raise ValueError(f"{name} of this {who} was deleted; its shape was {self._shape_of(name)}")
-            weight = checks.check_weight(who, name, weight, self._shape_of(name), like)
-            like = weight if like is None else like
-            return weight
+            if (
+                isinstance(weight, Tensor)
+                and weight.shape == self._shapes[name]
+                and weight.dtype == like.dtype
+                and weight.device == like.device
+            ):
+                return weight
+            return self._checked(name, weight, like)
 
-        return [[names.each(checked) for names in layer] for layer in self.weight_names()]
+        return [[names.each(checked) for names in layer] for layer in self._names]
+
+    def _checked(self, name: str, weight: Any, like: Tensor | None) -> Tensor:
+        who = type(self).__name__
+        if weight is None:
+            raise ValueError(f"{name} of this {who} was deleted; its shape was {self._shapes[name]}")
+        return checks.check_weight(who, name, weight, self._shapes[name], like)
 
     def weight_names(self) -> list[list[Weights[str]]]:
         """The names of the weights, by layer and direction."""
-        walks = [Weights(**{_field(name): name for name in names}) for names in self._all_weights]
-        return [walks[i : i + self.num_directions] for i in range(0, len(walks), self.num_directions)]
+        return self._names
 
     def run(self, input: Any, hx: Any, walk: Walk = kernels.walk) -> tuple[Any, State]:
         """Check the input, walk all layers and directions, and lay the results out as the input was.
@@ -168,6 +180,12 @@ class Recurrent(nn.Module):
         state = self._state(hx, x.shape[1], like, None)
         y, state = self._walk_layers(x, state, weights, None, walk)
         return (y.transpose(0, 1) if self.batch_first else y), state
+
+    def batch_of(self, input: Any) -> int:
+        """How many sequences an input holds."""
+        if isinstance(input, PackedSequence):
+            return int(input.batch_sizes[0])
+        return 1 if input.dim() == 2 else input.shape[0 if self.batch_first else 1]
 
     def _state(self, hx: Any, batch: int | None, like: Tensor, order: Tensor | None) -> State:
         """The initial state as a tuple of (L·D, B, ·): zeros, or hx checked; batch None is unbatched."""
@@ -199,6 +217,8 @@ class Recurrent(nn.Module):
             x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
             if self.dropout and self.training and layer < self.num_layers - 1:
                 x = dropout(x, self.dropout, training=True)
+        if len(finals) == 1:
+            return x, tuple(part.unsqueeze(0) for part in finals[0])
         return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     def extra_repr(self) -> str:

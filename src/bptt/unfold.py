@@ -11,7 +11,8 @@ end. Everything here is plain torch: any device, any floating dtype, differentia
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -164,6 +165,39 @@ def weight_factors(
 def input_gradient(adjoint: Adjoint, weights: Weights[Tensor]) -> Tensor:
     """∂E/∂x, shaped as x."""
     return adjoint.delta_ih @ weights.W_ih
+
+
+def differentiable_gradients(
+    cell: Cell,
+    inputs: Sequence[Tensor | None],
+    n_state: int,
+    wanted: Sequence[bool],
+    d_outputs: Tensor | None,
+    d_state: Sequence[Tensor | None],
+    batch_sizes: BatchSizes = None,
+) -> list[Tensor | None]:
+    """The gradients of a walk in its inputs (x, *state, *weights), themselves differentiable.
+
+    Args:
+        cell, batch_sizes: as the forward walk had them.
+        inputs: x, the n_state tensors of the initial state, and the five weights.
+        wanted: for each input, whether its gradient is computed; None stands for the others.
+        d_outputs, d_state: ∂E/∂(outputs) and ∂E/∂(final state), None for zero.
+    """
+    # Aliases: were an input computed from another one, its own history must not count here.
+    aliases = [None if t is None else t.view_as(t) for t in inputs]
+    x, state = cast("Tensor", aliases[0]), cast("State", tuple(aliases[1 : 1 + n_state]))
+    weights = cast("Weights[Tensor]", Weights(*aliases[1 + n_state :]))
+    unfolded = unfold(cell, x, state, weights, batch_sizes, keep=False)
+    results = (outputs_of(unfolded.states, state[0].shape[0], batch_sizes), *unfolded.state)
+    walked, seeds = [], []
+    for result, d in zip(results, (d_outputs, *d_state), strict=True):
+        if d is not None:
+            walked.append(result)
+            seeds.append(d)
+    sources = [t for t, want in zip(aliases, wanted, strict=True) if want and t is not None]
+    found = iter(torch.autograd.grad(walked, sources, seeds, create_graph=True, allow_unused=True))
+    return [next(found) if want else None for want in wanted]
 
 
 def outputs_of(states: Tensor, batch: int, batch_sizes: BatchSizes = None) -> Tensor:

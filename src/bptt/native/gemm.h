@@ -1,0 +1,123 @@
+// Products with weights packed in column panels, a register tile at a time.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "vec.h"
+
+namespace bptt::BPTT_ISA {
+
+using Index = std::int64_t;
+
+template <class S>
+struct Free {
+    void operator()(S* p) const { std::free(p); }
+};
+template <class S>
+using Buffer = std::unique_ptr<S[], Free<S>>;
+
+// Uninitialised memory on a cache line's boundary.
+template <class S>
+Buffer<S> buffer(Index size) {
+    std::size_t bytes = ((std::max<Index>(size, 1) * sizeof(S) + 63) / 64) * 64;
+    void* p = std::aligned_alloc(64, bytes);
+    if (p == nullptr) throw std::bad_alloc();
+    return Buffer<S>(static_cast<S*>(p));
+}
+
+inline Index up(Index size, Index unit) { return (size + unit - 1) / unit * unit; }
+
+// Rows of a tile of NV vectors: as many accumulators as registers allow, room left for operands.
+template <int NV>
+constexpr int tile_rows = BPTT_REGISTERS == 32 ? 24 / NV : 12 / NV;
+
+// Call f(std::integral_constant<int, m>) for the m in 1..MAX asked for.
+template <int MAX, class F>
+inline void with_rows(int m, F&& f) {
+    if constexpr (MAX == 1) {
+        f(std::integral_constant<int, 1>{});
+    } else {
+        if (m == MAX) return f(std::integral_constant<int, MAX>{});
+        with_rows<MAX - 1>(m, f);
+    }
+}
+
+// acc += A·B for MR rows of A (element (i, k) at a[i·ra + k·ka]) and a panel B of K rows of NV vectors.
+// Few rows leave few independent chains of additions: K is then walked in KS of them.
+template <class S, int MR, int NV, int KS>
+inline void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
+    constexpr int width = NV * L<S>;
+    V<S> chain[KS][MR][NV] = {};
+    Index k = 0;
+    for (; k + KS <= K; k += KS)
+        for (int c = 0; c < KS; ++c)
+            for (int i = 0; i < MR; ++i)
+                for (int j = 0; j < NV; ++j)
+                    chain[c][i][j] += load(b + (k + c) * width + j * L<S>) * a[i * ra + (k + c) * ka];
+    for (; k < K; ++k)
+        for (int i = 0; i < MR; ++i)
+            for (int j = 0; j < NV; ++j) acc[i][j] += load(b + k * width + j * L<S>) * a[i * ra + k * ka];
+    for (int c = 0; c < KS; ++c)
+        for (int i = 0; i < MR; ++i)
+            for (int j = 0; j < NV; ++j) acc[i][j] += chain[c][i][j];
+}
+template <class S, int MR, int NV>
+inline void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
+    if constexpr (MR == 1) return multiply<S, MR, NV, 4>(K, a, ra, ka, b, acc);
+    if constexpr (MR == 2) return multiply<S, MR, NV, 2>(K, a, ra, ka, b, acc);
+    constexpr int width = NV * L<S>;
+    for (Index k = 0; k < K; ++k) {
+        V<S> row[NV];
+        for (int j = 0; j < NV; ++j) row[j] = load(b + k * width + j * L<S>);
+        for (int i = 0; i < MR; ++i)
+            for (int j = 0; j < NV; ++j) acc[i][j] += row[j] * a[i * ra + k * ka];
+    }
+}
+
+// A product A (M×K) · B (panels), tile by tile: start(acc, row, panel) fills the accumulators, finish(...) takes
+// them. Both are generic in the tile's rows.
+template <class S, int NV, class Start, class Finish>
+inline void product(
+    Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start&& start, Finish&& finish) {
+    constexpr int most = tile_rows<NV>;
+    Index tiles = (M + most - 1) / most;
+    for (Index p = 0; p < panels; ++p)
+        for (Index tile = 0; tile < tiles; ++tile) {
+            Index first = M * tile / tiles, rows = M * (tile + 1) / tiles - first;
+            with_rows<most>(static_cast<int>(rows), [&](auto size) {
+                constexpr int MR = decltype(size)::value;
+                V<S> acc[MR][NV];
+                start(acc, first, p);
+                multiply_tile<S, MR, NV>(K, a + first * ra, ra, ka, b + p * K * NV * L<S>, acc);
+                finish(acc, first, p);
+            });
+        }
+}
+
+// Panels of B (K×N), element (k, n) at b[k·kb + n·nb]: panel p holds columns from p·width on, zeros past N.
+template <class S>
+void pack(S* to, const S* b, Index kb, Index nb, Index K, Index N, Index width) {
+    for (Index n0 = 0; n0 < N; n0 += width, to += K * width)
+        for (Index k = 0; k < K; ++k)
+            for (Index j = 0; j < width; ++j)
+                to[k * width + j] = n0 + j < N ? b[k * kb + (n0 + j) * nb] : S(0);
+}
+
+// Panels of Wᵀ for a cell of G gates, W (G·H, K): panel p holds, gate after gate, `vectors` vectors of units each.
+// `gates` says which block of W stands for each gate; -1 leaves zeros.
+template <class S>
+void pack_gates(S* to, const S* w, const int* gates, int G, int vectors, Index H, Index K) {
+    Index units = vectors * L<S>;
+    for (Index u0 = 0; u0 < H; u0 += units, to += K * G * units)
+        for (int g = 0; g < G; ++g)
+            for (Index u = 0; u < units; ++u) {
+                S* column = to + g * units + u;
+                bool there = gates[g] >= 0 && u0 + u < H;
+                const S* row = there ? w + (gates[g] * H + u0 + u) * K : nullptr;
+                for (Index k = 0; k < K; ++k) column[k * G * units] = there ? row[k] : S(0);
+            }
+}
+
+}  // namespace bptt::BPTT_ISA

@@ -1,0 +1,32 @@
+// What a call of a kernel works on.
+#pragma once
+
+#include <cstdint>
+
+namespace bptt {
+
+// One layer and direction; every pointer carries its shape. Packed sequences have (N, ·) rows, step after step; others N = T·B.
+template <class S>
+struct Layer {
+    std::int64_t T, B, I, H;
+    const std::int64_t* batch_sizes;  // [T] or null: B each
+    const S* x;                       // [N,I] rows x_step apart by step and x_row apart by row
+    std::int64_t x_step, x_row;
+    const S *h0, *c0;    // [B,H]
+    const S *W_ih, *W_hh;  // [G*H,I] [G*H,H]
+    const S *b_ih, *b_hh;  // [G*H] or null
+    S *y, *c;            // [N,H]
+    S* kept;             // [N,K*H] or null: nothing is kept
+    int activation;
+    S leak;
+    int threads;
+    // backward only
+    const S* dy;  // [N,H] or null, strides dy_step, dy_row, dy_unit
+    std::int64_t dy_step, dy_row, dy_unit;
+    const S *dh_final, *dc_final;  // [B,H] or null
+    S *dx, *dh0, *dc0;             // [N,I] [B,H]; null: not wanted
+    S *dW_ih, *dW_hh, *db_ih, *db_hh;
+    S *delta_ih, *delta_hh;  // [N,G*H] or null: not asked for
+};
+
+}  // namespace bptt

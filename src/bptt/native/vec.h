@@ -1,0 +1,165 @@
+// Vectors of whatever width the file is compiled for, and the elementary functions of the cells on them.
+// GCC's and clang's vector extensions: one source for AVX-512, AVX2 and plain C++.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#if defined(__AVX512F__)
+#define BPTT_BYTES 64
+#define BPTT_REGISTERS 32
+#elif defined(__AVX2__)
+#define BPTT_BYTES 32
+#define BPTT_REGISTERS 16
+#else
+#define BPTT_BYTES 16
+#define BPTT_REGISTERS 16
+#endif
+
+namespace bptt::BPTT_ISA {
+
+template <class S>
+struct Lanes {
+    using Int = std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>;
+    typedef S V __attribute__((vector_size(BPTT_BYTES)));
+    typedef Int I __attribute__((vector_size(BPTT_BYTES)));
+    typedef S U __attribute__((vector_size(BPTT_BYTES), aligned(sizeof(S)), may_alias));
+    static constexpr int n = BPTT_BYTES / sizeof(S);
+};
+template <class S>
+using V = typename Lanes<S>::V;
+template <class S>
+constexpr int L = Lanes<S>::n;
+
+template <class S>
+inline V<S> load(const S* p) { return *reinterpret_cast<const typename Lanes<S>::U*>(p); }
+
+template <class S>
+inline void store(S* p, V<S> v) { *reinterpret_cast<typename Lanes<S>::U*>(p) = v; }
+
+template <class S>
+inline V<S> all(S value) {
+    V<S> v;
+    for (int i = 0; i < L<S>; ++i) v[i] = value;
+    return v;
+}
+
+// The first n lanes; the others are 0 (load) or left alone (store).
+template <class S>
+inline V<S> load(const S* p, std::int64_t n) {
+    if (n >= L<S>) return load(p);
+    V<S> v{};
+    std::memcpy(&v, p, n * sizeof(S));
+    return v;
+}
+template <class S>
+inline void store(S* p, V<S> v, std::int64_t n) {
+    if (n >= L<S>) return store(p, v);
+    std::memcpy(p, &v, n * sizeof(S));
+}
+
+// Where elements stand `stride` apart: 1, or 0 for one value throughout.
+template <class S>
+inline V<S> load(const S* p, std::int64_t n, std::int64_t stride) {
+    return stride == 1 ? load(p, n) : all<S>(*p);
+}
+
+template <class S>
+struct Exp;  // constants of e^x: ln 2 in two parts, 1.5·2^mantissa, Taylor terms of (e^r - 1 - r) / r²
+template <>
+struct Exp<float> {
+    static constexpr float log2e = 1.44269504f, hi = 0.693359375f, lo = -2.12194440e-4f, magic = 12582912.f;
+    static constexpr int mantissa = 23, bias = 127, terms = 7;
+    static constexpr float least = -87.3f;  // below: 0
+};
+template <>
+struct Exp<double> {
+    static constexpr double log2e = 1.4426950408889634, hi = 6.93147180369123816490e-01,
+                            lo = 1.90821492927058770002e-10, magic = 6755399441055744.0;
+    static constexpr int mantissa = 52, bias = 1023, terms = 12;
+    static constexpr double least = -708.0;
+};
+
+// For y <= 0: `scale` = 2^n and `part` = e^r - 1 with y = n ln 2 + r, so that e^y = scale + scale·part.
+template <class S>
+inline void split_exp(V<S> y, V<S>& scale, V<S>& part) {
+    using E = Exp<S>;
+    using I = typename Lanes<S>::I;
+    y = y < E::least ? all<S>(E::least) : y;  // NaN stays
+    V<S> shifted = y * E::log2e + E::magic;
+    V<S> n = shifted - E::magic;
+    V<S> r = y - n * E::hi - n * E::lo;
+    V<S> q = all<S>(0);
+    S factor[E::terms];
+    S factorial = 2;
+    for (int i = 0; i < E::terms; ++i) {
+        factor[i] = 1 / factorial;
+        factorial *= i + 3;
+    }
+    for (int i = E::terms - 1; i >= 0; --i) q = q * r + factor[i];
+    part = r + r * r * q;
+    I bits = (reinterpret_cast<I>(shifted) + E::bias) << E::mantissa;  // n stands in shifted's low bits
+    scale = reinterpret_cast<V<S>>(bits);
+}
+
+template <class S>
+inline V<S> magnitude(V<S> x) { return x < 0 ? -x : x; }
+
+template <class S>
+inline V<S> tanh(V<S> x) {  // -expm1(-2|x|) / (2 + expm1(-2|x|)) with x's sign
+    V<S> scale, part;
+    split_exp<S>(S(-2) * magnitude<S>(x), scale, part);
+    V<S> e = scale * part + (scale - S(1));
+    V<S> t = -e / (S(2) + e);
+    return x < 0 ? -t : t;
+}
+
+template <class S>
+inline V<S> exp_of_negative(V<S> y) {
+    V<S> scale, part;
+    split_exp<S>(y, scale, part);
+    V<S> e = scale + scale * part;
+    return y < Exp<S>::least ? all<S>(0) : e;
+}
+
+template <class S>
+inline V<S> sigmoid(V<S> x) {
+    V<S> e = exp_of_negative<S>(-magnitude<S>(x));
+    return (x < 0 ? e : all<S>(1)) / (S(1) + e);
+}
+
+// log(1 + e^x) = max(x, 0) + log1p(e^-|x|), with log1p(z) = 2 artanh(z / (2 + z)).
+template <class S>
+inline V<S> softplus(V<S> x) {
+    V<S> z = exp_of_negative<S>(-magnitude<S>(x));
+    V<S> s = z / (S(2) + z), s2 = s * s, q = all<S>(0);
+    for (int k = sizeof(S) == 4 ? 8 : 17; k >= 0; --k) q = q * s2 + S(1) / (2 * k + 1);
+    return (x < 0 ? all<S>(0) : x) + S(2) * s * q;
+}
+
+template <class S>
+inline V<S> expm1_of_negative(V<S> y) {
+    V<S> scale, part;
+    split_exp<S>(y, scale, part);
+    return scale * part + (scale - S(1));
+}
+
+template <class S>
+inline V<S> gelu(V<S> a) {
+    V<S> s;
+    for (int i = 0; i < L<S>; ++i) s[i] = S(0.5) * a[i] * std::erfc(-a[i] * S(0.70710678118654752440));
+    return s;
+}
+template <class S>
+inline V<S> gelu_derivative(V<S> a) {
+    V<S> d;
+    for (int i = 0; i < L<S>; ++i)
+        d[i] = S(0.5) * std::erfc(-a[i] * S(0.70710678118654752440)) +
+               a[i] * S(0.39894228040143267794) * std::exp(S(-0.5) * a[i] * a[i]);
+    return d;
+}
+
+}  // namespace bptt::BPTT_ISA

@@ -1,0 +1,191 @@
+// What the cells' walks share: who owns which rows, chunks of steps, and the products with delta.
+#pragma once
+
+#include <omp.h>
+
+#include <exception>
+#include <vector>
+
+#include "gemm.h"
+#include "layer.h"
+
+namespace bptt {
+namespace BPTT_ISA {
+
+// The rows a thread owns, r0 <= row < r1, and where each step's rows stand.
+struct Part {
+    Index r0, r1;
+    const std::vector<Index>* starts;  // [T+1]
+    Index rows(Index t) const {
+        Index n = (*starts)[t + 1] - (*starts)[t];
+        return std::max<Index>(0, std::min(r1, n) - r0);
+    }
+    // Of the largest chunk of steps that `chunk_steps` makes.
+    Index most_rows(Index chunk) const {
+        return std::max(rows(0), std::min(chunk, rows(0) * static_cast<Index>(starts->size() - 1)));
+    }
+    Index at(Index t) const { return (*starts)[t] + r0; }  // of the part's first row, in (N, ·)
+};
+
+template <class S>
+std::vector<Index> starts_of(const Layer<S>& a) {
+    std::vector<Index> starts(a.T + 1, 0);
+    for (Index t = 0; t < a.T; ++t) starts[t + 1] = starts[t] + (a.batch_sizes ? a.batch_sizes[t] : a.B);
+    return starts;
+}
+
+// Split the batch so that each of at most `threads` parts walks about as many rows; longest sequences come first.
+inline std::vector<Part> parts_of(const std::vector<Index>& starts, Index B, int threads) {
+    Index T = starts.size() - 1, N = starts[T];
+    std::vector<Index> length(B, 0);
+    for (Index t = 0; t < T; ++t)
+        for (Index r = 0; r < starts[t + 1] - starts[t]; ++r) ++length[r];
+    std::vector<Part> parts;
+    Index row = 0, walked = 0;
+    for (int p = 0; p < threads && row < B; ++p) {
+        Index first = row, goal = N * (p + 1) / threads;
+        while (row < B && (p == threads - 1 || row == first || walked + length[row] <= goal)) walked += length[row++];
+        parts.push_back({first, row, &starts});
+    }
+    return parts;
+}
+
+// One thread for little work: waking another costs more than it saves.
+template <class S>
+int team(const Layer<S>& a, Index N, int gates) {
+    double work = 2.0 * N * gates * a.H * (a.H + a.I);
+    return work < 2e6 ? 1 : static_cast<int>(std::max<Index>(1, std::min<Index>(a.threads, a.B)));
+}
+
+// Run f(part number) on each part, on threads of the process's own OpenMP runtime, fewer if it gives fewer. What one
+// of them throws is thrown again here.
+template <class F>
+void on_each(Index parts, F&& f) {
+    if (parts == 1) return f(0);
+    std::vector<std::exception_ptr> thrown(parts);
+#pragma omp parallel num_threads(static_cast<int>(parts))
+    for (Index p = omp_get_thread_num(); p < parts; p += omp_get_num_threads()) {
+        try {
+            f(p);
+        } catch (...) {
+            thrown[p] = std::current_exception();
+        }
+    }
+    for (const auto& exception : thrown)
+        if (exception) std::rethrow_exception(exception);
+}
+
+// The steps from t on whose rows together make a chunk of about `rows`; at least one step. Towards the end of time
+// (+1) or its start (-1); returns how many.
+inline Index chunk_steps(const Part& part, Index t, Index last, int towards, Index rows) {
+    Index steps = 0, sum = 0;
+    for (; steps == 0 || (t != last + towards && sum + part.rows(t) <= rows); t += towards, ++steps) {
+        sum += part.rows(t);
+        if (t == last) return steps + 1;
+    }
+    return steps;
+}
+
+// How far the part's first row of step t stands from the first of all, for rows `row` apart and, where every step has
+// B of them, steps `step` apart.
+template <class S>
+Index offset(const Layer<S>& a, const Part& part, Index t, Index step, Index row) {
+    return (a.batch_sizes ? (*part.starts)[t] * row : t * step) + part.r0 * row;
+}
+template <class S>
+const S* x_row(const Layer<S>& a, const Part& part, Index t) { return a.x + offset(a, part, t, a.x_step, a.x_row); }
+
+// x of steps t0..t0+steps, row by row.
+template <class S>
+void gather_x(S* to, const Layer<S>& a, const Part& part, Index t0, Index steps) {
+    for (Index t = t0; t < t0 + steps; ++t)
+        for (Index r = 0; r < part.rows(t); ++r, to += a.I)
+            std::memcpy(to, x_row(a, part, t) + r * a.x_row, a.I * sizeof(S));
+}
+
+// h (or c) before step t, the part's first row.
+template <class S>
+const S* before(const S* first, const S* later, const Layer<S>& a, const Part& part, Index t) {
+    return t == 0 ? first + part.r0 * a.H : later + part.at(t - 1) * a.H;
+}
+
+// Gradients of one thread, rows padded to whole panels; added up in the order of the threads.
+template <class S>
+struct Sums {
+    static constexpr int width = 2 * L<S>;
+    Index G, I, H, ldi, ldh;
+    Buffer<S> W_ih, W_hh, b_ih, b_hh;
+    explicit Sums(const Layer<S>& a, int gates)
+        : G(gates * a.H), I(a.I), H(a.H), ldi(up(a.I, width)), ldh(up(a.H, width)) {
+        if (a.dW_ih) W_ih = zeros(G * ldi);
+        if (a.dW_hh) W_hh = zeros(G * ldh);
+        b_ih = zeros(G);
+        b_hh = zeros(G);
+    }
+    static Buffer<S> zeros(Index size) {
+        auto b = buffer<S>(size);
+        std::fill_n(b.get(), size, S(0));
+        return b;
+    }
+    void add_to(const Layer<S>& a, bool first) const {
+        add(a.dW_ih, W_ih.get(), I, ldi, first);
+        add(a.dW_hh, W_hh.get(), H, ldh, first);
+        add(a.db_ih, b_ih.get(), 1, 1, first);
+        add(a.db_hh, b_hh.get(), 1, 1, first);
+    }
+    void add(S* to, const S* from, Index columns, Index ld, bool first) const {
+        if (to == nullptr) return;
+        for (Index g = 0; g < G; ++g)
+            for (Index k = 0; k < columns; ++k)
+                to[g * columns + k] = (first ? S(0) : to[g * columns + k]) + from[g * ld + k];
+    }
+};
+
+// sum (M, ld) += deltaᵀ · operand over the chunk's rows; delta's columns [0, M) with rows ldd apart, operand in panels.
+template <class S>
+void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd, const S* panels, Index count) {
+    constexpr int NV = 2, width = NV * L<S>;
+    product<S, NV>(
+        M, rows, count, delta, 1, ldd, panels,
+        [&](auto& acc, Index first, Index p) {
+            for (auto& row : acc) {
+                for (int j = 0; j < NV; ++j) row[j] = load(sum + first * ld + p * width + j * L<S>);
+                ++first;
+            }
+        },
+        [&](auto& acc, Index first, Index p) {
+            for (auto& row : acc) {
+                for (int j = 0; j < NV; ++j) store(sum + first * ld + p * width + j * L<S>, row[j]);
+                ++first;
+            }
+        });
+}
+
+template <class S>
+void add_columns(S* sum, Index M, Index rows, const S* delta, Index ldd) {
+    for (Index r = 0; r < rows; ++r)
+        for (Index m = 0; m < M; ++m) sum[m] += delta[r * ldd + m];
+}
+
+// Panels (2 vectors wide) of the chunk's rows, given by a pointer to each step's first row and a row stride.
+template <class S, class RowsAt>
+void pack_rows(S* to, const Part& part, Index t0, Index steps, Index N, Index ld, RowsAt&& rows_at) {
+    constexpr Index width = 2 * L<S>;
+    for (Index n0 = 0; n0 < N; n0 += width) {
+        Index n = std::min(width, N - n0);
+        for (Index t = t0; t < t0 + steps; ++t) {
+            const S* from = rows_at(t) + n0;
+            for (Index r = 0; r < part.rows(t); ++r, from += ld, to += width) {
+                if (n == width) {
+                    store(to, load(from));
+                    store(to + L<S>, load(from + L<S>));
+                } else {
+                    for (Index j = 0; j < width; ++j) to[j] = j < n ? from[j] : S(0);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace BPTT_ISA
+}  // namespace bptt
