@@ -16,6 +16,7 @@ FLOORS = {
     "packing": 2,
     "recurrent": 2,
     "modules": 2,
+    "accelerate": 2,
     "networks": 2,
     "reach": 2,
     "insight": 3,

@@ -1,5 +1,7 @@
 from . import fused as fused
 from . import kernels as kernels
+from .accelerate import accelerate as accelerate
+from .accelerate import to_torch as to_torch
 from .equations.activations import Activation as Activation
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain
