@@ -207,6 +207,23 @@ def test_why_says_which_room_and_why(module, x, words):
     assert words in kernels.why(module(), x)
 
 
+@pytest.mark.parametrize(
+    ("place", "bad", "words"),
+    [
+        (5, normal(5, 3, 3), "x is"),
+        (8, normal(2, 2), r"W_ih is \(2, 2\).*\(16, 3\)"),
+        (9, normal(16, 4).float(), "W_hh is .*float32.*float64"),
+        (7, None, "c0"),
+    ],
+)
+def test_the_bare_operator_checks_what_the_native_code_trusts(place, bad, words):
+    state, weights = layer(LSTM(), 2, 3, 4, grad=False)
+    arguments = [2, 0, 1.0, False, None, normal(5, 2, 3), *state, *weights[:4]]
+    arguments[place] = bad
+    with pytest.raises(ValueError, match=words):
+        torch.ops.bptt.walk(*arguments)
+
+
 def test_nothing_is_kept_without_gradients():
     state, weights = layer(LSTM(), 2, 3, 4, grad=False)
     *_, kept, _, _ = torch.ops.bptt.walk(2, 0, 1.0, False, None, normal(5, 2, 3), *state, *weights[:4])

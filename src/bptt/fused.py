@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from .equations import ACTIVATIONS, GRU, LSTM, Elman, Weights
 from .equations.cell import Cell, State
@@ -59,16 +60,18 @@ def walk(
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     h0, c0 = state if len(state) == 2 else (state[0], None)
     arguments = (CELLS.index(type(cell)), activation, leak, keep, batch_sizes, x, h0, c0, *weights[:4])
-    if _traced(x):
+    if _traced(*tensors):
         y, _, _, h_n, c_n = torch.ops.bptt.walk(*arguments)
     else:  # the operator without its dispatcher, which costs more than a short walk
         y, _, _, h_n, c_n = _EagerWalk.apply(*arguments) if keep else _walk(*arguments)  # pyright: ignore
     return y, (h_n,) if c0 is None else (h_n, cast("Tensor", c_n))
 
 
-def _traced(x: Tensor) -> bool:
-    """Whether somebody looks on who wants to see operators: a compiler, an export, a dispatch mode."""
-    return torch.compiler.is_compiling() or type(x) is not Tensor or torch._C._len_torch_dispatch_stack() > 0
+def _traced(*tensors: Tensor | None) -> bool:
+    """Whether somebody looks on who wants to see operators: a compiler, an export, a mode, a tensor subclass."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+        return True
+    return not all(t is None or type(t) is Tensor or type(t) is Parameter for t in tensors)
 
 
 def _keeps(cell: int, activation: int, leak: float) -> int:
@@ -107,7 +110,25 @@ def _walk(
 
 
 def _walk_cpu(*arguments: Any) -> tuple[Tensor, ...]:
+    cell, _, _, _, batch_sizes, x, h0, c0, *weights = arguments
+    _check(cell, batch_sizes, x, h0, c0, *weights)
     return _all_tensors(_walk(*arguments))
+
+
+def _check(
+    cell: int, batch_sizes: list[int] | None, x: Tensor, h0: Tensor, c0: Tensor | None, *weights: Tensor | None
+) -> None:
+    """What the native code takes on trust, for callers of the bare operator; modules check it themselves."""
+    (B, H), I = h0.shape, x.shape[-1]
+    rows = CELLS[cell].gates * H
+    whole = (x.shape[0], B, I) if batch_sizes is None else (sum(batch_sizes), I)
+    names = ("x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh")
+    shapes = (whole, (B, H), (B, H), (rows, I), (rows, H), (rows,), (rows,))
+    for name, t, shape in zip(names, (x, h0, c0, *weights), shapes, strict=True):
+        if t is not None and (tuple(t.shape) != tuple(shape) or t.dtype != x.dtype):
+            raise ValueError(f"{name} is {tuple(t.shape)}, {t.dtype}; {tuple(shape)}, {x.dtype} is needed")
+    if (CELLS[cell] is LSTM) != (c0 is not None):
+        raise ValueError("c0 is for the LSTM, and needed there")
 
 
 def _walk_fake(
@@ -235,7 +256,7 @@ def _gradients(
     _alive, arguments = _arguments(
         cell, activation, leak, batch_sizes, x, h0, c0, weights, y, _some(c), _some(kept)
     )
-    _native.backward(*arguments, _address(dy), *dy_strides, *map(_address, (*d_last, *gradients)), 0, 0)
+    _native.backward(*arguments, _address(dy), *dy_strides, *map(_address, (*d_last, *gradients)))
     return gradients
 
 

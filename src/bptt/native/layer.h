@@ -26,7 +26,6 @@ struct Layer {
     const S *dh_final, *dc_final;  // [B,H] or null
     S *dx, *dh0, *dc0;             // [N,I] [B,H]; null: not wanted
     S *dW_ih, *dW_hh, *db_ih, *db_hh;
-    S *delta_ih, *delta_hh;  // [N,G*H] or null: not asked for
 };
 
 }  // namespace bptt

@@ -88,7 +88,7 @@ Layer<S> layer_of(const Shared& s) {
 struct Adjoints {
     Address dy;
     std::int64_t dy_step, dy_row, dy_unit;
-    Address dh_final, dc_final, dx, dh0, dc0, dW_ih, dW_hh, db_ih, db_hh, delta_ih, delta_hh;
+    Address dh_final, dc_final, dx, dh0, dc0, dW_ih, dW_hh, db_ih, db_hh;
 };
 
 template <class S>
@@ -98,7 +98,6 @@ Layer<S> layer_of(const Shared& s, const Adjoints& d) {
     a.dh_final = at<const S>(d.dh_final), a.dc_final = at<const S>(d.dc_final);
     a.dx = at<S>(d.dx), a.dh0 = at<S>(d.dh0), a.dc0 = at<S>(d.dc0);
     a.dW_ih = at<S>(d.dW_ih), a.dW_hh = at<S>(d.dW_hh), a.db_ih = at<S>(d.db_ih), a.db_hh = at<S>(d.db_hh);
-    a.delta_ih = at<S>(d.delta_ih), a.delta_hh = at<S>(d.delta_hh);
     return a;
 }
 
@@ -134,15 +133,14 @@ NB_MODULE(_native, m) {
         "backward",
         [](SHARED_TYPES, Address dy, std::int64_t dy_step, std::int64_t dy_row, std::int64_t dy_unit, Address dh_final,
            Address dc_final, Address dx, Address dh0, Address dc0, Address dW_ih, Address dW_hh, Address db_ih,
-           Address db_hh, Address delta_ih, Address delta_hh) {
+           Address db_hh) {
             Shared s = SHARED;
-            Adjoints d{dy,  dy_step, dy_row, dy_unit, dh_final, dc_final, dx,      dh0,
-                       dc0, dW_ih,   dW_hh,  db_ih,   db_hh,    delta_ih, delta_hh};
+            Adjoints d{dy, dy_step, dy_row, dy_unit, dh_final, dc_final, dx, dh0, dc0, dW_ih, dW_hh, db_ih, db_hh};
             const Table& table = *chosen().table;
             nb::gil_scoped_release release;
             bits == 32 ? table.backward32[cell](layer_of<float>(s, d)) : table.backward64[cell](layer_of<double>(s, d));
         },
         SHARED_NAMES, nb::arg("dy"), nb::arg("dy_step"), nb::arg("dy_row"), nb::arg("dy_unit"), nb::arg("dh_final"),
         nb::arg("dc_final"), nb::arg("dx"), nb::arg("dh0"), nb::arg("dc0"), nb::arg("dW_ih"), nb::arg("dW_hh"),
-        nb::arg("db_ih"), nb::arg("db_hh"), nb::arg("delta_ih"), nb::arg("delta_hh"));
+        nb::arg("db_ih"), nb::arg("db_hh"));
 }

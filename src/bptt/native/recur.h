@@ -236,7 +236,6 @@ struct BackwardPart {
                               delta.get() + g * H, ldd, panels.get(), w.panels_i);
         }
         if (a.dx) input_gradient(t0, steps);
-        if (a.delta_ih) give_delta(t0, steps);
     }
 
     void input_gradient(Index t0, Index steps) {
@@ -260,17 +259,6 @@ struct BackwardPart {
                 });
             from += part.rows(t) * ldd;
         }
-    }
-
-    void give_delta(Index t0, Index steps) {
-        const S* from = delta.get();
-        for (Index t = t0; t < t0 + steps; ++t)
-            for (Index r = 0; r < part.rows(t); ++r, from += ldd) {
-                const Index to = (part.at(t) + r) * K;
-                std::copy_n(from + Cell::recurrent_block * H, K, a.delta_hh + to);
-                for (int g = 0; g < Cell::gates; ++g)
-                    std::copy_n(from + g * H, H, a.delta_ih + to + Cell::input_order[g] * H);
-            }
     }
 };
 
