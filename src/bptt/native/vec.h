@@ -106,13 +106,18 @@ inline void split_exp(V<S> y, V<S>& scale, V<S>& part) {
 }
 
 template <class S>
+inline V<S> expm1_of_negative(V<S> y) {
+    V<S> scale, part;
+    split_exp<S>(y, scale, part);
+    return scale * part + (scale - S(1));
+}
+
+template <class S>
 inline V<S> magnitude(V<S> x) { return x < 0 ? -x : x; }
 
 template <class S>
 inline V<S> tanh(V<S> x) {  // -expm1(-2|x|) / (2 + expm1(-2|x|)) with x's sign
-    V<S> scale, part;
-    split_exp<S>(S(-2) * magnitude<S>(x), scale, part);
-    V<S> e = scale * part + (scale - S(1));
+    V<S> e = expm1_of_negative<S>(S(-2) * magnitude<S>(x));
     V<S> t = -e / (S(2) + e);
     return x < 0 ? -t : t;
 }
@@ -138,13 +143,6 @@ inline V<S> softplus(V<S> x) {
     V<S> s = z / (S(2) + z), s2 = s * s, q = all<S>(0);
     for (int k = sizeof(S) == 4 ? 8 : 17; k >= 0; --k) q = q * s2 + S(1) / (2 * k + 1);
     return (x < 0 ? all<S>(0) : x) + S(2) * s * q;
-}
-
-template <class S>
-inline V<S> expm1_of_negative(V<S> y) {
-    V<S> scale, part;
-    split_exp<S>(y, scale, part);
-    return scale * part + (scale - S(1));
 }
 
 template <class S>
