@@ -23,7 +23,7 @@ def compared(cell, x, state, weights, batch_sizes=None, seed=9):
     results = []
     for native in (True, False):
         if native:
-            y, final = fused.walk(cell, x, state, weights, batch_sizes)
+            y, final = fused.walk(fused.Choices.of(cell), x, state, weights, batch_sizes)
         else:
             walked = unfold(cell, x, state, weights, batch_sizes, keep=False)
             y, final = outputs_of(walked.states, len(state[0]), batch_sizes), walked.state
@@ -95,7 +95,7 @@ def test_threads_change_nothing_but_rounding_and_repeat_bitwise(name):
         for threads in (1, 2, 2, 3):
             torch.set_num_threads(threads)
             w = weights.each(lambda w: w.clone().requires_grad_())
-            y, _ = fused.walk(cell, x, state, w, None)
+            y, _ = fused.walk(fused.Choices.of(cell), x, state, w, None)
             y.square().sum().backward()
             results.append([y.detach(), *(v.grad for v in w if v is not None)])
     finally:
@@ -120,7 +120,7 @@ def test_strided_inputs_and_output_gradients(name):
         torch._neg_view(normal(6, 3, 5)),
     ):
         found = torch.autograd.grad(
-            fused.walk(cell, x, state, weights, None)[0], [w for w in weights if w is not None], dy
+            fused.walk(fused.Choices.of(cell), x, state, weights, None)[0], [w for w in weights if w is not None], dy
         )
         states = unfold(cell, x.contiguous(), state, weights, keep=False).states
         wanted = torch.autograd.grad(states[1:], [w for w in weights if w is not None], dy.contiguous())

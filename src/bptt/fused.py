@@ -2,13 +2,13 @@
 
 `bptt::walk` and `bptt::walk_backward` run on CPUs in float32 and float64; torch.compile and torch.export see them
 as one node each. What backward needs is an output of the forward operator; second derivatives go through the
-reference.
+reference. `record` and `adjoint` are the same two walks without autograd, stopped before the sum over time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch.nn import Parameter
 
 from .equations import ACTIVATIONS, GRU, LSTM, Elman, Weights
 from .equations.cell import Cell, State
-from .unfold import BatchSizes, differentiable_gradients
+from .unfold import Adjoint, BatchSizes, Unfolded, differentiable_gradients
 
 try:  # after torch, whose OpenMP runtime it shares
     from . import _native  # pyright: ignore[reportAttributeAccessIssue]
@@ -25,6 +25,7 @@ except ImportError:  # the pure package, installed with BPTT_NO_NATIVE=1
 
 CELLS = (Elman, GRU, LSTM)
 NAMES = tuple(ACTIVATIONS)
+PLAIN = {Tensor, Parameter, type(None)}
 
 _library = torch.library.Library("bptt", "DEF")
 _library.define(
@@ -33,8 +34,8 @@ _library.define(
     "-> (Tensor y, Tensor c, Tensor kept, Tensor h_n, Tensor c_n)"
 )
 _library.define(
-    "walk_backward(int cell, int activation, float leak, int[]? batch_sizes, bool[] wanted, Tensor x, Tensor h0, "
-    "Tensor? c0, Tensor W_ih, Tensor W_hh, Tensor? b_ih, Tensor? b_hh, Tensor y, Tensor c, Tensor kept, "
+    "walk_backward(int cell, int activation, float leak, int[]? batch_sizes, bool[] wanted, Tensor x, Tensor? h0, "
+    "Tensor? c0, Tensor W_ih, Tensor W_hh, Tensor? b_ih, Tensor? b_hh, Tensor y, Tensor? c, Tensor? kept, "
     "Tensor? dy, Tensor? dh_n, Tensor? dc_n) -> Tensor[]"
 )
 
@@ -49,215 +50,231 @@ def isa() -> str:
     return _native.isa()
 
 
+class Choices(NamedTuple):
+    """What is walked, in numbers."""
+
+    cell: int  # its place in CELLS
+    activation: int  # its place in NAMES
+    leak: float
+    keeps: int  # how many (·, H) tensors a walk keeps for its way back, beside the states
+
+    @classmethod
+    def of(cls, cell: Cell) -> Choices | None:
+        """None for a cell that has no kernel."""
+        if type(cell) is not Elman:
+            return cls(CELLS.index(type(cell)), 0, 1.0, 4) if type(cell) in CELLS else None
+        activation = ACTIVATIONS.get(cell.activation.name)
+        if activation != cell.activation:
+            return None
+        keeps = int(cell.leak != 1 or activation.keeps == "input")
+        return cls(0, NAMES.index(activation.name), cell.leak, keeps)
+
+    @property
+    def has_c(self) -> bool:
+        return CELLS[self.cell] is LSTM
+
+    def equations(self) -> Cell:
+        """The cell itself."""
+        if CELLS[self.cell] is Elman:
+            return Elman(ACTIVATIONS[NAMES[self.activation]], self.leak)
+        return CELLS[self.cell]()
+
+
 def walk(
-    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+    choices: Choices, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
 ) -> tuple[Tensor, State]:
-    """`kernels.walk` by the native kernels, for a cell, dtype and device they have."""
-    activation, leak = 0, 1.0
-    if isinstance(cell, Elman):
-        activation, leak = NAMES.index(cell.activation.name), cell.leak
-    tensors = (x, *state, *weights)
-    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    h0, c0 = state if len(state) == 2 else (state[0], None)
-    arguments = (CELLS.index(type(cell)), activation, leak, keep, batch_sizes, x, h0, c0, *weights[:4])
-    if _traced(*tensors):
-        y, _, _, h_n, c_n = torch.ops.bptt.walk(*arguments)
+    """`kernels.walk` by the native kernels, for a dtype and device they have."""
+    h0, c0 = state if choices.has_c else (state[0], None)
+    operands = (x, h0, c0, *weights[:4])
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in operands)
+    if _traced(operands):
+        y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices[:3], keep, batch_sizes, *operands)
     else:  # the operator without its dispatcher, which costs more than a short walk
-        y, _, _, h_n, c_n = _EagerWalk.apply(*arguments) if keep else _walk(*arguments)  # pyright: ignore
-    return y, (h_n,) if c0 is None else (h_n, cast("Tensor", c_n))
+        walked = _native.forward(choices, batch_sizes, keep, torch.get_num_threads(), operands)
+        y, h_n, c_n = _graphed(choices, batch_sizes, walked, operands if keep else None)
+    return y, (h_n, cast("Tensor", c_n)) if choices.has_c else (h_n,)
 
 
-def _traced(*tensors: Tensor | None) -> bool:
-    """Whether somebody looks on who wants to see operators: a compiler, an export, a mode, a tensor subclass."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
-        return True
-    return not all(t is None or type(t) is Tensor or type(t) is Parameter for t in tensors)
+def ordinary_walk(
+    choices: Choices, names: Weights[str], parameters: dict[str, Any], x: Any, hx: Any, I: int, H: int
+) -> tuple[Tensor, State] | None:
+    """The walk of a whole module of one layer and direction, where all is as it mostly is.
 
+    Plain tensors of one dtype in main memory, shaped as they must be, and nobody who looks on: then one native call
+    checks and walks, in a few microseconds. None for any other call, which takes the longer way through the module's
+    own checks.
 
-def _keeps(cell: int, activation: int, leak: float) -> int:
-    """How many (·, H) tensors a walk keeps for its way back, beside the states."""
-    if CELLS[cell] is Elman:
-        return int(leak != 1 or ACTIVATIONS[NAMES[activation]].keeps == "input")
-    return 4
+    Args:
+        names: of the weights, in `parameters`.
+        x: (T, B, I).
+        hx: as the module takes it, None for zeros.
 
-
-def _room(
-    cell: int, activation: int, leak: float, keep: bool, x: Tensor, h0: Tensor, c0: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Uninitialised room for y, for c, and for what is kept; None for what there is not."""
-    *rows, _ = x.shape
-    H = h0.shape[1]
-    keeps = _keeps(cell, activation, leak) if keep else 0
-    y = x.new_empty((*rows, H))
-    return y, None if c0 is None else torch.empty_like(y), x.new_empty((*rows, keeps * H)) if keeps else None
-
-
-def _walk(
-    cell: int,
-    activation: int,
-    leak: float,
-    keep: bool,
-    batch_sizes: list[int] | None,
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor | None,
-    *weights: Tensor | None,
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None]:
-    y, c, kept = _room(cell, activation, leak, keep, x, h0, c0)
-    _alive, arguments = _arguments(cell, activation, leak, batch_sizes, x, h0, c0, weights, y, c, kept)
-    _native.forward(*arguments)
-    return y, c, kept, _last(y, batch_sizes), None if c is None else _last(c, batch_sizes)
-
-
-def _walk_cpu(*arguments: Any) -> tuple[Tensor, ...]:
-    cell, _, _, _, batch_sizes, x, h0, c0, *weights = arguments
-    _check(cell, batch_sizes, x, h0, c0, *weights)
-    return _all_tensors(_walk(*arguments))
-
-
-def _check(
-    cell: int, batch_sizes: list[int] | None, x: Tensor, h0: Tensor, c0: Tensor | None, *weights: Tensor | None
-) -> None:
-    """What the native code takes on trust, for callers of the bare operator; modules check it themselves."""
-    (B, H), I = h0.shape, x.shape[-1]
-    rows = CELLS[cell].gates * H
-    whole = (x.shape[0], B, I) if batch_sizes is None else (sum(batch_sizes), I)
-    names = ("x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh")
-    shapes = (whole, (B, H), (B, H), (rows, I), (rows, H), (rows,), (rows,))
-    for name, t, shape in zip(names, (x, h0, c0, *weights), shapes, strict=True):
-        if t is not None and (tuple(t.shape) != tuple(shape) or t.dtype != x.dtype):
-            raise ValueError(f"{name} is {tuple(t.shape)}, {t.dtype}; {tuple(shape)}, {x.dtype} is needed")
-    if (CELLS[cell] is LSTM) != (c0 is not None):
-        raise ValueError("c0 is for the LSTM, and needed there")
-
-
-def _walk_fake(
-    cell: int,
-    activation: int,
-    leak: float,
-    keep: bool,
-    batch_sizes: list[int] | None,
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor | None,
-    *weights: Tensor | None,
-) -> tuple[Tensor, ...]:
-    y, c, kept = _room(cell, activation, leak, keep, x, h0, c0)
-    last = x.new_empty(h0.shape)
-    return _all_tensors((y, c, kept, last, None if c is None else x.new_empty(h0.shape)))
-
-
-def _all_tensors(results: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
-    """An operator returns tensors: an empty one for each None."""
-    like = next(result for result in results if result is not None)
-    return tuple(like.new_empty(0) if result is None else result for result in results)
-
-
-def _arguments(
-    cell: int,
-    activation: int,
-    leak: float,
-    batch_sizes: list[int] | None,
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor | None,
-    weights: Sequence[Tensor | None],
-    y: Tensor,
-    c: Tensor | None,
-    kept: Tensor | None,
-) -> tuple[tuple, tuple]:
-    """What must stay alive during a native call, and the call's arguments: sizes, addresses, choices."""
-    x = _readable(x, 1)
-    if batch_sizes is None:
-        T, B, I = x.shape
-        sizes, strides = None, (x.stride(0), x.stride(1))
-    else:
-        T, B, I = len(batch_sizes), h0.shape[0], x.shape[1]
-        sizes, strides = torch.tensor(batch_sizes), (0, x.stride(0))
-    dense = [None if t is None else _dense(t) for t in (h0, c0, *weights)]
-    addresses = [0 if t is None else t.data_ptr() for t in (*dense, y, c, kept)]
-    bits, H = 8 * x.element_size(), h0.shape[1]
-    place = 0 if sizes is None else sizes.data_ptr()
-    return (x, sizes, dense), (
-        cell,
-        bits,
-        T,
-        B,
-        I,
-        H,
-        place,
-        x.data_ptr(),
-        *strides,
-        *addresses,
-        activation,
-        leak,
-        torch.get_num_threads(),
+    Returns:
+        y (T, B, H), and the final state, each (1, B, H).
+    """
+    if _watched():
+        return None
+    found = _native.ordinary(
+        choices, names, parameters, x, hx, I, H, torch.is_grad_enabled(), torch.get_num_threads()
     )
+    if found is None:
+        return None
+    y, h_n, c_n = _graphed(choices, None, *found)
+    return y, (h_n,) if c_n is None else (h_n, c_n)
 
 
-def _dense(t: Tensor) -> Tensor:
-    """t as its memory has it: contiguous, and not negated by a view."""
-    return t.contiguous().resolve_neg()
+def _watched() -> bool:
+    """Whether somebody looks on who wants to see operators: a compiler, an export, a tracer, a mode."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
 
 
-def _readable(rows: Tensor, *strides: int) -> Tensor:
-    """Rows whose elements stand one of the strides apart; a copy where they do not."""
-    return (rows if rows.stride(-1) in strides else rows.contiguous()).resolve_neg()
+def _traced(tensors: Sequence) -> bool:
+    """Whether a walk must be an operator: somebody looks on, or a tensor is of a subclass."""
+    return _watched() or not {type(t) for t in tensors} <= PLAIN
 
 
-def _address(t: Tensor | None) -> int:
-    return 0 if t is None else t.data_ptr()
+def _graphed(choices: Choices, batch_sizes: BatchSizes, walked: tuple, operands: tuple | None) -> tuple:
+    """y, h_n and c_n of (y, c, kept, h_n, c_n), with their way back to the operands where these are given."""
+    if operands is None:
+        y, _, _, *last = walked
+        return y, *last
+    return _EagerWalk.apply(choices, batch_sizes, walked, *operands)  # pyright: ignore
 
 
-def _last(rows: Tensor, batch_sizes: list[int] | None) -> Tensor:
-    """The row of each sequence's last step, (B, ·)."""
-    if batch_sizes is None:
-        return rows[-1].clone()
-    lasts, start = [], rows.shape[0]
-    ended = 0
-    for size in reversed(batch_sizes):
-        start -= size
-        lasts.append(rows[start + ended : start + size])
-        ended = size
-    return torch.cat(lasts)
+class _EagerWalk(torch.autograd.Function):
+    """The operator's place in the graph, for a walk that was walked without its dispatcher."""
+
+    @staticmethod
+    def forward(ctx: Any, choices: Choices, batch_sizes: BatchSizes, walked: tuple, *operands: Tensor | None) -> Any:
+        y, c, kept, h_n, c_n = walked
+        ctx.choices, ctx.batch_sizes = choices, batch_sizes
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*operands, y, c, kept)
+        return y, h_n, c_n
+
+    @staticmethod
+    def backward(ctx: Any, *seeds: Tensor | None) -> Any:
+        return None, None, None, *_way_back(ctx, ctx.needs_input_grad[3:], seeds)
+
+
+def _way_back(ctx: Any, wanted: tuple[bool, ...], seeds: tuple) -> Sequence[Tensor | None]:
+    """The gradients, from what `_EagerWalk` or the operator saved."""
+    saved = ctx.saved_tensors
+    operands, walked = saved[:7], saved[7:]
+    if torch.is_grad_enabled():
+        return _second_order(ctx.choices, ctx.batch_sizes, wanted, operands, seeds)
+    if not _traced(saved):
+        return _gradients(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds)
+    walk_backward: Any = torch.ops.bptt.walk_backward
+    gradients = walk_backward(*ctx.choices[:3], ctx.batch_sizes, list(wanted), *operands, *walked, *seeds)
+    return [g if want else None for g, want in zip(gradients, wanted, strict=True)]
 
 
 def _gradients(
-    cell: int,
-    activation: int,
-    leak: float,
-    batch_sizes: list[int] | None,
-    wanted: list[bool],
-    x: Tensor,
-    h0: Tensor,
-    c0: Tensor | None,
-    W_ih: Tensor,
-    W_hh: Tensor,
-    b_ih: Tensor | None,
-    b_hh: Tensor | None,
-    y: Tensor,
-    c: Tensor,
-    kept: Tensor,
-    dy: Tensor | None,
-    dh_n: Tensor | None,
-    dc_n: Tensor | None,
+    choices: Choices,
+    batch_sizes: BatchSizes,
+    wanted: tuple[bool, ...],
+    operands: tuple,
+    walked: tuple,
+    seeds: tuple,
+    stops: tuple = (None, None, None),
 ) -> list[Tensor | None]:
-    """∂L/∂(x, h0, c0, W_ih, W_hh, b_ih, b_hh), None where not wanted."""
-    weights = (W_ih, W_hh, b_ih, b_hh)
-    gradients = [
-        torch.empty_like(source, memory_format=torch.contiguous_format) if want and source is not None else None
-        for source, want in zip((x, h0, c0, *weights), wanted, strict=True)
-    ]
-    dy_strides = (0, 0, 0)
-    if dy is not None:
-        dy = _readable(dy, 0, 1)
-        dy_strides = dy.stride() if batch_sizes is None else (0, *dy.stride())
-    d_last = [None if d is None else _dense(d) for d in (dh_n, dc_n)]
-    _alive, arguments = _arguments(
-        cell, activation, leak, batch_sizes, x, h0, c0, weights, y, _some(c), _some(kept)
+    """∂L/∂(x, h0, c0, W_ih, W_hh, b_ih, b_hh), None where not wanted.
+
+    Args:
+        walked: y, c, kept.
+        seeds: ∂L/∂(y, h_n, c_n).
+        stops: room for delta_ih, delta_hh and dh of every step, as `unfold.Adjoint` has them, where they are wanted.
+    """
+    return _native.backward(choices, batch_sizes, wanted, torch.get_num_threads(), operands, walked, seeds, stops)
+
+
+def _second_order(
+    choices: Choices, batch_sizes: BatchSizes, wanted: tuple[bool, ...], operands: tuple, seeds: tuple
+) -> list[Tensor | None]:
+    """`_gradients` through the reference, so that they can be differentiated again."""
+    x, h0, c0, *weights = operands
+    n = 1 + choices.has_c
+    state = (h0, c0)[:n]
+    if h0 is None:  # zeros, of which no gradient is wanted
+        batch = x.shape[1] if batch_sizes is None else batch_sizes[0]
+        state = (x.new_zeros(batch, weights[1].shape[1]),) * n
+    of_module = state[0].dim() == 3  # (1, B, H)
+    if of_module:
+        state = tuple(s.squeeze(0) for s in state)
+    dy, *d_state = seeds
+    d_state = [d if d is None else d.reshape(state[0].shape) for d in d_state[:n]]
+    d_x, *others = differentiable_gradients(
+        choices.equations(),
+        [x, *state, *weights, None],
+        n,
+        [wanted[0], *wanted[1 : 1 + n], *wanted[3:], False],
+        dy,
+        d_state,
+        batch_sizes,
     )
-    _native.backward(*arguments, _address(dy), *dy_strides, *map(_address, (*d_last, *gradients)))
-    return gradients
+    d_initial = [d if d is None or not of_module else d.unsqueeze(0) for d in others[:n]]
+    return [d_x, *d_initial, *[None] * (2 - n), *others[n:-1]]
+
+
+class Kept(NamedTuple):
+    """What `record` keeps of every step, each (T, B, ·); · is 0 where a cell has none."""
+
+    c_prev: Tensor
+    c: Tensor
+    gates: Tensor
+
+
+def record(choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]) -> Unfolded:
+    """`unfold.unfold` by the native kernels, without a graph; x (T, B, I)."""
+    h0, c0 = state if choices.has_c else (state[0], None)
+    with torch.no_grad():
+        operands = (x, h0, c0, *weights[:4])
+        y, c, gates, h_n, c_n = _native.forward(choices, None, True, torch.get_num_threads(), operands)
+        none = y[..., :0]
+        cs = none if c is None else torch.cat([cast("Tensor", c0)[None], c])
+        kept = Kept(none, none, none if gates is None else gates)
+        if c is not None:
+            kept = kept._replace(c_prev=cs[:-1], c=cs[1:])
+        return Unfolded(torch.cat([h0[None], y]), (h_n,) if c_n is None else (h_n, c_n), kept)
+
+
+def adjoint(
+    choices: Choices, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], d_outputs: Tensor | None, d_state: State
+) -> Adjoint:
+    """`unfold.unfold_adjoint` by the native kernels, of what `record` returned, or of its steps rearranged."""
+    states, _, kept = unfolded
+    h0, y = states[0], states[1:]
+    c0, c = (kept.c_prev[0], kept.c) if choices.has_c else (None, None)
+    delta_hh = y.new_empty((*y.shape[:-1], CELLS[choices.cell].gates * y.shape[-1]))
+    delta_ih = torch.empty_like(delta_hh) if CELLS[choices.cell] is GRU else delta_hh
+    dh = torch.empty_like(y)
+    _, d_h0, d_c0, *_ = _gradients(
+        choices,
+        None,
+        (False, True, choices.has_c, False, False, False, False),
+        (x, h0, c0, *weights[:4]),
+        (y, c, _some(kept.gates)),
+        (d_outputs, *d_state, *([] if choices.has_c else [None])),
+        (None if delta_ih is delta_hh else delta_ih, delta_hh, dh),
+    )
+    d_initial = (cast("Tensor", d_h0), cast("Tensor", d_c0)) if choices.has_c else (cast("Tensor", d_h0),)
+    return Adjoint(delta_ih, delta_hh, dh, d_initial)
+
+
+def _check(choices: Choices, batch_sizes: BatchSizes, operands: Sequence[Tensor | None]) -> None:
+    """What the native code takes on trust, for callers of the bare operator; modules check it themselves."""
+    x, h0, c0 = cast("list[Tensor]", operands[:3])
+    (B, H), I = h0.shape, x.shape[-1]
+    rows = CELLS[choices.cell].gates * H
+    whole = (x.shape[0], B, I) if batch_sizes is None else (sum(batch_sizes), I)
+    names = ("x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh")
+    shapes = (whole, (B, H), (B, H), (rows, I), (rows, H), (rows,), (rows,))
+    for name, t, shape in zip(names, operands, shapes, strict=True):
+        if t is not None and (tuple(t.shape) != tuple(shape) or t.dtype != x.dtype):
+            raise ValueError(f"{name} is {tuple(t.shape)}, {t.dtype}; {tuple(shape)}, {x.dtype} is needed")
+    if choices.has_c != (c0 is not None):
+        raise ValueError("c0 is for the LSTM, and needed there")
 
 
 def _some(t: Tensor | None) -> Tensor | None:
@@ -265,68 +282,65 @@ def _some(t: Tensor | None) -> Tensor | None:
     return None if t is None or t.numel() == 0 else t
 
 
-def _backward_cpu(*arguments: Any) -> list[Tensor]:
-    x = arguments[5]
-    return [x.new_empty(0) if gradient is None else gradient for gradient in _gradients(*arguments)]
+def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """An operator returns tensors: an empty one for each None."""
+    return tuple(like.new_empty(0) if result is None else result for result in results)
+
+
+def _choices(cell: int, activation: int, leak: float) -> Choices:
+    """What an operator was told, in full."""
+    if CELLS[cell] is not Elman:
+        return Choices(cell, 0, 1.0, 4)
+    return cast("Choices", Choices.of(Elman(ACTIVATIONS[NAMES[activation]], leak)))
+
+
+def _walk_cpu(
+    cell: int, activation: int, leak: float, keep: bool, batch_sizes: BatchSizes, *operands: Any
+) -> tuple[Tensor, ...]:
+    choices = _choices(cell, activation, leak)
+    _check(choices, batch_sizes, operands)
+    walked = _native.forward(choices, batch_sizes, keep, torch.get_num_threads(), operands)
+    return _all_tensors(operands[0], walked)
+
+
+def _walk_fake(
+    cell: int, activation: int, leak: float, keep: bool, _batch_sizes: BatchSizes, x: Tensor, h0: Tensor, *_: Any
+) -> tuple[Tensor, ...]:
+    choices, rows, H = _choices(cell, activation, leak), x.shape[:-1], h0.shape[1]
+    y, last = x.new_empty((*rows, H)), x.new_empty(h0.shape)
+    kept = x.new_empty((*rows, choices.keeps * H)) if keep and choices.keeps else None
+    if not choices.has_c:
+        return _all_tensors(x, (y, None, kept, last, None))
+    return _all_tensors(x, (y, torch.empty_like(y), kept, last, torch.empty_like(last)))
+
+
+def _backward_cpu(
+    cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
+) -> list[Tensor]:
+    choices, operands, walked = _choices(cell, activation, leak), tensors[:7], tensors[7:10]
+    walked = (walked[0], *map(_some, walked[1:]))
+    gradients = _gradients(choices, batch_sizes, tuple(wanted), operands, walked, tensors[10:])
+    return list(_all_tensors(tensors[0], gradients))
 
 
 def _backward_fake(
-    cell: int, activation: int, leak: float, batch_sizes: list[int] | None, wanted: list[bool], *tensors: Any
+    cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
 ) -> list[Tensor]:
     x, *_ = sources = tensors[:7]
     return [x.new_empty(s.shape if want else 0) for s, want in zip(sources, wanted, strict=True)]
 
 
 def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
-    cell, activation, leak, _, batch_sizes, *tensors = inputs
+    cell, activation, leak, _, batch_sizes, *operands = inputs
     y, c, kept, _, _ = output
-    ctx.choices = (cell, activation, leak, batch_sizes)
+    ctx.choices, ctx.batch_sizes = _choices(cell, activation, leak), batch_sizes
     ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(*(t for t in (c, kept) if t is not None))
-    ctx.save_for_backward(*tensors, y, c, kept)
+    ctx.mark_non_differentiable(c, kept)
+    ctx.save_for_backward(*operands, y, c, kept)
 
 
 def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor | None, dc_n: Tensor | None) -> Any:
-    cell, activation, leak, batch_sizes = ctx.choices
-    *tensors, y, c, kept = ctx.saved_tensors
-    wanted = list(ctx.needs_input_grad[5:])
-    if torch.is_grad_enabled():
-        gradients = _second_order(ctx.choices, tensors, wanted, (dy, dh_n, dc_n))
-    else:
-        run: Any = torch.ops.bptt.walk_backward if _traced(y) else _gradients
-        gradients = run(cell, activation, leak, batch_sizes, wanted, *tensors, y, c, kept, dy, dh_n, dc_n)
-    return (None,) * 5 + tuple(g if want else None for g, want in zip(gradients, wanted, strict=True))
-
-
-class _EagerWalk(torch.autograd.Function):
-    """The same as the operator, for eager calls."""
-
-    @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
-        outputs = _walk(*arguments)
-        _setup_context(ctx, arguments, outputs)
-        return outputs  # pyright: ignore[reportReturnType]
-
-    @staticmethod
-    def backward(ctx: Any, *d_outputs: Any) -> Any:
-        return _backward(ctx, *d_outputs)
-
-
-def _second_order(choices: tuple, tensors: list, wanted: list[bool], seeds: tuple) -> list[Tensor | None]:
-    """The gradients through the reference, so that they can be differentiated again."""
-    number, activation, leak, batch_sizes = choices
-    cell = Elman(ACTIVATIONS[NAMES[activation]], leak) if CELLS[number] is Elman else CELLS[number]()
-    has_c = tensors[2] is not None
-
-    def without_c(each: list) -> list:
-        return each if has_c else [*each[:2], *each[3:]]
-
-    dy, dh_n, dc_n = seeds
-    d_state = (dh_n, dc_n) if has_c else (dh_n,)
-    found = differentiable_gradients(
-        cell, [*without_c(tensors), None], len(d_state), [*without_c(wanted), False], dy, d_state, batch_sizes
-    )[:-1]
-    return found if has_c else [*found[:2], None, *found[2:]]
+    return (None,) * 5 + tuple(_way_back(ctx, tuple(ctx.needs_input_grad[5:]), (dy, dh_n, dc_n)))
 
 
 _library.impl("walk", _walk_cpu, "CPU")

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from . import fused
 from .checks import autocast_is_on
-from .equations import ACTIVATIONS, Elman
+from .equations import Elman
 from .equations.cell import Cell, State, Weights
 from .unfold import (
     BatchSizes,
@@ -50,12 +50,16 @@ def walk(
     Returns:
         h after each step, (T, B, R) or (N, R), and the final state.
     """
-    if autocast_is_on(x.device):
-        return _autocast_walk(cell, x, state, weights, batch_sizes)
-    if _reason(cell, x, state, weights) is None:
-        if x.dtype in HALF:
-            return _float32_walk(cell, x, state, weights, batch_sizes)
-        return fused.walk(cell, x, state, weights, batch_sizes)
+    if autocast_is_on(x.device):  # as torch.nn's fused kernels have it: everything in autocast's dtype
+        x, state, weights = _in(torch.get_autocast_dtype(x.device.type), x, state, weights)
+        with torch.autocast(x.device.type, enabled=False):
+            return walk(cell, x, state, weights, batch_sizes)
+    choices, reason = _room(cell, x, state, weights)
+    if reason is None and x.dtype in HALF:  # computed in float32, rounded once
+        y, final = fused.walk(choices, *_in(torch.float32, x, state, weights), batch_sizes)
+        return y.to(x.dtype), tuple(s.to(x.dtype) for s in final)
+    if reason is None:
+        return fused.walk(choices, x, state, weights, batch_sizes)
     batch = state[0].shape[0]
     tensors = [t for t in (x, *state, *weights) if t is not None]
     differentiate = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
@@ -66,24 +70,21 @@ def walk(
     return outputs_of(states, batch, batch_sizes), tuple(final)
 
 
-def _autocast_walk(
-    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
-) -> tuple[Tensor, State]:
-    """The walk on tensors of autocast's dtype, as torch.nn's fused kernels have it."""
-    device_type = x.device.type
-    dtype = torch.get_autocast_dtype(device_type)
-    with torch.autocast(device_type, enabled=False):
-        state = tuple(s.to(dtype) for s in state)
-        return walk(cell, x.to(dtype), state, weights.each(lambda w: w.to(dtype)), batch_sizes)
+def _in(
+    dtype: torch.dtype, x: Tensor, state: State, weights: Weights[Tensor]
+) -> tuple[Tensor, State, Weights[Tensor]]:
+    return x.to(dtype), tuple(s.to(dtype) for s in state), weights.each(lambda w: w.to(dtype))
 
 
-def _float32_walk(
-    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
-) -> tuple[Tensor, State]:
-    """The walk computed in float32 and rounded once, at the end, to x's dtype."""
-    state = tuple(s.float() for s in state)
-    y, state = fused.walk(cell, x.float(), state, weights.each(Tensor.float), batch_sizes)
-    return y.to(x.dtype), tuple(s.to(x.dtype) for s in state)
+def ordinary_walk(
+    module: Any, names: Weights[str], choices: fused.Choices | None, x: Any, hx: Any
+) -> tuple[Tensor, State] | None:
+    """The short way for a module of one layer and direction, see `fused.ordinary_walk`; None where it cannot be taken."""
+    if choices is None or not fused.available() or _transformed() or torch._C._is_any_autocast_enabled():
+        return None
+    return fused.ordinary_walk(
+        choices, names, module._parameters, x, hx, module.input_size, module.hidden_size
+    )
 
 
 def _transformed() -> bool:
@@ -91,8 +92,18 @@ def _transformed() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def _reason(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> str | None:
-    """Why the fused kernels cannot take a walk; None where they can."""
+def _room(
+    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]
+) -> tuple[fused.Choices, None] | tuple[None, str]:
+    """What to tell the fused kernels, or why they cannot take a walk."""
+    choices = fused.Choices.of(cell)
+    reason = _reason(cell, choices, x, state, weights)
+    return (choices, None) if choices is not None and reason is None else (None, str(reason))
+
+
+def _reason(
+    cell: Cell, choices: fused.Choices | None, x: Tensor, state: State, weights: Weights[Tensor]
+) -> str | None:
     if not fused.available():
         return "the native kernels are not installed"
     if _transformed():
@@ -101,9 +112,9 @@ def _reason(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> st
         return f"the native kernels run on CPUs, and this is on {x.device}"
     if x.dtype not in (torch.float32, torch.float64, *HALF):
         return f"the native kernels have no {x.dtype}"
-    if isinstance(cell, Elman) and ACTIVATIONS.get(cell.activation.name) != cell.activation:
+    if choices is None and isinstance(cell, Elman):
         return f"the activation {cell.activation.name!r} is the user's own"
-    if type(cell) not in fused.CELLS:
+    if choices is None:
         return f"{type(cell).__name__} has no native kernel"
     if weights.W_hr is not None:
         return "a projected LSTM has no native kernel"
@@ -128,7 +139,7 @@ def why(module: Any, x: Any) -> str:
     batch = weights.W_hh.new_empty(module.batch_of(x), 0)
     if autocast_is_on(rows.device):
         rows = rows.to(torch.get_autocast_dtype(rows.device.type))
-    reason = _reason(module.cell, rows, (batch,), weights)
+    _, reason = _room(module.cell, rows, (batch,), weights)
     if reason is not None:
         return f"reference: {reason}"
     computed = ", computed in float32" if rows.dtype in HALF else ""

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from . import checks, kernels
 from .equations import Cell, Weights
 from .equations.cell import State
+from .fused import Choices
 from .packing import reversed_rows
 from .unfold import BatchSizes
 
@@ -63,6 +64,7 @@ class Recurrent(nn.Module):
         self._shapes = {name: self._shape_of(name) for names in self._all_weights for name in names}
         for name in self._shapes:
             self.register_parameter(name, self._empty(name, device, dtype))
+        self._chosen: tuple[Any, Choices | None] = (None, None)  # a cell and what its kernel is told
         self.reset_parameters()
 
     @property
@@ -162,6 +164,10 @@ class Recurrent(nn.Module):
         Returns:
             the outputs, and the final state as a tuple of (L·D, B, ·), without B for unbatched input.
         """
+        if walk is kernels.walk:
+            found = self._run_ordinary(input, hx)
+            if found is not None:
+                return found
         who, weights = type(self).__name__, self.weights()
         like = weights[0][0].W_ih
         if isinstance(input, PackedSequence):
@@ -180,6 +186,18 @@ class Recurrent(nn.Module):
         state = self._state(hx, x.shape[1], like, None)
         y, state = self._walk_layers(x, state, weights, None, walk)
         return (y.transpose(0, 1) if self.batch_first else y), state
+
+    def _run_ordinary(self, input: Any, hx: Any) -> tuple[Any, State] | None:
+        """`run` by the short way, which one layer and direction can take; None where it cannot."""
+        if len(self._names) > 1 or self.bidirectional or self.proj_size or not isinstance(input, Tensor):
+            return None
+        if self.cell is not self._chosen[0]:
+            self._chosen = self.cell, Choices.of(self.cell)
+        x = input.transpose(0, 1) if self.batch_first and input.dim() == 3 else input
+        found = kernels.ordinary_walk(self, self._names[0][0], self._chosen[1], x, hx)
+        if found is None or not self.batch_first:
+            return found
+        return found[0].transpose(0, 1), found[1]
 
     def batch_of(self, input: Any) -> int:
         """How many sequences an input holds."""

@@ -12,11 +12,12 @@ struct Layer {
     const std::int64_t* batch_sizes;  // [T] or null: B each
     const S* x;                       // [N,I] rows x_step apart by step and x_row apart by row
     std::int64_t x_step, x_row;
-    const S *h0, *c0;    // [B,H]
+    const S *h0, *c0;      // [B,H] or null: zeros
     const S *W_ih, *W_hh;  // [G*H,I] [G*H,H]
     const S *b_ih, *b_hh;  // [G*H] or null
     S *y, *c;            // [N,H]
     S* kept;             // [N,K*H] or null: nothing is kept
+    S *h_n, *c_n;        // [B,H] forward only: the state after each sequence's last step
     int activation;
     S leak;
     int threads;
@@ -26,6 +27,7 @@ struct Layer {
     const S *dh_final, *dc_final;  // [B,H] or null
     S *dx, *dh0, *dc0;             // [N,I] [B,H]; null: not wanted
     S *dW_ih, *dW_hh, *db_ih, *db_hh;
+    S *delta_ih, *delta_hh, *dh;   // [N,G*H] [N,G*H] [N,H] of every step, or null; delta_ih where it differs
 };
 
 }  // namespace bptt

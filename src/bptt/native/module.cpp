@@ -1,15 +1,15 @@
-// The door from Python: addresses and sizes in, the kernels of the best instruction set this machine has behind it.
+// The door from Python: tensors in, the kernels of the best instruction set this machine has behind it, tensors out.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "layer.h"
 #include "table.h"
-
-namespace nb = nanobind;
+#include "tensors.h"
 
 namespace bptt {
 namespace {
@@ -59,88 +59,188 @@ using Address = std::uintptr_t;
 template <class S>
 S* at(Address address) { return reinterpret_cast<S*>(address); }
 
-// What forward and backward read alike.
-struct Shared {
-    int cell, bits;
-    std::int64_t T, B, I, H;
-    Address batch_sizes, x;
-    std::int64_t x_step, x_row;
-    Address h0, c0, W_ih, W_hh, b_ih, b_hh, y, c, kept;
-    int activation;
+// What is walked, as fused.py's Choices: cell, activation, leak, and how many tensors are kept for the way back.
+struct Choices {
+    int cell, activation;
     double leak;
-    int threads;
+    int keeps;
+    explicit Choices(nb::handle tuple)
+        : cell(nb::cast<int>(item(tuple, 0))), activation(nb::cast<int>(item(tuple, 1))), leak(nb::cast<double>(item(tuple, 2))),
+          keeps(nb::cast<int>(item(tuple, 3))) {}
+    int gates() const { return cell == 0 ? 1 : cell == 1 ? 3 : 4; }
+    bool has_c() const { return cell == 2; }
 };
 
-template <class S>
-Layer<S> layer_of(const Shared& s) {
-    Layer<S> a{};
-    a.T = s.T, a.B = s.B, a.I = s.I, a.H = s.H;
-    a.batch_sizes = at<const std::int64_t>(s.batch_sizes);
-    a.x = at<const S>(s.x), a.x_step = s.x_step, a.x_row = s.x_row;
-    a.h0 = at<const S>(s.h0), a.c0 = at<const S>(s.c0);
-    a.W_ih = at<const S>(s.W_ih), a.W_hh = at<const S>(s.W_hh);
-    a.b_ih = at<const S>(s.b_ih), a.b_hh = at<const S>(s.b_hh);
-    a.y = at<S>(s.y), a.c = at<S>(s.c), a.kept = at<S>(s.kept);
-    a.activation = s.activation, a.leak = static_cast<S>(s.leak), a.threads = s.threads;
-    return a;
+// x, h0, c0, W_ih, W_hh, b_ih, b_hh.
+constexpr int operands = 7;
+
+// A layer's sizes and the addresses of its operands; holds what they point into.
+struct Operands {
+    nb::object held[operands];
+    std::vector<Index> batch_sizes;
+    int bits;
+    Index T, B, I, H, x_step, x_row;
+    Address place[operands];
+
+    Operands(nb::handle sizes, nb::handle tensors) {
+        nb::handle x = item(tensors, 0);
+        held[0] = readable(x, false);
+        for (int i = 1; i < operands; ++i) held[i] = dense(item(tensors, i));
+        for (int i = 0; i < operands; ++i) place[i] = address(held[i]);
+        bits = bits_of(x);
+        if (bits == 0) throw std::invalid_argument("the kernels take float32 and float64");
+        H = shape_of(item(tensors, 4)).at[1];
+        Sizes shape = shape_of(x), strides = strides_of(held[0]);
+        I = shape.at[shape.n - 1];
+        if (sizes.is_none()) {
+            T = shape.at[0], B = shape.at[1], x_step = strides.at[0], x_row = strides.at[1];
+        } else {
+            for (nb::handle size : sizes) batch_sizes.push_back(nb::cast<Index>(size));
+            T = batch_sizes.size(), B = batch_sizes[0], x_step = 0, x_row = strides.at[0];
+        }
+    }
+
+    // Uninitialised (T, B, columns), or (N, columns).
+    nb::object rows(Index columns) const {
+        nb::handle x = held[0];
+        return batch_sizes.empty() ? empty(x, {T, B, columns}) : empty(x, {shape_of(x).at[0], columns});
+    }
+
+    template <class S>
+    Layer<S> layer(const Choices& choices, int threads) const {
+        Layer<S> a{};
+        a.T = T, a.B = B, a.I = I, a.H = H, a.x_step = x_step, a.x_row = x_row;
+        a.batch_sizes = batch_sizes.empty() ? nullptr : batch_sizes.data();
+        a.x = at<const S>(place[0]), a.h0 = at<const S>(place[1]), a.c0 = at<const S>(place[2]);
+        a.W_ih = at<const S>(place[3]), a.W_hh = at<const S>(place[4]);
+        a.b_ih = at<const S>(place[5]), a.b_hh = at<const S>(place[6]);
+        a.activation = choices.activation, a.leak = static_cast<S>(choices.leak), a.threads = threads;
+        return a;
+    }
+};
+
+// (y, c, kept, h_n, c_n) of a walk; None for what there is not. The final state is shaped as `state` says.
+template <class State>
+nb::object walk(const Choices& choices, const Operands& o, bool keep, int threads, State&& state) {
+    nb::object y = o.rows(o.H), c = choices.has_c() ? empty_like(y) : nb::none();
+    nb::object kept = keep && choices.keeps > 0 ? o.rows(choices.keeps * o.H) : nb::none();
+    nb::object h_n = state(), c_n = choices.has_c() ? state() : nb::none();
+    Address to[] = {address(y), address(c), address(kept), address(h_n), address(c_n)};
+    const Table& table = *chosen().table;
+    auto run = [&](auto kind, auto* kernels) {
+        using S = decltype(kind);
+        Layer<S> a = o.layer<S>(choices, threads);
+        a.y = at<S>(to[0]), a.c = at<S>(to[1]), a.kept = at<S>(to[2]), a.h_n = at<S>(to[3]), a.c_n = at<S>(to[4]);
+        nb::gil_scoped_release release;
+        kernels[choices.cell](a);
+    };
+    o.bits == 32 ? run(float{}, table.forward32) : run(double{}, table.forward64);
+    return nb::make_tuple(y, c, kept, h_n, c_n);
 }
 
-struct Adjoints {
-    Address dy;
-    std::int64_t dy_step, dy_row, dy_unit;
-    Address dh_final, dc_final, dx, dh0, dc0, dW_ih, dW_hh, db_ih, db_hh;
-};
+nb::object forward(nb::handle choices, nb::handle batch_sizes, bool keep, int threads, nb::handle tensors) {
+    Operands o(batch_sizes, tensors);
+    return walk(Choices(choices), o, keep, threads, [&] { return empty(o.held[0], {o.B, o.H}); });
+}
 
-template <class S>
-Layer<S> layer_of(const Shared& s, const Adjoints& d) {
-    Layer<S> a = layer_of<S>(s);
-    a.dy = at<const S>(d.dy), a.dy_step = d.dy_step, a.dy_row = d.dy_row, a.dy_unit = d.dy_unit;
-    a.dh_final = at<const S>(d.dh_final), a.dc_final = at<const S>(d.dc_final);
-    a.dx = at<S>(d.dx), a.dh0 = at<S>(d.dh0), a.dc0 = at<S>(d.dc0);
-    a.dW_ih = at<S>(d.dW_ih), a.dW_hh = at<S>(d.dW_hh), a.db_ih = at<S>(d.db_ih), a.db_hh = at<S>(d.db_hh);
-    return a;
+// Gradients of the operands that are wanted, None for the others; delta_ih, delta_hh, dh of every step go to `stops`.
+nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle wanted, int threads, nb::handle tensors,
+                    nb::handle walked, nb::handle seeds, nb::handle stops) {
+    Choices choices(chosen_cell);
+    Operands o(batch_sizes, tensors);
+    nb::list gradients;
+    Address to[operands];
+    for (int i = 0; i < operands; ++i) {
+        nb::object gradient = nb::none();
+        if (nb::cast<bool>(item(wanted, i)) && !o.held[i].is_none())
+            gradient = i == 0 ? o.rows(o.I) : empty_like(o.held[i]);
+        to[i] = address(gradient);
+        gradients.append(gradient);
+    }
+    nb::object dy = nb::borrow(item(seeds, 0)), dh_n = dense(item(seeds, 1)), dc_n = dense(item(seeds, 2));
+    Sizes strides;
+    if (!dy.is_none()) {
+        dy = readable(dy, true);
+        strides = strides_of(dy);
+    }
+    Address from[] = {address(dy), address(dh_n), address(dc_n), address(item(walked, 0)), address(item(walked, 1)),
+                      address(item(walked, 2))};
+    Address stop[] = {address(item(stops, 0)), address(item(stops, 1)), address(item(stops, 2))};
+    const Table& table = *chosen().table;
+    auto run = [&](auto kind, auto* kernels) {
+        using S = decltype(kind);
+        Layer<S> a = o.layer<S>(choices, threads);
+        a.dy = at<const S>(from[0]), a.dh_final = at<const S>(from[1]), a.dc_final = at<const S>(from[2]);
+        a.y = at<S>(from[3]), a.c = at<S>(from[4]), a.kept = at<S>(from[5]);
+        a.dy_step = strides.n == 3 ? strides.at[0] : 0;
+        a.dy_row = strides.at[strides.n == 3 ? 1 : 0], a.dy_unit = strides.at[strides.n == 3 ? 2 : 1];
+        a.dx = at<S>(to[0]), a.dh0 = at<S>(to[1]), a.dc0 = at<S>(to[2]);
+        a.dW_ih = at<S>(to[3]), a.dW_hh = at<S>(to[4]), a.db_ih = at<S>(to[5]), a.db_hh = at<S>(to[6]);
+        a.delta_ih = at<S>(stop[0]), a.delta_hh = at<S>(stop[1]), a.dh = at<S>(stop[2]);
+        nb::gil_scoped_release release;
+        kernels[choices.cell](a);
+    };
+    o.bits == 32 ? run(float{}, table.backward32) : run(double{}, table.backward64);
+    return gradients;
+}
+
+// A module's weight by its name: a plain tensor, contiguous, of the shape and the dtype; else null.
+nb::handle weight(nb::handle parameters, nb::handle name, int bits, std::initializer_list<Index> shape) {
+    nb::handle w = PyDict_GetItem(parameters.ptr(), name.ptr());
+    bool fits = w.is_valid() && !w.is_none() && is_plain(w) && bits_of(w) == bits && shape_of(w) == shape;
+    return fits ? w : nb::handle();
+}
+
+// The walk of a module of one layer and direction whose call is wholly ordinary: (y, c, kept, h_n, c_n) and the
+// operands, or None for the call that needs another look. `names`: of the weights; hx: as the module takes it.
+nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle parameters, nb::handle x, nb::handle hx,
+                    Index I, Index H, bool grad, int threads) {
+    if (!is_plain(x)) return nb::none();
+    const int bits = bits_of(x);
+    if (bits == 0 || PyTuple_GET_SIZE(torch().shape.of(x).ptr()) != 3) return nb::none();
+    Choices choices(chosen_cell);
+    const Sizes shape = shape_of(x);
+    const Index B = shape.at[1], G = choices.gates() * H;
+    if (shape.at[0] == 0 || B == 0 || shape.at[2] != I) return nb::none();
+    nb::handle tensors[operands] = {x, nb::none(), nb::none()};
+    if (!hx.is_none()) {
+        bool pair = PyTuple_Check(hx.ptr()) && PyTuple_GET_SIZE(hx.ptr()) == 2;
+        if (pair != choices.has_c()) return nb::none();
+        for (int i = 0; i < 1 + pair; ++i) {
+            nb::handle s = tensors[1 + i] = pair ? item(hx, i) : hx;
+            if (!is_plain(s) || bits_of(s) != bits || !(shape_of(s) == std::initializer_list<Index>{1, B, H}))
+                return nb::none();
+        }
+    }
+    tensors[3] = weight(parameters, item(names, 0), bits, {G, I});
+    tensors[4] = weight(parameters, item(names, 1), bits, {G, H});
+    for (int i = 5; i < operands; ++i) {
+        nb::handle name = item(names, i - 3);
+        tensors[i] = name.is_none() ? nb::handle(Py_None) : weight(parameters, name, bits, {G});
+    }
+    bool keep = false;
+    nb::object all = owned(PyTuple_New(operands));
+    for (int i = operands - 1; i >= 0; --i) {
+        nb::handle t = tensors[i];
+        if (!t.is_valid()) return nb::none();
+        keep = keep || (grad && !t.is_none() && torch().requires_grad.holds(t));
+        PyTuple_SET_ITEM(all.ptr(), i, t.inc_ref().ptr());
+    }
+    Operands o(nb::none(), all);
+    nb::object walked = walk(choices, o, keep, threads, [&] { return empty(x, {1, B, H}); });
+    return nb::make_tuple(walked, keep ? all : nb::none());
 }
 
 }  // namespace
 }  // namespace bptt
 
-#define SHARED_NAMES                                                                                                  \
-    nb::arg("cell"), nb::arg("bits"), nb::arg("T"), nb::arg("B"), nb::arg("I"), nb::arg("H"), nb::arg("batch_sizes"), \
-        nb::arg("x"), nb::arg("x_step"), nb::arg("x_row"), nb::arg("h0"), nb::arg("c0"), nb::arg("W_ih"),             \
-        nb::arg("W_hh"), nb::arg("b_ih"), nb::arg("b_hh"), nb::arg("y"), nb::arg("c"), nb::arg("kept"),               \
-        nb::arg("activation"), nb::arg("leak"), nb::arg("threads")
-#define SHARED_TYPES                                                                                                 \
-    int cell, int bits, std::int64_t T, std::int64_t B, std::int64_t I, std::int64_t H, Address batch_sizes,         \
-        Address x, std::int64_t x_step, std::int64_t x_row, Address h0, Address c0, Address W_ih, Address W_hh,      \
-        Address b_ih, Address b_hh, Address y, Address c, Address kept, int activation, double leak, int threads
-#define SHARED                                                                                                       \
-    Shared { cell, bits, T, B, I, H, batch_sizes, x, x_step, x_row, h0, c0, W_ih, W_hh, b_ih, b_hh, y, c, kept,      \
-             activation, leak, threads }
-
 NB_MODULE(_native, m) {
     using namespace bptt;
     m.def("isa", [] { return chosen().name; });
-    m.def(
-        "forward",
-        [](SHARED_TYPES) {
-            Shared s = SHARED;
-            const Table& table = *chosen().table;
-            nb::gil_scoped_release release;
-            bits == 32 ? table.forward32[cell](layer_of<float>(s)) : table.forward64[cell](layer_of<double>(s));
-        },
-        SHARED_NAMES);
-    m.def(
-        "backward",
-        [](SHARED_TYPES, Address dy, std::int64_t dy_step, std::int64_t dy_row, std::int64_t dy_unit, Address dh_final,
-           Address dc_final, Address dx, Address dh0, Address dc0, Address dW_ih, Address dW_hh, Address db_ih,
-           Address db_hh) {
-            Shared s = SHARED;
-            Adjoints d{dy, dy_step, dy_row, dy_unit, dh_final, dc_final, dx, dh0, dc0, dW_ih, dW_hh, db_ih, db_hh};
-            const Table& table = *chosen().table;
-            nb::gil_scoped_release release;
-            bits == 32 ? table.backward32[cell](layer_of<float>(s, d)) : table.backward64[cell](layer_of<double>(s, d));
-        },
-        SHARED_NAMES, nb::arg("dy"), nb::arg("dy_step"), nb::arg("dy_row"), nb::arg("dy_unit"), nb::arg("dh_final"),
-        nb::arg("dc_final"), nb::arg("dx"), nb::arg("dh0"), nb::arg("dc0"), nb::arg("dW_ih"), nb::arg("dW_hh"),
-        nb::arg("db_ih"), nb::arg("db_hh"));
+    m.def("forward", &forward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("keep"), nb::arg("threads"),
+          nb::arg("operands"));
+    m.def("backward", &backward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("wanted"),
+          nb::arg("threads"), nb::arg("operands"), nb::arg("walked"), nb::arg("seeds"), nb::arg("stops"));
+    m.def("ordinary", &ordinary, nb::arg("choices"), nb::arg("names"), nb::arg("parameters"), nb::arg("x"),
+          nb::arg("hx").none(), nb::arg("I"), nb::arg("H"), nb::arg("grad"), nb::arg("threads"));
 }

@@ -94,10 +94,17 @@ void forward_part(const Layer<S>& a, const Part& part, const Forward<S, Cell>& w
             P += n * row_width;
         }
     }
+    for (Index t = a.T - 1, done = 0; done < part.rows(0); done = part.rows(t--)) {  // sequences that end with step t
+        const Index from = (part.at(t) + done) * H, to = (part.r0 + done) * H, size = (part.rows(t) - done) * H;
+        std::copy_n(a.y + from, size, a.h_n + to);
+        if (a.c) std::copy_n(a.c + from, size, a.c_n + to);
+    }
 }
 
 template <class S, class Cell>
-void forward(const Layer<S>& a) {
+void forward(const Layer<S>& given) {
+    const Started<S> started(given);
+    const Layer<S>& a = started.layer;
     auto starts = starts_of(a);
     auto parts = parts_of(starts, a.B, team(a, starts[a.T], Cell::gates));
     Forward<S, Cell> w(a);
@@ -197,9 +204,11 @@ struct BackwardPart {
                                  a.kept ? a.kept + (at + r) * Cell::keeps * H + u : nullptr, dh.get() + r * ldh + u,
                                  a.c ? dc.get() + r * ldh + u : nullptr, delta_t + r * ldd + u,
                                  dy ? load(dy + u * a.dy_unit, H - u, a.dy_unit) : all<S>(0)};
+                if (a.dh) store(a.dh + o, load(here.dh) + here.dy, here.left);
                 Cell::template adjoint<S>(a, H, here);
             }
         }
+        if (a.delta_hh) stop_at(at, n, delta_t);
         product<S, NV>(
             n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
             [&](auto& acc, Index first, Index p) {
@@ -214,6 +223,16 @@ struct BackwardPart {
                     ++first;
                 }
             });
+    }
+
+    // Hand out delta itself: n rows from row `at` on, in the order of the weights' blocks.
+    void stop_at(Index at, Index n, const S* delta_t) const {
+        for (Index r = 0; r < n; ++r, delta_t += ldd) {
+            std::copy_n(delta_t + Cell::recurrent_block * H, K, a.delta_hh + (at + r) * K);
+            if (a.delta_ih == nullptr) continue;
+            for (int g = 0; g < Cell::gates; ++g)
+                std::copy_n(delta_t + g * H, H, a.delta_ih + (at + r) * K + Cell::input_order[g] * H);
+        }
     }
 
     // The products with the chunk's delta, while it is in cache.
@@ -263,7 +282,9 @@ struct BackwardPart {
 };
 
 template <class S, class Cell>
-void backward(const Layer<S>& a) {
+void backward(const Layer<S>& given) {
+    const Started<S> started(given);
+    const Layer<S>& a = started.layer;
     auto starts = starts_of(a);
     auto parts = parts_of(starts, a.B, team(a, starts[a.T], 2 * Cell::gates));
     Backward<S, Cell> w(a);

@@ -34,6 +34,20 @@ std::vector<Index> starts_of(const Layer<S>& a) {
     return starts;
 }
 
+// A layer whose initial state is there: zeros where none was given.
+template <class S>
+struct Started {
+    Buffer<S> zeros;
+    Layer<S> layer;
+    explicit Started(const Layer<S>& a) : layer(a) {
+        if (a.h0 != nullptr && (a.c0 != nullptr || a.c == nullptr)) return;
+        zeros = buffer<S>(a.B * a.H);
+        std::fill_n(zeros.get(), a.B * a.H, S(0));
+        if (a.h0 == nullptr) layer.h0 = zeros.get();
+        if (a.c0 == nullptr) layer.c0 = zeros.get();
+    }
+};
+
 // Split the batch so that each of at most `threads` parts walks about as many rows; longest sequences come first.
 inline std::vector<Part> parts_of(const std::vector<Index>& starts, Index B, int threads) {
     Index T = starts.size() - 1, N = starts[T];
