@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, get_num_threads, is_grad_enabled
+from torch._C import _get_tracing_state, _len_torch_dispatch_stack
+from torch.compiler import is_compiling
 from torch.nn import Parameter
 
 from .equations import ACTIVATIONS, GRU, LSTM, Elman, Weights
@@ -86,12 +88,13 @@ def walk(
     """`kernels.walk` by the native kernels, for a dtype and device they have."""
     h0, c0 = state if choices.has_c else (state[0], None)
     operands = (x, h0, c0, *weights[:4])
-    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in operands)
+    keep = is_grad_enabled() and any(t is not None and t.requires_grad for t in operands)
     if _traced(operands):
         y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices[:3], keep, batch_sizes, *operands)
     else:  # the operator without its dispatcher, which costs more than a short walk
-        walked = _native.forward(choices, batch_sizes, keep, torch.get_num_threads(), operands)
-        y, h_n, c_n = _graphed(choices, batch_sizes, walked, operands if keep else None)
+        walked = y, _, _, h_n, c_n = _native.forward(choices, batch_sizes, keep, get_num_threads(), operands)
+        if keep:
+            y, h_n, c_n = _EagerWalk.apply(choices, batch_sizes, walked, *operands)  # pyright: ignore
     return y, (h_n, cast("Tensor", c_n)) if choices.has_c else (h_n,)
 
 
@@ -114,31 +117,24 @@ def ordinary_walk(
     """
     if _watched():
         return None
-    found = _native.ordinary(
-        choices, names, parameters, x, hx, I, H, torch.is_grad_enabled(), torch.get_num_threads()
-    )
+    found = _native.ordinary(choices, names, parameters, x, hx, I, H, is_grad_enabled(), get_num_threads())
     if found is None:
         return None
-    y, h_n, c_n = _graphed(choices, None, *found)
+    walked, operands = found
+    if operands is None:
+        return walked
+    y, h_n, c_n = _EagerWalk.apply(choices, None, walked, *operands)  # pyright: ignore
     return y, (h_n,) if c_n is None else (h_n, c_n)
 
 
 def _watched() -> bool:
     """Whether somebody looks on who wants to see operators: a compiler, an export, a tracer, a mode."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
+    return is_compiling() or _len_torch_dispatch_stack() > 0 or _get_tracing_state() is not None
 
 
 def _traced(tensors: Sequence) -> bool:
     """Whether a walk must be an operator: somebody looks on, or a tensor is of a subclass."""
     return _watched() or not {type(t) for t in tensors} <= PLAIN
-
-
-def _graphed(choices: Choices, batch_sizes: BatchSizes, walked: tuple, operands: tuple | None) -> tuple:
-    """y, h_n and c_n of (y, c, kept, h_n, c_n), with their way back to the operands where these are given."""
-    if operands is None:
-        y, _, _, *last = walked
-        return y, *last
-    return _EagerWalk.apply(choices, batch_sizes, walked, *operands)  # pyright: ignore
 
 
 class _EagerWalk(torch.autograd.Function):
@@ -161,7 +157,7 @@ def _way_back(ctx: Any, wanted: tuple[bool, ...], seeds: tuple) -> Sequence[Tens
     """The gradients, from what `_EagerWalk` or the operator saved."""
     saved = ctx.saved_tensors
     operands, walked = saved[:7], saved[7:]
-    if torch.is_grad_enabled():
+    if is_grad_enabled():
         return _second_order(ctx.choices, ctx.batch_sizes, wanted, operands, seeds)
     if not _traced(saved):
         return _gradients(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds)
@@ -186,7 +182,7 @@ def _gradients(
         seeds: ∂L/∂(y, h_n, c_n).
         stops: room for delta_ih, delta_hh and dh of every step, as `unfold.Adjoint` has them, where they are wanted.
     """
-    return _native.backward(choices, batch_sizes, wanted, torch.get_num_threads(), operands, walked, seeds, stops)
+    return _native.backward(choices, batch_sizes, wanted, get_num_threads(), operands, walked, seeds, stops)
 
 
 def _second_order(
@@ -230,7 +226,7 @@ def record(choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]) 
     h0, c0 = state if choices.has_c else (state[0], None)
     with torch.no_grad():
         operands = (x, h0, c0, *weights[:4])
-        y, c, gates, h_n, c_n = _native.forward(choices, None, True, torch.get_num_threads(), operands)
+        y, c, gates, h_n, c_n = _native.forward(choices, None, True, get_num_threads(), operands)
         none = y[..., :0]
         cs = none if c is None else torch.cat([cast("Tensor", c0)[None], c])
         kept = Kept(none, none, none if gates is None else gates)
@@ -299,7 +295,7 @@ def _walk_cpu(
 ) -> tuple[Tensor, ...]:
     choices = _choices(cell, activation, leak)
     _check(choices, batch_sizes, operands)
-    walked = _native.forward(choices, batch_sizes, keep, torch.get_num_threads(), operands)
+    walked = _native.forward(choices, batch_sizes, keep, get_num_threads(), operands)
     return _all_tensors(operands[0], walked)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active, _is_any_autocast_enabled
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
@@ -80,7 +81,7 @@ def ordinary_walk(
     module: Any, names: Weights[str], choices: fused.Choices | None, x: Any, hx: Any
 ) -> tuple[Tensor, State] | None:
     """The short way for a module of one layer and direction, see `fused.ordinary_walk`; None where it cannot be taken."""
-    if choices is None or not fused.available() or _transformed() or torch._C._is_any_autocast_enabled():
+    if choices is None or not fused.available() or _transformed() or _is_any_autocast_enabled():
         return None
     return fused.ordinary_walk(
         choices, names, module._parameters, x, hx, module.input_size, module.hidden_size
@@ -89,7 +90,7 @@ def ordinary_walk(
 
 def _transformed() -> bool:
     """Whether vmap, grad, jvp or dual numbers are at work, which take plain operations."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return _are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _room(

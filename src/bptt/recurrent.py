@@ -64,6 +64,7 @@ class Recurrent(nn.Module):
         self._shapes = {name: self._shape_of(name) for names in self._all_weights for name in names}
         for name in self._shapes:
             self.register_parameter(name, self._empty(name, device, dtype))
+        self._only = self._names[0][0] if len(walks) == 1 and not proj_size else None
         self._chosen: tuple[Any, Choices | None] = (None, None)  # a cell and what its kernel is told
         self.reset_parameters()
 
@@ -189,15 +190,16 @@ class Recurrent(nn.Module):
 
     def _run_ordinary(self, input: Any, hx: Any) -> tuple[Any, State] | None:
         """`run` by the short way, which one layer and direction can take; None where it cannot."""
-        if len(self._names) > 1 or self.bidirectional or self.proj_size or not isinstance(input, Tensor):
+        if self._only is None:
             return None
         if self.cell is not self._chosen[0]:
             self._chosen = self.cell, Choices.of(self.cell)
-        x = input.transpose(0, 1) if self.batch_first and input.dim() == 3 else input
-        found = kernels.ordinary_walk(self, self._names[0][0], self._chosen[1], x, hx)
-        if found is None or not self.batch_first:
-            return found
-        return found[0].transpose(0, 1), found[1]
+        if not self.batch_first:
+            return kernels.ordinary_walk(self, self._only, self._chosen[1], input, hx)
+        if not isinstance(input, Tensor) or input.dim() != 3:
+            return None
+        found = kernels.ordinary_walk(self, self._only, self._chosen[1], input.transpose(0, 1), hx)
+        return None if found is None else (found[0].transpose(0, 1), found[1])
 
     def batch_of(self, input: Any) -> int:
         """How many sequences an input holds."""

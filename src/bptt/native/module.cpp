@@ -83,27 +83,26 @@ struct Operands {
     Address place[operands];
 
     Operands(nb::handle sizes, nb::handle tensors) {
-        nb::handle x = item(tensors, 0);
-        held[0] = readable(x, false);
+        held[0] = readable(item(tensors, 0), false);
         for (int i = 1; i < operands; ++i) held[i] = dense(item(tensors, i));
         for (int i = 0; i < operands; ++i) place[i] = address(held[i]);
-        bits = bits_of(x);
-        if (bits == 0) throw std::invalid_argument("the kernels take float32 and float64");
-        H = shape_of(item(tensors, 4)).at[1];
-        Sizes shape = shape_of(x), strides = strides_of(held[0]);
-        I = shape.at[shape.n - 1];
+        const View rows(held[0]);
+        bits = rows.bits();
+        if (bits == 0) throw std::invalid_argument("the kernels take float32 and float64 in main memory");
+        H = View(held[4]).shape[1], I = rows.shape[rows.dimensions - 1];
+        x_step = sizes.is_none() ? rows.strides[0] : 0, x_row = rows.strides[rows.dimensions - 2];
         if (sizes.is_none()) {
-            T = shape.at[0], B = shape.at[1], x_step = strides.at[0], x_row = strides.at[1];
+            T = rows.shape[0], B = rows.shape[1];
         } else {
             for (nb::handle size : sizes) batch_sizes.push_back(nb::cast<Index>(size));
-            T = batch_sizes.size(), B = batch_sizes[0], x_step = 0, x_row = strides.at[0];
+            T = batch_sizes.size(), B = batch_sizes[0];
         }
     }
 
     // Uninitialised (T, B, columns), or (N, columns).
     nb::object rows(Index columns) const {
         nb::handle x = held[0];
-        return batch_sizes.empty() ? empty(x, {T, B, columns}) : empty(x, {shape_of(x).at[0], columns});
+        return batch_sizes.empty() ? empty(x, {T, B, columns}) : empty(x, {View(x).shape[0], columns});
     }
 
     template <class S>
@@ -122,9 +121,10 @@ struct Operands {
 // (y, c, kept, h_n, c_n) of a walk; None for what there is not. The final state is shaped as `state` says.
 template <class State>
 nb::object walk(const Choices& choices, const Operands& o, bool keep, int threads, State&& state) {
-    nb::object y = o.rows(o.H), c = choices.has_c() ? empty_like(y) : nb::none();
+    nb::object h_n = state(), c_n = choices.has_c() ? empty_like(h_n) : nb::none();
+    nb::object y = View(h_n).has_shape({o.T, o.B, o.H}) ? empty_like(h_n) : o.rows(o.H);
+    nb::object c = choices.has_c() ? empty_like(y) : nb::none();
     nb::object kept = keep && choices.keeps > 0 ? o.rows(choices.keeps * o.H) : nb::none();
-    nb::object h_n = state(), c_n = choices.has_c() ? state() : nb::none();
     Address to[] = {address(y), address(c), address(kept), address(h_n), address(c_n)};
     const Table& table = *chosen().table;
     auto run = [&](auto kind, auto* kernels) {
@@ -158,10 +158,11 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
         gradients.append(gradient);
     }
     nb::object dy = nb::borrow(item(seeds, 0)), dh_n = dense(item(seeds, 1)), dc_n = dense(item(seeds, 2));
-    Sizes strides;
+    Index strides[3] = {};  // of a step, a row, a unit
     if (!dy.is_none()) {
         dy = readable(dy, true);
-        strides = strides_of(dy);
+        const View view(dy);
+        std::copy_n(view.strides, view.dimensions, strides + 3 - view.dimensions);
     }
     Address from[] = {address(dy), address(dh_n), address(dc_n), address(item(walked, 0)), address(item(walked, 1)),
                       address(item(walked, 2))};
@@ -172,8 +173,7 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
         Layer<S> a = o.layer<S>(choices, threads);
         a.dy = at<const S>(from[0]), a.dh_final = at<const S>(from[1]), a.dc_final = at<const S>(from[2]);
         a.y = at<S>(from[3]), a.c = at<S>(from[4]), a.kept = at<S>(from[5]);
-        a.dy_step = strides.n == 3 ? strides.at[0] : 0;
-        a.dy_row = strides.at[strides.n == 3 ? 1 : 0], a.dy_unit = strides.at[strides.n == 3 ? 2 : 1];
+        a.dy_step = strides[0], a.dy_row = strides[1], a.dy_unit = strides[2];
         a.dx = at<S>(to[0]), a.dh0 = at<S>(to[1]), a.dc0 = at<S>(to[2]);
         a.dW_ih = at<S>(to[3]), a.dW_hh = at<S>(to[4]), a.db_ih = at<S>(to[5]), a.db_hh = at<S>(to[6]);
         a.delta_ih = at<S>(stop[0]), a.delta_hh = at<S>(stop[1]), a.dh = at<S>(stop[2]);
@@ -187,29 +187,35 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
 // A module's weight by its name: a plain tensor, contiguous, of the shape and the dtype; else null.
 nb::handle weight(nb::handle parameters, nb::handle name, int bits, std::initializer_list<Index> shape) {
     nb::handle w = PyDict_GetItem(parameters.ptr(), name.ptr());
-    bool fits = w.is_valid() && !w.is_none() && is_plain(w) && bits_of(w) == bits && shape_of(w) == shape;
+    bool fits = w.is_valid() && torch().has_type(w);
+    if (fits) {
+        const View view(w);
+        fits = view.bits() == bits && view.has_shape(shape);
+    }
     return fits ? w : nb::handle();
 }
 
-// The walk of a module of one layer and direction whose call is wholly ordinary: (y, c, kept, h_n, c_n) and the
-// operands, or None for the call that needs another look. `names`: of the weights; hx: as the module takes it.
+// The walk of a module of one layer and direction whose call is wholly ordinary, or None for one that needs another
+// look. `names`: of the weights; hx: as the module takes it. With gradients to come: (y, c, kept, h_n, c_n), and the
+// operands; else (y, state), and None.
 nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle parameters, nb::handle x, nb::handle hx,
                     Index I, Index H, bool grad, int threads) {
-    if (!is_plain(x)) return nb::none();
-    const int bits = bits_of(x);
-    if (bits == 0 || PyTuple_GET_SIZE(torch().shape.of(x).ptr()) != 3) return nb::none();
+    if (!torch().has_type(x)) return nb::none();
     Choices choices(chosen_cell);
-    const Sizes shape = shape_of(x);
-    const Index B = shape.at[1], G = choices.gates() * H;
-    if (shape.at[0] == 0 || B == 0 || shape.at[2] != I) return nb::none();
+    const View rows(x);
+    const int bits = rows.bits();
+    if (bits == 0 || rows.dimensions != 3 || rows.shape[2] != I) return nb::none();
+    const Index B = rows.shape[1], G = choices.gates() * H;
+    if (rows.shape[0] == 0 || B == 0) return nb::none();
     nb::handle tensors[operands] = {x, nb::none(), nb::none()};
     if (!hx.is_none()) {
         bool pair = PyTuple_Check(hx.ptr()) && PyTuple_GET_SIZE(hx.ptr()) == 2;
         if (pair != choices.has_c()) return nb::none();
         for (int i = 0; i < 1 + pair; ++i) {
             nb::handle s = tensors[1 + i] = pair ? item(hx, i) : hx;
-            if (!is_plain(s) || bits_of(s) != bits || !(shape_of(s) == std::initializer_list<Index>{1, B, H}))
-                return nb::none();
+            if (!torch().has_type(s)) return nb::none();
+            const View state(s);
+            if (state.bits() != bits || !state.has_shape({1, B, H})) return nb::none();
         }
     }
     tensors[3] = weight(parameters, item(names, 0), bits, {G, I});
@@ -227,8 +233,13 @@ nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle paramet
         PyTuple_SET_ITEM(all.ptr(), i, t.inc_ref().ptr());
     }
     Operands o(nb::none(), all);
-    nb::object walked = walk(choices, o, keep, threads, [&] { return empty(x, {1, B, H}); });
-    return nb::make_tuple(walked, keep ? all : nb::none());
+    nb::object walked = walk(choices, o, keep, threads, [&] {
+        return hx.is_none() ? empty(x, {1, B, H}) : empty_like(o.held[1]);
+    });
+    if (keep) return nb::make_tuple(walked, all);
+    nb::handle h_n = item(walked, 3), c_n = item(walked, 4);
+    nb::object state = choices.has_c() ? nb::make_tuple(h_n, c_n) : nb::make_tuple(h_n);
+    return nb::make_tuple(nb::make_tuple(item(walked, 0), state), nb::none());
 }
 
 }  // namespace

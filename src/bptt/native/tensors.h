@@ -1,8 +1,10 @@
-// torch's tensors as Python shows them: their attributes and methods, no header of torch's and no version tied to.
+// torch's tensors from outside: read through DLPack's C exchange table, made and copied by their Python methods; no
+// header of torch's, so that no version is tied to.
 #pragma once
 
 #include <nanobind/nanobind.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <stdexcept>
@@ -32,17 +34,47 @@ struct Name {
     bool says(nb::handle t) const { return call(t).ptr() == Py_True; }
 };
 
+// DLPack 1.3: a tensor without an owner, and the table a type offers as __dlpack_c_exchange_api__.
+struct DLTensor {
+    void* data;
+    struct {
+        std::int32_t type, id;
+    } device;
+    std::int32_t dimensions;
+    struct {
+        std::uint8_t code, bits;
+        std::uint16_t lanes;
+    } dtype;
+    std::int64_t *shape, *strides;
+    std::uint64_t byte_offset;
+};
+struct DLPackExchange {
+    struct {
+        std::uint32_t major, minor;
+    } version;
+    void *previous, *allocate, *from_object, *to_object;
+    int (*view)(void* object, DLTensor* out);
+};
+
 // What is looked up in torch once.
 struct Torch {
-    nb::object Tensor, Parameter, float32, float64, empty_like;
-    Name data_ptr{"data_ptr"}, shape{"shape"}, stride{"stride"}, dtype{"dtype"}, is_cpu{"is_cpu"};
-    Name requires_grad{"requires_grad"}, is_contiguous{"is_contiguous"}, contiguous{"contiguous"};
-    Name is_neg{"is_neg"}, resolve_neg{"resolve_neg"}, new_empty{"new_empty"};
+    nb::object Tensor, Parameter, empty_like;
+    const DLPackExchange* exchange;
+    Name requires_grad{"requires_grad"}, contiguous{"contiguous"}, is_neg{"is_neg"}, resolve_neg{"resolve_neg"};
+    Name new_empty{"new_empty"};
     Torch() {
         nb::module_ torch = nb::module_::import_("torch");
         Tensor = torch.attr("Tensor"), Parameter = torch.attr("nn").attr("Parameter");
-        float32 = torch.attr("float32"), float64 = torch.attr("float64");
         empty_like = torch.attr("empty_like");
+        nb::object capsule = Tensor.attr("__dlpack_c_exchange_api__");
+        void* table = PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api");
+        if (table == nullptr) throw nb::python_error();
+        exchange = static_cast<const DLPackExchange*>(table);
+        if (exchange->version.major != 1) throw nb::import_error("torch speaks another DLPack than version 1");
+    }
+    bool has_type(nb::handle t) const {  // of a tensor itself and no subclass
+        auto* type = reinterpret_cast<PyObject*>(Py_TYPE(t.ptr()));
+        return type == Tensor.ptr() || type == Parameter.ptr();
     }
 };
 
@@ -51,54 +83,41 @@ inline const Torch& torch() {
     return *names;
 }
 
-// The few numbers of a shape or of strides.
-struct Sizes {
-    static constexpr int most = 3;
-    Index at[most] = {};
-    int n = 0;
-    Sizes() = default;
-    explicit Sizes(nb::object tuple) : n(static_cast<int>(PyTuple_GET_SIZE(tuple.ptr()))) {
-        if (n > most) throw std::invalid_argument("a tensor of more than three dimensions");
-        for (int i = 0; i < n; ++i) at[i] = PyLong_AsLongLong(item(tuple, i).ptr());
+// What a tensor is, while it lives.
+struct View : DLTensor {
+    explicit View(nb::handle t) {
+        if (torch().exchange->view(t.ptr(), this) != 0) throw nb::python_error();
     }
-    bool operator==(std::initializer_list<Index> other) const {
-        if (static_cast<int>(other.size()) != n) return false;
-        for (int i = 0; i < n; ++i)
-            if (at[i] != other.begin()[i]) return false;
+    std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(data) + byte_offset; }
+    // 32 or 64; 0 for what the kernels do not take: another dtype, another device.
+    int bits() const {
+        bool fits = dtype.code == 2 && dtype.lanes == 1 && (dtype.bits == 32 || dtype.bits == 64) && device.type == 1;
+        return fits ? dtype.bits : 0;
+    }
+    bool has_shape(std::initializer_list<Index> other) const {
+        return dimensions == static_cast<int>(other.size()) && std::equal(other.begin(), other.end(), shape);
+    }
+    bool is_contiguous() const {
+        Index expected = 1;
+        for (int i = dimensions - 1; i >= 0; expected *= shape[i--])
+            if (shape[i] != 1 && strides[i] != expected) return false;
         return true;
     }
 };
 
-inline Sizes shape_of(nb::handle t) { return Sizes(torch().shape.of(t)); }
-inline Sizes strides_of(nb::handle t) { return Sizes(torch().stride.call(t)); }
-
-inline std::uintptr_t address(nb::handle t) {
-    return t.is_none() ? 0 : PyLong_AsUnsignedLongLong(torch().data_ptr.call(t).ptr());
-}
-
-// 32 or 64, or 0 for a dtype the kernels do not have.
-inline int bits_of(nb::handle t) {
-    nb::object dtype = torch().dtype.of(t);
-    return dtype.is(torch().float32) ? 32 : dtype.is(torch().float64) ? 64 : 0;
-}
-
-// Whether it is a tensor itself and no subclass, in main memory.
-inline bool is_plain(nb::handle t) {
-    auto* type = reinterpret_cast<PyObject*>(Py_TYPE(t.ptr()));
-    return (type == torch().Tensor.ptr() || type == torch().Parameter.ptr()) && torch().is_cpu.holds(t);
-}
+inline std::uintptr_t address(nb::handle t) { return t.is_none() ? 0 : View(t).address(); }
 
 // t as its memory has it: contiguous, and not negated by a view. None stays None.
 inline nb::object dense(nb::handle t) {
     if (t.is_none()) return nb::borrow(t);
-    nb::object d = torch().is_contiguous.says(t) ? nb::borrow(t) : torch().contiguous.call(t);
+    nb::object d = View(t).is_contiguous() ? nb::borrow(t) : torch().contiguous.call(t);
     return torch().is_neg.says(d) ? torch().resolve_neg.call(d) : d;
 }
 
 // Rows whose elements stand next to each other, or on each other where `spread` allows it; else a copy.
 inline nb::object readable(nb::handle rows, bool spread) {
-    Sizes strides = strides_of(rows);
-    Index unit = strides.at[strides.n - 1];
+    View view(rows);
+    Index unit = view.strides[view.dimensions - 1];
     nb::object r = unit == 1 || (spread && unit == 0) ? nb::borrow(rows) : torch().contiguous.call(rows);
     return torch().is_neg.says(r) ? torch().resolve_neg.call(r) : r;
 }
