@@ -94,7 +94,7 @@ def walk(
     else:  # the operator without its dispatcher, which costs more than a short walk
         walked = y, _, _, h_n, c_n = _native.forward(choices, batch_sizes, keep, get_num_threads(), operands)
         if keep:
-            y, h_n, c_n = _EagerWalk.apply(choices, batch_sizes, walked, *operands)  # pyright: ignore
+            y, h_n, c_n = _graph(choices, batch_sizes, walked, *operands)
     return y, (h_n, cast("Tensor", c_n)) if choices.has_c else (h_n,)
 
 
@@ -123,7 +123,7 @@ def ordinary_walk(
     walked, operands = found
     if operands is None:
         return walked
-    y, h_n, c_n = _EagerWalk.apply(choices, None, walked, *operands)  # pyright: ignore
+    y, h_n, c_n = _graph(choices, None, walked, *operands)
     return y, (h_n,) if c_n is None else (h_n, c_n)
 
 
@@ -143,23 +143,43 @@ class _EagerWalk(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, choices: Choices, batch_sizes: BatchSizes, walked: tuple, *operands: Tensor | None) -> Any:
         y, c, kept, h_n, c_n = walked
+        x, h0, c0, W_ih, W_hh, b_ih, b_hh = operands
         ctx.choices, ctx.batch_sizes = choices, batch_sizes
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*operands, y, c, kept)
+        # What a first backward reads is saved; of the others it wants the shapes, and a second one the values.
+        ctx.aside = W_ih, b_ih, b_hh
+        ctx.versions = _versions(ctx.aside)
+        ctx.save_for_backward(x, h0, c0, W_ih if ctx.needs_input_grad[3] else None, W_hh, y, c, kept)
         return y, h_n, c_n
 
     @staticmethod
     def backward(ctx: Any, *seeds: Tensor | None) -> Any:
-        return None, None, None, *_way_back(ctx, ctx.needs_input_grad[3:], seeds)
+        x, h0, c0, _, W_hh, *walked = ctx.saved_tensors
+        W_ih, b_ih, b_hh = ctx.aside
+        if is_grad_enabled() and _versions(ctx.aside) != ctx.versions:
+            raise RuntimeError(
+                "a weight was changed in place after the forward pass, and gradients that are to be differentiated "
+                "again need it as it was; change it after the backward pass, or clone it before"
+            )
+        operands = x, h0, c0, W_ih, W_hh, b_ih, b_hh
+        return None, None, None, *_way_back(ctx, ctx.needs_input_grad[3:], operands, tuple(walked), seeds)
 
 
-def _way_back(ctx: Any, wanted: tuple[bool, ...], seeds: tuple) -> Sequence[Tensor | None]:
-    """The gradients, from what `_EagerWalk` or the operator saved."""
-    saved = ctx.saved_tensors
-    operands, walked = saved[:7], saved[7:]
+# `_EagerWalk.apply` without its search for tensors of functorch's, which never get here.
+_graph: Any = super(torch.autograd.Function, _EagerWalk).apply
+
+
+def _versions(tensors: tuple[Tensor | None, ...]) -> list[int | None]:
+    return [None if t is None else t._version for t in tensors]
+
+
+def _way_back(
+    ctx: Any, wanted: tuple[bool, ...], operands: tuple, walked: tuple, seeds: tuple
+) -> Sequence[Tensor | None]:
+    """The gradients of the operands, None where not wanted."""
     if is_grad_enabled():
         return _second_order(ctx.choices, ctx.batch_sizes, wanted, operands, seeds)
-    if not _traced(saved):
+    if not _traced(operands):
         return _gradients(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds)
     walk_backward: Any = torch.ops.bptt.walk_backward
     gradients = walk_backward(*ctx.choices[:3], ctx.batch_sizes, list(wanted), *operands, *walked, *seeds)
@@ -336,7 +356,9 @@ def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
 
 
 def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor | None, dc_n: Tensor | None) -> Any:
-    return (None,) * 5 + tuple(_way_back(ctx, tuple(ctx.needs_input_grad[5:]), (dy, dh_n, dc_n)))
+    operands, walked = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
+    wanted = tuple(ctx.needs_input_grad[5:])
+    return (None,) * 5 + tuple(_way_back(ctx, wanted, operands, walked, (dy, dh_n, dc_n)))
 
 
 _library.impl("walk", _walk_cpu, "CPU")

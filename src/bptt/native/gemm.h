@@ -33,6 +33,9 @@ inline Index up(Index size, Index unit) { return (size + unit - 1) / unit * unit
 template <int NV>
 constexpr int tile_rows = BPTT_REGISTERS == 32 ? 24 / NV : 12 / NV;
 
+// Into its caller, whatever the compiler thinks: accumulators must stay in registers.
+#define BPTT_INLINE inline __attribute__((always_inline))
+
 // Call f(std::integral_constant<int, m>) for the m in 1..MAX asked for.
 template <int MAX, class F>
 inline void with_rows(int m, F&& f) {
@@ -47,9 +50,12 @@ inline void with_rows(int m, F&& f) {
 // acc += A·B for MR rows of A (element (i, k) at a[i·ra + k·ka]) and a panel B of K rows of NV vectors.
 // Few rows leave few independent chains of additions: K is then walked in KS of them.
 template <class S, int MR, int NV, int KS>
-inline void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
+BPTT_INLINE void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
     constexpr int width = NV * L<S>;
-    V<S> chain[KS][MR][NV] = {};
+    V<S> chain[KS][MR][NV];
+    for (int c = 0; c < KS; ++c)
+        for (int i = 0; i < MR; ++i)
+            for (int j = 0; j < NV; ++j) chain[c][i][j] = all<S>(0);
     Index k = 0;
     for (; k + KS <= K; k += KS)
         for (int c = 0; c < KS; ++c)
@@ -64,7 +70,7 @@ inline void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (
             for (int j = 0; j < NV; ++j) acc[i][j] += chain[c][i][j];
 }
 template <class S, int MR, int NV>
-inline void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
+BPTT_INLINE void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
     if constexpr (MR == 1) return multiply<S, MR, NV, 4>(K, a, ra, ka, b, acc);
     if constexpr (MR == 2) return multiply<S, MR, NV, 2>(K, a, ra, ka, b, acc);
     constexpr int width = NV * L<S>;
@@ -78,10 +84,9 @@ inline void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, V
 
 // A product A (M×K) · B (panels), tile by tile: start(acc, row, panel) fills the accumulators, finish(...) takes
 // them. Both are generic in the tile's rows.
-template <class S, int NV, class Start, class Finish>
+template <class S, int NV, int most = tile_rows<NV>, class Start, class Finish>
 inline void product(
     Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start&& start, Finish&& finish) {
-    constexpr int most = tile_rows<NV>;
     Index tiles = (M + most - 1) / most;
     for (Index p = 0; p < panels; ++p)
         for (Index tile = 0; tile < tiles; ++tile) {

@@ -82,10 +82,13 @@ struct Operands {
     Index T, B, I, H, x_step, x_row;
     Address place[operands];
 
-    Operands(nb::handle sizes, nb::handle tensors) {
+    // W_ih and the biases may be asked for their shapes alone.
+    Operands(nb::handle sizes, nb::handle tensors, bool W_ih = true, bool biases = true) {
+        const bool values[operands] = {true, true, true, W_ih, true, biases, biases};
         held[0] = readable(item(tensors, 0), false);
-        for (int i = 1; i < operands; ++i) held[i] = dense(item(tensors, i));
-        for (int i = 0; i < operands; ++i) place[i] = address(held[i]);
+        for (int i = 1; i < operands; ++i)
+            held[i] = values[i] ? dense(item(tensors, i)) : nb::borrow(item(tensors, i));
+        for (int i = 0; i < operands; ++i) place[i] = values[i] ? address(held[i]) : 0;
         const View rows(held[0]);
         bits = rows.bits();
         if (bits == 0) throw std::invalid_argument("the kernels take float32 and float64 in main memory");
@@ -147,13 +150,13 @@ nb::object forward(nb::handle choices, nb::handle batch_sizes, bool keep, int th
 nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle wanted, int threads, nb::handle tensors,
                     nb::handle walked, nb::handle seeds, nb::handle stops) {
     Choices choices(chosen_cell);
-    Operands o(batch_sizes, tensors);
+    auto wants = [&](int i) { return item(wanted, i).ptr() == Py_True && !item(tensors, i).is_none(); };
+    Operands o(batch_sizes, tensors, wants(0), false);
     nb::list gradients;
     Address to[operands];
     for (int i = 0; i < operands; ++i) {
         nb::object gradient = nb::none();
-        if (nb::cast<bool>(item(wanted, i)) && !o.held[i].is_none())
-            gradient = i == 0 ? o.rows(o.I) : empty_like(o.held[i]);
+        if (wants(i)) gradient = i == 0 ? o.rows(o.I) : empty_contiguous_like(o.held[i]);
         to[i] = address(gradient);
         gradients.append(gradient);
     }

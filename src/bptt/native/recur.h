@@ -241,18 +241,17 @@ struct BackwardPart {
         if (a.dW_hh) {
             pack_rows(panels.get(), part, t0, steps, H, H,
                       [&](Index t) { return before(a.h0, static_cast<const S*>(a.y), a, part, t); });
-            accumulate<S>(sums.W_hh.get(), sums.ldh, K, rows, recurrent, ldd, panels.get(), w.panels_h);
+            accumulate<S>(sums.W_hh.get(), sums.ldh, K, rows, recurrent, ldd, panels.get());
         }
-        if (a.db_hh) add_columns(sums.b_hh.get(), K, rows, recurrent, ldd);
-        for (int g = 0; g < Cell::gates; ++g) {  // blocks of the input's part stand in an order of their own
-            const Index row = Cell::input_order[g] * H;
-            if (a.db_ih) add_columns(sums.b_ih.get() + row, H, rows, delta.get() + g * H, ldd);
-        }
+        if (a.db_hh && !sums.one_delta) add_columns(sums.b_hh.get(), K, rows, recurrent, ldd);
+        if (a.db_ih || (a.db_hh && sums.one_delta))
+            for (int g = 0; g < Cell::gates; ++g)  // blocks of the input's part stand in an order of their own
+                add_columns(sums.b_ih.get() + Cell::input_order[g] * H, H, rows, delta.get() + g * H, ldd);
         if (a.dW_ih) {
             pack_rows(panels.get(), part, t0, steps, a.I, a.x_row, [&](Index t) { return x_row(a, part, t); });
             for (int g = 0; g < Cell::gates; ++g)
                 accumulate<S>(sums.W_ih.get() + Cell::input_order[g] * H * sums.ldi, sums.ldi, H, rows,
-                              delta.get() + g * H, ldd, panels.get(), w.panels_i);
+                              delta.get() + g * H, ldd, panels.get());
         }
         if (a.dx) input_gradient(t0, steps);
     }
@@ -290,7 +289,7 @@ void backward(const Layer<S>& given) {
     Backward<S, Cell> w(a);
     std::vector<std::unique_ptr<Sums<S>>> sums(parts.size());
     on_each(parts.size(), [&](Index p) {
-        sums[p] = std::make_unique<Sums<S>>(a, Cell::gates);
+        sums[p] = std::make_unique<Sums<S>>(a, Cell::gates, Cell::blocks == Cell::gates);
         BackwardPart<S, Cell>(a, parts[p], w, *sums[p]).walk();
     });
     for (std::size_t p = 0; p < sums.size(); ++p) sums[p]->add_to(a, p == 0);

@@ -134,4 +134,11 @@ inline nb::object empty_like(nb::handle t) {
     return owned(PyObject_CallOneArg(torch().empty_like.ptr(), t.ptr()));
 }
 
+
+inline nb::object empty_contiguous_like(nb::handle t) {
+    const View view(t);
+    if (view.is_contiguous()) return empty_like(t);
+    return view.dimensions == 1 ? empty(t, {view.shape[0]}) : empty(t, {view.shape[0], view.shape[1]});
+}
+
 }  // namespace bptt

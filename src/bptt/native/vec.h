@@ -68,72 +68,91 @@ inline V<S> load(const S* p, std::int64_t n, std::int64_t stride) {
 }
 
 template <class S>
-struct Exp;  // constants of e^x: ln 2 in two parts, 1.5·2^mantissa, Taylor terms of (e^r - 1 - r) / r²
+struct Exp;  // constants of e^x: ln 2 in two parts, 1.5·2^mantissa, and where e^x leaves the range
 template <>
 struct Exp<float> {
     static constexpr float log2e = 1.44269504f, hi = 0.693359375f, lo = -2.12194440e-4f, magic = 12582912.f;
-    static constexpr int mantissa = 23, bias = 127, terms = 7;
-    static constexpr float least = -87.3f;  // below: 0
+    static constexpr int mantissa = 23, bias = 127;
+    static constexpr float least = -87.3f, most = 88.3f;
+
+    // (e^r - 1 - r) / r² for |r| <= ln 2 / 2: minimax, e^r - 1 to 1.4e-8 of r.
+    static V<float> rest(V<float> r) {
+        V<float> r2 = r * r, low = r * 0.166665431f + 0.500000006f, high = r * 8.36656989e-3f + 4.16662825e-2f;
+        return (r2 * 1.39464242e-3f + high) * r2 + low;
+    }
 };
 template <>
 struct Exp<double> {
     static constexpr double log2e = 1.4426950408889634, hi = 6.93147180369123816490e-01,
                             lo = 1.90821492927058770002e-10, magic = 6755399441055744.0;
-    static constexpr int mantissa = 52, bias = 1023, terms = 12;
-    static constexpr double least = -708.0;
+    static constexpr int mantissa = 52, bias = 1023;
+    static constexpr double least = -708.0, most = 709.0;
+
+    static V<double> rest(V<double> r) {  // Taylor
+        constexpr int terms = 12;
+        double factor[terms], factorial = 2;
+        for (int i = 0; i < terms; factorial *= i++ + 3) factor[i] = 1 / factorial;
+        V<double> q = all<double>(factor[terms - 1]);
+        for (int i = terms - 2; i >= 0; --i) q = q * r + factor[i];
+        return q;
+    }
 };
 
-// For y <= 0: `scale` = 2^n and `part` = e^r - 1 with y = n ln 2 + r, so that e^y = scale + scale·part.
+// For least <= y <= most: `scale` = 2^n and `part` = e^r - 1 with y = n ln 2 + r, so that e^y = scale + scale·part.
 template <class S>
 inline void split_exp(V<S> y, V<S>& scale, V<S>& part) {
     using E = Exp<S>;
     using I = typename Lanes<S>::I;
-    y = y < E::least ? all<S>(E::least) : y;  // NaN stays
     V<S> shifted = y * E::log2e + E::magic;
     V<S> n = shifted - E::magic;
     V<S> r = y - n * E::hi - n * E::lo;
-    V<S> q = all<S>(0);
-    S factor[E::terms];
-    S factorial = 2;
-    for (int i = 0; i < E::terms; ++i) {
-        factor[i] = 1 / factorial;
-        factorial *= i + 3;
-    }
-    for (int i = E::terms - 1; i >= 0; --i) q = q * r + factor[i];
-    part = r + r * r * q;
+    part = r + r * r * E::rest(r);
     I bits = (reinterpret_cast<I>(shifted) + E::bias) << E::mantissa;  // n stands in shifted's low bits
     scale = reinterpret_cast<V<S>>(bits);
 }
 
 template <class S>
+inline V<S> at_least(V<S> y, S least) { return y < least ? all<S>(least) : y; }  // NaN stays
+template <class S>
+inline V<S> at_most(V<S> y, S most) { return y > most ? all<S>(most) : y; }
+
+template <class S>
 inline V<S> expm1_of_negative(V<S> y) {
     V<S> scale, part;
-    split_exp<S>(y, scale, part);
+    split_exp<S>(at_least<S>(y, Exp<S>::least), scale, part);
     return scale * part + (scale - S(1));
 }
 
 template <class S>
-inline V<S> magnitude(V<S> x) { return x < 0 ? -x : x; }
+inline typename Lanes<S>::I sign_bits(V<S> x) {
+    using I = typename Lanes<S>::I;
+    using Int = typename Lanes<S>::Int;
+    return reinterpret_cast<I>(x) & std::numeric_limits<Int>::min();
+}
+template <class S>
+inline V<S> magnitude(V<S> x) { return reinterpret_cast<V<S>>(reinterpret_cast<typename Lanes<S>::I>(x) ^ sign_bits<S>(x)); }
 
 template <class S>
 inline V<S> tanh(V<S> x) {  // -expm1(-2|x|) / (2 + expm1(-2|x|)) with x's sign
     V<S> e = expm1_of_negative<S>(S(-2) * magnitude<S>(x));
     V<S> t = -e / (S(2) + e);
-    return x < 0 ? -t : t;
+    return reinterpret_cast<V<S>>(reinterpret_cast<typename Lanes<S>::I>(t) | sign_bits<S>(x));
 }
 
 template <class S>
 inline V<S> exp_of_negative(V<S> y) {
     V<S> scale, part;
-    split_exp<S>(y, scale, part);
+    split_exp<S>(at_least<S>(y, Exp<S>::least), scale, part);
     V<S> e = scale + scale * part;
     return y < Exp<S>::least ? all<S>(0) : e;
 }
 
 template <class S>
-inline V<S> sigmoid(V<S> x) {
-    V<S> e = exp_of_negative<S>(-magnitude<S>(x));
-    return (x < 0 ? e : all<S>(1)) / (S(1) + e);
+inline V<S> sigmoid(V<S> x) {  // 1 / (1 + e^-x)
+    V<S> y = -x, scale, part;
+    split_exp<S>(at_most<S>(at_least<S>(y, Exp<S>::least), Exp<S>::most), scale, part);
+    V<S> e = scale + scale * part;
+    return S(1) / (S(1) + (y > Exp<S>::most ? all<S>(std::numeric_limits<S>::infinity()) : e));
 }
 
 // log(1 + e^x) = max(x, 0) + log1p(e^-|x|), with log1p(z) = 2 artanh(z / (2 + z)).

@@ -123,18 +123,22 @@ const S* before(const S* first, const S* later, const Layer<S>& a, const Part& p
     return t == 0 ? first + part.r0 * a.H : later + part.at(t - 1) * a.H;
 }
 
+// Columns of a panel that `accumulate` takes: two vectors, or one where all columns fit into it.
+template <class S>
+Index panel_width(Index columns) { return columns <= L<S> ? L<S> : 2 * L<S>; }
+
 // Gradients of one thread, rows padded to whole panels; added up in the order of the threads.
 template <class S>
 struct Sums {
-    static constexpr int width = 2 * L<S>;
+    bool one_delta;  // the two biases' gradients are the same
     Index G, I, H, ldi, ldh;
     Buffer<S> W_ih, W_hh, b_ih, b_hh;
-    explicit Sums(const Layer<S>& a, int gates)
-        : G(gates * a.H), I(a.I), H(a.H), ldi(up(a.I, width)), ldh(up(a.H, width)) {
+    Sums(const Layer<S>& a, int gates, bool one_delta)
+        : one_delta(one_delta), G(gates * a.H), I(a.I), H(a.H), ldi(up(a.I, panel_width<S>(a.I))), ldh(up(a.H, panel_width<S>(a.H))) {
         if (a.dW_ih) W_ih = zeros(G * ldi);
         if (a.dW_hh) W_hh = zeros(G * ldh);
-        b_ih = zeros(G);
-        b_hh = zeros(G);
+        if (a.db_ih || (a.db_hh && one_delta)) b_ih = zeros(G);
+        if (a.db_hh && !one_delta) b_hh = zeros(G);
     }
     static Buffer<S> zeros(Index size) {
         auto b = buffer<S>(size);
@@ -145,7 +149,7 @@ struct Sums {
         add(a.dW_ih, W_ih.get(), I, ldi, first);
         add(a.dW_hh, W_hh.get(), H, ldh, first);
         add(a.db_ih, b_ih.get(), 1, 1, first);
-        add(a.db_hh, b_hh.get(), 1, 1, first);
+        add(a.db_hh, (one_delta ? b_ih : b_hh).get(), 1, 1, first);
     }
     void add(S* to, const S* from, Index columns, Index ld, bool first) const {
         if (to == nullptr) return;
@@ -156,11 +160,11 @@ struct Sums {
 };
 
 // sum (M, ld) += deltaᵀ · operand over the chunk's rows; delta's columns [0, M) with rows ldd apart, operand in panels.
-template <class S>
-void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd, const S* panels, Index count) {
-    constexpr int NV = 2, width = NV * L<S>;
-    product<S, NV>(
-        M, rows, count, delta, 1, ldd, panels,
+template <class S, int NV>
+void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd, const S* panels) {
+    constexpr int width = NV * L<S>;
+    product<S, NV, tile_rows<2>>(
+        M, rows, ld / width, delta, 1, ldd, panels,
         [&](auto& acc, Index first, Index p) {
             for (auto& row : acc) {
                 for (int j = 0; j < NV; ++j) row[j] = load(sum + first * ld + p * width + j * L<S>);
@@ -174,29 +178,41 @@ void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd
             }
         });
 }
-
 template <class S>
-void add_columns(S* sum, Index M, Index rows, const S* delta, Index ldd) {
-    for (Index r = 0; r < rows; ++r)
-        for (Index m = 0; m < M; ++m) sum[m] += delta[r * ldd + m];
+void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd, const S* panels) {
+    if (ld == L<S>) return accumulate<S, 1>(sum, ld, M, rows, delta, ldd, panels);
+    accumulate<S, 2>(sum, ld, M, rows, delta, ldd, panels);
 }
 
-// Panels (2 vectors wide) of the chunk's rows, given by a pointer to each step's first row and a row stride.
+// sum (M) += the sum of delta's rows, rows ldd apart and readable to the end of a vector.
+template <class S>
+void add_columns(S* sum, Index M, Index rows, const S* delta, Index ldd) {
+    constexpr int NV = 4;
+    for (Index m = 0; m < M; m += NV * L<S>) {
+        V<S> acc[NV];
+        for (int j = 0; j < NV; ++j) acc[j] = all<S>(0);
+        const int vectors = static_cast<int>(std::min<Index>(NV, (M - m + L<S> - 1) / L<S>));
+        for (Index r = 0; r < rows; ++r)
+            for (int j = 0; j < NV; ++j)
+                if (j < vectors) acc[j] += load(delta + r * ldd + m + j * L<S>);
+        for (int j = 0; j < vectors; ++j) {
+            S* to = sum + m + j * L<S>;
+            const Index left = M - m - j * L<S>;
+            store(to, load(to, left) + acc[j], left);
+        }
+    }
+}
+
+// Panels of the chunk's rows of N columns, given by a pointer to each step's first row and a row stride.
 template <class S, class RowsAt>
 void pack_rows(S* to, const Part& part, Index t0, Index steps, Index N, Index ld, RowsAt&& rows_at) {
-    constexpr Index width = 2 * L<S>;
+    const Index width = panel_width<S>(N);
     for (Index n0 = 0; n0 < N; n0 += width) {
-        Index n = std::min(width, N - n0);
+        const Index n = std::min(width, N - n0);
         for (Index t = t0; t < t0 + steps; ++t) {
             const S* from = rows_at(t) + n0;
-            for (Index r = 0; r < part.rows(t); ++r, from += ld, to += width) {
-                if (n == width) {
-                    store(to, load(from));
-                    store(to + L<S>, load(from + L<S>));
-                } else {
-                    for (Index j = 0; j < width; ++j) to[j] = j < n ? from[j] : S(0);
-                }
-            }
+            for (Index r = 0; r < part.rows(t); ++r, from += ld, to += width)
+                for (Index j = 0; j < width; j += L<S>) store(to + j, n > j ? load(from + j, n - j) : all<S>(0));
         }
     }
 }
