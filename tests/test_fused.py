@@ -1,9 +1,13 @@
 """The native kernels against the reference, and as operators."""
 
+import warnings
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import bptt
 from bptt import fused, kernels
@@ -120,7 +124,9 @@ def test_strided_inputs_and_output_gradients(name):
         torch._neg_view(normal(6, 3, 5)),
     ):
         found = torch.autograd.grad(
-            fused.walk(fused.Choices.of(cell), x, state, weights, None)[0], [w for w in weights if w is not None], dy
+            fused.walk(fused.Choices.of(cell), x, state, weights, None)[0],
+            [w for w in weights if w is not None],
+            dy,
         )
         states = unfold(cell, x.contiguous(), state, weights, keep=False).states
         wanted = torch.autograd.grad(states[1:], [w for w in weights if w is not None], dy.contiguous())
@@ -222,6 +228,74 @@ def test_the_bare_operator_checks_what_the_native_code_trusts(place, bad, words)
     arguments[place] = bad
     with pytest.raises(ValueError, match=words):
         torch.ops.bptt.walk(*arguments)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+def test_the_ordinary_calls_short_way_is_the_longer_one(kind, batch_first, given, monkeypatch):
+    module = getattr(bptt, kind)(3, 5, batch_first=batch_first, dtype=torch.float64)
+    x = normal(4, 2, 3, grad=True)
+    state = [normal(1, 4 if batch_first else 2, 5, seed=i, grad=True) for i in range(1 + (kind == "LSTM"))]
+    hx = None if not given else tuple(state) if kind == "LSTM" else state[0]
+    sources = [x, *module.parameters(), *(state if given else [])]
+    taken, results = [], []
+
+    def short(*arguments):
+        taken.append(fused.ordinary_walk(*arguments))
+        return taken[-1]
+
+    for way in (short, lambda *_: None):
+        monkeypatch.setattr(kernels, "fused", SimpleNamespace(**vars(fused) | {"ordinary_walk": way}))
+        y, last = module(x, hx)
+        last = last if kind == "LSTM" else (last,)
+        loss = y.square().sum() + sum(s.sum() for s in last)
+        first = torch.autograd.grad(loss, sources, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), sources)
+        with torch.no_grad():
+            plain, _ = module(x, hx)
+        results.append([y, *last, *first, *second, plain])
+        results[-1] += torch.autograd.grad(module(x, hx)[0].square().sum(), sources)
+    assert len(taken) == 3
+    assert None not in taken
+    for short, long in zip(*results, strict=True):
+        assert_close(short, long, kind, 1e-14)
+
+
+class Watching(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.seen.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_who_looks_on_sees_an_operator():
+    """A tracer, and a mode that watches the dispatcher; autocast takes a way of its own."""
+    module, x = bptt.GRU(3, 5), normal(4, 2, 3, dtype=torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module, x, check_trace=False)
+    other = normal(4, 2, 3, seed=1, dtype=torch.float32)
+    assert torch.equal(traced(other)[0], module(other)[0])
+    with Watching() as watching:
+        module(x)
+    assert "bptt.walk.default" in watching.seen
+    with torch.autocast("cpu", torch.bfloat16):
+        assert module(x)[0].dtype == torch.bfloat16
+
+
+def test_a_weight_changed_in_place_is_noticed_where_its_value_counts():
+    module, x = bptt.RNN(3, 5, dtype=torch.float64), normal(4, 2, 3)
+    y, _ = module(x)
+    loss = y.square().sum()
+    with torch.no_grad():
+        module.bias_ih_l0.add_(1)
+    torch.autograd.grad(loss, module.weight_hh_l0, retain_graph=True)  # which the bias has no part in
+    with pytest.raises(RuntimeError, match="changed in place"):
+        torch.autograd.grad(loss, module.weight_hh_l0, create_graph=True)
 
 
 def test_nothing_is_kept_without_gradients():

@@ -4,7 +4,7 @@ from torch.autograd import forward_ad
 
 from bptt import kernels
 from bptt.equations import LSTM, Elman, Weights
-from bptt.unfold import outputs_of, unfold
+from bptt.unfold import Unfolded, outputs_of, unfold
 from support import CELLS, assert_close, layer, normal
 
 CASES = [(name, None) for name in ("tanh", "softplus", "leaky gelu", "own", "gru", "lstm")] + [("lstm", 2)]
@@ -54,6 +54,31 @@ def test_what_is_frozen_gets_no_gradient_and_the_rest_all_of_it():
     again = weights._replace(W_hh=weights.W_hh.detach().requires_grad_())
     unfold(cell, x, state, again).states[1:].square().sum().backward()
     assert_close(weights.W_hh.grad, again.W_hh.grad, "W_hh", 1e-12)
+
+
+@pytest.mark.parametrize("name", [*(n for n in CELLS if "softplus" in n or "tanh" in n), "own", "gru", "lstm"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_delta_itself_is_the_references(name, dtype):
+    """The walk recorded and taken back without a sum; then some of its steps, side by side as a batch."""
+    cell = CELLS[name]
+    state, weights = layer(cell, 2, 3, 4, grad=False)
+    state, weights = tuple(s.to(dtype) for s in state), weights.each(lambda w: w.to(dtype))
+    x, dy = normal(5, 2, 3, dtype=dtype), normal(5, 2, 4, dtype=dtype)
+    d_state = tuple(normal(2, 4, seed=5, dtype=dtype) for _ in state)
+    recorded, wanted = kernels.record(cell, x, state, weights), unfold(cell, x, state, weights)
+    bound = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 0}[dtype]
+    for back in (slice(0, 5), slice(0, 3)):  # all steps, or those up to the third
+        results = []
+        for walked in (recorded, wanted):
+            states = walked.states[: back.stop + 1]
+            part = Unfolded(states, walked.state, walked.kept._make(field[back] for field in walked.kept))
+            results.append(kernels.adjoint(cell, x[back], part, weights, dy[back], d_state))
+        found, reference = results
+        assert_close(found.delta_ih, reference.delta_ih, "delta_ih", bound)
+        assert_close(found.delta_hh, reference.delta_hh, "delta_hh", bound)
+        assert_close(found.dh, reference.dh, "dh", bound)
+        for f, w in zip(found.d_state, reference.d_state, strict=True):
+            assert_close(f, w, "initial state", bound)
 
 
 def test_weights_changed_in_place_before_backward_are_noticed():

@@ -103,9 +103,9 @@ def ordinary_walk(
 ) -> tuple[Tensor, State] | None:
     """The walk of a whole module of one layer and direction, where all is as it mostly is.
 
-    Plain tensors of one dtype in main memory, shaped as they must be, and nobody who looks on: then one native call
-    checks and walks, in a few microseconds. None for any other call, which takes the longer way through the module's
-    own checks.
+    Plain tensors of one dtype in main memory, shaped as they must be, and nobody who looks on: then one native
+    call checks and walks, in a few microseconds. None for any other call, which takes the longer way through the
+    module's own checks.
 
     Args:
         names: of the weights, in `parameters`.
@@ -141,7 +141,9 @@ class _EagerWalk(torch.autograd.Function):
     """The operator's place in the graph, for a walk that was walked without its dispatcher."""
 
     @staticmethod
-    def forward(ctx: Any, choices: Choices, batch_sizes: BatchSizes, walked: tuple, *operands: Tensor | None) -> Any:
+    def forward(
+        ctx: Any, choices: Choices, batch_sizes: BatchSizes, walked: tuple, *operands: Tensor | None
+    ) -> Any:
         y, c, kept, h_n, c_n = walked
         x, h0, c0, W_ih, W_hh, b_ih, b_hh = operands
         ctx.choices, ctx.batch_sizes = choices, batch_sizes
@@ -158,15 +160,15 @@ class _EagerWalk(torch.autograd.Function):
         W_ih, b_ih, b_hh = ctx.aside
         if is_grad_enabled() and _versions(ctx.aside) != ctx.versions:
             raise RuntimeError(
-                "a weight was changed in place after the forward pass, and gradients that are to be differentiated "
-                "again need it as it was; change it after the backward pass, or clone it before"
+                "a weight was changed in place after the forward pass, and gradients that are to be "
+                "differentiated again need it as it was; change it after the backward pass, or clone it before"
             )
         operands = x, h0, c0, W_ih, W_hh, b_ih, b_hh
         return None, None, None, *_way_back(ctx, ctx.needs_input_grad[3:], operands, tuple(walked), seeds)
 
 
 # `_EagerWalk.apply` without its search for tensors of functorch's, which never get here.
-_graph: Any = super(torch.autograd.Function, _EagerWalk).apply
+_graph: Any = super(torch.autograd.Function, _EagerWalk).apply  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _versions(tensors: tuple[Tensor | None, ...]) -> list[int | None]:
@@ -200,7 +202,7 @@ def _gradients(
     Args:
         walked: y, c, kept.
         seeds: ∂L/∂(y, h_n, c_n).
-        stops: room for delta_ih, delta_hh and dh of every step, as `unfold.Adjoint` has them, where they are wanted.
+        stops: room for delta_ih, delta_hh and dh of every step, as `unfold.Adjoint` has them, where wanted.
     """
     return _native.backward(choices, batch_sizes, wanted, get_num_threads(), operands, walked, seeds, stops)
 
@@ -256,13 +258,14 @@ def record(choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]) 
 
 
 def adjoint(
-    choices: Choices, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], d_outputs: Tensor | None, d_state: State
+    cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], d_outputs: Tensor | None, d_state: State
 ) -> Adjoint:
     """`unfold.unfold_adjoint` by the native kernels, of what `record` returned, or of its steps rearranged."""
+    choices = cast("Choices", Choices.of(cell))
     states, _, kept = unfolded
     h0, y = states[0], states[1:]
     c0, c = (kept.c_prev[0], kept.c) if choices.has_c else (None, None)
-    delta_hh = y.new_empty((*y.shape[:-1], CELLS[choices.cell].gates * y.shape[-1]))
+    delta_hh = y.new_empty((*y.shape[:-1], cell.gates * y.shape[-1]))
     delta_ih = torch.empty_like(delta_hh) if CELLS[choices.cell] is GRU else delta_hh
     dh = torch.empty_like(y)
     _, d_h0, d_c0, *_ = _gradients(

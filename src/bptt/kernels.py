@@ -19,6 +19,7 @@ from .checks import autocast_is_on
 from .equations import Elman
 from .equations.cell import Cell, State, Weights
 from .unfold import (
+    Adjoint,
     BatchSizes,
     Unfolded,
     differentiable_gradients,
@@ -55,11 +56,11 @@ def walk(
         x, state, weights = _in(torch.get_autocast_dtype(x.device.type), x, state, weights)
         with torch.autocast(x.device.type, enabled=False):
             return walk(cell, x, state, weights, batch_sizes)
-    choices, reason = _room(cell, x, state, weights)
-    if reason is None and x.dtype in HALF:  # computed in float32, rounded once
+    choices, _ = _room(cell, x, state, weights)
+    if choices is not None and x.dtype in HALF:  # computed in float32, rounded once
         y, final = fused.walk(choices, *_in(torch.float32, x, state, weights), batch_sizes)
         return y.to(x.dtype), tuple(s.to(x.dtype) for s in final)
-    if reason is None:
+    if choices is not None:
         return fused.walk(choices, x, state, weights, batch_sizes)
     batch = state[0].shape[0]
     tensors = [t for t in (x, *state, *weights) if t is not None]
@@ -71,6 +72,34 @@ def walk(
     return outputs_of(states, batch, batch_sizes), tuple(final)
 
 
+def record(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> Unfolded:
+    """`unfold` at kernel speed where there is a kernel: the walk forward, without a graph, and what it kept.
+
+    Args:
+        cell, x, state, weights: as `walk` takes them, x (T, B, I).
+    """
+    choices, _ = _room(cell, x, state, weights)
+    if choices is None or x.dtype in HALF:
+        return unfold(cell, x, state, weights)
+    return fused.record(choices, x, state, weights)
+
+
+def adjoint(
+    cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], d_outputs: Tensor | None, d_state: State
+) -> Adjoint:
+    """`unfold_adjoint` of what `record` returned, or of some of its steps: delta and dh of every step, not summed.
+
+    Args:
+        cell, x, weights: as `record` took them.
+        unfolded: what it returned.
+        d_outputs: ∂E/∂h as it enters at each step, (T, B, R); None for zero.
+        d_state: ∂E/∂(final state), a tuple of (B, ·).
+    """
+    if isinstance(unfolded.kept, fused.Kept):
+        return fused.adjoint(cell, x, unfolded, weights, d_outputs, d_state)
+    return unfold_adjoint(cell, unfolded, weights, d_outputs, d_state)
+
+
 def _in(
     dtype: torch.dtype, x: Tensor, state: State, weights: Weights[Tensor]
 ) -> tuple[Tensor, State, Weights[Tensor]]:
@@ -80,12 +109,10 @@ def _in(
 def ordinary_walk(
     module: Any, names: Weights[str], choices: fused.Choices | None, x: Any, hx: Any
 ) -> tuple[Tensor, State] | None:
-    """The short way for a module of one layer and direction, see `fused.ordinary_walk`; None where it cannot be taken."""
+    """The short way through a module of one layer and direction (`fused.ordinary_walk`); None if it is barred."""
     if choices is None or not fused.available() or _transformed() or _is_any_autocast_enabled():
         return None
-    return fused.ordinary_walk(
-        choices, names, module._parameters, x, hx, module.input_size, module.hidden_size
-    )
+    return fused.ordinary_walk(choices, names, module._parameters, x, hx, module.input_size, module.hidden_size)
 
 
 def _transformed() -> bool:

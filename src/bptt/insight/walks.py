@@ -1,6 +1,6 @@
 """A network's walk forward, recorded, and walked back from wherever an error enters it.
 
-This is training's own way back (`unfold_adjoint`), stopped before the products with `delta` are summed over time.
+This is training's own way back, at its speed, stopped before the products with `delta` are summed over time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .. import kernels
 from ..equations import Cell, Weights
 from ..equations.cell import State
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
@@ -20,8 +21,6 @@ from ..unfold import (
     Unfolded,
     input_gradient,
     outputs_of,
-    unfold,
-    unfold_adjoint,
     weight_factors,
 )
 
@@ -59,13 +58,13 @@ class Record(NamedTuple):
     def up_to(self, steps: int) -> Record:
         """The same walk, ended after so many steps."""
         states, state, kept = self.unfolded
-        kept = type(kept)(*(field[:steps] for field in kept))
+        kept = kept._make(field[:steps] for field in kept)
         return self._replace(x=self.x[:steps], unfolded=Unfolded(states[: steps + 1], state, kept))
 
     def windows(self, steps: Tensor) -> Record:
         """Stretches of the walk of one sequence side by side as a batch; steps (K, windows) says which."""
         states, state, kept = self.unfolded
-        kept = type(kept)(*(field[steps].squeeze(2) for field in kept))
+        kept = kept._make(field[steps].squeeze(2) for field in kept)
         before = states[steps].squeeze(2)
         after = states[steps[-1:] + 1].squeeze(2)
         batch = tuple(s.expand(steps.shape[1], -1) for s in state)
@@ -85,7 +84,7 @@ class _Recorder:
     ) -> tuple[Tensor, State]:
         if batch_sizes is not None:
             raise TypeError("packed sequences cannot be explained; pass one sequence, or a batch of one length")
-        unfolded = unfold(cell, x, state, weights)
+        unfolded = kernels.record(cell, x, state, weights)
         self.walks.append(Record(cell, x, weights, unfolded))
         return outputs_of(unfolded.states, state[0].shape[0]), unfolded.state
 
@@ -168,8 +167,9 @@ def _walk_layer_back(layer: str, record: Record, d_outputs: Tensor, mirrored: bo
         return rows.flip(0) if mirrored else rows
 
     zeros = tuple(torch.zeros_like(s) for s in record.unfolded.state)
-    adjoint = unfold_adjoint(record.cell, record.unfolded, record.weights, in_time(d_outputs), zeros)
-    factors = weight_factors(record.x, record.unfolded, adjoint, record.weights)
+    cell, x, weights, unfolded = record
+    adjoint = kernels.adjoint(cell, x, unfolded, weights, in_time(d_outputs), zeros)
+    factors = weight_factors(x, unfolded, adjoint, weights)
     by_step = factors.each(lambda factor: in_time(factor.by_step()))
     back = WalkedBack(layer, in_time(adjoint.delta_ih), in_time(adjoint.dh), by_step)
-    return back, in_time(input_gradient(adjoint, record.weights))
+    return back, in_time(input_gradient(adjoint, weights))
