@@ -20,6 +20,7 @@ FLOORS = {
     "networks": 2,
     "reach": 2,
     "insight": 3,
+    "speed": 3,
     "training": 3,
     "report": 4,
     "commands": 5,

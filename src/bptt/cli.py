@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
+from .commands.bench import BenchConfig, bench
 from .commands.explain import ExplainConfig, explain
 from .commands.predict import PredictConfig, predict
 from .training.config import TrainConfig
@@ -19,6 +20,7 @@ Command = (
     Annotated[TrainConfig, subcommand("train")]
     | Annotated[PredictConfig, subcommand("predict")]
     | Annotated[ExplainConfig, subcommand("explain")]
+    | Annotated[BenchConfig, subcommand("bench")]
 )
 
 
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(command))
 
 
-def _run(command: TrainConfig | PredictConfig | ExplainConfig) -> int:
+def _run(command: TrainConfig | PredictConfig | ExplainConfig | BenchConfig) -> int:
     name = "train"
     try:
         if isinstance(command, TrainConfig):
@@ -43,8 +45,11 @@ def _run(command: TrainConfig | PredictConfig | ExplainConfig) -> int:
         if isinstance(command, PredictConfig):
             name = "predict"
             return predict(command)
-        name = "explain"
-        return explain(command)
+        if isinstance(command, ExplainConfig):
+            name = "explain"
+            return explain(command)
+        name = "bench"
+        return bench(command)
     except UserError as error:
         print(f"bptt {name}: {error}", file=sys.stderr)
         return 2

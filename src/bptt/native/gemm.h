@@ -70,9 +70,7 @@ BPTT_INLINE void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V
             for (int j = 0; j < NV; ++j) acc[i][j] += chain[c][i][j];
 }
 template <class S, int MR, int NV>
-BPTT_INLINE void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
-    if constexpr (MR == 1) return multiply<S, MR, NV, 4>(K, a, ra, ka, b, acc);
-    if constexpr (MR == 2) return multiply<S, MR, NV, 2>(K, a, ra, ka, b, acc);
+BPTT_INLINE void multiply_rows(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
     constexpr int width = NV * L<S>;
     for (Index k = 0; k < K; ++k) {
         V<S> row[NV];
@@ -81,12 +79,36 @@ BPTT_INLINE void multiply_tile(Index K, const S* a, Index ra, Index ka, const S*
             for (int j = 0; j < NV; ++j) acc[i][j] += row[j] * a[i * ra + k * ka];
     }
 }
+template <class S, int MR, int NV>
+BPTT_INLINE void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
+    if constexpr (MR == 1) return multiply<S, MR, NV, 4>(K, a, ra, ka, b, acc);
+    if constexpr (MR == 2) return multiply<S, MR, NV, 2>(K, a, ra, ka, b, acc);
+    multiply_rows<S, MR, NV>(K, a, ra, ka, b, acc);
+}
+
+// The same block by block, each by itself first, so that rounding grows with the blocks and not with K.
+constexpr Index block = 256;
+template <class S, int MR, int NV>
+BPTT_INLINE void multiply_blocks(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
+    V<S> total[MR][NV];
+    for (int i = 0; i < MR; ++i)
+        for (int j = 0; j < NV; ++j) total[i][j] = acc[i][j];
+    for (Index k = 0; k < K; k += block) {
+        asm("" : "+m"(total));  // which stays in memory and leaves the registers to the block
+        for (int i = 0; i < MR; ++i)
+            for (int j = 0; j < NV; ++j) acc[i][j] = all<S>(0);
+        multiply_tile<S, MR, NV>(std::min(block, K - k), a + k * ka, ra, ka, b + k * NV * L<S>, acc);
+        for (int i = 0; i < MR; ++i)
+            for (int j = 0; j < NV; ++j) total[i][j] += acc[i][j];
+    }
+    for (int i = 0; i < MR; ++i)
+        for (int j = 0; j < NV; ++j) acc[i][j] = total[i][j];
+}
 
 // A product A (M×K) · B (panels), tile by tile: start(acc, row, panel) fills the accumulators, finish(...) takes
 // them. Both are generic in the tile's rows.
-template <class S, int NV, int most = tile_rows<NV>, class Start, class Finish>
-inline void product(
-    Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start&& start, Finish&& finish) {
+template <class S, int NV, int most, bool long_sums, class Start, class Finish>
+void tiles(Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start& start, Finish& finish) {
     Index tiles = (M + most - 1) / most;
     for (Index p = 0; p < panels; ++p)
         for (Index tile = 0; tile < tiles; ++tile) {
@@ -95,10 +117,22 @@ inline void product(
                 constexpr int MR = decltype(size)::value;
                 V<S> acc[MR][NV];
                 start(acc, first, p);
-                multiply_tile<S, MR, NV>(K, a + first * ra, ra, ka, b + p * K * NV * L<S>, acc);
+                const S *rows = a + first * ra, *panel = b + p * K * NV * L<S>;
+                if constexpr (long_sums)
+                    multiply_blocks<S, MR, NV>(K, rows, ra, ka, panel, acc);
+                else
+                    multiply_tile<S, MR, NV>(K, rows, ra, ka, panel, acc);
                 finish(acc, first, p);
             });
         }
+}
+template <class S, int NV, int most = tile_rows<NV>, class Start, class Finish>
+inline void product(
+    Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start&& start, Finish&& finish) {
+    if (K <= block)
+        tiles<S, NV, most, false>(M, K, panels, a, ra, ka, b, start, finish);
+    else
+        tiles<S, NV, most, true>(M, K, panels, a, ra, ka, b, start, finish);
 }
 
 // Panels of B (K×N), element (k, n) at b[k·kb + n·nb]: panel p holds columns from p·width on, zeros past N.

@@ -160,20 +160,22 @@ struct Sums {
 };
 
 // sum (M, ld) += deltaᵀ · operand over the chunk's rows; delta's columns [0, M) with rows ldd apart, operand in panels.
+// The chunk is summed by itself first: rounding then grows with its rows and with the chunks, not with their product.
 template <class S, int NV>
 void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd, const S* panels) {
     constexpr int width = NV * L<S>;
     product<S, NV, tile_rows<2>>(
         M, rows, ld / width, delta, 1, ldd, panels,
-        [&](auto& acc, Index first, Index p) {
-            for (auto& row : acc) {
-                for (int j = 0; j < NV; ++j) row[j] = load(sum + first * ld + p * width + j * L<S>);
-                ++first;
-            }
+        [&](auto& acc, Index, Index) {
+            for (auto& row : acc)
+                for (int j = 0; j < NV; ++j) row[j] = all<S>(0);
         },
         [&](auto& acc, Index first, Index p) {
             for (auto& row : acc) {
-                for (int j = 0; j < NV; ++j) store(sum + first * ld + p * width + j * L<S>, row[j]);
+                for (int j = 0; j < NV; ++j) {
+                    S* to = sum + first * ld + p * width + j * L<S>;
+                    store(to, load(to) + row[j]);
+                }
                 ++first;
             }
         });

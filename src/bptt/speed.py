@@ -1,0 +1,157 @@
+"""The modules beside torch.nn's, in the same process: how fast, what share of sgemm, how exact."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+
+from . import modules
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+SIZES = (
+    (100, 1, 8, 32),
+    (1000, 1, 8, 32),
+    (100, 32, 8, 32),
+    (100, 32, 64, 128),
+    (1000, 32, 64, 128),
+    (100, 64, 128, 256),
+    (100, 64, 512, 512),
+    (35, 20, 650, 650),
+)
+STREAMING = (1, 1, 8, 32)
+CALLS = 12  # in a block
+
+Size = tuple[int, int, int, int]  # T, B, I, H
+
+
+class Speed(NamedTuple):
+    """Milliseconds of a call: medians and minima over the blocks."""
+
+    torch_ms: float
+    torch_least: float
+    ours_ms: float
+    ours_least: float
+    gflops: float  # 10⁹ floating-point operations of the products, a second
+    share: float  # of the rate of a 2048×2048 sgemm in the same loop
+
+    @property
+    def ratio(self) -> float:
+        """torch's time over ours."""
+        return self.torch_ms / self.ours_ms
+
+
+class Errors(NamedTuple):
+    """Largest relative error, of outputs and each weight's gradient, in float32 against torch.nn in float64."""
+
+    ours: float
+    torch: float
+
+
+def speed(kind: str, size: Size, *, inference: bool = False, blocks: int = 5, threads: int | None = None) -> Speed:
+    """Time a module and torch.nn's in alternating warm blocks of a dozen calls (of one second at most).
+
+    A call is a training step (zero_grad, forward, backward; x without gradient) or, without gradients, a forward
+    pass, which for T = 1 carries its state on.
+
+    Args:
+        kind: "RNN", "GRU" or "LSTM".
+        size: (T, B, I, H).
+        inference: forward alone.
+        blocks: how many of each.
+        threads: default torch's own number, and 1 where B is 1.
+    """
+    T, B, I, H = size
+    with _threads(1 if B == 1 else torch.get_num_threads() if threads is None else threads):
+        x, (theirs, ours) = torch.randn(T, B, I), _pair(kind, I, H)
+        work = _forward if inference else _training_step
+        square = torch.randn(2048, 2048)
+        tasks = [work(theirs, x), work(ours, x), lambda: square @ square]
+        times: list[list[float]] = [[], [], []]
+        for _ in range(blocks):
+            for column, task in zip(times, tasks, strict=True):
+                column.append(_block(task, 1.0))
+    of_torch, of_ours, of_sgemm = times
+    products = H + I if inference else 3 * H + 2 * I  # forward; back into states and weights, not into x
+    rate = 2 * T * B * GATES[kind] * H * products / statistics.median(of_ours) / 1e9
+    ceiling = 2 * 2048**3 / statistics.median(of_sgemm) / 1e9
+    return Speed(
+        1e3 * statistics.median(of_torch),
+        1e3 * min(of_torch),
+        1e3 * statistics.median(of_ours),
+        1e3 * min(of_ours),
+        rate,
+        rate / ceiling,
+    )
+
+
+def errors(kind: str, size: Size, seed: int = 0) -> Errors:
+    """How exact a module and torch.nn's are in float32; same weights, input and error."""
+    T, B, I, H = size
+    g = torch.Generator().manual_seed(seed)
+    x, dy = torch.randn(T, B, I, generator=g), torch.randn(T, B, H, generator=g)
+    theirs, ours = _pair(kind, I, H)
+    wanted = _results(getattr(torch.nn, kind)(I, H, dtype=torch.float64), theirs, x, dy)
+    return Errors(*(_worst(_results(m, theirs, x, dy), wanted) for m in (ours, theirs)))
+
+
+def _results(module: Any, like: Any, x: torch.Tensor, dy: torch.Tensor) -> list[torch.Tensor]:
+    module.load_state_dict(like.state_dict())
+    dtype = next(module.parameters()).dtype
+    y = module(x.to(dtype))[0]
+    return [y, *torch.autograd.grad(y, list(module.parameters()), dy.to(dtype))]
+
+
+def _worst(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
+    return max(((f.double() - w).norm() / w.norm()).item() for f, w in zip(found, wanted, strict=True))
+
+
+def _pair(kind: str, I: int, H: int) -> tuple[Any, Any]:
+    """torch.nn's module and ours, of the same weights."""
+    theirs, ours = getattr(torch.nn, kind)(I, H), getattr(modules, kind)(I, H)
+    ours.load_state_dict(theirs.state_dict())
+    return theirs, ours
+
+
+def _training_step(module: Any, x: torch.Tensor) -> Callable[[], object]:
+    def step() -> None:
+        module.zero_grad()
+        module(x)[0].sum().backward()
+
+    return step
+
+
+def _forward(module: Any, x: torch.Tensor) -> Callable[[], object]:
+    state = None
+
+    def step() -> None:
+        nonlocal state
+        with torch.no_grad():
+            _, after = module(x, state)
+        state = after if len(x) == 1 else None
+
+    return step
+
+
+def _block(task: Callable[[], object], seconds: float) -> float:
+    """Mean time of a call, over a dozen calls or as many as fit into `seconds`, after one warm call."""
+    task()
+    calls, start = 0, time.perf_counter()
+    while calls < CALLS and (calls == 0 or time.perf_counter() - start < seconds):
+        task()
+        calls += 1
+    return (time.perf_counter() - start) / calls
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,45 @@
+import re
+
+import pytest
+
+from bptt.commands.bench import BenchConfig, bench
+from bptt.training.errors import UserError
+
+
+def lines_of(capsys, **options):
+    assert bench(BenchConfig(blocks=1, threads=1, **options)) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_line_for_each_cell_and_size(capsys):
+    head, columns, *lines = lines_of(capsys, cells=("RNN", "LSTM"), size=((2, 1, 3, 4), (3, 2, 1, 1)))
+    assert "threads: 1" in head
+    assert columns.split()[-3:] == ["ratio", "GF/s", "sgemm"]
+    assert [line.split("(")[0].strip() for line in lines] == ["RNN", "RNN", "LSTM", "LSTM"]
+    for line in lines:
+        numbers = [float(n) for n in re.findall(r"\d+\.\d+", line)]
+        torch_ms, _, ours_ms, _, ratio, _ = numbers
+        assert ratio == pytest.approx(torch_ms / ours_ms, rel=0.1)
+
+
+def test_inference_begins_with_a_stream_and_accuracy_shows_errors(capsys, monkeypatch):
+    monkeypatch.setattr("bptt.speed.SIZES", ((2, 1, 3, 4),))
+    _, _, *lines = lines_of(capsys, cells=("GRU",), inference=True)
+    assert [line[5:20].strip() for line in lines] == ["(1, 1, 8, 32)", "(2, 1, 3, 4)"]
+    _, columns, line = lines_of(capsys, cells=("GRU",), accuracy=True)
+    assert columns.split()[-3:] == ["bptt", "torch", "ratio"]
+    assert re.search(r"\d\.\de-0\d +\d\.\de-0\d +\d+\.\d\d$", line)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": ((1, 0, 1, 1),)}, "T, B, I, H must be at least 1"),
+        ({"blocks": 0}, "--blocks 0"),
+        ({"threads": 0}, "--threads 0"),
+        ({"accuracy": True, "inference": True}, "choose one"),
+    ],
+)
+def test_what_cannot_be_measured(options, words):
+    with pytest.raises(UserError, match=words):
+        bench(BenchConfig(**options))
