@@ -202,7 +202,7 @@ nb::handle weight(nb::handle parameters, nb::handle name, int bits, std::initial
 // look. `names`: of the weights; hx: as the module takes it. With gradients to come: (y, c, kept, h_n, c_n), and the
 // operands; else (y, state), and None.
 nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle parameters, nb::handle x, nb::handle hx,
-                    Index I, Index H, bool grad, int threads) {
+                    Index I, Index H, bool grad, int threads) try {
     if (!torch().has_type(x)) return nb::none();
     Choices choices(chosen_cell);
     const View rows(x);
@@ -243,6 +243,8 @@ nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle paramet
     nb::handle h_n = item(walked, 3), c_n = item(walked, 4);
     nb::object state = choices.has_c() ? nb::make_tuple(h_n, c_n) : nb::make_tuple(h_n);
     return nb::make_tuple(nb::make_tuple(item(walked, 0), state), nb::none());
+} catch (const Unreadable&) {
+    return nb::none();
 }
 
 }  // namespace

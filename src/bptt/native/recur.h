@@ -106,7 +106,7 @@ void forward(const Layer<S>& given) {
     const Started<S> started(given);
     const Layer<S>& a = started.layer;
     auto starts = starts_of(a);
-    auto parts = parts_of(starts, a.B, team(a, starts[a.T], Cell::gates));
+    auto parts = parts_of(a, starts, team(a, starts[a.T], Cell::gates));
     Forward<S, Cell> w(a);
     on_each(parts.size(), [&](Index p) { forward_part<S, Cell>(a, parts[p], w); });
 }
@@ -285,7 +285,7 @@ void backward(const Layer<S>& given) {
     const Started<S> started(given);
     const Layer<S>& a = started.layer;
     auto starts = starts_of(a);
-    auto parts = parts_of(starts, a.B, team(a, starts[a.T], 2 * Cell::gates));
+    auto parts = parts_of(a, starts, team(a, starts[a.T], 2 * Cell::gates));
     Backward<S, Cell> w(a);
     std::vector<std::unique_ptr<Sums<S>>> sums(parts.size());
     on_each(parts.size(), [&](Index p) {

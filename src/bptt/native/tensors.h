@@ -83,10 +83,17 @@ inline const Torch& torch() {
     return *names;
 }
 
+// A tensor that DLPack has no words for: of the meta device, sparse.
+struct Unreadable : std::invalid_argument {
+    using std::invalid_argument::invalid_argument;
+};
+
 // What a tensor is, while it lives.
 struct View : DLTensor {
     explicit View(nb::handle t) {
-        if (torch().exchange->view(t.ptr(), this) != 0) throw nb::python_error();
+        if (torch().exchange->view(t.ptr(), this) == 0) return;
+        nb::python_error why;
+        throw Unreadable(why.what());
     }
     std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(data) + byte_offset; }
     // 32 or 64; 0 for what the kernels do not take: another dtype, another device.

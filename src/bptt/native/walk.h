@@ -49,16 +49,17 @@ struct Started {
 };
 
 // Split the batch so that each of at most `threads` parts walks about as many rows; longest sequences come first.
-inline std::vector<Part> parts_of(const std::vector<Index>& starts, Index B, int threads) {
-    Index T = starts.size() - 1, N = starts[T];
-    std::vector<Index> length(B, 0);
-    for (Index t = 0; t < T; ++t)
-        for (Index r = 0; r < starts[t + 1] - starts[t]; ++r) ++length[r];
+template <class S>
+std::vector<Part> parts_of(const Layer<S>& a, const std::vector<Index>& starts, int threads) {
+    std::vector<Index> length(a.B, a.batch_sizes ? 0 : a.T);
+    if (a.batch_sizes)
+        for (Index t = 0; t < a.T; ++t)
+            for (Index r = 0; r < a.batch_sizes[t]; ++r) ++length[r];
     std::vector<Part> parts;
     Index row = 0, walked = 0;
-    for (int p = 0; p < threads && row < B; ++p) {
-        Index first = row, goal = N * (p + 1) / threads;
-        while (row < B && (p == threads - 1 || row == first || walked + length[row] <= goal)) walked += length[row++];
+    for (int p = 0; p < threads && row < a.B; ++p) {
+        Index first = row, goal = starts[a.T] * (p + 1) / threads;
+        while (row < a.B && (p == threads - 1 || row == first || walked + length[row] <= goal)) walked += length[row++];
         parts.push_back({first, row, &starts});
     }
     return parts;
