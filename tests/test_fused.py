@@ -303,3 +303,18 @@ def test_nothing_is_kept_without_gradients():
     *_, kept, _, _ = torch.ops.bptt.walk(2, 0, 1.0, False, None, normal(5, 2, 3), *state, *weights[:4])
     assert kept.numel() == 0
     assert isinstance(GRU(), fused.CELLS[1])
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_strides_past_two_to_the_31(kind, tmp_path):
+    """Steps of x and of the output's gradient that far apart, in a file with holes."""
+    step = 2**31 + 40
+    memory = torch.from_file(str(tmp_path / "holes"), shared=True, size=step + 40, dtype=torch.float32)
+    module = getattr(bptt, kind)(4, 5)
+    x, dy = memory.as_strided((2, 3, 4), (step, 4, 1)), memory.as_strided((2, 3, 5), (step, 5, 1), 20)
+    x.copy_(normal(2, 3, 4)), dy.copy_(normal(2, 3, 5, seed=1))
+    parameters = list(module.parameters())
+    y, near = module(x)[0], module(x.clone())[0]
+    assert torch.equal(y, near)
+    found, wanted = torch.autograd.grad(y, parameters, dy), torch.autograd.grad(near, parameters, dy.clone())
+    assert all(torch.equal(f, w) for f, w in zip(found, wanted, strict=True))
