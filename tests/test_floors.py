@@ -10,9 +10,11 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bptt"
 FLOORS = {
     "equations": 0,
     "checks": 1,
+    "trees": 1,
     "unfold": 1,
     "fused": 1,
     "kernels": 1,
+    "cell": 2,
     "packing": 2,
     "recurrent": 2,
     "modules": 2,
