@@ -2,6 +2,7 @@ from . import fused as fused
 from . import kernels as kernels
 from .accelerate import accelerate as accelerate
 from .accelerate import to_torch as to_torch
+from .cell import Cell as Cell
 from .equations.activations import Activation as Activation
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain
@@ -13,5 +14,7 @@ from .networks import SequenceModel as SequenceModel
 from .networks import cross_entropy as cross_entropy
 from .networks import squared_error as squared_error
 from .packing import pack_padded_sequence as pack_padded_sequence
+from .reach.truncated import Window as Window
+from .reach.truncated import truncated as truncated
 
 __version__: str

@@ -1,0 +1,126 @@
+"""Gradients gathered apart from `.grad`, in shares, and handed over all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Gradients:
+    """∂L/∂(every leaf that outputs depend on), summed over what is gathered; `.grad` is untouched until `land`.
+
+    Hooks on the leaves see the sum, once, when it lands.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[int, tuple[Tensor, Tensor]] = {}  # by the leaf's id: the leaf and its gradient
+        self._once: set[int] = set()  # gradients that autograd made and that may be shared
+
+    def gather(
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], apart: Sequence[Tensor] = ()
+    ) -> list[Tensor | None]:
+        """Go back from outputs, which require gradients, and add what arrives at the leaves.
+
+        Args:
+            outputs, seeds: tensors and ∂L/∂ of each; None for a scalar's 1.
+            apart: leaves whose gradients are returned instead.
+        """
+        skipped = {id(t) for t in apart}
+        found = [leaf for leaf in _leaves_of(outputs) if id(leaf) not in skipped]
+        with _hooks_off(found):
+            shares = torch.autograd.grad(outputs, [*apart, *found], seeds, allow_unused=True)
+        for leaf, share in zip(found, shares[len(apart) :], strict=True):
+            if share is not None:
+                self._add(leaf, share)
+        return list(shares[: len(apart)])
+
+    def _add(self, leaf: Tensor, share: Tensor) -> None:
+        key = id(leaf)
+        if key not in self.sums:
+            self._once.add(key)
+            self.sums[key] = leaf, share
+            return
+        total = self.sums[key][1]
+        if key not in self._once:
+            total += share
+        else:
+            self._once.remove(key)
+            wide = total.dtype in HALF and not total.is_sparse
+            self.sums[key] = leaf, (total.float() if wide else total) + share
+
+    def land(self, tensors: Sequence[Tensor] = (), gradients: Sequence[Tensor] = ()) -> None:
+        """Add the sums to `.grad`, and take the gradients of further tensors back through their own history."""
+        roots = [leaf for leaf, _ in self.sums.values()]
+        sums = [total.to(leaf.dtype) for leaf, total in self.sums.values()]
+        self.sums = {}
+        if roots or tensors:
+            torch.autograd.backward([*roots, *tensors], [*sums, *gradients])
+
+
+def backward(loss: Tensor) -> None:
+    """`loss.backward()`, or, where that fails, every `.grad` as it was."""
+    found = _leaves_of([loss])
+    before = [None if leaf.grad is None else leaf.grad.clone() for leaf in found]
+    try:
+        loss.backward()
+    except BaseException:
+        for leaf, gradient in zip(found, before, strict=True):
+            leaf.grad = gradient
+        raise
+
+
+def _leaves_of(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The leaves that require gradients in the history of some tensors."""
+    found: list[Tensor] = [t for t in outputs if t.is_leaf]
+    waiting: list[Any] = [t.grad_fn for t in outputs if t.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        leaf = getattr(node, "variable", None)  # AccumulateGrad has one
+        if leaf is not None:
+            found.append(leaf)
+        for before, _ in node.next_functions:
+            if before is not None and before not in seen:
+                seen.add(before)
+                waiting.append(before)
+    return list({id(leaf): leaf for leaf in found}.values())
+
+
+@contextmanager
+def _hooks_off(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Without the hooks that `register_hook` put on leaves."""
+    hooked = [(t, t._backward_hooks) for t in tensors if t._backward_hooks]
+    for t, _ in hooked:
+        t._backward_hooks = None
+    try:
+        yield
+    finally:
+        for t, hooks in hooked:
+            t._backward_hooks = hooks
+
+
+def scalar_loss(criterion: Callable[[Tensor, Any], Tensor], y: Tensor, d: Any) -> Tensor:
+    """criterion(y, d), checked.
+
+    Raises:
+        TypeError, ValueError: it is no scalar, or nothing it depends on requires gradients.
+    """
+    loss = criterion(y, d)
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"the criterion must return a scalar tensor, got {type(loss).__name__}")
+    if loss.dim() != 0:
+        raise ValueError(
+            f"the criterion must return a scalar tensor, got shape {tuple(loss.shape)}; sum it, or take its mean"
+        )
+    if not loss.requires_grad:
+        raise ValueError(
+            "the loss depends on nothing that requires gradients: the model's weights are frozen, or the "
+            "criterion detaches y"
+        )
+    return loss

@@ -1,0 +1,221 @@
+"""x, d and resets wherever they are: tensors, arrays and memory maps, or chunks that come one after the other."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..trees import Tree, leaves, mapped
+from .models import Walker
+
+_MISSING = object()
+
+
+class Piece(NamedTuple):
+    """Some steps of x, d and resets."""
+
+    x: Tree
+    d: Tree
+    resets: Tensor | None
+
+    def narrowed(self, axis: int, start: int, length: int) -> Piece:
+        """Steps start to start + length of it."""
+        return mapped(lambda leaf: leaf.narrow(axis, start, length), self)
+
+
+class Sequences:
+    """x, d and resets of one length T, read at any step without a copy.
+
+    Arrays and memory maps are read as they are; their floating numbers come in the dtype and on the device of the
+    model's weights.
+
+    Args:
+        walker: the model.
+        x, d: trees of tensors and arrays, time on the axis the model has it.
+        resets: (T, B) or (T,), booleans, laid out as x; or None.
+
+    Raises:
+        TypeError, ValueError: the lengths differ, T is 0, or resets are of another form.
+    """
+
+    def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
+        self.like = walker.like
+        self.converted = [_holds_arrays(tree) for tree in (x, d, resets)]
+        self.whole = Piece(_as_tensors(x, "x"), _as_tensors(d, "d"), _as_tensors(resets, "resets"))
+        if not leaves(self.whole.x):
+            raise TypeError(f"x must hold a sequence, got {type(x).__name__}")
+        self.axis = walker.time_axis(self.whole.x)
+        self.steps = _length("x", self.whole.x, self.axis)
+        if self.steps == 0:
+            raise ValueError("x is a sequence of length 0; the length must be at least 1")
+        if leaves(self.whole.d) and (steps := _length("d", self.whole.d, self.axis)) != self.steps:
+            raise ValueError(
+                f"x has {self.steps} steps and d has {steps} (time is axis {self.axis}); "
+                "each step of x needs its d"
+            )
+        if resets is not None:
+            self._check_resets()
+
+    def _check_resets(self) -> None:
+        resets = self.whole.resets
+        if not isinstance(resets, Tensor) or resets.dtype != torch.bool or resets.dim() not in (1, 2):
+            raise TypeError("resets must be a boolean tensor or array, one a step, or one a step and row")
+        if resets.dim() == 1 and self.axis == 1:
+            raise ValueError("resets are (T,), but x is (B, T, ·); give one for each row and step, (B, T)")
+        if resets.shape[self.axis] != self.steps:
+            raise ValueError(f"x has {self.steps} steps and resets have {resets.shape[self.axis]}")
+
+    def read(self, first: int, stop: int) -> Piece | None:
+        """Steps first to stop, fewer at the end; None where there are none."""
+        stop = min(stop, self.steps)
+        if stop <= first:
+            return None
+        piece = self.whole.narrowed(self.axis, first, stop - first)
+        return Piece(
+            *(self._brought(tree) if here else tree for tree, here in zip(piece, self.converted, strict=True))
+        )
+
+    def _brought(self, tree: Tree) -> Tree:
+        """Arrays' numbers in the dtype and on the device of the weights."""
+        if self.like is None:
+            return tree
+        device, dtype = self.like.device, self.like.dtype
+        return mapped(lambda leaf: leaf.to(device, dtype if leaf.is_floating_point() else leaf.dtype), tree)
+
+
+class Chunks:
+    """Chunks of x, d and resets that come one after the other, each read once.
+
+    Args:
+        walker: the model.
+        x, d, resets: iterables of chunks, those that come together of one length; with d None, x gives
+            pairs (x, d).
+    """
+
+    def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
+        self.walker, self.axis = walker, 0
+        self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
+        self.resets = None if resets is None else iter(resets)
+        self.held: Piece | None = None
+        self.start = self.stop = 0  # the steps held
+
+    def read(self, first: int, stop: int) -> Piece | None:
+        """Steps first to stop, fewer at the end; None where there are none. Steps before `first` are let go of.
+
+        Never takes a chunk before it is needed.
+        """
+        parts = []
+        if self.held is not None and first < self.stop:
+            parts.append(self.held.narrowed(self.axis, first - self.start, self.stop - first))
+        self.start = first
+        while self.stop < stop and (chunk := self._next()) is not None:
+            parts.append(chunk)
+        self.held = _joined(parts, self.axis)
+        steps = min(stop, self.stop) - first
+        return None if self.held is None or steps <= 0 else self.held.narrowed(self.axis, 0, steps)
+
+    def _next(self) -> Piece | None:
+        pair = next(self.chunks, None)
+        if pair is None:
+            return None
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(
+                f"without d, x must give pairs (x, d), but after {self.stop} steps it gave a {_kind(pair)}"
+            )
+        resets = None if self.resets is None else next(self.resets, _MISSING)
+        if resets is _MISSING:
+            raise ValueError(f"resets end after {self.stop} steps, but x goes on")
+        try:
+            chunk = Sequences(self.walker, *pair, resets)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"in the chunk after step {self.stop}: {error}") from error
+        self.axis = chunk.axis
+        self.stop += chunk.steps
+        return chunk.read(0, chunk.steps)
+
+
+def open_sequences(walker: Walker, x: Any, d: Any, resets: Any = None) -> Sequences | Chunks:
+    """What x and d are: sequences to be read anywhere, or chunks."""
+    chunked = {name: _is_chunked(value) for name, value in (("x", x), ("d", d), ("resets", resets))}
+    if not chunked["x"]:
+        for name in ("d", "resets"):
+            if chunked[name]:
+                raise TypeError(f"{name} comes in chunks but x does not; pass both as chunks or both as a whole")
+        return Sequences(walker, x, d, resets)
+    for name, value in (("d", d), ("resets", resets)):
+        if value is not None and not chunked[name]:
+            raise TypeError(
+                f"x comes in chunks but {name} is a {_kind(value)}; pass an iterable of chunks as "
+                "long as those of x"
+            )
+    return Chunks(walker, x, d, resets)
+
+
+def _is_chunked(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, Tensor | np.ndarray | tuple | list | dict | str)
+
+
+def _together(x: Iterator[Any], d: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    """Pairs of chunks; both must end together."""
+    number = 0
+    while True:
+        pair = next(x, _MISSING), next(d, _MISSING)
+        if pair == (_MISSING, _MISSING):
+            return
+        for name, other, chunk in (("x", "d", pair[0]), ("d", "x", pair[1])):
+            if chunk is _MISSING:
+                raise ValueError(f"{name} ended after {number} chunks, but {other} goes on; each step needs both")
+        number += 1
+        yield pair
+
+
+def _joined(parts: list[Piece], axis: int) -> Piece | None:
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    columns = zip(*(leaves(part) for part in parts), strict=True)
+    joined = iter([torch.cat(column, axis) for column in columns])
+    return mapped(lambda _: next(joined), parts[0])
+
+
+def _as_tensors(tree: Any, name: str) -> Tree:
+    return mapped(
+        lambda leaf: _over(leaf, name) if isinstance(leaf, np.ndarray) else leaf, tree, name, (Tensor, np.ndarray)
+    )
+
+
+def _over(array: np.ndarray, name: str) -> Tensor:
+    """A tensor over an array's memory, which is only read from."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.from_numpy(array)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is an array of {array.dtype}, which torch cannot read: {error}") from error
+
+
+def _holds_arrays(tree: Any) -> bool:
+    found: list[bool] = []
+    mapped(lambda leaf: found.append(isinstance(leaf, np.ndarray)), tree, "x", (Tensor, np.ndarray))
+    return any(found)
+
+
+def _length(name: str, tree: Tree, axis: int) -> int:
+    lengths = set()
+    for leaf in leaves(tree, name):
+        if leaf.dim() <= axis:
+            raise ValueError(
+                f"{name} is {tuple(leaf.shape)}, but time is axis {axis} of x and must be so in {name}"
+            )
+        lengths.add(leaf.shape[axis])
+    if len(lengths) > 1:
+        raise ValueError(f"the parts of {name} have different lengths {sorted(lengths)} along time, axis {axis}")
+    return lengths.pop()
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__

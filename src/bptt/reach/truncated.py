@@ -1,0 +1,162 @@
+"""Truncated backpropagation through time.
+
+Williams & Peng (1990), "An efficient gradient-based algorithm for on-line training of recurrent network
+trajectories": BPTT(h; h'), with h = k2 and h' = k1.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..checks import check_sizes
+from ..trees import Tree, detached, leaves
+from .gradients import backward, scalar_loss
+from .models import Model, Walker
+from .sequences import Chunks, Piece, Sequences, open_sequences
+
+
+class Window(NamedTuple):
+    """What one window of truncated BPTT did; its gradients are in `.grad`."""
+
+    loss: Tensor  # of its steps, a scalar without history
+    outputs: Tensor  # y of its steps, laid out as x, without history
+    state: Tree  # after its last step, without history
+    start: int  # its first step, counted from 0
+    stop: int  # one past its last step
+
+
+def truncated(
+    model: Model,
+    x: Any,
+    d: Any,
+    criterion: Callable[[Tensor, Any], Tensor],
+    k1: int = 20,
+    k2: int | None = None,
+    state: Tree = None,
+    resets: Any = None,
+) -> Iterator[Window]:
+    """Every k1 steps, take the loss of those steps back over the last k2, and hand out the window.
+
+    A window [start, stop) has k1 steps, the last one perhaps fewer. Its gradient is exactly that of
+    criterion(y[start:stop], d[start:stop]) when the model is walked from step start - (k2 - k1), or from the first
+    one, to stop with the weights as they are now and the state before that walk held constant. Where k2 > k1, that
+    state is the one the window before computed on its way. k1 = k2 = T is full BPTT.
+
+    The gradients are added to `.grad` when the window comes out, so step and zero between the windows:
+
+        for window in bptt.truncated(model, x, d, criterion, k1=20, k2=60):
+            optimizer.step()
+            optimizer.zero_grad()
+
+    Args:
+        model: a module or function (x, state) -> (y, state), from the first step to the last: see `Walker`.
+        x: (T, B, ·), or (B, T, ·) if model.batch_first; a tensor, array or memory map, a tuple or dict of them,
+            or an iterable of chunks, each some steps long, read as they are needed.
+        d: what is desired, laid out as x and as long; chunks as long as those of x where x comes in chunks,
+            or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them.
+        criterion: (y, d) -> the loss of a window, a scalar.
+        k1: steps between two updates, those whose loss counts. Default 20.
+        k2: steps the gradient goes back from the end of a full window; at least k1. Default k1.
+        state: the state before the first step, held constant; None for the model's own, which may be learned.
+        resets: booleans (T, B), or (T,), laid out as x: before these steps a new sequence begins in these rows,
+            with zeros for a state, or the initial state of a `bptt.Cell`. Nothing flows back across. Default none.
+
+    Yields:
+        a `Window`; dropout is drawn anew when steps are walked again.
+
+    Raises:
+        ValueError, TypeError: at the call, for arguments and lengths; at a window, for what comes in chunks, a
+            loss that is no scalar, outputs or states of another form. `.grad` is then as it was before it.
+
+    >>> model = torch.nn.GRU(1, 3)
+    >>> x, d = torch.zeros(50, 1, 1), torch.zeros(50, 1, 3)
+    >>> [(w.start, w.stop) for w in truncated(model, x, d, torch.nn.MSELoss(), k1=20, k2=40)]
+    [(0, 20), (20, 40), (40, 50)]
+    """
+    check_reach(k1, k2)
+    walker = Walker(model)
+    source = open_sequences(walker, x, d, resets)
+    if isinstance(source, Sequences):
+        _check_constant(source.whole.x)
+    leaves(state)
+    return windows(walker, source, criterion, k1, k2 or k1, state, backward)
+
+
+def check_reach(k1: int, k2: int | None) -> None:
+    """1 ≤ k1 ≤ k2."""
+    check_sizes(k1=k1)
+    if k2 is not None:
+        check_sizes(k2=k2)
+        if k2 < k1:
+            raise ValueError(
+                f"k2={k2} is less than k1={k1}: some steps of a window would never be learned from; "
+                "pass k2 of at least k1"
+            )
+
+
+def windows(
+    walker: Walker,
+    source: Sequences | Chunks,
+    criterion: Callable[[Tensor, Any], Tensor],
+    k1: int,
+    k2: int,
+    state: Tree,
+    take_back: Callable[[Tensor], object],
+) -> Iterator[Window]:
+    """The windows of checked arguments; `take_back` is given the loss of each, with its history."""
+    first = start = 0  # of the walk, of the window
+    state = detached(state)  # before step `first`
+    while (piece := source.read(first, start + k1)) is not None:
+        stop = first + leaves(piece.x)[0].shape[source.axis]
+        if stop == start:
+            return
+        following = max(0, stop - (k2 - k1))
+        y, marked, after = _walk(walker, piece, state, source.axis, start - first, following - first)
+        d = piece.narrowed(source.axis, start - first, stop - start).d
+        loss = scalar_loss(criterion, y, d)
+        take_back(loss)
+        state = detached(marked)
+        yield Window(loss.detach(), y.detach(), detached(after), start, stop)
+        first, start = following, stop
+
+
+def _walk(
+    walker: Walker, piece: Piece, state: Tree, axis: int, start: int, mark: int
+) -> tuple[Tensor, Tree, Tree]:
+    """Walk a piece: y from step `start` on, the state before step `mark`, and the state after the last step."""
+    steps = leaves(piece.x)[0].shape[axis]
+    cuts = [*sorted({0, mark, *_reset_steps(piece.resets, axis)} - {steps}), steps]
+    outputs, marked = [], state
+    with torch.enable_grad():
+        for first, stop in itertools.pairwise(cuts):
+            if first == mark:
+                marked = state
+            if piece.resets is not None:
+                state = walker.reset(state, piece.resets.select(axis, first))
+            x = piece.x if stop - first == steps else piece.narrowed(axis, first, stop - first).x
+            y, state = walker.walk(x, state, axis)
+            if stop > start:
+                lead = max(0, start - first)
+                outputs.append(y.narrow(axis, lead, stop - first - lead) if lead else y)
+    y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, axis)
+    return y, state if mark == steps else marked, state
+
+
+def _reset_steps(resets: Tensor | None, axis: int) -> list[int]:
+    if resets is None:
+        return []
+    rows = resets if resets.dim() == 1 else resets.any(1 - axis)
+    return rows.nonzero().flatten().tolist()
+
+
+def _check_constant(x: Tree) -> None:
+    if any(leaf.requires_grad for leaf in leaves(x)):
+        raise ValueError(
+            "x requires gradients, which truncated BPTT does not give: pass x.detach(), or make the layer that "
+            "computed x a part of the model"
+        )
