@@ -14,6 +14,10 @@ from .networks import SequenceModel as SequenceModel
 from .networks import cross_entropy as cross_entropy
 from .networks import squared_error as squared_error
 from .packing import pack_padded_sequence as pack_padded_sequence
+from .reach.checkpointed import Checkpointed as Checkpointed
+from .reach.checkpointed import checkpointed as checkpointed
+from .reach.plan import Plan as Plan
+from .reach.plan import plan as plan
 from .reach.truncated import Window as Window
 from .reach.truncated import truncated as truncated
 

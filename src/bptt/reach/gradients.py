@@ -20,7 +20,6 @@ class Gradients:
 
     def __init__(self) -> None:
         self.sums: dict[int, tuple[Tensor, Tensor]] = {}  # by the leaf's id: the leaf and its gradient
-        self._once: set[int] = set()  # gradients that autograd made and that may be shared
 
     def gather(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], apart: Sequence[Tensor] = ()
@@ -34,25 +33,22 @@ class Gradients:
         skipped = {id(t) for t in apart}
         found = [leaf for leaf in _leaves_of(outputs) if id(leaf) not in skipped]
         with _hooks_off(found):
-            shares = torch.autograd.grad(outputs, [*apart, *found], seeds, allow_unused=True)
-        for leaf, share in zip(found, shares[len(apart) :], strict=True):
+            shares: list[Tensor | None] = list(
+                torch.autograd.grad(outputs, [*apart, *found], seeds, allow_unused=True)
+            )
+        for leaf in reversed(found):
+            share = shares.pop()  # let go of one by one
             if share is not None:
                 self._add(leaf, share)
-        return list(shares[: len(apart)])
+        return shares
 
     def _add(self, leaf: Tensor, share: Tensor) -> None:
-        key = id(leaf)
-        if key not in self.sums:
-            self._once.add(key)
-            self.sums[key] = leaf, share
-            return
-        total = self.sums[key][1]
-        if key not in self._once:
+        if id(leaf) in self.sums:
+            total = self.sums[id(leaf)][1]
             total += share
-        else:
-            self._once.remove(key)
-            wide = total.dtype in HALF and not total.is_sparse
-            self.sums[key] = leaf, (total.float() if wide else total) + share
+        else:  # a copy, since what autograd returns may be somebody else's as well
+            wide = share.dtype in HALF and not share.is_sparse
+            self.sums[id(leaf)] = leaf, share.float() if wide else share.clone()
 
     def land(self, tensors: Sequence[Tensor] = (), gradients: Sequence[Tensor] = ()) -> None:
         """Add the sums to `.grad`, and take the gradients of further tensors back through their own history."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..trees import Tree, leaves, mapped
+from ..trees import Tree, leaves, mapped, refilled
 from .models import Walker
 
 _MISSING = object()
@@ -79,6 +79,10 @@ class Sequences:
         return Piece(
             *(self._brought(tree) if here else tree for tree, here in zip(piece, self.converted, strict=True))
         )
+
+    def desired(self) -> Tree:
+        """d of all steps."""
+        return self._brought(self.whole.d) if self.converted[1] else self.whole.d
 
     def _brought(self, tree: Tree) -> Tree:
         """Arrays' numbers in the dtype and on the device of the weights."""
@@ -178,8 +182,7 @@ def _joined(parts: list[Piece], axis: int) -> Piece | None:
     if len(parts) < 2:
         return parts[0] if parts else None
     columns = zip(*(leaves(part) for part in parts), strict=True)
-    joined = iter([torch.cat(column, axis) for column in columns])
-    return mapped(lambda _: next(joined), parts[0])
+    return refilled(parts[0], iter([torch.cat(column, axis) for column in columns]))
 
 
 def _as_tensors(tree: Any, name: str) -> Tree:
