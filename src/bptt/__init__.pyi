@@ -14,6 +14,8 @@ from .networks import SequenceModel as SequenceModel
 from .networks import cross_entropy as cross_entropy
 from .networks import squared_error as squared_error
 from .packing import pack_padded_sequence as pack_padded_sequence
+from .reach.bias import Bias as Bias
+from .reach.bias import bias as bias
 from .reach.checkpointed import Checkpointed as Checkpointed
 from .reach.checkpointed import checkpointed as checkpointed
 from .reach.plan import Plan as Plan

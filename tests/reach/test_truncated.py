@@ -49,7 +49,8 @@ def naive(model, module, x, d, k1, k2, T, learn):
     states, found = {0: None}, []
     axis = int(getattr(model, "batch_first", False))
     for start in range(0, T, k1):
-        stop, first = min(start + k1, T), max(0, start - (k2 - k1))
+        stop = min(start + k1, T)
+        first = max(0, stop - k2)
         outputs, walked = step_by_step(model, x, first, stop, states[first])
         loss = mean_square(torch.cat(outputs[start - first :], axis), steps_of(model, d, start, stop))
         gradients = torch.autograd.grad(loss, list(module.parameters()), allow_unused=True, materialize_grads=True)
@@ -91,7 +92,7 @@ def test_gradients_by_finite_differences(k1, k2):
     _, states = step_by_step(model, x, 0, 7, None)
     states = {t: state if state is None else state.detach() for t, state in states.items()}
     for window in truncated(model, x, d, mean_square, k1, k2):
-        first = max(0, window.start - (k2 - k1))
+        first = max(0, window.stop - k2)
 
         def loss(first=first, window=window):
             with torch.no_grad():
@@ -335,3 +336,15 @@ def test_resets_on_a_state_of_unknown_layout():
     resets[3, 0] = True
     with pytest.raises(ValueError, match=r"a state \(2, 2, 2\) has 3 axes of 2 rows.*bptt.Cell"):
         list(truncated(model, X, D, one, resets=resets))
+
+
+def test_a_shorter_last_window_of_chunks_goes_back_by_as_many_steps_less():
+    model, module = model_of("GRU")
+    x, d = sequence(model, T=10)
+    for _ in truncated(model, chunks(x, 4, 4, 2), chunks(d, 4, 4, 2), mean_square, 4, 6):
+        found = module.weight_hh_l0.grad.clone()
+        module.zero_grad()
+    with torch.no_grad():
+        _, before = model(x[:6])
+    mean_square(model(x[6:], before)[0][2:], d[8:]).backward()
+    assert_close(found, module.weight_hh_l0.grad, "of the last two steps, four steps back")

@@ -33,7 +33,7 @@ PROBE = 16, 64  # the fewest and most steps a model is tried on, and then on twi
 # What a call for a segment costs in steps, roughly, from microseconds: 500 for the call and 4e-3 for each weight,
 # packed, and its gradient, added up; 0.7 for a step and 2e-4 for each weight and row.
 CALL, CALL_WEIGHT, STEP, STEP_WEIGHT = 500.0, 4e-3, 0.7, 2e-4
-NEARLY = 1.03  # of two schedules that cost nearly the same, the one of less memory
+NEARLY = 1.05  # of schedules that cost nearly the same, the one of least memory
 MOST_WALKS = 20  # a schedule that walks every step more often than this is none
 CHUNK_ROWS = 384  # rows whose deltas the native kernels hold
 

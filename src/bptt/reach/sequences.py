@@ -58,6 +58,7 @@ class Sequences:
                 f"x has {self.steps} steps and d has {steps} (time is axis {self.axis}); "
                 "each step of x needs its d"
             )
+        self.length: int | None = self.steps
         if resets is not None:
             self._check_resets()
 
@@ -105,6 +106,7 @@ class Chunks:
         self.walker, self.axis = walker, 0
         self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
         self.resets = None if resets is None else iter(resets)
+        self.length: int | None = None  # T, not known before the end
         self.held: Piece | None = None
         self.start = self.stop = 0  # the steps held
 

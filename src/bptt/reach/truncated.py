@@ -43,8 +43,8 @@ def truncated(
     """Every k1 steps, take the loss of those steps back over the last k2, and hand out the window.
 
     A window [start, stop) has k1 steps, the last one perhaps fewer. Its gradient is exactly that of
-    criterion(y[start:stop], d[start:stop]) when the model is walked from step start - (k2 - k1), or from the first
-    one, to stop with the weights as they are now and the state before that walk held constant. Where k2 > k1, that
+    criterion(y[start:stop], d[start:stop]) when the model is walked from step stop - k2, or from the first one,
+    to stop with the weights as they are now and the state before that walk held constant. Where k2 > k1, that
     state is the one the window before computed on its way. k1 = k2 = T is full BPTT.
 
     The gradients are added to `.grad` when the window comes out, so step and zero between the windows:
@@ -58,7 +58,8 @@ def truncated(
         x: (T, B, ·), or (B, T, ·) if model.batch_first; a tensor, array or memory map, a tuple or dict of them,
             or an iterable of chunks, each some steps long, read as they are needed.
         d: what is desired, laid out as x and as long; chunks as long as those of x where x comes in chunks,
-            or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them.
+            or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them. Where the end is not known
+            before it comes, a shorter last window goes back by as many steps less.
         criterion: (y, d) -> the loss of a window, a scalar.
         k1: steps between two updates, those whose loss counts. Default 20.
         k2: steps the gradient goes back from the end of a full window; at least k1. Default k1.
@@ -115,7 +116,8 @@ def windows(
         stop = first + leaves(piece.x)[0].shape[source.axis]
         if stop == start:
             return
-        following = max(0, stop - (k2 - k1))
+        coming = k1 if source.length is None else min(k1, source.length - stop)
+        following = max(0, stop + coming - k2)
         y, marked, after = _walk(walker, piece, state, source.axis, start - first, following - first)
         d = piece.narrowed(source.axis, start - first, stop - start).d
         loss = scalar_loss(criterion, y, d)
