@@ -22,5 +22,6 @@ from .reach.plan import Plan as Plan
 from .reach.plan import plan as plan
 from .reach.truncated import Window as Window
 from .reach.truncated import truncated as truncated
+from .training.stream import stream as stream
 
 __version__: str

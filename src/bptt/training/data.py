@@ -70,7 +70,7 @@ def read_frame(path: Path) -> pl.DataFrame:
         try:
             return pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise UserError(f"{path} could not be read as Parquet: {_first_line(error)}") from error
+            raise UserError(f"{path} could not be read as Parquet: {first_line(error)}") from error
     return _parse_csv(_text_of(path), str(path))
 
 
@@ -120,7 +120,7 @@ def _parse_csv(text: str, name: str) -> pl.DataFrame:
             if not row:
                 continue
             if header is None:
-                header = _checked_header(row, name)
+                header = checked_header(row, name)
             elif len(row) != len(header):
                 hint = "; is the comma a decimal comma? write 1.5" if len(row) > len(header) else ""
                 raise UserError(
@@ -135,7 +135,8 @@ def _parse_csv(text: str, name: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(header, pl.String), orient="row")
 
 
-def _checked_header(row: list[str], name: str) -> list[str]:
+def checked_header(row: list[str], name: str) -> list[str]:
+    """The columns of a CSV's first row, each there once."""
     header = [cell.strip() for cell in row]
     for place, column in enumerate(header):
         if column in header[:place]:
@@ -228,5 +229,6 @@ def _listed(names: list[str]) -> str:
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says first."""
     return (str(error).splitlines() or [type(error).__name__])[0]
