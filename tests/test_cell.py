@@ -1,7 +1,10 @@
+from importlib import import_module
+
 import pytest
 import torch
 from torch import nn
 
+import bptt
 from bptt.cell import Cell, unfold
 from support import assert_close, normal
 
@@ -88,3 +91,9 @@ def test_bad_arguments():
             unfold(OwnLSTM(3, 3), torch.zeros(shape))
     with pytest.raises(NotImplementedError, match="Cell must define initial_state"):
         unfold(Cell(), torch.zeros(5, 2, 3))
+
+
+def test_both_names_are_public_whatever_was_imported_before():
+    import_module("bptt.kernels")
+    assert bptt.Cell is Cell
+    assert bptt.unfold is unfold

@@ -11,7 +11,7 @@ FLOORS = {
     "equations": 0,
     "checks": 1,
     "trees": 1,
-    "unfold": 1,
+    "unfolded": 1,
     "fused": 1,
     "kernels": 1,
     "cell": 2,

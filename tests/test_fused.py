@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import bptt
 from bptt import fused, kernels
 from bptt.equations import ACTIVATIONS, GRU, LSTM, Elman
-from bptt.unfold import outputs_of, unfold
+from bptt.unfolded import outputs_of, unfold
 from support import CELLS, assert_close, layer, normal
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason="installed without the native kernels")

@@ -4,7 +4,7 @@ from torch.autograd import forward_ad
 
 from bptt import kernels
 from bptt.equations import LSTM, Elman, Weights
-from bptt.unfold import Unfolded, outputs_of, unfold
+from bptt.unfolded import Unfolded, outputs_of, unfold
 from support import CELLS, assert_close, layer, normal
 
 CASES = [(name, None) for name in ("tanh", "softplus", "leaky gelu", "own", "gru", "lstm")] + [("lstm", 2)]

@@ -3,6 +3,7 @@ from . import kernels as kernels
 from .accelerate import accelerate as accelerate
 from .accelerate import to_torch as to_torch
 from .cell import Cell as Cell
+from .cell import unfold as unfold
 from .equations.activations import Activation as Activation
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain

@@ -18,7 +18,7 @@ from torch.nn import Parameter
 
 from .equations import ACTIVATIONS, GRU, LSTM, Elman, Weights
 from .equations.cell import Cell, State
-from .unfold import Adjoint, BatchSizes, Unfolded, differentiable_gradients
+from .unfolded import Adjoint, BatchSizes, Unfolded, differentiable_gradients
 
 try:  # after torch, whose OpenMP runtime it shares
     from . import _native  # pyright: ignore[reportAttributeAccessIssue]
@@ -202,7 +202,7 @@ def _gradients(
     Args:
         walked: y, c, kept.
         seeds: ∂L/∂(y, h_n, c_n).
-        stops: room for delta_ih, delta_hh and dh of every step, as `unfold.Adjoint` has them, where wanted.
+        stops: room for delta_ih, delta_hh and dh of every step, as `unfolded.Adjoint` has them, where wanted.
     """
     return _native.backward(choices, batch_sizes, wanted, get_num_threads(), operands, walked, seeds, stops)
 
@@ -244,7 +244,7 @@ class Kept(NamedTuple):
 
 
 def record(choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]) -> Unfolded:
-    """`unfold.unfold` by the native kernels, without a graph; x (T, B, I)."""
+    """`unfolded.unfold` by the native kernels, without a graph; x (T, B, I)."""
     h0, c0 = state if choices.has_c else (state[0], None)
     with torch.no_grad():
         operands = (x, h0, c0, *weights[:4])
@@ -260,7 +260,7 @@ def record(choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]) 
 def adjoint(
     cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], d_outputs: Tensor | None, d_state: State
 ) -> Adjoint:
-    """`unfold.unfold_adjoint` by the native kernels, of what `record` returned, or of its steps rearranged."""
+    """`unfolded.unfold_adjoint` by the native kernels, of what `record` returned, or of its steps rearranged."""
     choices = cast("Choices", Choices.of(cell))
     states, _, kept = unfolded
     h0, y = states[0], states[1:]

@@ -18,7 +18,7 @@ from . import fused
 from .checks import autocast_is_on
 from .equations import Elman
 from .equations.cell import Cell, State, Weights
-from .unfold import (
+from .unfolded import (
     Adjoint,
     BatchSizes,
     Unfolded,

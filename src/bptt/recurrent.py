@@ -17,7 +17,7 @@ from .equations import Cell, Weights
 from .equations.cell import State
 from .fused import Choices
 from .packing import reversed_rows
-from .unfold import BatchSizes
+from .unfolded import BatchSizes
 
 Walk = Callable[[Cell, Tensor, State, Weights[Tensor], BatchSizes], tuple[Tensor, State]]
 

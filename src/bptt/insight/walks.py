@@ -16,7 +16,7 @@ from .. import kernels
 from ..equations import Cell, Weights
 from ..equations.cell import State
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
-from ..unfold import (
+from ..unfolded import (
     BatchSizes,
     Unfolded,
     input_gradient,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bptt.equations import GRU, LSTM, Elman
-from bptt.unfold import input_gradient, outputs_of, unfold, unfold_adjoint, weight_factors
+from bptt.unfolded import input_gradient, outputs_of, unfold, unfold_adjoint, weight_factors
 from support import CELLS, assert_close, layer, normal
 
 
