@@ -23,7 +23,7 @@ sanitize: $(INSTALLED)
 	rm -f $(INSTALLED)
 	$(INSTALL) --no-deps -e . -C cmake.define.BPTT_SANITIZE=ON
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
-	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider tests/test_fused.py tests/test_kernels.py
+	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider tests/test_fused.py tests/test_kernels.py tests/test_operators.py
 	$(INSTALL) --no-deps -e .
 	touch $(INSTALLED)
 

@@ -13,6 +13,7 @@ FLOORS = {
     "trees": 1,
     "unfolded": 1,
     "fused": 1,
+    "operators": 1,
     "kernels": 1,
     "cell": 2,
     "packing": 2,

@@ -1,17 +1,15 @@
 """The native kernels against the reference, and as operators."""
 
-import warnings
 from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import bptt
 from bptt import fused, kernels
-from bptt.equations import ACTIVATIONS, GRU, LSTM, Elman
+from bptt.equations import ACTIVATIONS
 from bptt.unfolded import outputs_of, unfold
 from support import CELLS, assert_close, layer, normal
 
@@ -153,43 +151,6 @@ def test_activations_over_the_whole_range(name, dtype):
     assert torch.allclose(found.double(), wanted, rtol=8 * close, atol=4 * close)
 
 
-@pytest.mark.parametrize("name", ["tanh", "softplus", "leaky gelu", "gru", "lstm"])
-@pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]])
-def test_operators_pass_opcheck(name, batch_sizes):
-    cell = NATIVE[name]
-    state, weights = layer(cell, 2, 3, 4)
-    x = normal(*((3, 2) if batch_sizes is None else (5,)), 3, grad=True)
-    c0 = state[1] if len(state) == 2 else None
-    activation, leak = 0, 1.0
-    if isinstance(cell, Elman):
-        activation, leak = fused.NAMES.index(cell.activation.name), cell.leak
-    arguments = (fused.CELLS.index(type(cell)), activation, leak, True, batch_sizes, x, state[0], c0, *weights[:4])
-    torch.library.opcheck(torch.ops.bptt.walk.default, arguments)
-
-
-@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_compiled_with_fullgraph_gives_the_same_numbers(kind):
-    module = getattr(bptt, kind)(3, 5, num_layers=2, bidirectional=True)
-    x = normal(4, 2, 3, dtype=torch.float32)
-    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
-    parameters = list(module.parameters())
-    assert torch.equal(compiled(x)[0], module(x)[0])
-    found = torch.autograd.grad(compiled(x)[0].sum(), parameters)
-    wanted = torch.autograd.grad(module(x)[0].sum(), parameters)
-    for f, w in zip(found, wanted, strict=True):
-        assert torch.equal(f, w)
-
-
-@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_exported_with_dynamic_time_and_batch(kind):
-    module = getattr(bptt, kind)(3, 5).eval()
-    T, B = torch.export.Dim("T", min=2), torch.export.Dim("B", min=2)
-    exported = torch.export.export(module, (torch.zeros(4, 2, 3),), dynamic_shapes=({0: T, 1: B},))
-    for shape in ((4, 2, 3), (9, 5, 3)):
-        x = normal(*shape, dtype=torch.float32)
-        assert torch.equal(exported.module()(x)[0], module(x)[0])
-
-
 def test_halves_are_computed_in_float32_and_rounded_once():
     module = bptt.GRU(3, 5, dtype=torch.bfloat16)
     x = normal(6, 2, 3, dtype=torch.bfloat16)
@@ -211,23 +172,6 @@ def test_halves_are_computed_in_float32_and_rounded_once():
 )
 def test_why_says_which_room_and_why(module, x, words):
     assert words in kernels.why(module(), x)
-
-
-@pytest.mark.parametrize(
-    ("place", "bad", "words"),
-    [
-        (5, normal(5, 3, 3), "x is"),
-        (8, normal(2, 2), r"W_ih is \(2, 2\).*\(16, 3\)"),
-        (9, normal(16, 4).float(), "W_hh is .*float32.*float64"),
-        (7, None, "c0"),
-    ],
-)
-def test_the_bare_operator_checks_what_the_native_code_trusts(place, bad, words):
-    state, weights = layer(LSTM(), 2, 3, 4, grad=False)
-    arguments = [2, 0, 1.0, False, None, normal(5, 2, 3), *state, *weights[:4]]
-    arguments[place] = bad
-    with pytest.raises(ValueError, match=words):
-        torch.ops.bptt.walk(*arguments)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
@@ -262,31 +206,6 @@ def test_the_ordinary_calls_short_way_is_the_longer_one(kind, batch_first, given
         assert_close(short, long, kind, 1e-14)
 
 
-class Watching(TorchDispatchMode):
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.seen.append(str(function))
-        return function(*args, **(kwargs or {}))
-
-
-def test_who_looks_on_sees_an_operator():
-    """A tracer, and a mode that watches the dispatcher; autocast takes a way of its own."""
-    module, x = bptt.GRU(3, 5), normal(4, 2, 3, dtype=torch.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, x, check_trace=False)
-    other = normal(4, 2, 3, seed=1, dtype=torch.float32)
-    assert torch.equal(traced(other)[0], module(other)[0])
-    with Watching() as watching:
-        module(x)
-    assert "bptt.walk.default" in watching.seen
-    with torch.autocast("cpu", torch.bfloat16):
-        assert module(x)[0].dtype == torch.bfloat16
-
-
 def test_a_weight_changed_in_place_is_noticed_where_its_value_counts():
     module, x = bptt.RNN(3, 5, dtype=torch.float64), normal(4, 2, 3)
     y, _ = module(x)
@@ -296,13 +215,6 @@ def test_a_weight_changed_in_place_is_noticed_where_its_value_counts():
     torch.autograd.grad(loss, module.weight_hh_l0, retain_graph=True)  # which the bias has no part in
     with pytest.raises(RuntimeError, match="changed in place"):
         torch.autograd.grad(loss, module.weight_hh_l0, create_graph=True)
-
-
-def test_nothing_is_kept_without_gradients():
-    state, weights = layer(LSTM(), 2, 3, 4, grad=False)
-    *_, kept, _, _ = torch.ops.bptt.walk(2, 0, 1.0, False, None, normal(5, 2, 3), *state, *weights[:4])
-    assert kept.numel() == 0
-    assert isinstance(GRU(), fused.CELLS[1])
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])

@@ -27,7 +27,7 @@ def test_the_ladder_under(isa):
     assert asked.stdout.strip() == isa
     if os.environ.get("BPTT_ISA", fused.isa()) == isa:
         pytest.skip(f"{isa} is what all tests run under")
-    ladder = [str(TESTS / f"test_{name}.py") for name in ("kernels", "fused", "complex_step")]
+    ladder = [str(TESTS / f"test_{name}.py") for name in ("kernels", "fused", "operators", "complex_step")]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *ladder],
         env=environment,

@@ -14,7 +14,7 @@ from torch._C import _are_functorch_transforms_active, _is_any_autocast_enabled
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
-from . import fused
+from . import fused, operators
 from .checks import autocast_is_on
 from .equations import Elman
 from .equations.cell import Cell, State, Weights
@@ -57,11 +57,12 @@ def walk(
         with torch.autocast(x.device.type, enabled=False):
             return walk(cell, x, state, weights, batch_sizes)
     choices, _ = _room(cell, x, state, weights)
+    native = operators if fused.must_be_an_operator((x, *state, *weights)) else fused
     if choices is not None and x.dtype in HALF:  # computed in float32, rounded once
-        y, final = fused.walk(choices, *_in(torch.float32, x, state, weights), batch_sizes)
+        y, final = native.walk(choices, *_in(torch.float32, x, state, weights), batch_sizes)
         return y.to(x.dtype), tuple(s.to(x.dtype) for s in final)
     if choices is not None:
-        return fused.walk(choices, x, state, weights, batch_sizes)
+        return native.walk(choices, x, state, weights, batch_sizes)
     batch = state[0].shape[0]
     tensors = [t for t in (x, *state, *weights) if t is not None]
     differentiate = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)

@@ -1,0 +1,125 @@
+"""The native walks as registered operators: torch.compile and torch.export see each as one node.
+
+`bptt::walk` and `bptt::walk_backward` run on CPUs in float32 and float64. What backward needs is an output of the
+forward operator; their arithmetic and the rule for second derivatives are those of `fused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from . import fused
+from .equations import ACTIVATIONS, Elman, Weights
+from .equations.cell import State
+from .fused import CELLS, NAMES, Choices
+from .unfolded import BatchSizes
+
+_library = torch.library.Library("bptt", "DEF")
+_library.define(
+    "walk(int cell, int activation, float leak, bool keep, int[]? batch_sizes, Tensor x, Tensor h0, Tensor? c0, "
+    "Tensor W_ih, Tensor W_hh, Tensor? b_ih, Tensor? b_hh) "
+    "-> (Tensor y, Tensor c, Tensor kept, Tensor h_n, Tensor c_n)"
+)
+_library.define(
+    "walk_backward(int cell, int activation, float leak, int[]? batch_sizes, bool[] wanted, Tensor x, Tensor? h0, "
+    "Tensor? c0, Tensor W_ih, Tensor W_hh, Tensor? b_ih, Tensor? b_hh, Tensor y, Tensor? c, Tensor? kept, "
+    "Tensor? dy, Tensor? dh_n, Tensor? dc_n) -> Tensor[]"
+)
+
+
+def walk(
+    choices: Choices, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+) -> tuple[Tensor, State]:
+    """`fused.walk` as an operator."""
+    operands, keep = fused.operands_of(choices, x, state, weights)
+    y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices[:3], keep, batch_sizes, *operands)
+    return y, (h_n, c_n) if choices.has_c else (h_n,)
+
+
+def _check(choices: Choices, batch_sizes: BatchSizes, operands: Sequence[Tensor | None]) -> None:
+    """What the native code takes on trust, for callers of the bare operator; modules check it themselves."""
+    x, h0, c0 = cast("list[Tensor]", operands[:3])
+    (B, H), I = h0.shape, x.shape[-1]
+    rows = CELLS[choices.cell].gates * H
+    whole = (x.shape[0], B, I) if batch_sizes is None else (sum(batch_sizes), I)
+    names = ("x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh")
+    shapes = (whole, (B, H), (B, H), (rows, I), (rows, H), (rows,), (rows,))
+    for name, t, shape in zip(names, operands, shapes, strict=True):
+        if t is not None and (tuple(t.shape) != tuple(shape) or t.dtype != x.dtype):
+            raise ValueError(f"{name} is {tuple(t.shape)}, {t.dtype}; {tuple(shape)}, {x.dtype} is needed")
+    if choices.has_c != (c0 is not None):
+        raise ValueError("c0 is for the LSTM, and needed there")
+
+
+def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """An operator returns tensors: an empty one for each None."""
+    return tuple(like.new_empty(0) if result is None else result for result in results)
+
+
+def _choices(cell: int, activation: int, leak: float) -> Choices:
+    """What an operator was told, in full."""
+    if CELLS[cell] is not Elman:
+        return Choices(cell, 0, 1.0, 4)
+    return cast("Choices", Choices.of(Elman(ACTIVATIONS[NAMES[activation]], leak)))
+
+
+def _walk_cpu(
+    cell: int, activation: int, leak: float, keep: bool, batch_sizes: BatchSizes, *operands: Any
+) -> tuple[Tensor, ...]:
+    choices = _choices(cell, activation, leak)
+    _check(choices, batch_sizes, operands)
+    walked = fused.forward(choices, batch_sizes, keep, operands)
+    return _all_tensors(operands[0], walked)
+
+
+def _walk_fake(
+    cell: int, activation: int, leak: float, keep: bool, _batch_sizes: BatchSizes, x: Tensor, h0: Tensor, *_: Any
+) -> tuple[Tensor, ...]:
+    choices, rows, H = _choices(cell, activation, leak), x.shape[:-1], h0.shape[1]
+    y, last = x.new_empty((*rows, H)), x.new_empty(h0.shape)
+    kept = x.new_empty((*rows, choices.keeps * H)) if keep and choices.keeps else None
+    if not choices.has_c:
+        return _all_tensors(x, (y, None, kept, last, None))
+    return _all_tensors(x, (y, torch.empty_like(y), kept, last, torch.empty_like(last)))
+
+
+def _backward_cpu(
+    cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
+) -> list[Tensor]:
+    choices, operands, walked = _choices(cell, activation, leak), tensors[:7], tensors[7:10]
+    walked = (walked[0], *map(fused.some, walked[1:]))
+    gradients = fused.gradients(choices, batch_sizes, tuple(wanted), operands, walked, tensors[10:])
+    return list(_all_tensors(tensors[0], gradients))
+
+
+def _backward_fake(
+    cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
+) -> list[Tensor]:
+    x, *_ = sources = tensors[:7]
+    return [x.new_empty(s.shape if want else 0) for s, want in zip(sources, wanted, strict=True)]
+
+
+def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+    cell, activation, leak, _, batch_sizes, *operands = inputs
+    y, c, kept, _, _ = output
+    ctx.choices, ctx.batch_sizes = _choices(cell, activation, leak), batch_sizes
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(c, kept)
+    ctx.save_for_backward(*operands, y, c, kept)
+
+
+def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor | None, dc_n: Tensor | None) -> Any:
+    operands, walked = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
+    wanted = tuple(ctx.needs_input_grad[5:])
+    return (None,) * 5 + tuple(fused.way_back(ctx, wanted, operands, walked, (dy, dh_n, dc_n)))
+
+
+_library.impl("walk", _walk_cpu, "CPU")
+_library.impl("walk_backward", _backward_cpu, "CPU")
+torch.library.register_fake("bptt::walk", _walk_fake, lib=_library)
+torch.library.register_fake("bptt::walk_backward", _backward_fake, lib=_library)
+torch.library.register_autograd("bptt::walk", _backward, setup_context=_setup_context, lib=_library)
