@@ -22,7 +22,7 @@ from .unfolded import Adjoint, BatchSizes, Unfolded, differentiable_gradients
 
 try:  # after torch, whose OpenMP runtime it shares
     from . import _native  # pyright: ignore[reportAttributeAccessIssue]
-except ImportError:  # the pure package, installed with BPTT_NO_NATIVE=1
+except ImportError:  # the pure package, installed with BPTT_NO_NATIVE=1, or a torch without DLPack's C exchange
     _native: Any = None
 
 CELLS = (Elman, GRU, LSTM)

@@ -134,7 +134,7 @@ def _reason(
     cell: Cell, choices: fused.Choices | None, x: Tensor, state: State, weights: Weights[Tensor]
 ) -> str | None:
     if not fused.available():
-        return "the native kernels are not installed"
+        return "the native kernels are not installed, or torch is older than they need"
     if _transformed():
         return "a transform (vmap, grad, jvp, dual numbers) takes plain operations"
     if x.device.type != "cpu":

@@ -252,6 +252,7 @@ nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle paramet
 
 NB_MODULE(_native, m) {
     using namespace bptt;
+    torch();  // without what is looked up there the import fails
     m.def("isa", [] { return chosen().name; });
     m.def("forward", &forward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("keep"), nb::arg("threads"),
           nb::arg("operands"));

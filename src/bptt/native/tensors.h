@@ -66,6 +66,8 @@ struct Torch {
         nb::module_ torch = nb::module_::import_("torch");
         Tensor = torch.attr("Tensor"), Parameter = torch.attr("nn").attr("Parameter");
         empty_like = torch.attr("empty_like");
+        if (!nb::hasattr(Tensor, "__dlpack_c_exchange_api__"))
+            throw nb::import_error("this torch has no DLPack exchange table");
         nb::object capsule = Tensor.attr("__dlpack_c_exchange_api__");
         void* table = PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api");
         if (table == nullptr) throw nb::python_error();
