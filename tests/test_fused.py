@@ -11,11 +11,10 @@ import bptt
 from bptt import fused, kernels
 from bptt.equations import ACTIVATIONS
 from bptt.unfolded import outputs_of, unfold
-from support import CELLS, assert_close, layer, normal
+from support import NATIVE, assert_close, layer, normal
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason="installed without the native kernels")
 
-NATIVE = {name: cell for name, cell in CELLS.items() if name != "own"}
 BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}
 
 

@@ -9,11 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import bptt
 from bptt import fused
 from bptt.equations import GRU, LSTM, Elman
-from support import CELLS, layer, normal
+from support import NATIVE, layer, normal
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason="installed without the native kernels")
-
-NATIVE = {name: cell for name, cell in CELLS.items() if name != "own"}
 
 
 @pytest.mark.parametrize("name", ["tanh", "softplus", "leaky gelu", "gru", "lstm"])

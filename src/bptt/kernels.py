@@ -57,12 +57,12 @@ def walk(
         with torch.autocast(x.device.type, enabled=False):
             return walk(cell, x, state, weights, batch_sizes)
     choices, _ = _room(cell, x, state, weights)
-    native = operators if fused.must_be_an_operator((x, *state, *weights)) else fused
-    if choices is not None and x.dtype in HALF:  # computed in float32, rounded once
-        y, final = native.walk(choices, *_in(torch.float32, x, state, weights), batch_sizes)
-        return y.to(x.dtype), tuple(s.to(x.dtype) for s in final)
     if choices is not None:
-        return native.walk(choices, x, state, weights, batch_sizes)
+        native = operators if fused.must_be_an_operator((x, *state, *weights)) else fused
+        if x.dtype not in HALF:
+            return native.walk(choices, x, state, weights, batch_sizes)
+        y, final = native.walk(choices, *_in(torch.float32, x, state, weights), batch_sizes)
+        return y.to(x.dtype), tuple(s.to(x.dtype) for s in final)  # computed in float32, rounded once
     batch = state[0].shape[0]
     tensors = [t for t in (x, *state, *weights) if t is not None]
     differentiate = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)

@@ -131,17 +131,7 @@ class Recurrent(nn.Module):
         like = self._checked(first, getattr(self, first, None), None)
 
         def checked(name: str) -> Tensor:
-            if name == first:
-                return like
-            weight = getattr(self, name, None)
-            if (
-                isinstance(weight, Tensor)
-                and weight.shape == self._shapes[name]
-                and weight.dtype == like.dtype
-                and weight.device == like.device
-            ):
-                return weight
-            return self._checked(name, weight, like)
+            return like if name == first else self._checked(name, getattr(self, name, None), like)
 
         return [[names.each(checked) for names in layer] for layer in self._names]
 

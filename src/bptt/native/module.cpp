@@ -187,7 +187,7 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
     return gradients;
 }
 
-// A module's weight by its name: a plain tensor, contiguous, of the shape and the dtype; else null.
+// A module's weight by its name: a tensor itself, of the shape and the dtype; else null.
 nb::handle weight(nb::handle parameters, nb::handle name, int bits, std::initializer_list<Index> shape) {
     nb::handle w = PyDict_GetItem(parameters.ptr(), name.ptr());
     bool fits = w.is_valid() && torch().has_type(w);

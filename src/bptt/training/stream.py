@@ -218,8 +218,7 @@ class _Parquet:
 
 
 class _Csv:
-    """A CSV file with an index of where every so many rows begin. A row is a line; blank lines may end the "
-    "file."""
+    """A CSV file and where every so many of its rows begin. A row is a line; blank lines may end the file."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows, self.marks = path, 0, []
