@@ -21,6 +21,7 @@ from .reach.checkpointed import Checkpointed as Checkpointed
 from .reach.checkpointed import checkpointed as checkpointed
 from .reach.plan import Plan as Plan
 from .reach.plan import plan as plan
+from .reach.truncated import Truncated as Truncated
 from .reach.truncated import Window as Window
 from .reach.truncated import truncated as truncated
 from .training.stream import stream as stream

@@ -81,6 +81,9 @@ class Sequences:
             *(self._brought(tree) if here else tree for tree, here in zip(piece, self.converted, strict=True))
         )
 
+    def seek(self, step: int) -> None:
+        """Begin anew at a step: nothing to do where every step can be read at any time."""
+
     def desired(self) -> Tree:
         """d of all steps."""
         return self._brought(self.whole.d) if self.converted[1] else self.whole.d
@@ -104,8 +107,8 @@ class Chunks:
 
     def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
         self.walker, self.axis = walker, 0
-        self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
-        self.resets = None if resets is None else iter(resets)
+        self.given = x, d, resets
+        self._open()
         self.length: int | None = None  # T, not known before the end
         self.held: Piece | None = None
         self.start = self.stop = 0  # the steps held
@@ -124,6 +127,31 @@ class Chunks:
         self.held = _joined(parts, self.axis)
         steps = min(stop, self.stop) - first
         return None if self.held is None or steps <= 0 else self.held.narrowed(self.axis, 0, steps)
+
+    def _open(self) -> None:
+        x, d, resets = self.given
+        self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
+        self.resets = None if resets is None else iter(resets)
+
+    def seek(self, step: int) -> None:
+        """Begin anew at a step.
+
+        Raises:
+            TypeError: what the chunks come from has no method seek(step).
+        """
+        if step == self.stop and self.held is None:
+            return
+        given_ones = [given for given in self.given if given is not None]
+        for given in given_ones:
+            if not hasattr(given, "seek"):
+                raise TypeError(
+                    f"chunks of a {_kind(given)} cannot be taken up at step {step}: give it a method seek(step), "
+                    "as bptt.stream has"
+                )
+        for given in given_ones:
+            given.seek(step)
+        self._open()
+        self.held, self.start, self.stop = None, step, step
 
     def _next(self) -> Piece | None:
         pair = next(self.chunks, None)

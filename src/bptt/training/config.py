@@ -12,19 +12,20 @@ from .errors import UserError
 
 Cell = Literal["elman", "gru", "lstm"]
 Missing = Literal["error", "interpolate"]
+Reach = Literal["full", "truncated", "checkpointed"]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a recurrent network to forecast, by full backpropagation through time.
+    """Train a recurrent network to forecast, by backpropagation through time.
 
     Without DATA, the embedded yearly sunspot numbers (1700-2008): learn from 1700-1920, forecast one year ahead.
-    With DATA, a CSV or Parquet file whose rows stand in the order of time: learn from its start, test on its end.
+    With DATA, a table whose rows stand in the order of time: learn from its start, test on its end.
     Writes a run folder: config.toml, model.safetensors, metrics.jsonl, forecast.csv and report.html.
     """
 
     data: Annotated[Path | None, Positional, arg(metavar="DATA", help_behavior_hint="")] = None
-    """CSV or Parquet file, rows in the order of time; without it, the sunspots."""
+    """CSV, Parquet or .npy file, rows in the order of time; without it, the sunspots."""
     target: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(needed with DATA)")] = None
     """Column to forecast; its past is always an input."""
     input: Annotated[
@@ -53,6 +54,21 @@ class TrainConfig:
     """Recurrent layers."""
     lags: int = 2
     """Rows that are input at each step: the present one and those just before it."""
+    reach: Reach = "full"
+    """How far back errors go: to the first row; over the last k2 rows, with an update every k1; or to the first row
+    in bounded memory."""
+    k1: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 20)")] = None
+    """Rows between two updates, with --reach truncated."""
+    k2: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: k1)")] = None
+    """Rows an error goes back, with --reach truncated; at least k1."""
+    batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 1)")] = None
+    """Stretches that the training rows are cut into and walked side by side, with --reach truncated."""
+    memory: Annotated[
+        str | None,
+        arg(metavar="SIZE", help_behavior_hint="(default: 64MB checkpointed, else half of the machine's)"),
+    ] = None
+    """Memory it may use, for example 64MB: of a checkpointed walk; with --reach truncated, a table that would take
+    more is read piece by piece."""
     epochs: int = 300
     """Walks over the training rows and back."""
     lr: float = 0.02
@@ -74,6 +90,11 @@ class TrainConfig:
     def inputs(self) -> tuple[str, ...]:
         """The further input columns, in the order given."""
         return tuple(column for group in self.input for column in group)
+
+    @property
+    def window(self) -> int:
+        """k1, its default filled in."""
+        return 20 if self.k1 is None else self.k1
 
 
 def check(config: TrainConfig) -> None:
@@ -101,9 +122,28 @@ def check(config: TrainConfig) -> None:
     for name in ("activation", "leak"):
         if config.cell != "elman" and getattr(config, name) != getattr(TrainConfig, name):
             raise UserError(f"--{name} is a choice of the Elman cell; a {config.cell.upper()} has none")
+    _check_reach(config)
     _require(0 < config.test < 1, "test", config, "between 0 and 1")
     _require(0 <= config.validation < 1, "validation", config, "at least 0 and below 1")
     _require(0 <= config.seed < 2**63, "seed", config, "at least 0 and below 2^63")
+
+
+def _check_reach(config: TrainConfig) -> None:
+    for name in ("k1", "k2", "batch"):
+        value = getattr(config, name)
+        if value is not None and config.reach != "truncated":
+            raise UserError(f"--{name} {value} is a choice of --reach truncated; this is --reach {config.reach}")
+        _require(value is None or value >= 1, name, config, "at least 1")
+    if config.k2 is not None and config.k2 < config.window:
+        raise UserError(
+            f"--k2 {config.k2} is less than --k1 {config.window}: some rows would never be learned from; "
+            "pass --k2 of at least k1"
+        )
+    if config.memory is not None and config.reach == "full":
+        raise UserError(
+            "--memory bounds --reach checkpointed, or a table read piece by piece with --reach truncated; "
+            "this is --reach full"
+        )
 
 
 def _require(holds: bool, name: str, config: TrainConfig, wanted: str) -> None:

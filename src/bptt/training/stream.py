@@ -113,9 +113,17 @@ class Stream:
         for name in ("rows", "batch", "window"):
             if state[name] != own[name]:
                 raise ValueError(f"the state was saved with {name}={state[name]}, but this stream has {own[name]}")
-        if not 0 <= state["position"] <= self.steps:
-            raise ValueError(f"position must lie between 0 and {self.steps}, got {state['position']}")
-        self.position = state["position"]
+        self.seek(state["position"])
+
+    def seek(self, step: int) -> None:
+        """Let the next window begin at a step.
+
+        Raises:
+            ValueError: there is no such step.
+        """
+        if not 0 <= step <= self.steps:
+            raise ValueError(f"position must lie between 0 and {self.steps}, got {step}")
+        self.position = step
 
 
 def stream(
