@@ -10,7 +10,7 @@ from bptt.commands.train import train
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.snapshot import load_run
-from bptt.training.tasks import sunspot_forecast
+from bptt.training.tasks.forecast import sunspot_forecast
 
 SPANS = ["1921-1955", "1956-1979", "1980-2008"]
 
@@ -126,3 +126,42 @@ def test_a_constant_column_is_said_in_a_line(here, capsys):
     (here / "d.csv").write_text("y,a\n" + "".join(f"{i % 7},3\n" for i in range(60)))
     train(TrainConfig(data=here / "d.csv", target="y", input=(("a",),), epochs=1))
     assert capsys.readouterr().out.splitlines()[0] == "warning: column 'a' is constant over the training rows"
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"reach": "checkpointed", "memory": "200kB"}, "checkpointed BPTT"),
+        ({"reach": "truncated", "k1": 10, "k2": 30}, "truncated BPTT, k1=10, k2=30"),
+        ({"reach": "truncated", "batch": 4}, "truncated BPTT, k1=20, k2=20"),
+    ],
+)
+def test_every_reach_trains(here, capsys, choices, said):
+    assert train(TrainConfig(epochs=2, **choices)) == 0
+    folder = here / "runs/sunspots-elman-001"
+    assert load_run(folder).config.reach == choices["reach"]
+    assert said in capsys.readouterr().out
+    assert said.replace("BPTT", "backpropagation through time") in (folder / "report.html").read_text()
+
+
+def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
+    data = a_table(here / "d.csv", rows=300)
+    config = TrainConfig(data=data, target="wind", reach="truncated", memory="10kB", epochs=2)
+    assert train(config) == 0
+    assert "d.csv has 300 rows and is read piece by piece" in capsys.readouterr().out
+    folder = here / "runs/d-elman-001"
+    assert pl.read_csv(folder / "forecast.csv")["time"].to_list() == list(range(241, 302))
+    assert load_run(folder).columns == ["wind"]
+
+
+@pytest.mark.parametrize("memory", ["lots", "0MB", "-3"])
+def test_a_memory_that_makes_no_sense_is_refused_first(here, memory):
+    with pytest.raises(UserError, match="--memory"):
+        train(TrainConfig(reach="checkpointed", memory=memory))
+    assert list(here.iterdir()) == []
+
+
+def test_too_little_memory_names_the_least_before_anything_is_written(here):
+    with pytest.raises(UserError, match="the smallest that works is"):
+        train(TrainConfig(reach="checkpointed", memory="1kB"))
+    assert list(here.iterdir()) == []

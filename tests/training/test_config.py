@@ -29,6 +29,12 @@ DATA = Path("data.csv")
         ({"validation": 1.0}, "--validation"),
         ({"data": DATA, "target": "y", "test": 0.0}, "--test"),
         ({"seed": -1}, "--seed"),
+        ({"k1": 5}, "--k1 5 is a choice of --reach truncated; this is --reach full"),
+        ({"k2": 5, "reach": "checkpointed"}, "--k2 5 is a choice of --reach truncated"),
+        ({"batch": 2}, "--batch 2 is a choice"),
+        ({"reach": "truncated", "k1": 0}, "--k1 must be at least 1, got 0"),
+        ({"reach": "truncated", "k2": 10}, "--k2 10 is less than --k1 20"),
+        ({"memory": "64MB"}, "--memory bounds --reach checkpointed"),
     ],
 )
 def test_choices_that_cannot_work(choices, words):

@@ -7,7 +7,7 @@ from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.fit import build
 from bptt.training.snapshot import load_run, save_config, save_model
-from bptt.training.tasks import sunspot_forecast
+from bptt.training.tasks.forecast import sunspot_forecast
 
 
 @pytest.fixture

@@ -41,9 +41,9 @@ def predict(config: PredictConfig) -> int:
         UserError: the run, the data or the file to write cannot be used.
     """
     from ..training.data import read_frame, select
-    from ..training.fit import predict as outputs
     from ..training.snapshot import load_run
-    from ..training.tasks import Forecast, forecast_rows
+    from ..training.tasks.forecast import Forecast, forecast_rows
+    from ..training.updates import predict as outputs
 
     if config.out is not None and config.out.exists():
         raise UserError(f"{config.out} exists already and is not overwritten; pass another --out")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import re
 import time
 import warnings
@@ -12,27 +11,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..insight.contributions import gradient_by_lag
 from ..networks import SequenceModel
+from ..reach.plan import bytes_in
 from ..report.run import RunReport, run_page
 from ..report.tables import score_table
 from ..training.config import TrainConfig, check
 from ..training.data import read_table
 from ..training.errors import UserError
-from ..training.fit import Epoch, Fitted, build, fit, predict
+from ..training.fit import Epoch, Fitted, build, fit
 from ..training.snapshot import save_config, save_model
-from ..training.tasks import (
-    Forecast,
-    autoregression,
-    forecast_rows,
-    persistence,
-    sunspot_forecast,
-    table_forecast,
-)
+from ..training.tasks.forecast import sunspot_forecast, table_forecast
+from ..training.tasks.streamed import is_streamed, streamed_forecast
+from ..training.tasks.task import Judged, Task
+from ..training.updates import Updates
 from .interruption import Interruption
 
 
@@ -41,10 +36,9 @@ class Result:
     """What a run came to: everything that is written down and shown of it."""
 
     config: TrainConfig
-    task: Forecast
+    task: Task
     fitted: Fitted
-    found: np.ndarray  # forecasts by target row
-    scores: dict[str, dict[str, float]]  # average relative variance by model, this run first, and span
+    judged: Judged
     by_lag: dict[str, list[float]]  # mean gradient norm by lag of the last layer, at the "start" and "end"
     seconds: float
 
@@ -57,31 +51,45 @@ def train(config: TrainConfig) -> int:
         TrainingDiverged: with the last finite weights saved.
     """
     check(config)
+    _check_memory(config)
     console = Console()
     task = _task(config, console)
+    model = build(config, len(task.columns) * config.lags)
+    updates = task.updates(model, config)
     folder = _new_folder(config)
     save_config(folder, config, task)
     with (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics, Interruption() as interruption:
-        result = _trained(task, config, folder, console, metrics, interruption)
+        result = _trained(task, model, updates, config, folder, console, metrics, interruption)
         metrics.write(json.dumps(_test_line(result)) + "\n")
-    forecast_rows(task, result.found).write_csv(folder / "forecast.csv")
     (folder / "report.html").write_text(run_page(_report(folder.name, result)), encoding="utf-8")
     _say(console, folder, result)
     return interruption.exit_code
 
 
-def _task(config: TrainConfig, console: Console) -> Forecast:
+def _task(config: TrainConfig, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
     with warnings.catch_warnings(record=True) as odd:
         warnings.simplefilter("always")
         if config.data is None or config.target is None:
             task = sunspot_forecast(config)
+        elif is_streamed(config):
+            task = streamed_forecast(config)
+            rows = f"{config.data.name} has {task.source.rows:,} rows and is read piece by piece"
+            console.print(rows, markup=False, highlight=False, soft_wrap=True)
         else:
             table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
             task = table_forecast(table, config)
     for warning in odd:
         console.print(f"warning: {warning.message}", markup=False, highlight=False)
     return task
+
+
+def _check_memory(config: TrainConfig) -> None:
+    """--memory is a number of bytes."""
+    try:
+        bytes_in(config.memory or 1)
+    except ValueError as error:
+        raise UserError(f"--{error}") from error
 
 
 def _new_folder(config: TrainConfig) -> Path:
@@ -104,7 +112,9 @@ def _new_folder(config: TrainConfig) -> Path:
 
 
 def _trained(
-    task: Forecast,
+    task: Task,
+    model: SequenceModel,
+    updates: Updates,
     config: TrainConfig,
     folder: Path,
     console: Console,
@@ -112,33 +122,25 @@ def _trained(
     interruption: Interruption,
 ) -> Result:
     """Train, save the weights, and judge what came out."""
-    model = build(config, len(task.table.columns) * task.lags)
-    x, d = task.inputs(), task.targets()
-    known = x[: len(d)]
-    before = gradient_by_lag(model, known, d)
+    sample = task.sample()
+    before = gradient_by_lag(model, *sample)
     started = time.perf_counter()
     try:
-        fitted = _fit(model, task, config, console, metrics, interruption)
+        fitted = _fit(model, task, updates, config, console, metrics, interruption)
     finally:
         save_model(folder, model)
     seconds = time.perf_counter() - started
-    after = gradient_by_lag(model, known, d)
+    after = gradient_by_lag(model, *sample)
     last_layer = f"l{config.layers - 1}"
-    found = task.forecasts(predict(model, x))
-    return Result(
-        config,
-        task,
-        fitted,
-        found,
-        _scores(task, config, found),
-        {"start": before[last_layer].tolist(), "end": after[last_layer].tolist()},
-        seconds,
-    )
+    judged = task.judge(model, f"this run ({config.cell})", folder / "forecast.csv")
+    by_lag = {"start": before[last_layer].tolist(), "end": after[last_layer].tolist()}
+    return Result(config, task, fitted, judged, by_lag, seconds)
 
 
 def _fit(
     model: SequenceModel,
-    task: Forecast,
+    task: Task,
+    updates: Updates,
     config: TrainConfig,
     console: Console,
     metrics: IO[str],
@@ -148,9 +150,10 @@ def _fit(
     parameters = sum(p.numel() for p in model.parameters())
     console.print(
         f"{config.cell} network, {config.hidden} units, {parameters} weights; "
-        f"{task.train_steps} training steps of {task.table.columns[0]}, full BPTT",
+        f"{task.train_steps} training steps of {task.columns[0]}, {_reach(config)}",
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
@@ -163,28 +166,23 @@ def _fit(
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
 
-        n = task.train_steps
-        return fit(model, task.inputs()[:n], task.targets()[:n], config, on_epoch, interruption.came)
+        return fit(model, updates, config, on_epoch, interruption.came)
 
 
-def _scores(task: Forecast, config: TrainConfig, found: np.ndarray) -> dict[str, dict[str, float]]:
-    """Average relative variance of this run, the baselines fitted in it, and published figures."""
-    name, linear = autoregression(task)
-    return {
-        f"this run ({config.cell})": task.arv(found),
-        "persistence": task.arv(persistence(task)),
-        name: task.arv(linear),
-        **task.published,
-    }
+def _reach(config: TrainConfig) -> str:
+    """How far back errors go, in words."""
+    if config.reach != "truncated":
+        return f"{config.reach} BPTT"
+    return f"truncated BPTT, k1={config.window}, k2={config.k2 or config.window}"
 
 
 def _test_line(result: Result) -> dict[str, Any]:
     """The last line of metrics.jsonl."""
-    arv, *baselines = result.scores.items()
+    arv, *baselines = result.judged.scores.items()
     return {
         "event": "test",
         "arv": arv[1],
-        "rmse": {span: math.sqrt(value * result.task.variance) for span, value in arv[1].items()},
+        "rmse": result.judged.rmse,
         "baselines": dict(baselines),
         "epochs": len(result.fitted.epochs),
         "best_epoch": result.fitted.best,
@@ -195,24 +193,23 @@ def _test_line(result: Result) -> dict[str, Any]:
 
 
 def _report(name: str, result: Result) -> RunReport:
-    config, task, fitted = result.config, result.task, result.fitted
-    rows, times = forecast_rows(task, result.found), task.times()
-    ahead = "one step" if task.horizon == 1 else f"{task.horizon} steps"
+    config, task, fitted, judged = result.config, result.task, result.fitted, result.judged
+    ahead = "one step" if config.horizon == 1 else f"{config.horizon} steps"
     network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
     return RunReport(
         title=name,
         summary=[
-            f"{task.table.columns[0]} of {task.table.name}, forecast {ahead} ahead by {network} network of "
-            f"{config.hidden} units, trained by full backpropagation through time.",
+            f"{task.columns[0]} of {task.name}, forecast {ahead} ahead by {network} network of {config.hidden} "
+            f"units, trained by {_reach(config).replace('BPTT', 'backpropagation through time')}.",
             _ending(result),
         ],
         choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
-        target=task.table.columns[0],
-        times=rows["time"].to_list(),
-        truth=rows["truth"].to_list(),
-        forecast=rows["forecast"].to_list(),
-        spans=[(span.name, times[span.first], times[span.stop - 1]) for span in task.spans],
-        scores=result.scores,
+        target=task.columns[0],
+        times=judged.rows["time"].to_list(),
+        truth=judged.rows["truth"].to_list(),
+        forecast=judged.rows["forecast"].to_list(),
+        spans=judged.spans,
+        scores=judged.scores,
         losses=[epoch.loss for epoch in fitted.epochs],
         validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
         lag_start=result.by_lag["start"],
@@ -223,7 +220,7 @@ def _report(name: str, result: Result) -> RunReport:
 def _say(console: Console, folder: Path, result: Result) -> None:
     """How training ended, the scores, and where everything is."""
     console.print(f"{_ending(result)} ({result.seconds:.1f} s)\n", highlight=False)
-    console.print(score_table(result.scores, [span.name for span in result.task.spans]))
+    console.print(score_table(result.judged.scores, [name for name, _, _ in result.judged.spans]))
     console.print(f"written to {folder}/   open {folder}/report.html", highlight=False, soft_wrap=True)
 
 

@@ -102,14 +102,15 @@ class Chunks:
     Args:
         walker: the model.
         x, d, resets: iterables of chunks, those that come together of one length; with d None, x gives
-            pairs (x, d).
+            pairs (x, d). T is known where x has it as `steps`, as `bptt.stream` does.
     """
 
     def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
         self.walker, self.axis = walker, 0
         self.given = x, d, resets
+        self.begin = getattr(x, "position", 0)  # of a stream, where it stands
+        self.length: int | None = x.steps - self.begin if hasattr(x, "steps") else None  # T, if it is known
         self._open()
-        self.length: int | None = None  # T, not known before the end
         self.held: Piece | None = None
         self.start = self.stop = 0  # the steps held
 
@@ -149,7 +150,7 @@ class Chunks:
                     "as bptt.stream has"
                 )
         for given in given_ones:
-            given.seek(step)
+            given.seek(self.begin + step)
         self._open()
         self.held, self.start, self.stop = None, step, step
 

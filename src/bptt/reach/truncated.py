@@ -59,7 +59,7 @@ def truncated(
             or an iterable of chunks, each some steps long, read as they are needed.
         d: what is desired, laid out as x and as long; chunks as long as those of x where x comes in chunks,
             or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them. Where the end is not known
-            before it comes, a shorter last window goes back by as many steps less.
+            before it comes (`bptt.stream` knows it), a shorter last window goes back by as many steps less.
         criterion: (y, d) -> the loss of a window, a scalar.
         k1: steps between two updates, those whose loss counts. Default 20.
         k2: steps the gradient goes back from the end of a full window; at least k1. Default k1.

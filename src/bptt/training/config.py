@@ -55,8 +55,8 @@ class TrainConfig:
     lags: int = 2
     """Rows that are input at each step: the present one and those just before it."""
     reach: Reach = "full"
-    """How far back errors go: to the first row; over the last k2 rows, with an update every k1; or to the first row
-    in bounded memory."""
+    """How far back errors go: to the first row; over the last k2 rows, with an update every k1; or to the first
+    row in bounded memory."""
     k1: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 20)")] = None
     """Rows between two updates, with --reach truncated."""
     k2: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: k1)")] = None
@@ -95,6 +95,11 @@ class TrainConfig:
     def window(self) -> int:
         """k1, its default filled in."""
         return 20 if self.k1 is None else self.k1
+
+    @property
+    def stretches(self) -> int:
+        """The batch, its default filled in."""
+        return 1 if self.batch is None else self.batch
 
 
 def check(config: TrainConfig) -> None:

@@ -1,4 +1,4 @@
-"""Full backpropagation through time over one sequence, epoch by epoch."""
+"""The training loop: update by update, epoch by epoch, stopped and taken up again anywhere."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ..modules import GRU, LSTM, RNN
-from ..networks import SequenceModel, squared_error
+from ..networks import SequenceModel
 from ..recurrent import Recurrent
 from .config import TrainConfig
 from .errors import TrainingDiverged
+from .updates import Update, Updates
 
 
 class Epoch(NamedTuple):
@@ -24,7 +25,7 @@ class Epoch(NamedTuple):
     loss: float  # mean square error over the training steps, inputs noisy, targets standardised
     validation: float | None  # the same over the validation steps, inputs clean
     lr: float
-    gradient_norm: float  # before clipping
+    gradient_norm: float  # before clipping, the largest of its updates
 
 
 @dataclass(frozen=True)
@@ -63,75 +64,76 @@ def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:
 
 
 def fit(
-    model: SequenceModel,
-    x: Tensor,
-    d: Tensor,
+    model: nn.Module,
+    updates: Updates,
     config: TrainConfig,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Fitted:
-    """Train by full BPTT: every epoch one walk over the whole sequence and back.
+    """Train: every epoch one pass over what is learned from.
 
-    Adam with L2 weight decay, a learning rate that falls to 0 along a cosine, clipping of the gradient's norm, and
-    Gaussian noise on the inputs, drawn afresh each epoch.
+    Adam with L2 weight decay, a learning rate that falls to 0 along a cosine, epoch by epoch, and clipping of the
+    norm of each update's gradient.
 
     Args:
-        model: time-major, with one output.
-        x: (T, I), the training steps' inputs.
-        d: (T, 1), their targets.
-        config: epochs, lr, weight_decay, clip, noise, validation, seed.
+        model: whose weights are learned.
+        updates: what they are learned from, and the loss that chooses the best epoch.
+        config: epochs, lr, weight_decay, clip.
         on_epoch: called after each epoch.
-        should_stop: asked before each epoch; true ends the training with what was reached.
+        should_stop: asked before each update; true ends the training with what was reached.
 
     Raises:
         TrainingDiverged: the loss is not finite; the model has the last weights whose loss was.
     """
-    learned = len(x) - round(len(x) * config.validation)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
-    noise = torch.Generator().manual_seed(config.seed)
     epochs: list[Epoch] = []
     finite, kept, lowest, best = _weights(model), None, math.inf, 0
     for number in range(1, config.epochs + 1):
-        if should_stop():
-            break
-        noisy = x[:learned] + config.noise * torch.randn(x[:learned].shape, generator=noise)
-        loss = _loss(model(noisy)[0], d[:learned])
-        if not loss.isfinite():
-            model.load_state_dict(finite)
-            raise TrainingDiverged(
-                f"the loss became {loss.item()} in epoch {number}; the weights before it are kept. Try a smaller "
-                f"learning rate than {config.lr:g}, or a tighter clip than {config.clip:g}"
-            )
-        finite = _weights(model)
-        optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         lr = float(schedule.get_last_lr()[0])
-        optimizer.step()
+        done = _Sum()
+        one_pass = updates.epoch(number)
+        while not should_stop():
+            optimizer.zero_grad()
+            update = next(one_pass, None)
+            if update is None:
+                break
+            if not math.isfinite(update.loss):
+                model.load_state_dict(finite)
+                raise TrainingDiverged(
+                    f"the loss became {update.loss} in epoch {number}; the weights before it are kept. Try a "
+                    f"smaller learning rate than {config.lr:g}, or a tighter clip than {config.clip:g}"
+                )
+            finite = _weights(model)
+            done = done.and_(update, nn.utils.clip_grad_norm_(model.parameters(), config.clip).item())
+            optimizer.step()
+        else:
+            break  # in the middle of the epoch
         schedule.step()
-        validation = None
-        if learned < len(x):
-            validation = _loss(predict(model, x)[learned:], d[learned:]).item()
-            if validation < lowest:
-                kept, lowest, best = _weights(model), validation, number
-        epochs.append(Epoch(number, loss.item(), validation, lr, norm.item()))
+        validation = updates.validation()
+        if validation is not None and validation < lowest:
+            kept, lowest, best = _weights(model), validation, number
+        epochs.append(Epoch(number, done.loss, validation, lr, done.largest))
         on_epoch(epochs[-1])
     if kept is not None:
         model.load_state_dict(kept)
     return Fitted(epochs, best if kept is not None else len(epochs), interrupted=len(epochs) < config.epochs)
 
 
-def predict(model: SequenceModel, x: Tensor) -> Tensor:
-    """y (T, 1) for one sequence x (T, I), in one walk from a zero state."""
-    with torch.no_grad():
-        y, _ = model(x)
-    return y
+class _Sum(NamedTuple):
+    """What the updates of an epoch have come to so far."""
 
+    total: float = 0.0
+    numbers: int = 0
+    largest: float = 0.0  # norm of a gradient
 
-def _loss(y: Tensor, d: Tensor) -> Tensor:
-    """The mean square error of outputs y (T, 1) against targets d (T, 1)."""
-    return squared_error(y, d) / d.numel()
+    def and_(self, update: Update, norm: float) -> _Sum:
+        total = self.total + update.loss * update.numbers
+        return _Sum(total, self.numbers + update.numbers, max(self.largest, norm))
+
+    @property
+    def loss(self) -> float:
+        return self.total / self.numbers
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

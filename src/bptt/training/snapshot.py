@@ -23,7 +23,8 @@ from ..networks import SequenceModel
 from .config import TrainConfig, check
 from .errors import UserError
 from .fit import build
-from .tasks import Forecast, Scaling
+from .scaling import Scaling
+from .tasks.task import Task
 
 FORMAT = 1
 
@@ -45,14 +46,14 @@ class Run:
     model: SequenceModel
 
 
-def save_config(folder: Path, config: TrainConfig, forecast: Forecast) -> None:
+def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
     """Write config.toml: every choice, the columns and their scaling."""
     choices = {name: _plain(value) for name, value in asdict(config).items() if value is not None}
     document = {
         "format": FORMAT,
         "train": choices,
-        "columns": forecast.table.columns,
-        "scaling": asdict(forecast.scaling),
+        "columns": task.columns,
+        "scaling": asdict(task.scaling),
     }
     (folder / "config.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
 
