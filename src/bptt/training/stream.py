@@ -212,15 +212,16 @@ def read_finite(source: Source, name: str, first: int, rows: int, columns: list[
 
 
 class _Npy:
-    """A memory map."""
+    """A .npy file, mapped anew for each read, so that what was read does not stay in memory."""
 
     def __init__(self, path: Path) -> None:
-        self.array = read_npy(path)
-        self.rows = len(self.array)
-        self.columns = [str(number) for number in range(self.array.shape[1])]
+        self.path = path
+        self.rows, columns = read_npy(path).shape
+        self.columns = [str(number) for number in range(columns)]
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        return self.array[first : first + rows][:, [int(name) for name in columns]].astype(np.float64)
+        piece = read_npy(self.path)[first : first + rows]
+        return piece[:, [int(name) for name in columns]].astype(np.float64)
 
 
 class _Parquet:

@@ -39,8 +39,8 @@ def configured(path, **choices):
 @pytest.mark.parametrize("piece", [7, 100_000])
 @pytest.mark.parametrize("choices", [{}, {"lags": 3, "horizon": 2, "k2": 50, "batch": 3, "validation": 0.2}])
 def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, piece, choices):
-    for module in (stream, streamed):
-        monkeypatch.setattr(module, "PIECE", piece)
+    for module, name in ((stream, "PIECE"), (streamed, "PIECE"), (streamed, "ROWS")):
+        monkeypatch.setattr(module, name, piece)
     config = configured(path, **choices)
     whole = table_forecast(read_table(path, "1", ("0",), None, "error"), config)
     parts = streamed_forecast(config)

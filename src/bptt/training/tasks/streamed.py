@@ -25,6 +25,7 @@ from .task import Judged
 # What a table takes in memory beside its size on disk: a CSV's cells are read as text, Parquet is compressed.
 FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
 WARM_UP = 1000  # steps walked before the first one that is judged
+ROWS = 2**15  # walked and judged at a time
 SHOWN = 2000  # rows that a report shows
 
 
@@ -120,7 +121,7 @@ class StreamedForecast:
     def sample(self) -> tuple[Tensor, Tensor]:
         """x (T, I) and d (T, 1) of the first training steps."""
         first = self.lags - 1
-        _, piece = next(self._pieces(first, first + min(SHOWN, PIECE, self.train_steps), first))
+        _, piece = next(self._pieces(first, first + min(SHOWN, ROWS, self.train_steps), first))
         x, d = self._inputs(piece, first), piece[first + self.horizon :, :1]
         return x[:, 0], torch.from_numpy(d).float()
 
@@ -151,8 +152,8 @@ class StreamedForecast:
 
         Each piece is led by so many rows before it and followed by the horizon's, which are NaN beyond the end.
         """
-        for start in range(first, stop, PIECE):
-            end = min(start + PIECE, stop) + self.horizon
+        for start in range(first, stop, ROWS):
+            end = min(start + ROWS, stop) + self.horizon
             there = min(end, self.source.rows)
             piece = read_finite(self.source, self.name, start - before, there - start + before, self.columns)
             beyond = np.full((end - there, len(self.columns)), np.nan)
