@@ -9,7 +9,7 @@ import torch
 from bptt.commands.train import train
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
-from bptt.training.snapshot import load_run
+from bptt.training.run import load_run
 from bptt.training.tasks.forecast import sunspot_forecast
 
 SPANS = ["1921-1955", "1956-1979", "1980-2008"]

@@ -41,7 +41,7 @@ def predict(config: PredictConfig) -> int:
         UserError: the run, the data or the file to write cannot be used.
     """
     from ..training.data import read_frame, select
-    from ..training.snapshot import load_run
+    from ..training.run import load_run
     from ..training.tasks.forecast import Forecast, forecast_rows
     from ..training.updates import predict as outputs
 

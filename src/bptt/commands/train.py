@@ -23,7 +23,7 @@ from ..training.config import TrainConfig, check
 from ..training.data import read_table
 from ..training.errors import UserError
 from ..training.fit import Epoch, Fitted, build, fit
-from ..training.snapshot import save_config, save_model
+from ..training.run import save_config, save_model
 from ..training.tasks.forecast import sunspot_forecast, table_forecast
 from ..training.tasks.streamed import is_streamed, streamed_forecast
 from ..training.tasks.task import Judged, Task

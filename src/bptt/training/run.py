@@ -1,32 +1,25 @@
-"""A trained model on disk: a run folder's config.toml and model.safetensors.
-
-Safetensors holds no code, so loading runs none; each tensor's checksum stands in the file's metadata, since the
-format itself does not notice a flipped bit.
-"""
+"""A run folder: its choices in config.toml, its trained weights in model.safetensors."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..networks import SequenceModel
 from .config import TrainConfig, check
 from .errors import UserError
+from .files import read_regular, write_whole
 from .fit import build
 from .scaling import Scaling
 from .tasks.task import Task
+from .tensors import read_tensors, write_tensors
 
-FORMAT = 1
+FORMAT = 1  # of config.toml
 
 
 @dataclass(frozen=True)
@@ -55,16 +48,12 @@ def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
         "columns": task.columns,
         "scaling": asdict(task.scaling),
     }
-    (folder / "config.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
+    write_whole(folder / "config.toml", tomli_w.dumps(document).encode())
 
 
 def save_model(folder: Path, model: SequenceModel) -> None:
-    """Write model.safetensors with a checksum for each tensor; an older file goes when this one is whole."""
-    weights = {name: weight.detach().contiguous() for name, weight in model.state_dict().items()}
-    sums = {name: _checksum(weight) for name, weight in weights.items()}
-    aside = folder / "model.safetensors.part"
-    save_file(weights, aside, metadata={"format": str(FORMAT), "sha256": json.dumps(sums)})
-    aside.replace(folder / "model.safetensors")
+    """Write model.safetensors; an older file goes when this one is whole."""
+    write_tensors(folder / "model.safetensors", dict(model.state_dict()))
 
 
 def load_run(folder: Path) -> Run:
@@ -81,7 +70,7 @@ def load_run(folder: Path) -> Run:
         model = build(config, len(columns) * config.lags)
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.toml'} describes no network: {error}") from error
-    weights = _read_weights(folder / "model.safetensors")
+    weights: dict[str, Tensor] = read_tensors(folder / "model.safetensors")
     wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     found = {name: tuple(weight.shape) for name, weight in weights.items()}
     if wanted != found:
@@ -96,7 +85,7 @@ def load_run(folder: Path) -> Run:
 
 def _read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
     try:
-        document = tomllib.loads(_bytes(path).decode("utf-8"))
+        document = tomllib.loads(read_regular(path).decode("utf-8"))
         if document["format"] > FORMAT:
             raise UserError(f"{path} has format {document['format']}; this bptt reads up to {FORMAT}: update bptt")
         known = {field.name for field in fields(TrainConfig)}
@@ -105,32 +94,6 @@ def _read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
         return config, document["columns"], Scaling(**document["scaling"])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file() or path.is_symlink():
-        raise UserError(f"{path} is missing or not a regular file; the run was not finished: train again")
-    try:
-        with safe_open(path, framework="pt") as file:
-            sums = json.loads((file.metadata() or {})["sha256"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise UserError(f"{path} is damaged: {error}; train again") from error
-    for name, weight in weights.items():
-        if sums.get(name) != _checksum(weight):
-            raise UserError(f"{path} is damaged: tensor {name} does not have its checksum; train again")
-    return weights
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} could not be read: {error.strerror}; is this a run folder?") from error
-
-
-def _checksum(weight: Tensor) -> str:
-    return hashlib.sha256(weight.cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
