@@ -85,6 +85,10 @@ class TrainConfig:
     """Of the weights and the noise; the same seed gives the same run."""
     out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: a new one in runs/)")] = None
     """Run folder to make; it must not exist."""
+    snapshot: float = 30.0
+    """Seconds between two snapshots, which --resume goes on from; 0 takes one after every update."""
+    resume: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="")] = None
+    """Run folder to go on with where its last snapshot stands, as if nothing had happened; no other option."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -121,7 +125,7 @@ def check(config: TrainConfig) -> None:
         _require(getattr(config, name) >= 1, name, config, "at least 1")
     for name in ("lr", "clip", "init"):
         _require(0 < getattr(config, name) < float("inf"), name, config, "above 0 and finite")
-    for name in ("weight_decay", "noise"):
+    for name in ("weight_decay", "noise", "snapshot"):
         _require(0 <= getattr(config, name) < float("inf"), name, config, "at least 0 and finite")
     _require(0 < config.leak <= 1, "leak", config, "above 0 and at most 1")
     for name in ("activation", "leak"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,7 @@ class Run:
 def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
     """Write config.toml: every choice, the columns and their scaling."""
     choices = {name: _plain(value) for name, value in asdict(config).items() if value is not None}
+    choices.pop("resume", None)
     document = {
         "format": FORMAT,
         "train": choices,
@@ -56,6 +60,34 @@ def save_model(folder: Path, model: SequenceModel) -> None:
     write_tensors(folder / "model.safetensors", dict(model.state_dict()))
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A run folder for one process alone; the system frees it when the process ends, however it ends.
+
+    Raises:
+        UserError: another process has it.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{folder} is being written by another process; wait for it, or stop it") from error
+        yield
+
+
+def check_same_data(folder: Path, task: Task, columns: list[str], scaling: Scaling) -> None:
+    """A run is gone on with from the data it began with.
+
+    Raises:
+        UserError: the columns, or their means and deviations over the rows learned from, are others now.
+    """
+    if task.columns != columns or task.scaling != scaling:
+        raise UserError(
+            f"{task.name} has changed since {folder} was begun: its training rows have another mean or deviation; "
+            "put the data back as they were, or begin a new run"
+        )
+
+
 def load_run(folder: Path) -> Run:
     """Read a run folder.
 
@@ -64,7 +96,7 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
-    config, columns, scaling = _read_config(folder / "config.toml")
+    config, columns, scaling = read_config(folder / "config.toml")
     try:
         check(config)
         model = build(config, len(columns) * config.lags)
@@ -83,7 +115,12 @@ def load_run(folder: Path) -> Run:
     return Run(config, columns, scaling, model)
 
 
-def _read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
+def read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
+    """The choices, columns and scaling in a config.toml.
+
+    Raises:
+        UserError: it is missing, damaged or of a newer version.
+    """
     try:
         document = tomllib.loads(read_regular(path).decode("utf-8"))
         if document["format"] > FORMAT:

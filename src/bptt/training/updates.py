@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..reach.checkpointed import DEFAULT, checkpointed
 from ..reach.plan import plan
-from ..reach.truncated import truncated
+from ..reach.truncated import Walked, truncated
 from ..trees import Tree
 from .config import TrainConfig
 from .errors import UserError
@@ -28,6 +28,11 @@ class Update(NamedTuple):
 
 class Pass(Protocol):
     """One pass over what is learned from; between two updates it can tell its place."""
+
+    @property
+    def walked(self) -> Walked | None:
+        """What the last update was computed from."""
+        ...
 
     def __next__(self) -> Update:
         """Take the next loss back; what was in `.grad` is added to."""
@@ -76,10 +81,10 @@ class Whole:
                 raise UserError(f"--{error}") from error
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
-        return _Once(lambda: self._update(number), done=bool(place and place["done"]))
-
-    def _update(self, number: int) -> Update:
         x = noisy(self.x, self.config, number)
+        return _Once(lambda: self._update(x), Walked(x, self.d, None), done=bool(place and place["done"]))
+
+    def _update(self, x: Tensor) -> Update:
         if self.plan is not None:
             loss = checkpointed(self.model, x, self.d, self.loss, self.plan).loss
         else:
@@ -91,8 +96,8 @@ class Whole:
 class _Once(Iterator[Update]):
     """A pass of a single update."""
 
-    def __init__(self, update: Callable[[], Update], done: bool) -> None:
-        self._update, self._done = update, done
+    def __init__(self, update: Callable[[], Update], walked: Walked, done: bool) -> None:
+        self._update, self._done, self.walked = update, done, walked
 
     def __next__(self) -> Update:
         if self._done:
@@ -138,6 +143,10 @@ class _Windowed(Iterator[Update]):
     def __next__(self) -> Update:
         window = next(self._windows)
         return Update(window.loss.item(), window.outputs.numel())
+
+    @property
+    def walked(self) -> Walked | None:
+        return self._windows.walked
 
     def state_dict(self) -> Tree:
         return self._windows.state_dict()

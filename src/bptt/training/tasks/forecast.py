@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..config import TrainConfig
 from ..data import Table, lagged, sunspots
 from ..errors import UserError
+from ..files import replacing
 from ..scaling import Scaling
 from ..updates import Updates, predict, updates_of
 from .task import Judged
@@ -137,7 +138,8 @@ class Forecast:
         """Forecast every row, write the forecasts, and compare with the baselines and published figures."""
         found = self.forecasts(predict(model, self.inputs()))
         rows = forecast_rows(self, found)
-        rows.write_csv(path)
+        with replacing(path) as file:
+            rows.write_csv(file)
         name, linear = autoregression(self)
         arv, times = self.arv(found), self.times()
         return Judged(

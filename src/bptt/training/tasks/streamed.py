@@ -16,6 +16,7 @@ from ...reach.plan import bytes_in, shown
 from ..config import TrainConfig
 from ..data import check_once, lagged
 from ..errors import UserError
+from ..files import replacing
 from ..scaling import Scaling
 from ..stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
 from ..updates import NoisyChunks, Updates, Windows, check_stretches
@@ -129,7 +130,7 @@ class StreamedForecast:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines."""
         rows, first, linear = self.source.rows, self.train_rows - self.horizon, self._autoregression()
         squares, last = np.zeros(3), rows_of(self.columns[0], [], np.empty(0), np.empty(0))
-        with path.open("wb") as file:
+        with replacing(path) as file:
             for start, y, d, past in self._walked(model, first, rows, self.order - 1):
                 autoregressive = linear[0] + past @ linear[1:]
                 errors = np.stack([y, past[:, 0], autoregressive]) - d
