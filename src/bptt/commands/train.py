@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,32 +19,35 @@ from ..networks import SequenceModel
 from ..reach.plan import bytes_in
 from ..report.run import run_page
 from ..report.tables import score_table
-from ..training.config import TrainConfig, check
+from ..training.config import TrainConfig, arguments_of, check
 from ..training.data import read_table
 from ..training.errors import TrainingDiverged, UserError
 from ..training.files import write_whole
 from ..training.fit import Epoch, Fitted, Training, build
-from ..training.run import check_same_data, locked, read_config, save_config, save_model
-from ..training.snapshot import Snapshots
+from ..training.journal import Journal
+from ..training.run import check_same_data, owned, read_config
+from ..training.scaling import Scaling
 from ..training.tasks.forecast import sunspot_forecast, table_forecast
 from ..training.tasks.streamed import is_streamed, streamed_forecast
 from ..training.tasks.task import Task
-from ..training.tensors import write_tensors
+from ..training.workers import Workers, workers
 from .interruption import Interruption
+from .launch import launch, launch_id, restarted
 from .result import Result, reach
+
+RUNS = Path("runs")
 
 
 @dataclass
 class Work:
-    """A training under way and the folder it is written to."""
+    """A training under way."""
 
     config: TrainConfig
     task: Task
     model: SequenceModel
     training: Training
-    folder: Path
-    by_lag: list[float]  # mean gradient norm by lag of the last layer, before training
-    seconds: float  # spent on training so far
+    by_lag: list[float] = field(default_factory=list)  # mean gradient norm by lag of the last layer, at the start
+    seconds: float = 0.0  # spent on training so far
 
     def look(self) -> list[float]:
         """The mean gradient norm by lag of the last layer, now."""
@@ -60,22 +61,54 @@ def train(config: TrainConfig) -> int:
         UserError: before anything is written, for data or options that cannot be used.
         TrainingDiverged: with the last finite weights saved.
     """
-    console = Console()
-    if config.resume is not None:
-        return _resumed(config, console)
-    task, model, training = _prepared(config, console)
-    folder = _new_folder(config)
-    with locked(folder):
-        save_config(folder, config, task)
-        work = Work(config, task, model, training, folder, [], 0.0)
-        work.by_lag = work.look()
-        return _finished(work, console)
+    if config.workers is not None:
+        return _launched(replace(config, workers=None), config.workers)
+    with workers() as team:
+        console = Console(quiet=team.rank > 0)
+        if config.resume is not None:
+            return _resumed(config, config.resume, team, console)
+        if (begun := _begun(config, team)) is not None:
+            return _resumed(TrainConfig(resume=begun), begun, team, console)
+        work = _prepared(config, team, console)
+        folder = _agreed(team, lambda: _new_folder(config))
+        with Journal(folder, team.rank == 0, launch_id()) as journal:
+            journal.config(config, work.task)
+            work.by_lag = work.look()
+            return _finished(work, journal, console)
 
 
-def _resumed(given: TrainConfig, console: Console) -> int:
+def _launched(config: TrainConfig, size: int) -> int:
+    """The same by several processes, once it is sure that none of them will refuse."""
+    chosen = config if config.resume is None else _checked_run(config, config.resume)[0]
+    check(replace(chosen, workers=size))
+    _prepared(chosen, Workers(0, size), Console(quiet=True))
+    if config.out is not None and config.out.exists():
+        raise _overwriting(config.out)
+    return launch(size, ["train", *arguments_of(config)])
+
+
+def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) -> int:
     """Go on with a run where its last snapshot stands."""
-    folder = given.resume
-    assert folder is not None
+    config, columns, scaling = _checked_run(given, folder)
+    with Journal(folder, team.rank == 0, launch_id()) as journal:
+        if _agreed(team, journal.is_finished):
+            _print(console, f"{folder} is finished: there is nothing to go on with")
+            return 0
+        work = _prepared(config, team, console)
+        check_same_data(folder, work.task, columns, scaling)
+        saved, wrong = journal.last_snapshot()
+        for problem in wrong:
+            _print(console, f"warning: {problem}; the snapshot before it is used")
+        if saved is None:
+            work.by_lag = work.look()
+        else:
+            work.training.load_state_dict(saved["training"])
+            work.by_lag, work.seconds = saved["by_lag"], saved["seconds"]
+        return _finished(work, journal, console)
+
+
+def _checked_run(given: TrainConfig, folder: Path) -> tuple[TrainConfig, list[str], Scaling]:
+    """What config.toml of a run says that is to be gone on with."""
     others = [f.name for f in fields(given) if f.name != "resume" and getattr(given, f.name) != f.default]
     if others:
         raise UserError(
@@ -84,32 +117,41 @@ def _resumed(given: TrainConfig, console: Console) -> int:
         )
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
-    with locked(folder):
-        config, columns, scaling = read_config(folder / "config.toml")
-        if _is_finished(folder):
-            _print(console, f"{folder} is finished: there is nothing to go on with")
-            return 0
-        task, model, training = _prepared(config, console)
-        check_same_data(folder, task, columns, scaling)
-        saved, wrong = Snapshots(folder / "snapshots").load()
-        for problem in wrong:
-            _print(console, f"warning: {problem}; the snapshot before it is used")
-        work = Work(config, task, model, training, folder, [], 0.0)
-        if saved is None:
-            work.by_lag = work.look()
-        else:
-            training.load_state_dict(saved["training"])
-            work.by_lag, work.seconds = saved["by_lag"], saved["seconds"]
-        return _finished(work, console)
+    return read_config(folder / "config.toml")
 
 
-def _prepared(config: TrainConfig, console: Console) -> tuple[Task, SequenceModel, Training]:
+def _begun(config: TrainConfig, team: Workers) -> Path | None:
+    """The folder of the run that these workers were at before they were started again."""
+    if not restarted():
+        return None
+    places = [config.out] if config.out is not None else list(RUNS.iterdir())
+    return _agreed(team, lambda: owned(places, launch_id()))
+
+
+Found = TypeVar("Found")
+
+
+def _agreed(team: Workers, ask: Callable[[], Found]) -> Found:
+    """What the first worker finds, or the error it meets, for all of them."""
+    found: Any = None
+    if team.rank == 0:
+        try:
+            found = ask()
+        except UserError as error:
+            found = error
+    found = team.said_by_first(found)
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
     """Everything that can be wrong with options and data is, before anything is written."""
     check(config)
     _check_memory(config)
     task = _task(config, console)
     model = build(config, len(task.columns) * config.lags)
-    return task, model, Training(model, task.updates(model, config), config)
+    return Work(config, task, model, Training(model, task.updates(model, config, team), config, team))
 
 
 def _task(config: TrainConfig, console: Console) -> Task:
@@ -145,62 +187,41 @@ def _new_folder(config: TrainConfig) -> Path:
             return config.out
         stem = "sunspots" if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
         for number in range(1, 1_000_000):
-            folder = Path("runs") / f"{stem}-{config.cell}-{number:03d}"
+            folder = RUNS / f"{stem}-{config.cell}-{number:03d}"
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(parents=True)
                 return folder
         raise UserError("runs/ holds a million runs of this name; pass --out FOLDER")
     except FileExistsError as error:
-        raise UserError(
-            f"{config.out} exists already and is not overwritten; pass another --out, or go on with it by "
-            f"--resume {config.out}"
-        ) from error
+        assert config.out is not None
+        raise _overwriting(config.out) from error
     except OSError as error:
         raise UserError(f"the run folder {error.filename} cannot be made: {error.strerror}; pass --out") from error
 
 
-def _finished(work: Work, console: Console) -> int:
+def _overwriting(folder: Path) -> UserError:
+    return UserError(
+        f"{folder} exists already and is not overwritten; pass another --out, or go on with it by "
+        f"--resume {folder}"
+    )
+
+
+def _finished(work: Work, journal: Journal, console: Console) -> int:
     """Train to the end or until asked to stop, judge, and write everything; returns the exit code."""
-    with _metrics(work) as metrics, Interruption() as interruption:
-        fitted = _fit(work, console, metrics, interruption)
-        judged = work.task.judge(work.model, f"this run ({work.config.cell})", work.folder / "forecast.csv")
-        by_lag = {"start": work.by_lag, "end": work.look()}
-        result = Result(work.config, work.task, fitted, judged, by_lag, work.seconds)
-        write_whole(work.folder / "report.html", run_page(result.report(work.folder.name)).encode())
-        _write_line(metrics, result.test_line())
-    _say(console, work.folder, result)
+    journal.begin(work.training.epochs)
+    with Interruption() as interruption:
+        fitted = _fit(work, journal, console, interruption)
+        if journal.writes:
+            judged = work.task.judge(work.model, f"this run ({work.config.cell})", journal.folder / "forecast.csv")
+            by_lag = {"start": work.by_lag, "end": work.look()}
+            result = Result(work.config, work.task, fitted, judged, by_lag, work.seconds)
+            write_whole(journal.folder / "report.html", run_page(result.report(journal.folder.name)).encode())
+            journal.line(result.test_line())
+            _say(console, journal.folder, result)
     return interruption.exit_code
 
 
-@contextmanager
-def _metrics(work: Work) -> Iterator[IO[str]]:
-    """metrics.jsonl, with the lines of the epochs there are already."""
-    path = work.folder / "metrics.jsonl"
-    lines = "".join(json.dumps(_epoch_line(epoch)) + "\n" for epoch in work.training.epochs)
-    write_whole(path, lines.encode())
-    with path.open("a", encoding="utf-8") as metrics:
-        yield metrics
-
-
-def _epoch_line(epoch: Epoch) -> dict[str, Any]:
-    return {"event": "epoch", **epoch._asdict()}
-
-
-def _write_line(metrics: IO[str], line: dict[str, Any]) -> None:
-    metrics.write(json.dumps(line) + "\n")
-    metrics.flush()
-
-
-def _is_finished(folder: Path) -> bool:
-    """Whether a run has its last line of metrics, which is written when all else is, and was not stopped."""
-    try:
-        last = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    except (OSError, ValueError, IndexError):
-        return False
-    return last["event"] == "test" and not last["interrupted"]
-
-
-def _fit(work: Work, console: Console, metrics: IO[str], interruption: Interruption) -> Fitted:
+def _fit(work: Work, journal: Journal, console: Console, interruption: Interruption) -> Fitted:
     """Train with a progress bar, a line of metrics for each epoch, snapshots, and an ear for Ctrl-C."""
     config, training, task = work.config, work.training, work.task
     parameters = sum(p.numel() for p in work.model.parameters())
@@ -210,11 +231,11 @@ def _fit(work: Work, console: Console, metrics: IO[str], interruption: Interrupt
         f"{task.train_steps} training steps of {task.columns[0]}, {reach(config)}",
     )
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, _Keeper(work) as keeper:
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, _Keeper(work, journal) as keeper:
         bar = progress.add_task("epochs", total=config.epochs, completed=len(training.epochs), losses="")
 
         def on_epoch(epoch: Epoch) -> None:
-            _write_line(metrics, _epoch_line(epoch))
+            journal.epoch(epoch)
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
@@ -223,17 +244,17 @@ def _fit(work: Work, console: Console, metrics: IO[str], interruption: Interrupt
             return training.run(on_epoch, interruption.came, keeper)
         except TrainingDiverged as error:
             if error.walked is not None:
-                write_tensors(work.folder / "diverged.safetensors", error.walked._asdict())
+                journal.diverged(error.walked)
             raise
         finally:
-            save_model(work.folder, work.model)
+            journal.model(work.model)
 
 
 class _Keeper:
     """Called after each update, it takes a snapshot when one is due, and at the start and the end anyhow."""
 
-    def __init__(self, work: Work) -> None:
-        self._work, self._store = work, Snapshots(work.folder / "snapshots")
+    def __init__(self, work: Work, journal: Journal) -> None:
+        self._work, self._journal = work, journal
         self._before, self._started = work.seconds, time.monotonic()
 
     def __enter__(self) -> _Keeper:
@@ -245,14 +266,15 @@ class _Keeper:
             self._take()
 
     def __call__(self) -> None:
-        if time.monotonic() - self._last >= self._work.config.snapshot:
+        due = time.monotonic() - self._last >= self._work.config.snapshot
+        if self._work.training.workers.any(due and self._journal.writes):
             self._take()
 
     def _take(self) -> None:
         work = self._work
         work.seconds = self._before + time.monotonic() - self._started
         state = work.training.state_dict()
-        self._store.save({"training": state, "by_lag": work.by_lag, "seconds": work.seconds})
+        self._journal.snapshot({"training": state, "by_lag": work.by_lag, "seconds": work.seconds})
         self._last = time.monotonic()
 
 

@@ -20,6 +20,7 @@ from ..recurrent import Recurrent
 from .config import TrainConfig
 from .errors import TrainingDiverged
 from .updates import Update, Updates
+from .workers import ALONE, Workers
 
 
 class Epoch(NamedTuple):
@@ -78,10 +79,11 @@ class Training:
         model: whose weights are learned.
         updates: what they are learned from, and the loss that chooses the best epoch.
         config: epochs, lr, weight_decay, clip, seed.
+        workers: who train the model together; all call the same methods at the same time.
     """
 
-    def __init__(self, model: nn.Module, updates: Updates, config: TrainConfig) -> None:
-        self.model, self.updates, self.config = model, updates, config
+    def __init__(self, model: nn.Module, updates: Updates, config: TrainConfig, workers: Workers = ALONE) -> None:
+        self.model, self.updates, self.config, self.workers = model, updates, config, workers
         self._optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, T_max=config.epochs)
         self._epochs: list[Epoch] = []
@@ -116,7 +118,7 @@ class Training:
             TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
         """
         with self._own_randomness():
-            while len(self._epochs) < self.config.epochs and not should_stop():
+            while len(self._epochs) < self.config.epochs and not self.workers.any(should_stop()):
                 if self._update():
                     on_update()
                     continue
@@ -136,6 +138,7 @@ class Training:
         update = next(self._pass, None)  # pyright: ignore[reportArgumentType]
         if update is None:
             return False
+        update = Update(*self.workers.average(self.model.parameters(), *update))
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip).item()
         for what, value in (("loss", update.loss), ("gradient's norm", norm)):
             if not math.isfinite(value):
@@ -173,7 +176,8 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on, as a tree of numbers and tensors."""
-        random = randomness(self.model.parameters()) if self._running else self._random
+        now = randomness(self.model.parameters()) if self._running else self._random
+        random = now and {"cpu": now.cpu, "devices": [(str(d), s) for d, s in now.devices]}
         return {
             "weights": dict(self._reached or self.model.state_dict()),
             "optimizer": self._optimizer.state_dict(),
@@ -183,7 +187,7 @@ class Training:
             "best": (self._lowest, self._best),
             "place": self._pass.state_dict(),
             "done": tuple(self._done),
-            "random": random and {"cpu": random.cpu, "devices": [(str(d), s) for d, s in random.devices]},
+            "random": self.workers.all(random),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -197,14 +201,14 @@ class Training:
         self._pass = self.updates.epoch(len(self._epochs) + 1, state["place"])
         self._done = _Sum(*state["done"])
         self._finite = _weights(self.model)
-        saved = state["random"]
+        saved = dict(enumerate(state["random"])).get(self.workers.rank)  # none where there are more workers now
         self._random = saved and Randomness(saved["cpu"], tuple((torch.device(d), s) for d, s in saved["devices"]))
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
         before = randomness(self.model.parameters())
         if self._random is None:
-            torch.manual_seed(self.config.seed)
+            torch.manual_seed(self.config.seed + self.workers.rank)
         else:
             self._random.restore()
         self._running, self._reached = True, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -60,19 +60,37 @@ def save_model(folder: Path, model: SequenceModel) -> None:
     write_tensors(folder / "model.safetensors", dict(model.state_dict()))
 
 
+LOCK = ".lock"
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, owner: str = "") -> Iterator[None]:
     """A run folder for one process alone; the system frees it when the process ends, however it ends.
+
+    Args:
+        owner: stands in the lock, for `owned`.
 
     Raises:
         UserError: another process has it.
     """
-    with (folder / ".lock").open("w") as file:
+    with (folder / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"{folder} is being written by another process; wait for it, or stop it") from error
+        file.truncate(0)
+        file.write(owner)
+        file.flush()
         yield
+
+
+def owned(folders: Iterable[Path], owner: str) -> Path | None:
+    """The folder that such an owner locked last, if there is one."""
+    for folder in folders:
+        lock = folder / LOCK
+        if lock.is_file() and lock.read_text(encoding="utf-8") == owner:
+            return folder
+    return None
 
 
 def check_same_data(folder: Path, task: Task, columns: list[str], scaling: Scaling) -> None:

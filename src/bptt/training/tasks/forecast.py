@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..files import replacing
 from ..scaling import Scaling
 from ..updates import Updates, predict, updates_of
+from ..workers import ALONE, Workers
 from .task import Judged
 
 MINIMUM_TARGETS = 10  # training targets below which nothing sensible can be fitted
@@ -122,13 +123,13 @@ class Forecast:
         labels = list(self.table.times)
         return [_label(moment) for moment in labels + _continued(labels, self.horizon)]
 
-    def updates(self, model: nn.Module, config: TrainConfig) -> Updates:
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
         """The training steps, the last of them kept for validation where it is asked for.
 
         Raises:
-            UserError: there are fewer steps than stretches to cut them into.
+            UserError: there are fewer steps than stretches to cut them into, or fewer stretches than workers.
         """
-        return updates_of(model, *self.sample(), config)
+        return updates_of(model, *self.sample(), config, workers)
 
     def sample(self) -> tuple[Tensor, Tensor]:
         """x (T, I) and d (T, 1) of the training steps."""
