@@ -98,6 +98,30 @@ def record(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> Unf
     return fused.record(choices, x, state, weights)
 
 
+def walk_and_keep(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> tuple[Tensor, State, Unfolded]:
+    """`walk`, and what it kept: that of every step but the first, whose state before it is not kept everywhere.
+
+    Args:
+        cell, x, state, weights: as `walk` takes them, x (T, B, I) of float32 or float64, outside autocast.
+
+    Returns:
+        what `walk` returns, and an `Unfolded` of the steps from the second on, which copies nothing; `adjoint`
+        takes it with x[1:].
+    """
+    choices, _ = room(cell, x, state, weights)
+    tensors = (x, *state, *weights)
+    if not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)):
+        states, final, kept = record(cell, x, state, weights)
+        y = outputs_of(states, state[0].shape[0])
+    elif choices is not None:
+        return fused.walk_and_keep(choices, x, state, weights)
+    else:
+        states, *final = _Walk.apply(cell, None, len(state), x, *state, *weights)  # pyright: ignore
+        y, node = outputs_of(states, state[0].shape[0]), states.grad_fn
+        kept = node.kept(*node.saved_tensors[-len(node.kept._fields) :])
+    return y, tuple(final), Unfolded(states[1:].detach(), (), kept._make(field[1:] for field in kept))
+
+
 def adjoint(
     cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], d_outputs: Tensor | None, d_state: State
 ) -> Adjoint:
