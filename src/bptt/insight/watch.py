@@ -23,7 +23,7 @@ from .walks import Loss, Network, error_and_adjoint
 
 SHARE = 0.04  # of the time of training steps
 # A call costs time before anything is computed: counted in products, of which a core does some 5 a nanosecond.
-LOOK = 2e6  # that a look costs a layer, beside its own products
+LOOK = 3.5e6  # that a look costs a layer, beside its own products
 STEP = 4e6  # and a training step: forward, backward, clipping and Adam
 SMALL = 1e6  # products that are not worth a second thread: a look is no more than that, or one stretch
 MOST = 8  # stretches
