@@ -25,8 +25,8 @@ SHARE = 0.04  # of the time of training steps
 # A call costs time before anything is computed: counted in products, of which a core does some 5 a nanosecond.
 LOOK = 3.5e6  # that a look costs a layer, beside its own products
 STEP = 4e6  # and a training step: forward, backward, clipping and Adam
-SMALL = 1e6  # products that are not worth a second thread: a look is no more than that, or one stretch
-MOST = 8  # stretches
+SMALL = 2.5e5  # products that are not worth a second thread: a look is no more than that, or one stretch
+MOST = 4  # stretches
 GONE, SOON = 1e-3, 10  # vanishing: this part of lag 0 is left after so many lags, or less
 GROWN = 100.0  # exploding: so many times lag 0
 
@@ -35,7 +35,6 @@ class Stretches(NamedTuple):
     """Where to look: stretches of lags + 1 steps side by side, each ending with the step whose error is taken."""
 
     steps: Tensor  # (lags+1, W), none of them 0
-    states: Tensor  # (lags+2, W): the same, and the step before the first
     rows: Tensor  # (W,): of the batch
 
 
@@ -176,20 +175,24 @@ def _spread(count: int, lags: int, steps: int, batch: int, device: torch.device)
     """So many stretches spread evenly over steps and rows; one alone ends with the last step."""
     ends = torch.linspace(steps - 1, lags + 1, count, device=device).round().long().flip(0)
     rows = torch.arange(count, device=device) * max(1, batch // count) % batch
-    states = ends + torch.arange(-lags - 1, 1, device=device)[:, None]
-    return Stretches(states[1:], states, rows)
+    return Stretches(ends + torch.arange(-lags, 1, device=device)[:, None], rows)
 
 
 def _put_aside(
     stretches: Stretches, cell: Cell, x: Tensor, weights: Weights[Tensor], unfolded: Unfolded, final: State
 ) -> Watched:
     """Copies of what a walk left there; the walk's records start with its second step."""
-    steps, states, rows = stretches
-    kept = unfolded.kept._make(field[steps - 1, rows] for field in unfolded.kept)
-    state = tuple(s.detach()[rows] for s in final)  # of its shape alone
-    at = unfolded.states[states, rows]
+    lags = len(stretches.steps) - 1
+    places = list(zip(stretches.steps[0].tolist(), stretches.rows.tolist(), strict=True))
+
+    def part(field: Tensor, first: int, length: int) -> Tensor:  # slices: an index would wake a second thread
+        return torch.stack([field[start + first : start + first + length, row] for start, row in places], 1)
+
+    kept = unfolded.kept._make(part(field, -1, lags + 1) for field in unfolded.kept)
+    state = tuple(torch.stack([s.detach()[row] for _, row in places]) for s in final)  # of its shape alone
+    at = part(unfolded.states, -1, lags + 2)
     weights = weights.each(Tensor.detach)
-    return Watched(cell, x[steps, rows], weights, _versions(weights), Unfolded(at, state, kept))
+    return Watched(cell, part(x, 0, lags + 1), weights, _versions(weights), Unfolded(at, state, kept))
 
 
 def _versions(weights: Weights[Tensor]) -> list[int]:
