@@ -5,8 +5,10 @@ from .accelerate import to_torch as to_torch
 from .cell import Cell as Cell
 from .cell import unfold as unfold
 from .equations.activations import Activation as Activation
+from .insight.check import check as check
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain
+from .insight.verdict import Check as Check
 from .modules import GRU as GRU
 from .modules import LSTM as LSTM
 from .modules import RNN as RNN

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import subcommand
 
 from .commands.bench import BenchConfig, bench
+from .commands.check import CheckConfig, check
 from .commands.explain import ExplainConfig, explain
 from .commands.predict import PredictConfig, predict
 from .training.config import TrainConfig
@@ -20,12 +21,13 @@ Command = (
     Annotated[TrainConfig, subcommand("train")]
     | Annotated[PredictConfig, subcommand("predict")]
     | Annotated[ExplainConfig, subcommand("explain")]
+    | Annotated[CheckConfig, subcommand("check")]
     | Annotated[BenchConfig, subcommand("bench")]
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 training failed, 2 bad use, 130 and 143 stopped and saved."""
+    """Run a command and exit: 0 done, 1 training or a check failed, 2 bad use, 130 and 143 stopped and saved."""
     command = tyro.cli(
         Command,  # pyright: ignore[reportArgumentType]
         prog="bptt",
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(command))
 
 
-def _run(command: TrainConfig | PredictConfig | ExplainConfig | BenchConfig) -> int:
+def _run(command: TrainConfig | PredictConfig | ExplainConfig | CheckConfig | BenchConfig) -> int:
     name = "train"
     try:
         if isinstance(command, TrainConfig):
@@ -48,6 +50,9 @@ def _run(command: TrainConfig | PredictConfig | ExplainConfig | BenchConfig) -> 
         if isinstance(command, ExplainConfig):
             name = "explain"
             return explain(command)
+        if isinstance(command, CheckConfig):
+            name = "check"
+            return check(command)
         name = "bench"
         return bench(command)
     except UserError as error:

@@ -256,6 +256,21 @@ def record(choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]) 
         return Unfolded(torch.cat([state[0][None], y]), (h_n,) if c_n is None else (h_n, c_n), kept)
 
 
+def walk_and_keep(
+    choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]
+) -> tuple[Tensor, State, Unfolded]:
+    """`walk` under autograd, and of its steps after the first what it kept, without a copy; x (T, B, I)."""
+    operands, _ = operands_of(choices, x, state, weights)
+    walked = y, c, gates, _, _ = forward(choices, None, True, operands)
+    none = y[1:, :, :0]
+    kept = Kept(none, none, none if gates is None else gates[1:])
+    if c is not None:
+        kept = kept._replace(c_prev=c[:-1], c=c[1:])
+    unfolded = Unfolded(y.detach(), (), kept)
+    y, h_n, c_n = _graph(choices, None, walked, *operands)
+    return y, (h_n, c_n) if choices.has_c else (h_n,), unfolded
+
+
 def adjoint(
     cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], d_outputs: Tensor | None, d_state: State
 ) -> Adjoint:
