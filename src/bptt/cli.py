@@ -12,6 +12,7 @@ from tyro.conf import subcommand
 
 from .commands.bench import BenchConfig, bench
 from .commands.explain import ExplainConfig, explain
+from .commands.export import ExportConfig, export
 from .commands.predict import PredictConfig, predict
 from .training.config import TrainConfig
 from .training.errors import TrainingDiverged, UserError
@@ -19,6 +20,7 @@ from .training.errors import TrainingDiverged, UserError
 Command = (
     Annotated[TrainConfig, subcommand("train")]
     | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[ExportConfig, subcommand("export")]
     | Annotated[ExplainConfig, subcommand("explain")]
     | Annotated[BenchConfig, subcommand("bench")]
 )
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(command))
 
 
-def _run(command: TrainConfig | PredictConfig | ExplainConfig | BenchConfig) -> int:
+def _run(command: TrainConfig | PredictConfig | ExportConfig | ExplainConfig | BenchConfig) -> int:
     name = "train"
     try:
         if isinstance(command, TrainConfig):
@@ -45,6 +47,9 @@ def _run(command: TrainConfig | PredictConfig | ExplainConfig | BenchConfig) -> 
         if isinstance(command, PredictConfig):
             name = "predict"
             return predict(command)
+        if isinstance(command, ExportConfig):
+            name = "export"
+            return export(command)
         if isinstance(command, ExplainConfig):
             name = "explain"
             return explain(command)

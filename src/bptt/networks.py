@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -277,3 +279,15 @@ class SequenceModel(nn.Module):
         if isinstance(h, nn.utils.rnn.PackedSequence):
             return h._replace(data=self.readout(h.data)), state
         return self.readout(h), state
+
+
+@contextmanager
+def without_dropout(net: nn.Module) -> Iterator[None]:
+    """The network in eval mode, and each of its modules back in its own mode afterwards."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
