@@ -174,12 +174,14 @@ def test_why_says_which_room_and_why(module, x, words):
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layout", ["time first", "batch first", "unbatched"])
 @pytest.mark.parametrize("given", [False, True])
-def test_the_ordinary_calls_short_way_is_the_longer_one(kind, batch_first, given, monkeypatch):
-    module = getattr(bptt, kind)(3, 5, batch_first=batch_first, dtype=torch.float64)
-    x = normal(4, 2, 3, grad=True)
-    state = [normal(1, 4 if batch_first else 2, 5, seed=i, grad=True) for i in range(1 + (kind == "LSTM"))]
+def test_the_ordinary_calls_short_way_is_the_longer_one(kind, layers, layout, given, monkeypatch):
+    module = getattr(bptt, kind)(3, 5, layers, batch_first=layout == "batch first", dtype=torch.float64)
+    batch = {"time first": (2,), "batch first": (4,), "unbatched": ()}[layout]
+    x = normal(4, *(() if layout == "unbatched" else (2,)), 3, grad=True)
+    state = [normal(layers, *batch, 5, seed=i, grad=True) for i in range(1 + (kind == "LSTM"))]
     hx = None if not given else tuple(state) if kind == "LSTM" else state[0]
     sources = [x, *module.parameters(), *(state if given else [])]
     taken, results = [], []
@@ -199,7 +201,7 @@ def test_the_ordinary_calls_short_way_is_the_longer_one(kind, batch_first, given
             plain, _ = module(x, hx)
         results.append([y, *last, *first, *second, plain])
         results[-1] += torch.autograd.grad(module(x, hx)[0].square().sum(), sources)
-    assert len(taken) == 3
+    assert len(taken) == 3 * layers
     assert None not in taken
     for short, long in zip(*results, strict=True):
         assert_close(short, long, kind, 1e-14)

@@ -101,7 +101,7 @@ def operands_of(choices: Choices, x: Tensor, state: State, weights: Weights[Tens
 def ordinary_walk(
     choices: Choices, names: Weights[str], parameters: dict[str, Any], x: Any, hx: Any, I: int, H: int
 ) -> tuple[Tensor, State] | None:
-    """The walk of a whole module of one layer and direction, where all is as it mostly is.
+    """The walk of one layer of a module, where all is as it mostly is.
 
     Plain tensors of one dtype in main memory, shaped as they must be, and nobody who looks on: then one native
     call checks and walks, in a few microseconds. None for any other call, which takes the longer way through the

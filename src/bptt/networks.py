@@ -163,6 +163,20 @@ class Elman(nn.Module):
         y = self.readout(s)
         return torch.softmax(y, -1) if self.softmax else y, s
 
+    def step(self, x_t: Tensor, s: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step, for streams: the same as a walk over all steps, one after the other.
+
+        Args:
+            x_t: (B, I), or (I) unbatched.
+            s: the state before the step, (B, S) or (S); None for zeros. Default None.
+
+        Returns:
+            y_t (B, O) or (O), and the state after the step, as s.
+        """
+        checks.check_step("Elman", x_t, self.input_size)
+        y, s = self.forward(x_t.unsqueeze(-2), s)
+        return y.squeeze(-2), s.squeeze(-2)
+
     def hidden(self, x: Tensor, s_0: Tensor | None = None, walk: Walk = kernels.walk) -> Tensor:
         """The states s_t after each step, laid out as x; by a walk that may look on."""
         checks.check_input("Elman", x, self.input_size, True, self.W_x)
@@ -273,6 +287,11 @@ class SequenceModel(nn.Module):
     def readout_matrix(self) -> Tensor:
         """The read-out's weights, (O, D·R)."""
         return self.readout.weight.detach()
+
+    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """One step, for streams, as the recurrent module's `step`: y_t (B, O) or (O), and the state after it."""
+        h_t, state = self.recurrent.step(x_t, state)
+        return self.readout(h_t), state
 
     def forward(self, x: Any, state: Any = None) -> tuple[Any, Any]:
         h, state = self.recurrent(x, state)
