@@ -207,6 +207,19 @@ def test_the_ordinary_calls_short_way_is_the_longer_one(kind, layers, layout, gi
         assert_close(short, long, kind, 1e-14)
 
 
+@pytest.mark.parametrize(("kind", "name"), [("RNN", "elman"), ("GRU", "gru"), ("LSTM", "lstm")])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_profiler_sees_each_walk_by_its_name(kind, name, layers):
+    module, x = getattr(bptt, kind)(3, 5, layers, bidirectional=layers == 2), normal(4, 2, 3).float()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        module(x)[0].sum().backward()
+        with torch.no_grad():
+            module(x)
+    walks = layers * module.num_directions
+    seen = {event.key: event.count for event in profiler.key_averages() if event.key.startswith("bptt::")}
+    assert seen == {f"bptt::{name}_forward": 2 * walks, f"bptt::{name}_backward": walks}
+
+
 def test_a_weight_changed_in_place_is_noticed_where_its_value_counts():
     module, x = bptt.RNN(3, 5, dtype=torch.float64), normal(4, 2, 3)
     y, _ = module(x)
