@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from ..training.config import Missing
 from ..training.errors import UserError
 from .follow import follow
+from .interruption import ended_at_once
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def predict(config: PredictConfig) -> int:
         raise UserError(f"{config.out} exists already and is not overwritten; pass another --out")
     if config.follow:
         _check_follow(config)
-        return follow(load_run(config.run), config.time, sys.stdin.buffer)
+        with ended_at_once():
+            return follow(load_run(config.run), config.time, sys.stdin.buffer)
     if config.data is None:
         raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
     run = load_run(config.run)
