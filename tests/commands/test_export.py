@@ -30,7 +30,7 @@ def test_the_file_forecasts_what_the_run_forecast(run, capsys):
     assert (facts["columns"], facts["lags"], facts["horizon"]) == (["sunspots"], 3, 1)
     scaled = (sunspots().values - facts["mean"]) / facts["std"]
     x = np.concatenate([scaled[2 - lag : len(scaled) - lag] for lag in range(3)], axis=1)
-    y = session.run(None, {"x": x[:, None].astype(np.float32)})[0]
+    y = session.run(None, {"x": x[:, None].astype(np.float32), "h_0": np.zeros((1, 1, 12), np.float32)})[0]
     found = y[:, 0, 0] * facts["std"][0] + facts["mean"][0]
     wanted = pl.read_csv(run / "forecast.csv")["forecast"].to_numpy()
     assert np.abs(found - wanted).max() < 1e-3

@@ -45,6 +45,15 @@ def made(name: str):
         return MODELS[name]()
 
 
+def zeros_of(model, name: str):
+    """An initial state for a batch of one."""
+    if isinstance(model, bptt.Elman):
+        return torch.zeros(1, model.state_size)
+    recurrent = getattr(model, "recurrent", model)
+    size = recurrent.hidden_size if name == "c_0" else recurrent.proj_size or recurrent.hidden_size
+    return torch.zeros(recurrent.num_layers * recurrent.num_directions, 1, size)
+
+
 def by_onnxruntime(path, **inputs):
     session = onnxruntime.InferenceSession(str(path))
     return [torch.from_numpy(y) for y in session.run(None, {name: t.numpy() for name, t in inputs.items()})]
@@ -64,12 +73,13 @@ def test_the_file_computes_what_the_model_computes(name, tmp_path):
     axis = int(model.batch_first)
     cut = 6 if model.batch_first else 1
     wanted = model(x)[0].detach()
-    y, *state = by_onnxruntime(written.path, x=x)
+    zeros = {name: zeros_of(model, name) for name in written.inputs[1:]}
+    y, *state = by_onnxruntime(written.path, x=x, **zeros)
     assert (y - wanted).abs().max() < 1e-5
     if getattr(model, "bidirectional", False):
         return  # a sequence cannot be cut where the other direction starts from its end
     first, second = x.tensor_split([cut], axis)
-    y, *state = by_onnxruntime(written.path, x=first)
+    y, *state = by_onnxruntime(written.path, x=first, **zeros)
     rest, *_ = by_onnxruntime(written.path, x=second, **dict(zip(written.inputs[1:], state, strict=True)))
     assert (torch.cat([y, rest], axis) - wanted).abs().max() < 1e-5
 
@@ -90,8 +100,11 @@ def test_what_a_deployer_sees(tmp_path):
     written = bptt.export_onnx(model, str(tmp_path / "m.onnx"), {"unit": "MW"})
     assert written[:3] == (tmp_path / "m.onnx", ("x", "h_0", "c_0"), ("y", "h_n", "c_n"))
     session = onnxruntime.InferenceSession(str(written.path))
-    assert [(i.name, i.shape) for i in session.get_inputs()] == [("x", ["T", "B", 3])]
-    assert [i.name for i in session.get_overridable_initializers()] == ["h_0", "c_0"]
+    assert [(i.name, i.shape) for i in session.get_inputs()] == [
+        ("x", ["T", "B", 3]),
+        ("h_0", [2, "B or 1", 8]),
+        ("c_0", [2, "B or 1", 8]),
+    ]
     assert [(o.name, o.shape) for o in session.get_outputs()] == [
         ("y", ["T", "B", 1]),
         ("h_n", [2, "B", 8]),
@@ -138,4 +151,13 @@ def test_without_onnxruntime_it_is_written_and_not_compared(tmp_path, monkeypatc
     monkeypatch.setattr(file, "find_spec", lambda name: None)
     written = bptt.export_onnx(bptt.GRU(3, 4), tmp_path / "model.onnx")
     assert written.difference is None
-    assert by_onnxruntime(written.path, x=torch.zeros(2, 1, 3))[0].shape == (2, 1, 4)
+    assert by_onnxruntime(written.path, x=torch.zeros(2, 1, 3), h_0=torch.zeros(1, 1, 4))[0].shape == (2, 1, 4)
+
+
+@pytest.mark.parametrize("model", [bptt.LSTM(3, 4, 2, bidirectional=True), bptt.Elman(3, 4, 2)])
+def test_without_a_state_among_its_inputs_every_call_starts_from_zeros(model, tmp_path):
+    written = bptt.export_onnx(model, tmp_path / "model.onnx", state=False)
+    assert written.inputs == ("x",)
+    assert written.difference < 1e-5
+    x = normal(4, 17, 3, dtype=torch.float32)
+    assert (by_onnxruntime(written.path, x=x)[0] - model(x)[0]).abs().max() < 1e-5

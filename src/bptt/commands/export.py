@@ -16,10 +16,10 @@ from ..training.errors import UserError
 class ExportConfig:
     """Write a trained run's network as ONNX, for runtimes without Python.
 
-    It takes x (T, B, columns times lags), standardised, and an initial state, zeros where none is passed; it
-    returns y (T, B, 1), standardised, and the final state to go on from. The file's metadata hold the columns,
-    their mean and std, lags and horizon. The input of a step is all columns of the present row, then those of the
-    row before, and so on.
+    It takes x (T, B, columns times lags), standardised, and the initial state h_0 (and c_0 of an LSTM), zeros to
+    begin with; it returns y (T, B, 1), standardised, and the final state to go on from. The file's metadata hold
+    the columns, their mean and std, lags and horizon. The input of a step is all columns of the present row, then
+    those of the row before, and so on.
     """
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]

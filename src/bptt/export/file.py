@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import __version__
+from ..checks import check_flags
 from ..equations import Cell, Weights
 from ..networks import Elman, SequenceModel, without_dropout
 from ..recurrent import Recurrent
@@ -62,7 +63,9 @@ class _Network(NamedTuple):
         return ("y", *(name.replace("_0", "_n") for name in self.state))
 
 
-def export_onnx(model: Any, path: str | Path, metadata: Mapping[str, str] | None = None) -> OnnxFile:
+def export_onnx(
+    model: Any, path: str | Path, metadata: Mapping[str, str] | None = None, state: bool = True
+) -> OnnxFile:
     """Write a trained model as ONNX, for runtimes without Python: any T, any B, and a state to go on from.
 
     One RNN, GRU or LSTM node for each layer, both directions in it; a Scan over the cell's own step where
@@ -73,12 +76,14 @@ def export_onnx(model: Any, path: str | Path, metadata: Mapping[str, str] | None
         model: a `bptt.RNN`, `GRU`, `LSTM`, `SequenceModel` or `Elman`, its weights float32.
         path: the file to write; it must not exist.
         metadata: texts that the file carries by name, for whoever runs it.
+        state: whether the initial state is an input, so that a stream can go on from the last final state; without
+            it every call starts from zeros. Default True.
 
     Returns:
-        an `OnnxFile`. The graph takes x as the model does, with a batch (T, B, I) or (B, T, I), and an initial
-        state under the names the model has for it: h_0 and c_0, each (L·D, B, ·), or Elman's s_0 (B, S). It
-        returns y and the final state h_n and c_n, or s_n, to be passed as the next call's initial state. A state
-        not passed is zeros.
+        an `OnnxFile`. The graph takes x as the model does, with a batch (T, B, I) or (B, T, I), and the initial
+        state under the names the model has for it: h_0 and c_0, each (L·D, B, ·), or Elman's s_0 (B, S); a state
+        with B = 1, such as zeros, stands for every sequence of the batch. It returns y and the final state h_n and
+        c_n, or s_n, to be passed as the next call's initial state.
 
     Raises:
         TypeError: the model is none of these, or its weights are not float32.
@@ -88,6 +93,7 @@ def export_onnx(model: Any, path: str | Path, metadata: Mapping[str, str] | None
         RuntimeError: the file computes something else than the model; nothing is left of it.
     """
     path = Path(path)
+    check_flags(state=state)
     network = _network(model)
     check_exportable(network.cell)
     dtype = network.layers[0][0].W_hh.dtype
@@ -100,16 +106,17 @@ def export_onnx(model: Any, path: str | Path, metadata: Mapping[str, str] | None
         raise FileExistsError(f"{path} exists already and is not overwritten; choose another path")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
-    proto = _proto(network, metadata or {})
+    inputs = ("x", *(network.state if state else ()))
+    proto = _proto(network, inputs, metadata or {})
     onnx().checker.check_model(proto, full_check=True)
     aside = path.with_name(f"{path.name}.part")
     try:
         onnx().save(proto, aside)
-        difference = _difference(model, network, aside) if find_spec("onnxruntime") else None
+        difference = _difference(model, network, inputs, aside) if find_spec("onnxruntime") else None
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    return OnnxFile(path, ("x", *network.state), network.outputs, difference)
+    return OnnxFile(path, inputs, network.outputs, difference)
 
 
 def _network(model: Any) -> _Network:
@@ -129,16 +136,16 @@ def _network(model: Any) -> _Network:
     return _Network(recurrent.cell, recurrent.weights(), recurrent.batch_first, state, W_y, b_y, False)
 
 
-def _proto(network: _Network, metadata: Mapping[str, str]) -> Any:
+def _proto(network: _Network, inputs: tuple[str, ...], metadata: Mapping[str, str]) -> Any:
     g = Graph()
-    features = _walked(g, network)
+    features = _walked(g, network, inputs)
     step: list[int | str] = ["B", "T"] if network.batch_first else ["T", "B"]
-    inputs = [floats("x", [*step, network.layers[0][0].W_ih.shape[1]])]
-    inputs += [floats(name, _with(shape, "B or 1")) for name, shape in network.state.items()]
+    x = floats("x", [*step, network.layers[0][0].W_ih.shape[1]])
+    given = [floats(name, _with(network.state[name], "B or 1")) for name in inputs[1:]]
     shapes = [[*step, features], *(_with(shape, "B") for shape in network.state.values())]
     outputs = [floats(name, shape) for name, shape in zip(network.outputs, shapes, strict=True)]
     proto = onnx().helper.make_model(
-        g.proto("bptt", inputs, outputs),
+        g.proto("bptt", [x, *given], outputs),
         opset_imports=[onnx().helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="bptt",
@@ -148,11 +155,13 @@ def _proto(network: _Network, metadata: Mapping[str, str]) -> Any:
     return proto
 
 
-def _walked(g: Graph, network: _Network) -> int:
+def _walked(g: Graph, network: _Network, inputs: tuple[str, ...]) -> int:
     """Everything from x and the initial state to y and the final state; returns y's features."""
     x = g.node("Transpose", "x", perm=[1, 0, 2]) if network.batch_first else "x"
     batch = g.node("Shape", x, start=1, end=2)
-    state = [_initial(g, name, shape, batch) for name, shape in network.state.items()]
+    for name in set(network.state) - set(inputs):
+        g.constant(np.zeros(_with(network.state[name], 1), np.float32), name)
+    state = [_spread(g, name, shape, batch) for name, shape in network.state.items()]
     by_layer = zip(*(g.split(s, len(network.layers), axis=0) for s in state), strict=True)
     finals = []
     for weights, initial in zip(network.layers, by_layer, strict=True):
@@ -172,9 +181,8 @@ def _walked(g: Graph, network: _Network) -> int:
     return features
 
 
-def _initial(g: Graph, name: str, shape: tuple[int, ...], batch: str) -> str:
-    """An initial state (L·D, B, ·): an input whose default, zeros for a batch of 1, is spread over the batch."""
-    g.constant(np.zeros(_with(shape, 1), np.float32), name)
+def _spread(g: Graph, name: str, shape: tuple[int, ...], batch: str) -> str:
+    """An initial state (L·D, B, ·), of a batch of 1 spread over the batch."""
     rows = g.constant(shape[:-1] or (1,))
     return g.node("Expand", name, g.concatenated([rows, batch, g.constant(shape[-1:])], axis=0))
 
@@ -184,7 +192,7 @@ def _with(shape: tuple[int, ...], batch: Any) -> list[Any]:
     return [*shape[:-1], batch, shape[-1]]
 
 
-def _difference(model: Any, network: _Network, path: Path) -> float:
+def _difference(model: Any, network: _Network, inputs: tuple[str, ...], path: Path) -> float:
     """The largest difference between the file's outputs and the model's, relative where outputs exceed 1.
 
     Raises:
@@ -197,9 +205,8 @@ def _difference(model: Any, network: _Network, path: Path) -> float:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     largest = 0.0
     for T, B in COMPARED:
-        x, state = _sample(network, T, B)
-        names = dict(zip(("x", *network.state), (x, *state), strict=True))
-        found = session.run(None, {name: t.numpy() for name, t in names.items()})
+        x, *state = given = _sample(network, T, B)[: len(inputs)]
+        found = session.run(None, {name: t.numpy() for name, t in zip(inputs, given, strict=True)})
         wanted = _outputs(model, network, x, state)
         for name, f, w in zip(network.outputs, found, wanted, strict=True):
             scale = max(1.0, w.abs().max().item())
@@ -213,18 +220,18 @@ def _difference(model: Any, network: _Network, path: Path) -> float:
     return largest
 
 
-def _sample(network: _Network, T: int, B: int) -> tuple[Tensor, list[Tensor]]:
+def _sample(network: _Network, T: int, B: int) -> list[Tensor]:
     """An input and an initial state, random, without touching torch's generator."""
     g = torch.Generator().manual_seed(0)
     I = network.layers[0][0].W_ih.shape[1]
     x = torch.randn((B, T, I) if network.batch_first else (T, B, I), generator=g)
-    return x, [torch.randn(_with(shape, B), generator=g) for shape in network.state.values()]
+    return [x, *(torch.randn(_with(shape, B), generator=g) for shape in network.state.values())]
 
 
 def _outputs(model: Any, network: _Network, x: Tensor, state: list[Tensor]) -> list[Tensor]:
     device = network.layers[0][0].W_hh.device
-    given = [s.to(device) for s in state]
+    given = tuple(s.to(device) for s in state)
     with torch.no_grad(), without_dropout(model):
-        y, final = model(x.to(device), given[0] if len(given) == 1 else tuple(given))
+        y, final = model(x.to(device), given if len(given) > 1 else given[0] if given else None)
     final = final[:, -1] if network.one_row else final  # Elman returns its states after every step
     return [t.cpu() for t in (y, *leaves(final))]
