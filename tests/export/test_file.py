@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import onnx
 import onnxruntime
@@ -136,6 +137,20 @@ def test_nothing_is_overwritten(tmp_path):
     assert there.read_text() == "mine"
     with pytest.raises(FileNotFoundError, match="no folder"):
         bptt.export_onnx(bptt.GRU(3, 4), tmp_path / "nowhere" / "model.onnx")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is simulated by /dev/full")
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    real = Path.open
+
+    def full(path, mode):
+        real(path, mode).close()
+        return open("/dev/full", "wb")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OSError, match="No space"):
+        bptt.export_onnx(bptt.GRU(3, 4), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_computes_something_else_is_refused(tmp_path):

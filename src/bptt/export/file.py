@@ -90,7 +90,7 @@ def export_onnx(
         ValueError: its activation is a function of your own, or a weight has a wrong shape.
         FileExistsError, FileNotFoundError: there is something at path, or no folder to put it in.
         ModuleNotFoundError: the extra ``bptt[onnx]`` is not installed.
-        RuntimeError: the file computes something else than the model; nothing is left of it.
+        RuntimeError: the file computes something else than the model; nothing is written.
     """
     path = Path(path)
     check_flags(state=state)
@@ -109,13 +109,15 @@ def export_onnx(
     inputs = ("x", *(network.state if state else ()))
     proto = _proto(network, inputs, metadata or {})
     onnx().checker.check_model(proto, full_check=True)
-    aside = path.with_name(f"{path.name}.part")
-    try:
-        onnx().save(proto, aside)
-        difference = _difference(model, network, inputs, aside) if find_spec("onnxruntime") else None
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    whole = proto.SerializeToString()
+    difference = _difference(model, network, inputs, whole) if find_spec("onnxruntime") else None
+    with path.open("xb") as file:
+        try:
+            file.write(whole)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
     return OnnxFile(path, inputs, network.outputs, difference)
 
 
@@ -192,7 +194,7 @@ def _with(shape: tuple[int, ...], batch: Any) -> list[Any]:
     return [*shape[:-1], batch, shape[-1]]
 
 
-def _difference(model: Any, network: _Network, inputs: tuple[str, ...], path: Path) -> float:
+def _difference(model: Any, network: _Network, inputs: tuple[str, ...], file: bytes) -> float:
     """The largest difference between the file's outputs and the model's, relative where outputs exceed 1.
 
     Raises:
@@ -202,7 +204,7 @@ def _difference(model: Any, network: _Network, inputs: tuple[str, ...], path: Pa
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     largest = 0.0
     for T, B in COMPARED:
         x, *state = given = _sample(network, T, B)[: len(inputs)]
