@@ -22,6 +22,7 @@ FLOORS = {
     "accelerate": 2,
     "networks": 2,
     "reach": 2,
+    "export": 3,
     "insight": 3,
     "speed": 3,
     "training": 3,

@@ -33,6 +33,8 @@ def test_every_dependency_has_its_reason():
     project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = re.search(r"\ndependencies = \[\n(.*?)\]", project, re.DOTALL)
     names = re.findall(r'"([a-z0-9-]+)>=', dependencies.group(1))
+    extra = re.search(r"\nonnx = \[(.*?)\]", project)
+    names += re.findall(r'"([a-z0-9-]+)>=', extra.group(1))
     assert names
     table = README[README.index("| dependency | why |") :]
     for name in names:

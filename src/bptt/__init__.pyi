@@ -5,6 +5,8 @@ from .accelerate import to_torch as to_torch
 from .cell import Cell as Cell
 from .cell import unfold as unfold
 from .equations.activations import Activation as Activation
+from .export.file import OnnxFile as OnnxFile
+from .export.file import export_onnx as export_onnx
 from .insight.check import check as check
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import subcommand
@@ -13,6 +13,7 @@ from tyro.conf import subcommand
 from .commands.bench import BenchConfig, bench
 from .commands.check import CheckConfig, check
 from .commands.explain import ExplainConfig, explain
+from .commands.export import ExportConfig, export
 from .commands.predict import PredictConfig, predict
 from .training.config import TrainConfig
 from .training.errors import TrainingDiverged, UserError
@@ -20,14 +21,31 @@ from .training.errors import TrainingDiverged, UserError
 Command = (
     Annotated[TrainConfig, subcommand("train")]
     | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[ExportConfig, subcommand("export")]
     | Annotated[ExplainConfig, subcommand("explain")]
     | Annotated[CheckConfig, subcommand("check")]
     | Annotated[BenchConfig, subcommand("bench")]
 )
 
 
+def _train(config: TrainConfig) -> int:
+    from .commands.train import train
+
+    return train(config)
+
+
+COMMANDS: dict[type, tuple[str, Callable[[Any], int]]] = {
+    TrainConfig: ("train", _train),
+    PredictConfig: ("predict", predict),
+    ExportConfig: ("export", export),
+    ExplainConfig: ("explain", explain),
+    CheckConfig: ("check", check),
+    BenchConfig: ("bench", bench),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 training or a check failed, 2 bad use, 130 and 143 stopped and saved."""
+    """Run a command and exit: 0 done, 1 training failed, 2 bad use, 130 and 143 stopped and saved."""
     command = tyro.cli(
         Command,  # pyright: ignore[reportArgumentType]
         prog="bptt",
@@ -37,24 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(command))
 
 
-def _run(command: TrainConfig | PredictConfig | ExplainConfig | CheckConfig | BenchConfig) -> int:
-    name = "train"
+def _run(command: Any) -> int:
+    name, run = COMMANDS[type(command)]
     try:
-        if isinstance(command, TrainConfig):
-            from .commands.train import train
-
-            return train(command)
-        if isinstance(command, PredictConfig):
-            name = "predict"
-            return predict(command)
-        if isinstance(command, ExplainConfig):
-            name = "explain"
-            return explain(command)
-        if isinstance(command, CheckConfig):
-            name = "check"
-            return check(command)
-        name = "bench"
-        return bench(command)
+        return run(command)
     except UserError as error:
         print(f"bptt {name}: {error}", file=sys.stderr)
         return 2

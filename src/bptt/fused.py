@@ -7,12 +7,14 @@ before the sum over time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, get_num_threads, is_grad_enabled
 from torch._C import _get_tracing_state, _len_torch_dispatch_stack
+from torch._C._autograd import _profiler_enabled
+from torch._C._profiler import _RecordFunctionFast
 from torch.compiler import is_compiling
 from torch.nn import Parameter
 
@@ -70,6 +72,16 @@ class Choices(NamedTuple):
         return CELLS[self.cell]()
 
 
+def _named(choices: Choices, way: str, native: Callable[..., Any]) -> Callable[..., Any]:
+    """A native walk that a profiler sees as `bptt::gru_forward` or the like."""
+
+    def walk(*arguments: Any) -> Any:
+        with _RecordFunctionFast(f"bptt::{CELLS[choices.cell].__name__.lower()}_{way}"):
+            return native(*arguments)
+
+    return walk
+
+
 def forward(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: tuple) -> tuple:
     """(y, c, kept, h_n, c_n) of a walk; None for what there is not.
 
@@ -77,7 +89,8 @@ def forward(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: tup
         keep: whether to keep what the way back needs.
         operands: x, h0, c0, W_ih, W_hh, b_ih, b_hh; None for a state of zeros, and for biases that are not there.
     """
-    return _native.forward(choices, batch_sizes, keep, get_num_threads(), operands)
+    native = _named(choices, "forward", _native.forward) if _profiler_enabled() else _native.forward
+    return native(choices, batch_sizes, keep, get_num_threads(), operands)
 
 
 def walk(
@@ -101,7 +114,7 @@ def operands_of(choices: Choices, x: Tensor, state: State, weights: Weights[Tens
 def ordinary_walk(
     choices: Choices, names: Weights[str], parameters: dict[str, Any], x: Any, hx: Any, I: int, H: int
 ) -> tuple[Tensor, State] | None:
-    """The walk of a whole module of one layer and direction, where all is as it mostly is.
+    """The walk of one layer of a module, where all is as it mostly is.
 
     Plain tensors of one dtype in main memory, shaped as they must be, and nobody who looks on: then one native
     call checks and walks, in a few microseconds. None for any other call, which takes the longer way through the
@@ -117,7 +130,8 @@ def ordinary_walk(
     """
     if _watched():
         return None
-    found = _native.ordinary(choices, names, parameters, x, hx, I, H, is_grad_enabled(), get_num_threads())
+    native = _named(choices, "forward", _native.ordinary) if _profiler_enabled() else _native.ordinary
+    found = native(choices, names, parameters, x, hx, I, H, is_grad_enabled(), get_num_threads())
     if found is None:
         return None
     walked, operands = found
@@ -204,7 +218,8 @@ def gradients(
         seeds: ∂L/∂(y, h_n, c_n).
         stops: room for delta_ih, delta_hh and dh of every step, as `unfolded.Adjoint` has them, where wanted.
     """
-    return _native.backward(choices, batch_sizes, wanted, get_num_threads(), operands, walked, seeds, stops)
+    native = _named(choices, "backward", _native.backward) if _profiler_enabled() else _native.backward
+    return native(choices, batch_sizes, wanted, get_num_threads(), operands, walked, seeds, stops)
 
 
 def _second_order(

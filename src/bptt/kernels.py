@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active, _is_any_autocast_enabled
 from torch.autograd import forward_ad
+from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
 from . import fused, operators
@@ -31,6 +32,7 @@ from .unfolded import (
 )
 
 HALF = (torch.float16, torch.bfloat16)
+MANY = 2**17  # numbers in a layer's matrices, half a megabyte, from which on `one_step` is the faster one
 
 
 def walk(
@@ -84,6 +86,16 @@ def plain_walk(
     """`walk` in the third room: the equations under autograd, which knows nothing of the cell's adjoint."""
     unfolded = unfold(cell, x, state, weights, batch_sizes, keep=False)
     return outputs_of(unfolded.states, state[0].shape[0], batch_sizes), unfolded.state
+
+
+def one_step(
+    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+) -> tuple[Tensor, State]:
+    """`walk` of one step, x (1, B, I), in plain operations: to pack `MANY` weights would cost more than it."""
+    if autocast_is_on(x.device) or x.dtype in HALF:
+        return walk(cell, x, state, weights, batch_sizes)
+    after, _ = cell.step(linear(x[0], weights.W_ih, weights.b_ih), state, weights)
+    return after[0].unsqueeze(0), after
 
 
 def record(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> Unfolded:
@@ -145,12 +157,12 @@ def _in(
 
 
 def ordinary_walk(
-    module: Any, names: Weights[str], choices: fused.Choices | None, x: Any, hx: Any
+    module: Any, names: Weights[str], choices: fused.Choices | None, x: Any, hx: Any, I: int
 ) -> tuple[Tensor, State] | None:
-    """The short way through a module of one layer and direction (`fused.ordinary_walk`); None if it is barred."""
+    """The short way through a module's layer with I features (`fused.ordinary_walk`); None if it is barred."""
     if choices is None or not fused.available() or _transformed() or _is_any_autocast_enabled():
         return None
-    return fused.ordinary_walk(choices, names, module._parameters, x, hx, module.input_size, module.hidden_size)
+    return fused.ordinary_walk(choices, names, module._parameters, x, hx, I, module.hidden_size)
 
 
 def _transformed() -> bool:

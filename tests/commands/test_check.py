@@ -9,7 +9,7 @@ from bptt.commands.train import train
 from bptt.equations import GRU
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
-from bptt.training.snapshot import load_run, save_model
+from bptt.training.run import load_run, save_model
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ..training.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..training.snapshot import Run
+    from ..training.run import Run
 
 MODELS = ("elman", "rnn", "gru", "lstm")
 OUTPUTS = 2  # of the read-out behind a model made here
@@ -108,7 +108,7 @@ def _of_run(config: CheckConfig) -> tuple[nn.Module, Tensor, Tensor, str]:
     """A run's model with the last steps it learned from, or random ones."""
     import torch
 
-    from ..training.snapshot import load_run
+    from ..training.run import load_run
 
     folder = Path(config.model)
     if not folder.exists():
@@ -130,7 +130,7 @@ def _learned(run: Run) -> tuple[Tensor, Tensor]:
     import warnings
 
     from ..training.data import read_table
-    from ..training.tasks import sunspot_forecast, table_forecast
+    from ..training.tasks.forecast import sunspot_forecast, table_forecast
 
     c = run.config
     with warnings.catch_warnings():

@@ -11,6 +11,8 @@ from tyro.conf import Positional, arg
 
 from ..training.config import Missing
 from ..training.errors import UserError
+from .follow import follow
+from .interruption import ended_at_once
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,18 @@ class PredictConfig:
     """Forecast with a trained run: one line a row, as CSV with the columns time, target, truth, forecast.
 
     DATA needs the columns the run was trained on. The last lines are the future: their truth is empty.
+    With --follow, rows of CSV are read from standard input, a header first, and each is answered at once by a line
+    of time, target, value, forecast: its own time and value, and the forecast of the run's horizon of rows later.
     """
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Run folder that `bptt train` wrote."""
-    data: Annotated[Path, Positional, arg(metavar="DATA")]
+    data: Annotated[
+        Path | None, Positional, arg(metavar="DATA", help_behavior_hint="(needed without --follow)")
+    ] = None
     """CSV or Parquet file, rows in the order of time."""
+    follow: bool = False
+    """Read rows from standard input as they come and answer each."""
     time: Annotated[
         str | None, arg(metavar="COLUMN", help_behavior_hint="(default: as the run, if DATA has it)")
     ] = None
@@ -47,6 +55,12 @@ def predict(config: PredictConfig) -> int:
 
     if config.out is not None and config.out.exists():
         raise UserError(f"{config.out} exists already and is not overwritten; pass another --out")
+    if config.follow:
+        _check_follow(config)
+        with ended_at_once():
+            return follow(load_run(config.run), config.time, sys.stdin.buffer)
+    if config.data is None:
+        raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
     run = load_run(config.run)
     frame = read_frame(config.data)
     time = config.time or (run.config.time if run.config.time in frame.columns else None)
@@ -67,3 +81,12 @@ def predict(config: PredictConfig) -> int:
     except OSError as error:
         raise UserError(f"{config.out} cannot be written: {error.strerror}") from error
     return 0
+
+
+def _check_follow(config: PredictConfig) -> None:
+    if config.data is not None:
+        raise UserError(f"--follow reads standard input, and DATA is {config.data} as well; leave one of them out")
+    if config.out is not None:
+        raise UserError(f"--follow answers on standard output; write > {config.out} instead of --out")
+    if config.missing != "error":
+        raise UserError("--missing interpolate needs the rows that come later, and --follow has none yet")

@@ -5,8 +5,7 @@ This is training's own way back, at its speed, stopped before the products with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from .. import kernels
 from ..equations import Cell, Weights
 from ..equations.cell import State
-from ..networks import Elman, SequenceModel, cross_entropy, squared_error
+from ..networks import Elman, SequenceModel, cross_entropy, squared_error, without_dropout
 from ..unfolded import (
     BatchSizes,
     Unfolded,
@@ -31,20 +30,8 @@ Loss = str | Callable[[Tensor, Tensor], Tensor]
 def record(net: Network, x: Tensor) -> tuple[Tensor, list[Record]]:
     """Walk a network forward without dropout: its hidden outputs h, laid out as x, and each layer's record."""
     recorder = _Recorder()
-    with torch.no_grad(), _without_dropout(net):
+    with torch.no_grad(), without_dropout(net):
         return net.hidden(x, None, recorder), recorder.walks
-
-
-@contextmanager
-def _without_dropout(net: torch.nn.Module) -> Iterator[None]:
-    """The network in eval mode, and each of its modules back in its own mode afterwards."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 class Record(NamedTuple):
