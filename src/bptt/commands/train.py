@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..insight.contributions import gradient_by_lag
+from ..insight.lags import gradient_by_lag
 from ..networks import SequenceModel
 from ..report.run import RunReport, run_page
 from ..report.tables import score_table
