@@ -18,11 +18,12 @@ from ..equations import Cell, Weights
 from ..equations.cell import State
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..recurrent import Recurrent, Walk
+from ..sweeps import products
 from ..unfolded import (
-    Adjoint,
     BatchSizes,
     Factor,
     Unfolded,
+    input_gradient,
     outputs_of,
     weight_factors,
 )
@@ -103,10 +104,17 @@ class Record(NamedTuple):
         """Rows of the walk in the order of time, or the other way round."""
         return rows.flip(0) if self.backwards else rows
 
-    def adjoint(self, d_outputs: Tensor) -> Adjoint:
-        """The walk back, from ∂E/∂h as it enters at each step."""
-        zeros = tuple(torch.zeros_like(s) for s in self.unfolded.state)
-        return kernels.adjoint(self.cell, self.x, self.unfolded, self.weights, d_outputs, zeros)
+    def operand_products(self) -> Weights[Tensor]:
+        """The batch's rows times each other, (T, B, B), of what `delta` is multiplied with for each weight."""
+        states, _, kept = self.unfolded
+        of_x = products(self.x)
+        return Weights(
+            of_x,
+            products(states[:-1]),
+            None if self.weights.b_ih is None else torch.ones_like(of_x),
+            None if self.weights.b_hh is None else torch.ones_like(of_x),
+            None if self.weights.W_hr is None else products(kept.o * kept.tanh_c),
+        )
 
     def up_to(self, steps: int) -> Record:
         """The same walk, ended after so many steps."""
@@ -123,22 +131,6 @@ class Record(NamedTuple):
         batch = tuple(s.expand(steps.shape[1], -1) for s in state)
         return self._replace(
             x=self.x[steps].squeeze(2), unfolded=Unfolded(torch.cat([before, after]), batch, kept)
-        )
-
-    def copies(self, number: int, steps: int) -> Record:
-        """The first steps of the walk, so many copies of its batch side by side: rows (copy, row of the batch)."""
-        states, state, kept = self.unfolded
-
-        def copied(rows: Tensor) -> Tensor:
-            return rows.repeat(1, number, 1)
-
-        return self._replace(
-            x=self.x[:1, :1].expand(steps, number * self.x.shape[1], -1),  # of which the way back reads the shape
-            unfolded=Unfolded(
-                copied(states[: steps + 1]),
-                tuple(s.repeat(number, 1) for s in state),
-                kept._make(copied(field[:steps]) for field in kept),
-            ),
         )
 
 
@@ -232,32 +224,33 @@ def walk_back(records: list[list[Record]], d_outputs: Tensor) -> list[WalkedBack
     less where nothing walks backwards in time."""
     walks: list[WalkedBack] = []
 
-    def back(record: Record, d_outputs: Tensor) -> Tensor:
+    def back(record: Record, d_outputs: Tensor, wanted: bool) -> Tensor | None:
         record = record.up_to(len(d_outputs))
-        adjoint = record.adjoint(d_outputs)
-        factors = weight_factors(record.x, record.unfolded, adjoint, record.weights)
+        cell, x, weights, unfolded = record.cell, record.x, record.weights, record.unfolded
+        zeros = tuple(torch.zeros_like(s) for s in unfolded.state)
+        adjoint = kernels.adjoint(cell, x, unfolded, weights, d_outputs, zeros)
+        factors = weight_factors(x, unfolded, adjoint, weights)
         if record.backwards:
             factors = factors.each(Factor.mirrored)
         walks.append(WalkedBack(record.layer, record.names, record.in_time(adjoint.dh), factors))
-        return adjoint.delta_ih
+        return input_gradient(adjoint, weights) if wanted else None
 
     back_through_layers(records, d_outputs, back)
     return [walk for layer in records for r in layer for walk in walks if walk.layer == r.layer]
 
 
 def back_through_layers(
-    records: list[list[Record]], d_outputs: Tensor, back: Callable[[Record, Tensor], Tensor]
+    records: list[list[Record]], d_outputs: Tensor, back: Callable[[Record, Tensor, bool], Tensor | None]
 ) -> None:
-    """Take ∂E/∂h of the last layer, (K, B, D·R), back from layer to layer.
+    """Take ∂E/∂h of the last layer, (..., D·R), back from layer to layer.
 
     Args:
-        back: takes one layer and direction back, from ∂E/∂(its outputs), (K, B, R), to ∂E/∂(the input part of its
-            pre-activations), (K, B, G·H), both in the order of its walk.
+        back: takes one layer and direction back, from ∂E/∂(its outputs), (..., R), to ∂E/∂(its inputs), (K, B, ·),
+            both in the order of its walk, where it is told that they are wanted.
     """
     for layer in reversed(records):
+        wanted = layer is not records[0]
         shares = d_outputs.chunk(len(layer), -1)
-        deltas = [back(r, r.in_time(share)) for r, share in zip(layer, shares, strict=True)]
-        if layer is not records[0]:
-            d_outputs = reduce(
-                torch.add, [r.in_time(d @ r.weights.W_ih) for r, d in zip(layer, deltas, strict=True)]
-            )
+        d_inputs = [(r, back(r, r.in_time(share), wanted)) for r, share in zip(layer, shares, strict=True)]
+        if wanted:
+            d_outputs = reduce(torch.add, [r.in_time(d) for r, d in d_inputs if d is not None])
