@@ -12,6 +12,7 @@ FLOORS = {
     "checks": 1,
     "trees": 1,
     "unfolded": 1,
+    "sweeps": 1,
     "fused": 1,
     "operators": 1,
     "kernels": 1,

@@ -8,6 +8,8 @@ from .equations.activations import Activation as Activation
 from .export.file import OnnxFile as OnnxFile
 from .export.file import export_onnx as export_onnx
 from .insight.check import check as check
+from .insight.contributions import Contributions as Contributions
+from .insight.contributions import contributions as contributions
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain
 from .insight.verdict import Check as Check

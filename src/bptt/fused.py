@@ -20,6 +20,7 @@ from torch.nn import Parameter
 
 from .equations import ACTIVATIONS, GRU, LSTM, Elman, Weights
 from .equations.cell import Cell, State
+from .sweeps import Errors, Swept
 from .unfolded import Adjoint, BatchSizes, Unfolded, differentiable_gradients
 
 try:  # after torch, whose OpenMP runtime it shares
@@ -209,17 +210,23 @@ def gradients(
     operands: tuple,
     walked: tuple,
     seeds: tuple,
-    stops: tuple = (None, None, None),
+    stops: tuple = (None,) * 6,
+    shared: int = 0,
+    active: list[int] | None = None,
 ) -> list[Tensor | None]:
     """∂L/∂(x, h0, c0, W_ih, W_hh, b_ih, b_hh), None where not wanted.
 
     Args:
         walked: y, c, kept.
         seeds: ∂L/∂(y, h_n, c_n).
-        stops: room for delta_ih, delta_hh and dh of every step, as `unfolded.Adjoint` has them, where wanted.
+        stops: room for delta_ih, delta_hh and dh of every step, as `unfolded.Adjoint` has them, where wanted; and
+            of a sweep for the squares of dh's rows, and the products of delta_ih's and delta_hh's.
+        shared: of a sweep, B of the walk that all errors are taken back through.
+        active: of a sweep, how many rows an error has reached at each step; None for all.
     """
     native = _named(choices, "backward", _native.backward) if _profiler_enabled() else _native.backward
-    return native(choices, batch_sizes, wanted, get_num_threads(), operands, walked, seeds, stops)
+    threads = get_num_threads()
+    return native(choices, batch_sizes, wanted, threads, operands, walked, seeds, stops, shared, active)
 
 
 def _second_order(
@@ -304,10 +311,41 @@ def adjoint(
         (x, h0, c0, *weights[:4]),
         (y, c, some(kept.gates)),
         (d_outputs, *d_state, *([] if choices.has_c else [None])),
-        (None if delta_ih is delta_hh else delta_ih, delta_hh, dh),
+        (None if delta_ih is delta_hh else delta_ih, delta_hh, dh, None, None, None),
     )
     d_initial = (cast("Tensor", d_h0), cast("Tensor", d_c0)) if choices.has_c else (cast("Tensor", d_h0),)
     return Adjoint(delta_ih, delta_hh, dh, d_initial)
+
+
+def sweep(
+    cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], steps: int, errors: Errors, wanted: bool
+) -> Swept:
+    """`sweeps.sweep` by the native kernels, of what `record` returned."""
+    choices = cast("Choices", Choices.of(cell))
+    states, _, kept = unfolded
+    B = states.shape[1]
+    entering, ends = errors
+    rows = entering.shape[-2]
+    squares = x.new_empty(steps, rows // B)
+    hh = x.new_empty(steps, rows // B, B, B)
+    ih = torch.empty_like(hh) if CELLS[choices.cell] is GRU else hh
+    d_inputs, *_ = gradients(
+        choices,
+        None,
+        (wanted, *[False] * 6),
+        (
+            x[:1, :1].expand(steps, rows, -1),  # of which the way back reads the shape
+            states[0],
+            kept.c_prev[0] if choices.has_c else None,
+            *weights[:4],
+        ),
+        (states[1:], kept.c if choices.has_c else None, some(kept.gates)),
+        (None, entering, None) if entering.dim() == 2 else (entering, None, None),
+        (None, None, None, squares, None if ih is hh else ih, hh),
+        B,
+        None if ends is None else [B * sum(t <= end for end in ends) for t in range(steps)],
+    )
+    return Swept(squares, ih, hh, None, d_inputs)
 
 
 def some(t: Tensor | None) -> Tensor | None:

@@ -15,10 +15,11 @@ from torch.autograd import forward_ad
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
-from . import fused, operators
+from . import fused, operators, sweeps
 from .checks import autocast_is_on
 from .equations import Elman
 from .equations.cell import Cell, State, Weights
+from .sweeps import Errors, Swept
 from .unfolded import (
     Adjoint,
     BatchSizes,
@@ -148,6 +149,14 @@ def adjoint(
     if isinstance(unfolded.kept, fused.Kept):
         return fused.adjoint(cell, x, unfolded, weights, d_outputs, d_state)
     return unfold_adjoint(cell, unfolded, weights, d_outputs, d_state)
+
+
+def sweep(
+    cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], steps: int, errors: Errors, wanted: bool
+) -> Swept:
+    """`sweeps.sweep` of what `record` returned, at kernel speed where there is a kernel."""
+    room = fused if isinstance(unfolded.kept, fused.Kept) else sweeps
+    return room.sweep(cell, x, unfolded, weights, steps, errors, wanted)
 
 
 def _in(

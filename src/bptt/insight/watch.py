@@ -17,9 +17,9 @@ from .. import kernels
 from ..checks import autocast_is_on, check_sizes
 from ..equations import Cell, Weights
 from ..equations.cell import State
-from ..networks import Elman
+from ..networks import Elman, SequenceModel
 from ..unfolded import BatchSizes, Unfolded, input_gradient
-from .walks import Loss, Network, error_and_adjoint
+from .walks import Loss, error_and_adjoint
 
 SHARE = 0.04  # of the time of training steps
 # A call costs time before anything is computed: counted in products, of which a core does some 5 a nanosecond.
@@ -29,6 +29,9 @@ SMALL = 2.5e5  # products that are not worth a second thread: a look is no more 
 MOST = 4  # stretches
 GONE, SOON = 1e-3, 10  # vanishing: this part of lag 0 is left after so many lags, or less
 GROWN = 100.0  # exploding: so many times lag 0
+
+
+Network = Elman | SequenceModel
 
 
 class Stretches(NamedTuple):

@@ -1,6 +1,7 @@
 // Any cell's walk forward and its adjoint back, by one thread over its rows; the cell supplies the elementwise part.
 #pragma once
 
+#include "products.h"
 #include "walk.h"
 
 namespace bptt::BPTT_ISA {
@@ -194,21 +195,30 @@ struct BackwardPart {
     // Step t: delta of its rows, then the adjoint of the state before it.
     void step(Index t, S* delta_t) {
         const Index n = part.rows(t), at = part.at(t);
-        const S* h_prev = before(a.h0, static_cast<const S*>(a.y), a, part, t);
-        const S* c_prev = a.c ? before(a.c0, static_cast<const S*>(a.c), a, part, t) : nullptr;
+        V<S> squares = all<S>(0);
         for (Index r = 0; r < n; ++r) {
             const S* dy = a.dy ? a.dy + offset(a, part, t, a.dy_step, a.dy_row) + r * a.dy_row : nullptr;
+            const Index now = recorded(t, r), prev = t == 0 ? 0 : recorded(t - 1, r), first = recorded(0, r);
+            const S* h_prev = t == 0 ? a.h0 + first * H : a.y + prev * H;
+            const S* c_prev = a.c == nullptr ? nullptr : t == 0 ? a.c0 + first * H : a.c + prev * H;
             for (Index u = 0; u < H; u += L<S>) {
-                const Index i = r * H + u, o = (at + r) * H + u;
-                HereBack<S> here{H - u, h_prev + i, c_prev ? c_prev + i : nullptr, a.y + o, a.c ? a.c + o : nullptr,
-                                 a.kept ? a.kept + (at + r) * Cell::keeps * H + u : nullptr, dh.get() + r * ldh + u,
+                const Index o = now * H + u;
+                HereBack<S> here{H - u, h_prev + u, c_prev ? c_prev + u : nullptr, a.y + o, a.c ? a.c + o : nullptr,
+                                 a.kept ? a.kept + now * Cell::keeps * H + u : nullptr, dh.get() + r * ldh + u,
                                  a.c ? dc.get() + r * ldh + u : nullptr, delta_t + r * ldd + u,
                                  dy ? load(dy + u * a.dy_unit, H - u, a.dy_unit) : all<S>(0)};
-                if (a.dh) store(a.dh + o, load(here.dh) + here.dy, here.left);
+                const V<S> d = load(here.dh) + here.dy;
+                squares += d * d;
+                if (a.dh) store(a.dh + (at + r) * H + u, d, here.left);
                 Cell::template adjoint<S>(a, H, here);
+            }
+            if (a.squares && (r + 1) % a.shared == 0) {  // the copy's last row
+                a.squares[(at + r) / a.shared] = sum(squares);
+                squares = all<S>(0);
             }
         }
         if (a.delta_hh) stop_at(at, n, delta_t);
+        if (a.products_hh) multiply(at, n, delta_t);
         product<S, NV>(
             n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
             [&](auto& acc, Index first, Index p) {
@@ -223,6 +233,33 @@ struct BackwardPart {
                     ++first;
                 }
             });
+    }
+
+    // Where row r of step t stands in what was recorded.
+    Index recorded(Index t, Index r) const {
+        return a.shared ? t * a.shared + (part.r0 + r) % a.shared : part.at(t) + r;
+    }
+
+    static S sum(V<S> v) {
+        S total = 0;
+        for (int i = 0; i < L<S>; ++i) total += v[i];
+        return total;
+    }
+
+    // Hand out the products of delta's rows with each other, copy by copy.
+    void multiply(Index at, Index n, const S* delta_t) const {
+        const Index of_copy = a.shared * a.shared, both = Cell::recurrent_block * H;  // up to there W_ih's alone
+        for (Index r = 0; r < n; r += a.shared, delta_t += a.shared * ldd) {
+            S* hh = a.products_hh + (at + r) * a.shared;
+            std::fill_n(hh, of_copy, S(0));
+            add_products(hh, delta_t + both, ldd, a.shared, K - both);
+            if (a.products_ih) {
+                S* ih = a.products_ih + (at + r) * a.shared;
+                std::copy_n(hh, of_copy, ih);
+                add_products(ih, delta_t, ldd, a.shared, both);
+            }
+            if (both) add_products(hh, delta_t + K, ldd, a.shared, both);
+        }
     }
 
     // Hand out delta itself: n rows from row `at` on, in the order of the weights' blocks.

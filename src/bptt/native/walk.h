@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <exception>
+#include <numeric>
 #include <vector>
 
 #include "gemm.h"
@@ -16,8 +17,9 @@ namespace BPTT_ISA {
 struct Part {
     Index r0, r1;
     const std::vector<Index>* starts;  // [T+1]
+    const Index* active;               // [T] or null: how many of each step's rows are walked
     Index rows(Index t) const {
-        Index n = (*starts)[t + 1] - (*starts)[t];
+        Index n = active ? active[t] : (*starts)[t + 1] - (*starts)[t];
         return std::max<Index>(0, std::min(r1, n) - r0);
     }
     // Of the largest chunk of steps that `chunk_steps` makes.
@@ -51,16 +53,21 @@ struct Started {
 // Split the batch so that each of at most `threads` parts walks about as many rows; longest sequences come first.
 template <class S>
 std::vector<Part> parts_of(const Layer<S>& a, const std::vector<Index>& starts, int threads) {
-    std::vector<Index> length(a.B, a.batch_sizes ? 0 : a.T);
-    if (a.batch_sizes)
+    const Index* sizes = a.batch_sizes ? a.batch_sizes : a.active;
+    const Index whole = std::max<Index>(1, a.shared);  // a copy's rows stay together
+    std::vector<Index> length(a.B, sizes ? 0 : a.T);
+    if (sizes)
         for (Index t = 0; t < a.T; ++t)
-            for (Index r = 0; r < a.batch_sizes[t]; ++r) ++length[r];
+            for (Index r = 0; r < sizes[t]; ++r) ++length[r];
+    const Index all = std::accumulate(length.begin(), length.end(), Index(0));
     std::vector<Part> parts;
     Index row = 0, walked = 0;
     for (int p = 0; p < threads && row < a.B; ++p) {
-        Index first = row, goal = starts[a.T] * (p + 1) / threads;
-        while (row < a.B && (p == threads - 1 || row == first || walked + length[row] <= goal)) walked += length[row++];
-        parts.push_back({first, row, &starts});
+        Index first = row, goal = all * (p + 1) / threads;
+        while (row < a.B &&
+               (p == threads - 1 || row == first || row % whole != 0 || walked + length[row] <= goal))
+            walked += length[row++];
+        parts.push_back({first, row, &starts, a.active});
     }
     return parts;
 }
