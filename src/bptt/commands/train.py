@@ -21,7 +21,6 @@ from ..networks import SequenceModel
 from ..report.run import RunReport, run_page
 from ..report.tables import score_table
 from ..training.config import TrainConfig, check
-from ..training.data import read_table
 from ..training.errors import UserError
 from ..training.fit import Epoch, Fitted, build, fit, predict
 from ..training.snapshot import save_config, save_model
@@ -29,9 +28,8 @@ from ..training.tasks import (
     Forecast,
     autoregression,
     forecast_rows,
+    forecast_task,
     persistence,
-    sunspot_forecast,
-    table_forecast,
 )
 from .interruption import Interruption
 
@@ -74,11 +72,7 @@ def _task(config: TrainConfig, console: Console) -> Forecast:
     """The task, its data checked; what is odd about them is said in a line each."""
     with warnings.catch_warnings(record=True) as odd:
         warnings.simplefilter("always")
-        if config.data is None or config.target is None:
-            task = sunspot_forecast(config)
-        else:
-            table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
-            task = table_forecast(table, config)
+        task = forecast_task(config)
     for warning in odd:
         console.print(f"warning: {warning.message}", markup=False, highlight=False)
     return task

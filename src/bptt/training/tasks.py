@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .config import TrainConfig
-from .data import Table, sunspots
+from .data import Table, read_table, sunspots
 from .errors import UserError
 
 MINIMUM_TARGETS = 10  # training targets below which nothing sensible can be fitted
@@ -134,6 +134,18 @@ class Forecast:
         """Labels of all target rows, those beyond the table included, (N + horizon)."""
         labels = list(self.table.times)
         return [_label(moment) for moment in labels + _continued(labels, self.horizon)]
+
+
+def forecast_task(config: TrainConfig) -> Forecast:
+    """The task a run was or is to be trained on.
+
+    Raises:
+        UserError: its data cannot be used.
+    """
+    if config.data is None or config.target is None:
+        return sunspot_forecast(config)
+    table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
+    return table_forecast(table, config)
 
 
 def sunspot_forecast(config: TrainConfig) -> Forecast:
