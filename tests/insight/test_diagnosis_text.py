@@ -57,6 +57,19 @@ def test_odd_layers(change, words):
     assert words in str(found)
 
 
+def test_lags_are_shown_until_nothing_is_left():
+    found = diagnosed()
+    fading = dataclasses.replace(found.layers[0], gradient_by_lag=0.1 ** torch.arange(40.0))
+    rows = str(dataclasses.replace(found, layers=[fading])).splitlines()
+    assert [row.split()[1:3] for row in rows if row.startswith("  lag ")] == [
+        ["0", "100.00%"],
+        ["1", "10.00%"],
+        ["2", "1.00%"],
+        ["4", "0.01%"],
+        ["8", "<0.01%"],
+    ]
+
+
 def test_odd_data_and_norms():
     found = diagnosed()
     assert "cannot be told" in str(dataclasses.replace(found, memory=None))

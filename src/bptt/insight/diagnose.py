@@ -18,7 +18,7 @@ from ..reach.gradients import scalar_loss
 from ..recurrent import Recurrent
 from .contributions import gradient_by_lag
 from .diagnosis_text import diagnosis_text
-from .layers import LayerDiagnosis, diagnose_layer
+from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
 from .memory import Memory, input_memory
 from .norms import Criterion, GradientNorms, gradient_norms
 from .remedies import Place, remedies
@@ -28,6 +28,8 @@ from .walks import Loss, Network, Record, record
 LEAST_STEPS = 8  # steps of x below which a decay over lags cannot be told
 LAGS = 100  # how far back is looked by default: where benchmarks of long memory (copying, adding) begin
 SEQUENCES = 8  # of a batch looked at, spread evenly; the rest would only narrow the averages
+ERRORS = 512  # taken back by lag, over all sequences; large networks get fewer, but `LEAST_ERRORS`
+LEAST_ERRORS = 32
 WINDOWS = 20  # into which the sequence is cut for the gradient norms, where no window was asked for
 
 
@@ -255,8 +257,10 @@ def _by_lag(net: Network, x: Tensor, dy: Tensor, axis: int, some: Tensor | None,
     if len(net.weight_names()[0]) == 2:
         return {}
     pairs = [(x, dy)] if some is None else [(x.select(1 - axis, b), dy.select(1 - axis, b)) for b in some.tolist()]
+    cost = 6 * (lags + 1) * sum(weight.numel() for weight in net.parameters())  # of one error, taken back
+    most = max(LEAST_ERRORS, min(ERRORS, OPERATIONS // cost)) // len(pairs)
     # ∂E/∂y is known: a loss linear in y that has it takes every layout and reduction of the criterion along.
-    found = [gradient_by_lag(net, x_b, dy_b, lambda y, dy_b: (y * dy_b).sum(), lags) for x_b, dy_b in pairs]
+    found = [gradient_by_lag(net, x_b, dy_b, lambda y, dy_b: (y * dy_b).sum(), lags, most) for x_b, dy_b in pairs]
     by_lag = {layer: torch.stack([one[layer] for one in found]).mean(0) for layer in found[0]}
     return by_lag if list(by_lag.values())[-1][0] > 0 else {}  # no error at the steps that have so many lags
 

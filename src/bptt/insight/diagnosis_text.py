@@ -15,6 +15,7 @@ from .verdict import reason
 
 WIDE = 100  # characters of a line
 EXPONENTS_SHOWN = 4
+NOTHING = 1e-4  # part of the gradient below which further lags are not shown
 PRODUCTS_SHOWN = 2  # every second of the lags 1, 2, 4, ...
 
 
@@ -62,7 +63,7 @@ def _layer_rows(layer: LayerDiagnosis) -> list[str]:
 
 
 def _lag_rows(layer: LayerDiagnosis) -> list[str]:
-    """The gradient at lags 0, 1, 2, 4, ..., the start 100 %."""
+    """The gradient at lags 0, 1, 2, 4, ..., the start 100 %, until nothing is left."""
     by_lag = layer.gradient_by_lag
     assert by_lag is not None
     last = len(by_lag) - 1
@@ -79,6 +80,8 @@ def _lag_rows(layer: LayerDiagnosis) -> list[str]:
     for lag in lags:
         part = by_lag[lag].item() / start if start > 0 else 0.0
         rows.append(f"{_label(f'lag {lag}')}{_percent(part):>9}  {bar(part)}".rstrip())
+        if part < NOTHING:
+            break
     return rows
 
 
@@ -126,7 +129,7 @@ def _norm_rows(norms: GradientNorms, steps: int) -> list[str]:
 def _percent(part: float) -> str:
     if part >= 10:
         return f"{part:.3g} x"
-    return "<0.01%" if 0 < part < 1e-4 else f"{part:.2%}"
+    return "<0.01%" if 0 < part < NOTHING else f"{part:.2%}"
 
 
 def _label(text: str) -> str:

@@ -25,11 +25,11 @@ class Steps(NamedTuple):
     sizes: list[int]  # of the state's parts: [R], or [R, H] for (h, c); S is their sum
 
     @classmethod
-    def of(cls, record: Record, most: int | None = None) -> Steps:
-        """The last steps of a recorded walk, at most so many; all by default."""
+    def of(cls, record: Record, most: int | None = None, sequences: int | None = None) -> Steps:
+        """The last steps of the first sequences of a recorded walk, at most so many; all by default."""
         cell, x, weights, unfolded = record
         weights = weights.each(Tensor.detach)
-        last = slice(-min(most or len(x), len(x)), None)
+        last = slice(-min(most or len(x), len(x)), None), slice(sequences)
         before = [unfolded.states[:-1][last]]
         if len(unfolded.state) == 2:
             before.append(unfolded.kept.c_prev[last])

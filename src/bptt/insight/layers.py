@@ -20,8 +20,8 @@ REST = 0.01  # the part of the gradient that may be left out: "less than 1 %"
 EXPLODING = 10.0  # growth of the gradient, over the sequence, that clipping and learning rates no longer absorb
 SATURATED = 0.1  # slope below which a unit passes too little back, as a part of its activation's
 CLOSED = 0.1  # a gate below it is closed, above 1 - it open
-COLUMNS = 2000  # steps times sequences whose Jacobians are looked at, the last ones, at most
-OPERATIONS = 5e10  # that their Jacobians may cost, a second or two; large layers get fewer steps
+COLUMNS = 1000  # steps times sequences whose Jacobians are looked at, the last ones, at most
+OPERATIONS = 20_000_000_000  # that these may cost, about a second; large layers get fewer steps
 EXPONENTS = 64  # Lyapunov exponents computed at most, the largest; all of them for states up to this size
 LONGEST_PRODUCT = 64  # Jacobians multiplied at most
 WINDOWS = 8  # steps, over all sequences, at which such products start
@@ -82,10 +82,11 @@ def diagnose_layer(layer: str, record: Record, by_lag: Tensor | None, lags: int)
         by_lag: the gradient by lag, where there is one.
         lags: how far back was looked.
     """
-    T, B, _ = record.x.shape
-    steps = Steps.of(record, most=_affordable(record))
+    T = len(record.x)
+    steps = _affordable_steps(record)
     longest = min(LONGEST_PRODUCT, steps.shape[0], max(lags, 1))
     product_lags = [2**i for i in range(longest.bit_length())]
+    windows = min(WINDOWS, OPERATIONS // (_jacobian_cost(record) * longest)) // steps.shape[1]
     exponents = lyapunov_exponents(steps, EXPONENTS)
     saturated, gates = ACTIVITY[type(record.cell)](record.cell, steps.kept)
     blocks = _recurrent_blocks(record)
@@ -104,17 +105,22 @@ def diagnose_layer(layer: str, record: Record, by_lag: Tensor | None, lags: int)
         saturated=saturated,
         gates=gates,
         product_lags=product_lags,
-        singular_values=product_singular_values(steps, product_lags, max(1, WINDOWS // B)),
+        singular_values=product_singular_values(steps, product_lags, max(1, windows)),
         exponents=exponents,
     )
 
 
-def _affordable(record: Record) -> int:
-    """How many steps' Jacobians are taken: each is S rows times the recurrent weights, by sequence."""
+def _jacobian_cost(record: Record) -> int:
+    """Operations for one step's Jacobian of one sequence: S rows times the recurrent weights."""
+    return 2 * sum(part.shape[-1] for part in record.unfolded.state) * record.weights.W_hh.numel()
+
+
+def _affordable_steps(record: Record) -> Steps:
+    """The steps whose Jacobians are taken: of all sequences, or of fewer where these are dear."""
     B = record.x.shape[1]
-    S = sum(part.shape[-1] for part in record.unfolded.state)
-    cost = 2 * S * record.weights.W_hh.numel() * B
-    return max(LONGEST_PRODUCT, min(COLUMNS // B, int(OPERATIONS / cost)))
+    columns = max(LONGEST_PRODUCT, min(COLUMNS, OPERATIONS // _jacobian_cost(record)))
+    sequences = max(1, min(B, columns // LONGEST_PRODUCT))
+    return Steps.of(record, columns // sequences, sequences)
 
 
 def _kind(by_lag: Tensor | None, reach: int | None, growth: float, rate: float, lags: int, T: int) -> Kind:

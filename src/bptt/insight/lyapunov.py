@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .jacobians import Steps, jacobians
 
-CHUNK = 2**22  # numbers of Jacobians held at once
+CHUNK = 2**19  # numbers of Jacobians made at once: few enough to stay in cache
 
 
 def lyapunov_exponents(steps: Steps, count: int | None = None, warm_up: int | None = None) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-ROWS = 600  # rows fitted and judged at most, spread over time
+ROWS = 400  # rows fitted and judged at most, spread over time
 FOLDS = 4  # times it is fitted to what came before and judged on what follows
 RIDGES = (1e-4, 1e-2, 1.0)  # penalties tried, as parts of a feature's variance
 GAIN = 0.01  # R² that further lags must add to be worth having: a hundredth of the variance of d
