@@ -19,7 +19,10 @@ def bptt(*arguments, cwd=None):
     )
 
 
-@pytest.mark.parametrize("command", [(), ("train",), ("predict",), ("export",), ("explain",), ("check",)])
+COMMANDS = ["train", "predict", "export", "diagnose", "explain", "check", "bench"]
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 def test_help_reads_well_and_loads_no_torch(command):
     shown = bptt(*command, "--help")
     assert shown.returncode == 0

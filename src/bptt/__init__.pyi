@@ -10,9 +10,11 @@ from .export.file import export_onnx as export_onnx
 from .insight.check import check as check
 from .insight.contributions import Contributions as Contributions
 from .insight.contributions import contributions as contributions
+from .insight.diagnose import Diagnosis as Diagnosis
+from .insight.diagnose import diagnose as diagnose
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain
-from .insight.verdict import Check as Check
+from .insight.trust import Check as Check
 from .modules import GRU as GRU
 from .modules import LSTM as LSTM
 from .modules import RNN as RNN

@@ -12,6 +12,7 @@ from tyro.conf import subcommand
 
 from .commands.bench import BenchConfig, bench
 from .commands.check import CheckConfig, check
+from .commands.diagnose import DiagnoseConfig, diagnose
 from .commands.explain import ExplainConfig, explain
 from .commands.export import ExportConfig, export
 from .commands.predict import PredictConfig, predict
@@ -22,6 +23,7 @@ Command = (
     Annotated[TrainConfig, subcommand("train")]
     | Annotated[PredictConfig, subcommand("predict")]
     | Annotated[ExportConfig, subcommand("export")]
+    | Annotated[DiagnoseConfig, subcommand("diagnose")]
     | Annotated[ExplainConfig, subcommand("explain")]
     | Annotated[CheckConfig, subcommand("check")]
     | Annotated[BenchConfig, subcommand("bench")]
@@ -38,6 +40,7 @@ COMMANDS: dict[type, tuple[str, Callable[[Any], int]]] = {
     TrainConfig: ("train", _train),
     PredictConfig: ("predict", predict),
     ExportConfig: ("export", export),
+    DiagnoseConfig: ("diagnose", diagnose),
     ExplainConfig: ("explain", explain),
     CheckConfig: ("check", check),
     BenchConfig: ("bench", bench),

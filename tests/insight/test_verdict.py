@@ -1,40 +1,69 @@
+import dataclasses
+import re
+
+import pytest
 import torch
 
 import bptt
-from bptt.insight.verdict import remarks
+from bptt.insight.layers import diagnose_layer
+from bptt.insight.memory import Memory
+from bptt.insight.verdict import reason, verdict
+from bptt.insight.walks import record
+from support import normal
 
 
-def test_a_row_for_each_way_then_what_the_table_has_no_room_for():
-    model = bptt.LSTM(2, 3, proj_size=2)
-    check = bptt.check(model, torch.ones(5, 1, 2), torch.zeros(5, 1, 2), bptt.squared_error)
-    *table, looked, why, verdict = str(check).splitlines()
-    rows = [row for row in table if row][-7:]
-    assert [row.split()[0] for row in rows] == [
-        "fused",
-        "fused,",
-        "reference",
-        "checkpointed",
-        "torch.nn",
-        "autograd",
-        "differences",
-    ]
-    assert rows[0].split() == ["fused", "-"]
-    assert rows[2].endswith("passed")
-    assert float(rows[2].split()[1]) < 1e-6
-    assert float(rows[2].split()[2]) < 1e-10
-    assert looked.startswith("Finite differences looked at ")
-    assert why == "Does not apply: fused (a projected LSTM has no native kernel)."
-    assert verdict == check.verdict
+def flat(records):
+    return [walk for of_layer in records for walk in of_layer]
 
 
-def test_a_wrong_way_is_marked():
-    wrong = bptt.Activation(torch.sin, torch.sin, keeps="input")
-    model = bptt.RNN(2, 3, nonlinearity=wrong)
-    check = bptt.check(model, torch.ones(5, 1, 2), torch.zeros(5, 1, 3), bptt.squared_error)
-    (row,) = [row for row in str(check).splitlines() if row.lstrip().startswith("reference")]
-    assert row.endswith("WRONG")
+def layer(module=None, g=0.5, lags=30, **changes):
+    """A layer whose gradient changes by g a step."""
+    module = module or bptt.RNN(1, 3)
+    (walk,) = flat(record(bptt.SequenceModel(module, 1).double(), normal(40, 1))[1])
+    by_lag = g ** torch.arange(lags + 1, dtype=torch.float64)
+    return dataclasses.replace(diagnose_layer("l0", walk, by_lag, lags), **changes)
 
 
-def test_a_small_model_is_looked_at_in_every_entry():
-    check = bptt.check(bptt.GRU(1, 1), torch.ones(2, 1, 1), torch.zeros(2, 1, 1), bptt.squared_error)
-    assert remarks(check) == ["Finite differences looked at 15 of 15 entries."]
+def memory(lag):
+    return Memory(lag, [0, 30], [0.1, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("g", "need", "enough", "words"),
+    [
+        (0.5, None, None, "vanishes: all but 1 % of it comes from the last 6 steps; how far .* not known"),
+        (0.5, 6, True, "Nothing to mend.* last 6 steps, but the data needs about 6 steps"),
+        (0.5, 7, False, "vanishes.* the data needs about 7 steps"),
+        (0.5, 1, True, "about 1 step[.]"),
+        (0.5, 0, True, "x_t alone"),
+        (1.0, None, None, "Nothing is wrong.* vanishes nor explodes[.]"),
+        (1.0, 30, True, "the data needs about 30 steps[.]"),
+        (1.0, 2, True, "the data needs about 2 steps: less memory would do"),
+        (1.3, 7, True, "explodes: 30 steps back it has grown 2.62e[+]03-fold"),
+    ],
+)
+def test_one_layer_beside_the_data(g, need, enough, words):
+    found = verdict([layer(g=g)], memory(need), False, 40, 30)
+    assert found.enough is enough
+    assert re.search(words, found.sentence), found.sentence
+
+
+def test_the_worst_layer_speaks_and_is_named():
+    healthy, fading, growing = layer(g=1.0), layer(g=0.5, layer="l1"), layer(g=1.3, layer="l2")
+    assert "in l1 " in verdict([healthy, fading], None, False, 40, 30).sentence
+    assert "in l2:" in verdict([healthy, fading, growing], None, False, 40, 30).sentence
+    dead = layer(layer="l0", kind="no gradient")
+    assert verdict([dead, growing], None, False, 40, 30).kind == "no gradient"
+    assert verdict([healthy], None, True, 40, 30).kind == "no gradient"
+
+
+def test_the_reasons():
+    assert "spectral radius is 0.5" in reason(layer(spectral_radius={"W_s": 0.5}))
+    assert "slopes shrink more" in reason(layer(spectral_radius={"W_s": 1.5}, saturated=0.1))
+    assert "50% of its units are saturated" in reason(layer(saturated=0.5))
+    assert "update gate keeps 0." in reason(layer(bptt.GRU(1, 3)))
+    assert "forget gate keeps 0." in reason(layer(bptt.LSTM(1, 3)))
+    assert "multiplied by" in reason(layer(g=1.0))
+    assert "nothing back" in reason(layer(kind="no gradient"))
+    assert "above 0" in reason(layer(g=1.3, exponents=torch.tensor([0.3])))
+    assert "for a while" in reason(layer(g=1.3, exponents=torch.tensor([-0.3])))

@@ -63,7 +63,7 @@ def check(config: CheckConfig) -> int:
     from rich.console import Console
 
     from ..insight.check import check as checked
-    from ..insight.verdict import check_table, remarks
+    from ..insight.trust import check_table, remarks
     from ..networks import squared_error
 
     with torch.random.fork_rng(devices=[]):
@@ -129,18 +129,11 @@ def _learned(run: Run) -> tuple[Tensor, Tensor]:
     """x and d of every step a run learned from."""
     import warnings
 
-    from ..training.data import read_table
-    from ..training.tasks.forecast import sunspot_forecast, table_forecast
+    from ..training.tasks.choose import task_of
 
-    c = run.config
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is odd about the data was said when it was trained
-        if c.data is None or c.target is None:
-            task = sunspot_forecast(c)
-        else:
-            task = table_forecast(read_table(c.data, c.target, c.inputs, c.time, c.missing), c)
-    n = task.train_steps
-    return task.inputs()[:n], task.targets()[:n]
+        return task_of(run.config).sample()
 
 
 def _check(config: CheckConfig) -> None:

@@ -20,15 +20,14 @@ from ..reach.plan import bytes_in
 from ..report.run import run_page
 from ..report.tables import score_table
 from ..training.config import TrainConfig, arguments_of, check
-from ..training.data import read_table
 from ..training.errors import TrainingDiverged, UserError
 from ..training.files import write_whole
 from ..training.fit import Epoch, Fitted, Training, build
 from ..training.journal import Journal
 from ..training.run import check_same_data, owned, read_config
 from ..training.scaling import Scaling
-from ..training.tasks.forecast import sunspot_forecast, table_forecast
-from ..training.tasks.streamed import is_streamed, streamed_forecast
+from ..training.tasks.choose import task_of
+from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.workers import Workers, workers
 from .interruption import Interruption
@@ -158,14 +157,9 @@ def _task(config: TrainConfig, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
     with warnings.catch_warnings(record=True) as odd:
         warnings.simplefilter("always")
-        if config.data is None or config.target is None:
-            task = sunspot_forecast(config)
-        elif is_streamed(config):
-            task = streamed_forecast(config)
-            _print(console, f"{config.data.name} has {task.source.rows:,} rows and is read piece by piece")
-        else:
-            table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
-            task = table_forecast(table, config)
+        task = task_of(config)
+    if isinstance(task, StreamedForecast):
+        _print(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
     for warning in odd:
         _print(console, f"warning: {warning.message}")
     return task

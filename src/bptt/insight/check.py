@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..trees import Tree
 from . import differences, ways
-from .verdict import DIFFERENCES, TOLERANCE, Check, Error, Way
+from .trust import DIFFERENCES, TOLERANCE, Check, Error, Way
 from .ways import Found, Problem
 
 ROUNDINGS = 10  # how many times its own uncertainty a derivative may be off

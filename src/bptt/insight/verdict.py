@@ -1,152 +1,118 @@
-"""What a trust check found: how far each way to the gradient is off, as data and as the table a person reads."""
+"""From the layers' numbers and what the data needs to a verdict in one sentence."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
+from typing import Literal, NamedTuple
 
-import torch
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+from .layers import LayerDiagnosis
+from .memory import Memory
 
-# Relative error allowed: against finite differences whatever the dtype, and against autograd in float64.
-DIFFERENCES = "finite differences"
-TOLERANCE: dict[str | torch.dtype, float] = {DIFFERENCES: 1e-6, torch.float64: 1e-10, torch.float32: 1e-4}
+Kind = Literal["non-finite", "no gradient", "exploding", "vanishing", "healthy"]
 
-
-class Error(NamedTuple):
-    """How far a tensor's gradient by one way is from the one it is judged by."""
-
-    error: float  # relative, of the whole tensor
-    place: str  # where the two are furthest apart: an entry, "(3, 1)", or "direction 1" through all entries
-    found: float  # there
-    wanted: float  # there
+MOST_SATURATED = 0.3  # share of saturated units above which they are what stands in the way
+KEEPING = {"z": "update", "f": "forget"}  # the gates that keep the state
+WORST_FIRST: tuple[Kind, ...] = ("no gradient", "exploding", "vanishing", "healthy")
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way to the gradient.
+class Verdict(NamedTuple):
+    """What is the matter, in one word and in one sentence."""
 
-    Attributes:
-        name: "fused", "reference", "checkpointed", "torch.nn", "autograd" or "finite differences".
-        dtype: computed in.
-        note: why it does not apply here (then there are no errors), or in which part it does.
-        by_differences: errors against finite differences, by parameter, "x", "state"; over the probes alone.
-        by_autograd: errors against autograd in float64, over all entries; "loss" is among them.
-        passed: whether all are within `TOLERANCE`; None where the way does not apply.
+    kind: Kind
+    sentence: str
+    enough: bool | None  # whether the gradient reaches as far back as the data needs; None where that is not known
+
+
+def verdict(layers: list[LayerDiagnosis], memory: Memory | None, silent: bool, steps: int, lags: int) -> Verdict:
+    """The worst of the layers, beside what the data needs.
+
+    Args:
+        layers: the lowest first.
+        memory: how far back x predicts d, where that is known.
+        silent: whether ∂E/∂y is zero at every step.
+        steps: T.
+        lags: how far back was looked.
     """
-
-    name: str
-    dtype: torch.dtype
-    note: str | None
-    by_differences: dict[str, Error]
-    by_autograd: dict[str, Error]
-    passed: bool | None
-
-    @property
-    def label(self) -> str:
-        """Its name, with the dtype where that is not float64."""
-        return (
-            self.name if self.dtype == torch.float64 else f"{self.name}, {str(self.dtype).removeprefix('torch.')}"
+    if silent:
+        return Verdict("no gradient", "There is no gradient: the loss does not change with y at any step.", None)
+    kind: Kind = next(kind for kind in WORST_FIRST if any(layer.kind == kind for layer in layers))
+    worst = next(layer for layer in layers if layer.kind == kind)
+    where = f" in {worst.layer}" if len(layers) > 1 else ""
+    need = None if memory is None else memory.lag
+    enough = _enough(layers[0], need, lags)
+    if kind == "no gradient":
+        return Verdict(
+            kind, f"No gradient reaches {worst.layer}: nothing passes through what is above it.", enough
         )
-
-    def worst(self) -> tuple[str, str, Error]:
-        """The judge this way is furthest from, as a part of what that allows; in which tensor; and the error."""
-        found = [(DIFFERENCES, *item) for item in self.by_differences.items()]
-        found += [("autograd", *item) for item in self.by_autograd.items()]
-        return max(found, key=lambda row: row[2].error / self.allowed(row[0]))
-
-    def allowed(self, judge: str) -> float:
-        """The relative error that a judge allows."""
-        of_dtype = TOLERANCE[self.dtype]
-        return max(of_dtype, TOLERANCE[DIFFERENCES]) if judge == DIFFERENCES else of_dtype
+    if kind == "exploding":
+        return Verdict(kind, f"The gradient explodes{where}: {_growth(worst, steps)}.", enough)
+    if kind == "vanishing":
+        return Verdict(kind, _vanishing(worst, where, need, enough), enough)
+    said = f"Nothing is wrong: within {lags} steps the gradient neither vanishes nor explodes"
+    if need is not None:
+        said += f", and {_needed(need)}"
+        said += ": less memory would do" if need < lags // 4 else ""
+    return Verdict(kind, said + ".", enough)
 
 
-@dataclass(frozen=True)
-class Check:
-    """Every way to one gradient side by side; print it.
-
-    Attributes:
-        ways: one a row, finite differences last.
-        entries: how many entries there are in all parameters, x and the initial state.
-        looked: how many of them finite differences looked at one by one.
-        directions: along how many directions through all entries of a tensor they looked beside.
-        passed: whether every way that applies is within `TOLERANCE`.
-        verdict: in a sentence, which ways agree, or which does not and where.
-    """
-
-    ways: tuple[Way, ...]
-    entries: int
-    looked: int
-    directions: int
-
-    @property
-    def passed(self) -> bool:
-        return all(way.passed is not False for way in self.ways)
-
-    @property
-    def verdict(self) -> str:
-        wrong = [_told(way) for way in self.ways if way.passed is False]
-        if wrong:
-            return "failed: " + "; ".join(wrong)
-        return f"passed: {sum(way.passed is True for way in self.ways)} ways to the gradient agree"
-
-    def __str__(self) -> str:
-        return check_text(self)
+def _enough(lowest: LayerDiagnosis, need: int | None, lags: int) -> bool | None:
+    if need is None or lowest.gradient_by_lag is None or lowest.kind == "no gradient":
+        return None
+    return need <= (lags if lowest.reach is None else lowest.reach)
 
 
-def _told(way: Way) -> str:
-    """Which way is wrong, where it is furthest off, and by how much."""
-    judge, name, worst = way.worst()
-    return (
-        f"{way.label} disagrees with {judge} in {name} {worst.place}: {worst.found:.6g} and not "
-        f"{worst.wanted:.6g}, a relative error of {worst.error:.1e} where {way.allowed(judge):.0e} is allowed"
-    )
+def _growth(worst: LayerDiagnosis, steps: int) -> str:
+    by_lag, rate = worst.gradient_by_lag, worst.exponents[0].item()
+    if by_lag is not None and worst.growth > math.exp(1):
+        return f"{int(by_lag.argmax())} steps back it has grown {worst.growth:.3g}-fold"
+    grown = math.exp(min(rate * (steps - 1), 700))
+    return f"it grows by e^{rate:.2g} = {math.exp(rate):.3g} a step, {grown:.3g}-fold over the {steps} steps of x"
 
 
-def check_table(check: Check) -> Table:
-    """A row for each way: its worst error against either judge, where it is furthest off, and the verdict."""
-    table = Table(box=SIMPLE_HEAD, title="worst relative error", title_justify="left", pad_edge=False)
-    table.add_column("way", no_wrap=True)
-    for judge in ("finite\ndifferences", "\nautograd"):
-        table.add_column(judge, justify="right", no_wrap=True)
-    table.add_column("furthest off in", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    for way in check.ways:
-        table.add_row(*_cells(way), style="bold red" if way.passed is False else None)
-    return table
+def _vanishing(worst: LayerDiagnosis, where: str, need: int | None, enough: bool | None) -> str:
+    if worst.reach is None:
+        rate = worst.exponents[0].item()
+        return f"The gradient vanishes{where}: even its slowest direction shrinks to {math.exp(rate):.2g} a step."
+    last = f"the last {worst.reach} steps" if worst.reach else "the step of the error itself"
+    reach = f"all but 1 % of it{where} comes from {last}"
+    if enough:
+        return f"Nothing to mend: the gradient fades, {reach}, but {_needed(need)}."
+    if enough is False:
+        return f"The gradient vanishes: {reach}, and {_needed(need)}."
+    return f"The gradient vanishes: {reach}; how far back the data needs it is not known."
 
 
-def remarks(check: Check) -> list[str]:
-    """What the table has no room for, a line each: what was looked at, and which ways do not apply and why."""
-    beside = f", and along {check.directions} directions through all of a tensor" if check.directions else ""
-    lines = [f"Finite differences looked at {check.looked:,} of {check.entries:,} entries{beside}."]
-    for note in dict.fromkeys(way.note for way in check.ways if way.note is not None):
-        ways = [way for way in check.ways if way.note == note]
-        says = "Does not apply" if ways[0].passed is None else "Applies"
-        lines.append(f"{says}: {', '.join(dict.fromkeys(way.name for way in ways))} ({note}).")
-    return lines
+def _needed(need: int | None) -> str:
+    if need == 0:
+        return "the data needs no memory: taken linearly, x_t alone predicts d_t as well"
+    return f"the data needs about {need} {'step' if need == 1 else 'steps'}"
 
 
-def check_text(check: Check) -> str:
-    """The table, the remarks and the verdict as plain text."""
-    out = io.StringIO()
-    Console(file=out, width=100, color_system=None).print(check_table(check))
-    table = "\n".join(line.rstrip() for line in out.getvalue().strip("\n").splitlines())
-    return "\n".join([table, *remarks(check), check.verdict])
+def reason(layer: LayerDiagnosis) -> str:
+    """Why a layer does what it does, by what its weights and units do."""
+    rate = layer.exponents[0].item()
+    if layer.kind == "no gradient":
+        return "what is above it passes nothing back"
+    if layer.kind == "healthy":
+        return f"what lasts longest is multiplied by {math.exp(rate):.3g} a step"
+    if layer.kind == "exploding":
+        return _why_exploding(layer, rate)
+    if layer.saturated > MOST_SATURATED:
+        return f"{layer.saturated:.0%} of its units are saturated and pass almost nothing back"
+    for gate, word in KEEPING.items():
+        if gate in layer.gates:
+            mean = layer.gates[gate].mean
+            slowest = f"no direction lasts longer than {math.exp(rate):.2g} a step"
+            return f"its {word} gate keeps {mean:.2g} of the state a step, and {slowest}"
+    (radius,) = layer.spectral_radius.values()
+    if radius < 1:
+        return f"W_s shrinks what it passes back: its spectral radius is {radius:.3g}"
+    return f"Φ's slopes shrink more than W_s stretches, whose spectral radius is {radius:.3g}"
 
 
-def _cells(way: Way) -> list[str]:
-    if way.passed is None:
-        return [way.label, "", "", "", "-"]
-    _, name, worst = way.worst()
-    if not way.by_autograd and way.name != "autograd":
-        return ["differences", f"± {worst.error:.0e}", "", name, "judge"]
-    errors = [_largest(way.by_differences), _largest(way.by_autograd)]
-    return [way.label, *errors, f"{name} {worst.place}".strip(), "passed" if way.passed else "WRONG"]
-
-
-def _largest(errors: dict[str, Error]) -> str:
-    return f"{max(error.error for error in errors.values()):.1e}" if errors else ""
+def _why_exploding(layer: LayerDiagnosis, rate: float) -> str:
+    name, radius = max(layer.spectral_radius.items(), key=lambda item: item[1])
+    if rate > 0:
+        return f"λ_1 = {rate:.2g} is above 0; the spectral radius of {name} is {radius:.3g}"
+    norm = layer.norm[name]
+    return f"it grows for a while only: {name} has norm {norm:.3g}, but spectral radius {radius:.3g}"

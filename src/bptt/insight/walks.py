@@ -38,11 +38,14 @@ class Bare(nn.Module):
 
     def __init__(self, module: Recurrent) -> None:
         super().__init__()
-        self.module = module
+        self.recurrent = module
         self.batch_first, self.weight_names = module.batch_first, module.weight_names
 
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        return self.recurrent(x, state)
+
     def hidden(self, x: Tensor, state: Any, walk: Walk) -> Tensor:
-        return self.module.run(x, state, walk)[0]
+        return self.recurrent.run(x, state, walk)[0]
 
     def readout(self, h: Tensor) -> Tensor:
         return h
