@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "layer.h"
+#include "scratch.h"
 #include "table.h"
 #include "tensors.h"
 
@@ -254,6 +255,8 @@ NB_MODULE(_native, m) {
     using namespace bptt;
     torch();  // without what is looked up there the import fails
     m.def("isa", [] { return chosen().name; });
+    m.attr("chunk_rows") = chunk_rows;
+    m.def("scratch", &Scratch::asked);
     m.def("forward", &forward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("keep"), nb::arg("threads"),
           nb::arg("operands"));
     m.def("backward", &backward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("wanted"),
