@@ -22,9 +22,9 @@ UNITS = {"": 1, "b": 1} | {
     for power, letter in enumerate("kmgt", start=1)
     for ending, base in (("b", 1000), ("ib", 1024))
 }
-# What a call for a segment costs in steps, roughly, from microseconds: 500 for the call and 4e-3 for each weight,
-# packed, and its gradient, added up; 0.7 for a step and 2e-4 for each weight and row.
-CALL, CALL_WEIGHT, STEP, STEP_WEIGHT = 500.0, 4e-3, 0.7, 2e-4
+# What a call for a segment costs in steps, roughly, from microseconds: 300 for the call and 2e-3 for each weight,
+# packed, and its gradient, added up; 0.7 for a step and 3e-5 for each weight and row.
+CALL, CALL_WEIGHT, STEP, STEP_WEIGHT = 300.0, 2e-3, 0.7, 3e-5
 NEARLY = 1.05  # of schedules that cost nearly the same, the one of least memory
 MOST_WALKS = 20  # a schedule that walks every step more often than this is none
 
