@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable
 
 import torch
-from reach import TorchModel
 from torch import Tensor, nn
 
 import bptt
+from reach import TorchModel
 
 CRITERION = nn.MSELoss()
 
@@ -37,6 +37,7 @@ def by_hand(model: nn.Module, x: Tensor, d: Tensor, k: int) -> None:
 
 
 def truncated(model: nn.Module, x: Tensor, d: Tensor, k: int, k2: int) -> None:
+    """The same by bptt."""
     model.zero_grad()
     for _ in bptt.truncated(model, x, d, CRITERION, k1=k, k2=k2):
         model.zero_grad()
@@ -84,7 +85,8 @@ def line(options: argparse.Namespace, k: int, B: int) -> str:
         f"{1e6 * middle[way] / count:>10.0f} ({1e6 * min(found[way]) / count:>8.0f})"
         for way in ("by hand", "k", "3 k")
     )
-    return f"k={k:<4} B={B:<4}{shown}{gain:>7.2f}{middle['k'] / (middle['by hand'] / gain):>8.2f}{middle['3 k'] / middle['k']:>7.2f}"
+    against = middle["k"] / (middle["by hand"] / gain)
+    return f"k={k:<4} B={B:<4}{shown}{gain:>7.2f}{against:>8.2f}{middle['3 k'] / middle['k']:>7.2f}"
 
 
 def main() -> None:
