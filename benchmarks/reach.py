@@ -79,6 +79,11 @@ def on_disk(folder: str, name: str, T: int, B: int, columns: int) -> np.ndarray:
     return array
 
 
+def in_memory(t: Any) -> Tensor:
+    """A tensor as it is; a copy of a file's numbers."""
+    return t if isinstance(t, Tensor) else torch.from_numpy(np.array(t))
+
+
 def training_step(
     way: str, model: nn.Module, x: Any, d: Any, memory: str | int | None
 ) -> tuple[Callable[[], object], bptt.Plan | None]:
@@ -88,7 +93,7 @@ def training_step(
 
         def full() -> None:
             model.zero_grad()
-            criterion(model(torch.as_tensor(x))[0], torch.as_tensor(d)).backward()
+            criterion(model(in_memory(x))[0], in_memory(d)).backward()
 
         return full, None
     plan = bptt.plan(model, x, d, criterion, memory=memory)
@@ -114,7 +119,7 @@ def serve(
         model: nn.Module = TorchModel(cell, I, H)
     else:
         model = bptt.SequenceModel(getattr(bptt, cell)(I, H), 1)
-    training_step("full", model, torch.as_tensor(x[:20]), torch.as_tensor(d[:20]), None)[0]()
+    training_step("full", model, x[:20], d[:20], None)[0]()
     try:
         step, plan = training_step(way, model, x, d, memory)
     except ValueError as error:
