@@ -24,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,74 +83,74 @@ def in_memory(t: Any) -> Tensor:
     return t if isinstance(t, Tensor) else torch.from_numpy(np.array(t))
 
 
-def training_step(
-    way: str, model: nn.Module, x: Any, d: Any, memory: str | int | None
-) -> tuple[Callable[[], object], bptt.Plan | None]:
-    """zero_grad, forward and backward, and the schedule of a checkpointed one."""
-    criterion = nn.MSELoss()
-    if way != "checkpointed":
+def serve(way: str, cell: str, T: int, B: int, I: int, H: int, folder: str | None, told: Any) -> None:
+    """Take a step for every line that comes in.
 
-        def full() -> None:
-            model.zero_grad()
-            criterion(model(in_memory(x))[0], in_memory(d)).backward()
-
-        return full, None
-    plan = bptt.plan(model, x, d, criterion, memory=memory)
-
-    def cut() -> None:
-        model.zero_grad()
-        bptt.checkpointed(model, x, d, criterion, memory=plan)
-
-    return cut, plan
-
-
-def serve(
-    way: str, cell: str, T: int, B: int, I: int, H: int, memory: str | int | None, folder: str | None
-) -> None:
-    """Say what is planned, then take a step for every line that comes in."""
+    Way "plan" says instead how a memory `told` is planned, in a process that leaves no holes in another's heap;
+    way "checkpointed" is told the plan.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if folder is None:
         x, d = torch.randn(T, B, I), torch.randn(T, B, 1)
     else:
         x, d = on_disk(folder, "x", T, B, I), on_disk(folder, "d", T, B, 1)
+    criterion = nn.MSELoss()
     if way == "torch.nn":
         model: nn.Module = TorchModel(cell, I, H)
     else:
         model = bptt.SequenceModel(getattr(bptt, cell)(I, H), 1)
-    training_step("full", model, x[:20], d[:20], None)[0]()
-    try:
-        step, plan = training_step(way, model, x, d, memory)
-    except ValueError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+
+    def full(x: Any, d: Any) -> None:
+        model.zero_grad()
+        criterion(model(in_memory(x))[0], in_memory(d)).backward()
+
+    def checkpointed(x: Any, d: Any) -> None:
+        model.zero_grad()
+        bptt.checkpointed(model, x, d, criterion, memory=bptt.Plan(**told))
+
+    if way == "plan":
+        try:
+            print(json.dumps(vars(bptt.plan(model, x, d, criterion, memory=told))))
+        except ValueError as error:
+            print(json.dumps({"error": str(error)}))
         return
-    print(json.dumps({} if plan is None else vars(plan)), flush=True)
+    step = checkpointed if way == "checkpointed" else full
+    full(x[:20], d[:20])
+    bptt.checkpointed(model, x[:20], d[:20], criterion, segment=10)
     before = resident()
     reset_peak()
     for _ in sys.stdin:
         wall, used = time.perf_counter(), time.process_time()
-        step()
+        step(x, d)
         wall, used = time.perf_counter() - wall, time.process_time() - used
         print(json.dumps({"wall": wall, "used": used, "peak": peak() - before}), flush=True)
+
+
+def started(way: str, size: tuple, told: Any) -> Any:
+    """A process that serves."""
+    command = [sys.executable, __file__, "--serve", json.dumps((way, *size, told))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 class Way:
     """A process that takes steps in one way when told to."""
 
-    def __init__(self, name: str, *arguments: object) -> None:
-        command = [sys.executable, __file__, "--serve", json.dumps(arguments)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    def __init__(self, name: str, way: str, size: tuple, memory: str | int | None = None) -> None:
         self.name, self.steps = name, []
-        self.process: Any = subprocess.Popen(command, **pipes)
-        self.plan = json.loads(self.process.stdout.readline())
+        self.plan: dict[str, Any] = {}
+        if way == "checkpointed":
+            self.process = started("plan", size, memory)
+            self.plan = json.loads(self.process.communicate()[0])
+        if "error" not in self.plan:
+            self.process = started(way, size, self.plan)
 
     def step(self) -> None:
         print(file=self.process.stdin, flush=True)
         self.steps.append(json.loads(self.process.stdout.readline()))
 
     def end(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()
 
     def median(self, what: str) -> float:
         return statistics.median(step[what] for step in self.steps)
@@ -179,10 +178,10 @@ class Way:
 def table(options: argparse.Namespace, T: int, B: int, folder: str | None) -> None:
     """Measure one size and print its lines."""
     I, H = options.inputs, options.hidden
-    size = (options.cell, T, B, I, H)
+    size = (options.cell, T, B, I, H, folder)
     ways, full = [], None
     if "full" in options.ways:
-        full = Way("full", "full", *size, None, folder)
+        full = Way("full", "full", size)
         full.step()  # warm, and the base of a memory in per cent
         full.steps[0]["wall"] = float("inf")
         ways.append(full)
@@ -193,9 +192,9 @@ def table(options: argparse.Namespace, T: int, B: int, folder: str | None) -> No
                 if full is None:
                     raise SystemExit("a memory in per cent needs full among --ways")
                 budget = int(float(memory[:-1]) / 100 * full.peak())
-            ways.append(Way(f"checkpointed {memory}", "checkpointed", *size, budget, folder))
+            ways.append(Way(f"checkpointed {memory}", "checkpointed", size, budget))
     if "torch.nn" in options.ways:
-        ways.append(Way("torch.nn", "torch.nn", *size, None, folder))
+        ways.append(Way("torch.nn", "torch.nn", size))
     for turn in range(options.repeats):
         for way in ways:
             if "error" not in way.plan and (way.name != "torch.nn" or turn < options.torch_repeats):
