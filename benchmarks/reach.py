@@ -7,8 +7,8 @@
 
 A step is zero_grad, forward and backward; float32, one thread, a read-out of one output, mean square error. Each
 way is a process of its own, all wait while one works, and each takes its turn in each round. One line for each:
-the median and least wall time, its ratio to full and that of processor time (medians), microseconds by step of the
-sequence, the peak of resident memory above what was there with the model and the data in memory and one short
+the median and least wall time, its ratio to full and that of processor time (medians), its microseconds by step of
+the sequence, the peak of resident memory above what was there with the model and the data in memory and one short
 step taken, how much less than full's that is, and what `bptt.plan` predicts and schedules. A memory in per cent
 is of full's measured peak.
 """
@@ -166,7 +166,7 @@ class Way:
         line = f"{self.name:<20}{wall:>10.4f} ({min(step['wall'] for step in self.steps):>8.4f})"
         if full is not None:
             line += f"{wall / full.median('wall'):>7.2f}{self.median('used') / full.median('used'):>7.2f}"
-        line += f"{1e6 * wall / T:>9.2f}{self.peak() / 2**20:>10.1f}"
+        line += f"{1e6 * self.median('used') / T:>9.2f}{self.peak() / 2**20:>10.1f}"
         if full is not None:
             line += f"{1 - self.peak() / full.peak():>8.1%}"
         if self.plan:
