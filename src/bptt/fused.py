@@ -43,6 +43,19 @@ def isa() -> str:
     return _native.isa()
 
 
+def scratch() -> int:
+    """The most bytes that the kernels held for themselves, beside tensors, since this was asked last."""
+    return _native.scratch() if available() else 0
+
+
+def chunk_steps(batch: int) -> int:
+    """How many steps the threads take at a time on the way back; for fewer steps they hold less scratch."""
+    if not available() or batch == 0:
+        return 1
+    rows = -(-batch // min(get_num_threads(), batch))  # of a thread
+    return max(1, _native.chunk_rows // rows)
+
+
 class Choices(NamedTuple):
     """What is walked, in numbers."""
 

@@ -5,6 +5,8 @@
 
 namespace bptt {
 
+constexpr std::int64_t chunk_rows = 384;  // whose deltas a thread holds on the way back
+
 // One layer and direction; every pointer carries its shape. Packed sequences have (N, ·) rows, step after step; others N = T·B.
 template <class S>
 struct Layer {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "layer.h"
+#include "scratch.h"
 #include "table.h"
 #include "tensors.h"
 
@@ -124,10 +125,11 @@ struct Operands {
 // (y, c, kept, h_n, c_n) of a walk; None for what there is not. The final state is shaped as `state` says.
 template <class State>
 nb::object walk(const Choices& choices, const Operands& o, bool keep, int threads, State&& state) {
+    // The largest first: where walk follows walk, it then finds the place again that the one before it left.
+    nb::object kept = keep && choices.keeps > 0 ? o.rows(choices.keeps * o.H) : nb::none();
     nb::object h_n = state(), c_n = choices.has_c() ? empty_like(h_n) : nb::none();
     nb::object y = View(h_n).has_shape({o.T, o.B, o.H}) ? empty_like(h_n) : o.rows(o.H);
     nb::object c = choices.has_c() ? empty_like(y) : nb::none();
-    nb::object kept = keep && choices.keeps > 0 ? o.rows(choices.keeps * o.H) : nb::none();
     Address to[] = {address(y), address(c), address(kept), address(h_n), address(c_n)};
     const Table& table = *chosen().table;
     auto run = [&](auto kind, auto* kernels) {
@@ -261,6 +263,8 @@ NB_MODULE(_native, m) {
     using namespace bptt;
     torch();  // without what is looked up there the import fails
     m.def("isa", [] { return chosen().name; });
+    m.attr("chunk_rows") = chunk_rows;
+    m.def("scratch", &Scratch::asked);
     m.def("forward", &forward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("keep"), nb::arg("threads"),
           nb::arg("operands"));
     m.def("backward", &backward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("wanted"),

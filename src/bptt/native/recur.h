@@ -143,7 +143,7 @@ struct Backward {
 template <class S, class Cell>
 struct BackwardPart {
     static constexpr int NV = 2;
-    static constexpr Index width = NV * L<S>, chunk = 384;
+    static constexpr Index width = NV * L<S>;
     const Layer<S>& a;
     const Part& part;
     const Backward<S, Cell>& w;
@@ -154,7 +154,7 @@ struct BackwardPart {
     BackwardPart(const Layer<S>& a, const Part& part, const Backward<S, Cell>& w, Sums<S>& sums)
         : a(a), part(part), w(w), sums(sums), H(a.H), K(Cell::gates * a.H), ldh(up(a.H, width)),
           ldd(up(Cell::blocks * a.H, L<S>) + 16), R(part.r1 - part.r0) {
-        const Index most = part.most_rows(chunk);
+        const Index most = part.most_rows(chunk_rows);
         dh = padded(a.dh_final);
         if (a.c) dc = padded(a.dc_final);
         delta = buffer<S>(most * ldd);
@@ -172,7 +172,7 @@ struct BackwardPart {
 
     void walk() {
         for (Index last = a.T - 1, steps; last >= 0; last -= steps) {
-            steps = chunk_steps(part, last, Index(0), -1, chunk);
+            steps = chunk_steps(part, last, Index(0), -1, chunk_rows);
             const Index t0 = last - steps + 1;
             Index rows = 0;
             for (Index t = t0; t <= last; ++t) rows += part.rows(t);
@@ -278,16 +278,16 @@ struct BackwardPart {
         if (a.dW_hh) {
             pack_rows(panels.get(), part, t0, steps, H, H,
                       [&](Index t) { return before(a.h0, static_cast<const S*>(a.y), a, part, t); });
-            accumulate<S>(sums.W_hh.get(), sums.ldh, K, rows, recurrent, ldd, panels.get());
+            accumulate<S>(sums.W_hh.at, sums.W_hh.ld, K, rows, recurrent, ldd, panels.get());
         }
-        if (a.db_hh && !sums.one_delta) add_columns(sums.b_hh.get(), K, rows, recurrent, ldd);
+        if (a.db_hh && !sums.one_delta) add_columns(sums.b_hh.at, K, rows, recurrent, ldd);
         if (a.db_ih || (a.db_hh && sums.one_delta))
             for (int g = 0; g < Cell::gates; ++g)  // blocks of the input's part stand in an order of their own
-                add_columns(sums.b_ih.get() + Cell::input_order[g] * H, H, rows, delta.get() + g * H, ldd);
+                add_columns(sums.b_ih.at + Cell::input_order[g] * H, H, rows, delta.get() + g * H, ldd);
         if (a.dW_ih) {
             pack_rows(panels.get(), part, t0, steps, a.I, a.x_row, [&](Index t) { return x_row(a, part, t); });
             for (int g = 0; g < Cell::gates; ++g)
-                accumulate<S>(sums.W_ih.get() + Cell::input_order[g] * H * sums.ldi, sums.ldi, H, rows,
+                accumulate<S>(sums.W_ih.at + Cell::input_order[g] * H * sums.W_ih.ld, sums.W_ih.ld, H, rows,
                               delta.get() + g * H, ldd, panels.get());
         }
         if (a.dx) input_gradient(t0, steps);
@@ -326,7 +326,7 @@ void backward(const Layer<S>& given) {
     Backward<S, Cell> w(a);
     std::vector<std::unique_ptr<Sums<S>>> sums(parts.size());
     on_each(parts.size(), [&](Index p) {
-        sums[p] = std::make_unique<Sums<S>>(a, Cell::gates, Cell::blocks == Cell::gates);
+        sums[p] = std::make_unique<Sums<S>>(a, Cell::gates, Cell::blocks == Cell::gates, p == 0);
         BackwardPart<S, Cell>(a, parts[p], w, *sums[p]).walk();
     });
     for (std::size_t p = 0; p < sums.size(); ++p) sums[p]->add_to(a, p == 0);
