@@ -3,7 +3,8 @@ import torch
 
 from bptt.training.config import TrainConfig
 from bptt.training.errors import TrainingDiverged
-from bptt.training.fit import build, fit
+from bptt.training.fit import fit
+from bptt.training.network import build
 from bptt.training.updates import predict, updates_of
 
 

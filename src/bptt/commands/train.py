@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,13 +20,13 @@ from ..networks import SequenceModel
 from ..reach.plan import bytes_in
 from ..report.run import RunReport, run_page
 from ..report.tables import score_table
-from ..training.config import TrainConfig, check
-from ..training.data import read_table
+from ..training.config import TrainConfig, check, task_of
 from ..training.errors import UserError
-from ..training.fit import Epoch, Fitted, build, fit
+from ..training.fit import Epoch, Fitted, fit
+from ..training.network import network_of
 from ..training.snapshot import save_config, save_model
-from ..training.tasks.forecast import sunspot_forecast, table_forecast
-from ..training.tasks.streamed import is_streamed, streamed_forecast
+from ..training.tasks.made import made_task
+from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Judged, Task
 from ..training.updates import Updates
 from .interruption import Interruption
@@ -54,7 +55,7 @@ def train(config: TrainConfig) -> int:
     _check_memory(config)
     console = Console()
     task = _task(config, console)
-    model = build(config, len(task.columns) * config.lags)
+    model = network_of(config, task.columns, task.labels)
     updates = task.updates(model, config)
     folder = _new_folder(config)
     save_config(folder, config, task)
@@ -70,15 +71,10 @@ def _task(config: TrainConfig, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
     with warnings.catch_warnings(record=True) as odd:
         warnings.simplefilter("always")
-        if config.data is None or config.target is None:
-            task = sunspot_forecast(config)
-        elif is_streamed(config):
-            task = streamed_forecast(config)
-            rows = f"{config.data.name} has {task.source.rows:,} rows and is read piece by piece"
-            console.print(rows, markup=False, highlight=False, soft_wrap=True)
-        else:
-            table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
-            task = table_forecast(table, config)
+        task = made_task(config)
+    if isinstance(task, StreamedForecast):
+        rows = f"{task.name} has {task.source.rows:,} rows and is read piece by piece"
+        console.print(rows, markup=False, highlight=False, soft_wrap=True)
     for warning in odd:
         console.print(f"warning: {warning.message}", markup=False, highlight=False)
     return task
@@ -98,7 +94,8 @@ def _new_folder(config: TrainConfig) -> Path:
         if config.out is not None:
             config.out.mkdir(parents=True)
             return config.out
-        stem = "sunspots" if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
+        embedded = {"forecast": "sunspots", "text": "moby-dick"}
+        stem = embedded[task_of(config)] if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
         for number in range(1, 1_000_000):
             folder = Path("runs") / f"{stem}-{config.cell}-{number:03d}"
             with contextlib.suppress(FileExistsError):
@@ -123,16 +120,16 @@ def _trained(
 ) -> Result:
     """Train, save the weights, and judge what came out."""
     sample = task.sample()
-    before = gradient_by_lag(model, *sample)
+    before = gradient_by_lag(model, *sample, task.loss)
     started = time.perf_counter()
     try:
         fitted = _fit(model, task, updates, config, console, metrics, interruption)
     finally:
         save_model(folder, model)
     seconds = time.perf_counter() - started
-    after = gradient_by_lag(model, *sample)
+    after = gradient_by_lag(model, *sample, task.loss)
     last_layer = f"l{config.layers - 1}"
-    judged = task.judge(model, f"this run ({config.cell})", folder / "forecast.csv")
+    judged = task.judge(model, f"this run ({config.cell})", folder / task.output)
     by_lag = {"start": before[last_layer].tolist(), "end": after[last_layer].tolist()}
     return Result(config, task, fitted, judged, by_lag, seconds)
 
@@ -149,8 +146,7 @@ def _fit(
     """Train with a progress bar, a line of metrics for each epoch, and an ear for Ctrl-C."""
     parameters = sum(p.numel() for p in model.parameters())
     console.print(
-        f"{config.cell} network, {config.hidden} units, {parameters} weights; "
-        f"{task.train_steps} training steps of {task.columns[0]}, {_reach(config)}",
+        f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {_reach(config)}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -165,6 +161,8 @@ def _fit(
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
+            if config.clip == "auto" and epoch.epoch == 2 and epoch.clip is not None:
+                console.print(f"gradients are clipped at {epoch.clip:.3g}, where 9 in 10 of epoch 1 lay below")
 
         return fit(model, updates, config, on_epoch, interruption.came)
 
@@ -178,11 +176,12 @@ def _reach(config: TrainConfig) -> str:
 
 def _test_line(result: Result) -> dict[str, Any]:
     """The last line of metrics.jsonl."""
-    arv, *baselines = result.judged.scores.items()
+    ours, *baselines = result.judged.scores.items()
     return {
         "event": "test",
-        "arv": arv[1],
-        "rmse": result.judged.rmse,
+        result.judged.measure.key: ours[1],
+        **({"rmse": result.judged.rmse} if result.judged.rmse else {}),
+        **({"confusion": result.judged.confusion} if result.judged.confusion else {}),
         "baselines": dict(baselines),
         "epochs": len(result.fitted.epochs),
         "best_epoch": result.fitted.best,
@@ -194,21 +193,29 @@ def _test_line(result: Result) -> dict[str, Any]:
 
 def _report(name: str, result: Result) -> RunReport:
     config, task, fitted, judged = result.config, result.task, result.fitted, result.judged
-    ahead = "one step" if config.horizon == 1 else f"{config.horizon} steps"
+    rows = pl.DataFrame({"time": [], "truth": [], "forecast": []}) if judged.rows is None else judged.rows
     network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
     return RunReport(
         title=name,
         summary=[
-            f"{task.columns[0]} of {task.name}, forecast {ahead} ahead by {network} network of {config.hidden} "
-            f"units, trained by {_reach(config).replace('BPTT', 'backpropagation through time')}.",
+            f"{task.aim} by {network} network of {config.hidden} units, trained by "
+            f"{_reach(config).replace('BPTT', 'backpropagation through time')}.",
             _ending(result),
         ],
         choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
-        target=task.columns[0],
-        times=judged.rows["time"].to_list(),
-        truth=judged.rows["truth"].to_list(),
-        forecast=judged.rows["forecast"].to_list(),
+        target=(task.columns or [""])[0],
+        times=rows["time"].to_list(),
+        truth=rows["truth"].to_list(),
+        forecast=rows["forecast"].to_list(),
         spans=judged.spans,
+        judged_on=judged.judged_on,
+        measure=judged.measure.name,
+        meaning=judged.measure.meaning,
+        better=judged.measure.better,
+        loss="mean square error" if task.loss == "squared_error" else "cross entropy (nats)",
+        labels=task.labels,
+        confusion=judged.confusion,
+        sample=judged.sample,
         scores=judged.scores,
         losses=[epoch.loss for epoch in fitted.epochs],
         validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
@@ -219,14 +226,21 @@ def _report(name: str, result: Result) -> RunReport:
 
 def _say(console: Console, folder: Path, result: Result) -> None:
     """How training ended, the scores, and where everything is."""
+    judged = result.judged
     console.print(f"{_ending(result)} ({result.seconds:.1f} s)\n", highlight=False)
-    console.print(score_table(result.judged.scores, [name for name, _, _ in result.judged.spans]))
+    console.print(
+        score_table(judged.scores, judged.judged_on, f"{judged.measure.name} ({judged.measure.better} is better)")
+    )
     console.print(f"written to {folder}/   open {folder}/report.html", highlight=False, soft_wrap=True)
 
 
 def _ending(result: Result) -> str:
     epochs, asked = len(result.fitted.epochs), result.config.epochs
-    said = f"Stopped after {epochs} of {asked} epochs" if result.fitted.interrupted else f"Trained {epochs} epochs"
+    said = f"Trained {epochs} epochs"
+    if result.fitted.interrupted:
+        said = f"Stopped after {epochs} of {asked} epochs"
+    elif epochs < asked:
+        said += f" of {asked}, the last {result.config.patience} no better on validation"
     if result.config.validation:
         said += f"; kept the weights of epoch {result.fitted.best}, the best on validation"
     return said + "."

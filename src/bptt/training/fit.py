@@ -10,11 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..modules import GRU, LSTM, RNN
-from ..networks import SequenceModel
-from ..recurrent import Recurrent
 from .config import TrainConfig
 from .errors import TrainingDiverged
+from .optimizing import Clipping, LearningRate, out_of_patience
 from .updates import Update, Updates
 
 
@@ -22,10 +20,11 @@ class Epoch(NamedTuple):
     """What one epoch did."""
 
     epoch: int  # from 1
-    loss: float  # mean square error over the training steps, inputs noisy, targets standardised
-    validation: float | None  # the same over the validation steps, inputs clean
+    loss: float  # the mean of what is learned from, inputs noisy, targets standardised
+    validation: float | None  # the same of what chooses the best epoch, inputs clean
     lr: float
     gradient_norm: float  # before clipping, the largest of its updates
+    clip: float | None  # the norm it was clipped at, None for not at all
 
 
 @dataclass(frozen=True)
@@ -43,26 +42,6 @@ class Fitted:
     interrupted: bool
 
 
-def build(config: TrainConfig, input_size: int) -> SequenceModel:
-    """A recurrent network with one output, its weights drawn from U(-init/√H, init/√H) by the seed.
-
-    The random generator of the process is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = SequenceModel(_recurrent(config, input_size), 1)
-        bound = config.init / math.sqrt(config.hidden)
-        for parameter in model.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-    return model
-
-
-def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:
-    if config.cell == "elman":
-        return RNN(input_size, config.hidden, config.layers, config.activation, leak=config.leak)
-    return {"gru": GRU, "lstm": LSTM}[config.cell](input_size, config.hidden, config.layers)
-
-
 def fit(
     model: nn.Module,
     updates: Updates,
@@ -72,13 +51,12 @@ def fit(
 ) -> Fitted:
     """Train: every epoch one pass over what is learned from.
 
-    Adam with L2 weight decay, a learning rate that falls to 0 along a cosine, epoch by epoch, and clipping of the
-    norm of each update's gradient.
+    Adam with L2 weight decay, a scheduled learning rate, and clipping of the norm of each update's gradient.
 
     Args:
         model: whose weights are learned.
         updates: what they are learned from, and the loss that chooses the best epoch.
-        config: epochs, lr, weight_decay, clip.
+        config: epochs, patience, lr, schedule, weight_decay, clip.
         on_epoch: called after each epoch.
         should_stop: asked before each update; true ends the training with what was reached.
 
@@ -86,12 +64,12 @@ def fit(
         TrainingDiverged: the loss is not finite; the model has the last weights whose loss was.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
+    rate, clipping = LearningRate(optimizer, config), Clipping(config.clip)
     epochs: list[Epoch] = []
     finite, kept, lowest, best = _weights(model), None, math.inf, 0
+    interrupted = False
     for number in range(1, config.epochs + 1):
-        lr = float(schedule.get_last_lr()[0])
-        done = _Sum()
+        lr, limit, done = rate.now, clipping.limit, _Sum()
         one_pass = updates.epoch(number)
         while not should_stop():
             optimizer.zero_grad()
@@ -102,22 +80,28 @@ def fit(
                 model.load_state_dict(finite)
                 raise TrainingDiverged(
                     f"the loss became {update.loss} in epoch {number}; the weights before it are kept. Try a "
-                    f"smaller learning rate than {config.lr:g}, or a tighter clip than {config.clip:g}"
+                    f"smaller learning rate than {config.lr:g}, or a tighter clip than {limit:g}"
                 )
             finite = _weights(model)
-            done = done.and_(update, nn.utils.clip_grad_norm_(model.parameters(), config.clip).item())
+            done = done.and_(update, clipping.clip(model))
             optimizer.step()
         else:
+            interrupted = True
             break  # in the middle of the epoch
-        schedule.step()
         validation = updates.validation()
+        rate.epoch_done(done.loss if validation is None else validation)
+        clipping.epoch_done()
         if validation is not None and validation < lowest:
             kept, lowest, best = _weights(model), validation, number
-        epochs.append(Epoch(number, done.loss, validation, lr, done.largest))
+        epochs.append(
+            Epoch(number, done.loss, validation, lr, done.largest, limit if math.isfinite(limit) else None)
+        )
         on_epoch(epochs[-1])
+        if out_of_patience(epochs, config.patience):
+            break
     if kept is not None:
         model.load_state_dict(kept)
-    return Fitted(epochs, best if kept is not None else len(epochs), interrupted=len(epochs) < config.epochs)
+    return Fitted(epochs, best if kept is not None else len(epochs), interrupted)
 
 
 class _Sum(NamedTuple):

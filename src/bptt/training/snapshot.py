@@ -22,7 +22,7 @@ from torch import Tensor
 from ..networks import SequenceModel
 from .config import TrainConfig, check
 from .errors import UserError
-from .fit import build
+from .network import network_of
 from .scaling import Scaling
 from .tasks.task import Task
 
@@ -37,23 +37,26 @@ class Run:
         config: the choices it was trained with.
         columns: the columns it reads, the target first.
         scaling: of those columns.
+        labels: classes or characters, by output; empty where numbers are put out.
         model: the network with its trained weights.
     """
 
     config: TrainConfig
     columns: list[str]
     scaling: Scaling
+    labels: list[str]
     model: SequenceModel
 
 
 def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
-    """Write config.toml: every choice, the columns and their scaling."""
+    """Write config.toml: every choice, the columns and their scaling, the labels."""
     choices = {name: _plain(value) for name, value in asdict(config).items() if value is not None}
     document = {
         "format": FORMAT,
         "train": choices,
         "columns": task.columns,
         "scaling": asdict(task.scaling),
+        "labels": task.labels,
     }
     (folder / "config.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
 
@@ -75,10 +78,10 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
-    config, columns, scaling = _read_config(folder / "config.toml")
+    config, columns, scaling, labels = _read_config(folder / "config.toml")
     try:
         check(config)
-        model = build(config, len(columns) * config.lags)
+        model = network_of(config, columns, labels)
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.toml'} describes no network: {error}") from error
     weights = _read_weights(folder / "model.safetensors")
@@ -91,10 +94,10 @@ def load_run(folder: Path) -> Run:
             f"in the file and {wanted.get(name, 'unknown')} by the config"
         )
     model.load_state_dict(weights)
-    return Run(config, columns, scaling, model)
+    return Run(config, columns, scaling, labels, model)
 
 
-def _read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
+def _read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling, list[str]]:
     try:
         document = tomllib.loads(_bytes(path).decode("utf-8"))
         if document["format"] > FORMAT:
@@ -102,7 +105,7 @@ def _read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
         known = {field.name for field in fields(TrainConfig)}
         choices = {name: _read(name, value) for name, value in document["train"].items() if name in known}
         config = TrainConfig(**choices)
-        return config, document["columns"], Scaling(**document["scaling"])
+        return config, document["columns"], Scaling(**document["scaling"]), document.get("labels", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
 
