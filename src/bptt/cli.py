@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import subcommand
@@ -13,38 +14,67 @@ from tyro.conf import subcommand
 from .commands.bench import BenchConfig, bench
 from .commands.explain import ExplainConfig, explain
 from .commands.predict import PredictConfig, predict
-from .training.config import TrainConfig
+from .commands.sample import SampleConfig, sample
+from .training.config import TrainConfig, configured, task_of
 from .training.errors import TrainingDiverged, UserError
 
-Command = (
-    Annotated[TrainConfig, subcommand("train")]
-    | Annotated[PredictConfig, subcommand("predict")]
-    | Annotated[ExplainConfig, subcommand("explain")]
-    | Annotated[BenchConfig, subcommand("bench")]
-)
+
+def _commands(train: TrainConfig) -> Any:
+    """The commands, `bptt train` with these defaults."""
+    return (
+        Annotated[TrainConfig, subcommand("train", default=train)]
+        | Annotated[PredictConfig, subcommand("predict")]
+        | Annotated[SampleConfig, subcommand("sample")]
+        | Annotated[ExplainConfig, subcommand("explain")]
+        | Annotated[BenchConfig, subcommand("bench")]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 training failed, 2 bad use, 130 and 143 stopped and saved."""
-    command = tyro.cli(
-        Command,  # pyright: ignore[reportArgumentType]
+    sys.exit(_run(_parsed(arguments, TrainConfig()), arguments))
+
+
+def _parsed(arguments: Sequence[str] | None, train: TrainConfig) -> Any:
+    return tyro.cli(
+        _commands(train),
         prog="bptt",
         description="Recurrent networks trained by backpropagation through time: exact, fast and visible.",
         args=arguments,
     )
-    sys.exit(_run(command))
 
 
-def _run(command: TrainConfig | PredictConfig | ExplainConfig | BenchConfig) -> int:
+def _completed(config: TrainConfig, arguments: Sequence[str] | None) -> TrainConfig:
+    """The options given, beside the defaults of their task or beside what a run's config.toml says.
+
+    The first reading told which task or file that is; a second one has its choices for defaults.
+    """
+    from_file = config.data is not None and config.data.suffix.lower() == ".toml"
+    if config.data is not None and from_file:
+        from .training.config_file import read_choices
+
+        chosen = read_choices(config.data)
+    else:
+        chosen = configured(task_of(config))
+    repeated = {name: () for name, value in vars(config).items() if isinstance(value, tuple) and value}
+    whole = _parsed(arguments, replace(chosen, **repeated))  # options that add up begin anew where they are given
+    return replace(whole, data=chosen.data) if from_file else whole
+
+
+def _run(command: Any, arguments: Sequence[str] | None) -> int:
     name = "train"
     try:
         if isinstance(command, TrainConfig):
+            config = _completed(command, arguments)
             from .commands.train import train
 
-            return train(command)
+            return train(config)
         if isinstance(command, PredictConfig):
             name = "predict"
             return predict(command)
+        if isinstance(command, SampleConfig):
+            name = "sample"
+            return sample(command)
         if isinstance(command, ExplainConfig):
             name = "explain"
             return explain(command)

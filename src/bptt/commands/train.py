@@ -7,7 +7,7 @@ import json
 import re
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,6 +51,7 @@ def train(config: TrainConfig) -> int:
         UserError: before anything is written, for data or options that cannot be used.
         TrainingDiverged: with the last finite weights saved.
     """
+    config = replace(config, task=task_of(config))
     check(config)
     _check_memory(config)
     console = Console()
@@ -130,6 +131,8 @@ def _trained(
     after = gradient_by_lag(model, *sample, task.loss)
     last_layer = f"l{config.layers - 1}"
     judged = task.judge(model, f"this run ({config.cell})", folder / task.output)
+    if judged.confusion is not None:
+        confusion_rows(task.labels, judged.confusion).write_csv(folder / "confusion.csv")
     by_lag = {"start": before[last_layer].tolist(), "end": after[last_layer].tolist()}
     return Result(config, task, fitted, judged, by_lag, seconds)
 
@@ -172,6 +175,12 @@ def _reach(config: TrainConfig) -> str:
     if config.reach != "truncated":
         return f"{config.reach} BPTT"
     return f"truncated BPTT, k1={config.window}, k2={config.k2 or config.window}"
+
+
+def confusion_rows(labels: list[str], confusion: list[list[int]]) -> pl.DataFrame:
+    """A row for each true class: how many of its sequences were taken for each."""
+    columns = zip(labels, zip(*confusion, strict=True), strict=True)
+    return pl.DataFrame({"truth": labels, **{f"predicted {label}": list(counts) for label, counts in columns}})
 
 
 def _test_line(result: Result) -> dict[str, Any]:

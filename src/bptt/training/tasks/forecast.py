@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,8 @@ from ..data import Table, lagged, sunspots
 from ..errors import UserError
 from ..scaling import Scaling
 from ..updates import Updates, predict, updates_of
-from .task import Judged, Loss
+from .forecasting import Forecasting
+from .task import Judged
 
 MINIMUM_TARGETS = 10  # training targets below which nothing sensible can be fitted
 AR_ORDER = 9
@@ -34,49 +35,6 @@ SUNSPOT_PUBLISHED = {
     "threshold AR (Tong & Lim 1980)": {"1921-1955": 0.097, "1956-1979": 0.28},
     "recurrent net by BPTT (unchecked)": {"1921-1955": 0.084, "1956-1979": 0.300},
 }
-
-
-class Forecasting:
-    """What every forecasting task is to the command."""
-
-    @property
-    def labels(self) -> list[str]:
-        """None: numbers are put out."""
-        return []
-
-    @property
-    def loss(self) -> Loss:
-        """Of a step."""
-        return "squared_error"
-
-    @property
-    def output(self) -> str:
-        """The file of forecasts."""
-        return "forecast.csv"
-
-    @property
-    def amount(self: _Table) -> str:
-        """How much of what is learned from, in words."""
-        return f"{self.train_steps} training steps of {self.columns[0]}"
-
-    @property
-    def aim(self: _Table) -> str:
-        """What is learned of which data, in words."""
-        ahead = "one step" if self.horizon == 1 else f"{self.horizon} steps"
-        return f"{self.columns[0]} of {self.name}, forecast {ahead} ahead"
-
-
-class _Table(Protocol):
-    """What both kinds of table have."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def columns(self) -> list[str]: ...
-    @property
-    def horizon(self) -> int: ...
-    @property
-    def train_steps(self) -> int: ...
 
 
 class Span(NamedTuple):

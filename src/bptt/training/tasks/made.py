@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ..config import TrainConfig, task_of
 from ..data import read_table
+from .classify import classify_task
 from .forecast import sunspot_forecast, table_forecast
 from .streamed import is_streamed, streamed_forecast
 from .task import Task
+from .text import text_task
 
 
 def made_task(config: TrainConfig) -> Task:
@@ -15,7 +17,7 @@ def made_task(config: TrainConfig) -> Task:
     Raises:
         UserError: its data cannot be used.
     """
-    return {"forecast": _forecast}[task_of(config)](config)
+    return {"forecast": _forecast, "classify": classify_task, "text": text_task}[task_of(config)](config)
 
 
 def _forecast(config: TrainConfig) -> Task:

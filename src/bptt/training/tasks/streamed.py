@@ -19,7 +19,8 @@ from ..errors import UserError
 from ..scaling import Scaling
 from ..stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
 from ..updates import NoisyChunks, Updates, Windows, check_stretches
-from .forecast import Forecasting, ar_order, check_rows, rows_of, train_rows_of
+from .forecast import ar_order, check_rows, rows_of, train_rows_of
+from .forecasting import Forecasting
 from .task import Judged
 
 # What a table takes in memory beside its size on disk: a CSV's cells are read as text, Parquet is compressed.
