@@ -25,7 +25,7 @@ TASK_DEFAULTS: dict[TaskName, dict[str, Any]] = {
     },
     "text": {
         **{"cell": "lstm", "leak": 1.0, "hidden": 128, "init": 1.0, "lags": 1, "reach": "truncated"},
-        **{"k1": 64, "batch": 32, "epochs": 8, "lr": 0.004, "weight_decay": 0.0, "test": 0.1},
+        **{"k1": 64, "batch": 16, "epochs": 8, "lr": 0.01, "weight_decay": 0.0, "test": 0.1},
     },
 }
 
@@ -108,7 +108,9 @@ class TrainConfig:
     """Rows between two updates, with --reach truncated."""
     k2: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: k1)")] = None
     """Rows an error goes back, with --reach truncated; at least k1."""
-    batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 1; classify, text: 32)")] = None
+    batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 1; classify: 32; text: 16)")] = (
+        None
+    )
     """Stretches that the training rows are cut into and walked side by side, with --reach truncated; to classify,
     sequences of an update."""
     memory: Annotated[

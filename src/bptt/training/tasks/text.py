@@ -79,7 +79,7 @@ class TextTask:
     @property
     def aim(self) -> str:
         """What is learned of which data, in words."""
-        return f"The next character of {self.name}, foretold"
+        return f"The next character of {self.name}, predicted"
 
     @property
     def loss(self) -> Loss:
@@ -110,7 +110,7 @@ class TextTask:
         return one_hot(numbers[:-1], len(self.labels)).float(), numbers[1:]
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
-        """Let the model foretell what it was not trained on, compare with the baselines, and let it write."""
+        """Let the model predict what it was not trained on, compare with the baselines, and let it write."""
         learned, characters = self.numbers[: self.spans["training"][1]], len(self.labels)
         baselines = "characters' frequencies", f"{ORDER}-gram (Witten-Bell)", "xz"
         scores: dict[str, dict[str, float]] = {name: {} for name in (title, *baselines)}
