@@ -16,7 +16,8 @@ from dataclasses import replace
 
 from bptt.training.config import TrainConfig
 from bptt.training.data import Table, sunspots
-from bptt.training.fit import Training, build
+from bptt.training.fit import Training
+from bptt.training.network import build
 from bptt.training.scaling import Scaling
 from bptt.training.tasks.forecast import (
     SUNSPOT_VARIANCE,

@@ -17,7 +17,8 @@ import torch
 
 import bptt
 from bptt.training.config import TrainConfig
-from bptt.training.fit import Training, build
+from bptt.training.fit import Training
+from bptt.training.network import build
 from bptt.training.tasks.forecast import sunspot_forecast
 
 K1, K2 = 5, (5, 10, 15, 20, 40, 80, 219)

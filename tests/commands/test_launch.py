@@ -11,7 +11,7 @@ def test_two_processes_train_together(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     folder = tmp_path / "run"
-    config = TrainConfig(epochs=2, reach="truncated", k1=50, batch=2, out=folder)
+    config = TrainConfig(task="forecast", epochs=2, reach="truncated", k1=50, batch=2, out=folder)
     assert train(TrainConfig(**{**vars(config), "workers": 2})) == 0
     assert load_run(folder).config == config
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3

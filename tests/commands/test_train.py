@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,8 @@ import pytest
 import torch
 
 from bptt.commands.train import train
-from bptt.training.config import TrainConfig
+from bptt.training.config import TrainConfig, configured
+from bptt.training.config_file import read_choices
 from bptt.training.errors import TrainingDiverged, UserError
 from bptt.training.fit import Training
 from bptt.training.run import load_run
@@ -317,3 +319,91 @@ def test_a_loss_that_is_not_finite_leaves_what_it_was_computed_from(here, monkey
     assert set(read_tensors(here / "run" / "diverged.safetensors")) == {"x", "d", "state"}
     assert all(weight.isfinite().all() for weight in load_run(here / "run").model.parameters())
     assert Snapshots(here / "run" / "snapshots").load()[0] is not None
+
+
+def a_text(path):
+    path.write_text("the cat sat on the mat. " * 40)
+    return path
+
+
+def vowels(path):
+    lines = [f"{i % 2},{i % 2 + 1},{i}:{i % 2}" for i in range(20)]
+    path.write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_a_text_run_folder(here, capsys):
+    config = configured("text", data=a_text(here / "cats.txt"), epochs=2, hidden=6, batch=3, validation=0.1)
+    assert train(config) == 0
+    folder = here / "runs" / "cats-lstm-001"
+    written = {path.name for path in folder.iterdir()}
+    results = {"model.safetensors", "metrics.jsonl", "sample.txt", "report.html"}
+    assert written == {*results, "config.toml", "snapshots", ".lock"}
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert list(last["bits_per_character"]) == ["validation", "test"]
+    assert set(last["baselines"]) == {"characters' frequencies", "5-gram (Witten-Bell)", "xz"}
+    run = load_run(folder)
+    assert run.labels == sorted(set("the cat sat on the mat. "))
+    page = (folder / "report.html").read_text()
+    assert "What it writes" in page
+    assert 'id="figure-forecast"' not in page
+    shown = capsys.readouterr().out
+    assert "777 training characters, 11 different ones, truncated BPTT, k1=64, k2=64" in shown
+    assert "bits per character (less is better)" in shown
+
+
+def test_a_classify_run_folder(here, capsys):
+    config = configured("classify", data=vowels(here / "v.ts"), epochs=2, hidden=6, clip="auto")
+    assert train(config) == 0
+    folder = here / "runs" / "v-gru-001"
+    written = {path.name for path in folder.iterdir()}
+    wanted = {
+        "config.toml",
+        "model.safetensors",
+        "metrics.jsonl",
+        "predictions.csv",
+        "confusion.csv",
+        "report.html",
+        "snapshots",
+        ".lock",
+    }
+    assert written == wanted
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert set(last["accuracy"]) == {"training", "test"}
+    confusion = pl.read_csv(folder / "confusion.csv")
+    assert confusion.columns == ["truth", "predicted 0", "predicted 1"]
+    assert confusion.select(pl.col("^predicted.*$")).to_numpy().tolist() == last["confusion"]
+    assert "Confusion matrix" in (folder / "report.html").read_text()
+    shown = capsys.readouterr().out
+    assert "16 training sequences of 2 classes, full BPTT" in shown
+    assert "gradients are clipped at" in shown
+
+
+@pytest.mark.parametrize("task", ["forecast", "classify", "text"])
+def test_its_config_runs_a_run_again_to_the_same_numbers(here, task):
+    own = {
+        "forecast": {"data": a_table(here / "d.csv"), "target": "wind", "input": (("y <b>&",),), "noise": 0.1},
+        "classify": {"data": vowels(here / "v.ts"), "layers": 2, "dropout": 0.2, "validation": 0.2},
+        "text": {"data": a_text(here / "t.txt"), "schedule": "step", "clip": "auto", "batch": 2},
+    }
+    config = configured(task, epochs=3, hidden=5, out=here / "one", **own[task])
+    assert train(config) == 0
+    assert train(replace(read_choices(here / "one" / "config.toml"), out=here / "two")) == 0
+    one, two = load_run(here / "one"), load_run(here / "two")
+    assert replace(one.config, out=None) == replace(two.config, out=None)
+    for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    epochs = [(here / run / "metrics.jsonl").read_text().splitlines()[:3] for run in ("one", "two")]
+    assert epochs[0] == epochs[1]
+
+
+def test_patience_ends_it_early(here, capsys):
+    config = TrainConfig(
+        data=a_table(here / "d.csv"), target="wind", validation=0.3, patience=2, lr=0.5, epochs=200
+    )
+    assert train(config) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "of 200, the last 2 no better on validation; kept the weights of epoch" in shown
+    lines = (here / "runs/d-elman-001/metrics.jsonl").read_text().splitlines()
+    assert len(lines) < 200
+    assert not json.loads(lines[-1])["interrupted"]

@@ -3,7 +3,8 @@ import torch
 
 from bptt.training.config import TrainConfig
 from bptt.training.errors import TrainingDiverged
-from bptt.training.fit import Training, build
+from bptt.training.fit import Training
+from bptt.training.network import build
 from bptt.training.updates import predict, updates_of
 
 

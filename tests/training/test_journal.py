@@ -4,12 +4,13 @@ import pytest
 
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
-from bptt.training.fit import Epoch, build
+from bptt.training.fit import Epoch
 from bptt.training.journal import Journal
+from bptt.training.network import build
 from bptt.training.run import LOCK, load_run, owned
 from bptt.training.tasks.forecast import sunspot_forecast
 
-EPOCH = Epoch(1, 0.5, None, 0.1, 2.0)
+EPOCH = Epoch(1, 0.5, None, 0.1, 2.0, 1.0)
 
 
 def test_what_a_run_writes(tmp_path):

@@ -5,7 +5,7 @@ import torch
 
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
-from bptt.training.fit import build
+from bptt.training.network import build
 from bptt.training.run import load_run, save_config, save_model
 from bptt.training.tasks.forecast import sunspot_forecast
 

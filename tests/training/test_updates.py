@@ -5,7 +5,8 @@ from torch import nn
 import bptt
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
-from bptt.training.fit import Training, build
+from bptt.training.fit import Training
+from bptt.training.network import build
 from bptt.training.updates import NoisyChunks, noisy, side_by_side, updates_of
 
 
@@ -102,3 +103,33 @@ def test_noise_depends_on_seed_and_epoch_and_not_on_the_cut():
     assert torch.equal(next(iter(late))[0], one[2001:2008])
     assert not torch.equal(next(iter(NoisyChunks(Chunks(7), config, 2)))[0], one[:7])
     assert noisy(x, configured(), 1) is x
+
+
+def test_dropout_is_drawn_by_the_seed_and_the_model_left_in_eval_mode():
+    config = configured(layers=2, dropout=0.5, reach="truncated", k1=10)
+    before, model = torch.get_rng_state(), build(config, 1)
+    one_pass = updates_of(model, *sine(), config).epoch(1)
+    next(one_pass)
+    place = one_pass.state_dict()
+    wanted = next(one_pass)
+    assert not model.training
+    assert next(updates_of(model, *sine(), config).epoch(1, place)) == wanted
+    assert torch.equal(torch.get_rng_state(), before)
+    plain = configured(layers=2, reach="truncated", k1=10)
+    one_pass = updates_of(build(plain, 1), *sine(), plain).epoch(1)
+    assert next(one_pass).loss != next(updates_of(build(config, 1), *sine(), config).epoch(1)).loss
+
+
+@pytest.mark.parametrize("choices", [{}, {"reach": "truncated"}, {"reach": "checkpointed", "memory": "100kB"}])
+def test_bfloat16_walks_near_float32_and_leaves_float32_gradients(choices):
+    found = []
+    for precision in ("float32", "bfloat16"):
+        config = configured(precision=precision, cell="lstm", **choices)
+        model = build(config, 1)
+        found.append((next(updates_of(model, *sine(), config).epoch(1)).loss, gradients(model)))
+    (loss, wanted), (near, rough) = found
+    assert near != loss
+    assert near == pytest.approx(loss, rel=0.02)
+    for a, b in zip(wanted, rough, strict=True):
+        assert b.dtype == torch.float32
+        assert torch.allclose(a, b, atol=0.05 * a.abs().max().item())

@@ -10,7 +10,8 @@ from torch import nn
 
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
-from bptt.training.fit import Training, build
+from bptt.training.fit import Training
+from bptt.training.network import build
 from bptt.training.tensors import read_tensors, write_tensors
 from bptt.training.updates import updates_of
 from bptt.training.workers import ALONE, Workers, workers

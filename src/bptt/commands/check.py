@@ -129,11 +129,11 @@ def _learned(run: Run) -> tuple[Tensor, Tensor]:
     """x and d of every step a run learned from."""
     import warnings
 
-    from ..training.tasks.choose import task_of
+    from ..training.tasks.made import made_task
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is odd about the data was said when it was trained
-        return task_of(run.config).sample()
+        return made_task(run.config).sample()
 
 
 def _check(config: CheckConfig) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..training.run import Run
+    from ..training.tasks.task import Loss
 
 
 @dataclass(frozen=True)
@@ -48,39 +49,41 @@ def diagnose(config: DiagnoseConfig) -> int:
     if config.lags < 1:
         raise UserError(f"--lags must be at least 1, got {config.lags}")
     check_new(config.json, "--json FILE")
+    from torch.nn.functional import cross_entropy, mse_loss
+
     from ..insight.diagnose import LEAST_STEPS
     from ..insight.diagnose import diagnose as diagnosis_of
-    from ..networks import squared_error
     from ..training.run import load_run
 
     run = load_run(config.run)
-    x, d, name = _steps(config, run)
+    x, d, name, loss = _steps(config, run)
     if len(x) < LEAST_STEPS:
         raise UserError(f"{name} gives {len(x)} steps with a target; at least {LEAST_STEPS} are needed")
-    found = diagnosis_of(run.model, x, d, lambda y, d: squared_error(y, d) / d.numel(), lags=config.lags)
+    criterion = mse_loss if loss == "squared_error" else cross_entropy
+    found = diagnosis_of(run.model, x, d, criterion, lags=config.lags)
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
     print(
-        f"{config.run}: {run.config.cell} network, {run.config.hidden} units, {len(x)} steps of {run.columns[0]}"
+        f"{config.run}: {run.config.cell} network, {run.config.hidden} units, {len(x)} steps of {(run.columns or [name])[0]}"
     )
     print()
     print(found)
     return 0
 
 
-def _steps(config: DiagnoseConfig, run: Run) -> tuple[Tensor, Tensor, str]:
-    """x and d of the steps the error is taken back over, and where they are from."""
+def _steps(config: DiagnoseConfig, run: Run) -> tuple[Tensor, Tensor, str, Loss]:
+    """x and d of the steps the error is taken back over, where they are from, and the loss."""
     from ..training.run import new_task
-    from ..training.tasks.choose import task_of
+    from ..training.tasks.made import made_task
 
     if config.data is not None:
         new = new_task(run, config.data, None, config.missing)
         d = new.targets()
-        return new.inputs()[: len(d)], d, new.name
+        return new.inputs()[: len(d)], d, new.name, new.loss
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
-            task = task_of(run.config)
+            task = made_task(run.config)
     except UserError as error:
         raise UserError(f"the run's own data cannot be used: {error}; pass --data FILE") from error
-    return *task.sample(), task.name
+    return *task.sample(), task.name, task.loss

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import polars as pl
+
 from ..report.run import RunReport
 from ..training.config import TrainConfig
 from ..training.fit import Fitted
@@ -24,11 +26,12 @@ class Result:
 
     def test_line(self) -> dict[str, Any]:
         """The last line of metrics.jsonl."""
-        arv, *baselines = self.judged.scores.items()
+        judged, (ours, *baselines) = self.judged, self.judged.scores.items()
         return {
             "event": "test",
-            "arv": arv[1],
-            "rmse": self.judged.rmse,
+            judged.measure.key: ours[1],
+            **({"rmse": judged.rmse} if judged.rmse else {}),
+            **({"confusion": judged.confusion} if judged.confusion else {}),
             "baselines": dict(baselines),
             "epochs": len(self.fitted.epochs),
             "best_epoch": self.fitted.best,
@@ -40,22 +43,29 @@ class Result:
     def report(self, name: str) -> RunReport:
         """What the page of the run shows."""
         config, task, fitted, judged = self.config, self.task, self.fitted, self.judged
-        ahead = "one step" if config.horizon == 1 else f"{config.horizon} steps"
-        how = reach(config).replace("BPTT", "backpropagation through time")
+        rows = pl.DataFrame({"time": [], "truth": [], "forecast": []}) if judged.rows is None else judged.rows
         network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
+        how = reach(config).replace("BPTT", "backpropagation through time")
         return RunReport(
             title=name,
             summary=[
-                f"{task.columns[0]} of {task.name}, forecast {ahead} ahead by {network} network of "
-                f"{config.hidden} units, trained by {how}.",
+                f"{task.aim} by {network} network of {config.hidden} units, trained by {how}.",
                 self.ending(),
             ],
             choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
-            target=task.columns[0],
-            times=judged.rows["time"].to_list(),
-            truth=judged.rows["truth"].to_list(),
-            forecast=judged.rows["forecast"].to_list(),
+            target=(task.columns or [""])[0],
+            times=rows["time"].to_list(),
+            truth=rows["truth"].to_list(),
+            forecast=rows["forecast"].to_list(),
             spans=judged.spans,
+            judged_on=judged.judged_on,
+            measure=judged.measure.name,
+            meaning=judged.measure.meaning,
+            better=judged.measure.better,
+            loss="mean square error" if task.loss == "squared_error" else "cross entropy (nats)",
+            labels=task.labels,
+            confusion=judged.confusion,
+            sample=judged.sample,
             scores=judged.scores,
             losses=[epoch.loss for epoch in fitted.epochs],
             validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
@@ -66,9 +76,11 @@ class Result:
     def ending(self) -> str:
         """How training ended, in a sentence."""
         epochs, asked = len(self.fitted.epochs), self.config.epochs
-        said = (
-            f"Stopped after {epochs} of {asked} epochs" if self.fitted.interrupted else f"Trained {epochs} epochs"
-        )
+        said = f"Trained {epochs} epochs"
+        if self.fitted.interrupted:
+            said = f"Stopped after {epochs} of {asked} epochs"
+        elif epochs < asked:
+            said += f" of {asked}, the last {self.config.patience} no better on validation"
         if self.config.validation:
             said += f"; kept the weights of epoch {self.fitted.best}, the best on validation"
         return said + "."
@@ -79,3 +91,9 @@ def reach(config: TrainConfig) -> str:
     if config.reach != "truncated":
         return f"{config.reach} BPTT"
     return f"truncated BPTT, k1={config.window}, k2={config.k2 or config.window}"
+
+
+def confusion_rows(labels: list[str], confusion: list[list[int]]) -> pl.DataFrame:
+    """A row for each true class: how many of its sequences were taken for each."""
+    columns = zip(labels, zip(*confusion, strict=True), strict=True)
+    return pl.DataFrame({"truth": labels, **{f"predicted {label}": list(counts) for label, counts in columns}})

@@ -7,7 +7,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,20 +19,20 @@ from ..networks import SequenceModel
 from ..reach.plan import bytes_in
 from ..report.run import run_page
 from ..report.tables import score_table
-from ..training.config import TrainConfig, arguments_of, check
+from ..training.config import TrainConfig, arguments_of, check, configured, task_of
 from ..training.errors import TrainingDiverged, UserError
 from ..training.files import write_whole
-from ..training.fit import Epoch, Fitted, Training, build
+from ..training.fit import Epoch, Fitted, Training
 from ..training.journal import Journal
-from ..training.run import check_same_data, owned, read_config
-from ..training.scaling import Scaling
-from ..training.tasks.choose import task_of
+from ..training.network import network_of
+from ..training.run import Described, check_same_data, owned, read_config
+from ..training.tasks.made import made_task
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.workers import Workers, workers
 from .interruption import Interruption
 from .launch import launch, launch_id, restarted
-from .result import Result, reach
+from .result import Result, confusion_rows, reach
 
 RUNS = Path("runs")
 
@@ -50,7 +50,8 @@ class Work:
 
     def look(self) -> list[float]:
         """The mean gradient norm by lag of the last layer, now."""
-        return gradient_by_lag(self.model, *self.task.sample())[f"l{self.config.layers - 1}"].tolist()
+        by_lag = gradient_by_lag(self.model, *self.task.sample(), self.task.loss)
+        return by_lag[f"l{self.config.layers - 1}"].tolist()
 
 
 def train(config: TrainConfig) -> int:
@@ -60,6 +61,7 @@ def train(config: TrainConfig) -> int:
         UserError: before anything is written, for data or options that cannot be used.
         TrainingDiverged: with the last finite weights saved.
     """
+    config = replace(config, task=task_of(config))
     if config.workers is not None:
         return _launched(replace(config, workers=None), config.workers)
     with workers() as team:
@@ -78,7 +80,7 @@ def train(config: TrainConfig) -> int:
 
 def _launched(config: TrainConfig, size: int) -> int:
     """The same by several processes, once it is sure that none of them will refuse."""
-    chosen = config if config.resume is None else _checked_run(config, config.resume)[0]
+    chosen = config if config.resume is None else _checked_run(config, config.resume).config
     check(replace(chosen, workers=size))
     _prepared(chosen, Workers(0, size), Console(quiet=True))
     if config.out is not None and config.out.exists():
@@ -88,13 +90,13 @@ def _launched(config: TrainConfig, size: int) -> int:
 
 def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) -> int:
     """Go on with a run where its last snapshot stands."""
-    config, columns, scaling = _checked_run(given, folder)
+    began = _checked_run(given, folder)
     with Journal(folder, team.rank == 0, launch_id()) as journal:
         if _agreed(team, journal.is_finished):
             _print(console, f"{folder} is finished: there is nothing to go on with")
             return 0
-        work = _prepared(config, team, console)
-        check_same_data(folder, work.task, columns, scaling)
+        work = _prepared(began.config, team, console)
+        check_same_data(folder, work.task, began)
         saved, wrong = journal.last_snapshot()
         for problem in wrong:
             _print(console, f"warning: {problem}; the snapshot before it is used")
@@ -106,9 +108,10 @@ def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) 
         return _finished(work, journal, console)
 
 
-def _checked_run(given: TrainConfig, folder: Path) -> tuple[TrainConfig, list[str], Scaling]:
+def _checked_run(given: TrainConfig, folder: Path) -> Described:
     """What config.toml of a run says that is to be gone on with."""
-    others = [f.name for f in fields(given) if f.name != "resume" and getattr(given, f.name) != f.default]
+    plain = vars(replace(configured(task_of(given)), resume=folder))
+    others = [name for name, value in vars(given).items() if value != plain[name]]
     if others:
         raise UserError(
             f"--resume goes on with the choices in {folder}/config.toml, and --{others[0].replace('_', '-')} was "
@@ -149,7 +152,7 @@ def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
     check(config)
     _check_memory(config)
     task = _task(config, console)
-    model = build(config, len(task.columns) * config.lags)
+    model = network_of(config, task.columns, task.labels)
     return Work(config, task, model, Training(model, task.updates(model, config, team), config, team))
 
 
@@ -157,7 +160,7 @@ def _task(config: TrainConfig, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
     with warnings.catch_warnings(record=True) as odd:
         warnings.simplefilter("always")
-        task = task_of(config)
+        task = made_task(config)
     if isinstance(task, StreamedForecast):
         _print(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
     for warning in odd:
@@ -179,7 +182,8 @@ def _new_folder(config: TrainConfig) -> Path:
         if config.out is not None:
             config.out.mkdir(parents=True)
             return config.out
-        stem = "sunspots" if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
+        embedded = {"forecast": "sunspots", "text": "moby-dick"}
+        stem = embedded[task_of(config)] if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
         for number in range(1, 1_000_000):
             folder = RUNS / f"{stem}-{config.cell}-{number:03d}"
             with contextlib.suppress(FileExistsError):
@@ -206,12 +210,16 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
     with Interruption() as interruption:
         fitted = _fit(work, journal, console, interruption)
         if journal.writes:
-            judged = work.task.judge(work.model, f"this run ({work.config.cell})", journal.folder / "forecast.csv")
+            task, folder = work.task, journal.folder
+            judged = task.judge(work.model, f"this run ({work.config.cell})", folder / task.output)
+            if judged.confusion is not None:
+                confusion = confusion_rows(task.labels, judged.confusion).write_csv()
+                write_whole(folder / "confusion.csv", confusion.encode())
             by_lag = {"start": work.by_lag, "end": work.look()}
-            result = Result(work.config, work.task, fitted, judged, by_lag, work.seconds)
-            write_whole(journal.folder / "report.html", run_page(result.report(journal.folder.name)).encode())
+            result = Result(work.config, task, fitted, judged, by_lag, work.seconds)
+            write_whole(folder / "report.html", run_page(result.report(folder.name)).encode())
             journal.line(result.test_line())
-            _say(console, journal.folder, result)
+            _say(console, folder, result)
     return interruption.exit_code
 
 
@@ -221,8 +229,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
     parameters = sum(p.numel() for p in work.model.parameters())
     _print(
         console,
-        f"{config.cell} network, {config.hidden} units, {parameters} weights; "
-        f"{task.train_steps} training steps of {task.columns[0]}, {reach(config)}",
+        f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {reach(config)}",
     )
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress, _Keeper(work, journal) as keeper:
@@ -233,6 +240,8 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
+            if config.clip == "auto" and epoch.epoch == 2 and epoch.clip is not None:
+                _print(console, f"gradients are clipped at {epoch.clip:.3g}, where 9 in 10 of epoch 1 lay below")
 
         try:
             return training.run(on_epoch, interruption.came, keeper)
@@ -275,7 +284,8 @@ class _Keeper:
 def _say(console: Console, folder: Path, result: Result) -> None:
     """How training ended, the scores, and where everything is."""
     _print(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
-    console.print(score_table(result.judged.scores, [name for name, _, _ in result.judged.spans]))
+    judged, measure = result.judged, result.judged.measure
+    console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
     if result.fitted.interrupted:
         _print(console, f"go on with: bptt train --resume {folder}")
     _print(console, f"written to {folder}/   open {folder}/report.html")

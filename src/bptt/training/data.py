@@ -74,7 +74,7 @@ def read_frame(path: Path) -> pl.DataFrame:
             return pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise UserError(f"{path} could not be read as Parquet: {first_line(error)}") from error
-    return _parse_csv(_text_of(path), str(path))
+    return _parse_csv(text_of(path), str(path))
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -101,14 +101,14 @@ def select(
     columns = [target, *inputs]
     for wanted in [*columns, *([time] if time else [])]:
         if wanted not in frame.columns:
-            raise UserError(f"{name} has no column {wanted!r}; its columns are {_listed(frame.columns)}")
+            raise UserError(f"{name} has no column {wanted!r}; its columns are {listed(frame.columns)}")
     check_once(columns)
     if time in columns:
         raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
-    values = np.stack([_numbers(frame[column], name, missing) for column in columns], axis=1)
-    return Table(name, _times(frame, time, name), columns, np.ascontiguousarray(values))
+    values = np.stack([numbers(frame[column], name, missing) for column in columns], axis=1)
+    return Table(name, times_of(frame, time, name), columns, np.ascontiguousarray(values))
 
 
 def check_once(columns: list[str]) -> None:
@@ -118,7 +118,8 @@ def check_once(columns: list[str]) -> None:
             raise UserError(f"column {wanted!r} was asked for twice; the target is an input already")
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A file's text, UTF-8 with or without a byte order mark."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -129,7 +130,7 @@ def _text_of(path: Path) -> str:
         guess = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
         raise UserError(
             f"{path} is not UTF-8: byte {raw[error.start]:#04x} at offset {error.start}; if it is {guess}, "
-            f"convert it with: iconv -f {guess} -t utf-8 {path.name} > converted.csv"
+            f"convert it with: iconv -f {guess} -t utf-8 {path.name} > converted{path.suffix}"
         ) from error
 
 
@@ -178,7 +179,7 @@ def checked_header(row: list[str], name: str) -> list[str]:
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
 
 
-def _numbers(column: pl.Series, name: str, missing: Missing) -> np.ndarray:
+def numbers(column: pl.Series, name: str, missing: Missing) -> np.ndarray:
     """The column as finite float64; missing values refused or interpolated."""
     if column.dtype == pl.String:
         texts = column.str.strip_chars()
@@ -222,7 +223,7 @@ def _repaired(values: np.ndarray, absent: np.ndarray, column: str, name: str, mi
     return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
 
 
-def _times(frame: pl.DataFrame, time: str | None, name: str) -> list[Any]:
+def times_of(frame: pl.DataFrame, time: str | None, name: str) -> list[Any]:
     """Labels of the rows: numbers or dates that increase, or row numbers."""
     if time is None:
         return list(range(1, len(frame) + 1))
@@ -249,7 +250,8 @@ def _moment(cell: Any) -> Any:
     return cell
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Names in words, those beyond the twentieth counted."""
     shown = ", ".join(repr(name) for name in names[:20])
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 

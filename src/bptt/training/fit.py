@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..insight.nonfinite import first_non_finite
-from ..modules import GRU, LSTM, RNN
-from ..networks import SequenceModel
 from ..reach.randomness import Randomness, randomness
-from ..recurrent import Recurrent
 from .config import TrainConfig
 from .errors import TrainingDiverged
+from .optimizing import Clipping, LearningRate, out_of_patience
 from .updates import Update, Updates
 from .workers import ALONE, Workers
 
@@ -27,10 +24,11 @@ class Epoch(NamedTuple):
     """What one epoch did."""
 
     epoch: int  # from 1
-    loss: float  # mean square error over the training steps, inputs noisy, targets standardised
-    validation: float | None  # the same over the validation steps, inputs clean
+    loss: float  # the mean of what is learned from, inputs noisy, targets standardised
+    validation: float | None  # the same of what chooses the best epoch, inputs clean
     lr: float
     gradient_norm: float  # before clipping, the largest of its updates
+    clip: float | None  # the norm it was clipped at, None for not at all
 
 
 @dataclass(frozen=True)
@@ -48,44 +46,24 @@ class Fitted:
     interrupted: bool
 
 
-def build(config: TrainConfig, input_size: int) -> SequenceModel:
-    """A recurrent network with one output, its weights drawn from U(-init/√H, init/√H) by the seed.
-
-    The random generator of the process is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = SequenceModel(_recurrent(config, input_size), 1)
-        bound = config.init / math.sqrt(config.hidden)
-        for parameter in model.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-    return model
-
-
-def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:
-    if config.cell == "elman":
-        return RNN(input_size, config.hidden, config.layers, config.activation, leak=config.leak)
-    return {"gru": GRU, "lstm": LSTM}[config.cell](input_size, config.hidden, config.layers)
-
-
 class Training:
     """The training loop: every epoch one pass over what is learned from. It can stop between any two updates, tell
     its state, and go on from there bit for bit.
 
-    Adam with L2 weight decay, a learning rate that falls to 0 along a cosine, epoch by epoch, and clipping of the
-    norm of each update's gradient. Random numbers (dropout) come from the seed; the process's own are left alone.
+    Adam with L2 weight decay, a scheduled learning rate, and clipping of the norm of each update's gradient.
+    Random numbers come from the seed; the process's own are left alone.
 
     Args:
         model: whose weights are learned.
         updates: what they are learned from, and the loss that chooses the best epoch.
-        config: epochs, lr, weight_decay, clip, seed.
+        config: epochs, patience, lr, schedule, weight_decay, clip, seed.
         workers: who train the model together; all call the same methods at the same time.
     """
 
     def __init__(self, model: nn.Module, updates: Updates, config: TrainConfig, workers: Workers = ALONE) -> None:
         self.model, self.updates, self.config, self.workers = model, updates, config, workers
         self._optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, T_max=config.epochs)
+        self._rate, self._clipping = LearningRate(self._optimizer, config), Clipping(config.clip)
         self._epochs: list[Epoch] = []
         self._kept: dict[str, Tensor] | None = None  # the weights of the best epoch
         self._lowest, self._best = math.inf, 0
@@ -118,14 +96,14 @@ class Training:
             TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
         """
         with self._own_randomness():
-            while len(self._epochs) < self.config.epochs and not self.workers.any(should_stop()):
+            while not self._is_done() and not self.workers.any(should_stop()):
                 if self._update():
                     on_update()
                     continue
                 self._finish_epoch()
                 on_epoch(self._epochs[-1])
                 on_update()
-        interrupted = len(self._epochs) < self.config.epochs
+        interrupted = not self._is_done()
         self._reached = _weights(self.model)
         if self._kept is None:
             return Fitted(self._epochs, len(self._epochs), interrupted)
@@ -139,7 +117,7 @@ class Training:
         if update is None:
             return False
         update = Update(*self.workers.average(self.model.parameters(), *update))
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip).item()
+        norm = self._clipping.clip(self.model)
         for what, value in (("loss", update.loss), ("gradient's norm", norm)):
             if not math.isfinite(value):
                 self._diverge(what, value)
@@ -149,15 +127,19 @@ class Training:
         return True
 
     def _finish_epoch(self) -> None:
-        number, lr = len(self._epochs) + 1, float(self._schedule.get_last_lr()[0])
-        with warnings.catch_warnings():  # after a resume, the optimiser's own step may lie before it
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-            self._schedule.step()
+        number, lr, limit = len(self._epochs) + 1, self._rate.now, self._clipping.limit
         validation = self.updates.validation()
+        self._rate.epoch_done(self._done.loss if validation is None else validation)
+        self._clipping.epoch_done()
         if validation is not None and validation < self._lowest:
             self._kept, self._lowest, self._best = _weights(self.model), validation, number
-        self._epochs.append(Epoch(number, self._done.loss, validation, lr, self._done.largest))
+        clip = limit if math.isfinite(limit) else None
+        self._epochs.append(Epoch(number, self._done.loss, validation, lr, self._done.largest, clip))
         self._pass, self._done = self.updates.epoch(number + 1), _Sum()
+
+    def _is_done(self) -> bool:
+        """Whether the last epoch is over, or patience has run out."""
+        return len(self._epochs) >= self.config.epochs or out_of_patience(self._epochs, self.config.patience)
 
     def _diverge(self, what: str, value: float) -> NoReturn:
         """Tell where it began, with the last finite weights back in the model."""
@@ -170,7 +152,7 @@ class Training:
         raise TrainingDiverged(
             f"the {what} became {value} in epoch {len(self._epochs) + 1}, first at: {place}. The weights before "
             f"it are kept. Try a smaller learning rate than {self.config.lr:g}, or a tighter clip than "
-            f"{self.config.clip:g}",
+            f"{self._clipping.limit:g}",
             walked,
         )
 
@@ -181,7 +163,8 @@ class Training:
         return {
             "weights": dict(self._reached or self.model.state_dict()),
             "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
+            "rate": self._rate.state_dict(),
+            "clipping": self._clipping.state_dict(),
             "epochs": [tuple(epoch) for epoch in self._epochs],
             "kept": self._kept,
             "best": (self._lowest, self._best),
@@ -194,7 +177,8 @@ class Training:
         """Go on from a saved state, of the same model, updates and config."""
         self.model.load_state_dict(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
+        self._rate.load_state_dict(state["rate"])
+        self._clipping.load_state_dict(state["clipping"])
         self._epochs = [Epoch(*epoch) for epoch in state["epochs"]]
         self._kept = state["kept"]
         self._lowest, self._best = state["best"]
@@ -223,7 +207,7 @@ class _Sum(NamedTuple):
     """What the updates of an epoch have come to so far."""
 
     total: float = 0.0
-    numbers: int = 0
+    numbers: float = 0.0
     largest: float = 0.0  # norm of a gradient
 
     def and_(self, update: Update, norm: float) -> _Sum:

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli_w
 from torch import Tensor
 
 from ..networks import SequenceModel
-from .config import Missing, TrainConfig, check
+from .config import Missing, TrainConfig, check, task_of
 from .data import read_frame, select
 from .errors import UserError
 from .files import read_regular, write_whole
-from .fit import build
+from .network import network_of
 from .scaling import Scaling
 from .tasks.forecast import Forecast
 from .tasks.task import Task
@@ -35,17 +35,28 @@ class Run:
         config: the choices it was trained with.
         columns: the columns it reads, the target first.
         scaling: of those columns.
+        labels: classes or characters, by output; empty where numbers are put out.
         model: the network with its trained weights.
     """
 
     config: TrainConfig
     columns: list[str]
     scaling: Scaling
+    labels: list[str]
     model: SequenceModel
 
 
+class Described(NamedTuple):
+    """What config.toml says."""
+
+    config: TrainConfig
+    columns: list[str]
+    scaling: Scaling
+    labels: list[str]
+
+
 def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
-    """Write config.toml: every choice, the columns and their scaling."""
+    """Write config.toml: every choice, the columns and their scaling, the labels."""
     choices = {name: _plain(value) for name, value in asdict(config).items() if value is not None}
     choices.pop("resume", None)
     document = {
@@ -53,6 +64,7 @@ def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
         "train": choices,
         "columns": task.columns,
         "scaling": asdict(task.scaling),
+        "labels": task.labels,
     }
     write_whole(folder / "config.toml", tomli_w.dumps(document).encode())
 
@@ -95,16 +107,17 @@ def owned(folders: Iterable[Path], owner: str) -> Path | None:
     return None
 
 
-def check_same_data(folder: Path, task: Task, columns: list[str], scaling: Scaling) -> None:
+def check_same_data(folder: Path, task: Task, began: Described) -> None:
     """A run is gone on with from the data it began with.
 
     Raises:
-        UserError: the columns, or their means and deviations over the rows learned from, are others now.
+        UserError: the columns, or their means and deviations over the rows learned from, or the labels are others
+            now.
     """
-    if task.columns != columns or task.scaling != scaling:
+    if (task.columns, task.scaling, task.labels) != (began.columns, began.scaling, began.labels):
         raise UserError(
-            f"{task.name} has changed since {folder} was begun: its training rows have another mean or deviation; "
-            "put the data back as they were, or begin a new run"
+            f"{task.name} has changed since {folder} was begun: its training rows have another mean or deviation, "
+            "or other labels; put the data back as they were, or begin a new run"
         )
 
 
@@ -116,10 +129,10 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
-    config, columns, scaling = read_config(folder / "config.toml")
+    config, columns, scaling, labels = read_config(folder / "config.toml")
     try:
         check(config)
-        model = build(config, len(columns) * config.lags)
+        model = network_of(config, columns, labels)
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.toml'} describes no network: {error}") from error
     weights: dict[str, Tensor] = read_tensors(folder / "model.safetensors")
@@ -132,7 +145,7 @@ def load_run(folder: Path) -> Run:
             f"in the file and {wanted.get(name, 'unknown')} by the config"
         )
     model.load_state_dict(weights)
-    return Run(config, columns, scaling, model)
+    return Run(config, columns, scaling, labels, model)
 
 
 def new_task(run: Run, data: Path, time: str | None, missing: Missing) -> Forecast:
@@ -145,8 +158,11 @@ def new_task(run: Run, data: Path, time: str | None, missing: Missing) -> Foreca
         missing: what to do with missing values.
 
     Raises:
-        UserError: the file cannot be read, a column is missing, or there are fewer rows than the run's lags.
+        UserError: it is no forecasting run, the file cannot be read, a column is missing, or there are fewer rows
+            than the run's lags.
     """
+    if (task := task_of(run.config)) != "forecast":
+        raise UserError(f"this run was trained with --task {task} and makes no forecasts of {data}")
     frame = read_frame(data)
     time = time or (run.config.time if run.config.time in frame.columns else None)
     target, *inputs = run.columns
@@ -157,8 +173,8 @@ def new_task(run: Run, data: Path, time: str | None, missing: Missing) -> Foreca
     return Forecast(table, lags, horizon, 0, [], run.scaling, 1.0, {})
 
 
-def read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
-    """The choices, columns and scaling in a config.toml.
+def read_config(path: Path) -> Described:
+    """What a config.toml says.
 
     Raises:
         UserError: it is missing, damaged or of a newer version.
@@ -170,7 +186,8 @@ def read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
         known = {field.name for field in fields(TrainConfig)}
         choices = {name: _read(name, value) for name, value in document["train"].items() if name in known}
         config = TrainConfig(**choices)
-        return config, document["columns"], Scaling(**document["scaling"])
+        scaling = Scaling(**document["scaling"])
+        return Described(config, document["columns"], scaling, document.get("labels", []))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
 

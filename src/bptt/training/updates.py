@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from ..reach.checkpointed import DEFAULT, checkpointed
 from ..reach.plan import plan
-from ..reach.truncated import Walked, truncated
-from ..trees import Tree
+from ..reach.truncated import Truncated, Walked, truncated
+from ..trees import Tree, mapped
 from .config import TrainConfig
 from .errors import UserError
 from .workers import ALONE, Workers
@@ -25,7 +27,7 @@ class Update(NamedTuple):
     """What one update was computed from."""
 
     loss: float  # the mean over its numbers
-    numbers: int
+    numbers: float  # how many, or what they weigh
 
 
 class Pass(Protocol):
@@ -63,7 +65,7 @@ class Whole:
     Args:
         model: (x, state) -> (y, state).
         x, d: (T, I) and (T, O), or batched.
-        config: noise on x, seed; whether the walk is checkpointed, and within what memory.
+        config: noise on x, dropout, precision, seed; whether the walk is checkpointed, and within what memory.
         validate: as `Updates.validation`.
 
     Raises:
@@ -73,25 +75,33 @@ class Whole:
     def __init__(
         self, model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, validate: Callable[[], float | None]
     ) -> None:
-        self.model, self.x, self.d, self.config, self.validation = model, x, d, config, validate
+        self.model, self.x, self.d, self.config, self.validation = (
+            in_precision(model, config),
+            x,
+            d,
+            config,
+            validate,
+        )
         self.loss = nn.MSELoss()
         self.plan = None
         if config.reach == "checkpointed":
             try:
-                self.plan = plan(model, x, d, self.loss, config.memory or DEFAULT)
+                self.plan = plan(self.model, x, d, self.loss, config.memory or DEFAULT)
             except ValueError as error:
                 raise UserError(f"--{error}") from error
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
         x = noisy(self.x, self.config, number)
-        return _Once(lambda: self._update(x), Walked(x, self.d, None), done=bool(place and place["done"]))
+        walked = Walked(x, self.d, None)
+        return _Once(lambda: self._update(x, number), walked, done=bool(place and place["done"]))
 
-    def _update(self, x: Tensor) -> Update:
-        if self.plan is not None:
-            loss = checkpointed(self.model, x, self.d, self.loss, self.plan).loss
-        else:
-            loss = self.loss(self.model(x)[0], self.d)
-            loss.backward()
+    def _update(self, x: Tensor, number: int) -> Update:
+        with learning(self.model, self.config, number):
+            if self.plan is not None:
+                loss = checkpointed(self.model, x, self.d, self.loss, self.plan).loss
+            else:
+                loss = self.loss(self.model(x)[0], self.d)
+                loss.backward()
         return Update(loss.item(), self.d.numel())
 
 
@@ -117,8 +127,9 @@ class Windows:
     Args:
         model: (x, state) -> (y, state).
         sequences: x and d of an epoch as `bptt.truncated` takes them, by the epoch's number.
-        config: k1 and k2.
+        config: k1 and k2, dropout, precision, seed.
         validate: as `Updates.validation`.
+        loss: of a window, a mean. Default the mean square error.
         workers: among whom the stretches are shared; a place is that of all of them together.
     """
 
@@ -128,33 +139,37 @@ class Windows:
         sequences: Callable[[int], tuple[Any, Any]],
         config: TrainConfig,
         validate: Callable[[], float | None],
+        loss: Callable[[Tensor, Any], Tensor] = nn.functional.mse_loss,
         workers: Workers = ALONE,
     ) -> None:
         self.model, self.sequences, self.config, self.validation = model, sequences, config, validate
-        self.workers = workers
+        self.loss, self.workers = loss, workers
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
-        return _Windowed(self.model, *self.sequences(number), self.config, self.workers, place)
+        model = in_precision(self.model, self.config)
+        windows = truncated(model, *self.sequences(number), self.loss, self.config.window, self.config.k2)
+        if place is not None:
+            windows.load_state_dict(place | {"state": self.workers.part(place["state"], ROWS)})
+        return _Windowed(windows, model, self.config, number, self.workers)
 
 
 class _Windowed(Iterator[Update]):
     """A pass of truncated BPTT."""
 
     def __init__(
-        self, model: nn.Module, x: Any, d: Any, config: TrainConfig, workers: Workers, place: Tree
+        self, windows: Truncated, model: nn.Module, config: TrainConfig, epoch: int, workers: Workers
     ) -> None:
-        self._windows = truncated(model, x, d, nn.MSELoss(), config.window, config.k2)
+        self._windows, self._model, self._config, self._epoch = windows, model, config, epoch
         self._workers = workers
-        if place is not None:
-            self._windows.load_state_dict(place | {"state": workers.part(place["state"], ROWS)})
-
-    def __next__(self) -> Update:
-        window = next(self._windows)
-        return Update(window.loss.item(), window.outputs.numel())
 
     @property
     def walked(self) -> Walked | None:
         return self._windows.walked
+
+    def __next__(self) -> Update:
+        with learning(self._model, self._config, self._epoch, self._windows.state_dict()["start"]):
+            window = next(self._windows)
+        return Update(window.loss.item(), window.outputs.numel())
 
     def state_dict(self) -> Tree:
         place = self._windows.state_dict()
@@ -225,7 +240,7 @@ def updates_of(model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, work
         noised = side_by_side(noisy(x[:learned], config, epoch), config.stretches)
         return noised[:, share], side_by_side(d[:learned], config.stretches)[:, share]
 
-    return Windows(model, sequences, config, validation, workers)
+    return Windows(model, sequences, config, validation, workers=workers)
 
 
 def side_by_side(steps: Tensor, stretches: int) -> Tensor:
@@ -278,6 +293,46 @@ def noisy(x: Tensor, config: TrainConfig, *numbers: int) -> Tensor:
     """x with Gaussian noise that the seed and some numbers determine."""
     if config.noise == 0:
         return x
-    (seed,) = np.random.SeedSequence([config.seed, *numbers]).generate_state(1, np.uint64)
-    generator = torch.Generator().manual_seed(int(seed))
+    generator = torch.Generator().manual_seed(_seed(config, *numbers))
     return x + config.noise * torch.randn(x.shape, generator=generator)
+
+
+@contextmanager
+def learning(model: nn.Module, config: TrainConfig, *numbers: int) -> Iterator[None]:
+    """The model in training mode, its dropout drawn by the seed and some numbers."""
+    if config.dropout == 0:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_seed(config, 0, *numbers))  # 0 is no epoch, so no noise is drawn by it
+        model.train()
+        try:
+            yield
+        finally:
+            model.eval()
+
+
+def _seed(config: TrainConfig, *numbers: int) -> int:
+    (seed,) = np.random.SeedSequence([config.seed, *numbers]).generate_state(1, np.uint64)
+    return int(seed)
+
+
+def in_precision(model: nn.Module, config: TrainConfig) -> nn.Module:
+    """The model as it is walked while training: in the precision asked for."""
+    return _Bfloat16(model) if config.precision == "bfloat16" else model
+
+
+class _Bfloat16(nn.Module):
+    """A model walked under autocast to bfloat16, its outputs and its state in float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.batch_first = bool(getattr(model, "batch_first", False))
+
+    def forward(self, x: Any, state: Tree = None) -> tuple[Any, Tree]:
+        with torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16):
+            y, state = self.model(x, state)
+        if isinstance(y, PackedSequence):
+            return y._replace(data=y.data.float()), mapped(Tensor.float, state)
+        return y.float(), mapped(Tensor.float, state)

@@ -44,12 +44,12 @@ class Workers:
         dist.all_reduce(flags)
         return flags.item() > 0
 
-    def average(self, parameters: Iterable[Tensor], loss: float, numbers: int) -> tuple[float, int]:
+    def average(self, parameters: Iterable[Tensor], loss: float, numbers: float) -> tuple[float, float]:
         """Let every gradient be that of the mean loss over all workers' numbers.
 
         Args:
             parameters: their `.grad` is replaced.
-            loss, numbers: this worker's mean loss, and over how many numbers.
+            loss, numbers: this worker's mean loss, and over how many numbers; 0 where it had none to learn from.
 
         Returns:
             the mean loss over all workers, and how many numbers there are.
@@ -65,7 +65,7 @@ class Workers:
         dist.all_reduce(flat)
         for weight, gradient in zip(learned, flat.split([g.numel() for g in parts]), strict=True):
             weight.grad = gradient.to(weight.dtype).view_as(weight).clone()
-        return total / everything, int(everything)
+        return total / everything, everything
 
     def joined(self, tree: Tree, axis: int) -> Tree:
         """Every worker's tensors, put together along an axis in the workers' order."""

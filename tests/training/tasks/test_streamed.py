@@ -9,7 +9,8 @@ from bptt.training import stream
 from bptt.training.config import TrainConfig
 from bptt.training.data import read_table
 from bptt.training.errors import UserError
-from bptt.training.fit import Training, build
+from bptt.training.fit import Training
+from bptt.training.network import build
 from bptt.training.tasks import streamed
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.streamed import is_streamed, streamed_forecast

@@ -21,6 +21,7 @@ from ..files import replacing
 from ..scaling import Scaling
 from ..updates import Updates, predict, updates_of
 from ..workers import ALONE, Workers
+from .forecasting import Forecasting
 from .task import Judged
 
 MINIMUM_TARGETS = 10  # training targets below which nothing sensible can be fitted
@@ -47,7 +48,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Forecast(Forecasting):
     """A table as a forecasting task: from the rows up to i, forecast the target in row i + horizon.
 
     Attributes:

@@ -22,6 +22,7 @@ from ..stream import PIECE, Source, Stream, checked_columns, open_source, read_f
 from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers
 from ..workers import ALONE, Workers
 from .forecast import ar_order, check_rows, rows_of, train_rows_of
+from .forecasting import Forecasting
 from .task import Judged
 
 # What a table takes in memory beside its size on disk: a CSV's cells are read as text, Parquet is compressed.
@@ -64,7 +65,7 @@ def _machine() -> int:
 
 
 @dataclass(frozen=True)
-class StreamedForecast:
+class StreamedForecast(Forecasting):
     """A table on disk as a forecasting task: `Forecast`, of which a few megabytes are in memory at a time.
 
     Attributes:
@@ -124,7 +125,7 @@ class StreamedForecast:
             )
             return float(sum(squares)) / (self.train_steps - learned)
 
-        return Windows(model, sequences, config, validation, workers)
+        return Windows(model, sequences, config, validation, workers=workers)
 
     def sample(self) -> tuple[Tensor, Tensor]:
         """x (T, I) and d (T, 1) of the first training steps."""

@@ -1,20 +1,26 @@
-"""Which task a run's choices stand for."""
+"""The task that a run's choices ask for, its data read and checked."""
 
 from __future__ import annotations
 
-from ..config import TrainConfig
+from ..config import TrainConfig, task_of
 from ..data import read_table
+from .classify import classify_task
 from .forecast import sunspot_forecast, table_forecast
 from .streamed import is_streamed, streamed_forecast
 from .task import Task
+from .text import text_task
 
 
-def task_of(config: TrainConfig) -> Task:
-    """The task a run was or is to be trained on; what is odd about its data is a warning.
+def made_task(config: TrainConfig) -> Task:
+    """The task, ready to be learned.
 
     Raises:
         UserError: its data cannot be used.
     """
+    return {"forecast": _forecast, "classify": classify_task, "text": text_task}[task_of(config)](config)
+
+
+def _forecast(config: TrainConfig) -> Task:
     if config.data is None or config.target is None:
         return sunspot_forecast(config)
     if is_streamed(config):
