@@ -38,10 +38,10 @@ TASKS_WITH: dict[str, tuple[TaskName, ...]] = {
 }
 
 
-def _by_task(name: str, metavar: str | None = None) -> Any:
+def _by_task(name: str) -> Any:
     """An option whose help tells the default of every task."""
     others = "".join(f"; {task}: {own[name]}" for task, own in TASK_DEFAULTS.items() if name in own)
-    return arg(metavar=metavar, help_behavior_hint=lambda default: f"(default: {default}{others})")
+    return arg(help_behavior_hint=lambda default: f"(default: {default}{others})")
 
 
 @dataclass(frozen=True)
