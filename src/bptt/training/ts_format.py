@@ -83,7 +83,7 @@ def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
             header.dimensions = 1 if univariate and header.dimensions is None else header.dimensions
             return place + 1, header
         if tag == "targetlabel":
-            raise UserError(f"{where}: @{tag} means numbers to be predicted; sequences with @classLabel are needed")
+            raise UserError(f"{where}: @{tag} means numbers to be predicted; @classLabel is needed")
         if tag not in TAGS:
             raise UserError(
                 f"{where}: @{tag} is not known; the tags are {', '.join('@' + known for known in TAGS)}"
