@@ -55,6 +55,7 @@ def test_missing_values_are_refused_with_their_place_or_interpolated(write, gap)
         ("@data\n1:1\n", "line 1: @data comes before any @classLabel"),
         (HEADER, "has no line after @data"),
         ("@colour red\n" + HEADER, "line 1: @colour is not known; the tags are @problemname"),
+        ("@targetlabel true\n" + HEADER, "line 1: @targetlabel means numbers"),
         ("@missing maybe\n" + HEADER, "line 1: @missing must be true or false, got 'maybe'"),
         ("@dimensions none\n" + HEADER, "line 1: @dimensions must be a number of at least 1, got 'none'"),
         ("@timeStamps true\n" + HEADER, "line 1: sequences with time stamps cannot be read"),

@@ -63,11 +63,8 @@ def diagnose(config: DiagnoseConfig) -> int:
     found = diagnosis_of(run.model, x, d, criterion, lags=config.lags)
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
-    print(
-        f"{config.run}: {run.config.cell} network, {run.config.hidden} units, {len(x)} steps of {(run.columns or [name])[0]}"
-    )
-    print()
-    print(found)
+    network, of = f"{run.config.cell} network, {run.config.hidden} units", (run.columns or [name])[0]
+    print(f"{config.run}: {network}, {len(x)} steps of {of}", found, sep="\n\n")
     return 0
 
 

@@ -126,7 +126,7 @@ def _begun(config: TrainConfig, team: Workers) -> Path | None:
     """The folder of the run that these workers were at before they were started again."""
     if not restarted():
         return None
-    places = [config.out] if config.out is not None else list(RUNS.iterdir())
+    places = [config.out] if config.out is not None else sorted(RUNS.glob("*"))
     return _agreed(team, lambda: owned(places, launch_id()))
 
 
@@ -180,7 +180,8 @@ def _new_folder(config: TrainConfig) -> Path:
     """Make the run folder: the one asked for, which must be new, or the next free name in runs/."""
     try:
         if config.out is not None:
-            config.out.mkdir(parents=True)
+            begun = restarted() and not (config.out / "config.toml").exists()  # by workers that ended right there
+            config.out.mkdir(parents=True, exist_ok=begun)
             return config.out
         embedded = {"forecast": "sunspots", "text": "moby-dick"}
         stem = embedded[task_of(config)] if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
@@ -209,6 +210,7 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
     journal.begin(work.training.epochs)
     with Interruption() as interruption:
         fitted = _fit(work, journal, console, interruption)
+        work.training.workers.part()
         if journal.writes:
             task, folder = work.task, journal.folder
             judged = task.judge(work.model, f"this run ({work.config.cell})", folder / task.output)

@@ -82,6 +82,8 @@ def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
                 raise UserError(f"{where}: @data comes before any @classLabel")
             header.dimensions = 1 if univariate and header.dimensions is None else header.dimensions
             return place + 1, header
+        if tag == "targetlabel":
+            raise UserError(f"{where}: @{tag} means numbers to be predicted; @classLabel is needed")
         if tag not in TAGS:
             raise UserError(
                 f"{where}: @{tag} is not known; the tags are {', '.join('@' + known for known in TAGS)}"

@@ -149,7 +149,7 @@ class Windows:
         model = in_precision(self.model, self.config)
         windows = truncated(model, *self.sequences(number), self.loss, self.config.window, self.config.k2)
         if place is not None:
-            windows.load_state_dict(place | {"state": self.workers.part(place["state"], ROWS)})
+            windows.load_state_dict(place | {"state": self.workers.part_of(place["state"], ROWS)})
         return _Windowed(windows, model, self.config, number, self.workers)
 
 

@@ -75,7 +75,7 @@ class Workers:
         dist.all_gather_object(trees, tree)
         return _joined(trees, axis)
 
-    def part(self, tree: Tree, axis: int) -> Tree:
+    def part_of(self, tree: Tree, axis: int) -> Tree:
         """This worker's part of what `joined` returned, for any number of workers."""
         return mapped(lambda leaf: leaf.narrow(axis, *_span(self.share(leaf.shape[axis]))).contiguous(), tree)
 
@@ -85,6 +85,12 @@ class Workers:
         if self.size > 1:
             dist.all_gather_object(things, thing)
         return things
+
+    def part(self) -> None:
+        """Go on alone, once all are here: nothing more is shared."""
+        if self.size > 1:
+            dist.barrier()
+            dist.destroy_process_group()
 
     def said_by_first(self, thing: Any) -> Any:
         """The first worker's thing."""
@@ -109,7 +115,8 @@ def workers() -> Iterator[Workers]:
     try:
         yield Workers(dist.get_rank(), size)
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _device() -> torch.device | None:
