@@ -11,9 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..networks import Elman, SequenceModel
 from .text import explanation_text
-from .walks import Loss, Network, WalkedBack, error_and_adjoint, record, through_readout, walk_back
+from .walks import Loss, Network, TakenBack, WalkedBack, take_back, through_readout
 
 
 @dataclass(frozen=True)
@@ -81,38 +80,26 @@ def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss
         ValueError: t is outside 1..T, d does not fit y, or the loss is no scalar.
 
     >>> import torch
+    >>> from bptt import Elman
     >>> net = Elman(2, 3, 1)
     >>> e = explain(net, torch.ones(4, 2), torch.zeros(4, 1), t=3)
     >>> tuple(e.contributions["W_s"].shape)
     (3, 3, 3)
     """
-    if not isinstance(net, Elman | SequenceModel):
-        raise TypeError(
-            f"explain takes a bptt.Elman or a bptt.SequenceModel, got {type(net).__name__}; "
-            "wrap a recurrent module: bptt.SequenceModel(module, output_size)"
-        )
-    if not isinstance(d, Tensor):
-        raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
-    h, records = record(net, x)
-    one = x.dim() == 2
-    time = 1 if net.batch_first and not one else 0
-    t = _checked_step(t, h.shape[time])
-    if d.shape[: h.dim() - 1] != h.shape[:-1]:
-        raise ValueError(
-            f"d is {tuple(d.shape)}, but one target for each step of x needs {tuple(h.shape[:-1])} first"
-        )
-    h_t = h.select(time, t - 1)
-    error, dz = error_and_adjoint(net, h_t, d.select(time, t - 1), loss)
-    dz_rows, h_rows = dz.reshape(-1, dz.shape[-1]), h_t.reshape(-1, h_t.shape[-1])
-    walks = walk_back(net, records, dz_rows @ net.readout_matrix(), t)
+    return explained(net, take_back(net, x, d, t, loss), loss, one=x.dim() == 2)
+
+
+def explained(net: Network, taken: TakenBack, loss: Loss, one: bool) -> Explanation:
+    """What was taken back, as an explanation; `one` is for a sequence without a batch."""
+    walks = taken.walks
     contributions = _by_name(net, walks)
-    for name, part in through_readout(net, dz_rows, h_rows).items():
+    for name, part in through_readout(net, taken.dz, taken.h_t).items():
         contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
-        contributions[name][t - 1] = part
+        contributions[name][taken.t - 1] = part
     return Explanation(
-        t=t,
+        t=taken.t,
         loss=loss if isinstance(loss, str) else getattr(loss, "__name__", "loss"),
-        error=error,
+        error=taken.error,
         gradient={name: steps.sum(0) for name, steps in contributions.items()},
         contributions=contributions,
         deltas={walk.layer: walk.delta.squeeze(1) if one else walk.delta for walk in walks},
@@ -126,19 +113,9 @@ def _by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Tensor]:
     return {
         name: steps.mT if net.row_vectors and steps.dim() == 3 else steps
         for names_of_walk, walk in zip(names, walks, strict=True)
-        for name, steps in zip(names_of_walk, walk.by_step, strict=True)
+        for name, steps in zip(names_of_walk, walk.by_step(), strict=True)
         if name is not None and steps is not None
     }
-
-
-def _checked_step(t: Any, T: int) -> int:
-    if t is None:
-        return T
-    if not isinstance(t, int) or isinstance(t, bool):
-        raise TypeError(f"t must be an int, the number of a step, got {type(t).__name__}")
-    if not 1 <= t <= T:
-        raise ValueError(f"t is {t}, but x has the steps 1 to {T}")
-    return t
 
 
 def _only(what: str, by_layer: dict[str, Tensor]) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from ..equations.cell import State
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..unfolded import (
     BatchSizes,
+    Factor,
     Unfolded,
     input_gradient,
     outputs_of,
@@ -95,7 +96,65 @@ class WalkedBack(NamedTuple):
     layer: str  # "l0", "l0_reverse", ...
     delta: Tensor  # (K, B, G·H)
     dh: Tensor  # (K, B, R)
-    by_step: Weights[Tensor]  # (K, *shape of the weight)
+    factors: Weights[Factor]  # of each weight's gradient, not yet multiplied
+
+    def by_step(self) -> Weights[Tensor]:
+        """What each step contributes to each weight's gradient, (K, *shape of the weight)."""
+        return self.factors.each(Factor.by_step)
+
+
+class TakenBack(NamedTuple):
+    """E_t, the error at one step, taken back through a network."""
+
+    t: int
+    error: Tensor
+    dz: Tensor  # (B, O): ∂E_t/∂z_t, with z_t = h_t W_y before any softmax
+    h_t: Tensor  # (B, D·R)
+    records: list[Record]
+    walks: list[WalkedBack]
+
+
+def take_back(net: Network, x: Tensor, d: Tensor, t: int | None, loss: Loss) -> TakenBack:
+    """Walk a network forward over x, and the error at step t (None: the last) back; checked as `explain` says."""
+    check_network(net)
+    if not isinstance(d, Tensor):
+        raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
+    h, records = record(net, x)
+    time = 1 if net.batch_first and x.dim() == 3 else 0
+    t = h.shape[time] if t is None else checked_step(t, h.shape[time])
+    if d.shape[: h.dim() - 1] != h.shape[:-1]:
+        raise ValueError(
+            f"d is {tuple(d.shape)}, but one target for each step of x needs {tuple(h.shape[:-1])} first"
+        )
+    h_t = h.select(time, t - 1)
+    error, dz = error_and_adjoint(net, h_t, d.select(time, t - 1), loss)
+    dz, h_t = dz.reshape(-1, dz.shape[-1]), h_t.reshape(-1, h_t.shape[-1])
+    walks = walk_back(net, records, dz @ net.readout_matrix(), t)
+    return TakenBack(t, error, dz, h_t, records, walks)
+
+
+def cell_of(net: Network) -> Any:
+    """A network's cell, its equations."""
+    return net.cell if isinstance(net, Elman) else net.recurrent.cell
+
+
+def check_network(net: Any) -> None:
+    """A network is one of the two whose way back is known."""
+    if not isinstance(net, Elman | SequenceModel):
+        raise TypeError(
+            f"a bptt.Elman or a bptt.SequenceModel is needed, got {type(net).__name__}; "
+            "wrap a recurrent module: bptt.SequenceModel(module, output_size)"
+        )
+
+
+def checked_step(t: Any, T: int | None = None) -> int:
+    """A step's number: an int from 1 to T, where T is known."""
+    if not isinstance(t, int) or isinstance(t, bool):
+        raise TypeError(f"t must be an int, the number of a step, got {type(t).__name__}")
+    if t < 1 or (T is not None and t > T):
+        there = "steps count from 1" if T is None else f"x has the steps 1 to {T}"
+        raise ValueError(f"t is {t}, but {there}")
+    return t
 
 
 def error_and_adjoint(net: Network, h_t: Tensor, d_t: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
@@ -169,7 +228,8 @@ def _walk_layer_back(layer: str, record: Record, d_outputs: Tensor, mirrored: bo
     zeros = tuple(torch.zeros_like(s) for s in record.unfolded.state)
     cell, x, weights, unfolded = record
     adjoint = kernels.adjoint(cell, x, unfolded, weights, in_time(d_outputs), zeros)
-    factors = weight_factors(x, unfolded, adjoint, weights)
-    by_step = factors.each(lambda factor: in_time(factor.by_step()))
-    back = WalkedBack(layer, in_time(adjoint.delta_ih), in_time(adjoint.dh), by_step)
+    factors = weight_factors(x, unfolded, adjoint, weights).each(
+        lambda f: Factor(in_time(f.delta), None if f.operand is None else in_time(f.operand))
+    )
+    back = WalkedBack(layer, in_time(adjoint.delta_ih), in_time(adjoint.dh), factors)
     return back, in_time(input_gradient(adjoint, weights))
