@@ -407,3 +407,22 @@ def test_patience_ends_it_early(here, capsys):
     lines = (here / "runs/d-elman-001/metrics.jsonl").read_text().splitlines()
     assert len(lines) < 200
     assert not json.loads(lines[-1])["interrupted"]
+
+
+def test_the_gradient_by_lag_is_recorded_and_said_where_it_vanishes(here, capsys):
+    train(TrainConfig(epochs=120, out=here / "run"))
+    lines = [json.loads(line) for line in (here / "run" / "metrics.jsonl").read_text().splitlines()]
+    seen = [line["epoch"] for line in lines[:-1] if line["gradient_by_lag"]]
+    assert len(seen) >= 2
+    assert seen[0] == 1
+    assert all(norm >= 0 for norm in lines[0]["gradient_by_lag"]["l0"])
+    assert "vanishes" not in capsys.readouterr().out
+    train(TrainConfig(epochs=13, lr=1e-9, out=here / "stuck"))
+    shown = capsys.readouterr().out
+    assert shown.count("warning: epoch 7: the gradient vanishes: ") == 1
+
+
+def test_tensorboard_gets_what_metrics_get(here):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    train(TrainConfig(epochs=2, out=here / "run", tensorboard=True))
+    assert len(list((here / "run").glob("events.out.tfevents.*"))) == 1

@@ -69,7 +69,7 @@ def test_arguments_stand_for_the_choices():
         TrainConfig(
             data=DATA, target="a b", input=(("x", "y"), ("z",)), reach="truncated", k1=5, lr=1e-5, out=DATA
         ),
-        TrainConfig(seed=3, snapshot=0.0, leak=1.0, memory=None),
+        TrainConfig(seed=3, snapshot=0.0, leak=1.0, memory=None, tensorboard=True),
     ):
         assert tyro.cli(TrainConfig, args=arguments_of(config)) == config
     text = configured("text", data=Path("d.txt"), hidden=3)

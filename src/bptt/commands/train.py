@@ -7,6 +7,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..insight.lags import gradient_by_lag
+from ..insight.watch import Watch, verdict
 from ..networks import SequenceModel
 from ..reach.plan import bytes_in
 from ..report.run import run_page
 from ..report.tables import score_table
+from ..report.tensorboard import TensorBoard, check_installed
 from ..training.config import TrainConfig, arguments_of, check, configured, task_of
 from ..training.errors import TrainingDiverged, UserError
 from ..training.files import write_whole
@@ -35,6 +38,9 @@ from .launch import launch, launch_id, restarted
 from .result import Result, confusion_rows, reach
 
 RUNS = Path("runs")
+LOOKED_AT = 64  # steps of what is learned from, in which the gradient by lag is looked at
+FRESH = 0.1  # of the epochs: so long a gradient may vanish, since weights start small
+OVERHEAD = 2e7  # what an epoch costs beside its walks, in products: updates, progress, a line of metrics
 
 
 @dataclass
@@ -151,9 +157,28 @@ def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
     """Everything that can be wrong with options and data is, before anything is written."""
     check(config)
     _check_memory(config)
+    if config.tensorboard:
+        check_installed()
     task = _task(config, console)
     model = network_of(config, task.columns, task.labels)
-    return Work(config, task, model, Training(model, task.updates(model, config, team), config, team))
+    look = _looking(task, model)
+    return Work(config, task, model, Training(model, task.updates(model, config, team), config, team, look))
+
+
+def _looking(task: Task, model: SequenceModel) -> Callable[[int], dict[str, list[float]] | None]:
+    """A look at the gradient by lag after an epoch, in as many epochs as cost a few percent of the time."""
+    x, d = (part[-LOOKED_AT:] for part in task.sample())
+    if len(x) < 2:
+        return lambda number: None
+    watch = Watch(model, len(x), loss=task.loss, trained=task.train_steps, overhead=OVERHEAD)
+
+    def look(number: int) -> dict[str, list[float]] | None:
+        if not watch.due(number):
+            return None
+        watch(x)
+        return watch.by_lag(d)
+
+    return look
 
 
 def _task(config: TrainConfig, console: Console) -> Task:
@@ -234,11 +259,26 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
         f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {reach(config)}",
     )
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, _Keeper(work, journal) as keeper:
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, ExitStack() as opened:
+        keeper = opened.enter_context(_Keeper(work, journal))
+        board = None
+        if config.tensorboard and journal.writes:
+            board = opened.enter_context(closing(TensorBoard(journal.folder, len(training.epochs) + 1)))
         bar = progress.add_task("epochs", total=config.epochs, completed=len(training.epochs), losses="")
+
+        said: list[str] = []  # what is odd about the gradient, in a line, once
+
+        def warn(epoch: Epoch) -> None:
+            fresh = epoch.epoch <= config.epochs * FRESH
+            if not said and not fresh and epoch.gradient_by_lag and (line := verdict(epoch.gradient_by_lag)):
+                said.append(line)
+                _print(console, f"warning: epoch {epoch.epoch}: {line}")
 
         def on_epoch(epoch: Epoch) -> None:
             journal.epoch(epoch)
+            if board is not None:
+                board.write(epoch._asdict())
+            warn(epoch)
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)

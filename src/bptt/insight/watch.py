@@ -71,6 +71,9 @@ class Watch:
         batch: their B. Default 1.
         loss: as `bptt.explain` takes it; a callable must be a sum over steps.
         lags: the longest lag; shortened to T - 2. Default 40.
+        trained: where the watched walk is one of its own, beside the training's, how many steps and rows an epoch
+            of that walks.
+        overhead: what an epoch costs beside its walks, in products. Default that of one bare training step.
 
     Attributes:
         every: how many epochs lie between two that are watched, plus 1.
@@ -78,7 +81,14 @@ class Watch:
     """
 
     def __init__(
-        self, net: Network, steps: int, batch: int = 1, loss: Loss = "squared_error", lags: int = 40
+        self,
+        net: Network,
+        steps: int,
+        batch: int = 1,
+        loss: Loss = "squared_error",
+        lags: int = 40,
+        trained: int | None = None,
+        overhead: float = STEP,
     ) -> None:
         check_sizes(steps=steps, batch=batch, lags=lags)
         if steps < 2:
@@ -91,7 +101,10 @@ class Watch:
         one = (lags + 1) * back
         self.stretches = max(1, min(MOST, int(SMALL / one), steps - 1 - lags))
         look = LOOK + self.stretches * one
-        self.every = math.ceil(look / (SHARE * (STEP + steps * batch * forward)))
+        if trained is not None:
+            look += STEP / 4 + steps * batch * forward / 3  # a walk forward
+        epoch = overhead + (steps * batch if trained is None else trained) * forward
+        self.every = math.ceil(look / (SHARE * epoch))
         self._at = _spread(self.stretches, lags, steps, batch, net.readout_matrix().device)
         self._layers: list[Watched] = []
         self._unbatched = False

@@ -19,20 +19,16 @@ class TensorBoard:
 
     Args:
         folder: where the event files go, for example the run folder.
+        since: the first epoch that will be written; later ones that are there already count no more. Default 1.
 
     Raises:
         UserError: TensorBoard is not installed, or the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, since: int = 1) -> None:
+        writer = _summary_writer()
         try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError(
-                "TensorBoard is not installed; install it with: pip install bptt[tensorboard]"
-            ) from error
-        try:
-            self._writer = SummaryWriter(str(folder))
+            self._writer = writer(str(folder), purge_step=since)
         except OSError as error:
             raise UserError(f"{folder} cannot be written for TensorBoard: {error.strerror}") from error
 
@@ -50,3 +46,20 @@ class TensorBoard:
     def close(self) -> None:
         """Write what is not yet on disk."""
         self._writer.close()
+
+
+def check_installed() -> None:
+    """Say so now where TensorBoard is missing.
+
+    Raises:
+        UserError: it is.
+    """
+    _summary_writer()
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("TensorBoard is not installed; install it with: pip install bptt[tensorboard]") from error
+    return SummaryWriter

@@ -147,6 +147,8 @@ class TrainConfig:
     """Run folder to make; it must not exist."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: this process alone)")] = None
     """Processes that train together here, each its share of the --batch; started again when one dies."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run folder (pip install bptt[tensorboard])."""
     snapshot: float = 30.0
     """Seconds between two snapshots, which --resume goes on from; 0 takes one after every update."""
     resume: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="")] = None
@@ -194,6 +196,9 @@ def arguments_of(config: TrainConfig) -> list[str]:
         if value is None:
             continue
         option = _option(field.name)
+        if isinstance(value, bool):
+            found.append(option if value else option.replace("--", "--no-", 1))
+            continue
         groups = value if isinstance(value, tuple) else ((value,),)
         for group in groups:
             found += [option, *map(str, group)]

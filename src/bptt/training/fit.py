@@ -29,6 +29,7 @@ class Epoch(NamedTuple):
     lr: float
     gradient_norm: float  # before clipping, the largest of its updates
     clip: float | None  # the norm it was clipped at, None for not at all
+    gradient_by_lag: dict[str, list[float]] | None = None  # by layer, where it was looked at
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,19 @@ class Training:
         updates: what they are learned from, and the loss that chooses the best epoch.
         config: epochs, patience, lr, schedule, weight_decay, clip, seed.
         workers: who train the model together; all call the same methods at the same time.
+        look: asked after each epoch, by its number, for the gradient by lag.
     """
 
-    def __init__(self, model: nn.Module, updates: Updates, config: TrainConfig, workers: Workers = ALONE) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        updates: Updates,
+        config: TrainConfig,
+        workers: Workers = ALONE,
+        look: Callable[[int], dict[str, list[float]] | None] = lambda number: None,
+    ) -> None:
         self.model, self.updates, self.config, self.workers = model, updates, config, workers
+        self._look = look
         self._optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self._rate, self._clipping = LearningRate(self._optimizer, config), Clipping(config.clip)
         self._epochs: list[Epoch] = []
@@ -134,7 +144,8 @@ class Training:
         if validation is not None and validation < self._lowest:
             self._kept, self._lowest, self._best = _weights(self.model), validation, number
         clip = limit if math.isfinite(limit) else None
-        self._epochs.append(Epoch(number, self._done.loss, validation, lr, self._done.largest, clip))
+        loss, norm = self._done.loss, self._done.largest
+        self._epochs.append(Epoch(number, loss, validation, lr, norm, clip, self._look(number)))
         self._pass, self._done = self.updates.epoch(number + 1), _Sum()
 
     def _is_done(self) -> bool:

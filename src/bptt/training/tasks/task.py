@@ -95,6 +95,11 @@ class Task(Protocol):
         ...
 
     @property
+    def train_steps(self) -> int:
+        """How many steps are learned from, in an epoch."""
+        ...
+
+    @property
     def amount(self) -> str:
         """How much of what is learned from, in words."""
         ...
