@@ -16,8 +16,17 @@ from dataclasses import replace
 
 from bptt.training.config import TrainConfig
 from bptt.training.data import Table, sunspots
-from bptt.training.fit import build, fit, predict
-from bptt.training.tasks import SUNSPOT_VARIANCE, Forecast, Scaling, Span, autoregression, sunspot_forecast
+from bptt.training.fit import Training
+from bptt.training.network import build
+from bptt.training.scaling import Scaling
+from bptt.training.tasks.forecast import (
+    SUNSPOT_VARIANCE,
+    Forecast,
+    Span,
+    autoregression,
+    sunspot_forecast,
+)
+from bptt.training.updates import predict
 
 ORIGINS = ((1776, 1800), (1840, 1880), (1860, 1900), (1880, 1920), (1900, 1920))
 
@@ -36,9 +45,9 @@ RECIPES = {
 
 def arv(task: Forecast, config: TrainConfig) -> dict[str, float]:
     """Train by the recipe and return the average relative variance on the task's spans."""
-    x, d, n = task.inputs(), task.targets(), task.train_steps
+    x = task.inputs()
     model = build(config, x.shape[1])
-    fit(model, x[:n], d[:n], config)
+    Training(model, task.updates(model, config), config).run()
     return task.arv(task.forecasts(predict(model, x)))
 
 

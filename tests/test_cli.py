@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 
@@ -19,7 +20,10 @@ def bptt(*arguments, cwd=None):
     )
 
 
-@pytest.mark.parametrize("command", [(), ("train",), ("predict",), ("explain",)])
+COMMANDS = ["train", "predict", "sample", "export", "diagnose", "explain", "check", "bench"]
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 def test_help_reads_well_and_loads_no_torch(command):
     shown = bptt(*command, "--help")
     assert shown.returncode == 0
@@ -42,6 +46,29 @@ def test_a_users_mistake_is_one_line_and_nothing_is_written(tmp_path):
     assert shown.returncode == 2
     assert shown.stderr == "bptt train: data.csv has no column 'c'; its columns are 'a', 'b'\n"
     assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_options_override_the_tasks_defaults_and_a_config_file(tmp_path):
+    (tmp_path / "t.txt").write_text("the cat sat on the mat. " * 20)
+    shown = bptt("train", "t.txt", "--hidden", "12", "--epochs", "1", "--batch", "2", "--out", "one", cwd=tmp_path)
+    assert shown.stderr == ""
+    assert "lstm network, 12 units" in shown.stdout
+    shown = bptt("train", "one/config.toml", "--cell", "gru", "--out", "two", cwd=tmp_path)
+    assert shown.stderr == ""
+    assert "gru network, 12 units" in shown.stdout
+    written = (tmp_path / "two" / "config.toml").read_text()
+    assert 'data = "t.txt"' in written
+    assert "batch = 2" in written
+
+
+def test_options_that_add_up_begin_anew_beside_a_config_file(tmp_path):
+    (tmp_path / "d.csv").write_text("y,a,b\n" + "".join(f"{i % 7},{i % 5},{i % 3}\n" for i in range(60)))
+    (tmp_path / "c.toml").write_text('[train]\ndata = "d.csv"\ntarget = "y"\ninput = [["a"]]\nepochs = 1\n')
+    for extra, inputs in (((), ["a"]), (("--input", "b"), ["b"])):
+        shown = bptt("train", "c.toml", "--out", f"run{len(extra)}", *extra, cwd=tmp_path)
+        assert shown.stderr == ""
+        document = tomllib.loads((tmp_path / f"run{len(extra)}" / "config.toml").read_text())
+        assert document["columns"] == ["y", *inputs]
 
 
 def test_a_training_that_diverges_ends_with_1(tmp_path):
@@ -79,4 +106,5 @@ def test_a_signal_ends_training_cleanly_with_what_was_reached_saved(tmp_path, si
     assert err == ""
     assert "Stopped after" in out
     written = {path.name for path in (tmp_path / "run").iterdir()}
-    assert written == {"config.toml", "model.safetensors", "metrics.jsonl", "forecast.csv", "report.html"}
+    results = {"model.safetensors", "metrics.jsonl", "forecast.csv", "report.html"}
+    assert written == {*results, "config.toml", "snapshots", ".lock"}

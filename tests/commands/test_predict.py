@@ -5,7 +5,7 @@ import pytest
 
 from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.train import train
-from bptt.training.config import TrainConfig
+from bptt.training.config import TrainConfig, configured
 from bptt.training.errors import UserError
 
 
@@ -58,3 +58,29 @@ def test_what_is_no_run(run):
         predict(PredictConfig(run / "nowhere", run / "d.csv"))
     with pytest.raises(UserError, match="cannot be written"):
         predict(PredictConfig(run / "run", run / "d.csv", out=run / "no" / "f.csv"))
+
+
+LONG = "s,kind,t,a\n" + "".join(
+    f"{series},{'up' if series % 2 else 'down'},{t},{t * (1 if series % 2 else -1)}\n"
+    for series in range(12)
+    for t in range(4)
+)
+
+
+def test_sequences_are_classified(tmp_path, capsys):
+    (tmp_path / "d.csv").write_text(LONG)
+    choices = {"series": "s", "label": "kind", "time": "t", "epochs": 10, "hidden": 4, "batch": 4}
+    train(configured("classify", data=tmp_path / "d.csv", out=tmp_path / "run", **choices))
+    capsys.readouterr()
+    assert predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv")) == 0
+    own = pl.read_csv(tmp_path / "run" / "predictions.csv").drop("split")
+    assert capsys.readouterr().out == own.write_csv()
+    new = pl.read_csv(tmp_path / "d.csv").drop("kind", "t").filter(pl.col("s") < 3)
+    new.write_csv(tmp_path / "new.csv")
+    assert predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv", out=tmp_path / "p.csv")) == 0
+    found = pl.read_csv(tmp_path / "p.csv")
+    assert found.columns == ["series", "truth", "predicted", "probability of down", "probability of up"]
+    assert found["truth"].null_count() == len(found) == 3
+    assert found["predicted"].to_list() == own["predicted"].to_list()[:3]
+    with pytest.raises(UserError, match="has no column 'z'"):
+        predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv", time="z"))

@@ -1,16 +1,26 @@
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 import tomllib
+from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
 
 from bptt.commands.train import train
-from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
-from bptt.training.snapshot import load_run
-from bptt.training.tasks import sunspot_forecast
+from bptt.training.config import TrainConfig, configured
+from bptt.training.config_file import read_choices
+from bptt.training.errors import TrainingDiverged, UserError
+from bptt.training.fit import Training
+from bptt.training.run import load_run
+from bptt.training.snapshot import Snapshots
+from bptt.training.tasks.forecast import sunspot_forecast
+from bptt.training.tensors import read_tensors
 
 SPANS = ["1921-1955", "1956-1979", "1980-2008"]
 
@@ -19,6 +29,19 @@ SPANS = ["1921-1955", "1956-1979", "1980-2008"]
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lasting(folder):
+    """What a run leaves that no clock decides."""
+    files = contents(folder)
+    lines = [json.loads(line) for line in files[Path("metrics.jsonl")].splitlines()]
+    lines[-1].pop("seconds")
+    report = files[Path("report.html")].split(b"All choices")[0]
+    return lines, files[Path("model.safetensors")], files[Path("forecast.csv")], report.replace(b"seen", b"run")
 
 
 def a_table(path, rows=80):
@@ -67,10 +90,10 @@ def test_a_second_run_takes_the_next_name_and_a_named_one_is_not_overwritten(her
         train(TrainConfig(epochs=1))
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["sunspots-elman-001", "sunspots-elman-002"]
     named = here / "runs" / "sunspots-elman-001"
-    before = {path: path.read_bytes() for path in named.iterdir()}
-    with pytest.raises(UserError, match="exists already and is not overwritten"):
+    before = contents(named)
+    with pytest.raises(UserError, match=r"exists already and is not overwritten.*--resume"):
         train(TrainConfig(epochs=1, out=named))
-    assert {path: path.read_bytes() for path in named.iterdir()} == before
+    assert contents(named) == before
 
 
 def test_an_unwritable_place_is_said_before_training(here):
@@ -126,3 +149,280 @@ def test_a_constant_column_is_said_in_a_line(here, capsys):
     (here / "d.csv").write_text("y,a\n" + "".join(f"{i % 7},3\n" for i in range(60)))
     train(TrainConfig(data=here / "d.csv", target="y", input=(("a",),), epochs=1))
     assert capsys.readouterr().out.splitlines()[0] == "warning: column 'a' is constant over the training rows"
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"reach": "checkpointed", "memory": "200kB"}, "checkpointed BPTT"),
+        ({"reach": "truncated", "k1": 10, "k2": 30}, "truncated BPTT, k1=10, k2=30"),
+        ({"reach": "truncated", "batch": 4}, "truncated BPTT, k1=20, k2=20"),
+    ],
+)
+def test_every_reach_trains(here, capsys, choices, said):
+    assert train(TrainConfig(epochs=2, **choices)) == 0
+    folder = here / "runs/sunspots-elman-001"
+    assert load_run(folder).config.reach == choices["reach"]
+    assert said in capsys.readouterr().out
+    assert said.replace("BPTT", "backpropagation through time") in (folder / "report.html").read_text()
+
+
+def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
+    data = a_table(here / "d.csv", rows=300)
+    config = TrainConfig(data=data, target="wind", reach="truncated", memory="10kB", epochs=2)
+    assert train(config) == 0
+    assert "d.csv has 300 rows and is read piece by piece" in capsys.readouterr().out
+    folder = here / "runs/d-elman-001"
+    assert pl.read_csv(folder / "forecast.csv")["time"].to_list() == list(range(241, 302))
+    assert load_run(folder).columns == ["wind"]
+
+
+@pytest.mark.parametrize("memory", ["lots", "0MB", "-3"])
+def test_a_memory_that_makes_no_sense_is_refused_first(here, memory):
+    with pytest.raises(UserError, match="--memory"):
+        train(TrainConfig(reach="checkpointed", memory=memory))
+    assert list(here.iterdir()) == []
+
+
+def test_too_little_memory_names_the_least_before_anything_is_written(here):
+    with pytest.raises(UserError, match="the smallest that works is"):
+        train(TrainConfig(reach="checkpointed", memory="1kB"))
+    assert list(here.iterdir()) == []
+
+
+class Killed(BaseException):
+    """Ends a run as nothing inside it expects."""
+
+
+def killed_at(monkeypatch, config, update):
+    """Train until so many updates are done, and end there."""
+    own, calls = Training._update, []
+
+    def counted(self):
+        if len(calls) == update:
+            raise Killed
+        calls.append(None)
+        return own(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_update", counted)
+        with pytest.raises(Killed):
+            train(config)
+
+
+WAYS = {
+    "full": {"noise": 0.1, "validation": 0.2},
+    "checkpointed": {"reach": "checkpointed", "memory": "200kB", "cell": "gru", "leak": 0.7},
+    "truncated": {"reach": "truncated", "k1": 30, "k2": 70, "noise": 0.1, "validation": 0.1},
+    "streamed": {"reach": "truncated", "k1": 30, "k2": 70, "batch": 2, "memory": "1kB", "noise": 0.1},
+}
+
+
+@pytest.mark.parametrize("snapshot", [0.0, 1000.0])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, capsys, way, snapshot):
+    choices = {"epochs": 4, "snapshot": snapshot, **WAYS[way]}
+    if way == "streamed":
+        choices |= {"data": a_table(here / "d.csv", 300), "target": "wind"}
+    train(TrainConfig(out=here / "seen", **choices))
+    wanted = lasting(here / "seen")
+    for update in (0, 1, 3, 7) if "reach" in choices and choices["reach"] == "truncated" else (0, 1, 3):
+        folder = here / f"killed-{update}" / "seen"
+        killed_at(monkeypatch, TrainConfig(out=folder, **choices), update)
+        assert train(TrainConfig(resume=folder)) == 0
+        assert lasting(folder) == wanted, f"killed after {update} updates"
+    capsys.readouterr()
+    assert train(TrainConfig(resume=folder)) == 0
+    assert "is finished: there is nothing to go on with" in capsys.readouterr().out
+    assert lasting(folder) == wanted
+
+
+def test_a_damaged_snapshot_is_said_and_the_one_before_it_used(here, monkeypatch, capsys):
+    train(TrainConfig(epochs=4, out=here / "seen"))
+    folder = here / "other" / "seen"
+    killed_at(monkeypatch, TrainConfig(epochs=4, snapshot=0, out=folder), 3)
+    newest = sorted((folder / "snapshots").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    capsys.readouterr()
+    assert train(TrainConfig(resume=folder)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "is damaged" in shown
+    assert "the snapshot before it is used" in shown
+    assert lasting(folder)[0] == lasting(here / "seen")[0]
+
+
+def test_a_run_killed_before_its_first_snapshot_begins_anew(here, monkeypatch):
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Snapshots, "save", killed)
+        with pytest.raises(Killed):
+            train(TrainConfig(epochs=2, out=here / "run"))
+    assert train(TrainConfig(resume=here / "run")) == 0
+    assert len((here / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_cannot_be_gone_on_with_is_refused(here):
+    with pytest.raises(UserError, match="there is no such folder"):
+        train(TrainConfig(resume=here / "none"))
+    data = a_table(here / "d.csv")
+    config = TrainConfig(data=data, target="wind", epochs=2, out=here / "run")
+    train(config)
+    with pytest.raises(UserError, match="--epochs was given as well"):
+        train(TrainConfig(resume=here / "run", epochs=5))
+    (here / "run" / "metrics.jsonl").unlink()
+    a_table(data, 90)
+    with pytest.raises(UserError, match=r"d\.csv has changed since"):
+        train(TrainConfig(resume=here / "run"))
+    (here / "run" / "config.toml").unlink()
+    with pytest.raises(UserError, match=r"config\.toml is missing"):
+        train(TrainConfig(resume=here / "run"))
+
+
+def test_a_second_process_in_the_same_folder_is_refused(here):
+    train(TrainConfig(epochs=1, out=here / "run"))
+    script = (
+        "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(here / "run" / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match="is being written by another process"):
+            train(TrainConfig(resume=here / "run"))
+        other.communicate(b"\n")
+
+
+def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
+    train(TrainConfig(epochs=6, out=here / "seen", validation=0.2))
+    own, calls = Training._finish_epoch, []
+
+    def interrupting(self):
+        own(self)
+        calls.append(None)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_finish_epoch", interrupting)
+        folder = here / "other" / "seen"
+        assert train(TrainConfig(epochs=6, out=folder, validation=0.2)) == 130
+    assert (folder / "report.html").exists()
+    assert train(TrainConfig(resume=folder)) == 0
+    assert lasting(folder)[:3] == lasting(here / "seen")[:3]
+
+
+def test_a_loss_that_is_not_finite_leaves_what_it_was_computed_from(here, monkeypatch):
+    with pytest.raises(TrainingDiverged, match=r"first at: .*The weights before it are kept"):
+        train(TrainConfig(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
+    assert set(read_tensors(here / "run" / "diverged.safetensors")) == {"x", "d", "state"}
+    assert all(weight.isfinite().all() for weight in load_run(here / "run").model.parameters())
+    assert Snapshots(here / "run" / "snapshots").load()[0] is not None
+
+
+def a_text(path):
+    path.write_text("the cat sat on the mat. " * 40)
+    return path
+
+
+def vowels(path):
+    lines = [f"{i % 2},{i % 2 + 1},{i}:{i % 2}" for i in range(20)]
+    path.write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_a_text_run_folder(here, capsys):
+    config = configured("text", data=a_text(here / "cats.txt"), epochs=2, hidden=6, batch=3, validation=0.1)
+    assert train(config) == 0
+    folder = here / "runs" / "cats-lstm-001"
+    written = {path.name for path in folder.iterdir()}
+    results = {"model.safetensors", "metrics.jsonl", "sample.txt", "report.html"}
+    assert written == {*results, "config.toml", "snapshots", ".lock"}
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert list(last["bits_per_character"]) == ["validation", "test"]
+    assert set(last["baselines"]) == {"characters' frequencies", "5-gram (Witten-Bell)", "xz"}
+    run = load_run(folder)
+    assert run.labels == sorted(set("the cat sat on the mat. "))
+    page = (folder / "report.html").read_text()
+    assert "What it writes" in page
+    assert 'id="figure-forecast"' not in page
+    shown = capsys.readouterr().out
+    assert "777 training characters, 11 different ones, truncated BPTT, k1=64, k2=64" in shown
+    assert "bits per character (less is better)" in shown
+
+
+def test_a_classify_run_folder(here, capsys):
+    config = configured("classify", data=vowels(here / "v.ts"), epochs=2, hidden=6, clip="auto")
+    assert train(config) == 0
+    folder = here / "runs" / "v-gru-001"
+    written = {path.name for path in folder.iterdir()}
+    wanted = {
+        "config.toml",
+        "model.safetensors",
+        "metrics.jsonl",
+        "predictions.csv",
+        "confusion.csv",
+        "report.html",
+        "snapshots",
+        ".lock",
+    }
+    assert written == wanted
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert set(last["accuracy"]) == {"training", "test"}
+    confusion = pl.read_csv(folder / "confusion.csv")
+    assert confusion.columns == ["truth", "predicted 0", "predicted 1"]
+    assert confusion.select(pl.col("^predicted.*$")).to_numpy().tolist() == last["confusion"]
+    assert "Confusion matrix" in (folder / "report.html").read_text()
+    shown = capsys.readouterr().out
+    assert "16 training sequences of 2 classes, full BPTT" in shown
+    assert "gradients are clipped at" in shown
+
+
+@pytest.mark.parametrize("task", ["forecast", "classify", "text"])
+def test_its_config_runs_a_run_again_to_the_same_numbers(here, task):
+    own = {
+        "forecast": {"data": a_table(here / "d.csv"), "target": "wind", "input": (("y <b>&",),), "noise": 0.1},
+        "classify": {"data": vowels(here / "v.ts"), "layers": 2, "dropout": 0.2, "validation": 0.2},
+        "text": {"data": a_text(here / "t.txt"), "schedule": "step", "clip": "auto", "batch": 2},
+    }
+    config = configured(task, epochs=3, hidden=5, out=here / "one", **own[task])
+    assert train(config) == 0
+    assert train(replace(read_choices(here / "one" / "config.toml"), out=here / "two")) == 0
+    one, two = load_run(here / "one"), load_run(here / "two")
+    assert replace(one.config, out=None) == replace(two.config, out=None)
+    for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    epochs = [(here / run / "metrics.jsonl").read_text().splitlines()[:3] for run in ("one", "two")]
+    assert epochs[0] == epochs[1]
+
+
+def test_patience_ends_it_early(here, capsys):
+    config = TrainConfig(
+        data=a_table(here / "d.csv"), target="wind", validation=0.3, patience=2, lr=0.5, epochs=200
+    )
+    assert train(config) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "of 200, the last 2 no better on validation; kept the weights of epoch" in shown
+    lines = (here / "runs/d-elman-001/metrics.jsonl").read_text().splitlines()
+    assert len(lines) < 200
+    assert not json.loads(lines[-1])["interrupted"]
+
+
+def test_the_gradient_by_lag_is_recorded_and_said_where_it_vanishes(here, capsys):
+    train(TrainConfig(epochs=120, out=here / "run"))
+    lines = [json.loads(line) for line in (here / "run" / "metrics.jsonl").read_text().splitlines()]
+    seen = [line["epoch"] for line in lines[:-1] if line["gradient_by_lag"]]
+    assert len(seen) >= 2
+    assert seen[0] == 1
+    assert all(norm >= 0 for norm in lines[0]["gradient_by_lag"]["l0"])
+    assert "vanishes" not in capsys.readouterr().out
+    train(TrainConfig(epochs=13, lr=1e-9, out=here / "stuck"))
+    shown = capsys.readouterr().out
+    assert shown.count("warning: epoch 7: the gradient vanishes: ") == 1
+
+
+def test_tensorboard_gets_what_metrics_get(here):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    train(TrainConfig(epochs=2, out=here / "run", tensorboard=True))
+    assert len(list((here / "run").glob("events.out.tfevents.*"))) == 1

@@ -348,3 +348,56 @@ def test_a_shorter_last_window_of_chunks_goes_back_by_as_many_steps_less():
         _, before = model(x[:6])
     mean_square(model(x[6:], before)[0][2:], d[8:]).backward()
     assert_close(found, module.weight_hh_l0.grad, "of the last two steps, four steps back")
+
+
+def places(model, module, x, d, k1, k2, learned):
+    """Walk truncated BPTT to its end, learning; the place before each window, and the weights there."""
+    windows, found = truncated(model, x, d, mean_square, k1, k2), []
+    while True:
+        found.append((windows.state_dict(), [weight.detach().clone() for weight in module.parameters()]))
+        if next(windows, None) is None:
+            return found
+        learned(module, [weight.grad for weight in module.parameters()])
+        module.zero_grad()
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(3, 3), (3, 7), (2, 20)])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_from_a_saved_place_it_goes_on_bit_for_bit(tmp_path, chunked, k1, k2):
+    model, module = model_of("LSTM")
+    x, d = sequence(model, B=1)
+    if chunked:
+        np.save(tmp_path / "series.npy", torch.cat([x, d], -1).flatten(1).numpy())
+        names = [str(i) for i in range(x.shape[-1] + d.shape[-1])]
+        x, d = (
+            bptt.stream(
+                tmp_path / "series.npy", names[: x.shape[-1]], names[x.shape[-1] :], 0, window=k1, dtype=x.dtype
+            ),
+            None,
+        )
+    wanted = places(model, module, x, d, k1, k2, descend)
+    assert len(wanted) == -(-11 // k1) + 1
+    for place, weights in wanted:
+        with torch.no_grad():
+            for weight, then in zip(module.parameters(), weights, strict=True):
+                weight.copy_(then)
+        windows = truncated(model, x, d, mean_square, k1, k2)
+        windows.load_state_dict(place)
+        for _ in windows:
+            descend(module, [weight.grad for weight in module.parameters()])
+            module.zero_grad()
+        for (name, weight), last in zip(module.named_parameters(), wanted[-1][1], strict=True):
+            assert torch.equal(weight, last), f"{name}, from step {place['start']}"
+
+
+def test_places_that_are_none_are_refused():
+    model, _ = model_of("GRU")
+    x, d = sequence(model)
+    windows = truncated(model, x, d, mean_square, 3)
+    with pytest.raises(ValueError, match=r"has \['first', 'start', 'state'\], got \['position'\]"):
+        windows.load_state_dict({"position": 3})
+    with pytest.raises(ValueError, match="from step 9 for a window from step 12"):
+        windows.load_state_dict({"first": 9, "start": 12, "state": None})
+    chunks = truncated(model, iter([x]), iter([d]), mean_square, 3)
+    with pytest.raises(TypeError, match=r"a list_iterator cannot be taken up at step 3.*seek\(step\)"):
+        chunks.load_state_dict({"first": 3, "start": 3, "state": None})

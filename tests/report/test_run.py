@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from bptt.report.run import RunReport, run_page
@@ -41,3 +43,20 @@ def test_nothing_is_fetched(page):
     markup = page[page.index("<main>") :]
     assert "<script src" not in page
     assert "https://" not in markup.replace("https://plot.ly", "")
+
+
+def test_what_is_there_is_shown_and_what_is_not_is_left_out():
+    empty = {"times": [], "truth": [], "forecast": [], "spans": []}
+    classes = {"judged_on": ["test"], "scores": {"this run": {"test": 0.75}}, "labels": ["no <b>", "yes"]}
+    shown = run_page(
+        replace(REPORT, **empty, **classes, confusion=[[7, 1], [0, 4]], measure="accuracy", better="more")
+    )
+    assert 'id="figure-forecast"' not in shown
+    assert "Accuracy, where more is better" in shown
+    assert "0.750" in shown
+    assert "no &lt;b&gt;" in shown
+    assert '<td class="number right">7</td>' in shown
+    assert "What it writes" not in shown
+    written = run_page(replace(REPORT, **empty, judged_on=["test"], sample="Call me <Ishmael>"))
+    assert "Call me &lt;Ishmael&gt;" in written
+    assert "Confusion" not in written

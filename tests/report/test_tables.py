@@ -7,7 +7,7 @@ from bptt.report.tables import score_table
 
 def test_models_are_rows_and_spans_columns():
     console = Console(width=80, record=True, file=StringIO())
-    console.print(score_table({"ours": {"a": 0.1, "b": 0.25}, "theirs": {"b": 0.5}}, ["a", "b"]))
+    console.print(score_table({"ours": {"a": 0.1, "b": 0.25}, "theirs": {"b": 0.5}}, ["a", "b"], "accuracy"))
     shown = console.export_text()
     assert ["ours", "0.100", "0.250"] in [line.split() for line in shown.splitlines()]
     assert ["theirs", "0.500"] in [line.split() for line in shown.splitlines()]

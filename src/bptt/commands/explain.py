@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from ..training.errors import UserError
+from .writing import check_new, write_text
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def explain(config: ExplainConfig) -> int:
             y, s = net(x)
         network: dict[str, Any] = {name: w.tolist() for name, w in net.named_parameters()}
         numbers = {"x": x.tolist(), "d": d.tolist(), "s": s.tolist(), "y": y.tolist(), **network, **e.numbers()}
-        _write(config.json, json.dumps(numbers, indent=1))
+        write_text(config.json, json.dumps(numbers, indent=1))
     print(_heading(config), e, sep="\n\n")
     return 0
 
@@ -102,12 +103,4 @@ def _check(config: ExplainConfig, steps: int) -> None:
         raise UserError(f"--leak must lie in (0, 1], got {config.leak}")
     if config.loss == "cross_entropy" and config.output_size < 2:
         raise UserError("cross entropy needs at least two classes: pass --output-size 2 or more")
-    if config.json is not None and config.json.exists():
-        raise UserError(f"{config.json} exists already and is not overwritten; pass another --json FILE")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+    check_new(config.json, "--json FILE")

@@ -1,29 +1,44 @@
-"""`bptt predict`: forecast new data with a trained run."""
+"""`bptt predict`: forecast or classify new data with a trained run."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from ..training.config import Missing
 from ..training.errors import UserError
+from .follow import follow
+from .interruption import ended_at_once
+from .writing import check_new, write_text
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..training.run import Run
 
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """Forecast with a trained run: one line a row, as CSV with the columns time, target, truth, forecast.
+    """Forecast or classify with a trained run, as CSV; DATA needs the columns the run was trained on.
 
-    DATA needs the columns the run was trained on. The last lines are the future: their truth is empty.
+    A forecast has a line for each row: time, target, truth, forecast; the last ones are the future, their truth
+    empty. A classification has one for each sequence: series, truth (empty where DATA has no labels), predicted,
+    and the probability of each class. With --follow, rows are read from standard input, and each is answered at
+    once by the forecast of the row `horizon` after it.
     """
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Run folder that `bptt train` wrote."""
-    data: Annotated[Path, Positional, arg(metavar="DATA")]
-    """CSV or Parquet file, rows in the order of time."""
+    data: Annotated[
+        Path | None, Positional, arg(metavar="DATA", help_behavior_hint="(needed without --follow)")
+    ] = None
+    """CSV, Parquet or .npy file, rows in the order of time; to classify, as the run was trained on, or .ts."""
+    follow: bool = False
+    """Read rows from standard input as they come and answer each."""
     time: Annotated[
         str | None, arg(metavar="COLUMN", help_behavior_hint="(default: as the run, if DATA has it)")
     ] = None
@@ -35,35 +50,61 @@ class PredictConfig:
 
 
 def predict(config: PredictConfig) -> int:
-    """Forecast every row that can be forecast and write the CSV; returns the exit code.
+    """Predict all that can be predicted and write the CSV; returns the exit code.
 
     Raises:
         UserError: the run, the data or the file to write cannot be used.
     """
-    from ..training.data import read_frame, select
-    from ..training.fit import predict as outputs
-    from ..training.snapshot import load_run
-    from ..training.tasks import Forecast, forecast_rows
+    from ..training.config import task_of
+    from ..training.run import load_run
 
-    if config.out is not None and config.out.exists():
-        raise UserError(f"{config.out} exists already and is not overwritten; pass another --out")
+    check_new(config.out, "--out")
+    if config.follow:
+        _check_follow(config)
+    elif config.data is None:
+        raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
     run = load_run(config.run)
-    frame = read_frame(config.data)
-    time = config.time or (run.config.time if run.config.time in frame.columns else None)
-    target, *inputs = run.columns
-    table = select(frame, config.data.name, target, tuple(inputs), time, config.missing)
-    lags, horizon = run.config.lags, run.config.horizon
-    if len(table.values) < lags:
-        raise UserError(
-            f"{config.data} has {len(table.values)} rows, but this run needs at least {lags} (its lags)"
-        )
-    task = Forecast(table, lags, horizon, 0, [], run.scaling, 1.0, {})
-    text = forecast_rows(task, task.forecasts(outputs(run.model, task.inputs()))).write_csv()
+    task = task_of(run.config)
+    if task == "text":
+        raise UserError(f"{config.run} was trained on text; let it write with: bptt sample {config.run}")
+    if config.follow:
+        if task != "forecast":
+            raise UserError(f"{config.run} names classes of whole sequences; --follow is for forecasts")
+        with ended_at_once():
+            return follow(run, config.time, sys.stdin.buffer)
+    text = (_classes if task == "classify" else _forecast)(run, config).write_csv()
     if config.out is None:
         sys.stdout.write(text)
-        return 0
-    try:
-        config.out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{config.out} cannot be written: {error.strerror}") from error
+    else:
+        write_text(config.out, text)
     return 0
+
+
+def _forecast(run: Run, config: PredictConfig) -> pl.DataFrame:
+    """The forecast of each row."""
+    from ..training.run import new_task
+    from ..training.tasks.forecast import forecast_rows
+    from ..training.updates import predict as outputs
+
+    assert config.data is not None
+    task = new_task(run, config.data, config.time, config.missing)
+    return forecast_rows(task, task.forecasts(outputs(run.model, task.inputs())))
+
+
+def _classes(run: Run, config: PredictConfig) -> pl.DataFrame:
+    """The class of each sequence, and the probability of every one."""
+    from ..training.minibatches import logits_of
+    from ..training.tasks.classify import inputs_of, prediction_rows, read_new
+
+    assert config.data is not None
+    data = read_new(config.data, run.config, run.columns, run.labels, config.time, config.missing)
+    return prediction_rows(data, logits_of(run.model, inputs_of(data, run.scaling), run.config).softmax(-1))
+
+
+def _check_follow(config: PredictConfig) -> None:
+    if config.data is not None:
+        raise UserError(f"--follow reads standard input, and DATA is {config.data} as well; leave one of them out")
+    if config.out is not None:
+        raise UserError(f"--follow answers on standard output; write > {config.out} instead of --out")
+    if config.missing != "error":
+        raise UserError("--missing interpolate needs the rows that come later, and --follow has none yet")

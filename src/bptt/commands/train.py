@@ -3,50 +3,61 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import re
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TypeVar
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..insight.contributions import gradient_by_lag
+from ..insight.lags import gradient_by_lag
+from ..insight.watch import Watch, verdict
 from ..networks import SequenceModel
-from ..report.run import RunReport, run_page
+from ..reach.plan import bytes_in
+from ..report.run import run_page
 from ..report.tables import score_table
-from ..training.config import TrainConfig, check
-from ..training.data import read_table
-from ..training.errors import UserError
-from ..training.fit import Epoch, Fitted, build, fit, predict
-from ..training.snapshot import save_config, save_model
-from ..training.tasks import (
-    Forecast,
-    autoregression,
-    forecast_rows,
-    persistence,
-    sunspot_forecast,
-    table_forecast,
-)
+from ..report.tensorboard import TensorBoard, check_installed
+from ..training.config import TrainConfig, arguments_of, check, configured, task_of
+from ..training.errors import TrainingDiverged, UserError
+from ..training.files import write_whole
+from ..training.fit import Epoch, Fitted, Training
+from ..training.journal import Journal
+from ..training.network import network_of
+from ..training.run import Described, check_same_data, owned, read_config
+from ..training.tasks.made import made_task
+from ..training.tasks.streamed import StreamedForecast
+from ..training.tasks.task import Task
+from ..training.workers import Workers, workers
 from .interruption import Interruption
+from .launch import launch, launch_id, restarted
+from .result import Result, confusion_rows, reach
+
+RUNS = Path("runs")
+LOOKED_AT = 64  # steps of what is learned from, in which the gradient by lag is looked at
+FRESH = 0.1  # of the epochs: so long a gradient may vanish, since weights start small
+OVERHEAD = 2e7  # what an epoch costs beside its walks, in products: updates, progress, a line of metrics
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run came to: everything that is written down and shown of it."""
+@dataclass
+class Work:
+    """A training under way."""
 
     config: TrainConfig
-    task: Forecast
-    fitted: Fitted
-    found: np.ndarray  # forecasts by target row
-    scores: dict[str, dict[str, float]]  # average relative variance by model, this run first, and span
-    by_lag: dict[str, list[float]]  # mean gradient norm by lag of the last layer, at the "start" and "end"
-    seconds: float
+    task: Task
+    model: SequenceModel
+    training: Training
+    by_lag: list[float] = field(default_factory=list)  # mean gradient norm by lag of the last layer, at the start
+    seconds: float = 0.0  # spent on training so far
+
+    def look(self) -> list[float]:
+        """The mean gradient norm by lag of the last layer, now."""
+        by_lag = gradient_by_lag(self.model, *self.task.sample(), self.task.loss)
+        return by_lag[f"l{self.config.layers - 1}"].tolist()
 
 
 def train(config: TrainConfig) -> int:
@@ -56,180 +67,272 @@ def train(config: TrainConfig) -> int:
         UserError: before anything is written, for data or options that cannot be used.
         TrainingDiverged: with the last finite weights saved.
     """
+    config = replace(config, task=task_of(config))
+    if config.workers is not None:
+        return _launched(replace(config, workers=None), config.workers)
+    with workers() as team:
+        console = Console(quiet=team.rank > 0)
+        if config.resume is not None:
+            return _resumed(config, config.resume, team, console)
+        if (begun := _begun(config, team)) is not None:
+            return _resumed(TrainConfig(resume=begun), begun, team, console)
+        work = _prepared(config, team, console)
+        folder = _agreed(team, lambda: _new_folder(config))
+        with Journal(folder, team.rank == 0, launch_id()) as journal:
+            journal.config(config, work.task)
+            work.by_lag = work.look()
+            return _finished(work, journal, console)
+
+
+def _launched(config: TrainConfig, size: int) -> int:
+    """The same by several processes, once it is sure that none of them will refuse."""
+    chosen = config if config.resume is None else _checked_run(config, config.resume).config
+    check(replace(chosen, workers=size))
+    _prepared(chosen, Workers(0, size), Console(quiet=True))
+    if config.out is not None and config.out.exists():
+        raise _overwriting(config.out)
+    return launch(size, ["train", *arguments_of(config)])
+
+
+def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) -> int:
+    """Go on with a run where its last snapshot stands."""
+    began = _checked_run(given, folder)
+    with Journal(folder, team.rank == 0, launch_id()) as journal:
+        if _agreed(team, journal.is_finished):
+            _print(console, f"{folder} is finished: there is nothing to go on with")
+            return 0
+        work = _prepared(began.config, team, console)
+        check_same_data(folder, work.task, began)
+        saved, wrong = journal.last_snapshot()
+        for problem in wrong:
+            _print(console, f"warning: {problem}; the snapshot before it is used")
+        if saved is None:
+            work.by_lag = work.look()
+        else:
+            work.training.load_state_dict(saved["training"])
+            work.by_lag, work.seconds = saved["by_lag"], saved["seconds"]
+        return _finished(work, journal, console)
+
+
+def _checked_run(given: TrainConfig, folder: Path) -> Described:
+    """What config.toml of a run says that is to be gone on with."""
+    plain = vars(replace(configured(task_of(given)), resume=folder))
+    others = [name for name, value in vars(given).items() if value != plain[name]]
+    if others:
+        raise UserError(
+            f"--resume goes on with the choices in {folder}/config.toml, and --{others[0].replace('_', '-')} was "
+            "given as well; leave it out, or begin a new run"
+        )
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
+    return read_config(folder / "config.toml")
+
+
+def _begun(config: TrainConfig, team: Workers) -> Path | None:
+    """The folder of the run that these workers were at before they were started again."""
+    if not restarted():
+        return None
+    places = [config.out] if config.out is not None else sorted(RUNS.glob("*"))
+    return _agreed(team, lambda: owned(places, launch_id()))
+
+
+Found = TypeVar("Found")
+
+
+def _agreed(team: Workers, ask: Callable[[], Found]) -> Found:
+    """What the first worker finds, or the error it meets, for all of them."""
+    found: Any = None
+    if team.rank == 0:
+        try:
+            found = ask()
+        except UserError as error:
+            found = error
+    found = team.said_by_first(found)
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
+    """Everything that can be wrong with options and data is, before anything is written."""
     check(config)
-    console = Console()
+    _check_memory(config)
+    if config.tensorboard:
+        check_installed()
     task = _task(config, console)
-    folder = _new_folder(config)
-    save_config(folder, config, task)
-    with (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics, Interruption() as interruption:
-        result = _trained(task, config, folder, console, metrics, interruption)
-        metrics.write(json.dumps(_test_line(result)) + "\n")
-    forecast_rows(task, result.found).write_csv(folder / "forecast.csv")
-    (folder / "report.html").write_text(run_page(_report(folder.name, result)), encoding="utf-8")
-    _say(console, folder, result)
-    return interruption.exit_code
+    model = network_of(config, task.columns, task.labels)
+    look = _looking(task, model)
+    return Work(config, task, model, Training(model, task.updates(model, config, team), config, team, look))
 
 
-def _task(config: TrainConfig, console: Console) -> Forecast:
+def _looking(task: Task, model: SequenceModel) -> Callable[[int], dict[str, list[float]] | None]:
+    """A look at the gradient by lag after an epoch, in as many epochs as cost a few percent of the time."""
+    x, d = (part[-LOOKED_AT:] for part in task.sample())
+    if len(x) < 2:
+        return lambda number: None
+    watch = Watch(model, len(x), loss=task.loss, trained=task.train_steps, overhead=OVERHEAD)
+
+    def look(number: int) -> dict[str, list[float]] | None:
+        if not watch.due(number):
+            return None
+        watch(x)
+        return watch.by_lag(d)
+
+    return look
+
+
+def _task(config: TrainConfig, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
     with warnings.catch_warnings(record=True) as odd:
         warnings.simplefilter("always")
-        if config.data is None or config.target is None:
-            task = sunspot_forecast(config)
-        else:
-            table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
-            task = table_forecast(table, config)
+        task = made_task(config)
+    if isinstance(task, StreamedForecast):
+        _print(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
     for warning in odd:
-        console.print(f"warning: {warning.message}", markup=False, highlight=False)
+        _print(console, f"warning: {warning.message}")
     return task
+
+
+def _check_memory(config: TrainConfig) -> None:
+    """--memory is a number of bytes."""
+    try:
+        bytes_in(config.memory or 1)
+    except ValueError as error:
+        raise UserError(f"--{error}") from error
 
 
 def _new_folder(config: TrainConfig) -> Path:
     """Make the run folder: the one asked for, which must be new, or the next free name in runs/."""
     try:
         if config.out is not None:
-            config.out.mkdir(parents=True)
+            begun = restarted() and not (config.out / "config.toml").exists()  # by workers that ended right there
+            config.out.mkdir(parents=True, exist_ok=begun)
             return config.out
-        stem = "sunspots" if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
+        embedded = {"forecast": "sunspots", "text": "moby-dick"}
+        stem = embedded[task_of(config)] if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
         for number in range(1, 1_000_000):
-            folder = Path("runs") / f"{stem}-{config.cell}-{number:03d}"
+            folder = RUNS / f"{stem}-{config.cell}-{number:03d}"
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(parents=True)
                 return folder
         raise UserError("runs/ holds a million runs of this name; pass --out FOLDER")
     except FileExistsError as error:
-        raise UserError(f"{config.out} exists already and is not overwritten; pass another --out") from error
+        assert config.out is not None
+        raise _overwriting(config.out) from error
     except OSError as error:
         raise UserError(f"the run folder {error.filename} cannot be made: {error.strerror}; pass --out") from error
 
 
-def _trained(
-    task: Forecast,
-    config: TrainConfig,
-    folder: Path,
-    console: Console,
-    metrics: IO[str],
-    interruption: Interruption,
-) -> Result:
-    """Train, save the weights, and judge what came out."""
-    model = build(config, len(task.table.columns) * task.lags)
-    x, d = task.inputs(), task.targets()
-    known = x[: len(d)]
-    before = gradient_by_lag(model, known, d)
-    started = time.perf_counter()
-    try:
-        fitted = _fit(model, task, config, console, metrics, interruption)
-    finally:
-        save_model(folder, model)
-    seconds = time.perf_counter() - started
-    after = gradient_by_lag(model, known, d)
-    last_layer = f"l{config.layers - 1}"
-    found = task.forecasts(predict(model, x))
-    return Result(
-        config,
-        task,
-        fitted,
-        found,
-        _scores(task, config, found),
-        {"start": before[last_layer].tolist(), "end": after[last_layer].tolist()},
-        seconds,
+def _overwriting(folder: Path) -> UserError:
+    return UserError(
+        f"{folder} exists already and is not overwritten; pass another --out, or go on with it by "
+        f"--resume {folder}"
     )
 
 
-def _fit(
-    model: SequenceModel,
-    task: Forecast,
-    config: TrainConfig,
-    console: Console,
-    metrics: IO[str],
-    interruption: Interruption,
-) -> Fitted:
-    """Train with a progress bar, a line of metrics for each epoch, and an ear for Ctrl-C."""
-    parameters = sum(p.numel() for p in model.parameters())
-    console.print(
-        f"{config.cell} network, {config.hidden} units, {parameters} weights; "
-        f"{task.train_steps} training steps of {task.table.columns[0]}, full BPTT",
-        markup=False,
-        highlight=False,
+def _finished(work: Work, journal: Journal, console: Console) -> int:
+    """Train to the end or until asked to stop, judge, and write everything; returns the exit code."""
+    journal.begin(work.training.epochs)
+    with Interruption() as interruption:
+        fitted = _fit(work, journal, console, interruption)
+        work.training.workers.part()
+        if journal.writes:
+            task, folder = work.task, journal.folder
+            judged = task.judge(work.model, f"this run ({work.config.cell})", folder / task.output)
+            if judged.confusion is not None:
+                confusion = confusion_rows(task.labels, judged.confusion).write_csv()
+                write_whole(folder / "confusion.csv", confusion.encode())
+            by_lag = {"start": work.by_lag, "end": work.look()}
+            result = Result(work.config, task, fitted, judged, by_lag, work.seconds)
+            write_whole(folder / "report.html", run_page(result.report(folder.name)).encode())
+            journal.line(result.test_line())
+            _say(console, folder, result)
+    return interruption.exit_code
+
+
+def _fit(work: Work, journal: Journal, console: Console, interruption: Interruption) -> Fitted:
+    """Train with a progress bar, a line of metrics for each epoch, snapshots, and an ear for Ctrl-C."""
+    config, training, task = work.config, work.training, work.task
+    parameters = sum(p.numel() for p in work.model.parameters())
+    _print(
+        console,
+        f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {reach(config)}",
     )
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task("epochs", total=config.epochs, losses="")
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, ExitStack() as opened:
+        keeper = opened.enter_context(_Keeper(work, journal))
+        board = None
+        if config.tensorboard and journal.writes:
+            board = opened.enter_context(closing(TensorBoard(journal.folder, len(training.epochs) + 1)))
+        bar = progress.add_task("epochs", total=config.epochs, completed=len(training.epochs), losses="")
+
+        said: list[str] = []  # what is odd about the gradient, in a line, once
+
+        def warn(epoch: Epoch) -> None:
+            fresh = epoch.epoch <= config.epochs * FRESH
+            if not said and not fresh and epoch.gradient_by_lag and (line := verdict(epoch.gradient_by_lag)):
+                said.append(line)
+                _print(console, f"warning: epoch {epoch.epoch}: {line}")
 
         def on_epoch(epoch: Epoch) -> None:
-            metrics.write(json.dumps({"event": "epoch", **epoch._asdict()}) + "\n")
-            metrics.flush()
+            journal.epoch(epoch)
+            if board is not None:
+                board.write(epoch._asdict())
+            warn(epoch)
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
+            if config.clip == "auto" and epoch.epoch == 2 and epoch.clip is not None:
+                _print(console, f"gradients are clipped at {epoch.clip:.3g}, where 9 in 10 of epoch 1 lay below")
 
-        n = task.train_steps
-        return fit(model, task.inputs()[:n], task.targets()[:n], config, on_epoch, interruption.came)
-
-
-def _scores(task: Forecast, config: TrainConfig, found: np.ndarray) -> dict[str, dict[str, float]]:
-    """Average relative variance of this run, the baselines fitted in it, and published figures."""
-    name, linear = autoregression(task)
-    return {
-        f"this run ({config.cell})": task.arv(found),
-        "persistence": task.arv(persistence(task)),
-        name: task.arv(linear),
-        **task.published,
-    }
+        try:
+            return training.run(on_epoch, interruption.came, keeper)
+        except TrainingDiverged as error:
+            if error.walked is not None:
+                journal.diverged(error.walked)
+            raise
+        finally:
+            journal.model(work.model)
 
 
-def _test_line(result: Result) -> dict[str, Any]:
-    """The last line of metrics.jsonl."""
-    arv, *baselines = result.scores.items()
-    return {
-        "event": "test",
-        "arv": arv[1],
-        "rmse": {span: math.sqrt(value * result.task.variance) for span, value in arv[1].items()},
-        "baselines": dict(baselines),
-        "epochs": len(result.fitted.epochs),
-        "best_epoch": result.fitted.best,
-        "interrupted": result.fitted.interrupted,
-        "seconds": round(result.seconds, 3),
-        "gradient_by_lag": result.by_lag,
-    }
+class _Keeper:
+    """Called after each update, it takes a snapshot when one is due, and at the start and the end anyhow."""
 
+    def __init__(self, work: Work, journal: Journal) -> None:
+        self._work, self._journal = work, journal
+        self._before, self._started = work.seconds, time.monotonic()
 
-def _report(name: str, result: Result) -> RunReport:
-    config, task, fitted = result.config, result.task, result.fitted
-    rows, times = forecast_rows(task, result.found), task.times()
-    ahead = "one step" if task.horizon == 1 else f"{task.horizon} steps"
-    network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
-    return RunReport(
-        title=name,
-        summary=[
-            f"{task.table.columns[0]} of {task.table.name}, forecast {ahead} ahead by {network} network of "
-            f"{config.hidden} units, trained by full backpropagation through time.",
-            _ending(result),
-        ],
-        choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
-        target=task.table.columns[0],
-        times=rows["time"].to_list(),
-        truth=rows["truth"].to_list(),
-        forecast=rows["forecast"].to_list(),
-        spans=[(span.name, times[span.first], times[span.stop - 1]) for span in task.spans],
-        scores=result.scores,
-        losses=[epoch.loss for epoch in fitted.epochs],
-        validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
-        lag_start=result.by_lag["start"],
-        lag_end=result.by_lag["end"],
-    )
+    def __enter__(self) -> _Keeper:
+        self._take()
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is None:
+            self._take()
+
+    def __call__(self) -> None:
+        due = time.monotonic() - self._last >= self._work.config.snapshot
+        if self._work.training.workers.any(due and self._journal.writes):
+            self._take()
+
+    def _take(self) -> None:
+        work = self._work
+        work.seconds = self._before + time.monotonic() - self._started
+        state = work.training.state_dict()
+        self._journal.snapshot({"training": state, "by_lag": work.by_lag, "seconds": work.seconds})
+        self._last = time.monotonic()
 
 
 def _say(console: Console, folder: Path, result: Result) -> None:
     """How training ended, the scores, and where everything is."""
-    console.print(f"{_ending(result)} ({result.seconds:.1f} s)\n", highlight=False)
-    console.print(score_table(result.scores, [span.name for span in result.task.spans]))
-    console.print(f"written to {folder}/   open {folder}/report.html", highlight=False, soft_wrap=True)
+    _print(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
+    judged, measure = result.judged, result.judged.measure
+    console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
+    if result.fitted.interrupted:
+        _print(console, f"go on with: bptt train --resume {folder}")
+    _print(console, f"written to {folder}/   open {folder}/report.html")
 
 
-def _ending(result: Result) -> str:
-    epochs, asked = len(result.fitted.epochs), result.config.epochs
-    said = f"Stopped after {epochs} of {asked} epochs" if result.fitted.interrupted else f"Trained {epochs} epochs"
-    if result.config.validation:
-        said += f"; kept the weights of epoch {result.fitted.best}, the best on validation"
-    return said + "."
+def _print(console: Console, line: str) -> None:
+    """A line as it is, however wide the terminal."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -22,8 +22,8 @@ from .folding import stretches
 from .letters import Matrix, T, letter, letters, partial, top
 from .paths import Place, edge, inputs_of, output_edges, recurrent_edges, way_back
 from .recursions import Output
+from .taken import Network, TakenBack, cell_of
 from .terms import Factor, Quantity, Term
-from .walks import Network, TakenBack, cell_of
 
 
 class Chain:

@@ -14,9 +14,10 @@ from .explanation import Explanation
 from .formulas import Block, Row, equation, html_of, latex_of, number, numbers, svg_of, text_of
 from .letters import Matrix, letter, matrices, partial
 from .recursions import Output, equations, recursion
+from .taken import Network, check_network, take_back
 from .terms import Factor, MatrixDerivation, Term
 from .text import share
-from .walks import Loss, Network, check_network, checked_step, take_back
+from .walks import Loss, checked_step
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def derivation(
         raise ValueError(f"shown must be at least 4, got {shown}")
     if (x is None) != (d is None):
         raise TypeError("numbers need both x and d; pass both, or neither for symbols alone")
-    taken, e, steps = None, None, checked_step(t)
+    taken, e, steps = None, None, checked_step("t", t)
     if x is not None and d is not None:
         if isinstance(x, Tensor) and x.dim() != 2:
             raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")

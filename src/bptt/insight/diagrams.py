@@ -14,7 +14,7 @@ from .folding import stretches
 from .layout import RADIUS, Edge, Fold, Layout, Node, folded, unfolded
 from .letters import plain
 from .svg import arrow, band, cross, document, hovered, letters, lowered, straight, words
-from .walks import Network, check_network
+from .taken import Network, check_network
 
 MOST = 12  # columns without a fold
 SHOWN, FIRST = 9, 3  # columns with folds, and how many of them are the first steps

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .diagrams import diagram
 from .explanation import Explanation
-from .walks import Loss, Network, TakenBack, WalkedBack, take_back, through_readout
+from .taken import Network, TakenBack, take_back
+from .walks import Loss, factors_by_name, readout_factors
 
 
 def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error") -> Explanation:
@@ -52,8 +53,9 @@ def explained(net: Network, taken: TakenBack, loss: Loss, one: bool) -> Explanat
     def shown(rows: Tensor) -> Tensor:
         return rows.squeeze(-2) if one else rows
 
-    contributions = _by_name(net, walks)
-    for name, part in through_readout(net, taken.dz, taken.h_t).items():
+    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, taken.back).items()}
+    for name, factor in readout_factors(net, taken.dz, taken.h_t).items():
+        part = factor.summed()
         contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
         contributions[name][taken.t - 1] = part
     return Explanation(
@@ -74,14 +76,3 @@ def explained(net: Network, taken: TakenBack, loss: Loss, one: bool) -> Explanat
 
 def _svg(net: Network, e: Explanation) -> str:
     return diagram(net, "unfolded", e).svg
-
-
-def _by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Tensor]:
-    """The contributions to each recurrent weight by its name, shaped as the network has it."""
-    names = [names for layer in net.weight_names() for names in layer]
-    return {
-        name: steps.mT if net.row_vectors and steps.dim() == 3 else steps
-        for names_of_walk, walk in zip(names, walks, strict=True)
-        for name, steps in zip(names_of_walk, walk.by_step(), strict=True)
-        if name is not None and steps is not None
-    }

@@ -9,8 +9,8 @@ from torch import Tensor
 from .explanation import Explanation
 from .letters import Letters, Matrix, letter, letters, matrices, plain
 from .paths import edge, inputs_of
+from .taken import Network
 from .text import share
-from .walks import Network
 
 DIED = 0.01  # of its start: below it a flow has died
 WEAK = 0.1

@@ -10,7 +10,7 @@ from ..equations import LSTM
 from .letters import Letters, letter, letters
 from .paths import edge
 from .svg import Line, Point, straight
-from .walks import Network, cell_of
+from .taken import Network, cell_of
 
 RADIUS = 23.0
 COLUMN = 130.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .walks import Network
+from .taken import Network
 
 T = r"\mathsf{T}"
 ROLES = ("x", "s", "b_x", "b_s", "p")  # of the fields of `Weights`, in order

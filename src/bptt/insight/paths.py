@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..equations import LSTM
 from .letters import Letters, letter, letters, plain
-from .walks import Network, cell_of
+from .taken import Network, cell_of
 
 
 class Place(NamedTuple):

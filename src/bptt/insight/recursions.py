@@ -7,7 +7,8 @@ import re
 from ..equations import GRU, LSTM
 from ..equations import Elman as ElmanCell
 from .letters import Letters, T, general_letters, letter, partial, top
-from .walks import Loss, Network, cell_of
+from .taken import Network, cell_of
+from .walks import Loss
 
 
 class Output:

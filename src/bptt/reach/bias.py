@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from .gradients import Gradients
 from .models import Model, Walker
 from .reverse import Cut, Reverse
 from .sequences import Sequences, open_sequences
-from .truncated import check_reach, windows
+from .truncated import Truncated, check_reach
 
 
 class Bias(NamedTuple):
@@ -74,10 +75,10 @@ def bias(
     rows = []
     for k2 in k2s:
         gradients = Gradients()
-        for _ in windows(
+        windows = Truncated(
             walker, data, criterion, k1, k2, state, lambda loss, g=gradients: g.gather([loss], [None])
-        ):
-            pass
+        )
+        deque(windows, maxlen=0)
         length = _dot(gradients.sums, gradients.sums) ** 0.5
         cosine = _dot(gradients.sums, full) / (norm * length) if length else 0.0
         rows.append(Bias(k2, cosine, length / norm))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +72,20 @@ class Sequences:
         if resets.shape[self.axis] != self.steps:
             raise ValueError(f"x has {self.steps} steps and resets have {resets.shape[self.axis]}")
 
+    @property
+    def rows(self) -> int:
+        """Sequences side by side, B."""
+        first = leaves(self.whole.x)[0]
+        alone = first.dim() < (3 if first.is_floating_point() else 2)
+        return 1 if alone else first.shape[1 - self.axis]
+
+    def head(self, steps: int) -> Sequences:
+        """The first so many steps, or fewer, as sequences."""
+        part = copy(self)
+        part.steps = part.length = min(steps, self.steps)
+        part.whole = self.whole.narrowed(self.axis, 0, part.steps)
+        return part
+
     def read(self, first: int, stop: int) -> Piece | None:
         """Steps first to stop, fewer at the end; None where there are none."""
         stop = min(stop, self.steps)
@@ -80,6 +95,9 @@ class Sequences:
         return Piece(
             *(self._brought(tree) if here else tree for tree, here in zip(piece, self.converted, strict=True))
         )
+
+    def seek(self, step: int) -> None:
+        """Begin anew at a step: nothing to do where every step can be read at any time."""
 
     def desired(self) -> Tree:
         """d of all steps."""
@@ -99,14 +117,15 @@ class Chunks:
     Args:
         walker: the model.
         x, d, resets: iterables of chunks, those that come together of one length; with d None, x gives
-            pairs (x, d).
+            pairs (x, d). T is known where x has it as `steps`, as `bptt.stream` does.
     """
 
     def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
         self.walker, self.axis = walker, 0
-        self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
-        self.resets = None if resets is None else iter(resets)
-        self.length: int | None = None  # T, not known before the end
+        self.given = x, d, resets
+        self.begin = getattr(x, "position", 0)  # of a stream, where it stands
+        self.length: int | None = x.steps - self.begin if hasattr(x, "steps") else None  # T, if it is known
+        self._open()
         self.held: Piece | None = None
         self.start = self.stop = 0  # the steps held
 
@@ -124,6 +143,31 @@ class Chunks:
         self.held = _joined(parts, self.axis)
         steps = min(stop, self.stop) - first
         return None if self.held is None or steps <= 0 else self.held.narrowed(self.axis, 0, steps)
+
+    def _open(self) -> None:
+        x, d, resets = self.given
+        self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
+        self.resets = None if resets is None else iter(resets)
+
+    def seek(self, step: int) -> None:
+        """Begin anew at a step.
+
+        Raises:
+            TypeError: what the chunks come from has no method seek(step).
+        """
+        if step == self.stop and self.held is None:
+            return
+        given_ones = [given for given in self.given if given is not None]
+        for given in given_ones:
+            if not hasattr(given, "seek"):
+                raise TypeError(
+                    f"chunks of a {_kind(given)} cannot be taken up at step {step}: give it a method seek(step), "
+                    "as bptt.stream has"
+                )
+        for given in given_ones:
+            given.seek(self.begin + step)
+        self._open()
+        self.held, self.start, self.stop = None, step, step
 
     def _next(self) -> Piece | None:
         pair = next(self.chunks, None)

@@ -39,7 +39,7 @@ def truncated(
     k2: int | None = None,
     state: Tree = None,
     resets: Any = None,
-) -> Iterator[Window]:
+) -> Truncated:
     """Every k1 steps, take the loss of those steps back over the last k2, and hand out the window.
 
     A window [start, stop) has k1 steps, the last one perhaps fewer. Its gradient is exactly that of
@@ -59,7 +59,7 @@ def truncated(
             or an iterable of chunks, each some steps long, read as they are needed.
         d: what is desired, laid out as x and as long; chunks as long as those of x where x comes in chunks,
             or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them. Where the end is not known
-            before it comes, a shorter last window goes back by as many steps less.
+            before it comes (`bptt.stream` knows it), a shorter last window goes back by as many steps less.
         criterion: (y, d) -> the loss of a window, a scalar.
         k1: steps between two updates, those whose loss counts. Default 20.
         k2: steps the gradient goes back from the end of a full window; at least k1. Default k1.
@@ -67,8 +67,9 @@ def truncated(
         resets: booleans (T, B), or (T,), laid out as x: before these steps a new sequence begins in these rows,
             with zeros for a state, or the initial state of a `bptt.Cell`. Nothing flows back across. Default none.
 
-    Yields:
-        a `Window`; dropout is drawn anew when steps are walked again.
+    Returns:
+        an iterator of `Window`, which can tell its place and go on from it (`state_dict`, `load_state_dict`);
+        dropout is drawn anew when steps are walked again.
 
     Raises:
         ValueError, TypeError: at the call, for arguments and lengths; at a window, for what comes in chunks, a
@@ -85,7 +86,7 @@ def truncated(
     if isinstance(source, Sequences):
         _check_constant(source.whole.x)
     leaves(state)
-    return windows(walker, source, criterion, k1, k2 or k1, state, backward)
+    return Truncated(walker, source, criterion, k1, k2 or k1, state, backward)
 
 
 def check_reach(k1: int, k2: int | None) -> None:
@@ -100,31 +101,77 @@ def check_reach(k1: int, k2: int | None) -> None:
             )
 
 
-def windows(
-    walker: Walker,
-    source: Sequences | Chunks,
-    criterion: Callable[[Tensor, Any], Tensor],
-    k1: int,
-    k2: int,
-    state: Tree,
-    take_back: Callable[[Tensor], object],
-) -> Iterator[Window]:
-    """The windows of checked arguments; `take_back` is given the loss of each, with its history."""
-    first = start = 0  # of the walk, of the window
-    state = detached(state)  # before step `first`
-    while (piece := source.read(first, start + k1)) is not None:
-        stop = first + leaves(piece.x)[0].shape[source.axis]
-        if stop == start:
-            return
-        coming = k1 if source.length is None else min(k1, source.length - stop)
-        following = max(0, stop + coming - k2)
-        y, marked, after = _walk(walker, piece, state, source.axis, start - first, following - first)
+class Walked(NamedTuple):
+    """What a window's walk read."""
+
+    x: Tree  # of the last k2 steps
+    d: Tree  # likewise
+    state: Tree  # before them
+
+
+class Truncated(Iterator[Window]):
+    """What `truncated` returns: one window after the other, and the place it has come to.
+
+    `state_dict` is that place: the step the next window begins with, the step its walk begins with, and the state
+    before that one. `load_state_dict` goes on from there bit for bit, in the same x and d and with the same
+    weights; chunks must come from something with a method seek(step), as `bptt.stream` has it.
+
+    Attributes:
+        walked: what the window handed out last, or the one that failed, was computed from; None before the first.
+    """
+
+    def __init__(
+        self,
+        walker: Walker,
+        source: Sequences | Chunks,
+        criterion: Callable[[Tensor, Any], Tensor],
+        k1: int,
+        k2: int,
+        state: Tree,
+        take_back: Callable[[Tensor], object],
+    ) -> None:
+        self._walker, self._source, self._criterion = walker, source, criterion
+        self._k1, self._k2, self._take_back = k1, k2, take_back  # the last is given each loss, with its history
+        self._first = self._start = 0  # of the walk, of the window
+        self._state = detached(state)  # before step `first`
+        self.walked: Walked | None = None
+
+    def __next__(self) -> Window:
+        source, first, start = self._source, self._first, self._start
+        piece = source.read(first, start + self._k1)
+        stop = start if piece is None else first + leaves(piece.x)[0].shape[source.axis]
+        if piece is None or stop == start:
+            raise StopIteration
+        self.walked = Walked(piece.x, piece.d, self._state)
+        coming = self._k1 if source.length is None else min(self._k1, source.length - stop)
+        following = max(0, stop + coming - self._k2)
+        y, marked, after = _walk(self._walker, piece, self._state, source.axis, start - first, following - first)
         d = piece.narrowed(source.axis, start - first, stop - start).d
-        loss = scalar_loss(criterion, y, d)
-        take_back(loss)
-        state = detached(marked)
-        yield Window(loss.detach(), y.detach(), detached(after), start, stop)
-        first, start = following, stop
+        loss = scalar_loss(self._criterion, y, d)
+        self._take_back(loss)
+        self._first, self._start, self._state = following, stop, detached(marked)
+        return Window(loss.detach(), y.detach(), detached(after), start, stop)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the next window begins, "start", and its walk, "first", and the "state" before that."""
+        return {"first": self._first, "start": self._start, "state": self._state}
+
+    def load_state_dict(self, place: dict[str, Any]) -> None:
+        """Go on from a saved place.
+
+        Raises:
+            ValueError: it is no such place, or beyond the end of x.
+            TypeError: x comes in chunks that cannot be sought.
+        """
+        own = self.state_dict()
+        if set(place) != set(own):
+            raise ValueError(f"the place of truncated BPTT has {sorted(own)}, got {sorted(place)}")
+        first, start = place["first"], place["start"]
+        if not 0 <= first <= start or (self._source.length is not None and start > self._source.length):
+            raise ValueError(f"a walk from step {first} for a window from step {start} does not lie in x")
+        leaves(place["state"])
+        self._source.seek(first)
+        self._first, self._start, self._state = first, start, detached(place["state"])
 
 
 def _walk(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
@@ -25,9 +25,15 @@ class RunReport:
         target: the column that was forecast.
         times, truth, forecast: by row; truth None where it is not known yet, forecast None at the start.
         spans: (name, first time, last time) of the tested rows.
-        scores: average relative variance by model and span.
+        scores: by model and what it was judged on.
         losses, validation: by epoch; validation may be empty.
         lag_start, lag_end: mean gradient norm by lag, before and after training.
+        judged_on: the columns of the scores; empty for those of `spans`.
+        measure, meaning, better: what a score is, what its values say, and whether less or more is better.
+        loss: what is learned from.
+        labels: classes or characters, by output.
+        confusion: how many sequences of each class (rows) were taken for each (columns).
+        sample: what a language model writes.
     """
 
     title: str
@@ -43,6 +49,14 @@ class RunReport:
     validation: list[float]
     lag_start: list[float]
     lag_end: list[float]
+    judged_on: list[str] = field(default_factory=list)
+    measure: str = "average relative variance"
+    meaning: str = "The mean squared error over the variance of the series; 1 is no better than the mean."
+    better: str = "less"
+    loss: str = "mean square error"
+    labels: list[str] = field(default_factory=list)
+    confusion: list[list[int]] | None = None
+    sample: str = ""
 
 
 def run_page(report: RunReport) -> str:
@@ -53,14 +67,13 @@ def run_page(report: RunReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures = {
-        "forecast": _forecast_figure(report),
-        "losses": _loss_figure(report),
-        "lags": _lag_figure(report),
-    }
+    figures = {"losses": _loss_figure(report), "lags": _lag_figure(report)}
+    if report.times:
+        figures["forecast"] = _forecast_figure(report)
     return environment.get_template("run.html").render(
         report=report,
         spans=[name for name, _, _ in report.spans],
+        judged_on=report.judged_on or [name for name, _, _ in report.spans],
         plotly=get_plotlyjs(),
         figures={name: _fragment(figure, name) for name, figure in figures.items()},
     )
@@ -84,7 +97,7 @@ def _loss_figure(report: RunReport) -> go.Figure:
     if report.validation:
         figure.add_scatter(x=epochs, y=report.validation, name="validation", line={"color": ORANGE})
     figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title="mean square error", type="log", dtick="D2")
+    figure.update_yaxes(title=report.loss, type="log", dtick="D2")
     return _styled(figure)
 
 

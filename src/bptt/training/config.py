@@ -2,78 +2,207 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from .errors import UserError
 
+TaskName = Literal["forecast", "classify", "text"]
 Cell = Literal["elman", "gru", "lstm"]
 Missing = Literal["error", "interpolate"]
+Reach = Literal["full", "truncated", "checkpointed"]
+Schedule = Literal["constant", "cosine", "step", "plateau"]
+
+# Defaults that another task than forecasting has; the others are those of the class below.
+TASK_DEFAULTS: dict[TaskName, dict[str, Any]] = {
+    "forecast": {},
+    "classify": {
+        **{"cell": "gru", "leak": 1.0, "hidden": 64, "init": 1.0, "lags": 1, "batch": 32},
+        **{"epochs": 60, "lr": 0.005, "weight_decay": 1e-4},
+    },
+    "text": {
+        **{"cell": "lstm", "leak": 1.0, "hidden": 128, "init": 1.0, "lags": 1, "reach": "truncated"},
+        **{"k1": 64, "batch": 16, "epochs": 8, "lr": 0.01, "weight_decay": 0.0, "test": 0.1},
+    },
+}
+
+# The options that are not every task's, and whose they are.
+TASKS_WITH: dict[str, tuple[TaskName, ...]] = {
+    **dict.fromkeys(("target", "horizon", "lags", "memory"), ("forecast",)),
+    **dict.fromkeys(("input", "time", "missing", "noise"), ("forecast", "classify")),
+    **dict.fromkeys(("reach", "k1", "k2"), ("forecast", "text")),
+    **dict.fromkeys(("series", "label", "readout", "class_weights"), ("classify",)),
+}
+
+
+def _by_task(name: str) -> Any:
+    """An option whose help tells the default of every task."""
+    others = "".join(f"; {task}: {own[name]}" for task, own in TASK_DEFAULTS.items() if name in own)
+    return arg(help_behavior_hint=lambda default: f"(default: {default}{others})")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a recurrent network to forecast, by full backpropagation through time.
+    """Train a recurrent network by backpropagation through time: to forecast, to classify, or on text.
 
-    Without DATA, the embedded yearly sunspot numbers (1700-2008): learn from 1700-1920, forecast one year ahead.
-    With DATA, a CSV or Parquet file whose rows stand in the order of time: learn from its start, test on its end.
-    Writes a run folder: config.toml, model.safetensors, metrics.jsonl, forecast.csv and report.html.
+    forecast: a table whose rows stand in the order of time; learn from its start, test on its end. Without DATA,
+    the embedded yearly sunspot numbers (1700-2008): learn from 1700-1920, forecast one year ahead.
+    classify: one label a sequence, from a UEA/UCR .ts file or a table in long format (--series, --label).
+    text: a language model of the characters of a UTF-8 file; without DATA, the embedded Moby-Dick.
+    A config.toml of a run as DATA runs it again; options given beside it override it.
+    Writes a run folder: config.toml, model.safetensors, metrics.jsonl, report.html, and what the task puts out.
     """
 
     data: Annotated[Path | None, Positional, arg(metavar="DATA", help_behavior_hint="")] = None
-    """CSV or Parquet file, rows in the order of time; without it, the sunspots."""
+    """CSV, Parquet or .npy file with rows in the order of time, .ts or .txt file, or a run's config.toml; without
+    it, what is embedded."""
+    task: Annotated[
+        TaskName | None, arg(metavar="{forecast,classify,text}", help_behavior_hint="(default: seen from DATA)")
+    ] = None
+    """What is learned; without it, classify for a .ts file or --label, text for a .txt file, else forecast."""
     target: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(needed with DATA)")] = None
     """Column to forecast; its past is always an input."""
+    series: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(classify)")] = None
+    """Column that says which sequence a row belongs to."""
+    label: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(classify)")] = None
+    """Column of each sequence's class."""
     input: Annotated[
         UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="COLUMN ...", help_behavior_hint="(repeatable)")
     ] = ()
-    """Further input columns."""
+    """Further input columns; to classify, those that are input (default: all that are left)."""
     time: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(default: row numbers)")] = None
-    """Column of numbers or ISO dates that labels the rows."""
+    """Column of numbers or ISO dates that labels the rows; to classify, it must increase within each sequence."""
     missing: Missing = "error"
     """What to do with missing values: refuse them, or interpolate between neighbours."""
     horizon: int = 1
     """How many rows ahead to forecast."""
-    test: float = 0.2
-    """Part of the rows, at the end, that is tested on and never learned from."""
+    test: Annotated[float, _by_task("test")] = 0.2
+    """Part of the rows or characters, at the end, that is tested on and never learned from; to classify, of each
+    class's sequences, drawn by the seed, where there is no _TEST.ts beside a _TRAIN.ts."""
     validation: float = 0.0
-    """Part of the training rows, at their end, that chooses the best epoch; 0 keeps the last epoch."""
-    cell: Cell = "elman"
+    """Part of the training rows, at their end, that chooses the best epoch; to classify, of each class's
+    sequences, drawn by the seed; 0 keeps the last epoch."""
+    cell: Annotated[Cell, _by_task("cell")] = "elman"
     """Recurrent cell."""
     activation: Literal["tanh", "relu", "sigmoid", "softplus", "gelu", "identity"] = "tanh"
     """Of the Elman cell's units."""
-    leak: float = 0.7
+    leak: Annotated[float, _by_task("leak")] = 0.7
     """Of the Elman cell's units: how much of the state is new at each step; 1 is the plain network."""
-    hidden: int = 12
+    hidden: Annotated[int, _by_task("hidden")] = 12
     """Units of each layer."""
     layers: int = 1
     """Recurrent layers."""
+    dropout: float = 0.0
+    """Part of each layer's outputs, but the last one's, that is zeroed while training."""
+    readout: Literal["last", "mean"] = "last"
+    """What the class is read from: the state after the last step, or the mean of all of them."""
     lags: int = 2
     """Rows that are input at each step: the present one and those just before it."""
-    epochs: int = 300
-    """Walks over the training rows and back."""
-    lr: float = 0.02
-    """Adam's learning rate at the start; it falls to 0 along a cosine."""
-    weight_decay: float = 1e-3
+    reach: Annotated[Reach, _by_task("reach")] = "full"
+    """How far back errors go: to the first row; over the last k2 rows, with an update every k1; or to the first
+    row in bounded memory."""
+    k1: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 20; text: 64)")] = None
+    """Rows between two updates, with --reach truncated."""
+    k2: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: k1)")] = None
+    """Rows an error goes back, with --reach truncated; at least k1."""
+    batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 1; classify: 32; text: 16)")] = (
+        None
+    )
+    """Stretches that the training rows are cut into and walked side by side, with --reach truncated; to classify,
+    sequences of an update."""
+    memory: Annotated[
+        str | None,
+        arg(metavar="SIZE", help_behavior_hint="(default: 64MB checkpointed, else half of the machine's)"),
+    ] = None
+    """Memory it may use, for example 64MB: of a checkpointed walk; with --reach truncated, a table that would take
+    more is read piece by piece."""
+    epochs: Annotated[int, _by_task("epochs")] = 300
+    """Walks over what is learned from and back."""
+    patience: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: never)")] = None
+    """Epochs without a better validation loss after which training stops."""
+    lr: Annotated[float, _by_task("lr")] = 0.02
+    """Adam's learning rate at the start."""
+    schedule: Schedule = "cosine"
+    """Of the learning rate, epoch by epoch: it stays; falls to 0 along a cosine; is divided by 10 after each third
+    of the epochs; or is halved after 5 epochs without a better loss (of the validation where there is one)."""
+    weight_decay: Annotated[float, _by_task("weight_decay")] = 1e-3
     """L2 penalty on all weights."""
     noise: float = 0.0
     """Standard deviation of the Gaussian noise on the standardised inputs while training."""
-    clip: float = 1.0
-    """Largest norm of the gradient; longer ones are shortened to it."""
-    init: float = 0.02
+    class_weights: Literal["none", "balanced"] = "none"
+    """Whether each class weighs the same in the loss, however many sequences it has."""
+    clip: Annotated[float | Literal["auto"], arg(metavar="FLOAT|auto")] = 1.0
+    """Largest norm of the gradient; longer ones are shortened to it. auto clips nothing in the first epoch, and
+    then at the norm that nine in ten of its gradients were below."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the walks while training; weights, losses and tests stay in float32."""
+    init: Annotated[float, _by_task("init")] = 0.02
     """Weights start uniform within this divided by the square root of the hidden units."""
     seed: int = 0
     """Of the weights and the noise; the same seed gives the same run."""
     out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: a new one in runs/)")] = None
     """Run folder to make; it must not exist."""
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: this process alone)")] = None
+    """Processes that train together here, each its share of the --batch; started again when one dies."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run folder (pip install bptt[tensorboard])."""
+    snapshot: float = 30.0
+    """Seconds between two snapshots, which --resume goes on from; 0 takes one after every update."""
+    resume: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="")] = None
+    """Run folder to go on with where its last snapshot stands, as if nothing had happened; no other option."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The further input columns, in the order given."""
         return tuple(column for group in self.input for column in group)
+
+    @property
+    def window(self) -> int:
+        """k1, its default filled in."""
+        return 20 if self.k1 is None else self.k1
+
+    @property
+    def stretches(self) -> int:
+        """The batch, its default filled in."""
+        return 1 if self.batch is None else self.batch
+
+
+def task_of(config: TrainConfig) -> TaskName:
+    """The task asked for, or the one seen from the data."""
+    if config.task is not None:
+        return config.task
+    suffix = "" if config.data is None else config.data.suffix.lower()
+    if suffix == ".ts" or config.label is not None or config.series is not None:
+        return "classify"
+    return "text" if suffix in (".txt", ".text") else "forecast"
+
+
+def configured(task: TaskName, **choices: Any) -> TrainConfig:
+    """A run of a task, with that task's defaults where nothing is chosen."""
+    return TrainConfig(**{"task": task, **TASK_DEFAULTS[task], **choices})
+
+
+def arguments_of(config: TrainConfig) -> list[str]:
+    """The command line's arguments that stand for these choices."""
+    found: list[str] = [] if config.data is None else [str(config.data)]
+    plain = configured(task_of(config))
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name == "data" or (field.name != "task" and value == getattr(plain, field.name)):
+            continue
+        if value is None:
+            continue
+        option = _option(field.name)
+        if isinstance(value, bool):
+            found.append(option if value else option.replace("--", "--no-", 1))
+            continue
+        groups = value if isinstance(value, tuple) else ((value,),)
+        for group in groups:
+            found += [option, *map(str, group)]
+    return found
 
 
 def check(config: TrainConfig) -> None:
@@ -82,6 +211,43 @@ def check(config: TrainConfig) -> None:
     Raises:
         UserError: naming the option, what it was and what is wanted.
     """
+    task = task_of(config)
+    plain = {name: (own, TASK_DEFAULTS[task].get(name, own)) for name, own in vars(TrainConfig()).items()}
+    for name, tasks in TASKS_WITH.items():
+        if task not in tasks and getattr(config, name) not in plain[name]:
+            raise UserError(f"{_option(name)} is a choice of --task {' and '.join(tasks)}; this is --task {task}")
+    _CHECKS[task](config)
+    for name in ("horizon", "hidden", "layers", "lags", "epochs"):
+        _require(getattr(config, name) >= 1, name, config, "at least 1")
+    _require(config.workers is None or config.workers >= 1, "workers", config, "at least 1")
+    _require(config.patience is None or config.patience >= 1, "patience", config, "at least 1")
+    for name in ("lr", "init"):
+        _require(0 < getattr(config, name) < float("inf"), name, config, "above 0 and finite")
+    if config.clip != "auto":
+        _require(0 < config.clip < float("inf"), "clip", config, "above 0 and finite, or auto")
+    for name in ("weight_decay", "noise", "snapshot"):
+        _require(0 <= getattr(config, name) < float("inf"), name, config, "at least 0 and finite")
+    _require(0 < config.leak <= 1, "leak", config, "above 0 and at most 1")
+    for name in ("activation", "leak"):
+        if config.cell != "elman" and getattr(config, name) not in plain[name]:
+            raise UserError(f"--{name} is a choice of the Elman cell; a {config.cell.upper()} has none")
+    _check_reach(config)
+    _require(0 < config.test < 1, "test", config, "between 0 and 1")
+    _require(0 <= config.validation < 1, "validation", config, "at least 0 and below 1")
+    _require(0 <= config.dropout < 1, "dropout", config, "at least 0 and below 1")
+    if config.dropout and config.layers == 1:
+        raise UserError(
+            f"--dropout {config.dropout:g} acts between layers, and there is one; pass --layers 2 or more"
+        )
+    if config.patience is not None and config.validation == 0:
+        raise UserError(
+            f"--patience {config.patience} waits for a better validation loss, and --validation is 0: pass for "
+            "example --validation 0.1"
+        )
+    _require(0 <= config.seed < 2**63, "seed", config, "at least 0 and below 2^63")
+
+
+def _check_forecast(config: TrainConfig) -> None:
     if config.data is not None and config.target is None:
         raise UserError(f"--target COLUMN is needed with {config.data}: which column is to be forecast?")
     if config.data is None and (config.target or config.input or config.time):
@@ -91,21 +257,54 @@ def check(config: TrainConfig) -> None:
         )
     if config.data is None and config.test != TrainConfig.test:
         raise UserError("--test cuts DATA, but no DATA was given; the sunspots' test years are fixed")
-    for name in ("horizon", "hidden", "layers", "lags", "epochs"):
-        _require(getattr(config, name) >= 1, name, config, "at least 1")
-    for name in ("lr", "clip", "init"):
-        _require(0 < getattr(config, name) < float("inf"), name, config, "above 0 and finite")
-    for name in ("weight_decay", "noise"):
-        _require(0 <= getattr(config, name) < float("inf"), name, config, "at least 0 and finite")
-    _require(0 < config.leak <= 1, "leak", config, "above 0 and at most 1")
-    for name in ("activation", "leak"):
-        if config.cell != "elman" and getattr(config, name) != getattr(TrainConfig, name):
-            raise UserError(f"--{name} is a choice of the Elman cell; a {config.cell.upper()} has none")
-    _require(0 < config.test < 1, "test", config, "between 0 and 1")
-    _require(0 <= config.validation < 1, "validation", config, "at least 0 and below 1")
-    _require(0 <= config.seed < 2**63, "seed", config, "at least 0 and below 2^63")
+
+
+def _check_classify(config: TrainConfig) -> None:
+    if config.data is None:
+        raise UserError("--task classify needs DATA: a .ts file, or a table with --series COLUMN --label COLUMN")
+    columns = {name: getattr(config, name) for name in ("series", "label", "time")}
+    if config.data.suffix.lower() == ".ts":
+        for name, value in {**columns, "input": config.inputs}.items():
+            if value:
+                raise UserError(f"--{name} chooses a column of a table, and {config.data} is a .ts file")
+        return
+    for name in ("series", "label"):
+        if columns[name] is None:
+            raise UserError(f"--{name} COLUMN is needed with {config.data}: one label a sequence, one row a step")
+
+
+def _check_text(config: TrainConfig) -> None:
+    if config.reach != "truncated":
+        raise UserError(f"--task text is learned by --reach truncated; --reach {config.reach} is not to be had")
+
+
+_CHECKS = {"forecast": _check_forecast, "classify": _check_classify, "text": _check_text}
+
+
+def _check_reach(config: TrainConfig) -> None:
+    classify = task_of(config) == "classify"
+    for name in ("k1", "k2", "batch"):
+        value = getattr(config, name)
+        if value is not None and config.reach != "truncated" and not (name == "batch" and classify):
+            raise UserError(f"--{name} {value} is a choice of --reach truncated; this is --reach {config.reach}")
+        _require(value is None or value >= 1, name, config, "at least 1")
+    if config.k2 is not None and config.k2 < config.window:
+        raise UserError(
+            f"--k2 {config.k2} is less than --k1 {config.window}: some rows would never be learned from; "
+            "pass --k2 of at least k1"
+        )
+    if config.memory is not None and config.reach == "full":
+        raise UserError(
+            "--memory bounds --reach checkpointed, or a table read piece by piece with --reach truncated; "
+            "this is --reach full"
+        )
 
 
 def _require(holds: bool, name: str, config: TrainConfig, wanted: str) -> None:
     if not holds:
-        raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {getattr(config, name)}")
+        raise UserError(f"{_option(name)} must be {wanted}, got {getattr(config, name)}")
+
+
+def _option(name: str) -> str:
+    """A field as the command line has it."""
+    return f"--{name.replace('_', '-')}"

@@ -45,10 +45,10 @@ def sunspots() -> Table:
 
 
 def read_table(path: Path, target: str, inputs: tuple[str, ...], time: str | None, missing: Missing) -> Table:
-    """Read the columns asked for from a CSV or Parquet file.
+    """Read the columns asked for from a CSV, Parquet or .npy file.
 
     Args:
-        path: a file ending in .csv, .parquet or .pq.
+        path: a file ending in .csv, .parquet, .pq or .npy.
         target: the column to forecast.
         inputs: further columns that are known at each step.
         time: the column that labels the rows; None numbers them from 1.
@@ -61,17 +61,37 @@ def read_table(path: Path, target: str, inputs: tuple[str, ...], time: str | Non
 
 
 def read_frame(path: Path) -> pl.DataFrame:
-    """A CSV's cells as text, or a Parquet file's as they are typed."""
+    """A CSV's cells as text; a Parquet or .npy file's as they are typed, the latter in columns "0", "1", ..."""
     if not path.exists():
         raise UserError(f"{path}: there is no such file")
     if not path.is_file():
-        raise UserError(f"{path} is not a file; a CSV or Parquet file is needed")
+        raise UserError(f"{path} is not a file; a CSV, Parquet or .npy file is needed")
+    if path.suffix.lower() == ".npy":
+        array = read_npy(path)
+        return pl.DataFrame(np.array(array), schema=[str(number) for number in range(array.shape[1])])
     if path.suffix.lower() in (".parquet", ".pq"):
         try:
             return pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise UserError(f"{path} could not be read as Parquet: {first_line(error)}") from error
-    return _parse_csv(_text_of(path), str(path))
+    return _parse_csv(text_of(path), str(path))
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """A .npy file of numbers as a memory map (rows, columns)."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path} could not be read as .npy: {error}") from error
+    if array.ndim not in (1, 2) or array.dtype.kind not in "fiub":
+        raise UserError(f"{path} is {array.dtype} {array.shape}; numbers (rows,) or (rows, columns) are needed")
+    return array if array.ndim == 2 else array[:, None]
+
+
+def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
+    """Each row (..., C) beside the lags - 1 before it, the present one first: (N - lags + 1, ..., lags·C)."""
+    steps = len(rows) - lags + 1
+    return np.concatenate([rows[lags - 1 - lag : lags - 1 - lag + steps] for lag in range(lags)], axis=-1)
 
 
 def select(
@@ -81,19 +101,25 @@ def select(
     columns = [target, *inputs]
     for wanted in [*columns, *([time] if time else [])]:
         if wanted not in frame.columns:
-            raise UserError(f"{name} has no column {wanted!r}; its columns are {_listed(frame.columns)}")
-    for place, wanted in enumerate(columns):
-        if wanted in columns[:place]:
-            raise UserError(f"column {wanted!r} was asked for twice; the target is an input already")
+            raise UserError(f"{name} has no column {wanted!r}; its columns are {listed(frame.columns)}")
+    check_once(columns)
     if time in columns:
         raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
-    values = np.stack([_numbers(frame[column], name, missing) for column in columns], axis=1)
-    return Table(name, _times(frame, time, name), columns, np.ascontiguousarray(values))
+    values = np.stack([numbers(frame[column], name, missing) for column in columns], axis=1)
+    return Table(name, times_of(frame, time, name), columns, np.ascontiguousarray(values))
 
 
-def _text_of(path: Path) -> str:
+def check_once(columns: list[str]) -> None:
+    """No column is asked for twice."""
+    for place, wanted in enumerate(columns):
+        if wanted in columns[:place]:
+            raise UserError(f"column {wanted!r} was asked for twice; the target is an input already")
+
+
+def text_of(path: Path) -> str:
+    """A file's text, UTF-8 with or without a byte order mark."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -104,7 +130,7 @@ def _text_of(path: Path) -> str:
         guess = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
         raise UserError(
             f"{path} is not UTF-8: byte {raw[error.start]:#04x} at offset {error.start}; if it is {guess}, "
-            f"convert it with: iconv -f {guess} -t utf-8 {path.name} > converted.csv"
+            f"convert it with: iconv -f {guess} -t utf-8 {path.name} > converted{path.suffix}"
         ) from error
 
 
@@ -153,7 +179,7 @@ def checked_header(row: list[str], name: str) -> list[str]:
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
 
 
-def _numbers(column: pl.Series, name: str, missing: Missing) -> np.ndarray:
+def numbers(column: pl.Series, name: str, missing: Missing) -> np.ndarray:
     """The column as finite float64; missing values refused or interpolated."""
     if column.dtype == pl.String:
         texts = column.str.strip_chars()
@@ -197,7 +223,7 @@ def _repaired(values: np.ndarray, absent: np.ndarray, column: str, name: str, mi
     return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
 
 
-def _times(frame: pl.DataFrame, time: str | None, name: str) -> list[Any]:
+def times_of(frame: pl.DataFrame, time: str | None, name: str) -> list[Any]:
     """Labels of the rows: numbers or dates that increase, or row numbers."""
     if time is None:
         return list(range(1, len(frame) + 1))
@@ -224,7 +250,8 @@ def _moment(cell: Any) -> Any:
     return cell
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Names in words, those beyond the twentieth counted."""
     shown = ", ".join(repr(name) for name in names[:20])
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 

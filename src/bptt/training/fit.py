@@ -1,30 +1,35 @@
-"""Full backpropagation through time over one sequence, epoch by epoch."""
+"""The training loop: update by update, epoch by epoch, stopped and taken up again anywhere."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from ..modules import GRU, LSTM, RNN
-from ..networks import SequenceModel, squared_error
-from ..recurrent import Recurrent
+from ..insight.nonfinite import first_non_finite
+from ..reach.randomness import Randomness, randomness
 from .config import TrainConfig
 from .errors import TrainingDiverged
+from .optimizing import Clipping, LearningRate, out_of_patience
+from .updates import Update, Updates
+from .workers import ALONE, Workers
 
 
 class Epoch(NamedTuple):
     """What one epoch did."""
 
     epoch: int  # from 1
-    loss: float  # mean square error over the training steps, inputs noisy, targets standardised
-    validation: float | None  # the same over the validation steps, inputs clean
+    loss: float  # the mean of what is learned from, inputs noisy, targets standardised
+    validation: float | None  # the same of what chooses the best epoch, inputs clean
     lr: float
-    gradient_norm: float  # before clipping
+    gradient_norm: float  # before clipping, the largest of its updates
+    clip: float | None  # the norm it was clipped at, None for not at all
+    gradient_by_lag: dict[str, list[float]] | None = None  # by layer, where it was looked at
 
 
 @dataclass(frozen=True)
@@ -42,96 +47,187 @@ class Fitted:
     interrupted: bool
 
 
-def build(config: TrainConfig, input_size: int) -> SequenceModel:
-    """A recurrent network with one output, its weights drawn from U(-init/√H, init/√H) by the seed.
+class Training:
+    """The training loop: every epoch one pass over what is learned from. It can stop between any two updates, tell
+    its state, and go on from there bit for bit.
 
-    The random generator of the process is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = SequenceModel(_recurrent(config, input_size), 1)
-        bound = config.init / math.sqrt(config.hidden)
-        for parameter in model.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-    return model
-
-
-def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:
-    if config.cell == "elman":
-        return RNN(input_size, config.hidden, config.layers, config.activation, leak=config.leak)
-    return {"gru": GRU, "lstm": LSTM}[config.cell](input_size, config.hidden, config.layers)
-
-
-def fit(
-    model: SequenceModel,
-    x: Tensor,
-    d: Tensor,
-    config: TrainConfig,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Fitted:
-    """Train by full BPTT: every epoch one walk over the whole sequence and back.
-
-    Adam with L2 weight decay, a learning rate that falls to 0 along a cosine, clipping of the gradient's norm, and
-    Gaussian noise on the inputs, drawn afresh each epoch.
+    Adam with L2 weight decay, a scheduled learning rate, and clipping of the norm of each update's gradient.
+    Random numbers come from the seed; the process's own are left alone.
 
     Args:
-        model: time-major, with one output.
-        x: (T, I), the training steps' inputs.
-        d: (T, 1), their targets.
-        config: epochs, lr, weight_decay, clip, noise, validation, seed.
-        on_epoch: called after each epoch.
-        should_stop: asked before each epoch; true ends the training with what was reached.
-
-    Raises:
-        TrainingDiverged: the loss is not finite; the model has the last weights whose loss was.
+        model: whose weights are learned.
+        updates: what they are learned from, and the loss that chooses the best epoch.
+        config: epochs, patience, lr, schedule, weight_decay, clip, seed.
+        workers: who train the model together; all call the same methods at the same time.
+        look: asked after each epoch, by its number, for the gradient by lag.
     """
-    learned = len(x) - round(len(x) * config.validation)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
-    noise = torch.Generator().manual_seed(config.seed)
-    epochs: list[Epoch] = []
-    finite, kept, lowest, best = _weights(model), None, math.inf, 0
-    for number in range(1, config.epochs + 1):
-        if should_stop():
-            break
-        noisy = x[:learned] + config.noise * torch.randn(x[:learned].shape, generator=noise)
-        loss = _loss(model(noisy)[0], d[:learned])
-        if not loss.isfinite():
-            model.load_state_dict(finite)
-            raise TrainingDiverged(
-                f"the loss became {loss.item()} in epoch {number}; the weights before it are kept. Try a smaller "
-                f"learning rate than {config.lr:g}, or a tighter clip than {config.clip:g}"
-            )
-        finite = _weights(model)
-        optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        lr = float(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
-        validation = None
-        if learned < len(x):
-            validation = _loss(predict(model, x)[learned:], d[learned:]).item()
-            if validation < lowest:
-                kept, lowest, best = _weights(model), validation, number
-        epochs.append(Epoch(number, loss.item(), validation, lr, norm.item()))
-        on_epoch(epochs[-1])
-    if kept is not None:
-        model.load_state_dict(kept)
-    return Fitted(epochs, best if kept is not None else len(epochs), interrupted=len(epochs) < config.epochs)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        updates: Updates,
+        config: TrainConfig,
+        workers: Workers = ALONE,
+        look: Callable[[int], dict[str, list[float]] | None] = lambda number: None,
+    ) -> None:
+        self.model, self.updates, self.config, self.workers = model, updates, config, workers
+        self._look = look
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self._rate, self._clipping = LearningRate(self._optimizer, config), Clipping(config.clip)
+        self._epochs: list[Epoch] = []
+        self._kept: dict[str, Tensor] | None = None  # the weights of the best epoch
+        self._lowest, self._best = math.inf, 0
+        self._pass = updates.epoch(1)
+        self._done = _Sum()  # of this pass
+        self._finite = _weights(model)  # the last whose loss was
+        self._random: Randomness | None = None  # the generators' states while it does not run
+        self._running = False
+        self._reached: dict[str, Tensor] | None = None  # weights at the end of a run
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """What each whole epoch did."""
+        return self._epochs
+
+    def run(
+        self,
+        on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_update: Callable[[], None] = lambda: None,
+    ) -> Fitted:
+        """Train to the last epoch.
+
+        Args:
+            on_epoch: called after each epoch.
+            should_stop: asked before each update; true ends the training with what was reached.
+            on_update: called after each update, and after each epoch; `state_dict` may be asked then.
+
+        Raises:
+            TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
+        """
+        with self._own_randomness():
+            while not self._is_done() and not self.workers.any(should_stop()):
+                if self._update():
+                    on_update()
+                    continue
+                self._finish_epoch()
+                on_epoch(self._epochs[-1])
+                on_update()
+        interrupted = not self._is_done()
+        self._reached = _weights(self.model)
+        if self._kept is None:
+            return Fitted(self._epochs, len(self._epochs), interrupted)
+        self.model.load_state_dict(self._kept)
+        return Fitted(self._epochs, self._best, interrupted)
+
+    def _update(self) -> bool:
+        """Take one step; false where the pass is at its end."""
+        self._optimizer.zero_grad()
+        update = next(self._pass, None)  # pyright: ignore[reportArgumentType]
+        if update is None:
+            return False
+        update = Update(*self.workers.average(self.model.parameters(), *update))
+        norm = self._clipping.clip(self.model)
+        for what, value in (("loss", update.loss), ("gradient's norm", norm)):
+            if not math.isfinite(value):
+                self._diverge(what, value)
+        self._finite = _weights(self.model)
+        self._done = self._done.and_(update, norm)
+        self._optimizer.step()
+        return True
+
+    def _finish_epoch(self) -> None:
+        number, lr, limit = len(self._epochs) + 1, self._rate.now, self._clipping.limit
+        validation = self.updates.validation()
+        self._rate.epoch_done(self._done.loss if validation is None else validation)
+        self._clipping.epoch_done()
+        if validation is not None and validation < self._lowest:
+            self._kept, self._lowest, self._best = _weights(self.model), validation, number
+        clip = limit if math.isfinite(limit) else None
+        loss, norm = self._done.loss, self._done.largest
+        self._epochs.append(Epoch(number, loss, validation, lr, norm, clip, self._look(number)))
+        self._pass, self._done = self.updates.epoch(number + 1), _Sum()
+
+    def _is_done(self) -> bool:
+        """Whether the last epoch is over, or patience has run out."""
+        return len(self._epochs) >= self.config.epochs or out_of_patience(self._epochs, self.config.patience)
+
+    def _diverge(self, what: str, value: float) -> NoReturn:
+        """Tell where it began, with the last finite weights back in the model."""
+        walked = self._pass.walked
+        place = None if walked is None else first_non_finite(self.model, walked.x, walked.state)
+        if place is None:
+            place = "on the way back" if what != "loss" else "in the loss itself"
+            place += ", while every state is finite"
+        self.model.load_state_dict(self._finite)
+        raise TrainingDiverged(
+            f"the {what} became {value} in epoch {len(self._epochs) + 1}, first at: {place}. The weights before "
+            f"it are kept. Try a smaller learning rate than {self.config.lr:g}, or a tighter clip than "
+            f"{self._clipping.limit:g}",
+            walked,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on, as a tree of numbers and tensors."""
+        now = randomness(self.model.parameters()) if self._running else self._random
+        random = now and {"cpu": now.cpu, "devices": [(str(d), s) for d, s in now.devices]}
+        return {
+            "weights": dict(self._reached or self.model.state_dict()),
+            "optimizer": self._optimizer.state_dict(),
+            "rate": self._rate.state_dict(),
+            "clipping": self._clipping.state_dict(),
+            "epochs": [tuple(epoch) for epoch in self._epochs],
+            "kept": self._kept,
+            "best": (self._lowest, self._best),
+            "place": self._pass.state_dict(),
+            "done": tuple(self._done),
+            "random": self.workers.all(random),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state, of the same model, updates and config."""
+        self.model.load_state_dict(state["weights"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._rate.load_state_dict(state["rate"])
+        self._clipping.load_state_dict(state["clipping"])
+        self._epochs = [Epoch(*epoch) for epoch in state["epochs"]]
+        self._kept = state["kept"]
+        self._lowest, self._best = state["best"]
+        self._pass = self.updates.epoch(len(self._epochs) + 1, state["place"])
+        self._done = _Sum(*state["done"])
+        self._finite = _weights(self.model)
+        saved = dict(enumerate(state["random"])).get(self.workers.rank)  # none where there are more workers now
+        self._random = saved and Randomness(saved["cpu"], tuple((torch.device(d), s) for d, s in saved["devices"]))
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        before = randomness(self.model.parameters())
+        if self._random is None:
+            torch.manual_seed(self.config.seed + self.workers.rank)
+        else:
+            self._random.restore()
+        self._running, self._reached = True, None
+        try:
+            yield
+        finally:
+            self._random, self._running = randomness(self.model.parameters()), False
+            before.restore()
 
 
-def predict(model: SequenceModel, x: Tensor) -> Tensor:
-    """y (T, 1) for one sequence x (T, I), in one walk from a zero state."""
-    with torch.no_grad():
-        y, _ = model(x)
-    return y
+class _Sum(NamedTuple):
+    """What the updates of an epoch have come to so far."""
 
+    total: float = 0.0
+    numbers: float = 0.0
+    largest: float = 0.0  # norm of a gradient
 
-def _loss(y: Tensor, d: Tensor) -> Tensor:
-    """The mean square error of outputs y (T, 1) against targets d (T, 1)."""
-    return squared_error(y, d) / d.numel()
+    def and_(self, update: Update, norm: float) -> _Sum:
+        total = self.total + update.loss * update.numbers
+        return _Sum(total, self.numbers + update.numbers, max(self.largest, norm))
+
+    @property
+    def loss(self) -> float:
+        return self.total / self.numbers
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

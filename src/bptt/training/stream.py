@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_sizes
-from .data import checked_header, first_line
+from .data import checked_header, first_line, lagged, read_npy
 from .errors import UserError
 
 PIECE = 2**18  # rows of all streams together that are read at a time
@@ -51,29 +51,32 @@ class Stream:
         batch: int,
         window: int,
         dtype: Any,
+        lags: int = 1,
     ) -> None:
         self.source, self.name, self.x, self.d = source, name, x, d
-        self.ahead, self.batch, self.window, self.dtype = ahead, batch, window, dtype
-        self.steps = (source.rows - ahead) // batch
+        self.ahead, self.batch, self.window, self.dtype, self.lags = ahead, batch, window, dtype, lags
+        self.steps = (source.rows - ahead - lags + 1) // batch
         self.position = 0
         if self.steps < 1:
             raise UserError(
-                f"{name} has {source.rows} rows; {batch} streams and targets {ahead} rows ahead need at least "
-                f"{batch + ahead}"
+                f"{name} has {source.rows} rows; {batch} streams and targets {ahead} rows ahead"
+                + (f" of {lags} lags" if lags > 1 else "")
+                + f" need at least {batch + ahead + lags - 1}"
             )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         columns = list(dict.fromkeys([*self.x, *self.d]))
         of_x, of_d = ([columns.index(name) for name in names] for names in (self.x, self.d))
-        rows = max(self.window, PIECE // self.batch)
-        held, first = np.empty((0, 0, 0)), 0  # (rows, B, columns) from step `first`
+        rows, beyond = max(self.window, PIECE // self.batch), self.lags - 1 + self.ahead
+        held, first = np.empty((0, 0, 0)), 0  # (rows, B, columns), the first one the earliest of step `first`
         while self.position < self.steps:
             start, stop = self.position, min(self.position + self.window, self.steps)
-            if not len(held) or start < first or stop + self.ahead > first + len(held):
-                held, first = self._read(start, min(start + rows, self.steps) + self.ahead, columns), start
-            piece = torch.from_numpy(held[start - first : stop - first + self.ahead]).to(self.dtype)
+            if not len(held) or start < first or stop + beyond > first + len(held):
+                held, first = self._read(start, min(start + rows, self.steps) + beyond, columns), start
+            piece = held[start - first : stop - first + beyond]
+            x, d = lagged(piece[: stop - start + self.lags - 1, :, of_x], self.lags), piece[beyond:, :, of_d]
             self.position = stop
-            yield piece[: stop - start, :, of_x], piece[self.ahead :, :, of_d]
+            yield torch.from_numpy(x).to(self.dtype), torch.from_numpy(d).to(self.dtype)
         self.position = 0
 
     def _read(self, start: int, stop: int, columns: list[str]) -> np.ndarray:
@@ -81,20 +84,7 @@ class Stream:
         pieces = []
         for stream in range(self.batch):
             first = stream * self.steps + start
-            piece = self.source.read(first, stop - start, columns)
-            if len(piece) != stop - start:
-                raise UserError(
-                    f"{self.name} ends after row {first + len(piece)}, but had {self.source.rows} rows when it "
-                    "was opened; open it again"
-                )
-            bad = ~np.isfinite(piece)
-            if bad.any():
-                row, column = np.argwhere(bad)[0]
-                raise UserError(
-                    f"{self.name}: row {first + row + 1}, column {columns[column]!r}: {piece[row, column]} is not "
-                    "a finite number; fill or drop such rows first"
-                )
-            pieces.append(piece)
+            pieces.append(read_finite(self.source, self.name, first, stop - start, columns))
         return np.stack(pieces, axis=1)
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,9 +103,17 @@ class Stream:
         for name in ("rows", "batch", "window"):
             if state[name] != own[name]:
                 raise ValueError(f"the state was saved with {name}={state[name]}, but this stream has {own[name]}")
-        if not 0 <= state["position"] <= self.steps:
-            raise ValueError(f"position must lie between 0 and {self.steps}, got {state['position']}")
-        self.position = state["position"]
+        self.seek(state["position"])
+
+    def seek(self, step: int) -> None:
+        """Let the next window begin at a step.
+
+        Raises:
+            ValueError: there is no such step.
+        """
+        if not 0 <= step <= self.steps:
+            raise ValueError(f"position must lie between 0 and {self.steps}, got {step}")
+        self.position = step
 
 
 def stream(
@@ -126,13 +124,15 @@ def stream(
     batch: int = 1,
     window: int = 20,
     dtype: torch.dtype = torch.float32,
+    lags: int = 1,
 ) -> Stream:
     """A long series as windows for `bptt.truncated`, a few megabytes of it in memory at a time.
 
         for window in bptt.truncated(model, bptt.stream("series.parquet", "load", batch=8), None, criterion):
 
-    The series is cut into B stretches of T = (rows - ahead) // B steps that are read side by side, each in order,
-    so that a state carried from window to window is that of its own stretch. Rows left over are not read.
+    The series is cut into B stretches of T = (rows - ahead - lags + 1) // B steps that are read side by side,
+    each in order, so that a state carried from window to window is that of its own stretch. Rows left over are not
+    read.
 
     Args:
         path: a .csv file (UTF-8, a header, commas), a .parquet or .pq file, or a .npy file of (rows,) or
@@ -143,58 +143,85 @@ def stream(
         batch: B. Default 1.
         window: steps of a chunk; make it the k1 of `bptt.truncated`. Default 20.
         dtype: of x and d. Default torch.float32.
+        lags: how many rows, the present one and those just before it, are x of a step. Default 1.
 
     Returns:
-        a `Stream` of pairs x (window, B, columns), d (window, B, targets); the last pair of a pass may be shorter.
-        Its `state_dict` and `load_state_dict` save and restore the position.
+        a `Stream` of pairs x (window, B, lags·columns), the present row first, and d (window, B, targets); the
+        last pair of a pass may be shorter. Its `state_dict` and `load_state_dict` save and restore the position.
 
     Raises:
         UserError: no such file, column or enough rows; while reading, a number that is not finite, with its row
             and column.
     """
-    check_sizes(batch=batch, window=window)
+    check_sizes(batch=batch, window=window, lags=lags)
     if isinstance(ahead, bool) or not isinstance(ahead, int) or ahead < 0:
         raise ValueError(f"ahead must be an int of at least 0, got {ahead!r}")
     path = Path(path)
+    source = open_source(path)
+    x = checked_columns(columns, source, path) if columns is not None else list(source.columns)
+    d = checked_columns(targets, source, path) if targets is not None else x
+    return Stream(source, path.name, x, d, ahead, batch, window, dtype, lags)
+
+
+def open_source(path: Path) -> Source:
+    """A table on disk, of which no more than its index is read yet.
+
+    Raises:
+        UserError: there is no such file, or it is none that can be read.
+    """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     kinds = {".csv": _Csv, ".parquet": _Parquet, ".pq": _Parquet, ".npy": _Npy}
     if path.suffix.lower() not in kinds:
         raise UserError(f"{path} is none of {', '.join(kinds)}; convert it to one of them")
-    source = kinds[path.suffix.lower()](path)
-    x = _names(columns, source.columns, path) if columns is not None else list(source.columns)
-    d = _names(targets, source.columns, path) if targets is not None else x
-    return Stream(source, path.name, x, d, ahead, batch, window, dtype)
+    return kinds[path.suffix.lower()](path)
 
 
-def _names(wanted: str | Sequence[str], there: list[str], path: Path) -> list[str]:
+def checked_columns(wanted: str | Sequence[str], source: Source, path: Path) -> list[str]:
+    """The columns asked for, all of them there."""
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     for name in names:
-        if name not in there:
-            raise UserError(f"{path.name} has no column {name!r}; its columns are {', '.join(map(repr, there))}")
+        if name not in source.columns:
+            there = ", ".join(map(repr, source.columns))
+            raise UserError(f"{path.name} has no column {name!r}; its columns are {there}")
     if not names:
         raise ValueError("columns are empty; name at least one")
     return names
 
 
+def read_finite(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
+    """Rows of some columns, all of them there and finite.
+
+    Raises:
+        UserError: a row is missing, or a number is not finite.
+    """
+    piece = source.read(first, rows, columns)
+    if len(piece) != rows:
+        raise UserError(
+            f"{name} ends after row {first + len(piece)}, but had {source.rows} rows when it was opened; open it "
+            "again"
+        )
+    bad = ~np.isfinite(piece)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise UserError(
+            f"{name}: row {first + row + 1}, column {columns[column]!r}: {piece[row, column]} is not a finite "
+            "number; fill or drop such rows first"
+        )
+    return piece
+
+
 class _Npy:
-    """A memory map."""
+    """A .npy file, mapped anew for each read, so that what was read does not stay in memory."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise UserError(f"{path} could not be read as .npy: {error}") from error
-        if array.ndim not in (1, 2) or array.dtype.kind not in "fiub":
-            raise UserError(
-                f"{path} is {array.dtype} {array.shape}; numbers (rows,) or (rows, columns) are needed"
-            )
-        self.array = array if array.ndim == 2 else array[:, None]
-        self.rows = len(array)
-        self.columns = [str(number) for number in range(self.array.shape[1])]
+        self.path = path
+        self.rows, columns = read_npy(path).shape
+        self.columns = [str(number) for number in range(columns)]
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        return self.array[first : first + rows][:, [int(name) for name in columns]].astype(np.float64)
+        piece = read_npy(self.path)[first : first + rows]
+        return piece[:, [int(name) for name in columns]].astype(np.float64)
 
 
 class _Parquet:

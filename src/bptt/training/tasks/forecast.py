@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .config import TrainConfig
-from .data import Table, sunspots
-from .errors import UserError
+from ..config import TrainConfig
+from ..data import Table, lagged, sunspots
+from ..errors import UserError
+from ..files import replacing
+from ..scaling import Scaling
+from ..updates import Updates, predict, updates_of
+from ..workers import ALONE, Workers
+from .forecasting import Forecasting
+from .task import Judged
 
 MINIMUM_TARGETS = 10  # training targets below which nothing sensible can be fitted
 AR_ORDER = 9
@@ -41,32 +48,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """Mean and standard deviation of each column over the training rows."""
-
-    mean: list[float]
-    std: list[float]
-
-    @classmethod
-    def of(cls, values: np.ndarray, columns: list[str]) -> Scaling:
-        """Fit to rows (N, C); a constant column is left at its scale, with a warning."""
-        mean, std = values.mean(0), values.std(0)
-        for column, spread in zip(columns, std, strict=True):
-            if spread == 0:
-                warnings.warn(f"column {column!r} is constant over the training rows", stacklevel=2)
-        return cls(mean.tolist(), np.where(std == 0, 1.0, std).tolist())
-
-    def apply(self, values: np.ndarray) -> np.ndarray:
-        """Rows (N, C) standardised."""
-        return (values - self.mean) / self.std
-
-    def undo_target(self, values: np.ndarray) -> np.ndarray:
-        """The target, the first column, back in its own unit."""
-        return values * self.std[0] + self.mean[0]
-
-
-@dataclass(frozen=True)
-class Forecast:
+class Forecast(Forecasting):
     """A table as a forecasting task: from the rows up to i, forecast the target in row i + horizon.
 
     Attributes:
@@ -90,6 +72,16 @@ class Forecast:
     published: dict[str, dict[str, float]]
 
     @property
+    def name(self) -> str:
+        """Where the data came from."""
+        return self.table.name
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, the target first."""
+        return self.table.columns
+
+    @property
     def first_target(self) -> int:
         """The first row that can be forecast."""
         return self.lags - 1 + self.horizon
@@ -101,10 +93,7 @@ class Forecast:
 
     def inputs(self) -> Tensor:
         """x (T, C·lags), one step for each row from the lags-th on, standardised."""
-        scaled = self.scaling.apply(self.table.values)
-        steps = len(scaled) - self.lags + 1
-        lagged = [scaled[self.lags - 1 - lag : self.lags - 1 - lag + steps] for lag in range(self.lags)]
-        return torch.from_numpy(np.concatenate(lagged, axis=1)).float()
+        return torch.from_numpy(lagged(self.scaling.apply(self.table.values), self.lags)).float()
 
     def targets(self) -> Tensor:
         """d (T - horizon, 1), standardised; the last steps' targets are not known yet."""
@@ -135,6 +124,38 @@ class Forecast:
         labels = list(self.table.times)
         return [_label(moment) for moment in labels + _continued(labels, self.horizon)]
 
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+        """The training steps, the last of them kept for validation where it is asked for.
+
+        Raises:
+            UserError: there are fewer steps than stretches to cut them into, or fewer stretches than workers.
+        """
+        return updates_of(model, *self.sample(), config, workers)
+
+    def sample(self) -> tuple[Tensor, Tensor]:
+        """x (T, I) and d (T, 1) of the training steps."""
+        return self.inputs()[: self.train_steps], self.targets()[: self.train_steps]
+
+    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+        """Forecast every row, write the forecasts, and compare with the baselines and published figures."""
+        found = self.forecasts(predict(model, self.inputs()))
+        rows = forecast_rows(self, found)
+        with replacing(path) as file:
+            rows.write_csv(file)
+        name, linear = autoregression(self)
+        arv, times = self.arv(found), self.times()
+        return Judged(
+            scores={
+                title: arv,
+                "persistence": self.arv(persistence(self)),
+                name: self.arv(linear),
+                **self.published,
+            },
+            rmse={span: math.sqrt(value * self.variance) for span, value in arv.items()},
+            rows=rows,
+            spans=[(span.name, times[span.first], times[span.stop - 1]) for span in self.spans],
+        )
+
 
 def sunspot_forecast(config: TrainConfig) -> Forecast:
     """The classic benchmark: learn from 1700-1920, forecast one year ahead (or horizon years)."""
@@ -158,21 +179,31 @@ def table_forecast(table: Table, config: TrainConfig) -> Forecast:
         UserError: there are too few rows.
     """
     rows = len(table.values)
-    train_rows = _train_rows(rows, config.test)
-    needed = config.lags - 1 + config.horizon + MINIMUM_TARGETS
-    if train_rows < needed:
-        minimum = next(n for n in count(needed) if _train_rows(n, config.test) >= needed)
-        raise UserError(
-            f"{table.name} has {rows} rows, {train_rows} of them to learn from; with lags={config.lags}, "
-            f"horizon={config.horizon} and test={config.test:g} at least {minimum} rows are needed"
-        )
+    train_rows = train_rows_of(rows, config)
+    check_rows(table.name, rows, train_rows, config)
     name = f"{_label(table.times[train_rows])} to {_label(table.times[-1])}"
     variance = float(table.values[:train_rows, 0].var()) or 1.0
     return _forecast(table, config, train_rows, [Span(name, train_rows, rows)], variance, {})
 
 
-def _train_rows(rows: int, test: float) -> int:
-    return rows - max(1, round(rows * test))
+def train_rows_of(rows: int, config: TrainConfig) -> int:
+    """How many rows are left when the last ``config.test`` of them are tested on."""
+    return rows - max(1, round(rows * config.test))
+
+
+def check_rows(name: str, rows: int, train_rows: int, config: TrainConfig) -> None:
+    """There are rows enough to learn from.
+
+    Raises:
+        UserError: there are not, and how many are needed.
+    """
+    needed = config.lags - 1 + config.horizon + MINIMUM_TARGETS
+    if train_rows < needed:
+        minimum = next(n for n in count(needed) if train_rows_of(n, config) >= needed)
+        raise UserError(
+            f"{name} has {rows} rows, {max(0, train_rows)} of them to learn from; with lags={config.lags}, "
+            f"horizon={config.horizon} and test={config.test:g} at least {minimum} rows are needed"
+        )
 
 
 def _forecast(
@@ -199,15 +230,17 @@ def persistence(forecast: Forecast) -> np.ndarray:
     return np.concatenate([np.full(forecast.horizon, np.nan), values])
 
 
-def autoregression(forecast: Forecast) -> tuple[str, np.ndarray]:
-    """A linear AR(p) with intercept fitted by least squares to the training rows; its name and forecasts.
+def ar_order(train_rows: int, horizon: int) -> int:
+    """Of the linear AR: 9, as in the sunspot literature, or less where a weight has not ten training rows."""
+    return max(1, min(AR_ORDER, (train_rows - horizon) // 10 - 1))
 
-    p is 9, as in the sunspot literature, or less where there are not ten training rows for each weight.
-    """
+
+def autoregression(forecast: Forecast) -> tuple[str, np.ndarray]:
+    """A linear AR(p) with intercept fitted by least squares to the training rows; its name and forecasts."""
     values, horizon = forecast.truth(), forecast.horizon
-    order = max(1, min(AR_ORDER, (forecast.train_rows - horizon) // 10 - 1))
-    lagged = np.stack([values[order - 1 - lag : len(values) - lag] for lag in range(order)], axis=1)
-    design = np.concatenate([np.ones((len(lagged), 1)), lagged], axis=1)
+    order = ar_order(forecast.train_rows, horizon)
+    past = lagged(values[:, None], order)
+    design = np.concatenate([np.ones((len(past), 1)), past], axis=1)
     first = order - 1 + horizon
     learned = forecast.train_rows - first
     weights, *_ = np.linalg.lstsq(design[:learned], values[first : forecast.train_rows], rcond=None)
@@ -231,14 +264,19 @@ def _continued(times: list[Any], count: int) -> list[Any]:
 
 
 def forecast_rows(forecast: Forecast, found: np.ndarray) -> pl.DataFrame:
-    """Columns time, target (its name), truth and forecast, one row for each row that can be forecast."""
-    first, beyond = forecast.first_target, forecast.horizon
-    truth = np.concatenate([forecast.truth(), np.full(beyond, np.nan)])
+    """The forecast of each row that can be forecast, as `rows_of` has it."""
+    first = forecast.first_target
+    truth = np.concatenate([forecast.truth(), np.full(forecast.horizon, np.nan)])
+    return rows_of(forecast.columns[0], forecast.times()[first:], truth[first:], found[first:])
+
+
+def rows_of(target: str, times: list[str], truth: np.ndarray, found: np.ndarray) -> pl.DataFrame:
+    """Columns time, target (its name), truth and forecast; NaN is left empty."""
     return pl.DataFrame(
         {
-            "time": forecast.times()[first:],
-            "target": [forecast.table.columns[0]] * (len(found) - first),
-            "truth": pl.Series(truth[first:]).fill_nan(None),
-            "forecast": pl.Series(found[first:]).fill_nan(None),
+            "time": pl.Series(times, dtype=pl.String),
+            "target": pl.Series([target] * len(times), dtype=pl.String),
+            "truth": pl.Series(truth).fill_nan(None),
+            "forecast": pl.Series(found).fill_nan(None),
         }
     )

@@ -7,8 +7,7 @@ import torch
 from bptt.training.config import TrainConfig
 from bptt.training.data import Table
 from bptt.training.errors import UserError
-from bptt.training.tasks import (
-    Scaling,
+from bptt.training.tasks.forecast import (
     autoregression,
     forecast_rows,
     persistence,
@@ -70,13 +69,6 @@ def test_forecasts_go_back_into_the_targets_unit():
 def test_persistence_of_a_constant_series_is_right():
     task = table_forecast(table(times=None), TrainConfig(horizon=3))
     assert persistence(task)[10] == task.truth()[7]
-
-
-def test_a_constant_column_warns_and_divides_by_nothing():
-    values = np.ones((5, 2))
-    with pytest.warns(UserWarning, match="'a' is constant"):
-        scaling = Scaling.of(np.array([[1.0, 2.0], [2.0, 2.0]]), ["y", "a"])
-    assert np.isfinite(scaling.apply(values)).all()
 
 
 def test_too_few_rows_name_the_minimum():

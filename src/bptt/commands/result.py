@@ -1,0 +1,99 @@
+"""What a training run came to, told in every way it is told: metrics, report, terminal."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from ..report.run import RunReport
+from ..training.config import TrainConfig
+from ..training.fit import Fitted
+from ..training.tasks.task import Judged, Task
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    config: TrainConfig
+    task: Task
+    fitted: Fitted
+    judged: Judged
+    by_lag: dict[str, list[float]]  # mean gradient norm by lag of the last layer, at the "start" and "end"
+    seconds: float
+
+    def test_line(self) -> dict[str, Any]:
+        """The last line of metrics.jsonl."""
+        judged, (ours, *baselines) = self.judged, self.judged.scores.items()
+        return {
+            "event": "test",
+            judged.measure.key: ours[1],
+            **({"rmse": judged.rmse} if judged.rmse else {}),
+            **({"confusion": judged.confusion} if judged.confusion else {}),
+            "baselines": dict(baselines),
+            "epochs": len(self.fitted.epochs),
+            "best_epoch": self.fitted.best,
+            "interrupted": self.fitted.interrupted,
+            "seconds": round(self.seconds, 3),
+            "gradient_by_lag": self.by_lag,
+        }
+
+    def report(self, name: str) -> RunReport:
+        """What the page of the run shows."""
+        config, task, fitted, judged = self.config, self.task, self.fitted, self.judged
+        rows = pl.DataFrame({"time": [], "truth": [], "forecast": []}) if judged.rows is None else judged.rows
+        network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
+        how = reach(config).replace("BPTT", "backpropagation through time")
+        return RunReport(
+            title=name,
+            summary=[
+                f"{task.aim} by {network} network of {config.hidden} units, trained by {how}.",
+                self.ending(),
+            ],
+            choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
+            target=(task.columns or [""])[0],
+            times=rows["time"].to_list(),
+            truth=rows["truth"].to_list(),
+            forecast=rows["forecast"].to_list(),
+            spans=judged.spans,
+            judged_on=judged.judged_on,
+            measure=judged.measure.name,
+            meaning=judged.measure.meaning,
+            better=judged.measure.better,
+            loss="mean square error" if task.loss == "squared_error" else "cross entropy (nats)",
+            labels=task.labels,
+            confusion=judged.confusion,
+            sample=judged.sample,
+            scores=judged.scores,
+            losses=[epoch.loss for epoch in fitted.epochs],
+            validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
+            lag_start=self.by_lag["start"],
+            lag_end=self.by_lag["end"],
+        )
+
+    def ending(self) -> str:
+        """How training ended, in a sentence."""
+        epochs, asked = len(self.fitted.epochs), self.config.epochs
+        said = f"Trained {epochs} epochs"
+        if self.fitted.interrupted:
+            said = f"Stopped after {epochs} of {asked} epochs"
+        elif epochs < asked:
+            said += f" of {asked}, the last {self.config.patience} no better on validation"
+        if self.config.validation:
+            said += f"; kept the weights of epoch {self.fitted.best}, the best on validation"
+        return said + "."
+
+
+def reach(config: TrainConfig) -> str:
+    """How far back errors go, in words."""
+    if config.reach != "truncated":
+        return f"{config.reach} BPTT"
+    return f"truncated BPTT, k1={config.window}, k2={config.k2 or config.window}"
+
+
+def confusion_rows(labels: list[str], confusion: list[list[int]]) -> pl.DataFrame:
+    """A row for each true class: how many of its sequences were taken for each."""
+    columns = zip(labels, zip(*confusion, strict=True), strict=True)
+    return pl.DataFrame({"truth": labels, **{f"predicted {label}": list(counts) for label, counts in columns}})

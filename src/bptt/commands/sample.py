@@ -1,0 +1,54 @@
+"""`bptt sample`: let a trained language model write."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from ..training.errors import UserError
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """Let a run of `bptt train --task text` write on after a prompt, character by character."""
+
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
+    """Run folder that `bptt train` wrote."""
+    prompt: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: a new line)")] = ""
+    """What is read, and printed, before."""
+    temperature: float = 0.8
+    """0 takes the likeliest character each time; 1 draws them as they were learned; more is bolder."""
+    length: int = 500
+    """Characters to write."""
+    seed: int = 0
+    """Of what is drawn."""
+
+
+def sample(config: SampleConfig) -> int:
+    """Write to standard output; returns the exit code.
+
+    Raises:
+        UserError: the run is none of text, the prompt has a character it never saw, or a number makes no sense.
+    """
+    from ..training.config import task_of
+    from ..training.run import load_run
+    from ..training.sampling import sample_text
+
+    if not 0 <= config.temperature < float("inf"):
+        raise UserError(f"--temperature must be at least 0 and finite, got {config.temperature}")
+    if config.length < 1:
+        raise UserError(f"--length must be at least 1, got {config.length}")
+    if not 0 <= config.seed < 2**63:
+        raise UserError(f"--seed must be at least 0 and below 2^63, got {config.seed}")
+    run = load_run(config.run)
+    if task_of(run.config) != "text":
+        raise UserError(
+            f"{config.run} was trained with --task {task_of(run.config)} and writes no text; use `bptt predict`"
+        )
+    written = sample_text(run.model, run.labels, config.prompt, config.length, config.temperature, config.seed)
+    sys.stdout.write(f"{config.prompt}{written}\n")
+    return 0

@@ -1,0 +1,107 @@
+"""Labelled sequences: what a classification learns from, and a table in long format as such."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from .config import Missing
+from .data import check_once, listed, numbers, read_frame, times_of
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Sequences of several lengths, with a label each.
+
+    Attributes:
+        name: where they came from.
+        columns: what is read at each step.
+        names: what each sequence is called.
+        sequences: each (T, columns), float64, finite, T at least 1.
+        labels: of each sequence; None where it is not known.
+        classes: the labels there are, in the order of the outputs.
+    """
+
+    name: str
+    columns: list[str]
+    names: list[str]
+    sequences: list[np.ndarray]
+    labels: list[str | None]
+    classes: list[str]
+
+
+def read_long(
+    path: Path,
+    series: str,
+    label: str | None,
+    inputs: tuple[str, ...] = (),
+    time: str | None = None,
+    missing: Missing = "error",
+) -> Labelled:
+    """A table in long format: one row a step, with a column that says which sequence it belongs to.
+
+    Args:
+        path: a CSV, Parquet or .npy file.
+        series: the column of the sequences' names.
+        label: the column of their classes, the same in all rows of one; None where there is none.
+        inputs: the columns that are read; none for all that are left.
+        time: a column that must increase within each sequence; None takes the rows as they stand.
+        missing: what to do with missing values: "error", or "interpolate" within their sequence.
+
+    Raises:
+        UserError: the file cannot be read, or a column or cell is not what it must be.
+    """
+    frame, name = read_frame(path), path.name
+    named = [column for column in (series, label, time) if column is not None]
+    columns = list(inputs) or [column for column in frame.columns if column not in named]
+    for wanted in [*named, *columns]:
+        if wanted not in frame.columns:
+            raise UserError(f"{name} has no column {wanted!r}; its columns are {listed(frame.columns)}")
+    check_once([*named, *columns])
+    if not columns:
+        raise UserError(f"{name} has no column left to be input beside {listed(named)}")
+    if len(frame) == 0:
+        raise UserError(f"{name} holds a header and no rows")
+    words = {column: _words(frame[column], name) for column in (series, label) if column is not None}
+    frame = frame.with_columns(**words)
+    if missing == "error":
+        frame = frame.with_columns(pl.Series(column, numbers(frame[column], name, missing)) for column in columns)
+    names, sequences, labels = [], [], []
+    for part in frame.partition_by(series, maintain_order=True):
+        own = part[series][0]
+        where = f"{name}, series {own!r}"
+        if time is not None:
+            times_of(part, time, where)
+        if label is not None and part[label].n_unique() > 1:
+            raise UserError(
+                f"{where} has several labels: {listed(part[label].unique(maintain_order=True).to_list())}"
+            )
+        names.append(own)
+        labels.append(None if label is None else part[label][0])
+        sequences.append(np.column_stack([numbers(part[column], where, missing) for column in columns]))
+    classes = sorted({found for found in labels if found is not None}, key=_in_order)
+    return Labelled(name, columns, names, sequences, labels, classes)
+
+
+def _words(column: pl.Series, name: str) -> pl.Series:
+    """Names or labels as text, none of them missing."""
+    words = column.cast(pl.String).str.strip_chars()
+    absent = (words.is_null() | (words == "")).to_numpy()
+    if absent.any():
+        raise UserError(
+            f"{name}: column {column.name!r} has {int(absent.sum())} missing of {len(words)} values, the first in "
+            f"row {int(absent.argmax()) + 1}; each row needs one"
+        )
+    return words
+
+
+def _in_order(label: str) -> tuple[bool, float, str]:
+    """Numbers by their value, then words."""
+    try:
+        return False, float(label), label
+    except ValueError:
+        return True, 0.0, label

@@ -1,0 +1,103 @@
+"""Sequences of several lengths, a class each, learned from some at a time in an order drawn anew each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
+
+from ..reach.truncated import Walked
+from ..trees import Tree
+from .config import TrainConfig
+from .updates import Pass, Update, in_precision, learning, noisy
+from .workers import ALONE, Workers
+
+TOGETHER = 256  # sequences judged side by side
+
+
+class Minibatches:
+    """An update for every `batch` sequences, the error of each class taken back to its first step.
+
+    Args:
+        model: (x, state) -> (y, state), packed sequences in and out.
+        sequences: each (T, I).
+        classes: (N), the number of each one's class.
+        config: batch, read-out, noise, dropout, precision, seed, which alone with the epoch draws the order.
+        validate: as `Updates.validation`.
+        weight: of each class in the loss; None for the same.
+        workers: among whom each update's sequences are shared.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        sequences: list[Tensor],
+        classes: Tensor,
+        config: TrainConfig,
+        validate: Callable[[], float | None],
+        weight: Tensor | None = None,
+        workers: Workers = ALONE,
+    ) -> None:
+        self.model, self.sequences, self.classes = in_precision(model, config), sequences, classes
+        self.config, self.validation, self.loss = config, validate, nn.CrossEntropyLoss(weight)
+        self.workers = workers
+
+    def epoch(self, number: int, place: Tree = None) -> Pass:
+        return _Batched(self, number, 0 if place is None else place["start"])
+
+
+class _Batched(Iterator[Update]):
+    """A pass over the sequences."""
+
+    def __init__(self, source: Minibatches, epoch: int, start: int) -> None:
+        self._source, self._epoch, self._start = source, epoch, start
+        self.walked: Walked | None = None
+        self._order = np.random.default_rng([source.config.seed, epoch]).permutation(len(source.sequences))
+
+    def __next__(self) -> Update:
+        source, start = self._source, self._start
+        chosen = self._order[start : start + source.config.stretches].tolist()
+        if not chosen:
+            raise StopIteration
+        self._start += len(chosen)
+        chosen = chosen[source.workers.share(len(chosen))]
+        if not chosen:
+            return Update(0.0, 0)
+        config, classes = source.config, source.classes[chosen]
+        noised = [noisy(source.sequences[place], config, self._epoch, place) for place in chosen]
+        x = pack_sequence(noised, enforce_sorted=False)
+        self.walked = Walked(x.data, classes, None)
+        with learning(source.model, config, self._epoch, start):
+            loss = source.loss(pooled(source.model(x)[0], config), classes)
+            loss.backward()
+        weight = source.loss.weight
+        return Update(loss.item(), len(chosen) if weight is None else weight[classes].sum().item())
+
+    def state_dict(self) -> Tree:
+        return {"start": self._start}
+
+
+def pooled(y: PackedSequence, config: TrainConfig) -> Tensor:
+    """What each sequence's outputs come to, (B, C): the last one, or their mean.
+
+    The read-out is linear, so that this is the read-out of the last state, or of the mean of the states.
+    """
+    steps, lengths = pad_packed_sequence(y)
+    lengths = lengths.to(steps.device)
+    if config.readout == "mean":
+        return steps.sum(0) / lengths[:, None]
+    return steps[lengths - 1, torch.arange(len(lengths), device=steps.device)]
+
+
+def logits_of(model: nn.Module, sequences: list[Tensor], config: TrainConfig) -> Tensor:
+    """The class's scores before the softmax, (N, C)."""
+    order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
+    found: list[Tensor] = []
+    with torch.no_grad():
+        for start in range(0, len(order), TOGETHER):
+            chosen = [sequences[place] for place in order[start : start + TOGETHER]]
+            found.append(pooled(model(pack_sequence(chosen, enforce_sorted=False))[0], config))
+    return torch.cat(found)[torch.tensor(order).argsort()]

@@ -1,0 +1,100 @@
+"""What happens to the gradient and to the learning rate: torch's schedules, clipping, and when to stop."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim import lr_scheduler as schedules
+
+from ..trees import Tree
+from .config import TrainConfig
+
+QUANTILE = 0.9  # of the first epoch's gradient norms, where --clip auto clips
+WAIT = 5  # epochs without a better loss after which --schedule plateau halves the rate
+
+
+class LearningRate:
+    """The learning rate of an optimizer, epoch by epoch."""
+
+    def __init__(self, optimizer: Optimizer, config: TrainConfig) -> None:
+        self._optimizer = optimizer
+        self._schedule: Any = {
+            "constant": lambda: schedules.ConstantLR(optimizer, 1.0),
+            "cosine": lambda: schedules.CosineAnnealingLR(optimizer, T_max=config.epochs),
+            "step": lambda: schedules.StepLR(optimizer, math.ceil(config.epochs / 3), gamma=0.1),
+            "plateau": lambda: schedules.ReduceLROnPlateau(optimizer, factor=0.5, patience=WAIT),
+        }[config.schedule]()
+
+    @property
+    def now(self) -> float:
+        """The rate of the epoch that runs."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def epoch_done(self, loss: float) -> None:
+        """Go on to the next epoch's; the loss is what a plateau is seen from."""
+        if isinstance(self._schedule, schedules.ReduceLROnPlateau):
+            self._schedule.step(loss)
+            return
+        with warnings.catch_warnings():  # after a resume, the optimizer's own step may lie before it
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            self._schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._schedule.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._schedule.load_state_dict(state)
+
+
+class Clipping:
+    """Shortens gradients that are longer than a limit, which may be learned from the first epoch.
+
+    Attributes:
+        limit: the largest norm; infinite while it is not known yet.
+    """
+
+    def __init__(self, clip: float | str) -> None:
+        self.limit = math.inf if isinstance(clip, str) else clip
+        self._seen: list[float] | None = [] if isinstance(clip, str) else None  # norms it is to be learned from
+
+    def clip(self, model: nn.Module) -> float:
+        """Shorten `.grad` of the model's weights; returns its norm before."""
+        norm = nn.utils.clip_grad_norm_(model.parameters(), self.limit).item()
+        if self._seen is not None:
+            self._seen.append(norm)
+        return norm
+
+    def epoch_done(self) -> float | None:
+        """The limit, where it has just been learned; else None."""
+        if not self._seen:
+            return None
+        self.limit = torch.tensor(self._seen).quantile(QUANTILE).item() or math.inf
+        self._seen = None
+        return self.limit
+
+    def state_dict(self) -> Tree:
+        return {"limit": self.limit, "seen": self._seen}
+
+    def load_state_dict(self, state: Tree) -> None:
+        self.limit, self._seen = state["limit"], state["seen"]
+
+
+class Described(Protocol):
+    """An epoch that knows its validation loss."""
+
+    @property
+    def validation(self) -> float | None: ...
+
+
+def out_of_patience(epochs: Sequence[Described], patience: int | None) -> bool:
+    """Whether so many epochs have passed since the best validation loss."""
+    if patience is None or not epochs:
+        return False
+    losses = [math.inf if epoch.validation is None else epoch.validation for epoch in epochs]
+    return len(losses) - 1 - losses.index(min(losses)) >= patience

@@ -1,0 +1,273 @@
+"""Classification as a task: sequences with a label each, split, scaled, and judged beside baselines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from ..config import Missing, TrainConfig
+from ..data import listed, read_frame
+from ..errors import UserError
+from ..files import replacing
+from ..labelled import Labelled, read_long
+from ..minibatches import Minibatches, logits_of
+from ..scaling import Scaling
+from ..ts_format import read_ts
+from ..updates import Updates
+from ..workers import ALONE, Workers
+from .task import ACCURACY, Judged, Loss
+
+STATISTICS = ("mean", "std", "min", "max")  # of each column, which the nearest neighbour is told by
+BLOCK = 256  # sequences whose neighbours are looked for together
+
+
+@dataclass(frozen=True)
+class Classify:
+    """Labelled sequences as a task.
+
+    Attributes:
+        data: the sequences, those of a test file after the others.
+        splits: the numbers of the sequences that are for "training", "validation" (may be missing) and "test".
+        scaling: fitted to the steps of the training sequences.
+        config: read-out, noise, class weights.
+    """
+
+    data: Labelled
+    splits: dict[str, list[int]]
+    scaling: Scaling
+    config: TrainConfig
+
+    @property
+    def name(self) -> str:
+        """Where the data came from."""
+        return self.data.name
+
+    @property
+    def columns(self) -> list[str]:
+        """What is read at each step."""
+        return self.data.columns
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes, by output."""
+        return self.data.classes
+
+    @property
+    def train_steps(self) -> int:
+        """How many steps the training sequences have."""
+        return sum(len(self.data.sequences[place]) for place in self.splits["training"])
+
+    @property
+    def amount(self) -> str:
+        """How much of what is learned from, in words."""
+        return f"{len(self.splits['training'])} training sequences of {len(self.labels)} classes"
+
+    @property
+    def aim(self) -> str:
+        """What is learned of which data, in words."""
+        return f"Sequences of {self.name}, told apart as {len(self.labels)} classes"
+
+    @property
+    def loss(self) -> Loss:
+        """Of a step."""
+        return "cross_entropy"
+
+    @property
+    def output(self) -> str:
+        """The file of predictions."""
+        return "predictions.csv"
+
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+        """Minibatches of the training sequences."""
+        x, classes = self.inputs("training"), self.truth("training")
+        weight = None
+        if config.class_weights == "balanced":
+            counts = torch.bincount(classes, minlength=len(self.labels)).clamp(min=1)
+            weight = len(classes) / (len(self.labels) * counts)
+        held = (self.inputs("validation"), self.truth("validation")) if "validation" in self.splits else None
+
+        def validation() -> float | None:
+            if held is None:
+                return None
+            return nn.functional.cross_entropy(logits_of(model, held[0], config), held[1], weight).item()
+
+        return Minibatches(model, x, classes, config, validation, weight, workers)
+
+    def sample(self) -> tuple[Tensor, Tensor]:
+        """The longest training sequence, x (T, I), and its class at every step, d (T)."""
+        x, classes = self.inputs("training"), self.truth("training")
+        place = max(range(len(x)), key=lambda number: len(x[number]))
+        return x[place], classes[place].expand(len(x[place]))
+
+    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+        """Name the class of every sequence, write it down, and compare with the baselines."""
+        found = logits_of(model, inputs_of(self.data, self.scaling), self.config).softmax(-1)
+        part_of = {place: split for split, places in self.splits.items() for place in places}
+        rows = prediction_rows(self.data, found)
+        rows.insert_column(1, pl.Series("split", [part_of[place] for place in range(len(rows))]))
+        with replacing(path) as file:
+            rows.write_csv(file)
+        named = found.argmax(-1)
+        neighbours = self._neighbours()
+        scores: dict[str, dict[str, float]] = {title: {}, "majority class": {}, "1-nearest neighbour": {}}
+        majority = torch.bincount(self.truth("training")).argmax()
+        for split, places in self.splits.items():
+            truth = self.truth(split)
+            scores[title][split] = _share(named[places] == truth)
+            scores["majority class"][split] = _share(majority == truth)
+            if split != "training":
+                scores["1-nearest neighbour"][split] = _share(neighbours[places] == truth)
+        confusion = torch.zeros(len(self.labels), len(self.labels), dtype=torch.long)
+        test = self.splits["test"]
+        confusion.index_put_((self.truth("test"), named[test]), torch.tensor(1), accumulate=True)
+        return Judged(scores, measure=ACCURACY, confusion=confusion.tolist())
+
+    def inputs(self, split: str) -> list[Tensor]:
+        """x (T, C) of each sequence of a split, standardised."""
+        return inputs_of(self.data, self.scaling, self.splits[split])
+
+    def truth(self, split: str) -> Tensor:
+        """The number of each one's class, (N)."""
+        number = {label: place for place, label in enumerate(self.labels)}
+        return torch.tensor([number[self.data.labels[place] or ""] for place in self.splits[split]])
+
+    def _neighbours(self) -> Tensor:
+        """The class of each sequence's nearest training sequence, by the statistics of its columns."""
+        sequences = self.data.sequences
+        statistics = np.array([np.stack([getattr(x, name)(0) for name in STATISTICS]).ravel() for x in sequences])
+        training = statistics[self.splits["training"]]
+        points = torch.from_numpy(
+            (statistics - training.mean(0)) / np.where(training.std(0) == 0, 1, training.std(0))
+        )
+        known = points[self.splits["training"]]
+        nearest = [torch.cdist(part, known).argmin(1) for part in points.split(BLOCK)]
+        return self.truth("training")[torch.cat(nearest)]
+
+
+def _share(right: Tensor) -> float:
+    return right.double().mean().item()
+
+
+def inputs_of(data: Labelled, scaling: Scaling, places: list[int] | None = None) -> list[Tensor]:
+    """x (T, C) of some sequences, or all of them, standardised."""
+    chosen = data.sequences if places is None else [data.sequences[place] for place in places]
+    return [torch.from_numpy(scaling.apply(sequence)).float() for sequence in chosen]
+
+
+def prediction_rows(data: Labelled, probabilities: Tensor) -> pl.DataFrame:
+    """A row for each sequence: series, truth (empty where unknown), predicted, and each class's probability."""
+    named = [data.classes[place] for place in probabilities.argmax(-1).tolist()]
+    columns = {
+        "series": pl.Series(data.names, dtype=pl.String),
+        "truth": pl.Series(data.labels, dtype=pl.String),
+        "predicted": pl.Series(named, dtype=pl.String),
+    }
+    by_class = zip(data.classes, probabilities.T.tolist(), strict=True)
+    return pl.DataFrame({**columns, **{f"probability of {label}": found for label, found in by_class}})
+
+
+def read_labelled(path: Path, config: TrainConfig) -> Labelled:
+    """The sequences of a .ts file or of a table in long format."""
+    if path.suffix.lower() == ".ts":
+        return read_ts(path, config.missing)
+    assert config.series is not None
+    return read_long(path, config.series, config.label, config.inputs, config.time, config.missing)
+
+
+def read_new(
+    path: Path, config: TrainConfig, columns: list[str], classes: list[str], time: str | None, missing: Missing
+) -> Labelled:
+    """New sequences as a run reads them: its columns and its classes; their own labels may be missing.
+
+    Args:
+        path: a .ts file, or a table in long format where the run was trained on one.
+        config: of the run.
+        columns, classes: of the run.
+        time: the column that orders a table's rows; None is the run's own, if the file has it.
+        missing: what to do with missing values.
+
+    Raises:
+        UserError: the file cannot be read, or has other columns.
+    """
+    if path.suffix.lower() == ".ts":
+        data = read_ts(path, missing)
+        if len(data.columns) != len(columns):
+            raise UserError(
+                f"{path} has {len(data.columns)} dimensions, but this run was trained on {len(columns)}"
+            )
+    elif config.series is None:
+        raise UserError(f"{path} is no .ts file, as this run was trained on")
+    else:
+        there = read_frame(path).columns
+        label, own = (name if name in there else None for name in (config.label, config.time))
+        data = read_long(path, config.series, label, tuple(columns), time or own, missing)
+    return replace(data, columns=columns, classes=classes)
+
+
+def classify_task(config: TrainConfig) -> Classify:
+    """The sequences of a file, split into those learned from and those tested on.
+
+    Raises:
+        UserError: they cannot be read, have no labels, or fewer than two classes.
+    """
+    path = config.data
+    assert path is not None
+    data = read_labelled(path, config)
+    learned, test = list(range(len(data.sequences))), []
+    beside = path.with_name(path.name.removesuffix("_TRAIN.ts") + "_TEST.ts")
+    if path.name.endswith("_TRAIN.ts") and beside.exists():
+        if config.test != TrainConfig.test:
+            raise UserError(
+                f"--test {config.test:g} draws test sequences, but {beside.name} beside {path.name} has them"
+            )
+        data, test = _joined(data, read_labelled(beside, config))
+    if None in data.labels or len({data.labels[place] for place in learned}) < 2:
+        raise UserError(f"{data.name} has sequences of fewer than two classes; there is nothing to tell apart")
+    generator = np.random.default_rng([config.seed, 0])  # 0 is no epoch
+    if not test:
+        learned, test = _drawn(data, learned, config.test, generator)
+    splits = {"training": learned}
+    if config.validation > 0:
+        learned, validation = _drawn(data, learned, config.validation, generator)
+        splits = {"training": learned, "validation": validation}
+    for split, places in {**splits, "test": test}.items():
+        if not places:
+            raise UserError(
+                f"{data.name} has {len(data.sequences)} sequences of {len(data.classes)} classes, which leave "
+                f"none for {split}; some class needs at least {2 if config.validation == 0 else 3}"
+            )
+    steps = np.concatenate([data.sequences[place] for place in learned])
+    return Classify(data, {**splits, "test": test}, Scaling.of(steps, data.columns), config)
+
+
+def _joined(data: Labelled, other: Labelled) -> tuple[Labelled, list[int]]:
+    """Training and test file as one, and the places of the test sequences."""
+    if data.columns != other.columns:
+        raise UserError(
+            f"{other.name} has {len(other.columns)} dimensions, but {data.name} has {len(data.columns)}"
+        )
+    unknown = sorted({str(label) for label in other.labels} - set(data.classes))
+    if unknown:
+        raise UserError(f"{other.name} has labels that {data.name} has not: {listed(unknown)}")
+    first = len(data.sequences)
+    names = [str(place + 1) for place in range(first + len(other.sequences))]
+    sequences, labels = data.sequences + other.sequences, data.labels + other.labels
+    both = Labelled(data.name, data.columns, names, sequences, labels, data.classes)
+    return both, list(range(first, len(sequences)))
+
+
+def _drawn(
+    data: Labelled, places: list[int], part: float, generator: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """Part of each class's sequences drawn, at least one where there are two: those left, and those drawn."""
+    drawn: set[int] = set()
+    for label in data.classes:
+        own = [place for place in places if data.labels[place] == label]
+        count = min(max(1, round(len(own) * part)), len(own) - 1)
+        drawn |= set(generator.permutation(own)[: max(0, count)].tolist())
+    return [place for place in places if place not in drawn], sorted(drawn)

@@ -1,0 +1,29 @@
+"""The task that a run's choices ask for, its data read and checked."""
+
+from __future__ import annotations
+
+from ..config import TrainConfig, task_of
+from ..data import read_table
+from .classify import classify_task
+from .forecast import sunspot_forecast, table_forecast
+from .streamed import is_streamed, streamed_forecast
+from .task import Task
+from .text import text_task
+
+
+def made_task(config: TrainConfig) -> Task:
+    """The task, ready to be learned.
+
+    Raises:
+        UserError: its data cannot be used.
+    """
+    return {"forecast": _forecast, "classify": classify_task, "text": text_task}[task_of(config)](config)
+
+
+def _forecast(config: TrainConfig) -> Task:
+    if config.data is None or config.target is None:
+        return sunspot_forecast(config)
+    if is_streamed(config):
+        return streamed_forecast(config)
+    table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
+    return table_forecast(table, config)

@@ -1,0 +1,142 @@
+"""What a task is to the training loop and to the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import polars as pl
+from torch import Tensor, nn
+
+from ..config import TrainConfig
+from ..scaling import Scaling
+from ..updates import Updates
+from ..workers import ALONE, Workers
+
+Loss = Literal["squared_error", "cross_entropy"]
+
+
+class Measure(NamedTuple):
+    """What a score is.
+
+    Attributes:
+        key: its name in metrics.jsonl.
+        name: in words.
+        better: whether less or more of it is better.
+        meaning: a sentence on what its values say.
+    """
+
+    key: str
+    name: str
+    better: Literal["less", "more"]
+    meaning: str
+
+
+ARV = Measure(
+    "arv",
+    "average relative variance",
+    "less",
+    "The mean squared error over the variance of the series; 1 is no better than the mean.",
+)
+ACCURACY = Measure("accuracy", "accuracy", "more", "The part of the sequences whose class is named rightly.")
+BITS = Measure(
+    "bits_per_character",
+    "bits per character",
+    "less",
+    "The mean of -log2 of the probability given to the character that comes next.",
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How good a trained network is, beside others.
+
+    Attributes:
+        scores: by model, the trained one first, and by what it was judged on.
+        measure: what the scores are.
+        rmse: of forecasts, the root mean square error by span, in the target's unit.
+        rows: of forecasts, columns time, target, truth and forecast of the rows that a report shows.
+        spans: of forecasts, name, first time and last time of the rows tested on.
+        confusion: of classes, how many sequences of each class (rows) were taken for each (columns).
+        sample: of a language model, what it writes.
+    """
+
+    scores: dict[str, dict[str, float]]
+    rmse: dict[str, float] = field(default_factory=dict)
+    rows: pl.DataFrame | None = None
+    spans: list[tuple[str, str, str]] = field(default_factory=list)
+    measure: Measure = ARV
+    confusion: list[list[int]] | None = None
+    sample: str = ""
+
+    @property
+    def judged_on(self) -> list[str]:
+        """The names of what it was judged on."""
+        return list(next(iter(self.scores.values())))
+
+
+class Task(Protocol):
+    """Data to learn from, and a way to judge what was learned."""
+
+    @property
+    def name(self) -> str:
+        """Where the data came from."""
+        ...
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, a target first."""
+        ...
+
+    @property
+    def labels(self) -> list[str]:
+        """Classes or characters, by output; empty where numbers are put out."""
+        ...
+
+    @property
+    def train_steps(self) -> int:
+        """How many steps are learned from, in an epoch."""
+        ...
+
+    @property
+    def amount(self) -> str:
+        """How much of what is learned from, in words."""
+        ...
+
+    @property
+    def aim(self) -> str:
+        """What is learned of which data, in words."""
+        ...
+
+    @property
+    def loss(self) -> Loss:
+        """Of a step, as `bptt.explain` takes it."""
+        ...
+
+    @property
+    def output(self) -> str:
+        """The name of the file that `judge` writes."""
+        ...
+
+    @property
+    def scaling(self) -> Scaling:
+        """Of the columns."""
+        ...
+
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+        """What the model learns from, or this worker's share of it."""
+        ...
+
+    def sample(self) -> tuple[Tensor, Tensor]:
+        """x (T, I) and d of some steps of what is learned from, for a look at how gradients flow."""
+        ...
+
+    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+        """Judge a trained model and write what it puts out.
+
+        Args:
+            title: what the scores call the model.
+            path: the file to write, whose name is `output`.
+        """
+        ...

@@ -1,0 +1,187 @@
+"""Language modelling as a task: the next character of a text, learned by truncated BPTT with carried state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from ...trees import Tree
+from ..config import TrainConfig
+from ..errors import UserError
+from ..files import write_whole
+from ..sampling import sample_text
+from ..scaling import Scaling
+from ..text import (
+    MOBY_DICK,
+    ORDER,
+    bits,
+    moby_dick,
+    ngram_bits,
+    numbers_of,
+    read_text,
+    unigram_bits,
+    vocabulary_of,
+    xz_bits,
+)
+from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
+from ..workers import ALONE, Workers
+from .task import BITS, Judged, Loss
+
+STEPS = 4096  # characters that are walked and judged at a time
+LOOKED_AT = 512  # characters of a look at how gradients flow
+WRITTEN, TEMPERATURE = 1000, 0.8  # of sample.txt
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """A text as a task: from the characters up to i, the distribution of character i + 1.
+
+    Attributes:
+        name: where the text came from.
+        text: all of it.
+        labels: its characters, by output.
+        numbers: each one's place among them, (N).
+        spans: where "training" (from 0), "validation" (may be missing) and "test" begin and end.
+        seed: of what is written for a look.
+    """
+
+    name: str
+    text: str
+    labels: list[str]
+    numbers: np.ndarray
+    spans: dict[str, tuple[int, int]]
+    seed: int
+
+    @property
+    def columns(self) -> list[str]:
+        """None: a text has no columns."""
+        return []
+
+    @property
+    def scaling(self) -> Scaling:
+        """Of no column."""
+        return Scaling([], [])
+
+    @property
+    def train_steps(self) -> int:
+        """How many characters are learned from."""
+        return self.spans["training"][1] - 1
+
+    @property
+    def amount(self) -> str:
+        """How much of what is learned from, in words."""
+        return f"{self.train_steps} training characters, {len(self.labels)} different ones"
+
+    @property
+    def aim(self) -> str:
+        """What is learned of which data, in words."""
+        return f"The next character of {self.name}, predicted"
+
+    @property
+    def loss(self) -> Loss:
+        """Of a step."""
+        return "cross_entropy"
+
+    @property
+    def output(self) -> str:
+        """The file of what the model writes."""
+        return "sample.txt"
+
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+        """Truncated BPTT over the training characters, in stretches side by side."""
+        check_stretches(config, self.train_steps)
+        check_workers(config, workers)
+        share = workers.share(config.stretches)
+        numbers = torch.from_numpy(self.numbers[: self.train_steps + 1])[:, None]
+        x, d = (side_by_side(part, config.stretches)[:, share, 0] for part in (numbers[:-1], numbers[1:]))
+
+        def validation() -> float | None:
+            return self.nats(model, "validation") if "validation" in self.spans else None
+
+        one_hot = OneHot(model, len(self.labels))
+        return Windows(one_hot, lambda epoch: (x, d), config, validation, mean_cross_entropy, workers)
+
+    def sample(self) -> tuple[Tensor, Tensor]:
+        """x (T, V), one-hot, and d (T) of the first characters."""
+        numbers = torch.from_numpy(self.numbers[: min(LOOKED_AT, self.train_steps) + 1])
+        return one_hot(numbers[:-1], len(self.labels)).float(), numbers[1:]
+
+    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+        """Let the model predict what it was not trained on, compare with the baselines, and let it write."""
+        learned, characters = self.numbers[: self.spans["training"][1]], len(self.labels)
+        baselines = "characters' frequencies", f"{ORDER}-gram (Witten-Bell)", "xz"
+        scores: dict[str, dict[str, float]] = {name: {} for name in (title, *baselines)}
+        for split, (first, stop) in self.spans.items():
+            if split != "training":
+                tested = self.numbers[first:stop]
+                text = self.text[: len(learned)], self.text[first:stop]
+                found = bits(self.nats(model, split)), unigram_bits(learned, tested, characters)
+                found = (*found, ngram_bits(learned, tested, characters), xz_bits(*text))
+                for name, value in zip(scores, found, strict=True):
+                    scores[name][split] = value
+        written = sample_text(model, self.labels, "", WRITTEN, TEMPERATURE, self.seed)
+        write_whole(path, written.encode())
+        return Judged(scores, measure=BITS, sample=written)
+
+    def nats(self, model: nn.Module, split: str) -> float:
+        """Mean cross entropy over a split's characters, walked through in their order."""
+        first, stop = self.spans[split]
+        numbers, state, total = torch.from_numpy(self.numbers[first - 1 : stop]), None, 0.0
+        walk = OneHot(model, len(self.labels))
+        with torch.no_grad():
+            for start in range(0, len(numbers) - 1, STEPS):
+                piece = numbers[start : start + STEPS + 1]
+                y, state = walk(piece[:-1, None], state)
+                total += cross_entropy(y[:, 0], piece[1:], reduction="sum").item()
+        return total / (stop - first)
+
+
+class OneHot(nn.Module):
+    """A model of one-hot inputs as one of numbers (T, B)."""
+
+    def __init__(self, model: nn.Module, characters: int) -> None:
+        super().__init__()
+        self.model, self.characters = model, characters
+
+    def forward(self, numbers: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
+        like = next(self.model.parameters())
+        return self.model(one_hot(numbers, self.characters).to(like.dtype), state)
+
+
+def mean_cross_entropy(y: Tensor, d: Any) -> Tensor:
+    """Of scores (T, B, V) and the characters that came, d (T, B)."""
+    return cross_entropy(y.flatten(0, 1), d.flatten())
+
+
+def text_task(config: TrainConfig) -> TextTask:
+    """A file's text or the embedded one: learn from its start, judge on its end.
+
+    Raises:
+        UserError: it cannot be read, or is too short.
+    """
+    name, text = (MOBY_DICK, moby_dick()) if config.data is None else (config.data.name, read_text(config.data))
+    tested = max(1, round(len(text) * config.test))
+    held = round((len(text) - tested) * config.validation)
+    learned = len(text) - tested - held
+    needed = max(2, config.stretches + 1)
+    if learned < needed:
+        raise UserError(
+            f"{name} has {len(text)} characters, {max(0, learned)} of them to learn from; with "
+            f"test={config.test:g}, validation={config.validation:g} and batch={config.stretches} at least "
+            f"{needed} are needed there"
+        )
+    spans = {
+        "training": (0, learned),
+        "validation": (learned, learned + held),
+        "test": (learned + held, len(text)),
+    }
+    if not held:
+        del spans["validation"]
+    vocabulary = vocabulary_of(text)
+    return TextTask(name, text, vocabulary, numbers_of(text, vocabulary, name), spans, config.seed)

@@ -1,0 +1,109 @@
+"""Trees of tensors and plain values as one safetensors file, in which any damage is noticed.
+
+Safetensors holds no code, so reading runs none. The format itself does not notice a flipped bit: a checksum of
+each tensor and of the plain values stands in the file's metadata, and a file counts only if writing its content
+again gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from .errors import UserError
+from .files import read_regular, write_whole
+
+FORMAT = 2  # of the files written now
+NOTE = "bptt"  # the one entry of the metadata
+
+
+def write_tensors(path: Path, tree: Any) -> None:
+    """Write a tree of dicts, lists, tuples, numbers, texts, None and tensors; an older file goes when it is whole.
+
+    Raises:
+        OSError: it cannot be written; what was there before is untouched.
+        TypeError: the tree holds something else.
+    """
+    tensors: dict[str, Tensor] = {}
+    plain = json.dumps(_plain(tree, tensors, ""))
+    write_whole(path, _bytes(tensors, plain))
+
+
+def read_tensors(path: Path) -> Any:
+    """The tree that `write_tensors` wrote.
+
+    Raises:
+        UserError: there is no such file, it is damaged, the message names what, or it is of a newer version.
+    """
+    content = read_regular(path)
+    try:
+        tensors = load(content)
+        note = json.loads(_metadata(content)[NOTE])
+        version, sums, plain = note["format"], note["sha256"], note["tree"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if version != FORMAT:
+        raise UserError(f"{path} has format {version}; this bptt reads {FORMAT}: update bptt, or train again")
+    for name, tensor in tensors.items():
+        if sums.get(name) != _checksum(tensor):
+            raise UserError(f"{path} is damaged: tensor {name} does not have its checksum")
+    if _bytes(tensors, plain) != content:
+        raise UserError(f"{path} is damaged: its header does not have its checksum")
+    return _tree(json.loads(plain), tensors)
+
+
+def _bytes(tensors: dict[str, Tensor], plain: str) -> bytes:
+    note = {
+        "format": FORMAT,
+        "sha256": {name: _checksum(tensor) for name, tensor in sorted(tensors.items())},
+        "sha256 of tree": hashlib.sha256(plain.encode()).hexdigest(),
+        "tree": plain,
+    }
+    return save(tensors, metadata={NOTE: json.dumps(note)})
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
+
+
+def _checksum(tensor: Tensor) -> str:
+    flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.sha256(flat.numpy().tobytes()).hexdigest()
+
+
+def _plain(tree: Any, tensors: dict[str, Tensor], name: str) -> Any:
+    """The tree as JSON can hold it, its tensors put aside; what JSON has not stands as {kind: content}."""
+    if isinstance(tree, Tensor):
+        tensors[name] = tree.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {"tensor": name}
+    if tree is None or isinstance(tree, bool | int | float | str):
+        return tree
+    if isinstance(tree, dict):
+        return {
+            "dict": [[key, _plain(branch, tensors, f"{name}/{key}".lstrip("/"))] for key, branch in tree.items()]
+        }
+    if isinstance(tree, list | tuple):
+        branches = [_plain(branch, tensors, f"{name}/{i}".lstrip("/")) for i, branch in enumerate(tree)]
+        return {"tuple": branches} if isinstance(tree, tuple) else branches
+    raise TypeError(f"{name or 'the tree'} holds a {type(tree).__name__}, which cannot be written")
+
+
+def _tree(plain: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(plain, list):
+        return [_tree(branch, tensors) for branch in plain]
+    if not isinstance(plain, dict):
+        return plain
+    ((kind, content),) = plain.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "tuple":
+        return tuple(_tree(branch, tensors) for branch in content)
+    return {key: _tree(branch, tensors) for key, branch in content}

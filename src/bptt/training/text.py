@@ -1,0 +1,108 @@
+"""Text as numbers: a file's characters, their vocabulary, and how well simple models compress it."""
+
+from __future__ import annotations
+
+import lzma
+import math
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from .data import text_of
+from .errors import UserError
+
+MOBY_DICK = "the embedded Moby-Dick"
+ORDER = 5  # characters that the n-gram model looks back
+MOST_COMPRESSED = 2**22  # characters of the training text that xz is given
+
+
+def moby_dick() -> str:
+    """The embedded novel, Herman Melville, 1851 (1.2 MB, public domain)."""
+    file = resources.files("bptt").joinpath("data", "moby-dick.txt")
+    return file.read_text(encoding="utf-8")
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file's text, its lines ended by a line feed.
+
+    Raises:
+        UserError: there is no such file, it is not UTF-8 or holds NUL characters, with the place.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    text = text_of(path)
+    if "\0" in text:
+        offset = len(text[: text.index("\0")].encode())
+        raise UserError(f"{path} holds a NUL character at offset {offset}: it is not a text file")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def vocabulary_of(text: str) -> list[str]:
+    """The characters there are, by their code points."""
+    return sorted(set(text))
+
+
+def numbers_of(text: str, vocabulary: list[str], what: str) -> np.ndarray:
+    """Each character's place in the vocabulary, (N).
+
+    Raises:
+        UserError: a character is not in it.
+    """
+    codes = np.array([ord(character) for character in vocabulary])
+    found = np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
+    places = np.searchsorted(codes, found).clip(max=len(codes) - 1)
+    strange = codes[places] != found
+    if strange.any():
+        place = int(strange.argmax())
+        raise UserError(
+            f"{what} holds {text[place]!r} as character {place + 1}, which is not among the {len(codes)} "
+            "characters that were learned from"
+        )
+    return places
+
+
+def unigram_bits(learned: np.ndarray, tested: np.ndarray, characters: int) -> float:
+    """Bits per character by the characters' frequencies, each counted once more than it is there."""
+    counts = np.bincount(learned, minlength=characters) + 1
+    return float(-np.log2(counts[tested] / counts.sum()).mean())
+
+
+def ngram_bits(learned: np.ndarray, tested: np.ndarray, characters: int, order: int = ORDER) -> float:
+    """Bits per character by what followed the same `order` characters before, counted in the learned text alone.
+
+        P_k(c | context) = (n(context, c) + u(context) P_{k-1}(c | shorter)) / (n(context) + u(context))
+
+    with u the number of different characters that followed; P_0 is uniform.
+
+    Source: Witten & Bell (1991), "The zero-frequency problem", method C, interpolated.
+    """
+    whole, n = np.concatenate([learned, tested]), len(learned)
+    probability = np.full(len(tested), 1 / characters)
+    context = np.zeros(len(whole), dtype=np.int64)  # a number for the characters before each one
+    for length in range(order + 1):
+        pairs = context * characters + whole
+        unique, pair = np.unique(pairs, return_inverse=True)
+        n_pair = np.bincount(pair[:n], minlength=len(unique))
+        of_pair = unique // characters  # the context of each pair
+        n_context = np.bincount(context[:n], minlength=context.max() + 1)
+        followers = np.bincount(of_pair, weights=n_pair > 0, minlength=context.max() + 1)
+        here = context[n:]
+        seen = np.maximum(n_context[here] + followers[here], 1)
+        mixed = (n_pair[pair[n:]] + followers[here] * probability) / seen
+        probability = np.where(n_context[here] > 0, mixed, probability)
+        if length < order:  # the context of the next character is one longer: this one's and this one
+            context = np.concatenate([[len(unique)], pair[:-1]])
+    return float(-np.log2(probability).mean())
+
+
+def xz_bits(learned: str, tested: str) -> float:
+    """Bits per character that xz needs more for the tested text when it stands behind the learned one."""
+    before = learned[-MOST_COMPRESSED:].encode()
+    sizes = [len(lzma.compress(part, preset=9)) for part in (before, before + tested.encode())]
+    return 8 * (sizes[1] - sizes[0]) / len(tested)
+
+
+def bits(nats: float) -> float:
+    """Nats as bits."""
+    return nats / math.log(2)

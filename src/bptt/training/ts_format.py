@@ -1,0 +1,178 @@
+"""The .ts format of the UEA and UCR archives of time series classification.
+
+A header of tags (@problemName, @univariate, @dimensions, @equalLength, @seriesLength, @missing, @timeStamps,
+@classLabel) ends at @data; then each line is a sequence: its dimensions, separated by colons and each a list of
+numbers separated by commas, and its label. A question mark is a missing value.
+
+Source: Bagnall et al. (2018), "The UEA multivariate time series classification archive".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .config import Missing
+from .data import listed, text_of
+from .errors import UserError
+from .labelled import Labelled
+
+FLAGS = ("timestamps", "missing", "univariate", "equallength")
+NUMBERS = ("dimensions", "serieslength")
+TAGS = ("problemname", *FLAGS, *NUMBERS, "classlabel", "data")
+
+
+@dataclass
+class _Header:
+    """What the tags say."""
+
+    classes: list[str] | None = None  # None: sequences have no label
+    dimensions: int | None = None
+    length: int | None = None
+    equal: bool = False
+
+
+def read_ts(path: Path, missing: Missing = "error") -> Labelled:
+    """Read a .ts file; sequences may be of several lengths.
+
+    Args:
+        path: the file.
+        missing: what to do with missing values: "error", or "interpolate" between neighbours.
+
+    Raises:
+        UserError: it is no such file, with the number of the line that is not as it must be.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    lines = list(enumerate(text_of(path).splitlines(), start=1))
+    start, header = _header(path.name, lines)
+    names, sequences, labels = [], [], []
+    for number, line in lines[start:]:
+        if not line.strip() or line.startswith(("#", "%")):
+            continue
+        where = f"{path.name}, line {number}"
+        values, label = _sequence(where, line.strip(), header)
+        names.append(str(len(names) + 1))
+        labels.append(label)
+        sequences.append(_repaired(where, values, missing))
+    if not sequences:
+        raise UserError(f"{path.name} has no line after @data; sequences are needed")
+    count = sequences[0].shape[1]
+    columns = ["x"] if count == 1 else [f"x{place}" for place in range(1, count + 1)]
+    return Labelled(path.name, columns, names, sequences, labels, header.classes or [])
+
+
+def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
+    """How many lines the header takes, and what it says."""
+    header, univariate = _Header(), False
+    for place, (number, line) in enumerate(lines):
+        where, line = f"{name}, line {number}", line.strip()
+        if not line or line.startswith(("#", "%")):
+            continue
+        if not line.startswith("@"):
+            raise UserError(
+                f"{where}: {line[:40]!r} stands before @data; a header of @tags and @data must come first"
+            )
+        tag, *words = line[1:].split()
+        tag = {"dimension": "dimensions"}.get(tag.lower(), tag.lower())
+        if tag == "data":
+            if header.classes is None and not any("classlabel" in other.lower() for _, other in lines[:place]):
+                raise UserError(f"{where}: @data comes before any @classLabel")
+            header.dimensions = 1 if univariate and header.dimensions is None else header.dimensions
+            return place + 1, header
+        if tag == "targetlabel":
+            raise UserError(f"{where}: @{tag} means numbers to be predicted; @classLabel is needed")
+        if tag not in TAGS:
+            raise UserError(
+                f"{where}: @{tag} is not known; the tags are {', '.join('@' + known for known in TAGS)}"
+            )
+        if tag in FLAGS:
+            flag = _flag(where, tag, words)
+            if tag == "timestamps" and flag:
+                raise UserError(f"{where}: sequences with time stamps cannot be read; write their values alone")
+            univariate = flag if tag == "univariate" else univariate
+            header.equal = flag if tag == "equallength" else header.equal
+        elif tag == "dimensions":
+            header.dimensions = _number(where, tag, words)
+        elif tag == "serieslength":
+            header.length = _number(where, tag, words)
+        elif tag == "classlabel":
+            header.classes = words[1:] if _flag(where, tag, words) else None
+            if header.classes is not None and len(set(header.classes)) < max(1, len(header.classes)):
+                raise UserError(f"{where}: @classLabel true needs its labels, each of them once")
+    raise UserError(f"{name} has no @data; it is no .ts file")
+
+
+def _flag(where: str, tag: str, words: list[str]) -> bool:
+    if not words or words[0].lower() not in ("true", "false"):
+        raise UserError(f"{where}: @{tag} must be true or false, got {' '.join(words) or 'nothing'!r}")
+    return words[0].lower() == "true"
+
+
+def _number(where: str, tag: str, words: list[str]) -> int:
+    if len(words) != 1 or not words[0].isdecimal() or int(words[0]) < 1:
+        raise UserError(f"{where}: @{tag} must be a number of at least 1, got {' '.join(words) or 'nothing'!r}")
+    return int(words[0])
+
+
+def _sequence(where: str, line: str, header: _Header) -> tuple[np.ndarray, str | None]:
+    """Values (T, C), NaN where missing, and the label."""
+    parts, label = line.split(":"), None
+    if header.classes is not None:
+        label = parts.pop().strip()
+        if label not in header.classes:
+            raise UserError(f"{where}: label {label!r} is none of @classLabel's: {listed(header.classes)}")
+    if header.dimensions is None:
+        header.dimensions = len(parts)
+    if len(parts) != header.dimensions:
+        raise UserError(
+            f"{where}: {len(parts)} dimensions where {header.dimensions} are needed, separated by colons"
+        )
+    rows = [_values(where, place, part) for place, part in enumerate(parts, start=1)]
+    lengths = [len(row) for row in rows]
+    if len(set(lengths)) > 1:
+        raise UserError(
+            f"{where}: dimensions of {min(lengths)} and of {max(lengths)} values; a step needs one of each"
+        )
+    if header.equal:
+        header.length = header.length or lengths[0]
+        if lengths[0] != header.length:
+            raise UserError(f"{where}: {lengths[0]} steps where @equalLength promises {header.length}")
+    return np.array(rows).T, label
+
+
+def _values(where: str, dimension: int, text: str) -> list[float]:
+    values = []
+    for place, cell in enumerate(text.split(","), start=1):
+        try:
+            value = float("nan") if cell.strip() == "?" else float(cell)
+        except ValueError:
+            value = float("inf")
+        if np.isinf(value):
+            raise UserError(
+                f"{where}, dimension {dimension}, step {place}: {cell.strip()!r} is not a finite number; "
+                "a missing one is written ?"
+            )
+        values.append(value)
+    return values
+
+
+def _repaired(where: str, values: np.ndarray, missing: Missing) -> np.ndarray:
+    absent = np.isnan(values)
+    if not absent.any():
+        return values
+    step, dimension = np.argwhere(absent)[0]
+    if missing == "error":
+        raise UserError(
+            f"{where}: {int(absent.sum())} missing of {values.size} values, the first in dimension "
+            f"{dimension + 1}, step {step + 1}; fill them, or pass --missing interpolate"
+        )
+    if absent.all(0).any():
+        raise UserError(f"{where}: dimension {int(absent.all(0).argmax()) + 1} has no values at all")
+    steps = np.arange(len(values))
+    columns = [
+        np.interp(steps, steps[~gone], column[~gone]) for column, gone in zip(values.T, absent.T, strict=True)
+    ]
+    return np.stack(columns, axis=1)

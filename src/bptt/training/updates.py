@@ -1,0 +1,338 @@
+"""What is learned from, update by update: each takes a loss back and leaves the gradients in `.grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from ..reach.checkpointed import DEFAULT, checkpointed
+from ..reach.plan import plan
+from ..reach.truncated import Truncated, Walked, truncated
+from ..trees import Tree, mapped
+from .config import TrainConfig
+from .errors import UserError
+from .workers import ALONE, Workers
+
+ROWS = 1  # the axis of a state, (L·D, B, ·), that its stretches stand on
+BLOCK = 1024  # steps whose noise is drawn together
+
+
+class Update(NamedTuple):
+    """What one update was computed from."""
+
+    loss: float  # the mean over its numbers
+    numbers: float  # how many, or what they weigh
+
+
+class Pass(Protocol):
+    """One pass over what is learned from; between two updates it can tell its place."""
+
+    @property
+    def walked(self) -> Walked | None:
+        """What the last update was computed from."""
+        ...
+
+    def __next__(self) -> Update:
+        """Take the next loss back; what was in `.grad` is added to."""
+        ...
+
+    def state_dict(self) -> Tree:
+        """The place, of numbers and tensors."""
+        ...
+
+
+class Updates(Protocol):
+    """What is learned from."""
+
+    def epoch(self, number: int, place: Tree = None) -> Pass:
+        """The pass of epoch `number`, counted from 1; from a place within it."""
+        ...
+
+    def validation(self) -> float | None:
+        """The loss on what chooses the best epoch; None where nothing does."""
+        ...
+
+
+class Whole:
+    """One update an epoch: the error of every step, taken back to the first one.
+
+    Args:
+        model: (x, state) -> (y, state).
+        x, d: (T, I) and (T, O), or batched.
+        config: noise on x, dropout, precision, seed; whether the walk is checkpointed, and within what memory.
+        validate: as `Updates.validation`.
+
+    Raises:
+        UserError: the memory is too little.
+    """
+
+    def __init__(
+        self, model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, validate: Callable[[], float | None]
+    ) -> None:
+        self.model, self.x, self.d, self.config, self.validation = (
+            in_precision(model, config),
+            x,
+            d,
+            config,
+            validate,
+        )
+        self.loss = nn.MSELoss()
+        self.plan = None
+        if config.reach == "checkpointed":
+            try:
+                self.plan = plan(self.model, x, d, self.loss, config.memory or DEFAULT)
+            except ValueError as error:
+                raise UserError(f"--{error}") from error
+
+    def epoch(self, number: int, place: Tree = None) -> Pass:
+        x = noisy(self.x, self.config, number)
+        walked = Walked(x, self.d, None)
+        return _Once(lambda: self._update(x, number), walked, done=bool(place and place["done"]))
+
+    def _update(self, x: Tensor, number: int) -> Update:
+        with learning(self.model, self.config, number):
+            if self.plan is not None:
+                loss = checkpointed(self.model, x, self.d, self.loss, self.plan).loss
+            else:
+                loss = self.loss(self.model(x)[0], self.d)
+                loss.backward()
+        return Update(loss.item(), self.d.numel())
+
+
+class _Once(Iterator[Update]):
+    """A pass of a single update."""
+
+    def __init__(self, update: Callable[[], Update], walked: Walked, done: bool) -> None:
+        self._update, self._done, self.walked = update, done, walked
+
+    def __next__(self) -> Update:
+        if self._done:
+            raise StopIteration
+        self._done = True
+        return self._update()
+
+    def state_dict(self) -> Tree:
+        return {"done": self._done}
+
+
+class Windows:
+    """An update every k1 steps, each error taken back over k2: truncated BPTT.
+
+    Args:
+        model: (x, state) -> (y, state).
+        sequences: x and d of an epoch as `bptt.truncated` takes them, by the epoch's number.
+        config: k1 and k2, dropout, precision, seed.
+        validate: as `Updates.validation`.
+        loss: of a window, a mean. Default the mean square error.
+        workers: among whom the stretches are shared; a place is that of all of them together.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        sequences: Callable[[int], tuple[Any, Any]],
+        config: TrainConfig,
+        validate: Callable[[], float | None],
+        loss: Callable[[Tensor, Any], Tensor] = nn.functional.mse_loss,
+        workers: Workers = ALONE,
+    ) -> None:
+        self.model, self.sequences, self.config, self.validation = model, sequences, config, validate
+        self.loss, self.workers = loss, workers
+
+    def epoch(self, number: int, place: Tree = None) -> Pass:
+        model = in_precision(self.model, self.config)
+        windows = truncated(model, *self.sequences(number), self.loss, self.config.window, self.config.k2)
+        if place is not None:
+            windows.load_state_dict(place | {"state": self.workers.part_of(place["state"], ROWS)})
+        return _Windowed(windows, model, self.config, number, self.workers)
+
+
+class _Windowed(Iterator[Update]):
+    """A pass of truncated BPTT."""
+
+    def __init__(
+        self, windows: Truncated, model: nn.Module, config: TrainConfig, epoch: int, workers: Workers
+    ) -> None:
+        self._windows, self._model, self._config, self._epoch = windows, model, config, epoch
+        self._workers = workers
+
+    @property
+    def walked(self) -> Walked | None:
+        return self._windows.walked
+
+    def __next__(self) -> Update:
+        with learning(self._model, self._config, self._epoch, self._windows.state_dict()["start"]):
+            window = next(self._windows)
+        return Update(window.loss.item(), window.outputs.numel())
+
+    def state_dict(self) -> Tree:
+        place = self._windows.state_dict()
+        return place | {"state": self._workers.joined(place["state"], ROWS)}
+
+
+class NoisyChunks:
+    """Chunks of (x, d) with noise on x, drawn anew each epoch and the same from wherever they are read.
+
+    Args:
+        chunks: an iterable of pairs that can be sought and knows its steps, as `bptt.stream`.
+        config: noise and seed.
+        epoch: the epoch's number.
+        share: which of all stretches the chunks have.
+    """
+
+    def __init__(self, chunks: Any, config: TrainConfig, epoch: int, share: slice = slice(None)) -> None:
+        self.chunks, self.config, self.epoch, self.share, self.place = chunks, config, epoch, share, 0
+        self._block: tuple[int, Tensor] = -1, torch.empty(0)  # noise of steps drawn together, and which
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.chunks.steps
+
+    def seek(self, step: int) -> None:
+        """Let the next chunk begin at a step."""
+        self.chunks.seek(step)
+        self.place = step
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, d in self.chunks:
+            first, self.place = self.place, self.place + len(x)
+            yield (x if self.config.noise == 0 else x + self._noise(x, first)), d
+
+    def _noise(self, x: Tensor, first: int) -> Tensor:
+        parts, stop = [], first + len(x)
+        while first < stop:
+            number, start = divmod(first, BLOCK)
+            if number != self._block[0]:
+                of_all = x.new_zeros(BLOCK, self.config.stretches, x.shape[2])
+                self._block = number, noisy(of_all, self.config, self.epoch, number)[:, self.share]
+            parts.append(self._block[1][start : start + stop - first])
+            first += len(parts[-1])
+        return torch.cat(parts)
+
+
+def updates_of(model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+    """One sequence in memory: x (T, I), d (T, O), the last part of it kept for validation where it is asked for.
+
+    Raises:
+        UserError: there are fewer steps than stretches to cut them into, or fewer stretches than workers.
+    """
+    learned = len(x) - round(len(x) * config.validation)
+
+    def validation() -> float | None:
+        if learned == len(x):
+            return None
+        return nn.functional.mse_loss(predict(model, x)[learned:], d[learned:]).item()
+
+    check_workers(config, workers)
+    if config.reach != "truncated":
+        return Whole(model, x[:learned], d[:learned], config, validation)
+    check_stretches(config, learned)
+    share = workers.share(config.stretches)
+
+    def sequences(epoch: int) -> tuple[Tensor, Tensor]:
+        noised = side_by_side(noisy(x[:learned], config, epoch), config.stretches)
+        return noised[:, share], side_by_side(d[:learned], config.stretches)[:, share]
+
+    return Windows(model, sequences, config, validation, workers=workers)
+
+
+def side_by_side(steps: Tensor, stretches: int) -> Tensor:
+    """Steps (T, ·) cut into B stretches that are walked side by side, (T // B, B, ·); what is left over is not."""
+    T = len(steps) // stretches
+    return steps[: T * stretches].view(stretches, T, -1).transpose(0, 1)
+
+
+def check_stretches(config: TrainConfig, steps: int) -> None:
+    """Each stretch has a step.
+
+    Raises:
+        UserError: one has none.
+    """
+    if steps < config.stretches:
+        raise UserError(
+            f"--batch {config.stretches} cuts the {steps} training steps into stretches without a step; pass a "
+            f"--batch of at most {steps}"
+        )
+
+
+def check_workers(config: TrainConfig, workers: Workers) -> None:
+    """Each worker has a stretch.
+
+    Raises:
+        UserError: one has none.
+    """
+    if workers.size == 1:
+        return
+    if config.reach != "truncated":
+        raise UserError(
+            f"--reach {config.reach} walks one sequence, which {workers.size} workers cannot share; pass --reach "
+            f"truncated --batch {workers.size} or more, or train with one worker"
+        )
+    if config.stretches < workers.size:
+        raise UserError(
+            f"--batch {config.stretches} leaves some of {workers.size} workers without a stretch; pass --batch "
+            f"{workers.size} or more"
+        )
+
+
+def predict(model: nn.Module, x: Tensor) -> Tensor:
+    """y (T, O) for one sequence x (T, I), in one walk from a zero state."""
+    with torch.no_grad():
+        y, _ = model(x)
+    return y
+
+
+def noisy(x: Tensor, config: TrainConfig, *numbers: int) -> Tensor:
+    """x with Gaussian noise that the seed and some numbers determine."""
+    if config.noise == 0:
+        return x
+    generator = torch.Generator().manual_seed(_seed(config, *numbers))
+    return x + config.noise * torch.randn(x.shape, generator=generator)
+
+
+@contextmanager
+def learning(model: nn.Module, config: TrainConfig, *numbers: int) -> Iterator[None]:
+    """The model in training mode, its dropout drawn by the seed and some numbers."""
+    if config.dropout == 0:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_seed(config, 0, *numbers))  # 0 is no epoch, so no noise is drawn by it
+        model.train()
+        try:
+            yield
+        finally:
+            model.eval()
+
+
+def _seed(config: TrainConfig, *numbers: int) -> int:
+    (seed,) = np.random.SeedSequence([config.seed, *numbers]).generate_state(1, np.uint64)
+    return int(seed)
+
+
+def in_precision(model: nn.Module, config: TrainConfig) -> nn.Module:
+    """The model as it is walked while training: in the precision asked for."""
+    return _Bfloat16(model) if config.precision == "bfloat16" else model
+
+
+class _Bfloat16(nn.Module):
+    """A model walked under autocast to bfloat16, its outputs and its state in float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.batch_first = bool(getattr(model, "batch_first", False))
+
+    def forward(self, x: Any, state: Tree = None) -> tuple[Any, Tree]:
+        with torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16):
+            y, state = self.model(x, state)
+        if isinstance(y, PackedSequence):
+            return y._replace(data=y.data.float()), mapped(Tensor.float, state)
+        return y.float(), mapped(Tensor.float, state)

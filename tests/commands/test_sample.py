@@ -1,0 +1,46 @@
+import pytest
+
+from bptt.commands.predict import PredictConfig, predict
+from bptt.commands.sample import SampleConfig, sample
+from bptt.commands.train import train
+from bptt.training.config import TrainConfig, configured
+from bptt.training.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "t.txt").write_text("abc cab\n" * 60)
+    train(configured("text", data=folder / "t.txt", epochs=1, hidden=8, batch=2, out=folder / "run"))
+    return folder / "run"
+
+
+def test_it_writes_on_after_the_prompt(run, capsys):
+    for seed, length in ((0, 30), (0, 30), (1, 30)):
+        assert sample(SampleConfig(run, prompt="cab a", length=length, seed=seed)) == 0
+    out = capsys.readouterr().out
+    assert (len(out), out[:5]) == (3 * 36, "cab a")
+    assert out[:36] == out[36:72] != out[72:]
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"prompt": "xyz"}, "the prompt holds 'x' as character 1, which is not among the 5"),
+        ({"temperature": -1.0}, "--temperature must be at least 0 and finite"),
+        ({"temperature": float("nan")}, "--temperature"),
+        ({"length": 0}, "--length must be at least 1"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run, choices, words):
+    with pytest.raises(UserError, match=words):
+        sample(SampleConfig(run, **choices))
+
+
+def test_a_run_that_writes_no_text_is_refused_and_text_is_not_predicted(run, tmp_path):
+    train(TrainConfig(epochs=1, out=tmp_path / "sunspots"))
+    with pytest.raises(UserError, match="was trained with --task forecast and writes no text; use `bptt predict`"):
+        sample(SampleConfig(tmp_path / "sunspots"))
+    with pytest.raises(UserError, match="was trained on text; let it write with: bptt sample"):
+        predict(PredictConfig(run, run / "sample.txt"))

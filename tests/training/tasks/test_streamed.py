@@ -1,0 +1,109 @@
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from bptt.training import stream
+from bptt.training.config import TrainConfig
+from bptt.training.data import read_table
+from bptt.training.errors import UserError
+from bptt.training.fit import Training
+from bptt.training.network import build
+from bptt.training.tasks import streamed
+from bptt.training.tasks.forecast import table_forecast
+from bptt.training.tasks.streamed import is_streamed, streamed_forecast
+
+ROWS = 400
+
+
+@pytest.fixture(params=["csv", "parquet", "npy"])
+def path(tmp_path, request):
+    t = np.arange(ROWS)
+    noise = np.random.default_rng(0).normal(0, 0.1, ROWS)
+    y, a = 50 + 10 * np.sin(t / 5) + noise, np.cos(t / 7)
+    file = tmp_path / f"series.{request.param}"
+    if request.param == "npy":
+        np.save(file, np.stack([a, y], 1))
+    else:
+        frame = pl.DataFrame({"0": a, "1": y})
+        frame.write_csv(file) if request.param == "csv" else frame.write_parquet(file)
+    return file
+
+
+def configured(path, **choices):
+    base = {"data": path, "target": "1", "input": (("0",),), "reach": "truncated", "hidden": 5, "epochs": 2}
+    return TrainConfig(**{**base, **choices})
+
+
+@pytest.mark.parametrize("piece", [7, 100_000])
+@pytest.mark.parametrize("choices", [{}, {"lags": 3, "horizon": 2, "k2": 50, "batch": 3, "validation": 0.2}])
+def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, piece, choices):
+    for module, name in ((stream, "PIECE"), (streamed, "PIECE"), (streamed, "ROWS")):
+        monkeypatch.setattr(module, name, piece)
+    config = configured(path, **choices)
+    whole = table_forecast(read_table(path, "1", ("0",), None, "error"), config)
+    parts = streamed_forecast(config)
+    assert parts.scaling.mean == pytest.approx(whole.scaling.mean)
+    assert parts.scaling.std == pytest.approx(whole.scaling.std)
+    assert (parts.train_steps, parts.train_rows) == (whole.train_steps, whole.train_rows)
+    for found, wanted in zip(parts.sample(), whole.sample(), strict=True):
+        assert torch.allclose(found, wanted[: len(found)], atol=1e-6)
+
+    results = []
+    for name, task in (("whole", whole), ("parts", parts)):
+        model = build(config, 2 * config.lags)
+        fitted = Training(model, task.updates(model, config), config).run()
+        results.append((fitted.epochs, task.judge(model, "ours", tmp_path / f"{name}.csv")))
+    (epochs, judged), (epochs_of_parts, judged_of_parts) = results
+    for wanted, found in zip(epochs, epochs_of_parts, strict=True):
+        assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
+        assert (found.validation or 0) == pytest.approx(wanted.validation or 0, rel=1e-3)
+    for name, scores in judged.scores.items():
+        assert list(judged_of_parts.scores[name].values()) == pytest.approx(list(scores.values()), rel=1e-3)
+    assert list(judged_of_parts.rmse.values()) == pytest.approx(list(judged.rmse.values()), rel=1e-3)
+
+    as_written = {"time": pl.String, "target": pl.String}
+    written = pl.read_csv(tmp_path / "parts.csv", schema_overrides=as_written)
+    assert written.equals(judged_of_parts.rows)
+    wanted_rows = pl.read_csv(tmp_path / "whole.csv", schema_overrides=as_written).tail(len(written))
+    assert written["time"].to_list() == wanted_rows["time"].to_list()
+    assert written["truth"].null_count() == config.horizon
+    assert np.allclose(written["forecast"], wanted_rows["forecast"], rtol=1e-4)
+
+
+def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
+    assert not is_streamed(configured(path))
+    assert is_streamed(configured(path, memory="1kB"))
+    assert not is_streamed(configured(path, memory="1GB"))
+    assert not is_streamed(TrainConfig())
+    monkeypatch.setattr(streamed, "_machine", lambda: 2000)
+    assert is_streamed(configured(path))
+    for reach in ("full", "checkpointed"):
+        with pytest.raises(UserError, match=rf"half of this machine's; --reach {reach}.*--reach truncated"):
+            is_streamed(configured(path, reach=reach))
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"time": "0", "input": ()}, "--time 0 is not to be had"),
+        ({"missing": "interpolate"}, "--missing interpolate is not to be had"),
+        ({"target": "z"}, "has no column 'z'; its columns are '0', '1'"),
+        ({"input": (("1",),)}, "'1' was asked for twice"),
+        ({"lags": 400}, "400 rows, 320 of them to learn from; with lags=400"),
+    ],
+)
+def test_what_only_a_table_in_memory_can_be_given_is_refused(path, choices, words):
+    with pytest.raises(UserError, match=words):
+        streamed_forecast(configured(path, **choices))
+
+
+def test_a_number_that_is_missing_is_said_with_its_place(tmp_path):
+    file = tmp_path / "series.npy"
+    values = np.sin(np.arange(100.0))
+    values[41] = math.nan
+    np.save(file, values)
+    with pytest.raises(UserError, match="row 42, column '0': nan is not a finite number"):
+        streamed_forecast(TrainConfig(data=file, target="0", reach="truncated"))

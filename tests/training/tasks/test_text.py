@@ -1,0 +1,118 @@
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, one_hot
+
+import bptt
+from bptt.training.config import configured
+from bptt.training.errors import UserError
+from bptt.training.fit import Training
+from bptt.training.network import network_of
+from bptt.training.tasks import text as text_room
+from bptt.training.tasks.text import text_task
+
+TEXT = "the cat sat on the mat and the rat sat on the cat. " * 40
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "t.txt"
+    file.write_text(TEXT)
+    return file
+
+
+def made(path, **choices):
+    config = configured("text", data=path, **{"hidden": 16, "epochs": 3, "batch": 4, "k1": 16, **choices})
+    task = text_task(config)
+    return config, task, network_of(config, task.columns, task.labels)
+
+
+def test_it_learns_to_predict_and_is_judged_beside_the_baselines(path, tmp_path):
+    config, task, model = made(path, epochs=40, lr=0.02)
+    fitted = Training(model, task.updates(model, config), config).run()
+    judged = task.judge(model, "ours", tmp_path / task.output)
+    scores = {name: by_split["test"] for name, by_split in judged.scores.items()}
+    assert judged.judged_on == ["test"]
+    assert scores["ours"] < 0.5 < 3 < scores["characters' frequencies"]
+    assert scores["5-gram (Witten-Bell)"] < 1
+    assert fitted.epochs[-1].loss < 0.5 * fitted.epochs[0].loss
+    assert (tmp_path / "sample.txt").read_text() == judged.sample
+    assert len(judged.sample) == 1000
+
+
+def test_each_update_is_truncated_bptt_of_one_hot_characters_with_carried_state(path):
+    config, task, model = made(path, k2=24)
+    one_pass = task.updates(model, config).epoch(1)
+    numbers = torch.from_numpy(task.numbers[: task.spans["training"][1]])
+    T = (len(numbers) - 1) // 4
+    x = torch.stack([numbers[row * T : (row + 1) * T] for row in range(4)], 1)
+    d = torch.stack([numbers[row * T + 1 : (row + 1) * T + 1] for row in range(4)], 1)
+
+    def loss(y, d):
+        return cross_entropy(y.flatten(0, 1), d.flatten())
+
+    wanted = bptt.truncated(model, one_hot(x, len(task.labels)).float(), d, loss, k1=16, k2=24)
+    for number in range(3):
+        update = next(one_pass)
+        found = [weight.grad.clone() for weight in model.parameters()]
+        model.zero_grad()
+        assert update.loss == pytest.approx(next(wanted).loss.item(), rel=1e-6), f"update {number}"
+        for a, weight in zip(found, model.parameters(), strict=True):
+            assert torch.allclose(a, weight.grad, atol=1e-7)
+        model.zero_grad()
+
+
+def test_a_pass_goes_on_from_its_place(path):
+    config, task, model = made(path)
+    updates = task.updates(model, config)
+    one_pass = updates.epoch(1)
+    for _ in range(3):
+        next(one_pass)
+    place = one_pass.state_dict()
+    assert list(updates.epoch(1, place)) == list(one_pass)
+
+
+def test_bits_are_those_of_one_walk_however_it_is_cut(path, monkeypatch):
+    _, task, model = made(path, validation=0.1)
+    whole = task.nats(model, "validation")
+    monkeypatch.setattr(text_room, "STEPS", 7)
+    assert task.nats(model, "validation") == pytest.approx(whole, rel=1e-6)
+    first, stop = task.spans["validation"]
+    numbers = torch.from_numpy(task.numbers[first - 1 : stop])
+    with torch.no_grad():
+        y, _ = model(one_hot(numbers[:-1], len(task.labels)).float())
+    assert cross_entropy(y, numbers[1:]).item() == pytest.approx(whole, rel=1e-5)
+    assert whole == pytest.approx(math.log(len(task.labels)), rel=0.1)
+
+
+def test_the_parts_follow_one_another_and_validation_chooses(path):
+    config, task, model = made(path, validation=0.1, test=0.25, epochs=2)
+    (a, b), (c, d), (e, f) = task.spans.values()
+    assert (a, b, d, f) == (0, c, e, len(TEXT))
+    assert f - e == round(0.25 * len(TEXT))
+    assert all(
+        epoch.validation is not None for epoch in Training(model, task.updates(model, config), config).run().epochs
+    )
+
+
+def test_dropout_and_bfloat16_train(path):
+    for choices in ({"layers": 2, "dropout": 0.3}, {"precision": "bfloat16"}):
+        config, task, model = made(path, **choices)
+        losses = [epoch.loss for epoch in Training(model, task.updates(model, config), config).run().epochs]
+        assert losses[-1] < losses[0]
+
+
+def test_the_embedded_text_is_the_default():
+    task = text_task(configured("text"))
+    assert task.name == "the embedded Moby-Dick"
+    assert len(task.labels) == 83
+    x, d = task.sample()
+    assert (tuple(x.shape), tuple(d.shape)) == ((512, 83), (512,))
+
+
+@pytest.mark.parametrize("text", ["", "a", "abcdefgh" * 2])
+def test_too_short_a_text_names_the_minimum(tmp_path, text):
+    (tmp_path / "t.txt").write_text(text)
+    with pytest.raises(UserError, match=r"of them to learn from; .* at least 17 are needed"):
+        text_task(configured("text", data=tmp_path / "t.txt"))

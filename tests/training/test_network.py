@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from bptt.training.config import TrainConfig, configured
+from bptt.training.network import build, network_of
+
+
+@pytest.mark.parametrize(
+    ("config", "columns", "labels", "sizes"),
+    [
+        (TrainConfig(lags=3), ["y", "a"], [], (6, 1)),
+        (configured("classify"), ["x", "y", "z"], ["no", "yes"], (3, 2)),
+        (configured("text"), [], list("abcd"), (4, 4)),
+    ],
+)
+def test_each_task_has_the_sizes_it_needs(config, columns, labels, sizes):
+    model = network_of(config, columns, labels)
+    assert (model.recurrent.input_size, model.readout.out_features) == sizes
+    assert model.recurrent.hidden_size == config.hidden
+    assert not model.training
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_weights_are_drawn_by_the_seed_and_the_process_own_numbers_left_alone(cell):
+    before = torch.get_rng_state()
+    one, two, other = (build(TrainConfig(cell=cell, seed=seed), 2) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    for a, b, c in zip(one.parameters(), two.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+        assert a.abs().max() <= 0.02 / 12**0.5
+
+
+def test_dropout_acts_between_layers():
+    model = build(TrainConfig(layers=2, dropout=0.5), 1)
+    assert model.recurrent.dropout == 0.5

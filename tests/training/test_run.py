@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from bptt.training.config import TrainConfig
+from bptt.training.errors import UserError
+from bptt.training.network import build
+from bptt.training.run import load_run, save_config, save_model
+from bptt.training.tasks.forecast import sunspot_forecast
+
+
+@pytest.fixture
+def run(tmp_path):
+    config = TrainConfig(cell="lstm", layers=2, input=(("a", "b"),), data=Path("d.csv"), target="sunspots")
+    model = build(config, config.lags)
+    save_config(tmp_path, config, sunspot_forecast(config))
+    save_model(tmp_path, model)
+    return tmp_path, config, model
+
+
+def test_a_run_comes_back_as_it_was(run):
+    folder, config, model = run
+    again = load_run(folder)
+    assert again.config == config
+    assert again.columns == ["sunspots"]
+    for a, b in zip(again.model.parameters(), model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_flipped_bit_is_found_wherever_it_is(run):
+    folder, _, _ = run
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"model\.safetensors"):
+            load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("config.toml", "format = 99", "this bptt reads up to 1: update bptt"),
+        ("config.toml", "format = ", "damaged"),
+        ("config.toml", "format = 1", "damaged"),
+        (
+            "config.toml",
+            'format = 1\ncolumns = ["y"]\n[train]\nhidden = "x"\n[scaling]\nmean=[0]\nstd=[1]',
+            "no network",
+        ),
+        ("model.safetensors", "", "damaged"),
+    ],
+)
+def test_damaged_files_are_said(run, file, text, words):
+    folder, _, _ = run
+    (folder / file).write_text(text)
+    with pytest.raises(UserError, match=words):
+        load_run(folder)
+
+
+def test_what_is_missing_is_said(run, tmp_path_factory):
+    folder, _, _ = run
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="missing"):
+        load_run(folder)
+    (folder / "config.toml").unlink()
+    with pytest.raises(UserError, match=r"config\.toml is missing"):
+        load_run(folder)
+    with pytest.raises(UserError, match="no such folder"):
+        load_run(folder / "nowhere")
+
+
+def test_another_architecture_is_told_apart(run):
+    folder, _, _ = run
+    config = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(config.replace("hidden = 12", "hidden = 9"))
+    with pytest.raises(UserError, match=r"does not fit config.toml: readout.weight is \(1, 12\) in the file"):
+        load_run(folder)
