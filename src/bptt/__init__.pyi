@@ -5,6 +5,8 @@ from .accelerate import to_torch as to_torch
 from .cell import Cell as Cell
 from .cell import unfold as unfold
 from .equations.activations import Activation as Activation
+from .insight.contributions import Contributions as Contributions
+from .insight.contributions import contributions as contributions
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain
 from .modules import GRU as GRU

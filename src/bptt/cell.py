@@ -78,7 +78,7 @@ def unfold(cell: Cell, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
     for x_t in x.unbind(axis):
         before = state
         y_t, state = _stepped(cell, x_t, state)
-        check_same_form(before, state, f"{type(cell).__name__}.step")
+        check_same_form(before, state, f"{cell._get_name()}.step")
         y.append(y_t)
     return torch.stack(y, axis), state
 
@@ -86,7 +86,5 @@ def unfold(cell: Cell, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
 def _stepped(cell: Cell, x_t: Tensor, state: Tree) -> tuple[Tensor, Tree]:
     result = cell.step(x_t, state)
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Tensor):
-        raise TypeError(
-            f"{type(cell).__name__}.step must return (y_t, state) with a tensor y_t, got {result!r:.60}"
-        )
+        raise TypeError(f"{cell._get_name()}.step must return (y_t, state) with a tensor y_t, got {result!r:.60}")
     return result

@@ -55,6 +55,15 @@ class Factor(NamedTuple):
         """What each step contributes to it, (T, G, K) or (T, G); of sequences of one length."""
         return self.delta.sum(1) if self.operand is None else self.delta.mT @ self.operand
 
+    def along(self, direction: Tensor) -> Tensor:
+        """Each step's contribution times a tensor of the weight's shape, summed over its elements: (T)."""
+        products = self.delta @ direction
+        return products.sum(1) if self.operand is None else (products * self.operand).sum((1, 2))
+
+    def mirrored(self) -> Factor:
+        """The same with the steps in the opposite order."""
+        return Factor(self.delta.flip(0), None if self.operand is None else self.operand.flip(0))
+
 
 def unfold(
     cell: Cell,

@@ -12,22 +12,22 @@ def test_the_recorded_walk_is_the_networks_own(recurrent):
     x = normal(6, 2)
     h, records = record(model, x)
     assert_close(model.readout(h), model(x)[0], "outputs", 1e-13)
-    directions = 2 if model.recurrent.bidirectional else 1
-    assert len(records) == model.recurrent.num_layers * directions
+    assert len(records) == model.recurrent.num_layers
+    assert all(len(layer) == model.recurrent.num_directions for layer in records)
 
 
 def test_a_walk_cut_short_is_the_walk_of_the_shorter_sequence():
     model = bptt.SequenceModel(bptt.GRU(2, 4, 2), 3).double()
-    x, dh = normal(6, 2), normal(1, 4)
-    whole = walk_back(model, record(model, x)[1], dh, 4)
-    short = walk_back(model, record(model, x[:4])[1], dh, 4)
+    x, d_outputs = normal(6, 2), normal(4, 1, 4)
+    whole = walk_back(record(model, x)[1], d_outputs)
+    short = walk_back(record(model, x[:4])[1], d_outputs)
     for a, b in zip(whole, short, strict=True):
         assert_close(a.delta, b.delta, a.layer, 1e-14)
 
 
 def test_windows_of_a_walk_are_stretches_of_it():
     model = bptt.SequenceModel(bptt.LSTM(2, 4), 3).double()
-    (walk,) = record(model, normal(6, 2))[1]
+    ((walk,),) = record(model, normal(6, 2))[1]
     windows = walk.windows(torch.tensor([[0, 2], [1, 3], [2, 4]]))
     assert torch.equal(windows.x[:, 1], walk.x[2:5, 0])
     assert torch.equal(windows.unfolded.kept.c_prev[:, 1], walk.unfolded.kept.c_prev[2:5, 0])

@@ -14,7 +14,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..insight.contributions import gradient_by_lag
+from ..insight.lags import gradient_by_lag
 from ..networks import SequenceModel
 from ..reach.plan import bytes_in
 from ..report.run import RunReport, run_page

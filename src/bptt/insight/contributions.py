@@ -1,44 +1,252 @@
-"""How far back the gradient reaches: its size by lag, over all steps of a sequence at once."""
+"""What every step contributes to a gradient: the gradient of a loss before it is summed over time.
+
+One reverse walk, the training's own, whose products with `delta` are kept apart by step; and, on request, every
+error against every step (Werbos 1990, equations 8-13; Pascanu, Mikolov & Bengio 2013, "On the difficulty of
+training recurrent neural networks", equations 3-5).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .walks import Loss, Network, error_and_adjoint, record, walk_back
+from ..cell import Cell
+from ..networks import Elman, SequenceModel
+from ..recurrent import Recurrent
+from ..unfolded import Factor
+from .cells import StepByStep
+from .pairs import Norms, norms_by_pair
+from .text import contributions_text
+from .walks import (
+    Bare,
+    Loss,
+    Network,
+    checked_step,
+    error_and_adjoint,
+    factors_by_name,
+    into_hidden,
+    loss_and_adjoint,
+    readout_factors,
+    record,
+    walk_back,
+)
 
 
-def gradient_by_lag(
-    net: Network, x: Tensor, d: Tensor, loss: Loss = "squared_error", lags: int = 40, most: int = 512
-) -> dict[str, Tensor]:
-    """The mean over steps t of ‖∂E_t/∂s_{t-lag}‖, for each layer.
+class BySteps(Mapping[str, Tensor]):
+    """What each step contributed, by parameter, (T, *shape of the parameter); each made when first asked for."""
 
-    Every error is taken back on its own, exactly, all of them side by side as one batch.
+    def __init__(self, parts: Mapping[str, Factor | Tensor]) -> None:
+        self._parts = dict(parts)
+
+    def __getitem__(self, name: str) -> Tensor:
+        part = self._parts[name]
+        if isinstance(part, Factor):
+            part = self._parts[name] = part.by_step()
+        return part
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def summed(self, name: str) -> Tensor:
+        """The gradient."""
+        part = self._parts[name]
+        return part.summed() if isinstance(part, Factor) else part.sum(0)
+
+    def along(self, name: str, direction: Tensor) -> Tensor:
+        """The inner product of each step's contribution with a tensor of the parameter's shape, (T,)."""
+        part = self._parts[name]
+        return part.along(direction) if isinstance(part, Factor) else part.flatten(1) @ direction.flatten()
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What every step contributes to the gradient of a loss; print it. Steps count from 1.
+
+    Attributes:
+        at: the step whose error alone was taken back; None for the whole loss.
+        loss: the loss of all steps, a scalar.
+        by_step: by parameter, (T, *shape of the parameter): what each step k contributed. Summed over k it is the
+            gradient.
+        by_pair: with pairs=True, for every error t (rows) and step k (columns), (T, T):
+            ``states[layer]``, ‖∂E_t/∂s_k‖ over the whole batch, everything that flows into s_k counted;
+            ``weights[name]``, the norm of what step k contributed to ∂E_t/∂W.
+            0 above the diagonal, but where a direction walks backwards in time. Else None.
+        steps: the steps t whose error sends anything back.
+    """
+
+    at: int | None
+    loss: Tensor
+    by_step: BySteps
+    by_pair: Norms | None
+    steps: tuple[int, ...]
+    _sweep: Callable[[], Norms] = field(repr=False)
+
+    @cached_property
+    def gradient(self) -> dict[str, Tensor]:
+        """The sum of `by_step` over the steps, by parameter: the gradient of the loss, or of E_t with `at`."""
+        return {name: self.by_step.summed(name) for name in self.by_step}
+
+    @cached_property
+    def shares(self) -> dict[str, Tensor]:
+        """How much of the gradient each step contributed, by parameter, (T,).
+
+        The component of its contribution along the gradient as a part of the gradient's length; they sum to 1, and
+        below 0 a step works against the others. All are 0 where the gradient is 0.
+        """
+        found = {}
+        for name, gradient in self.gradient.items():
+            square = gradient.square().sum()
+            along = self.by_step.along(name, gradient)
+            found[name] = along / torch.where(square > 0, square, 1)
+        return found
+
+    @cached_property
+    def by_lag(self) -> Norms:
+        """`by_pair` averaged over the errors by lag, t - k, (T,): entry 0 of a layer is the mean of ‖∂E_t/∂s_t‖.
+
+        The mean is over those of `steps` that have so many steps before them. Where a direction walks backwards in
+        time, its lag is k - t. Without pairs=True the errors are swept back when this is first read, which then
+        costs as much.
+        """
+        pairs = self._sweep() if self.by_pair is None else self.by_pair
+        by_lag = {name: self._mean_by_lag(name, p) for name, p in (pairs.states | pairs.weights).items()}
+        return Norms({n: by_lag[n] for n in pairs.states}, {n: by_lag[n] for n in pairs.weights})
+
+    def _mean_by_lag(self, name: str, pairs: Tensor) -> Tensor:
+        T = len(pairs)
+        has_error = pairs.new_zeros(T)
+        has_error[[t - 1 for t in self.steps]] = 1
+        if name.endswith("_reverse"):
+            pairs, has_error = pairs.flip(0, 1), has_error.flip(0)
+        sums = torch.stack([pairs.diagonal(-lag).sum() for lag in range(T)])
+        errors = has_error.flip(0).cumsum(0).flip(0)  # with at least so many steps before them
+        return sums / errors.clamp(min=1)
+
+    def __str__(self) -> str:
+        lags = {} if self.by_pair is None else self.by_lag.states
+        return contributions_text(self.at, self.loss, self.gradient, self.shares, lags)
+
+
+def contributions(
+    model: Elman | SequenceModel | Recurrent | Cell,
+    x: Tensor,
+    d: Any,
+    criterion: Loss,
+    at: int | None = None,
+    *,
+    pairs: bool = False,
+) -> Contributions:
+    """Take a loss back through time and tell apart what each step contributes to the gradient of each parameter.
+
+    With E the loss of all steps, the error E_t is the part of it that enters at y_t: what row t of ∂E/∂y alone
+    sends back. So the loss may be a sum or a mean over steps, or weigh some of them with 0.
+
+    The model is taken as it is without dropout; its parameters, frozen ones included, are told as if all were
+    trained, and their .grad stays as it is. What a learned initial state of a `bptt.Cell` contributes counts with
+    step 1.
 
     Args:
-        net: a `bptt.Elman` or a unidirectional `bptt.SequenceModel`.
-        x: one sequence, (T, I).
-        d: what was desired at every step, laid out as y.
-        loss: as `bptt.explain` takes it; a callable must be a sum over steps.
-        lags: the longest lag; shortened to T - 1. Default 40.
-        most: how many steps t are taken at most, spread evenly over the sequence. Default 512.
+        model: a `bptt.Elman` or `bptt.SequenceModel`; a `bptt.RNN`, `GRU` or `LSTM`, whose output is y; or a
+            `bptt.Cell` of one's own, which goes through autograd and is slower.
+        x: the input, as the model takes it: (T, B, I), or (B, T, I) where it is batch_first, or (T, I).
+        d: what was desired, as the criterion takes it.
+        criterion: (y, d) -> scalar, with y of all steps, laid out as the model does; or "squared_error", or
+            "cross_entropy" (computed from what is before a softmax).
+        at: take the error of this step alone, E_t, t from 1 to T. Default None: the whole loss.
+        pairs: whether to set every error against every step. Default False.
 
     Returns:
-        by layer ("l0", "l1", ...) a tensor (lags + 1); entry 0 is ‖∂E_t/∂s_t‖.
+        by_step, by_lag and, with pairs, by_pair; print it.
 
     Raises:
-        ValueError: x is batched, or a direction walks backwards in time.
+        TypeError: an argument is of another type; the model holds other things than these.
+        ValueError: at is outside 1..T, the loss is no scalar, or parameters are shared or computed from others.
+
+    >>> from bptt import RNN
+    >>> model = SequenceModel(RNN(2, 3), 1)
+    >>> c = contributions(model, torch.ones(5, 4, 2), torch.zeros(5, 4, 1), nn.MSELoss(), pairs=True)
+    >>> tuple(c.by_step["recurrent.weight_hh_l0"].shape), tuple(c.by_pair.states["l0"].shape)
+    ((5, 3, 3), (5, 5))
     """
-    if x.dim() != 2:
-        raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}")
-    if len(net.weight_names()[0]) != 1:
-        raise ValueError("a bidirectional network has no lag: its error reaches later steps as well")
-    h, records = record(net, x)
-    _, dz = error_and_adjoint(net, h, d, loss)
-    dh = dz @ net.readout_matrix()
-    T = len(x)
-    lags = min(lags, T - 1)
-    ends = torch.linspace(lags, T - 1, min(most, T - lags), device=x.device).round().long()
-    steps = ends + torch.arange(-lags, 1, device=x.device)[:, None]  # (lags+1, windows): each column a window
-    walks = walk_back(net, [r.windows(steps) for r in records], dh[ends], lags + 1)
-    return {walk.layer: walk.dh.norm(dim=-1).mean(1).flip(0) for walk in walks}
+    if isinstance(model, Cell):
+        return _of_cell(model, x, d, criterion, at, pairs)
+    if isinstance(model, Recurrent):
+        net: Network = Bare(model)
+    elif isinstance(model, Elman | SequenceModel):
+        net = model
+    else:
+        raise TypeError(_refusal(model))
+    h, records = record(net, x.detach().clone() if isinstance(x, Tensor) else x)  # the caller may fill x anew
+    error, dz = error_and_adjoint(net, h, d, criterion)
+    h, dz = (_time_major(rows, net.batch_first) for rows in (h, dz))
+    dz, ends = _entering(dz, at)
+    dh = into_hidden(net, dz)
+    factors = factors_by_name(net, walk_back(records, dh)) | readout_factors(net, dz, h)
+    by_step = BySteps({name: factors[name] for name in _checked_names(model, factors)})
+    records = [[r._replace(weights=r.weights.each(Tensor.clone)) for r in layer] for layer in records]
+
+    def sweep() -> Norms:
+        return norms_by_pair(net, records, h, dz, dh, ends)
+
+    return _told(at, error, by_step, ends, sweep, pairs)
+
+
+def _of_cell(cell: Cell, x: Tensor, d: Any, criterion: Loss, at: int | None, pairs: bool) -> Contributions:
+    walk = StepByStep(cell, x)
+    error, dy = loss_and_adjoint(walk.y, d, criterion)
+    dy, ends = _entering(_time_major(dy, cell.batch_first), at)
+    return _told(at, error, BySteps(walk.by_step(dy)), ends, lambda: walk.norms_by_pair(dy, ends), pairs)
+
+
+def _told(
+    at: int | None, error: Tensor, by_step: BySteps, ends: list[int], sweep: Callable[[], Norms], pairs: bool
+) -> Contributions:
+    return Contributions(at, error, by_step, sweep() if pairs else None, tuple(t + 1 for t in ends), sweep)
+
+
+def _entering(dz: Tensor, at: int | None) -> tuple[Tensor, list[int]]:
+    """∂E/∂z of the one step that is asked for, or of all, and the steps from 0 where it is not zero."""
+    if at is not None:
+        t = checked_step("at", at, len(dz)) - 1
+        alone = torch.zeros_like(dz)
+        alone[t] = dz[t]
+        dz = alone
+    return dz, dz.flatten(1).ne(0).any(1).nonzero().flatten().tolist()
+
+
+def _checked_names(model: nn.Module, factors: dict[str, Factor]) -> list[str]:
+    names = [name for name, _ in model.named_parameters()]
+    if set(names) != set(factors):
+        odd = sorted(set(names) ^ set(factors))
+        raise ValueError(
+            f"contributions are told for parameters that a {type(model).__name__} uses as they are, each in one "
+            f"place; {', '.join(odd)} are shared, computed from others (a parametrization) or beside its layers"
+        )
+    return names
+
+
+def _refusal(model: Any) -> str:
+    wanted = "contributions takes a bptt.Elman, SequenceModel, RNN, GRU, LSTM or Cell, got "
+    if not isinstance(model, nn.Module):
+        return f"{wanted}{type(model).__name__}"
+    if isinstance(model, nn.RNN | nn.GRU | nn.LSTM):
+        return f"{wanted}torch.nn.{type(model).__name__}; bptt.accelerate(model) makes bptt's of it"
+    return (
+        f"{wanted}{type(model).__name__}; write it as bptt.SequenceModel(recurrent, output_size), or as a "
+        "bptt.Cell with the whole step in `step`"
+    )
+
+
+def _time_major(rows: Tensor, batch_first: bool) -> Tensor:
+    """(T, B, ·), of a network's rows of either layout or of one sequence."""
+    if rows.dim() == 2:
+        return rows.unsqueeze(1)
+    return rows.transpose(0, 1) if batch_first else rows

@@ -13,7 +13,16 @@ from torch import Tensor
 
 from ..networks import Elman, SequenceModel
 from .text import explanation_text
-from .walks import Loss, Network, WalkedBack, error_and_adjoint, record, through_readout, walk_back
+from .walks import (
+    Loss,
+    checked_step,
+    error_and_adjoint,
+    factors_by_name,
+    into_hidden,
+    readout_factors,
+    record,
+    walk_back,
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,9 @@ class Explanation:
         )
 
 
-def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error") -> Explanation:
+def explain(
+    net: Elman | SequenceModel, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error"
+) -> Explanation:
     """Take the error at step t back through all steps before it and say what each contributed.
 
     The network is explained as it is without dropout; its weights and their .grad stay as they are.
@@ -96,7 +107,7 @@ def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss
     h, records = record(net, x)
     one = x.dim() == 2
     time = 1 if net.batch_first and not one else 0
-    t = _checked_step(t, h.shape[time])
+    t = h.shape[time] if t is None else checked_step("t", t, h.shape[time])
     if d.shape[: h.dim() - 1] != h.shape[:-1]:
         raise ValueError(
             f"d is {tuple(d.shape)}, but one target for each step of x needs {tuple(h.shape[:-1])} first"
@@ -104,10 +115,14 @@ def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss
     h_t = h.select(time, t - 1)
     error, dz = error_and_adjoint(net, h_t, d.select(time, t - 1), loss)
     dz_rows, h_rows = dz.reshape(-1, dz.shape[-1]), h_t.reshape(-1, h_t.shape[-1])
-    walks = walk_back(net, records, dz_rows @ net.readout_matrix(), t)
-    contributions = _by_name(net, walks)
-    for name, part in through_readout(net, dz_rows, h_rows).items():
-        contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
+    steps = t if len(records[0]) == 1 else h.shape[time]
+    d_outputs = h.new_zeros(steps, len(h_rows), h.shape[-1])
+    d_outputs[t - 1] = into_hidden(net, dz_rows)
+    walks = walk_back(records, d_outputs)
+    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, walks).items()}
+    for name, factor in readout_factors(net, dz_rows, h_rows).items():
+        part = factor.summed()
+        contributions[name] = part.new_zeros(steps, *part.shape)
         contributions[name][t - 1] = part
     return Explanation(
         t=t,
@@ -118,27 +133,6 @@ def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss
         deltas={walk.layer: walk.delta.squeeze(1) if one else walk.delta for walk in walks},
         state_gradients={walk.layer: walk.dh.squeeze(1) if one else walk.dh for walk in walks},
     )
-
-
-def _by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Tensor]:
-    """The contributions to each recurrent weight by its name, shaped as the network has it."""
-    names = [names for layer in net.weight_names() for names in layer]
-    return {
-        name: steps.mT if net.row_vectors and steps.dim() == 3 else steps
-        for names_of_walk, walk in zip(names, walks, strict=True)
-        for name, steps in zip(names_of_walk, walk.by_step, strict=True)
-        if name is not None and steps is not None
-    }
-
-
-def _checked_step(t: Any, T: int) -> int:
-    if t is None:
-        return T
-    if not isinstance(t, int) or isinstance(t, bool):
-        raise TypeError(f"t must be an int, the number of a step, got {type(t).__name__}")
-    if not 1 <= t <= T:
-        raise ValueError(f"t is {t}, but x has the steps 1 to {T}")
-    return t
 
 
 def _only(what: str, by_layer: dict[str, Tensor]) -> Tensor:

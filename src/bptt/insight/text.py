@@ -1,11 +1,14 @@
-"""An explanation as a table a person reads in a terminal."""
+"""Explanations and contributions as tables a person reads in a terminal."""
 
 from __future__ import annotations
+
+import itertools
 
 from torch import Tensor
 
 SHOWN = 12  # steps shown one by one; what lies before them is summed in one row
 WIDTH = 24  # characters of a full bar
+STRETCHES = 6  # of steps, in a table of contributions
 
 
 def explanation_text(
@@ -72,3 +75,39 @@ def _bar(part: float) -> str:
     """Eighths of a block: 1 is `WIDTH` characters, more is cut."""
     eighths = round(min(part, 1.0) * WIDTH * 8)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def contributions_text(
+    at: int | None, loss: Tensor, gradient: dict[str, Tensor], shares: dict[str, Tensor], lags: dict[str, Tensor]
+) -> str:
+    """Per parameter the share of the gradient that each stretch of steps contributed, and the decay by lag.
+
+    The arguments are a `Contributions`' attributes; lags the states' by_lag, empty where it is not shown.
+    """
+    T = len(next(iter(shares.values())))
+    whose = "the loss" if at is None else f"its part that enters at step {at}"
+    wide = max(len(name) for name in [*gradient, *lags])
+    edges = [T * part // min(T, STRETCHES) for part in range(min(T, STRETCHES) + 1)]
+    stretches = list(itertools.pairwise(edges))
+    titles = [str(last) if last - first == 1 else f"{first + 1}-{last}" for first, last in stretches]
+    lines = [
+        f"loss {loss.item():.6g}; the gradient of {whose}, by the steps that contributed to it",
+        "share: the part that points along the gradient; below 0 it works against it",
+        "",
+        f"{'steps':<{wide}}  {'norm':>10}" + "".join(f"{title:>11}" for title in titles),
+    ]
+    for name, share in shares.items():
+        parts = [share[first:last].sum().item() for first, last in stretches]
+        norm = gradient[name].norm().item()
+        lines.append(f"{name:<{wide}}  {norm:>10.4g}" + "".join(f"{part:>11.1%}" for part in parts))
+    if lags:
+        lines += ["", *_lag_rows(lags, T, wide)]
+    return "\n".join(lines)
+
+
+def _lag_rows(lags: dict[str, Tensor], T: int, wide: int) -> list[str]:
+    shown = [0] + [2**n for n in range(T.bit_length()) if 2**n < T]
+    rows = ["‖∂E_t/∂s_{t-lag}‖, the mean over the errors"]
+    rows.append(f"{'lag':<{wide}}" + "".join(f"{lag:>10}" for lag in shown))
+    rows += [f"{n:<{wide}}" + "".join(f"{by_lag[k].item():>10.3g}" for k in shown) for n, by_lag in lags.items()]
+    return rows

@@ -7,36 +7,77 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from functools import reduce
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import kernels
 from ..equations import Cell, Weights
 from ..equations.cell import State
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
+from ..recurrent import Recurrent, Walk
 from ..unfolded import (
+    Adjoint,
     BatchSizes,
+    Factor,
     Unfolded,
-    input_gradient,
     outputs_of,
     weight_factors,
 )
 
-Network = Elman | SequenceModel
 Loss = str | Callable[[Tensor, Tensor], Tensor]
 
 
-def record(net: Network, x: Tensor) -> tuple[Tensor, list[Record]]:
-    """Walk a network forward without dropout: its hidden outputs h, laid out as x, and each layer's record."""
-    recorder = _Recorder()
-    with torch.no_grad(), _without_dropout(net):
-        return net.hidden(x, None, recorder), recorder.walks
+class Bare(nn.Module):
+    """A recurrent module on its own, as a network that puts out its hidden states."""
+
+    softmax = False
+    row_vectors = False
+
+    def __init__(self, module: Recurrent) -> None:
+        super().__init__()
+        self.module = module
+        self.batch_first, self.weight_names = module.batch_first, module.weight_names
+
+    def hidden(self, x: Tensor, state: Any, walk: Walk) -> Tensor:
+        return self.module.run(x, state, walk)[0]
+
+    def readout(self, h: Tensor) -> Tensor:
+        return h
+
+
+Network = Elman | SequenceModel | Bare
+
+
+def record(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
+    """Walk a network forward without dropout: its hidden outputs h, laid out as x, and the records of its layers,
+    one for each direction."""
+    places = [
+        (f"l{layer}" + "_reverse" * direction, direction == 1, names)
+        for layer, of_layer in enumerate(net.weight_names())
+        for direction, names in enumerate(of_layer)
+    ]
+    records: list[Record] = []
+
+    def walk(
+        cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+    ) -> tuple[Tensor, State]:
+        if batch_sizes is not None:
+            raise TypeError("packed sequences cannot be explained; pass one sequence, or a batch of one length")
+        unfolded = kernels.record(cell, x, state, weights)
+        records.append(Record(*places[len(records)], cell, x, weights.each(Tensor.detach), unfolded))
+        return outputs_of(unfolded.states, state[0].shape[0]), unfolded.state
+
+    with torch.no_grad(), without_dropout(net):
+        h = net.hidden(x, None, walk)
+    directions = len(net.weight_names()[0])
+    return h, [records[i : i + directions] for i in range(0, len(records), directions)]
 
 
 @contextmanager
-def _without_dropout(net: torch.nn.Module) -> Iterator[None]:
+def without_dropout(net: torch.nn.Module) -> Iterator[None]:
     """The network in eval mode, and each of its modules back in its own mode afterwards."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
@@ -48,12 +89,24 @@ def _without_dropout(net: torch.nn.Module) -> Iterator[None]:
 
 
 class Record(NamedTuple):
-    """One layer and direction, walked forward."""
+    """One layer and direction, walked forward; rows in the order of its walk."""
 
+    layer: str  # "l0", "l0_reverse", ...
+    backwards: bool  # whether it walks from the last step to the first
+    names: Weights[str]
     cell: Cell
     x: Tensor
     weights: Weights[Tensor]
     unfolded: Unfolded
+
+    def in_time(self, rows: Tensor) -> Tensor:
+        """Rows of the walk in the order of time, or the other way round."""
+        return rows.flip(0) if self.backwards else rows
+
+    def adjoint(self, d_outputs: Tensor) -> Adjoint:
+        """The walk back, from ∂E/∂h as it enters at each step."""
+        zeros = tuple(torch.zeros_like(s) for s in self.unfolded.state)
+        return kernels.adjoint(self.cell, self.x, self.unfolded, self.weights, d_outputs, zeros)
 
     def up_to(self, steps: int) -> Record:
         """The same walk, ended after so many steps."""
@@ -72,48 +125,68 @@ class Record(NamedTuple):
             x=self.x[steps].squeeze(2), unfolded=Unfolded(torch.cat([before, after]), batch, kept)
         )
 
+    def copies(self, number: int, steps: int) -> Record:
+        """The first steps of the walk, so many copies of its batch side by side: rows (copy, row of the batch)."""
+        states, state, kept = self.unfolded
 
-class _Recorder:
-    """A walk that remembers what it walked."""
+        def copied(rows: Tensor) -> Tensor:
+            return rows.repeat(1, number, 1)
 
-    def __init__(self) -> None:
-        self.walks: list[Record] = []
-
-    def __call__(
-        self, cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
-    ) -> tuple[Tensor, State]:
-        if batch_sizes is not None:
-            raise TypeError("packed sequences cannot be explained; pass one sequence, or a batch of one length")
-        unfolded = kernels.record(cell, x, state, weights)
-        self.walks.append(Record(cell, x, weights, unfolded))
-        return outputs_of(unfolded.states, state[0].shape[0]), unfolded.state
+        return self._replace(
+            x=self.x[:1, :1].expand(steps, number * self.x.shape[1], -1),  # of which the way back reads the shape
+            unfolded=Unfolded(
+                copied(states[: steps + 1]),
+                tuple(s.repeat(number, 1) for s in state),
+                kept._make(copied(field[:steps]) for field in kept),
+            ),
+        )
 
 
 class WalkedBack(NamedTuple):
     """One layer and direction, walked back; rows in the order of time."""
 
-    layer: str  # "l0", "l0_reverse", ...
-    delta: Tensor  # (K, B, G·H)
+    layer: str
+    names: Weights[str]
     dh: Tensor  # (K, B, R)
-    by_step: Weights[Tensor]  # (K, *shape of the weight)
+    factors: Weights[Factor]  # each weight's gradient before it is summed over time
+
+    @property
+    def delta(self) -> Tensor:
+        """∂E/∂a of the input part, (K, B, G·H)."""
+        return self.factors.W_ih.delta
 
 
-def error_and_adjoint(net: Network, h_t: Tensor, d_t: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-    """E_t and ∂E_t/∂z_t, with z_t = h_t W_y before any softmax."""
+def error_and_adjoint(net: Network, h_t: Tensor, d_t: Any, loss: Loss) -> tuple[Tensor, Tensor]:
+    """E_t and ∂E_t/∂z_t, with z_t = h_t W_y before any softmax; of one step or of all."""
     with torch.no_grad():
         z_t = net.readout(h_t)
+    return loss_and_adjoint(z_t, d_t, loss, net.softmax)
+
+
+def loss_and_adjoint(z: Tensor, d: Any, loss: Loss, softmax: bool = False) -> tuple[Tensor, Tensor]:
+    """E and ∂E/∂z, with y = z, or softmax of it."""
     with torch.enable_grad():
-        z_t = z_t.detach().requires_grad_()
+        z = z.detach().requires_grad_()
         if loss == "cross_entropy":
-            error = cross_entropy(z_t, d_t)
+            error = cross_entropy(z, d)
         else:
-            y_t = torch.softmax(z_t, -1) if net.softmax else z_t
-            error = _loss_function(loss)(y_t, d_t)
+            error = _loss_function(loss)(torch.softmax(z, -1) if softmax else z, d)
         if not isinstance(error, Tensor) or error.dim() != 0:
             got = f"shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
-            raise ValueError(f"the loss of a step must be a scalar tensor, got {got}; sum it, for example")
-        (dz,) = torch.autograd.grad(error, z_t, materialize_grads=True)
+            raise ValueError(f"the loss must be a scalar tensor, got {got}; sum it, for example")
+        if not error.requires_grad:
+            raise ValueError("the loss does not depend on y: the criterion detaches it, or leaves it out")
+        (dz,) = torch.autograd.grad(error, z, materialize_grads=True)
     return error.detach(), dz
+
+
+def checked_step(name: str, t: Any, T: int) -> int:
+    """The number of a step, 1 to T."""
+    if not isinstance(t, int) or isinstance(t, bool):
+        raise TypeError(f"{name} must be an int, the number of a step, got {type(t).__name__}")
+    if not 1 <= t <= T:
+        raise ValueError(f"{name} is {t}, but x has the steps 1 to {T}")
+    return t
 
 
 def _loss_function(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
@@ -128,48 +201,63 @@ def _loss_function(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
     return loss
 
 
-def through_readout(net: Network, dz: Tensor, h_t: Tensor) -> dict[str, Tensor]:
-    """∂E_t/∂W_y = dzᵀ h_t and ∂E_t/∂b_y = dz, summed over the batch, by their names; dz (B, O), h_t (B, R)."""
+def into_hidden(net: Network, dz: Tensor) -> Tensor:
+    """∂E/∂h from ∂E/∂z: (..., O) -> (..., D·R)."""
+    return dz if isinstance(net, Bare) else dz @ net.readout_matrix()
+
+
+def readout_factors(net: Network, dz: Tensor, h: Tensor) -> dict[str, Factor]:
+    """The factors of the read-out's gradients by their names; dz (..., B, O), h (..., B, D·R)."""
+    if isinstance(net, Bare):
+        return {}
     weight, bias = net.readout_names()
-    dW = dz.mT @ h_t
-    parts = {weight: dW.mT if net.row_vectors else dW}
+    parts = {weight: Factor(h, dz) if net.row_vectors else Factor(dz, h)}
     if bias is not None:
-        parts[bias] = dz.sum(0)
+        parts[bias] = Factor(dz, None)
     return parts
 
 
-def walk_back(net: Network, records: list[Record], dh_t: Tensor, t: int) -> list[WalkedBack]:
-    """Take ∂E/∂h at step t of the last layer, (B, D·R), back through all layers and directions."""
-    directions = len(net.weight_names()[0])
-    T, B, _ = records[0].x.shape
-    K = t if directions == 1 else T  # a backward direction carries the error to later steps as well
-    d_outputs = dh_t.new_zeros(K, B, dh_t.shape[-1])
-    d_outputs[t - 1] = dh_t
+def factors_by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Factor]:
+    """The factors of every recurrent weight by its name, oriented as the network has it."""
+    return {
+        name: Factor(factor.operand, factor.delta) if net.row_vectors and factor.operand is not None else factor
+        for walk in walks
+        for name, factor in zip(walk.names, walk.factors, strict=True)
+        if name is not None and factor is not None
+    }
+
+
+def walk_back(records: list[list[Record]], d_outputs: Tensor) -> list[WalkedBack]:
+    """Take ∂E/∂h of the last layer, (K, B, D·R), back through all layers and directions; K is the records' T, or
+    less where nothing walks backwards in time."""
     walks: list[WalkedBack] = []
-    for layer in reversed(range(len(records) // directions)):
-        shares = d_outputs.chunk(directions, -1)
-        d_outputs, of_layer = torch.zeros_like(records[layer * directions].x[:K]), []
-        for direction, share in enumerate(shares):
-            record = records[layer * directions + direction].up_to(K)
-            back, dx = _walk_layer_back(
-                f"l{layer}" + "_reverse" * direction, record, share, mirrored=direction == 1
+
+    def back(record: Record, d_outputs: Tensor) -> Tensor:
+        record = record.up_to(len(d_outputs))
+        adjoint = record.adjoint(d_outputs)
+        factors = weight_factors(record.x, record.unfolded, adjoint, record.weights)
+        if record.backwards:
+            factors = factors.each(Factor.mirrored)
+        walks.append(WalkedBack(record.layer, record.names, record.in_time(adjoint.dh), factors))
+        return adjoint.delta_ih
+
+    back_through_layers(records, d_outputs, back)
+    return [walk for layer in records for r in layer for walk in walks if walk.layer == r.layer]
+
+
+def back_through_layers(
+    records: list[list[Record]], d_outputs: Tensor, back: Callable[[Record, Tensor], Tensor]
+) -> None:
+    """Take ∂E/∂h of the last layer, (K, B, D·R), back from layer to layer.
+
+    Args:
+        back: takes one layer and direction back, from ∂E/∂(its outputs), (K, B, R), to ∂E/∂(the input part of its
+            pre-activations), (K, B, G·H), both in the order of its walk.
+    """
+    for layer in reversed(records):
+        shares = d_outputs.chunk(len(layer), -1)
+        deltas = [back(r, r.in_time(share)) for r, share in zip(layer, shares, strict=True)]
+        if layer is not records[0]:
+            d_outputs = reduce(
+                torch.add, [r.in_time(d @ r.weights.W_ih) for r, d in zip(layer, deltas, strict=True)]
             )
-            of_layer.append(back)
-            d_outputs = d_outputs + dx
-        walks = of_layer + walks
-    return walks
-
-
-def _walk_layer_back(layer: str, record: Record, d_outputs: Tensor, mirrored: bool) -> tuple[WalkedBack, Tensor]:
-    """One layer and direction walked back, and ∂E/∂(its input)."""
-
-    def in_time(rows: Tensor) -> Tensor:
-        return rows.flip(0) if mirrored else rows
-
-    zeros = tuple(torch.zeros_like(s) for s in record.unfolded.state)
-    cell, x, weights, unfolded = record
-    adjoint = kernels.adjoint(cell, x, unfolded, weights, in_time(d_outputs), zeros)
-    factors = weight_factors(x, unfolded, adjoint, weights)
-    by_step = factors.each(lambda factor: in_time(factor.by_step()))
-    back = WalkedBack(layer, in_time(adjoint.delta_ih), in_time(adjoint.dh), by_step)
-    return back, in_time(input_gradient(adjoint, weights))
