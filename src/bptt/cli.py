@@ -12,6 +12,7 @@ from tyro.conf import subcommand
 
 from .commands.bench import BenchConfig, bench
 from .commands.explain import ExplainConfig, explain
+from .commands.explore import ExploreConfig, explore
 from .commands.predict import PredictConfig, predict
 from .training.config import TrainConfig
 from .training.errors import TrainingDiverged, UserError
@@ -20,6 +21,7 @@ Command = (
     Annotated[TrainConfig, subcommand("train")]
     | Annotated[PredictConfig, subcommand("predict")]
     | Annotated[ExplainConfig, subcommand("explain")]
+    | Annotated[ExploreConfig, subcommand("explore")]
     | Annotated[BenchConfig, subcommand("bench")]
 )
 
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(command))
 
 
-def _run(command: TrainConfig | PredictConfig | ExplainConfig | BenchConfig) -> int:
+def _run(command: TrainConfig | PredictConfig | ExplainConfig | ExploreConfig | BenchConfig) -> int:
     name = "train"
     try:
         if isinstance(command, TrainConfig):
@@ -48,6 +50,9 @@ def _run(command: TrainConfig | PredictConfig | ExplainConfig | BenchConfig) -> 
         if isinstance(command, ExplainConfig):
             name = "explain"
             return explain(command)
+        if isinstance(command, ExploreConfig):
+            name = "explore"
+            return explore(command)
         name = "bench"
         return bench(command)
     except UserError as error:

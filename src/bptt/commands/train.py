@@ -7,6 +7,7 @@ import json
 import re
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,21 +15,26 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..insight.exploration import rounded
 from ..insight.lags import gradient_by_lag
 from ..networks import SequenceModel
 from ..reach.plan import bytes_in
-from ..report.run import RunReport, run_page
+from ..report.page import page_html
+from ..report.run import Lags, RunReport
 from ..report.tables import score_table
 from ..training.config import TrainConfig, check
 from ..training.data import read_table
 from ..training.errors import UserError
 from ..training.fit import Epoch, Fitted, build, fit
 from ..training.run import save_config, save_model
-from ..training.tasks.forecast import sunspot_forecast, table_forecast
-from ..training.tasks.streamed import is_streamed, streamed_forecast
+from ..training.tasks.forecast import Forecast, sunspot_forecast, table_forecast
+from ..training.tasks.streamed import StreamedForecast, is_streamed, streamed_forecast
 from ..training.tasks.task import Judged, Task
 from ..training.updates import Updates
 from .interruption import Interruption
+from .subject import run_subject
+
+LOOKS = 24  # times during training at which it is looked how far back the gradient reaches
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Result:
     task: Task
     fitted: Fitted
     judged: Judged
-    by_lag: dict[str, list[float]]  # mean gradient norm by lag of the last layer, at the "start" and "end"
+    lags: list[Lags]  # of the last layer, from before training to its end
     seconds: float
 
 
@@ -61,7 +67,7 @@ def train(config: TrainConfig) -> int:
     with (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics, Interruption() as interruption:
         result = _trained(task, model, updates, config, folder, console, metrics, interruption)
         metrics.write(json.dumps(_test_line(result)) + "\n")
-    (folder / "report.html").write_text(run_page(_report(folder.name, result)), encoding="utf-8")
+    (folder / "report.html").write_text(_page(folder, model, result), encoding="utf-8")
     _say(console, folder, result)
     return interruption.exit_code
 
@@ -70,18 +76,24 @@ def _task(config: TrainConfig, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
     with warnings.catch_warnings(record=True) as odd:
         warnings.simplefilter("always")
-        if config.data is None or config.target is None:
-            task = sunspot_forecast(config)
-        elif is_streamed(config):
-            task = streamed_forecast(config)
-            rows = f"{config.data.name} has {task.source.rows:,} rows and is read piece by piece"
-            console.print(rows, markup=False, highlight=False, soft_wrap=True)
-        else:
-            table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
-            task = table_forecast(table, config)
+        task = task_of(config)
+    if isinstance(task, StreamedForecast):
+        rows = f"{task.name} has {task.source.rows:,} rows and is read piece by piece"
+        console.print(rows, markup=False, highlight=False, soft_wrap=True)
     for warning in odd:
         console.print(f"warning: {warning.message}", markup=False, highlight=False)
     return task
+
+
+def task_of(config: TrainConfig) -> Task:
+    """What a run learns: the sunspots, or the forecast of a table's column."""
+    if config.data is None or config.target is None:
+        return sunspot_forecast(config)
+    if is_streamed(config):
+        return streamed_forecast(config)
+    return table_forecast(
+        read_table(config.data, config.target, config.inputs, config.time, config.missing), config
+    )
 
 
 def _check_memory(config: TrainConfig) -> None:
@@ -122,19 +134,22 @@ def _trained(
     interruption: Interruption,
 ) -> Result:
     """Train, save the weights, and judge what came out."""
-    sample = task.sample()
-    before = gradient_by_lag(model, *sample)
+    lags: list[Lags] = []
+
+    def look(epoch: int) -> None:
+        found = gradient_by_lag(model, *task.sample())[f"l{config.layers - 1}"]
+        lags.append(Lags(epoch, rounded(found)))
+
+    look(0)
     started = time.perf_counter()
     try:
-        fitted = _fit(model, task, updates, config, console, metrics, interruption)
+        fitted = _fit(model, task, updates, config, console, metrics, interruption, look)
     finally:
         save_model(folder, model)
     seconds = time.perf_counter() - started
-    after = gradient_by_lag(model, *sample)
-    last_layer = f"l{config.layers - 1}"
+    look(fitted.best)
     judged = task.judge(model, f"this run ({config.cell})", folder / "forecast.csv")
-    by_lag = {"start": before[last_layer].tolist(), "end": after[last_layer].tolist()}
-    return Result(config, task, fitted, judged, by_lag, seconds)
+    return Result(config, task, fitted, judged, lags, seconds)
 
 
 def _fit(
@@ -145,6 +160,7 @@ def _fit(
     console: Console,
     metrics: IO[str],
     interruption: Interruption,
+    look: Callable[[int], None],
 ) -> Fitted:
     """Train with a progress bar, a line of metrics for each epoch, and an ear for Ctrl-C."""
     parameters = sum(p.numel() for p in model.parameters())
@@ -165,6 +181,8 @@ def _fit(
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
+            if epoch.epoch % -(-config.epochs // LOOKS) == 0 and epoch.epoch < config.epochs:
+                look(epoch.epoch)
 
         return fit(model, updates, config, on_epoch, interruption.came)
 
@@ -188,22 +206,15 @@ def _test_line(result: Result) -> dict[str, Any]:
         "best_epoch": result.fitted.best,
         "interrupted": result.fitted.interrupted,
         "seconds": round(result.seconds, 3),
-        "gradient_by_lag": result.by_lag,
+        "gradient_by_lag": {"start": result.lags[0].norms, "end": result.lags[-1].norms},
     }
 
 
-def _report(name: str, result: Result) -> RunReport:
-    config, task, fitted, judged = result.config, result.task, result.fitted, result.judged
-    ahead = "one step" if config.horizon == 1 else f"{config.horizon} steps"
-    network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
-    return RunReport(
-        title=name,
-        summary=[
-            f"{task.columns[0]} of {task.name}, forecast {ahead} ahead by {network} network of {config.hidden} "
-            f"units, trained by {_reach(config).replace('BPTT', 'backpropagation through time')}.",
-            _ending(result),
-        ],
-        choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
+def _page(folder: Path, model: SequenceModel, result: Result) -> str:
+    """The run as a page."""
+    task, fitted, judged = result.task, result.fitted, result.judged
+    report = RunReport(
+        choices={key: value for key, value in asdict(result.config).items() if value not in (None, ())},
         target=task.columns[0],
         times=judged.rows["time"].to_list(),
         truth=judged.rows["truth"].to_list(),
@@ -212,9 +223,28 @@ def _report(name: str, result: Result) -> RunReport:
         scores=judged.scores,
         losses=[epoch.loss for epoch in fitted.epochs],
         validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
-        lag_start=result.by_lag["start"],
-        lag_end=result.by_lag["end"],
+        lags=result.lags,
     )
+    lead = [described(result.config, task), _ending(result)]
+    subject = run_subject(str(folder), lead, model, task.sample(), times_of(task), run=report)
+    return page_html(subject.page())
+
+
+def described(config: TrainConfig, task: Task) -> str:
+    """A run in a sentence."""
+    ahead = "one step" if config.horizon == 1 else f"{config.horizon} steps"
+    network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
+    return (
+        f"{task.columns[0]} of {task.name}, forecast {ahead} ahead by {network} network of {config.hidden} "
+        f"units, trained by {_reach(config).replace('BPTT', 'backpropagation through time')}."
+    )
+
+
+def times_of(task: Task) -> list[str] | None:
+    """The labels of the rows that a task's training steps forecast, where it has them at hand."""
+    if not isinstance(task, Forecast):
+        return None
+    return task.times()[task.first_target : task.first_target + task.train_steps]
 
 
 def _say(console: Console, folder: Path, result: Result) -> None:

@@ -1,37 +1,32 @@
-"""A training run as one offline page, and its scores as a table."""
+"""What a page tells of a training run."""
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, select_autoescape
-from plotly.offline import get_plotlyjs
 
-# Okabe & Ito's hues, told apart by colour-blind eyes, at a lightness that reads on white and on black.
-BLUE, ORANGE, GREEN, GREY = "#2b8cd6", "#d55e00", "#009e73", "#8a8f98"
+class Lags(NamedTuple):
+    """How far back the gradient reached at a time of training."""
+
+    epoch: int  # 0 is before the first
+    norms: list[float]  # mean gradient norm by lag
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything the page of a run shows.
+    """What a training run came to.
 
     Attributes:
-        title: the run's name.
-        summary: lines of what was done, in words.
         choices: name and value of every choice.
         target: the column that was forecast.
         times, truth, forecast: by row; truth None where it is not known yet, forecast None at the start.
         spans: (name, first time, last time) of the tested rows.
         scores: average relative variance by model and span.
         losses, validation: by epoch; validation may be empty.
-        lag_start, lag_end: mean gradient norm by lag, before and after training.
+        lags: how far back the gradient reached in the last layer, from before training to its end.
     """
 
-    title: str
-    summary: list[str]
     choices: dict[str, Any]
     target: str
     times: list[str]
@@ -41,92 +36,4 @@ class RunReport:
     scores: dict[str, dict[str, float]]
     losses: list[float]
     validation: list[float]
-    lag_start: list[float]
-    lag_end: list[float]
-
-
-def run_page(report: RunReport) -> str:
-    """The page as HTML: one file, no network, light and dark."""
-    environment = Environment(
-        loader=PackageLoader("bptt.report"),
-        autoescape=select_autoescape(["html"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    figures = {
-        "forecast": _forecast_figure(report),
-        "losses": _loss_figure(report),
-        "lags": _lag_figure(report),
-    }
-    return environment.get_template("run.html").render(
-        report=report,
-        spans=[name for name, _, _ in report.spans],
-        plotly=get_plotlyjs(),
-        figures={name: _fragment(figure, name) for name, figure in figures.items()},
-    )
-
-
-def _forecast_figure(report: RunReport) -> go.Figure:
-    target = html.escape(report.target)
-    figure = go.Figure()
-    figure.add_scatter(x=report.times, y=report.truth, name="truth", line={"color": GREY, "width": 2.5})
-    figure.add_scatter(x=report.times, y=report.forecast, name="forecast", line={"color": BLUE, "width": 1.5})
-    for _, first, last in report.spans:
-        figure.add_vrect(x0=first, x1=last, fillcolor=ORANGE, opacity=0.12, line_width=0)
-    figure.update_yaxes(title=target)
-    return _styled(figure)
-
-
-def _loss_figure(report: RunReport) -> go.Figure:
-    epochs = list(range(1, len(report.losses) + 1))
-    figure = go.Figure()
-    figure.add_scatter(x=epochs, y=report.losses, name="training", line={"color": BLUE})
-    if report.validation:
-        figure.add_scatter(x=epochs, y=report.validation, name="validation", line={"color": ORANGE})
-    figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title="mean square error", type="log", dtick="D2")
-    return _styled(figure)
-
-
-def _lag_figure(report: RunReport) -> go.Figure:
-    figure = go.Figure()
-    for name, norms, color in (
-        ("before training", report.lag_start, GREY),
-        ("after training", report.lag_end, GREEN),
-    ):
-        figure.add_scatter(
-            x=list(range(len(norms))),
-            y=[norm or None for norm in norms],
-            name=name,
-            line={"color": color},
-            mode="lines+markers",
-            marker={"size": 4},
-        )
-    figure.update_xaxes(title="lag (steps back)")
-    figure.update_yaxes(
-        title="‖∂E<sub>t</sub>/∂s<sub>t-lag</sub>‖, mean over t", type="log", exponentformat="power"
-    )
-    return _styled(figure)
-
-
-def _styled(figure: go.Figure) -> go.Figure:
-    figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": GREY, "family": "system-ui, sans-serif", "size": 13},
-        margin={"l": 70, "r": 20, "t": 30, "b": 55},
-        height=380,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        hovermode="x unified",
-        hoverlabel={"bgcolor": "#ffffff", "font": {"color": "#1c1e21"}},
-    )
-    grid = {"gridcolor": "rgba(138,143,152,0.25)", "zeroline": False}
-    figure.update_xaxes(**grid)
-    figure.update_yaxes(**grid)
-    return figure
-
-
-def _fragment(figure: go.Figure, name: str) -> str:
-    config = {"displayModeBar": False, "responsive": True}
-    return figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=config)
+    lags: list[Lags]

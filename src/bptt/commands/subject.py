@@ -1,0 +1,100 @@
+"""What a page is about: gathered from the network, and what its reader asks computed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..insight.exploration import explore, most_steps
+from ..insight.variations import Situation, Start, descended, varied
+from ..networks import SequenceModel
+from ..report.page import Live, Page, json_of
+from ..report.run import RunReport
+
+SHOWN = 100  # steps of a run's sequence that are shown at first
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network on a sequence, and how a page tells of it.
+
+    Attributes:
+        title, lead, command: the page's.
+        start: the network and its sequence.
+        t: the step looked at first, from 1.
+        times: a label for each step of the start's longest sequence, or None.
+        run: what a training run came to, or None.
+    """
+
+    title: str
+    lead: list[str]
+    command: str
+    start: Start
+    t: int
+    times: list[str] | None = None
+    run: RunReport | None = None
+
+    def page(self, live: bool = False) -> Page:
+        """The page as it starts.
+
+        Raises:
+            ValueError: the sequence is too long to be explored.
+        """
+        start = self.start
+        choices = Live(start.activations(), start.losses(), start.most_steps()) if live else None
+        about = {"title": self.title, "lead": self.lead, "command": self.command, "t": self.t, "run": self.run}
+        return Page(**about, **self._found(varied(start, {})), live=choices)
+
+    def explored(self, question: dict[str, Any]) -> str:
+        """Everything anew with the question's "changes", as JSON.
+
+        Raises:
+            ValueError: a change cannot be made.
+        """
+        return json_of(self._found(varied(self.start, question.get("changes", {}))))
+
+    def descended(self, question: dict[str, Any]) -> str:
+        """The same after a step of gradient descent by "rate", on the error of step "t" or, with null, on all."""
+        before = varied(self.start, question.get("changes", {}))
+        situation = descended(before, question.get("rate"), question.get("t"))
+        weights = {name: weight.tolist() for name, weight in situation.net.named_parameters()}
+        return json_of({**self._found(situation), "weights": weights})
+
+    def _found(self, situation: Situation) -> dict[str, Any]:
+        """What is computed of a situation, by the names that `Page` has for it."""
+        T = len(situation.x)
+        return {
+            "exploration": explore(*situation),
+            "times": None if self.times is None else self.times[len(self.times) - T :],
+        }
+
+
+def run_subject(
+    name: str,
+    lead: list[str],
+    model: SequenceModel,
+    sample: tuple[Tensor, Tensor],
+    times: list[str] | None,
+    steps: int | None = None,
+    run: RunReport | None = None,
+) -> Subject:
+    """A trained network on the last steps of what it learned from.
+
+    Args:
+        name: the run folder, as `bptt explore` takes it.
+        lead: lines that say what was trained.
+        model: with its trained weights; it is copied, in float64.
+        sample: x (T, I) and d (T, 1) of the training steps.
+        times: a label for each of them, or None.
+        steps: how many are shown at first. Default 100, or fewer where there are fewer.
+        run: what the training came to.
+    """
+    x, d = (rows.double() for rows in sample)
+    most = min(len(x), most_steps(model))
+    situation = Situation(copy.deepcopy(model).double(), x[-most:], d[-most:], "squared_error")
+    start = Start(situation, min(steps or SHOWN, most), "start")
+    labels = None if times is None else times[len(times) - most :]
+    return Subject(name, lead, f"bptt explore {name}", start, start.steps, labels, run)
