@@ -52,7 +52,7 @@ def test_the_data_are_one_document(run_page):
     document = json.loads(data)
     assert document["title"] == "</title><script>alert(1)</script>"
     assert document["exploration"]["steps"] == 3
-    assert document["run"]["lags"][1] == [2, [1.0, 0.5, 0.2]]
+    assert document["run"]["lags"][1] == {"epoch": 2, "norms": [1.0, 0.5, 0.2]}
     assert document["live"] is None
 
 

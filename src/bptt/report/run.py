@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 
-class Lags(NamedTuple):
-    """How far back the gradient reached at a time of training."""
+@dataclass(frozen=True)
+class Lags:
+    """How far back the gradient reached at a time of training.
 
-    epoch: int  # 0 is before the first
-    norms: list[float]  # mean gradient norm by lag
+    Attributes:
+        epoch: the epoch it was looked at after; 0 is before the first.
+        norms: the gradient's mean norm by lag.
+    """
+
+    epoch: int
+    norms: list[float]
 
 
 @dataclass(frozen=True)

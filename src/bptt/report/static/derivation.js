@@ -4,7 +4,7 @@ import { byId, el, set, svg } from "./dom.js";
 import { gradientTerm } from "./details.js";
 import { showPath } from "./diagram.js";
 import { brackets, number, percent, shareBar } from "./format.js";
-import { formula, letters } from "./formula.js";
+import { formula, fraction, letters } from "./formula.js";
 import { change, stepName, store, weightOf } from "./store.js";
 
 const KIND = { input: "in", input_bias: "in", recurrent: "link", recurrent_bias: "link", readout: "read", readout_bias: "read", projection: "s" };
@@ -81,12 +81,32 @@ function term(weight, k, norm, share, most) {
       { type: "button", click: select, "aria-label": `Term of ${stepName(k)}: norm ${number(norm)}, share ${percent(share)}` },
       el("span", { class: "step" }, `k = ${k}`),
       path(k),
-      el("span", { class: "equation" }, formula(gradientTerm(weight, k))),
+      el("span", { class: "equation" }, ...chain(weight, k), formula(gradientTerm(weight, k))),
       el("span", { class: "values" }, small ? brackets(part) : ""),
       el("span", { class: "norm" }, number(norm)),
       el("span", { class: "share" }, percent(share), shareBar(share, most)),
     ),
   );
+}
+
+const LONGEST = 3; // factors between states that are written one by one
+
+/** The lesson's chain rule for one term, from E_t over every state down to the use of the weight at step k. */
+function chain(weight, k) {
+  const { network, t } = store;
+  if (network.layers.length > 1) return [];
+  const name = letters(weight.label);
+  const s = (step) => `∂s_{${step}}`;
+  const output = fraction(`∂E_{${t}}`, `∂y_{${t}}`);
+  if (KIND[weight.role] === "read") return [el("span", { class: "chain" }, output, fraction(`∂y_{${t}}`, `∂${name}`), " = ")];
+  const factors = [output, fraction(`∂y_{${t}}`, s(t))];
+  const steps = t - k;
+  for (let step = t; step > k; step--) {
+    const written = steps <= LONGEST || step === t || step === k + 1;
+    if (written) factors.push(fraction(s(step), s(step - 1)));
+    else if (step === t - 1) factors.push("⋯");
+  }
+  return [el("span", { class: "chain" }, ...factors, fraction(s(k), `∂${name}`), " = ")];
 }
 
 function summed(steps, share, most) {

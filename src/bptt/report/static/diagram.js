@@ -1,7 +1,7 @@
 // The network, folded and unfolded: built once for a number of steps, then only refreshed.
 
-import { byId, el, set, svg } from "./dom.js";
-import { number } from "./format.js";
+import { byId, el, set, svg, write } from "./dom.js";
+import { number, roughly } from "./format.js";
 import { dotPlaces, layout, line, loop } from "./layout.js";
 import { backAt, change, stepName, store, weightsOf } from "./store.js";
 
@@ -46,19 +46,28 @@ function build(network, n, width) {
   const columns = Array.from({ length: n }, (_, i) => column(network, at, i));
   const layers = [...network.layers].reverse();
   const links = columns.map((_, i) => layers.map((layer) => link(layer, i)));
-  const loops = layers.map((layer) => svg("path", { class: "forward loop", d: loop(at.middle, at.rows[layer], at.box), "marker-end": "url(#arrow)" }));
+  const loops = layers.map((layer) => loopOf(layer, at));
   const before = svg("g", { class: "before" }, svg("text", { class: "name" }), svg("text", { class: "size", y: 16 }));
   root.append(
     svg("defs", {}, marker()),
-    ...loops,
+    ...loops.map((part) => part.group),
     before,
     ...links.flat().map((part) => part.group),
     ...columns.map((part) => part.group),
     svg("circle", { class: "pulse", r: 5, cx: -20 }),
   );
-  const loopNames = layers.map((layer) => svg("text", { class: "name", x: at.middle + at.box / 2 + 60, y: at.rows[layer] + 5 }, ...named("W", "s")));
-  root.append(...loopNames);
-  return { root, at, columns, links, loops: [...loops, ...loopNames], before, layers, u: 0 };
+  return { root, at, columns, links, loops, before, layers, u: 0 };
+}
+
+/** The state's way into itself, as the folded network has it, and the gradient's way back through it. */
+function loopOf(layer, at) {
+  const y = at.rows[layer];
+  const forward = svg("path", { class: "forward", d: loop(at.middle, y, at.box), "marker-end": "url(#arrow)" });
+  const band = svg("path", { class: "band", d: loop(at.middle, y, at.box, 9) });
+  const right = at.middle + at.box / 2 + 62;
+  const letters = svg("text", { class: "name weight", x: right + 4, y: y - 4 }, ...named("W", "s"));
+  const size = svg("text", { class: "size", x: right - 4, y: y + 15 });
+  return { layer, group: svg("g", { class: "loop" }, band, forward, letters, size), band, size };
 }
 
 function marker() {
@@ -67,6 +76,8 @@ function marker() {
 }
 
 const named = (letter, below) => [svg("tspan", { class: "letter" }, letter), svg("tspan", { class: "below", dy: 4 }, below)];
+
+const letter = (text, name, k) => write(text, `${name}_${k}`, () => named(name, String(k)));
 
 /** One step: its nodes, and the edges between them, all in the column's own coordinates. */
 function column(network, at, i) {
@@ -91,9 +102,9 @@ function column(network, at, i) {
     const below = l === 0 ? rows.x - 19 : rows[network.layers[l - 1]] - tall;
     edge(add, "in", layer, below, rows[layer] + tall, at);
   });
-  for (const layer of network.layers) node(add("s", layer), rows[layer], box, box, network.units);
-  node(add("x", null), rows.x, box, 34, network.x[0].length);
-  node(add("y", null), rows.y, box, 34, network.forward.outputs[0].length);
+  for (const layer of network.layers) node(add("s", layer), rows[layer], box, box, network.units, at);
+  node(add("x", null), rows.x, box, 34, network.x[0].length, at);
+  node(add("y", null), rows.y, box, 34, network.forward.outputs[0].length, at);
   const E = add("E", null, svg("circle", { cy: rows.E, r: 17 }), svg("text", { class: "name", y: rows.E + 5 }));
   E.value = svg("text", { class: "size", y: rows.E + 4, x: 24 });
   E.name = E.group.querySelector(".name");
@@ -108,20 +119,23 @@ function edge(add, kind, layer, from, to, at) {
   const hit = svg("rect", { class: "hit", x: -15, y: to, width: 36, height: from - to });
   const part = add(kind, layer, hit, band, forward);
   const middle = (from + to) / 2 + 4;
-  part.letters = at.roomy ? svg("text", { class: "name weight", x: -14, y: middle }) : null;
+  const letters = { in: ["W", "x"], read: ["W", "y"] }[kind];
+  part.letters = at.roomy && letters ? svg("text", { class: "name weight", x: -14, y: middle }, ...named(...letters)) : null;
   part.size = svg("text", { class: "size", x: 20, y: middle });
   part.group.append(...[part.letters, part.size].filter(Boolean));
   Object.assign(part, { forward, band });
 }
 
-function node(part, y, width, height, count) {
+function node(part, y, width, height, count, at) {
   const frame = svg("rect", { class: "box", x: -width / 2, y: y - height / 2, width, height, rx: 9 });
   part.dots = dotPlaces(count, Math.min(width, height)).map((place) => {
     const dot = svg("circle", { class: "dot", cx: place.x, cy: y + place.y });
     dot.most = place.most;
     return dot;
   });
-  part.name = svg("text", { class: "name beside", x: -width / 2 - 3, y: y - height / 2 + 5 });
+  const beside = at.roomy ? { x: -width / 2 - 3, y: y - height / 2 + 5, class: "name beside" } : { y: y + 32, class: "name" };
+  part.name = svg("text", beside);
+  if (!at.roomy && part.kind !== "x") part.name.style.display = "none"; // too narrow: the error above says which step
   part.group.append(frame, ...part.dots, part.name);
 }
 
@@ -172,7 +186,7 @@ export function place(u) {
       part.group.style.visibility = u === 0 ? "hidden" : "";
     });
   });
-  for (const part of loops) part.style.opacity = Math.max(0, 1 - 2 * u);
+  for (const { group } of loops) group.style.opacity = Math.max(0, 1 - 2 * u);
   before.style.opacity = Math.max(0, 2 * u - 1);
   set(before, { transform: `translate(${(x[0] - at.box / 2 - 48).toFixed(1)} ${at.rows[layers.at(-1)] - 4})` });
   built.u = u;
@@ -182,10 +196,10 @@ export function place(u) {
 export function refresh() {
   const { network, t, selected } = store;
   const { first } = drawn();
-  const { at, columns, links, before, layers } = built;
+  const { at, columns, links, loops, before, layers } = built;
   const scale = scales(network);
-  set(before.firstChild, {}).replaceChildren(...named("s", String(first - 1)));
-  before.lastChild.textContent = first > 1 ? `and before` : "";
+  letter(before.firstChild, "s", first - 1);
+  write(before.lastChild, first > 1 ? "and before" : "");
   columns.forEach(({ group, parts }, i) => {
     const k = first + i;
     group.classList.toggle("later", k > t);
@@ -195,18 +209,23 @@ export function refresh() {
       if (part.dots) showDots(part, k, scale);
       if (part.band) showEdge(part, k, scale, at);
     }
-    parts.E.name.replaceChildren(...named("E", String(k)));
-    parts.E.value.textContent = k === t && at.roomy ? number(network.forward.errors[k - 1], 3) : "";
+    letter(parts.E.name, "E", k);
+    write(parts.E.value, k === t && at.roomy ? number(network.forward.errors[k - 1], 3) : "");
   });
+  for (const loop of loops) {
+    const flow = t > 1 ? backAt("flow", loop.layer, t - 1) : null;
+    showBand(loop, flow, scale.flow);
+    write(loop.size, flow === null ? "" : number(flow, 3));
+  }
   links.forEach((row, i) =>
     row.forEach((part) => {
       const k = first + i;
       describe(part, k, selected);
       const flow = k > 1 ? backAt("flow", part.layer, k - 1) : null;
       showBand(part, flow, scale.flow);
-      part.size.textContent = flow === null || !at.roomy ? "" : number(flow, 3);
+      write(part.size, flow === null || k > t ? "" : at.roomy ? number(flow, 3) : roughly(flow));
       part.group.classList.toggle("later", k > t);
-      part.letters.style.display = at.roomy && i > 0 ? "" : "none";
+      part.letters.style.display = at.roomy && i > 0 ? "" : "none"; // the first one is short
     }),
   );
 }
@@ -233,7 +252,7 @@ function showDots(part, k, scale) {
     const size = Math.sqrt(Math.abs(values[i] ?? 0) / most);
     set(dot, { r: Math.max(0.8, dot.most * size).toFixed(2), class: values[i] < 0 ? "dot below" : "dot above" });
   });
-  part.name.replaceChildren(...named(part.kind, String(k)));
+  letter(part.name, part.kind, k);
 }
 
 function showEdge(part, k, scale, at) {
@@ -247,15 +266,13 @@ function showEdge(part, k, scale, at) {
     size = dz && Math.hypot(...dz.map((v) => v ?? 0));
     showBand(part, size, scale.read);
   }
-  part.size.textContent = size === null || !at.roomy || part.kind === "error" ? "" : number(size, 3);
-  const letters = { in: ["W", "x"], read: ["W", "y"], error: [] }[part.kind];
-  part.letters?.replaceChildren(...(letters.length ? named(...letters) : []));
+  write(part.size, size === null || !at.roomy || part.kind === "error" ? "" : number(size, 3));
 }
 
 /** A band as wide as its share of the largest; never so thin that it cannot be seen, unless it is 0. */
 function showBand(part, size, most) {
   const width = size === null || size === 0 ? 0 : Math.max(0.8, (THICK * size) / most);
-  part.band.style.strokeWidth = width.toFixed(2);
+  set(part.band, { "stroke-width": width.toFixed(2) });
 }
 
 /** What assistive technology says of a part, and whether it is selected. */

@@ -23,9 +23,18 @@ export function set(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (value === null || value === undefined || value === false) element.removeAttribute(name);
-    else element.setAttribute(name, value === true ? "" : value);
+    else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value === true ? "" : value);
   }
   return element;
+}
+
+const written = new WeakMap();
+
+/** Give an element the children that make(text) returns, unless they say the same already. */
+export function write(element, text, make = (plain) => [plain]) {
+  if (written.get(element) === text) return;
+  written.set(element, text);
+  element.replaceChildren(...make(text));
 }
 
 export const byId = (id) => document.getElementById(id);

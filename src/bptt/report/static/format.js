@@ -13,10 +13,18 @@ export function number(value, digits = 4) {
   return text.replace("-", "−");
 }
 
+/** A number in little room: two digits, or its power of ten alone. */
+export function roughly(value) {
+  if (value === null) return "–";
+  if (value === 0 || (value >= 0.01 && value < 1000)) return number(value, 2);
+  return `10${raised(Math.round(Math.log10(value)))}`;
+}
+
+const raised = (exponent) => String(exponent).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
+
 function power(value, digits) {
   const [mantissa, exponent] = value.toExponential(Math.min(2, digits - 1)).split("e");
-  const raised = exponent.replace("+", "").replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
-  return `${Number(mantissa)}·10${raised}`;
+  return `${Number(mantissa)}·10${raised(Number(exponent))}`;
 }
 
 /** A part as a percentage, signed. */

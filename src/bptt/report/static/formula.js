@@ -17,6 +17,11 @@ export function formula(text, tag = "span") {
   return found;
 }
 
+/** A derivative as a fraction. */
+export function fraction(above, below) {
+  return el("span", { class: "fraction" }, formula(above), formula(below));
+}
+
 const upright = (word) => el("span", { class: "upright" }, word);
 
 /** A weight's letters: "W_s l1" is W_s of layer l1. */

@@ -1,8 +1,9 @@
 // Where the parts of the unfolded network stand.
 
 const ROW = 104; // between layers
-const NARROW = 62; // the least distance of two steps
+const NARROW = 50; // the least distance of two steps
 const WIDE = 250; // the largest
+const ROOMY = 92; // from which on there is room for letters
 
 /** Positions for n steps and these layers in so many pixels of width. */
 export function layout(layers, n, width) {
@@ -19,10 +20,10 @@ export function layout(layers, n, width) {
   return {
     step,
     width: whole,
-    height: rows.x + 38,
+    height: rows.x + 46,
     rows,
-    box: Math.min(64, step * 0.6),
-    roomy: step >= 92,
+    box: step >= ROOMY ? Math.min(64, step * 0.6) : 30,
+    roomy: step >= ROOMY,
     column: (i) => shift + left + step * (i + 0.5),
     middle: shift + left + (step * n) / 2,
   };
@@ -48,9 +49,10 @@ export function line(x1, y1, x2, y2) {
   return `M${x1.toFixed(1)} ${y1.toFixed(1)}L${x2.toFixed(1)} ${y2.toFixed(1)}`;
 }
 
-/** A loop at the right of a box: out of it, around, and in again from below. */
-export function loop(x, y, box) {
-  const edge = x + box / 2;
-  const reach = edge + 62;
-  return `M${edge} ${y - 8}C${reach} ${y - 52} ${reach} ${y + 52} ${edge + 4} ${y + 10}`;
+/** A loop at the right of a box: out of it, around, and in again from below; the way back lies inside of it. */
+export function loop(x, y, box, inside = 0) {
+  const edge = x + box / 2 + 2;
+  const reach = edge + 70 - 2.4 * inside;
+  const high = 62 - 2.4 * inside;
+  return `M${edge} ${y - 16 + inside}C${reach} ${y - high} ${reach} ${y + high} ${edge + 2} ${y + 16 - inside}`;
 }

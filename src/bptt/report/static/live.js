@@ -32,7 +32,7 @@ export function setUpLive() {
   byId("steps").addEventListener("change", (event) => ask({ steps: Number(event.target.value) }));
   byId("which").addEventListener("change", showWeights);
   byId("descend").addEventListener("click", descend);
-  byId("over").addEventListener("change", startCurve);
+  byId("over").addEventListener("change", () => startCurve());
   byId("reset").addEventListener("click", reset);
   byId("share").addEventListener("click", share);
   showControls();
@@ -133,8 +133,7 @@ function kept(place, make) {
 /** Ask for everything anew with these changes; the newest question wins. */
 function ask(further) {
   changes = { ...changes, ...further };
-  startCurve(null);
-  return send("api/explore", { changes });
+  return send("api/explore", { changes }).then((answer) => answer && startCurve());
 }
 
 async function descend() {
@@ -203,15 +202,14 @@ const errorNow = () => {
 };
 
 /** Begin the curve of errors again from what holds now. */
-export function startCurve(now = errorNow()) {
+export function startCurve() {
   if (!isLive()) return;
-  errors = now === null ? [] : [errorNow()];
+  errors = [errorNow()];
   showCurve();
 }
 
 function showCurve() {
   const name = byId("over").value === "t" ? `E_{${store.t}}` : "Σ E";
-  if (!errors.length) errors = [errorNow()];
   const last = errors.at(-1);
   byId("fall").replaceChildren(formula(`${name} = `), errors.length > 1 ? `${number(errors[0])} → ${number(last)}` : number(last), el("small", {}, errors.length > 1 ? ` after ${errors.length - 1} step${errors.length > 2 ? "s" : ""}` : ""));
   const most = Math.max(...errors, 1e-12);

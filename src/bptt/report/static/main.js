@@ -50,19 +50,37 @@ function onEveryChange(what) {
     rest();
     showStep();
     drawDiagram();
-    place(store.unfolded ? 1 : 0);
-    redraw(["map", "lags"]);
+    if (!store.unfolded) place(0);
   }
-  if (what.has("t") && !data) startCurve();
   if (what.has("unfolded")) {
     showUnfolded();
     unfold();
   }
   if (what.has("weight")) showTabs();
-  if (data || what.has("t") || what.has("weight")) showDerivation();
   if (what.has("selected") && !data && !what.has("t")) refresh();
   showDetails();
+  if (data || what.has("weight")) showRest();
+  else if (what.has("t")) settle();
+  else markTerm();
+}
+
+/** What follows t at some distance: while the slider moves, only the network and the panel go along at once. */
+function showRest() {
+  clearTimeout(settling);
+  showDerivation();
   markTerm();
+  redraw(["map", "lags"]);
+}
+
+let settling = 0;
+const SETTLED = 120; // milliseconds without a further change
+
+function settle() {
+  clearTimeout(settling);
+  settling = setTimeout(() => {
+    showRest();
+    startCurve();
+  }, SETTLED);
 }
 
 /** Choose t; the selection keeps its distance to it, so that the panel goes along. */

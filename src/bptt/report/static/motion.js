@@ -58,8 +58,7 @@ const part = (value) => Math.min(1, Math.max(0, value));
 
 /** Show forward edges up to `forward` steps from the first one, bands up to `back` steps before t. */
 function reveal(forward, back) {
-  const { columns, links, root } = diagram();
-  root.classList.toggle("moving", forward !== Infinity || back !== Infinity);
+  const { columns, links } = diagram();
   const now = store.t - drawn().first;
   columns.forEach(({ parts }, i) => {
     const come = part(forward - i);
