@@ -19,7 +19,7 @@ def bptt(*arguments, cwd=None):
     )
 
 
-@pytest.mark.parametrize("command", [(), ("train",), ("predict",), ("explain",), ("explore",)])
+@pytest.mark.parametrize("command", [(), ("train",), ("predict",), ("diagnose",), ("explain",), ("explore",)])
 def test_help_reads_well_and_loads_no_torch(command):
     shown = bptt(*command, "--help")
     assert shown.returncode == 0

@@ -11,7 +11,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 def test_every_example_runs_and_prints_what_the_readme_says():
     blocks = re.findall(r"```(python|text)\n(.*?)```", README, re.DOTALL)
-    assert [kind for kind, _ in blocks] == ["python", "text", "python", "python", "python"]
+    assert [kind for kind, _ in blocks] == ["python", "text", "python", "text", "python", "python", "python"]
     names: dict = {}
     printed = []
     for kind, text in blocks:

@@ -7,6 +7,8 @@ from .cell import unfold as unfold
 from .equations.activations import Activation as Activation
 from .insight.contributions import Contributions as Contributions
 from .insight.contributions import contributions as contributions
+from .insight.diagnose import Diagnosis as Diagnosis
+from .insight.diagnose import diagnose as diagnose
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain
 from .modules import GRU as GRU

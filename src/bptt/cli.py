@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import subcommand
 
 from .commands.bench import BenchConfig, bench
+from .commands.diagnose import DiagnoseConfig, diagnose
 from .commands.explain import ExplainConfig, explain
 from .commands.explore import ExploreConfig, explore
 from .commands.predict import PredictConfig, predict
@@ -20,10 +21,27 @@ from .training.errors import TrainingDiverged, UserError
 Command = (
     Annotated[TrainConfig, subcommand("train")]
     | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[DiagnoseConfig, subcommand("diagnose")]
     | Annotated[ExplainConfig, subcommand("explain")]
     | Annotated[ExploreConfig, subcommand("explore")]
     | Annotated[BenchConfig, subcommand("bench")]
 )
+
+
+def _train(config: TrainConfig) -> int:
+    from .commands.train import train
+
+    return train(config)
+
+
+COMMANDS: dict[type, tuple[str, Callable[[Any], int]]] = {
+    TrainConfig: ("train", _train),
+    PredictConfig: ("predict", predict),
+    DiagnoseConfig: ("diagnose", diagnose),
+    ExplainConfig: ("explain", explain),
+    ExploreConfig: ("explore", explore),
+    BenchConfig: ("bench", bench),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,24 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(command))
 
 
-def _run(command: TrainConfig | PredictConfig | ExplainConfig | ExploreConfig | BenchConfig) -> int:
-    name = "train"
+def _run(command: Any) -> int:
+    name, run = COMMANDS[type(command)]
     try:
-        if isinstance(command, TrainConfig):
-            from .commands.train import train
-
-            return train(command)
-        if isinstance(command, PredictConfig):
-            name = "predict"
-            return predict(command)
-        if isinstance(command, ExplainConfig):
-            name = "explain"
-            return explain(command)
-        if isinstance(command, ExploreConfig):
-            name = "explore"
-            return explore(command)
-        name = "bench"
-        return bench(command)
+        return run(command)
     except UserError as error:
         print(f"bptt {name}: {error}", file=sys.stderr)
         return 2

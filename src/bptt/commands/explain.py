@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from ..training.errors import UserError
+from .writing import check_new, write_text
 
 if TYPE_CHECKING:
     from ..insight.variations import Situation
@@ -68,13 +69,13 @@ def explain(config: ExplainConfig) -> int:
             y, s = net(x)
         network: dict[str, Any] = {name: w.tolist() for name, w in net.named_parameters()}
         numbers = {"x": x.tolist(), "d": d.tolist(), "s": s.tolist(), "y": y.tolist(), **network, **e.numbers()}
-        _write(config.json, json.dumps(numbers, indent=1))
+        write_text(config.json, json.dumps(numbers, indent=1))
     if config.html is not None:
         try:
             page = page_html(lesson_subject(config).page())
         except ValueError as error:
             raise UserError(f"no page can be made: {error}") from error
-        _write(config.html, page)
+        write_text(config.html, page)
     print(_heading(config), e, sep="\n\n")
     return 0
 
@@ -146,13 +147,5 @@ def check(config: ExplainConfig) -> None:
         raise UserError(f"--leak must lie in (0, 1], got {config.leak}")
     if config.loss == "cross_entropy" and config.output_size < 2:
         raise UserError("cross entropy needs at least two classes: pass --output-size 2 or more")
-    for option, path in (("json", config.json), ("html", config.html)):
-        if path is not None and path.exists():
-            raise UserError(f"{path} exists already and is not overwritten; pass another --{option} FILE")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+    check_new(config.json, "--json FILE")
+    check_new(config.html, "--html FILE")

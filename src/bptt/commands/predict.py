@@ -10,7 +10,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ..training.config import Missing
-from ..training.errors import UserError
+from .writing import check_new, write_text
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,16 @@ def predict(config: PredictConfig) -> int:
     Raises:
         UserError: the run, the data or the file to write cannot be used.
     """
-    from ..training.data import read_frame, select
-    from ..training.run import load_run
-    from ..training.tasks.forecast import Forecast, forecast_rows
+    from ..training.run import load_run, new_task
+    from ..training.tasks.forecast import forecast_rows
     from ..training.updates import predict as outputs
 
-    if config.out is not None and config.out.exists():
-        raise UserError(f"{config.out} exists already and is not overwritten; pass another --out")
+    check_new(config.out, "--out")
     run = load_run(config.run)
-    frame = read_frame(config.data)
-    time = config.time or (run.config.time if run.config.time in frame.columns else None)
-    target, *inputs = run.columns
-    table = select(frame, config.data.name, target, tuple(inputs), time, config.missing)
-    lags, horizon = run.config.lags, run.config.horizon
-    if len(table.values) < lags:
-        raise UserError(
-            f"{config.data} has {len(table.values)} rows, but this run needs at least {lags} (its lags)"
-        )
-    task = Forecast(table, lags, horizon, 0, [], run.scaling, 1.0, {})
+    task = new_task(run, config.data, config.time, config.missing)
     text = forecast_rows(task, task.forecasts(outputs(run.model, task.inputs()))).write_csv()
     if config.out is None:
         sys.stdout.write(text)
-        return 0
-    try:
-        config.out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{config.out} cannot be written: {error.strerror}") from error
+    else:
+        write_text(config.out, text)
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..insight.diagnose import LEAST_STEPS, diagnose
 from ..insight.exploration import explore, most_steps
 from ..insight.variations import Situation, Start, descended, varied
 from ..networks import SequenceModel
@@ -68,8 +69,15 @@ class Subject:
         T = len(situation.x)
         return {
             "exploration": explore(*situation),
+            "diagnosis": diagnosed(situation),
             "times": None if self.times is None else self.times[len(self.times) - T :],
         }
+
+
+def diagnosed(situation: Situation) -> dict[str, Any] | None:
+    """`bptt.diagnose`'s numbers of a situation; None where its sequence is too short, or d never reaches it."""
+    net, x, d, loss = situation
+    return None if len(x) < LEAST_STEPS else diagnose(net, x, d, loss).numbers()
 
 
 def run_subject(

@@ -23,11 +23,10 @@ from ..report.page import page_html
 from ..report.run import Lags, RunReport
 from ..report.tables import score_table
 from ..training.config import TrainConfig, check
-from ..training.data import read_table
 from ..training.errors import UserError
 from ..training.fit import Epoch, Fitted, build, fit
 from ..training.run import save_config, save_model
-from ..training.tasks.forecast import Forecast, sunspot_forecast, table_forecast
+from ..training.tasks.forecast import Forecast, forecast_task
 from ..training.tasks.streamed import StreamedForecast, is_streamed, streamed_forecast
 from ..training.tasks.task import Judged, Task
 from ..training.updates import Updates
@@ -87,13 +86,7 @@ def _task(config: TrainConfig, console: Console) -> Task:
 
 def task_of(config: TrainConfig) -> Task:
     """What a run learns: the sunspots, or the forecast of a table's column."""
-    if config.data is None or config.target is None:
-        return sunspot_forecast(config)
-    if is_streamed(config):
-        return streamed_forecast(config)
-    return table_forecast(
-        read_table(config.data, config.target, config.inputs, config.time, config.missing), config
-    )
+    return streamed_forecast(config) if is_streamed(config) else forecast_task(config)
 
 
 def _check_memory(config: TrainConfig) -> None:

@@ -11,11 +11,13 @@ import tomli_w
 from torch import Tensor
 
 from ..networks import SequenceModel
-from .config import TrainConfig, check
+from .config import Missing, TrainConfig, check
+from .data import read_frame, select
 from .errors import UserError
 from .files import read_regular, write_whole
 from .fit import build
 from .scaling import Scaling
+from .tasks.forecast import Forecast
 from .tasks.task import Task
 from .tensors import read_tensors, write_tensors
 
@@ -81,6 +83,28 @@ def load_run(folder: Path) -> Run:
         )
     model.load_state_dict(weights)
     return Run(config, columns, scaling, model)
+
+
+def new_task(run: Run, data: Path, time: str | None, missing: Missing) -> Forecast:
+    """New data as a run reads it: every row may be forecast, none is for training or judged.
+
+    Args:
+        run: a trained run.
+        data: a CSV or Parquet file with the run's columns.
+        time: the column that labels the rows; None is the run's own, if the file has it.
+        missing: what to do with missing values.
+
+    Raises:
+        UserError: the file cannot be read, a column is missing, or there are fewer rows than the run's lags.
+    """
+    frame = read_frame(data)
+    time = time or (run.config.time if run.config.time in frame.columns else None)
+    target, *inputs = run.columns
+    table = select(frame, data.name, target, tuple(inputs), time, missing)
+    lags, horizon = run.config.lags, run.config.horizon
+    if len(table.values) < lags:
+        raise UserError(f"{data} has {len(table.values)} rows, but this run needs at least {lags} (its lags)")
+    return Forecast(table, lags, horizon, 0, [], run.scaling, 1.0, {})
 
 
 def _read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import TrainConfig
-from ..data import Table, lagged, sunspots
+from ..data import Table, lagged, read_table, sunspots
 from ..errors import UserError
 from ..scaling import Scaling
 from ..updates import Updates, predict, updates_of
@@ -151,6 +151,18 @@ class Forecast:
             rows=rows,
             spans=[(span.name, times[span.first], times[span.stop - 1]) for span in self.spans],
         )
+
+
+def forecast_task(config: TrainConfig) -> Forecast:
+    """The task a run was or is to be trained on.
+
+    Raises:
+        UserError: its data cannot be used.
+    """
+    if config.data is None or config.target is None:
+        return sunspot_forecast(config)
+    table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
+    return table_forecast(table, config)
 
 
 def sunspot_forecast(config: TrainConfig) -> Forecast:

@@ -1,0 +1,83 @@
+"""`bptt diagnose`: does the gradient of a trained run reach as far back as its data needs?"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from ..training.config import Missing
+from ..training.errors import UserError
+from .writing import check_new, write_text
+
+if TYPE_CHECKING:
+    from ..training.run import Run
+    from ..training.tasks.forecast import Forecast
+
+
+@dataclass(frozen=True)
+class DiagnoseConfig:
+    """Say whether the gradient of a trained run vanishes or explodes, why, and what to do about it.
+
+    The error is taken back over the rows the run learned from, or over those of another file.
+    """
+
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
+    """Run folder that `bptt train` wrote."""
+    data: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the run's own)")] = None
+    """CSV or Parquet file with the run's columns, rows in the order of time."""
+    missing: Missing = "error"
+    """What to do with missing values in FILE: refuse them, or interpolate between neighbours."""
+    lags: int = 100
+    """How far back is looked, in steps; at most 2/3 of them."""
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """File to write every number to; it must not exist."""
+
+
+def diagnose(config: DiagnoseConfig) -> int:
+    """Print the diagnosis and write the JSON; returns the exit code.
+
+    Raises:
+        UserError: the run, the data or an option cannot be used, or the file exists or cannot be written.
+    """
+    if config.lags < 1:
+        raise UserError(f"--lags must be at least 1, got {config.lags}")
+    check_new(config.json, "--json FILE")
+    from ..insight.diagnose import LEAST_STEPS
+    from ..insight.diagnose import diagnose as diagnosis_of
+    from ..networks import squared_error
+    from ..training.run import load_run
+
+    run = load_run(config.run)
+    task, steps = _task(config, run)
+    if steps < LEAST_STEPS:
+        raise UserError(f"{task.table.name} gives {steps} steps with a target; at least {LEAST_STEPS} are needed")
+    x, d = task.inputs()[:steps], task.targets()[:steps]
+    found = diagnosis_of(run.model, x, d, lambda y, d: squared_error(y, d) / d.numel(), lags=config.lags)
+    if config.json is not None:
+        write_text(config.json, json.dumps(found.numbers(), indent=1))
+    print(f"{config.run}: {run.config.cell} network, {run.config.hidden} units, {steps} steps of {run.columns[0]}")
+    print()
+    print(found)
+    return 0
+
+
+def _task(config: DiagnoseConfig, run: Run) -> tuple[Forecast, int]:
+    """The rows, and over how many steps of them the error is taken back."""
+    from ..training.run import new_task
+    from ..training.tasks.forecast import forecast_task
+
+    if config.data is not None:
+        task = new_task(run, config.data, None, config.missing)
+        return task, len(task.targets())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
+            task = replace(forecast_task(run.config), scaling=run.scaling)
+    except UserError as error:
+        raise UserError(f"the run's own data cannot be used: {error}; pass --data FILE") from error
+    return task, task.train_steps

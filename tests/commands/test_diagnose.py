@@ -1,0 +1,65 @@
+import json
+import math
+
+import polars as pl
+import pytest
+
+from bptt.commands.diagnose import DiagnoseConfig, diagnose
+from bptt.commands.train import train
+from bptt.training.config import TrainConfig
+from bptt.training.errors import UserError
+
+
+def write(path, rows):
+    pl.DataFrame({"y": [math.sin(i / 3) for i in rows], "a": [i % 5 for i in rows]}).write_csv(path)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("d.csv", range(100))
+    train(TrainConfig(data=tmp_path / "d.csv", target="y", input=(("a",),), epochs=2, out=tmp_path / "run"))
+    return tmp_path
+
+
+def test_the_sunspot_run(tmp_path, capsys):
+    train(TrainConfig(epochs=2, out=tmp_path / "run"))
+    capsys.readouterr()
+    assert diagnose(DiagnoseConfig(tmp_path / "run")) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{tmp_path / 'run'}: elman network, 12 units, 219 steps of sunspots\n\n")
+    for words in ("l0, Elman: ", "spectral radius", "Lyapunov", "data", "gradient norm"):
+        assert words in shown
+
+
+def test_the_runs_own_training_rows_and_every_number_as_json(run):
+    assert diagnose(DiagnoseConfig(run / "run", lags=20, json=run / "n.json")) == 0
+    numbers = json.loads((run / "n.json").read_text())
+    assert numbers["steps"] == 78  # 80 rows of 100 learned from, 2 lags, 1 ahead
+    assert numbers["lags"] == 20
+    assert len(numbers["layers"][0]["gradient_by_lag"]) == 21
+    assert numbers["layers"][0]["spectral_radius"]["W_s"] > 0
+    with pytest.raises(UserError, match=r"exists already.*--json"):
+        diagnose(DiagnoseConfig(run / "run", json=run / "n.json"))
+
+
+def test_other_data(run, capsys):
+    write("new.csv", range(30))
+    capsys.readouterr()
+    assert diagnose(DiagnoseConfig(run / "run", data=run / "new.csv")) == 0
+    assert "28 steps of y" in capsys.readouterr().out
+    write("short.csv", range(5))
+    with pytest.raises(UserError, match="3 steps with a target; at least 8"):
+        diagnose(DiagnoseConfig(run / "run", data=run / "short.csv"))
+
+
+def test_what_cannot_be_diagnosed(run):
+    with pytest.raises(UserError, match="no such folder"):
+        diagnose(DiagnoseConfig(run / "nowhere"))
+    with pytest.raises(UserError, match="--lags"):
+        diagnose(DiagnoseConfig(run / "run", lags=0))
+    with pytest.raises(UserError, match="cannot be written"):
+        diagnose(DiagnoseConfig(run / "run", json=run / "no" / "n.json"))
+    (run / "d.csv").unlink()
+    with pytest.raises(UserError, match=r"own data cannot be used.*--data FILE"):
+        diagnose(DiagnoseConfig(run / "run"))
