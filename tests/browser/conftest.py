@@ -104,7 +104,11 @@ class LivePage:
     def __init__(self, subject):
         listener = listening("127.0.0.1", 23000)
         host = f"127.0.0.1:{listener.getsockname()[1]}"
-        answers = {"/api/explore": subject.explored, "/api/descend": subject.descended}
+        answers = {
+            "/api/explore": subject.explored,
+            "/api/diagnose": subject.diagnosed,
+            "/api/descend": subject.descended,
+        }
         page = page_html(subject.page(live=True))
         self.server = Server(application(page, policy(live=True), answers, {host}, None), listener)
         self.listener, self.address = listener, f"http://{host}/"

@@ -22,26 +22,34 @@ def error(page):
     return page.inner_text("#error-value")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda page: page.locator("#weights input").nth(7).fill("0.9"),
-        lambda page: page.select_option("#activation", "relu"),
-        lambda page: page.locator("#leak").fill("0.3"),
-        lambda page: page.select_option("#loss", "absolute_error"),
-        lambda page: page.locator("#sequence input").nth(1).fill("2.5"),
-        lambda page: page.locator("#sequence input").nth(8).fill("-1"),
-    ],
-    ids=["weight", "activation", "leak", "loss", "x", "d"],
-)
-def test_a_change_is_computed_at_once_and_reset(page, change):
+CHANGES = {
+    "weight": lambda page: page.locator("#weights input").nth(7).fill("0.9"),
+    "activation": lambda page: page.select_option("#activation", "relu"),
+    "leak": lambda page: page.locator("#leak").fill("0.3"),
+    "loss": lambda page: page.select_option("#loss", "absolute_error"),
+    "x": lambda page: page.locator("#sequence input").nth(1).fill("2.5"),
+    "d": lambda page: page.locator("#sequence input").nth(8).fill("-1"),
+}
+
+
+def test_every_change_is_computed_at_once_and_reset(page):
     before, terms = error(page), page.inner_text("#terms")
-    change(page)
-    expect(page.locator("#error-value")).not_to_have_text(before)
-    expect(page.locator("#status")).to_contain_text("computed anew")
-    assert page.inner_text("#terms") != terms
-    page.click("#reset")
-    expect(page.locator("#error-value")).to_have_text(before)
+    for change in CHANGES.values():
+        change(page)
+        expect(page.locator("#error-value")).not_to_have_text(before)
+        expect(page.locator("#status")).to_contain_text("computed anew")
+        assert page.inner_text("#terms") != terms
+        page.click("#reset")
+        expect(page.locator("#error-value")).to_have_text(before)
+
+
+def test_the_diagnosis_follows_a_change(page):
+    before = page.inner_text("#verdict")
+    page.select_option("#activation", "identity")
+    for i in (6, 10, 14):  # the diagonal of W_s
+        page.locator("#weights input").nth(i).fill("2")
+    expect(page.locator("#verdict")).not_to_have_text(before)
+    expect(page.locator("#verdict")).to_contain_text("explod")
 
 
 def test_the_sequence_can_be_made_longer_and_shorter(page):

@@ -38,7 +38,8 @@ def test_a_question_is_answered_with_what_the_page_holds():
     subject = lesson_subject(ExplainConfig())
     page = json.loads(json_of(subject.page()))
     answer = json.loads(subject.explored({}))
-    assert answer == {name: page[name] for name in answer}
+    assert answer == {name: page[name] for name in ("exploration", "times")}
+    assert json.loads(subject.diagnosed({"changes": {"steps": 30}}))["diagnosis"]["kind"] == "vanishing"
     changed = json.loads(subject.explored({"changes": {"steps": 5}}))["exploration"]
     assert changed["steps"] == 5
     assert changed["x"][:3] == page["exploration"]["x"]

@@ -62,10 +62,12 @@ def explore(config: ExploreConfig) -> int:
     here = config.host in LOOPBACK
     token = None if here else secrets.token_urlsafe(24)
     hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")} if here else None
-    answers = {
-        "/api/explore": _guarded(config, subject.explored),
-        "/api/descend": _guarded(config, subject.descended),
+    answers: dict[str, Any] = {
+        "/api/explore": subject.explored,
+        "/api/diagnose": subject.diagnosed,
+        "/api/descend": subject.descended,
     }
+    answers = {path: _guarded(config, answer) for path, answer in answers.items()}
     app = application(page, policy(live=True), answers, hosts, token)
     name = f"[{config.host}]" if ":" in config.host else config.host
     address = f"http://{name}:{port}/" + (f"?token={token}" if token else "")

@@ -47,15 +47,20 @@ class Subject:
         start = self.start
         choices = Live(start.activations(), start.losses(), start.most_steps()) if live else None
         about = {"title": self.title, "lead": self.lead, "command": self.command, "t": self.t, "run": self.run}
-        return Page(**about, **self._found(varied(start, {})), live=choices)
+        situation = varied(start, {})
+        return Page(**about, **self._found(situation), diagnosis=diagnosed(situation), live=choices)
 
     def explored(self, question: dict[str, Any]) -> str:
-        """Everything anew with the question's "changes", as JSON.
+        """Everything but the diagnosis anew, with the question's "changes", as JSON.
 
         Raises:
             ValueError: a change cannot be made.
         """
         return json_of(self._found(varied(self.start, question.get("changes", {}))))
+
+    def diagnosed(self, question: dict[str, Any]) -> str:
+        """The diagnosis anew, which takes longer."""
+        return json_of({"diagnosis": diagnosed(varied(self.start, question.get("changes", {})))})
 
     def descended(self, question: dict[str, Any]) -> str:
         """The same after a step of gradient descent by "rate", on the error of step "t" or, with null, on all."""
@@ -69,7 +74,6 @@ class Subject:
         T = len(situation.x)
         return {
             "exploration": explore(*situation),
-            "diagnosis": diagnosed(situation),
             "times": None if self.times is None else self.times[len(self.times) - T :],
         }
 

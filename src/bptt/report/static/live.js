@@ -5,9 +5,11 @@ import { number } from "./format.js";
 import { formula, letters } from "./formula.js";
 import { drawn } from "./diagram.js";
 import { packed, unpacked } from "./link.js";
+import { showDynamics } from "./dynamics.js";
 import { change, store } from "./store.js";
 
 const GRID = 16; // rows and columns of a matrix that can be edited
+const PAUSE = 300; // milliseconds without a further change after which the diagnosis is asked for
 const TOGETHER = 40; // numbers of weights up to which all matrices stand side by side
 
 let changes = {}; // how the network and its sequence differ from the start
@@ -162,12 +164,28 @@ async function send(path, body) {
   const answer = await post(path, body);
   answering = false;
   if (answer) take(answer);
+  if (answer && !asked) diagnoseAnew();
   if (asked) {
     const next = asked;
     asked = null;
     send(next.path, next.body).then(next.resolve);
   }
   return answer;
+}
+
+let diagnosing = 0; // the question after a diagnosis that counts
+
+/** The diagnosis takes longer than the rest: it comes when the reader pauses. */
+async function diagnoseAnew() {
+  const mine = ++diagnosing;
+  byId("verdict").classList.add("stale");
+  await new Promise((resolve) => setTimeout(resolve, PAUSE));
+  if (mine !== diagnosing) return;
+  const answer = await post("api/diagnose", { changes });
+  if (!answer || mine !== diagnosing) return;
+  store.page.diagnosis = answer.diagnosis;
+  byId("verdict").classList.remove("stale");
+  showDynamics();
 }
 
 async function post(path, body) {
@@ -180,7 +198,8 @@ async function post(path, body) {
     const query = new URLSearchParams(location.search).get("token");
     const response = await fetch(query ? `${path}?token=${encodeURIComponent(query)}` : path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     const answer = await response.json();
-    say(answer.error ?? `computed anew in ${Math.round(performance.now() - started)} ms`, Boolean(answer.error));
+    if (answer.error) say(answer.error, true);
+    else if (answer.exploration) say(`computed anew in ${Math.round(performance.now() - started)} ms`, false);
     return answer.error ? null : answer;
   } catch {
     say("bptt explore does not answer any more. Start it again, then reload this page.", true);
@@ -192,7 +211,7 @@ function take(answer) {
   const { exploration: network } = answer;
   const t = Math.min(store.t, network.steps);
   const { selected } = store;
-  Object.assign(store.page, { diagnosis: answer.diagnosis, times: answer.times });
+  store.page.times = answer.times;
   change({ network, t, selected: { ...selected, k: Math.min(selected.k, network.steps) } });
 }
 

@@ -5,7 +5,7 @@ import { redraw } from "./charts.js";
 import { markTerm, onTabKey, showDerivation, showTabs } from "./derivation.js";
 import { showDetails } from "./details.js";
 import { drawDiagram, legend, onDiagramKey, place, refresh } from "./diagram.js";
-import { setUpDynamics, showDynamics } from "./dynamics.js";
+import { setUpDynamics } from "./dynamics.js";
 import { number } from "./format.js";
 import { formula, outputEquation, stateEquation, SUMS } from "./formula.js";
 import { openLink, setUpLive, showControls, startCurve } from "./live.js";
@@ -44,7 +44,7 @@ function onEveryChange(what) {
     showTabs();
     showMapChoice();
     showControls();
-    showDynamics();
+    redraw(["activations"]);
   }
   if (data || what.has("t")) {
     rest();
