@@ -75,6 +75,13 @@ function style(place) {
   };
 }
 
+/** A logarithmic axis with a tick for each power of ten, or for every few of them where there are many. */
+export function logarithmic(rows) {
+  const sizes = rows.flat().filter((value) => value > 0);
+  const decades = Math.log10(Math.max(...sizes) / Math.min(...sizes));
+  return { type: "log", exponentformat: "power", dtick: decades > 1 ? Math.ceil(decades / 9) : undefined };
+}
+
 function axes(layout) {
   const axis = { gridcolor: color("grid"), zeroline: false, linecolor: color("line"), tickcolor: color("line"), fixedrange: true, automargin: true };
   return { xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis } };

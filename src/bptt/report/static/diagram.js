@@ -27,9 +27,17 @@ export function drawDiagram() {
     built.form = form;
     frame.replaceChildren(built.root);
     place(store.unfolded ? 1 : 0);
-    frame.scrollLeft = frame.scrollWidth;
   }
   refresh();
+  showStepOfInterest(frame);
+}
+
+/** Scroll a diagram that is wider than its frame to where t stands, the steps before it in view. */
+function showStepOfInterest(frame) {
+  const { at } = built;
+  if (at.width <= frame.clientWidth) return;
+  const t = store.unfolded ? at.column(store.t - drawn().first) : at.middle + frame.clientWidth / 2 - at.step;
+  frame.scrollLeft = t + at.step - frame.clientWidth;
 }
 
 export const diagram = () => built;
@@ -71,7 +79,7 @@ function loopOf(layer, at) {
 }
 
 function marker() {
-  const shape = { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" };
+  const shape = { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 11, markerHeight: 11, markerUnits: "userSpaceOnUse", orient: "auto" };
   return svg("marker", shape, svg("path", { d: "M0 .8L7.4 4L0 7.2z" }));
 }
 

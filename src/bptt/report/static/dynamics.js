@@ -2,7 +2,7 @@
 // the diagnosis in words.
 
 import { byId, el } from "./dom.js";
-import { chart, color, redraw } from "./charts.js";
+import { chart, color, logarithmic, redraw } from "./charts.js";
 import { number } from "./format.js";
 import { HUES } from "./reach.js";
 import { store } from "./store.js";
@@ -62,7 +62,7 @@ function singularFigure() {
     })),
     layout: {
       xaxis: { title: { text: "steps of the product ∂s<sub>k+n</sub>/∂s<sub>k</sub>, n" }, type: "log", tickvals: lags, ticktext: lags.map(String) },
-      yaxis: { title: { text: "singular values" }, type: "log", dtick: 1, exponentformat: "power" },
+      yaxis: { title: { text: "singular values" }, ...logarithmic(values) },
     },
   };
 }

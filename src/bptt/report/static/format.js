@@ -31,6 +31,7 @@ function power(value, digits) {
 export function percent(part) {
   if (part === null || part === undefined) return NOT_FINITE;
   const size = Math.abs(100 * part);
+  if (size > 0 && size < 0.05) return "≈ 0 %";
   return `${(100 * part).toFixed(size >= 99.95 || size === 0 ? 0 : 1).replace("-", "−")} %`;
 }
 

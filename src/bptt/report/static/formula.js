@@ -12,7 +12,7 @@ export function formula(text, tag = "span") {
   )) {
     if (mark) found.append(el(mark === "_" ? "sub" : "sup", {}, (braced ?? single).replace("-", MINUS)));
     else if (letter) found.append(letter.length > 1 || letter === "Σ" ? upright(letter) : el("i", {}, letter));
-    else found.append(other.replace(/-/g, MINUS));
+    else found.append(other.replace(/(^| )-/g, `$1${MINUS}`)); // a hyphen within a word stays one
   }
   return found;
 }

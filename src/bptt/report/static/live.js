@@ -6,7 +6,7 @@ import { formula, letters } from "./formula.js";
 import { drawn } from "./diagram.js";
 import { packed, unpacked } from "./link.js";
 import { showDynamics } from "./dynamics.js";
-import { change, store } from "./store.js";
+import { change, store, weightOf } from "./store.js";
 
 const GRID = 16; // rows and columns of a matrix that can be edited
 const PAUSE = 300; // milliseconds without a further change after which the diagnosis is asked for
@@ -75,7 +75,7 @@ function showWeights() {
 function weightGrid(weight) {
   const rows = Array.isArray(weight.values[0]) ? weight.values : [weight.values];
   const edit = (i, j) => (value) => {
-    const values = structuredClone(weight.values);
+    const values = structuredClone(weightOf(weight.name).values);
     if (Array.isArray(values[0])) values[i][j] = value;
     else values[j] = value;
     ask({ weights: { ...changes.weights, [weight.name]: values } });
@@ -107,7 +107,7 @@ function showSequence() {
   const classes = !Array.isArray(network.d[0]);
   const head = el("tr", {}, el("th", { scope: "col" }, "step"), ...network.x[0].map((_, j) => el("th", { scope: "col" }, formula(`x_${j + 1}`))), ...(classes ? [0] : network.d[0]).map((_, j) => el("th", { scope: "col" }, classes ? "class d" : formula(`d_${j + 1}`))));
   const edit = (part, k, j) => (value) => {
-    const rows = structuredClone(network[part]);
+    const rows = structuredClone(store.network[part]);
     if (Array.isArray(rows[k - 1])) rows[k - 1][j] = value;
     else rows[k - 1] = Math.round(value);
     ask({ [part]: rows });
@@ -120,16 +120,16 @@ function showSequence() {
   kept(byId("sequence"), () => [el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows))]);
 }
 
-/** Refill a place without taking the focus, or the text that is being typed, from the reader. */
+/** Refill a place; where its fields stay the same only their values change, and not that of the one being edited. */
 function kept(place, make) {
-  const { activeElement } = document;
-  const key = place.contains(activeElement) ? activeElement.dataset.key : null;
-  const typed = activeElement?.value;
-  place.replaceChildren(...make());
-  const again = key && place.querySelector(`[data-key="${CSS.escape(key)}"]`);
-  if (!again) return;
-  again.value = typed;
-  again.focus({ preventScroll: true });
+  const fresh = el("div", {}, ...make());
+  const fields = (parent) => [...parent.querySelectorAll("[data-key]")];
+  const [before, after] = [fields(place), fields(fresh)];
+  const same = before.length && before.map((field) => field.dataset.key).join() === after.map((field) => field.dataset.key).join();
+  if (!same) return place.replaceChildren(...fresh.childNodes);
+  before.forEach((field, i) => {
+    if (field !== document.activeElement) field.value = after[i].value;
+  });
 }
 
 /** Ask for everything anew with these changes; the newest question wins. */

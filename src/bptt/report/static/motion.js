@@ -1,7 +1,7 @@
 // What moves: the unfolding, and the values going forward and the gradient coming back.
 
 import { calm, set } from "./dom.js";
-import { diagram, drawn, place } from "./diagram.js";
+import { diagram, drawDiagram, drawn, place } from "./diagram.js";
 import { store } from "./store.js";
 
 const UNFOLDING = 900; // milliseconds
@@ -31,6 +31,7 @@ const eased = (part) => (part < 0.5 ? 4 * part ** 3 : 1 - (2 - 2 * part) ** 3 / 
 export async function unfold() {
   const mine = ++running;
   reveal(Infinity, Infinity);
+  drawDiagram();
   const from = diagram().u;
   const to = store.unfolded ? 1 : 0;
   if (calm()) return place(to);

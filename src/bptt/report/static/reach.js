@@ -1,7 +1,7 @@
 // How far back the gradient reaches: the map over (t, k), and the curve by lag.
 
 import { byId, el } from "./dom.js";
-import { chart, color, redraw } from "./charts.js";
+import { chart, color, logarithmic, redraw } from "./charts.js";
 import { number } from "./format.js";
 import { letters } from "./formula.js";
 import { change, store, weightOf } from "./store.js";
@@ -85,7 +85,7 @@ function lagFigure() {
     data,
     layout: {
       xaxis: { title: { text: "lag t − k (steps back)" }, rangemode: "tozero", ...whole(network.steps) },
-      yaxis: { title: { text: "‖∂E<sub>t</sub>/∂s<sub>k</sub>‖" }, type: "log", dtick: 1, exponentformat: "power" },
+      yaxis: { title: { text: "‖∂E<sub>t</sub>/∂s<sub>k</sub>‖" }, ...logarithmic(data.map(({ y }) => y)) },
     },
   };
 }
