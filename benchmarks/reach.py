@@ -1,25 +1,33 @@
 """Time and memory of a whole training step on long sequences: full BPTT, checkpointed, and torch.nn.
 
-    python benchmarks/reach.py [--cell GRU] [--steps 1000 100000] [--batch 1] [--memory none 64MiB ...]
+    python benchmarks/reach.py --batch 8 32 64 --memory 5%           T = 1000: what 95 % less memory costs
+    python benchmarks/reach.py --steps 100000 --memory 40MB          T = 100,000
+    python benchmarks/reach.py --steps 100000 1000000 10000000 --hidden 64 --inputs 1 --memory 16MB \\
+        --ways checkpointed --disk --repeats 1                       time by step, from a memory map on disk
 
-One line for each way: the median and minimum time of a training step (zero_grad, forward, backward; float32, a
-read-out of one output, mean square error), and the peak of resident memory above what it was with the model and
-the data in memory and one short warm step taken. Each way runs in a process of its own. What `bptt.plan` predicts
-is beside it; its schedule is in the last columns.
+A step is zero_grad, forward and backward; float32, one thread, a read-out of one output, mean square error. Each
+way is a process of its own, all wait while one works, and each takes its turn in each round. One line for each:
+the median and least wall time, its ratio to full and that of processor time (medians), its microseconds by step of
+the sequence, the peak of resident memory above what was there with the model and the data in memory and one short
+step taken, how much less than full's that is, and what `bptt.plan` predicts and schedules. A memory in per cent
+is of full's measured peak.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,7 +47,8 @@ class TorchModel(nn.Module):
 
 
 def resident() -> int:
-    """Bytes of this process in memory now."""
+    """Bytes of this process in memory now, what the allocator has to spare given back first."""
+    ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
@@ -55,97 +64,180 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def training_step(
-    way: str, model: nn.Module, x: Tensor, d: Tensor, memory: str
-) -> tuple[Callable[[], object], bptt.Plan | None]:
-    """zero_grad, forward and backward, and the schedule of a checkpointed one."""
-    criterion = nn.MSELoss()
-    if way != "checkpointed":
-
-        def full() -> None:
-            model.zero_grad()
-            criterion(model(x)[0], d).backward()
-
-        return full, None
-    plan = bptt.plan(model, x, d, criterion, memory=None if memory == "none" else memory)
-
-    def cut() -> None:
-        model.zero_grad()
-        bptt.checkpointed(model, x, d, criterion, memory=plan)
-
-    return cut, plan
+def on_disk(folder: str, name: str, T: int, B: int, columns: int) -> np.ndarray:
+    """Normal numbers (T, B, columns) in a file, mapped into memory and read once."""
+    path, rng = Path(folder) / f"{name}.npy", np.random.default_rng(columns)
+    if not path.exists():
+        file = np.lib.format.open_memmap(path, "w+", np.float32, (T, B, columns))
+        for start in range(0, T, 100_000):
+            rows = file[start : start + 100_000]
+            rows[:] = rng.standard_normal(rows.shape, np.float32)
+        file.flush()
+    array = np.load(path, mmap_mode="r")
+    array.max()  # its pages are resident from here on, as a tensor's would be
+    return array
 
 
-def measure(way: str, cell: str, T: int, B: int, I: int, H: int, memory: str, repeats: int) -> dict:
-    """Times and peak of one way, in this process."""
+def in_memory(t: Any) -> Tensor:
+    """A tensor as it is; a copy of a file's numbers."""
+    return t if isinstance(t, Tensor) else torch.from_numpy(np.array(t))
+
+
+def serve(way: str, cell: str, T: int, B: int, I: int, H: int, folder: str | None, told: Any) -> None:
+    """Take a step for every line that comes in.
+
+    Way "plan" says instead how a memory `told` is planned, in a process that leaves no holes in another's heap;
+    way "checkpointed" is told the plan.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    x, d = torch.randn(T, B, I), torch.randn(T, B, 1)
+    if folder is None:
+        x, d = torch.randn(T, B, I), torch.randn(T, B, 1)
+    else:
+        x, d = on_disk(folder, "x", T, B, I), on_disk(folder, "d", T, B, 1)
+    criterion = nn.MSELoss()
     if way == "torch.nn":
         model: nn.Module = TorchModel(cell, I, H)
     else:
         model = bptt.SequenceModel(getattr(bptt, cell)(I, H), 1)
-    short = slice(0, min(T, 20))
-    training_step("full", model, x[short], d[short], memory)[0]()
-    step, plan = training_step(way, model, x, d, memory)
+
+    def full(x: Any, d: Any) -> None:
+        model.zero_grad()
+        criterion(model(in_memory(x))[0], in_memory(d)).backward()
+
+    def checkpointed(x: Any, d: Any) -> None:
+        model.zero_grad()
+        bptt.checkpointed(model, x, d, criterion, memory=bptt.Plan(**told))
+
+    if way == "plan":
+        try:
+            print(json.dumps(vars(bptt.plan(model, x, d, criterion, memory=told))))
+        except ValueError as error:
+            print(json.dumps({"error": str(error)}))
+        return
+    step = checkpointed if way == "checkpointed" else full
+    full(x[:20], d[:20])
+    bptt.checkpointed(model, x[:20], d[:20], criterion, segment=10)
     before = resident()
     reset_peak()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    found = {"median": statistics.median(times), "least": min(times), "peak": peak() - before}
-    return found | ({} if plan is None else vars(plan))
+    for _ in sys.stdin:
+        wall, used = time.perf_counter(), time.process_time()
+        step(x, d)
+        wall, used = time.perf_counter() - wall, time.process_time() - used
+        print(json.dumps({"wall": wall, "used": used, "peak": peak() - before}), flush=True)
 
 
-def measured_apart(*arguments: object) -> dict:
-    """`measure` in a process of its own."""
-    command = [sys.executable, __file__, "--one", json.dumps(arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+def started(way: str, size: tuple, told: Any) -> Any:
+    """A process that serves."""
+    command = [sys.executable, __file__, "--serve", json.dumps((way, *size, told))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def row(name: str, found: dict, base: dict) -> str:
-    """One line of the table."""
-    line = (
-        f"{name:<22}{found['median']:>10.4f} ({found['least']:>8.4f}){found['median'] / base['median']:>8.2f}"
-        f"{found['peak'] / 2**20:>10.1f}{1 - found['peak'] / base['peak']:>8.1%}"
+class Way:
+    """A process that takes steps in one way when told to."""
+
+    def __init__(self, name: str, way: str, size: tuple, memory: str | int | None = None) -> None:
+        self.name, self.steps = name, []
+        self.plan: dict[str, Any] = {}
+        if way == "checkpointed":
+            self.process = started("plan", size, memory)
+            self.plan = json.loads(self.process.communicate()[0])
+        if "error" not in self.plan:
+            self.process = started(way, size, self.plan)
+
+    def step(self) -> None:
+        print(file=self.process.stdin, flush=True)
+        self.steps.append(json.loads(self.process.stdout.readline()))
+
+    def end(self) -> None:
+        self.process.communicate()
+
+    def median(self, what: str) -> float:
+        return statistics.median(step[what] for step in self.steps)
+
+    def peak(self) -> int:
+        return max(step["peak"] for step in self.steps)
+
+    def row(self, T: int, full: Way | None) -> str:
+        """One line of the table."""
+        if "error" in self.plan:
+            return f"{self.name:<20} {self.plan['error'].split(': ')[-1]}"
+        wall = self.median("wall")
+        line = f"{self.name:<20}{wall:>10.4f} ({min(step['wall'] for step in self.steps):>8.4f})"
+        if full is not None:
+            line += f"{wall / full.median('wall'):>7.2f}{self.median('used') / full.median('used'):>7.2f}"
+        line += f"{1e6 * self.median('used') / T:>9.2f}{self.peak() / 2**20:>10.1f}"
+        if full is not None:
+            line += f"{1 - self.peak() / full.peak():>8.1%}"
+        if self.plan:
+            line += f"{self.plan['bytes'] / 2**20:>10.1f}"
+            line += "".join(f"{self.plan[what]:>9}" for what in ("segment", "segments", "replayed"))
+        return line
+
+
+def table(options: argparse.Namespace, T: int, B: int, folder: str | None) -> None:
+    """Measure one size and print its lines."""
+    I, H = options.inputs, options.hidden
+    size = (options.cell, T, B, I, H, folder)
+    ways, full = [], None
+    if "full" in options.ways:
+        full = Way("full", "full", size)
+        full.step()  # warm, and the base of a memory in per cent
+        full.steps[0]["wall"] = float("inf")
+        ways.append(full)
+    if "checkpointed" in options.ways:
+        for memory in options.memory:
+            budget: Any = None if memory == "none" else memory
+            if memory.endswith("%"):
+                if full is None:
+                    raise SystemExit("a memory in per cent needs full among --ways")
+                budget = int(float(memory[:-1]) / 100 * full.peak())
+            ways.append(Way(f"checkpointed {memory}", "checkpointed", size, budget))
+    if "torch.nn" in options.ways:
+        ways.append(Way("torch.nn", "torch.nn", size))
+    for turn in range(options.repeats):
+        for way in ways:
+            if "error" not in way.plan and (way.name != "torch.nn" or turn < options.torch_repeats):
+                way.step()
+    if full is not None:
+        full.steps[0] = full.steps[1] | {"peak": full.steps[0]["peak"]}
+    ratios = f"{'/ full':>7}{'cpu':>7}" if full is not None else ""
+    less = f"{'less':>8}" if full is not None else ""
+    print(
+        f"{f'T={T} B={B}':<20}{'s/step (min)':>21}{ratios}{'us/t':>9}{'peak MiB':>10}{less}{'plan MiB':>10}",
+        end="",
     )
-    if "bytes" in found:
-        line += (
-            f"{found['bytes'] / 2**20:>10.1f}{found['segment']:>9}{found['segments']:>9}{found['replayed']:>10}"
-        )
-    return line
+    print("".join(f"{what:>9}" for what in ("segment", "segments", "replayed")))
+    for way in ways:
+        way.end()
+        print(way.row(T, full), flush=True)
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cell", default="GRU", choices=["RNN", "GRU", "LSTM"])
-    parser.add_argument("--steps", type=int, nargs="+", default=[1000, 100_000])
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--steps", type=int, nargs="+", default=[1000])
+    parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--inputs", type=int, default=64)
     parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--memory", nargs="+", default=["none", "64MiB"])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", nargs="+", default=["none", "5%"])
+    ways = ["full", "checkpointed", "torch.nn"]
+    parser.add_argument("--ways", nargs="+", default=ways, choices=ways)
+    parser.add_argument("--disk", action="store_true", help="x and d from memory maps in a temporary folder")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--torch-repeats", type=int, default=1, help="rounds that torch.nn takes part in")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(*json.loads(options.one))))
+    if options.serve:
+        serve(*json.loads(options.serve))
         return
-    B, I, H = options.batch, options.inputs, options.hidden
-    print(f"torch {torch.__version__}, kernels {bptt.fused.isa()}, {options.cell}, B={B}, I={I}, H={H}, 1 thread")
-    columns = f"{'s/step (min)':>21}{'/ full':>8}{'peak MiB':>10}{'less':>8}{'plan MiB':>10}"
-    for T in options.steps:
-        print(f"{f'T={T}':<22}{columns}{'segment':>9}{'segments':>9}{'replayed':>10}")
-        size = (options.cell, T, B, I, H)
-        full = measured_apart("full", *size, "none", options.repeats)
-        print(row("full", full, full), flush=True)
-        for memory in options.memory:
-            cut = measured_apart("checkpointed", *size, memory, options.repeats)
-            print(row(f"checkpointed {memory}", cut, full), flush=True)
-        print(row("torch.nn", measured_apart("torch.nn", *size, "none", options.repeats), full), flush=True)
+    print(f"torch {torch.__version__}, kernels {bptt.fused.isa()}, {options.cell}, ", end="")
+    print(f"I={options.inputs}, H={options.hidden}, 1 thread", flush=True)
+    for B in options.batch:
+        for T in options.steps:
+            with tempfile.TemporaryDirectory() as folder:
+                table(options, T, B, folder if options.disk else None)
 
 
 if __name__ == "__main__":

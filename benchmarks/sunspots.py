@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from bptt.training.config import TrainConfig
 from bptt.training.data import Table, sunspots
-from bptt.training.fit import build, fit
+from bptt.training.fit import Training, build
 from bptt.training.scaling import Scaling
 from bptt.training.tasks.forecast import (
     SUNSPOT_VARIANCE,
@@ -46,7 +46,7 @@ def arv(task: Forecast, config: TrainConfig) -> dict[str, float]:
     """Train by the recipe and return the average relative variance on the task's spans."""
     x = task.inputs()
     model = build(config, x.shape[1])
-    fit(model, task.updates(model, config), config)
+    Training(model, task.updates(model, config), config).run()
     return task.arv(task.forecasts(predict(model, x)))
 
 

@@ -17,7 +17,7 @@ import torch
 
 import bptt
 from bptt.training.config import TrainConfig
-from bptt.training.fit import build, fit
+from bptt.training.fit import Training, build
 from bptt.training.tasks.forecast import sunspot_forecast
 
 K1, K2 = 5, (5, 10, 15, 20, 40, 80, 219)
@@ -31,7 +31,7 @@ def rows(config: TrainConfig, part: float) -> list[bptt.Bias]:
     task = sunspot_forecast(config)
     model = build(config, len(task.columns) * config.lags)
     stop, done = round(part * config.epochs), []
-    fit(model, task.updates(model, config), config, done.append, lambda: len(done) >= stop)
+    Training(model, task.updates(model, config), config).run(done.append, lambda: len(done) >= stop)
     x, d = task.sample()
     return bptt.bias(model, x, d, bptt.squared_error, k1=K1, k2s=K2)
 

@@ -19,7 +19,10 @@ def bptt(*arguments, cwd=None):
     )
 
 
-@pytest.mark.parametrize("command", [(), ("train",), ("predict",), ("diagnose",), ("explain",), ("explore",)])
+COMMANDS = ["train", "predict", "export", "diagnose", "explain", "explore", "check", "bench"]
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 def test_help_reads_well_and_loads_no_torch(command):
     shown = bptt(*command, "--help")
     assert shown.returncode == 0
@@ -79,4 +82,5 @@ def test_a_signal_ends_training_cleanly_with_what_was_reached_saved(tmp_path, si
     assert err == ""
     assert "Stopped after" in out
     written = {path.name for path in (tmp_path / "run").iterdir()}
-    assert written == {"config.toml", "model.safetensors", "metrics.jsonl", "forecast.csv", "report.html"}
+    results = {"model.safetensors", "metrics.jsonl", "forecast.csv", "report.html"}
+    assert written == {*results, "config.toml", "snapshots", ".lock"}

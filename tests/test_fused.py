@@ -174,12 +174,14 @@ def test_why_says_which_room_and_why(module, x, words):
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layout", ["time first", "batch first", "unbatched"])
 @pytest.mark.parametrize("given", [False, True])
-def test_the_ordinary_calls_short_way_is_the_longer_one(kind, batch_first, given, monkeypatch):
-    module = getattr(bptt, kind)(3, 5, batch_first=batch_first, dtype=torch.float64)
-    x = normal(4, 2, 3, grad=True)
-    state = [normal(1, 4 if batch_first else 2, 5, seed=i, grad=True) for i in range(1 + (kind == "LSTM"))]
+def test_the_ordinary_calls_short_way_is_the_longer_one(kind, layers, layout, given, monkeypatch):
+    module = getattr(bptt, kind)(3, 5, layers, batch_first=layout == "batch first", dtype=torch.float64)
+    batch = {"time first": (2,), "batch first": (4,), "unbatched": ()}[layout]
+    x = normal(4, *(() if layout == "unbatched" else (2,)), 3, grad=True)
+    state = [normal(layers, *batch, 5, seed=i, grad=True) for i in range(1 + (kind == "LSTM"))]
     hx = None if not given else tuple(state) if kind == "LSTM" else state[0]
     sources = [x, *module.parameters(), *(state if given else [])]
     taken, results = [], []
@@ -199,10 +201,23 @@ def test_the_ordinary_calls_short_way_is_the_longer_one(kind, batch_first, given
             plain, _ = module(x, hx)
         results.append([y, *last, *first, *second, plain])
         results[-1] += torch.autograd.grad(module(x, hx)[0].square().sum(), sources)
-    assert len(taken) == 3
+    assert len(taken) == 3 * layers
     assert None not in taken
     for short, long in zip(*results, strict=True):
         assert_close(short, long, kind, 1e-14)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("RNN", "elman"), ("GRU", "gru"), ("LSTM", "lstm")])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_profiler_sees_each_walk_by_its_name(kind, name, layers):
+    module, x = getattr(bptt, kind)(3, 5, layers, bidirectional=layers == 2), normal(4, 2, 3).float()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        module(x)[0].sum().backward()
+        with torch.no_grad():
+            module(x)
+    walks = layers * module.num_directions
+    seen = {event.key: event.count for event in profiler.key_averages() if event.key.startswith("bptt::")}
+    assert seen == {f"bptt::{name}_forward": 2 * walks, f"bptt::{name}_backward": walks}
 
 
 def test_a_weight_changed_in_place_is_noticed_where_its_value_counts():

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 import bptt
+from bptt import networks
+from bptt.trees import leaves
 from support import assert_close, normal
 
 
@@ -128,6 +130,35 @@ def test_sequence_model_takes_packed_sequences():
     packed = bptt.pack_padded_sequence(torch.zeros(4, 2, 3), [4, 2])
     y, _ = model(packed)
     assert y.data.shape == (6, 4)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("name", ["read-out", "the lesson's", "softmax"])
+def test_step_by_step_is_the_whole_walk(name, batched):
+    model = {
+        "read-out": lambda: bptt.SequenceModel(bptt.LSTM(3, 5, 2, batch_first=True, dtype=torch.float64), 4),
+        "the lesson's": lambda: bptt.Elman(3, 5, 4, dtype=torch.float64),
+        "softmax": lambda: bptt.Elman(3, 5, 4, "gelu", softmax=True, bias=True, leak=0.5, dtype=torch.float64),
+    }[name]()
+    x, state, found = normal(2, 6, 3) if batched else normal(6, 3), None, []
+    for x_t in x.unbind(-2):
+        y_t, state = model.step(x_t, state)
+        found.append(y_t)
+    y, last = model(x)
+    assert_close(torch.stack(found, -2), y, name, 1e-13)
+    last = last if name == "read-out" else last[..., -1, :]
+    for f, w in zip(leaves(state), leaves(last), strict=True):
+        assert_close(f, w, name, 1e-13)
+    with pytest.raises(ValueError, match=r"x_t is \(6, 2\)"):
+        model.step(normal(6, 2))
+
+
+def test_without_dropout_puts_every_mode_back():
+    model = bptt.SequenceModel(bptt.GRU(3, 5, 2, dropout=0.5), 1)
+    model.readout.eval()
+    with networks.without_dropout(model):
+        assert not model.recurrent.training
+    assert (model.training, model.recurrent.training, model.readout.training) == (True, True, False)
 
 
 def test_sequence_model_wants_our_modules():

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import bptt
 from bptt import fused
 from bptt.equations import GRU, LSTM, Elman
+from bptt.trees import leaves
 from support import NATIVE, layer, normal
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason="installed without the native kernels")
@@ -42,13 +43,38 @@ def test_compiled_with_fullgraph_gives_the_same_numbers(kind):
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_exported_with_dynamic_time_and_batch(kind):
-    module = getattr(bptt, kind)(3, 5).eval()
-    T, B = torch.export.Dim("T", min=2), torch.export.Dim("B", min=2)
-    exported = torch.export.export(module, (torch.zeros(4, 2, 3),), dynamic_shapes=({0: T, 1: B},))
-    for shape in ((4, 2, 3), (9, 5, 3)):
-        x = normal(*shape, dtype=torch.float32)
-        assert torch.equal(exported.module()(x)[0], module(x)[0])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("with_readout", [False, True])
+def test_exported_with_dynamic_time_and_batch(kind, layers, bidirectional, with_readout):
+    """The same numbers at other T and B, going on from a state or from none."""
+    module = getattr(bptt, kind)(3, 5, layers, bidirectional=bidirectional).eval()
+    model = bptt.SequenceModel(module, 2).eval() if with_readout else module
+    T, B = torch.export.Dim("T", min=1), torch.export.Dim("B", min=1)
+
+    def arguments(T, B):
+        state = [normal(layers * module.num_directions, B, 5, seed=i).float() for i in range(2)]
+        return normal(T, B, 3).float(), tuple(state) if kind == "LSTM" else state[0]
+
+    of_state = ({1: B}, {1: B}) if kind == "LSTM" else {1: B}
+    ways = {2: ({0: T, 1: B}, of_state), 1: ({0: T, 1: B},)}
+    for given, shapes in ways.items():
+        exported = torch.export.export(model, arguments(4, 2)[:given], dynamic_shapes=shapes).module()
+        for size in ((4, 2), (9, 5), (1, 3), (6, 1)):
+            found, wanted = exported(*arguments(*size)[:given]), model(*arguments(*size)[:given])
+            for f, w in zip(leaves(list(found)), leaves(list(wanted)), strict=True):
+                assert torch.equal(f, w)
+
+
+def test_the_lessons_network_exported_with_dynamic_time_and_batch():
+    net = bptt.Elman(3, 5, 2, softmax=True).eval()
+    T, B = torch.export.Dim("T", min=1), torch.export.Dim("B", min=1)
+    shapes = ({0: B, 1: T}, {0: B})
+    exported = torch.export.export(net, (normal(2, 4, 3).float(), normal(2, 5).float()), dynamic_shapes=shapes)
+    for B, T in ((2, 4), (5, 9), (3, 1), (1, 6)):
+        x, s_0 = normal(B, T, 3).float(), normal(B, 5).float()
+        for found, wanted in zip(exported.module()(x, s_0), net(x, s_0), strict=True):
+            assert torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize(

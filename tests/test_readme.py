@@ -11,7 +11,8 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 def test_every_example_runs_and_prints_what_the_readme_says():
     blocks = re.findall(r"```(python|text)\n(.*?)```", README, re.DOTALL)
-    assert [kind for kind, _ in blocks] == ["python", "text", "python", "text", "python", "python", "python"]
+    kinds = ["python", "text", "python", "python", "text", "python", "python", "python"]
+    assert [kind for kind, _ in blocks] == kinds
     names: dict = {}
     printed = []
     for kind, text in blocks:
@@ -33,6 +34,8 @@ def test_every_dependency_has_its_reason():
     project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = re.search(r"\ndependencies = \[\n(.*?)\]", project, re.DOTALL)
     names = re.findall(r'"([a-z0-9-]+)>=', dependencies.group(1))
+    extra = re.search(r"\nonnx = \[(.*?)\]", project)
+    names += re.findall(r'"([a-z0-9-]+)>=', extra.group(1))
     assert names
     table = README[README.index("| dependency | why |") :]
     for name in names:

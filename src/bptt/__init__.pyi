@@ -5,12 +5,16 @@ from .accelerate import to_torch as to_torch
 from .cell import Cell as Cell
 from .cell import unfold as unfold
 from .equations.activations import Activation as Activation
+from .export.file import OnnxFile as OnnxFile
+from .export.file import export_onnx as export_onnx
+from .insight.check import check as check
 from .insight.contributions import Contributions as Contributions
 from .insight.contributions import contributions as contributions
 from .insight.diagnose import Diagnosis as Diagnosis
 from .insight.diagnose import diagnose as diagnose
 from .insight.explain import Explanation as Explanation
 from .insight.explain import explain as explain
+from .insight.trust import Check as Check
 from .modules import GRU as GRU
 from .modules import LSTM as LSTM
 from .modules import RNN as RNN

@@ -79,6 +79,16 @@ def check_input(who: str, x: Any, input_size: int, batch_first: bool, like: Tens
         )
 
 
+def check_step(who: str, x_t: Any, input_size: int) -> None:
+    """x_t is one step's input, (B, I), or (I) unbatched."""
+    if not isinstance(x_t, Tensor):
+        raise TypeError(f"x_t must be a torch.Tensor, got {_type_of(x_t)}")
+    if x_t.dim() not in (1, 2) or x_t.shape[-1] != input_size:
+        raise ValueError(
+            f"x_t is {_shape(x_t)}, but a step of this {who} takes (B, {input_size}), or ({input_size},) unbatched"
+        )
+
+
 def check_packed(who: str, packed: PackedSequence, input_size: int, like: Tensor) -> list[int]:
     """A packed sequence that holds together; returns its batch sizes."""
     rows, batch_sizes, sorted_indices, unsorted_indices = packed

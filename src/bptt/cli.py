@@ -11,9 +11,11 @@ import tyro
 from tyro.conf import subcommand
 
 from .commands.bench import BenchConfig, bench
+from .commands.check import CheckConfig, check
 from .commands.diagnose import DiagnoseConfig, diagnose
 from .commands.explain import ExplainConfig, explain
 from .commands.explore import ExploreConfig, explore
+from .commands.export import ExportConfig, export
 from .commands.predict import PredictConfig, predict
 from .training.config import TrainConfig
 from .training.errors import TrainingDiverged, UserError
@@ -21,9 +23,11 @@ from .training.errors import TrainingDiverged, UserError
 Command = (
     Annotated[TrainConfig, subcommand("train")]
     | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[ExportConfig, subcommand("export")]
     | Annotated[DiagnoseConfig, subcommand("diagnose")]
     | Annotated[ExplainConfig, subcommand("explain")]
     | Annotated[ExploreConfig, subcommand("explore")]
+    | Annotated[CheckConfig, subcommand("check")]
     | Annotated[BenchConfig, subcommand("bench")]
 )
 
@@ -37,9 +41,11 @@ def _train(config: TrainConfig) -> int:
 COMMANDS: dict[type, tuple[str, Callable[[Any], int]]] = {
     TrainConfig: ("train", _train),
     PredictConfig: ("predict", predict),
+    ExportConfig: ("export", export),
     DiagnoseConfig: ("diagnose", diagnose),
     ExplainConfig: ("explain", explain),
     ExploreConfig: ("explore", explore),
+    CheckConfig: ("check", check),
     BenchConfig: ("bench", bench),
 }
 

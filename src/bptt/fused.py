@@ -7,17 +7,20 @@ before the sum over time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, get_num_threads, is_grad_enabled
 from torch._C import _get_tracing_state, _len_torch_dispatch_stack
+from torch._C._autograd import _profiler_enabled
+from torch._C._profiler import _RecordFunctionFast
 from torch.compiler import is_compiling
 from torch.nn import Parameter
 
 from .equations import ACTIVATIONS, GRU, LSTM, Elman, Weights
 from .equations.cell import Cell, State
+from .sweeps import Errors, Swept
 from .unfolded import Adjoint, BatchSizes, Unfolded, differentiable_gradients
 
 try:  # after torch, whose OpenMP runtime it shares
@@ -38,6 +41,19 @@ def available() -> bool:
 def isa() -> str:
     """The instruction set in use: "avx512", "avx2" or "portable"; the environment variable BPTT_ISA forces one."""
     return _native.isa()
+
+
+def scratch() -> int:
+    """The most bytes that the kernels held for themselves, beside tensors, since this was asked last."""
+    return _native.scratch() if available() else 0
+
+
+def chunk_steps(batch: int) -> int:
+    """How many steps the threads take at a time on the way back; for fewer steps they hold less scratch."""
+    if not available() or batch == 0:
+        return 1
+    rows = -(-batch // min(get_num_threads(), batch))  # of a thread
+    return max(1, _native.chunk_rows // rows)
 
 
 class Choices(NamedTuple):
@@ -70,6 +86,16 @@ class Choices(NamedTuple):
         return CELLS[self.cell]()
 
 
+def _named(choices: Choices, way: str, native: Callable[..., Any]) -> Callable[..., Any]:
+    """A native walk that a profiler sees as `bptt::gru_forward` or the like."""
+
+    def walk(*arguments: Any) -> Any:
+        with _RecordFunctionFast(f"bptt::{CELLS[choices.cell].__name__.lower()}_{way}"):
+            return native(*arguments)
+
+    return walk
+
+
 def forward(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: tuple) -> tuple:
     """(y, c, kept, h_n, c_n) of a walk; None for what there is not.
 
@@ -77,7 +103,8 @@ def forward(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: tup
         keep: whether to keep what the way back needs.
         operands: x, h0, c0, W_ih, W_hh, b_ih, b_hh; None for a state of zeros, and for biases that are not there.
     """
-    return _native.forward(choices, batch_sizes, keep, get_num_threads(), operands)
+    native = _named(choices, "forward", _native.forward) if _profiler_enabled() else _native.forward
+    return native(choices, batch_sizes, keep, get_num_threads(), operands)
 
 
 def walk(
@@ -101,7 +128,7 @@ def operands_of(choices: Choices, x: Tensor, state: State, weights: Weights[Tens
 def ordinary_walk(
     choices: Choices, names: Weights[str], parameters: dict[str, Any], x: Any, hx: Any, I: int, H: int
 ) -> tuple[Tensor, State] | None:
-    """The walk of a whole module of one layer and direction, where all is as it mostly is.
+    """The walk of one layer of a module, where all is as it mostly is.
 
     Plain tensors of one dtype in main memory, shaped as they must be, and nobody who looks on: then one native
     call checks and walks, in a few microseconds. None for any other call, which takes the longer way through the
@@ -117,7 +144,8 @@ def ordinary_walk(
     """
     if _watched():
         return None
-    found = _native.ordinary(choices, names, parameters, x, hx, I, H, is_grad_enabled(), get_num_threads())
+    native = _named(choices, "forward", _native.ordinary) if _profiler_enabled() else _native.ordinary
+    found = native(choices, names, parameters, x, hx, I, H, is_grad_enabled(), get_num_threads())
     if found is None:
         return None
     walked, operands = found
@@ -195,16 +223,23 @@ def gradients(
     operands: tuple,
     walked: tuple,
     seeds: tuple,
-    stops: tuple = (None, None, None),
+    stops: tuple = (None,) * 6,
+    shared: int = 0,
+    active: list[int] | None = None,
 ) -> list[Tensor | None]:
     """∂L/∂(x, h0, c0, W_ih, W_hh, b_ih, b_hh), None where not wanted.
 
     Args:
         walked: y, c, kept.
         seeds: ∂L/∂(y, h_n, c_n).
-        stops: room for delta_ih, delta_hh and dh of every step, as `unfolded.Adjoint` has them, where wanted.
+        stops: room for delta_ih, delta_hh and dh of every step, as `unfolded.Adjoint` has them, where wanted; and
+            of a sweep for the squares of dh's rows, and the products of delta_ih's and delta_hh's.
+        shared: of a sweep, B of the walk that all errors are taken back through.
+        active: of a sweep, how many rows an error has reached at each step; None for all.
     """
-    return _native.backward(choices, batch_sizes, wanted, get_num_threads(), operands, walked, seeds, stops)
+    native = _named(choices, "backward", _native.backward) if _profiler_enabled() else _native.backward
+    threads = get_num_threads()
+    return native(choices, batch_sizes, wanted, threads, operands, walked, seeds, stops, shared, active)
 
 
 def _second_order(
@@ -256,6 +291,21 @@ def record(choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]) 
         return Unfolded(torch.cat([state[0][None], y]), (h_n,) if c_n is None else (h_n, c_n), kept)
 
 
+def walk_and_keep(
+    choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]
+) -> tuple[Tensor, State, Unfolded]:
+    """`walk` under autograd, and of its steps after the first what it kept, without a copy; x (T, B, I)."""
+    operands, _ = operands_of(choices, x, state, weights)
+    walked = y, c, gates, _, _ = forward(choices, None, True, operands)
+    none = y[1:, :, :0]
+    kept = Kept(none, none, none if gates is None else gates[1:])
+    if c is not None:
+        kept = kept._replace(c_prev=c[:-1], c=c[1:])
+    unfolded = Unfolded(y.detach(), (), kept)
+    y, h_n, c_n = _graph(choices, None, walked, *operands)
+    return y, (h_n, c_n) if choices.has_c else (h_n,), unfolded
+
+
 def adjoint(
     cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], d_outputs: Tensor | None, d_state: State
 ) -> Adjoint:
@@ -274,10 +324,41 @@ def adjoint(
         (x, h0, c0, *weights[:4]),
         (y, c, some(kept.gates)),
         (d_outputs, *d_state, *([] if choices.has_c else [None])),
-        (None if delta_ih is delta_hh else delta_ih, delta_hh, dh),
+        (None if delta_ih is delta_hh else delta_ih, delta_hh, dh, None, None, None),
     )
     d_initial = (cast("Tensor", d_h0), cast("Tensor", d_c0)) if choices.has_c else (cast("Tensor", d_h0),)
     return Adjoint(delta_ih, delta_hh, dh, d_initial)
+
+
+def sweep(
+    cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], steps: int, errors: Errors, wanted: bool
+) -> Swept:
+    """`sweeps.sweep` by the native kernels, of what `record` returned."""
+    choices = cast("Choices", Choices.of(cell))
+    states, _, kept = unfolded
+    B = states.shape[1]
+    entering, ends = errors
+    rows = entering.shape[-2]
+    squares = x.new_empty(steps, rows // B)
+    hh = x.new_empty(steps, rows // B, B, B)
+    ih = torch.empty_like(hh) if CELLS[choices.cell] is GRU else hh
+    d_inputs, *_ = gradients(
+        choices,
+        None,
+        (wanted, *[False] * 6),
+        (
+            x[:1, :1].expand(steps, rows, -1),  # of which the way back reads the shape
+            states[0],
+            kept.c_prev[0] if choices.has_c else None,
+            *weights[:4],
+        ),
+        (states[1:], kept.c if choices.has_c else None, some(kept.gates)),
+        (None, entering, None) if entering.dim() == 2 else (entering, None, None),
+        (None, None, None, squares, None if ih is hh else ih, hh),
+        B,
+        None if ends is None else [B * sum(t <= end for end in ends) for t in range(steps)],
+    )
+    return Swept(squares, ih, hh, None, d_inputs)
 
 
 def some(t: Tensor | None) -> Tensor | None:

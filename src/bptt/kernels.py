@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active, _is_any_autocast_enabled
 from torch.autograd import forward_ad
+from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
-from . import fused, operators
+from . import fused, operators, sweeps
 from .checks import autocast_is_on
 from .equations import Elman
 from .equations.cell import Cell, State, Weights
+from .sweeps import Errors, Swept
 from .unfolded import (
     Adjoint,
     BatchSizes,
@@ -31,6 +33,7 @@ from .unfolded import (
 )
 
 HALF = (torch.float16, torch.bfloat16)
+MANY = 2**17  # numbers in a layer's matrices, half a megabyte, from which on `one_step` is the faster one
 
 
 def walk(
@@ -56,21 +59,44 @@ def walk(
         x, state, weights = _in(torch.get_autocast_dtype(x.device.type), x, state, weights)
         with torch.autocast(x.device.type, enabled=False):
             return walk(cell, x, state, weights, batch_sizes)
-    choices, _ = _room(cell, x, state, weights)
+    choices, _ = room(cell, x, state, weights)
     if choices is not None:
         native = operators if fused.must_be_an_operator((x, *state, *weights)) else fused
         if x.dtype not in HALF:
             return native.walk(choices, x, state, weights, batch_sizes)
         y, final = native.walk(choices, *_in(torch.float32, x, state, weights), batch_sizes)
         return y.to(x.dtype), tuple(s.to(x.dtype) for s in final)  # computed in float32, rounded once
-    batch = state[0].shape[0]
     tensors = [t for t in (x, *state, *weights) if t is not None]
     differentiate = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     if not differentiate or _transformed() or torch.compiler.is_compiling():
-        unfolded = unfold(cell, x, state, weights, batch_sizes, keep=False)
-        return outputs_of(unfolded.states, batch, batch_sizes), unfolded.state
+        return plain_walk(cell, x, state, weights, batch_sizes)
+    return adjoint_walk(cell, x, state, weights, batch_sizes)
+
+
+def adjoint_walk(
+    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes = None
+) -> tuple[Tensor, State]:
+    """`walk` in the second room: the equations forward, and the cell's own adjoint back."""
     states, *final = _Walk.apply(cell, batch_sizes, len(state), x, *state, *weights)  # pyright: ignore
-    return outputs_of(states, batch, batch_sizes), tuple(final)
+    return outputs_of(states, state[0].shape[0], batch_sizes), tuple(final)
+
+
+def plain_walk(
+    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes = None
+) -> tuple[Tensor, State]:
+    """`walk` in the third room: the equations under autograd, which knows nothing of the cell's adjoint."""
+    unfolded = unfold(cell, x, state, weights, batch_sizes, keep=False)
+    return outputs_of(unfolded.states, state[0].shape[0], batch_sizes), unfolded.state
+
+
+def one_step(
+    cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+) -> tuple[Tensor, State]:
+    """`walk` of one step, x (1, B, I), in plain operations: to pack `MANY` weights would cost more than it."""
+    if autocast_is_on(x.device) or x.dtype in HALF:
+        return walk(cell, x, state, weights, batch_sizes)
+    after, _ = cell.step(linear(x[0], weights.W_ih, weights.b_ih), state, weights)
+    return after[0].unsqueeze(0), after
 
 
 def record(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> Unfolded:
@@ -79,10 +105,34 @@ def record(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> Unf
     Args:
         cell, x, state, weights: as `walk` takes them, x (T, B, I).
     """
-    choices, _ = _room(cell, x, state, weights)
+    choices, _ = room(cell, x, state, weights)
     if choices is None or x.dtype in HALF:
         return unfold(cell, x, state, weights)
     return fused.record(choices, x, state, weights)
+
+
+def walk_and_keep(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]) -> tuple[Tensor, State, Unfolded]:
+    """`walk`, and what it kept: that of every step but the first, whose state before it is not kept everywhere.
+
+    Args:
+        cell, x, state, weights: as `walk` takes them, x (T, B, I) of float32 or float64, outside autocast.
+
+    Returns:
+        what `walk` returns, and an `Unfolded` of the steps from the second on, which copies nothing; `adjoint`
+        takes it with x[1:].
+    """
+    choices, _ = room(cell, x, state, weights)
+    tensors = (x, *state, *weights)
+    if not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)):
+        states, final, kept = record(cell, x, state, weights)
+        y = outputs_of(states, state[0].shape[0])
+    elif choices is not None:
+        return fused.walk_and_keep(choices, x, state, weights)
+    else:
+        states, *final = _Walk.apply(cell, None, len(state), x, *state, *weights)  # pyright: ignore
+        y, node = outputs_of(states, state[0].shape[0]), states.grad_fn
+        kept = node.kept(*node.saved_tensors[-len(node.kept._fields) :])
+    return y, tuple(final), Unfolded(states[1:].detach(), (), kept._make(field[1:] for field in kept))
 
 
 def adjoint(
@@ -101,6 +151,14 @@ def adjoint(
     return unfold_adjoint(cell, unfolded, weights, d_outputs, d_state)
 
 
+def sweep(
+    cell: Cell, x: Tensor, unfolded: Unfolded, weights: Weights[Tensor], steps: int, errors: Errors, wanted: bool
+) -> Swept:
+    """`sweeps.sweep` of what `record` returned, at kernel speed where there is a kernel."""
+    room = fused if isinstance(unfolded.kept, fused.Kept) else sweeps
+    return room.sweep(cell, x, unfolded, weights, steps, errors, wanted)
+
+
 def _in(
     dtype: torch.dtype, x: Tensor, state: State, weights: Weights[Tensor]
 ) -> tuple[Tensor, State, Weights[Tensor]]:
@@ -108,12 +166,12 @@ def _in(
 
 
 def ordinary_walk(
-    module: Any, names: Weights[str], choices: fused.Choices | None, x: Any, hx: Any
+    module: Any, names: Weights[str], choices: fused.Choices | None, x: Any, hx: Any, I: int
 ) -> tuple[Tensor, State] | None:
-    """The short way through a module of one layer and direction (`fused.ordinary_walk`); None if it is barred."""
+    """The short way through a module's layer with I features (`fused.ordinary_walk`); None if it is barred."""
     if choices is None or not fused.available() or _transformed() or _is_any_autocast_enabled():
         return None
-    return fused.ordinary_walk(choices, names, module._parameters, x, hx, module.input_size, module.hidden_size)
+    return fused.ordinary_walk(choices, names, module._parameters, x, hx, I, module.hidden_size)
 
 
 def _transformed() -> bool:
@@ -121,10 +179,10 @@ def _transformed() -> bool:
     return _are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def _room(
+def room(
     cell: Cell, x: Tensor, state: State, weights: Weights[Tensor]
 ) -> tuple[fused.Choices, None] | tuple[None, str]:
-    """What to tell the fused kernels, or why they cannot take a walk."""
+    """What to tell the fused kernels, or in words why they cannot take this walk."""
     choices = fused.Choices.of(cell)
     reason = _reason(cell, choices, x, state, weights)
     return (choices, None) if choices is not None and reason is None else (None, str(reason))
@@ -168,7 +226,7 @@ def why(module: Any, x: Any) -> str:
     batch = weights.W_hh.new_empty(module.batch_of(x), 0)
     if autocast_is_on(rows.device):
         rows = rows.to(torch.get_autocast_dtype(rows.device.type))
-    _, reason = _room(module.cell, rows, (batch,), weights)
+    _, reason = room(module.cell, rows, (batch,), weights)
     if reason is not None:
         return f"reference: {reason}"
     computed = ", computed in float32" if rows.dtype in HALF else ""

@@ -3,6 +3,13 @@
 Same constructors, parameter names, shapes, initialisation and results as torch.nn's; what the vendor
 kernels refuse works too: second derivatives, backward in eval mode, vmap, per-sample gradients, forward
 mode, and for the RNN any activation and leaky units.
+
+`torch.export.export` takes them, and models of them, with T and B dynamic, for example
+``dynamic_shapes=({0: T, 1: B},)``, wherever there is a native kernel: not for an activation of one's own nor a
+projection, whose steps are unfolded one by one. For ONNX there is `bptt.export_onnx`.
+
+`torch.profiler` shows each native walk by its name: ``bptt::gru_forward``, ``bptt::gru_backward``, likewise lstm
+and elman.
 """
 
 from __future__ import annotations

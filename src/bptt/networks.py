@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -161,6 +163,20 @@ class Elman(nn.Module):
         y = self.readout(s)
         return torch.softmax(y, -1) if self.softmax else y, s
 
+    def step(self, x_t: Tensor, s: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step, for streams: the same as a walk over all steps, one after the other.
+
+        Args:
+            x_t: (B, I), or (I) unbatched.
+            s: the state before the step, (B, S) or (S); None for zeros. Default None.
+
+        Returns:
+            y_t (B, O) or (O), and the state after the step, as s.
+        """
+        checks.check_step("Elman", x_t, self.input_size)
+        y, s = self.forward(x_t.unsqueeze(-2), s)
+        return y.squeeze(-2), s.squeeze(-2)
+
     def hidden(self, x: Tensor, s_0: Tensor | None = None, walk: Walk = kernels.walk) -> Tensor:
         """The states s_t after each step, laid out as x; by a walk that may look on."""
         checks.check_input("Elman", x, self.input_size, True, self.W_x)
@@ -272,8 +288,25 @@ class SequenceModel(nn.Module):
         """The read-out's weights, (O, D·R)."""
         return self.readout.weight.detach()
 
+    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """One step, for streams, as the recurrent module's `step`: y_t (B, O) or (O), and the state after it."""
+        h_t, state = self.recurrent.step(x_t, state)
+        return self.readout(h_t), state
+
     def forward(self, x: Any, state: Any = None) -> tuple[Any, Any]:
         h, state = self.recurrent(x, state)
         if isinstance(h, nn.utils.rnn.PackedSequence):
             return h._replace(data=self.readout(h.data)), state
         return self.readout(h), state
+
+
+@contextmanager
+def without_dropout(net: nn.Module) -> Iterator[None]:
+    """The network in eval mode, and each of its modules back in its own mode afterwards."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

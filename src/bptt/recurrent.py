@@ -64,7 +64,7 @@ class Recurrent(nn.Module):
         self._shapes = {name: self._shape_of(name) for names in self._all_weights for name in names}
         for name in self._shapes:
             self.register_parameter(name, self._empty(name, device, dtype))
-        self._only = self._names[0][0] if len(walks) == 1 and not proj_size else None
+        self._chain = [] if bidirectional or proj_size else walks  # the layers that the short way takes
         self._chosen: tuple[Any, Choices | None] = (None, None)  # a cell and what its kernel is told
         self.reset_parameters()
 
@@ -179,17 +179,80 @@ class Recurrent(nn.Module):
         return (y.transpose(0, 1) if self.batch_first else y), state
 
     def _run_ordinary(self, input: Any, hx: Any) -> tuple[Any, State] | None:
-        """`run` by the short way, which one layer and direction can take; None where it cannot."""
-        if self._only is None:
+        """`run` by the short way, which layers in one direction can take; None where it is barred."""
+        if not self._chain or not isinstance(input, Tensor):
             return None
         if self.cell is not self._chosen[0]:
             self._chosen = self.cell, Choices.of(self.cell)
+        if input.dim() == 2:
+            if not _holds(hx, lambda s: s.dim() == 2):
+                return None
+            found = self._walk_chain(input.unsqueeze(1), _each(hx, lambda s: s.unsqueeze(1)))
+            return None if found is None else (found[0].squeeze(1), tuple(s.squeeze(1) for s in found[1]))
         if not self.batch_first:
-            return kernels.ordinary_walk(self, self._only, self._chosen[1], input, hx)
-        if not isinstance(input, Tensor) or input.dim() != 3:
+            return self._walk_chain(input, hx)
+        if input.dim() != 3:
             return None
-        found = kernels.ordinary_walk(self, self._only, self._chosen[1], input.transpose(0, 1), hx)
+        found = self._walk_chain(input.transpose(0, 1), hx)
         return None if found is None else (found[0].transpose(0, 1), found[1])
+
+    def _walk_chain(self, x: Tensor, hx: Any) -> tuple[Tensor, State] | None:
+        """All layers by the short way, x (T, B, I)."""
+        choices, names = self._chosen[1], self._chain
+        if len(names) == 1:
+            return kernels.ordinary_walk(self, names[0], choices, x, hx, self.input_size)
+        if self.dropout and self.training:
+            return None
+        if not _holds(hx, lambda s: s.dim() == 3 and len(s) == len(names)):
+            return None
+        finals = []
+        for layer, w in enumerate(names):
+            initial = _each(hx, lambda s, layer=layer: s.narrow(0, layer, 1))
+            features = self.hidden_size if layer else self.input_size
+            found = kernels.ordinary_walk(self, w, choices, x, initial, features)
+            if found is None:
+                return None
+            x, final = found
+            finals.append(final)
+        return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def step(self, x_t: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
+        """One step, for streams: the same as a walk over all steps, one after the other.
+
+        Args:
+            x_t: (B, I), or (I) unbatched.
+            hx: the state before the step, as the last one or a walk returned it; None for zeros. Default None.
+
+        Returns:
+            y_t (B, R) or (R), and the state after the step; under autograd.
+
+        Raises:
+            ValueError: the module is bidirectional, or a shape is wrong.
+
+        >>> from bptt.modules import GRU
+        >>> gru, x, state = GRU(2, 3), torch.randn(5, 2), None
+        >>> for x_t in x:
+        ...     y_t, state = gru.step(x_t, state)
+        >>> torch.allclose(y_t, gru(x)[0][-1], atol=1e-6)
+        True
+        """
+        who = type(self).__name__
+        if self.bidirectional:
+            raise ValueError(
+                f"this {who} is bidirectional, and its other direction starts from the last step, which a stream "
+                "has not reached; build it with bidirectional=False, or call it on stretches of the stream"
+            )
+        checks.check_step(who, x_t, self.input_size)
+        axis = int(self.batch_first and x_t.dim() == 2)
+        walk = kernels.one_step if self._numbers >= kernels.MANY else kernels.walk
+        y, state = self.run(x_t.unsqueeze(axis), hx, walk)
+        return y.squeeze(axis), state if len(self.state_names) > 1 else state[0]
+
+    @property
+    def _numbers(self) -> int:
+        """How many numbers the largest layer's matrices hold."""
+        wider = max(self.input_size, self.hidden_size) if self.num_layers > 1 else self.input_size
+        return self.cell.gates * self.hidden_size * (wider + self.hidden_size)
 
     def batch_of(self, input: Any) -> int:
         """How many sequences an input holds."""
@@ -245,6 +308,19 @@ class Recurrent(nn.Module):
             if getattr(self, name) != default:
                 shown.append(f"{name}={getattr(self, name)}")
         return ", ".join(shown)
+
+
+def _holds(hx: Any, fits: Callable[[Tensor], bool]) -> bool:
+    """Whether a module's state, where there is one, is of tensors that all fit."""
+    parts = hx if isinstance(hx, tuple) else (hx,)
+    return hx is None or all(isinstance(s, Tensor) and fits(s) for s in parts)
+
+
+def _each(hx: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """The function's value for each tensor of a module's state; None stays None."""
+    if isinstance(hx, tuple):
+        return tuple(function(s) for s in hx)
+    return None if hx is None else function(hx)
 
 
 def _field(name: str) -> str:

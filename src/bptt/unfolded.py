@@ -53,7 +53,10 @@ class Factor(NamedTuple):
 
     def by_step(self) -> Tensor:
         """What each step contributes to it, (T, G, K) or (T, G); of sequences of one length."""
-        return self.delta.sum(1) if self.operand is None else self.delta.mT @ self.operand
+        if self.operand is None:
+            return self.delta.sum(1)
+        one = self.delta.shape[-2] == 1  # a product of a column and a row is faster element by element
+        return self.delta.mT * self.operand if one else self.delta.mT @ self.operand
 
     def along(self, direction: Tensor) -> Tensor:
         """Each step's contribution times a tensor of the weight's shape, summed over its elements: (T)."""

@@ -9,7 +9,8 @@ from playwright.sync_api import sync_playwright
 
 import bptt
 from bptt.commands.explain import ExplainConfig, lesson_subject
-from bptt.commands.subject import run_subject
+from bptt.commands.subject import Subject
+from bptt.insight.variations import Situation, Start
 from bptt.report.page import page_html, policy
 from bptt.report.server import Server, application, listening
 from report.test_run import REPORT
@@ -84,10 +85,10 @@ def files(tmp_path_factory):
 def a_run():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        model = bptt.SequenceModel(bptt.LSTM(2, 5, 2), 1)
-    sample = normal(60, 2).float(), normal(60, 1, seed=1).float()
+        net = bptt.SequenceModel(bptt.LSTM(2, 5, 2, dtype=torch.float64), 1)
+    start = Start(Situation(net, normal(60, 2), normal(60, 1, seed=1), "squared_error"), 60, "start")
     times = [f"<b>{1900 + i}" for i in range(60)]
-    return run_subject("runs/<script>alert(1)</script>", ["a run"], model, sample, times, run=REPORT)
+    return Subject("runs/<script>alert(1)</script>", ["a run"], "bptt explore", start, 60, times, REPORT)
 
 
 @pytest.fixture(scope="session")

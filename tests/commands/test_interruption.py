@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from bptt.commands.interruption import Interruption
+from bptt.commands.interruption import Interruption, ended_at_once
 
 
 def test_the_first_is_remembered_and_the_second_ends_at_once():
@@ -17,3 +17,16 @@ def test_the_first_is_remembered_and_the_second_ends_at_once():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_filters_interrupt_is_the_systems_own_and_is_put_back():
+    with ended_at_once():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with ended_at_once():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.signal(signal.SIGINT, before) is signal.SIG_IGN

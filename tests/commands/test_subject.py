@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,15 +8,29 @@ import bptt
 from bptt.commands.explain import ExplainConfig, lesson_subject
 from bptt.commands.subject import run_subject
 from bptt.report.page import json_of
+from bptt.training.config import TrainConfig
+from bptt.training.fit import build
+from bptt.training.tasks.forecast import sunspot_forecast
 from support import normal
 
 
-def a_run(T=150, **choices):
+class Sampled:
+    """A task of which only the sample is at hand."""
+
+    name, columns = "a table", ["y"]
+
+    def __init__(self, T):
+        self.T = T
+
+    def sample(self):
+        return normal(self.T, 2).float(), normal(self.T, 1, seed=1).float()
+
+
+def a_run(T=150, steps=None):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         model = bptt.SequenceModel(bptt.GRU(2, 3), 1)
-    sample = normal(T, 2).float(), normal(T, 1, seed=1).float()
-    return model, run_subject("runs/a", ["a run"], model, sample, [str(1900 + i) for i in range(T)], **choices)
+    return model, run_subject(Path("runs/a"), TrainConfig(cell="gru"), Sampled(T), model, steps, None)
 
 
 def test_the_lessons_page_shows_what_explain_prints():
@@ -57,12 +72,21 @@ def test_a_step_of_gradient_descent_lets_the_error_fall():
 def test_a_run_shows_its_last_steps_in_float64_and_stays_as_it_is():
     model, subject = a_run()
     page = subject.page()
-    assert (page.exploration.steps, page.t, page.times[0], page.times[-1]) == (100, 100, "1950", "2049")
+    assert (page.exploration.steps, page.t, page.times) == (100, 100, None)
+    assert page.exploration.x == normal(150, 2).float().double()[50:].tolist()
+    assert page.lead[0].startswith("y of a table, forecast one step ahead by a GRU network")
     assert next(model.parameters()).dtype == torch.float32
-    shorter = json.loads(subject.explored({"changes": {"steps": 7}}))
-    assert shorter["times"] == [str(year) for year in range(2043, 2050)]
     assert a_run(steps=20)[1].page().exploration.steps == 20
     assert a_run(T=12)[1].page().exploration.steps == 12
+
+
+def test_a_forecasts_steps_are_labelled():
+    config = TrainConfig()
+    task = sunspot_forecast(config)
+    subject = run_subject(Path("runs/a"), config, task, build(config, config.lags), 30, None)
+    assert subject.page().times == [str(year) for year in range(1891, 1921)]
+    shorter = json.loads(subject.explored({"changes": {"steps": 7}}))
+    assert shorter["times"] == [str(year) for year in range(1914, 1921)]
 
 
 def test_nothing_of_the_process_is_changed():

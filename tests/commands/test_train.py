@@ -1,6 +1,11 @@
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -8,9 +13,12 @@ import torch
 
 from bptt.commands.train import train
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
+from bptt.training.errors import TrainingDiverged, UserError
+from bptt.training.fit import Training
 from bptt.training.run import load_run
+from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast
+from bptt.training.tensors import read_tensors
 
 SPANS = ["1921-1955", "1956-1979", "1980-2008"]
 
@@ -19,6 +27,19 @@ SPANS = ["1921-1955", "1956-1979", "1980-2008"]
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lasting(folder):
+    """What a run leaves that no clock decides."""
+    files = contents(folder)
+    lines = [json.loads(line) for line in files[Path("metrics.jsonl")].splitlines()]
+    lines[-1].pop("seconds")
+    report = files[Path("report.html")].split(b"All choices")[0]
+    return lines, files[Path("model.safetensors")], files[Path("forecast.csv")], report.replace(b"seen", b"run")
 
 
 def a_table(path, rows=80):
@@ -68,10 +89,10 @@ def test_a_second_run_takes_the_next_name_and_a_named_one_is_not_overwritten(her
         train(TrainConfig(epochs=1))
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["sunspots-elman-001", "sunspots-elman-002"]
     named = here / "runs" / "sunspots-elman-001"
-    before = {path: path.read_bytes() for path in named.iterdir()}
-    with pytest.raises(UserError, match="exists already and is not overwritten"):
+    before = contents(named)
+    with pytest.raises(UserError, match=r"exists already and is not overwritten.*--resume"):
         train(TrainConfig(epochs=1, out=named))
-    assert {path: path.read_bytes() for path in named.iterdir()} == before
+    assert contents(named) == before
 
 
 def test_an_unwritable_place_is_said_before_training(here):
@@ -166,3 +187,134 @@ def test_too_little_memory_names_the_least_before_anything_is_written(here):
     with pytest.raises(UserError, match="the smallest that works is"):
         train(TrainConfig(reach="checkpointed", memory="1kB"))
     assert list(here.iterdir()) == []
+
+
+class Killed(BaseException):
+    """Ends a run as nothing inside it expects."""
+
+
+def killed_at(monkeypatch, config, update):
+    """Train until so many updates are done, and end there."""
+    own, calls = Training._update, []
+
+    def counted(self):
+        if len(calls) == update:
+            raise Killed
+        calls.append(None)
+        return own(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_update", counted)
+        with pytest.raises(Killed):
+            train(config)
+
+
+WAYS = {
+    "full": {"noise": 0.1, "validation": 0.2},
+    "checkpointed": {"reach": "checkpointed", "memory": "200kB", "cell": "gru", "leak": 0.7},
+    "truncated": {"reach": "truncated", "k1": 30, "k2": 70, "noise": 0.1, "validation": 0.1},
+    "streamed": {"reach": "truncated", "k1": 30, "k2": 70, "batch": 2, "memory": "1kB", "noise": 0.1},
+}
+
+
+@pytest.mark.parametrize("snapshot", [0.0, 1000.0])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, capsys, way, snapshot):
+    choices = {"epochs": 4, "snapshot": snapshot, **WAYS[way]}
+    if way == "streamed":
+        choices |= {"data": a_table(here / "d.csv", 300), "target": "wind"}
+    train(TrainConfig(out=here / "seen", **choices))
+    wanted = lasting(here / "seen")
+    for update in (0, 1, 3, 7) if "reach" in choices and choices["reach"] == "truncated" else (0, 1, 3):
+        folder = here / f"killed-{update}" / "seen"
+        killed_at(monkeypatch, TrainConfig(out=folder, **choices), update)
+        assert train(TrainConfig(resume=folder)) == 0
+        assert lasting(folder) == wanted, f"killed after {update} updates"
+    capsys.readouterr()
+    assert train(TrainConfig(resume=folder)) == 0
+    assert "is finished: there is nothing to go on with" in capsys.readouterr().out
+    assert lasting(folder) == wanted
+
+
+def test_a_damaged_snapshot_is_said_and_the_one_before_it_used(here, monkeypatch, capsys):
+    train(TrainConfig(epochs=4, out=here / "seen"))
+    folder = here / "other" / "seen"
+    killed_at(monkeypatch, TrainConfig(epochs=4, snapshot=0, out=folder), 3)
+    newest = sorted((folder / "snapshots").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    capsys.readouterr()
+    assert train(TrainConfig(resume=folder)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "is damaged" in shown
+    assert "the snapshot before it is used" in shown
+    assert lasting(folder)[0] == lasting(here / "seen")[0]
+
+
+def test_a_run_killed_before_its_first_snapshot_begins_anew(here, monkeypatch):
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Snapshots, "save", killed)
+        with pytest.raises(Killed):
+            train(TrainConfig(epochs=2, out=here / "run"))
+    assert train(TrainConfig(resume=here / "run")) == 0
+    assert len((here / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_cannot_be_gone_on_with_is_refused(here):
+    with pytest.raises(UserError, match="there is no such folder"):
+        train(TrainConfig(resume=here / "none"))
+    data = a_table(here / "d.csv")
+    config = TrainConfig(data=data, target="wind", epochs=2, out=here / "run")
+    train(config)
+    with pytest.raises(UserError, match="--epochs was given as well"):
+        train(TrainConfig(resume=here / "run", epochs=5))
+    (here / "run" / "metrics.jsonl").unlink()
+    a_table(data, 90)
+    with pytest.raises(UserError, match=r"d\.csv has changed since"):
+        train(TrainConfig(resume=here / "run"))
+    (here / "run" / "config.toml").unlink()
+    with pytest.raises(UserError, match=r"config\.toml is missing"):
+        train(TrainConfig(resume=here / "run"))
+
+
+def test_a_second_process_in_the_same_folder_is_refused(here):
+    train(TrainConfig(epochs=1, out=here / "run"))
+    script = (
+        "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(here / "run" / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match="is being written by another process"):
+            train(TrainConfig(resume=here / "run"))
+        other.communicate(b"\n")
+
+
+def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
+    train(TrainConfig(epochs=6, out=here / "seen", validation=0.2))
+    own, calls = Training._finish_epoch, []
+
+    def interrupting(self):
+        own(self)
+        calls.append(None)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_finish_epoch", interrupting)
+        folder = here / "other" / "seen"
+        assert train(TrainConfig(epochs=6, out=folder, validation=0.2)) == 130
+    assert (folder / "report.html").exists()
+    assert train(TrainConfig(resume=folder)) == 0
+    assert lasting(folder)[:3] == lasting(here / "seen")[:3]
+
+
+def test_a_loss_that_is_not_finite_leaves_what_it_was_computed_from(here, monkeypatch):
+    with pytest.raises(TrainingDiverged, match=r"first at: .*The weights before it are kept"):
+        train(TrainConfig(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
+    assert set(read_tensors(here / "run" / "diverged.safetensors")) == {"x", "d", "state"}
+    assert all(weight.isfinite().all() for weight in load_run(here / "run").model.parameters())
+    assert Snapshots(here / "run" / "snapshots").load()[0] is not None

@@ -17,9 +17,13 @@ MODELS = {
 }
 
 
+def flat(records):
+    return [walk for of_layer in records for walk in of_layer]
+
+
 def walk_of(module, T=6, B=3, seed=0):
     model = bptt.SequenceModel(module, 1).double()
-    return [one for layer in record(model, normal(T, B, 2, seed=seed))[1] for one in layer]
+    return flat(record(model, normal(T, B, 2, seed=seed))[1])
 
 
 @pytest.mark.parametrize("name", list(MODELS))
@@ -49,7 +53,7 @@ def test_every_cell_goes_back_as_its_walk_does(name):
     x = normal(5, 2, 3)
 
     walked = unfold(cell, x, state, weights)
-    steps = Steps.of(Record("l0", False, Weights("W_ih", "W_hh"), cell, x, weights, walked))
+    steps = Steps.of(Record("l0", False, Weights("", ""), cell, x, weights, walked))
     seeds = normal(2, 1, sum(steps.sizes), seed=3)
     wanted = unfold_adjoint(cell, walked, weights, None, seeds[:, 0].split(steps.sizes, -1)).d_state
     found = seeds[None]

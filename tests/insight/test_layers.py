@@ -9,12 +9,16 @@ from bptt.insight.walks import record
 from support import normal
 
 
+def flat(records):
+    return [walk for of_layer in records for walk in of_layer]
+
+
 def layers_of(module, T=60, B=2, by_lag=None, lags=20, **weights):
     model = bptt.SequenceModel(module, 1).double()
     with torch.no_grad():
         for name, value in weights.items():
             getattr(module, name).copy_(value)
-    walks = [one for layer in record(model, normal(T, B, module.input_size))[1] for one in layer]
+    walks = flat(record(model, normal(T, B, module.input_size))[1])
     return [diagnose_layer(f"l{i}", walk, by_lag, lags) for i, walk in enumerate(walks)]
 
 

@@ -12,10 +12,14 @@ from bptt.insight.walks import record
 from support import normal
 
 
+def flat(records):
+    return [walk for of_layer in records for walk in of_layer]
+
+
 def layer(module=None, g=0.5, lags=30, **changes):
     """A layer whose gradient changes by g a step."""
     module = module or bptt.RNN(1, 3)
-    ((walk,),) = record(bptt.SequenceModel(module, 1).double(), normal(40, 1))[1]
+    (walk,) = flat(record(bptt.SequenceModel(module, 1).double(), normal(40, 1))[1])
     by_lag = g ** torch.arange(lags + 1, dtype=torch.float64)
     return dataclasses.replace(diagnose_layer("l0", walk, by_lag, lags), **changes)
 

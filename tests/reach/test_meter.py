@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 import bptt
+from bptt import fused
 from bptt.reach.meter import Meter
 
 
@@ -22,6 +24,23 @@ def test_inputs_are_not_counted():
     with Meter() as meter:
         a.add_(1)
     assert meter.peak == 0
+
+
+@pytest.mark.skipif(not fused.available(), reason="installed without the native kernels")
+def test_what_the_kernels_hold_for_themselves_is_told_apart():
+    gru, x = bptt.GRU(3, 4), torch.zeros(50, 2, 3)
+    y, _ = gru(x)
+    with Meter() as meter:
+        a = torch.zeros(1000)
+        torch.autograd.grad(y.sum(), [gru.weight_hh_l0])
+        held = meter.live
+    assert meter.scratch > 4 * 50 * 2 * 4 * 4, "the deltas of all rows, at least"
+    assert meter.total >= held + meter.scratch
+    assert meter.peak < meter.total
+    with Meter() as other:
+        torch.zeros(1)
+    assert (other.scratch, other.total) == (0, 4), "what was before is forgotten"
+    del a
 
 
 def test_what_autograd_keeps_is_counted_until_it_is_let_go():

@@ -21,21 +21,26 @@ def sequence(model, T, B=2):
     return x, torch.zeros_like(model(x, None)[0]).detach()
 
 
+@pytest.fixture
+def one_thread():
+    """Of several, each holds scratch, and whether a walk is worth several depends on its length."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("criterion", [nn.MSELoss(), mean_square])
 @pytest.mark.parametrize("arguments", [{}, {"segment": 100}, {"segment": 400}])
 @pytest.mark.parametrize("name", [name for name in MAKERS if name != "function"])
-def test_the_peak_is_as_predicted(name, criterion, arguments, monkeypatch):
-    if name == "Elman" and arguments.get("segment") == 400:
-        pytest.skip(
-            "it returns all its states: one segment alone takes less than one whose last state has an adjoint"
-        )
-    monkeypatch.setattr("bptt.reach.plan._scratch", lambda model: 0)  # which no meter sees
+def test_the_peak_is_as_predicted(name, criterion, arguments):
     model, _ = model_of(name, H=16, dtype=torch.float32)
     x, d = sequence(model, 400)
     schedule = plan(model, x, d, criterion, **arguments)
     with Meter() as meter:
         checkpointed(model, x, d, criterion, memory=schedule)
-    assert abs(schedule.bytes / meter.peak - 1) < 0.2, f"predicted {schedule.bytes}, measured {meter.peak}"
+    assert abs(schedule.bytes / meter.total - 1) < 0.2, f"predicted {schedule.bytes}, measured {meter.total}"
 
 
 @pytest.mark.parametrize("name", ["GRU", "nn.LSTM", "cell"])

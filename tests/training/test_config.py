@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+import tyro
 
-from bptt.training.config import TrainConfig, check
+from bptt.training.config import TrainConfig, arguments_of, check
 from bptt.training.errors import UserError
 
 DATA = Path("data.csv")
@@ -40,6 +41,17 @@ DATA = Path("data.csv")
 def test_choices_that_cannot_work(choices, words):
     with pytest.raises(UserError, match=words):
         check(TrainConfig(**choices))
+
+
+def test_arguments_stand_for_the_choices():
+    for config in (
+        TrainConfig(),
+        TrainConfig(
+            data=DATA, target="a b", input=(("x", "y"), ("z",)), reach="truncated", k1=5, lr=1e-5, out=DATA
+        ),
+        TrainConfig(seed=3, snapshot=0.0, leak=1.0, memory=None),
+    ):
+        assert tyro.cli(TrainConfig, args=arguments_of(config)) == config
 
 
 def test_choices_that_can():

@@ -3,7 +3,7 @@ import torch
 
 from bptt.training.config import TrainConfig
 from bptt.training.errors import TrainingDiverged
-from bptt.training.fit import build, fit
+from bptt.training.fit import Training, build
 from bptt.training.updates import predict, updates_of
 
 
@@ -16,7 +16,7 @@ def trained(**choices):
     config = TrainConfig(**{"epochs": 60, "lags": 1, "hidden": 6, "init": 1.0, **choices})
     model = build(config, 1)
     x, d = sine()
-    return model, fit(model, updates_of(model, x, d, config), config), x, d
+    return model, Training(model, updates_of(model, x, d, config), config).run(), x, d
 
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
@@ -49,7 +49,7 @@ def test_validation_keeps_its_best_epoch():
     config = TrainConfig(epochs=30, hidden=6, init=1.0, validation=0.25, lr=0.3)
     model = build(config, 1)
     x, d = sine()
-    fitted = fit(model, updates_of(model, x, d, config), config)
+    fitted = Training(model, updates_of(model, x, d, config), config).run()
     losses = [epoch.validation for epoch in fitted.epochs]
     assert fitted.best == losses.index(min(losses)) + 1
     assert (predict(model, x)[60:] - d[60:]).square().mean().item() == pytest.approx(min(losses), rel=1e-5)
@@ -61,7 +61,7 @@ def test_validation_steps_are_not_learned_from():
     models = []
     for targets in (d, torch.cat([d[:60], d[60:] + 100])):
         models.append(build(config, 1))
-        fit(models[-1], updates_of(models[-1], x, targets, config), config)
+        Training(models[-1], updates_of(models[-1], x, targets, config), config).run()
     for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -70,7 +70,7 @@ def test_asked_to_stop_it_stops_before_the_next_epoch():
     config, seen = TrainConfig(epochs=50), []
     x, d = sine()
     model = build(config, 1)
-    fitted = fit(model, updates_of(model, x, d, config), config, seen.append, lambda: len(seen) == 3)
+    fitted = Training(model, updates_of(model, x, d, config), config).run(seen.append, lambda: len(seen) == 3)
     assert fitted.interrupted
     assert len(fitted.epochs) == fitted.best == 3
 
@@ -82,5 +82,5 @@ def test_a_loss_that_is_not_finite_is_said_and_finite_weights_are_kept():
     with torch.no_grad():
         model.readout.weight.mul_(1e30)
     with pytest.raises(TrainingDiverged, match=r"inf in epoch 1.*learning rate than 0\.02"):
-        fit(model, updates_of(model, x * 0 + 1, d, config), config)
+        Training(model, updates_of(model, x * 0 + 1, d, config), config).run()
     assert all(p.isfinite().all() for p in model.parameters())

@@ -6,7 +6,7 @@ import torch
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.fit import build
-from bptt.training.run import load_run, new_task, save_config, save_model
+from bptt.training.run import load_run, save_config, save_model
 from bptt.training.tasks.forecast import sunspot_forecast
 
 
@@ -79,16 +79,3 @@ def test_another_architecture_is_told_apart(run):
     (folder / "config.toml").write_text(config.replace("hidden = 12", "hidden = 9"))
     with pytest.raises(UserError, match=r"does not fit config.toml: readout.weight is \(1, 12\) in the file"):
         load_run(folder)
-
-
-def test_new_data_is_read_as_the_run_reads_it(run):
-    folder, config, _ = run
-    again = load_run(folder)
-    (folder / "new.csv").write_text("year,sunspots\n" + "".join(f"{year},{year % 7}\n" for year in range(1, 21)))
-    task = new_task(again, folder / "new.csv", "year", "error")
-    assert task.scaling == again.scaling
-    assert task.table.times == list(range(1, 21))
-    assert len(task.inputs()) == 20 - config.lags + 1
-    (folder / "short.csv").write_text("sunspots\n1\n")
-    with pytest.raises(UserError, match=r"1 rows.*at least 2"):
-        new_task(again, folder / "short.csv", None, "error")

@@ -5,7 +5,7 @@ from torch import nn
 import bptt
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
-from bptt.training.fit import build, fit
+from bptt.training.fit import Training, build
 from bptt.training.updates import NoisyChunks, noisy, side_by_side, updates_of
 
 
@@ -27,7 +27,8 @@ def test_checkpointed_learns_what_full_learns():
     for choices in ({}, {"reach": "checkpointed", "memory": "100kB"}):
         config = configured(**choices)
         model = build(config, 1)
-        losses.append([epoch.loss for epoch in fit(model, updates_of(model, *sine(), config), config).epochs])
+        fitted = Training(model, updates_of(model, *sine(), config), config).run()
+        losses.append([epoch.loss for epoch in fitted.epochs])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +15,9 @@ from ..training.errors import UserError
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..training.run import Run
-    from ..training.tasks.forecast import Forecast
 
 
 @dataclass(frozen=True)
@@ -53,31 +54,33 @@ def diagnose(config: DiagnoseConfig) -> int:
     from ..training.run import load_run
 
     run = load_run(config.run)
-    task, steps = _task(config, run)
-    if steps < LEAST_STEPS:
-        raise UserError(f"{task.table.name} gives {steps} steps with a target; at least {LEAST_STEPS} are needed")
-    x, d = task.inputs()[:steps], task.targets()[:steps]
+    x, d, name = _steps(config, run)
+    if len(x) < LEAST_STEPS:
+        raise UserError(f"{name} gives {len(x)} steps with a target; at least {LEAST_STEPS} are needed")
     found = diagnosis_of(run.model, x, d, lambda y, d: squared_error(y, d) / d.numel(), lags=config.lags)
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
-    print(f"{config.run}: {run.config.cell} network, {run.config.hidden} units, {steps} steps of {run.columns[0]}")
+    print(
+        f"{config.run}: {run.config.cell} network, {run.config.hidden} units, {len(x)} steps of {run.columns[0]}"
+    )
     print()
     print(found)
     return 0
 
 
-def _task(config: DiagnoseConfig, run: Run) -> tuple[Forecast, int]:
-    """The rows, and over how many steps of them the error is taken back."""
+def _steps(config: DiagnoseConfig, run: Run) -> tuple[Tensor, Tensor, str]:
+    """x and d of the steps the error is taken back over, and where they are from."""
     from ..training.run import new_task
-    from ..training.tasks.forecast import forecast_task
+    from ..training.tasks.choose import task_of
 
     if config.data is not None:
-        task = new_task(run, config.data, None, config.missing)
-        return task, len(task.targets())
+        new = new_task(run, config.data, None, config.missing)
+        d = new.targets()
+        return new.inputs()[: len(d)], d, new.name
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
-            task = replace(forecast_task(run.config), scaling=run.scaling)
+            task = task_of(run.config)
     except UserError as error:
         raise UserError(f"the run's own data cannot be used: {error}; pass --data FILE") from error
-    return task, task.train_steps
+    return *task.sample(), task.name

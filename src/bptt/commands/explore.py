@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,14 +91,14 @@ def _subject(config: ExploreConfig) -> Subject:
         steps = ExplainConfig.t if config.steps is None else config.steps
         return lesson_subject(ExplainConfig(t=min(ExplainConfig.t, steps), steps=steps))
     from ..training.run import load_run
+    from ..training.tasks.choose import task_of
     from .subject import run_subject
-    from .train import described, task_of, times_of
 
     run = load_run(config.run)
-    task = task_of(run.config)
-    return run_subject(
-        str(config.run), [described(run.config, task)], run.model, task.sample(), times_of(task), config.steps
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
+        task = task_of(run.config)
+    return run_subject(config.run, run.config, task, run.model, config.steps, None)
 
 
 def _guarded(config: ExploreConfig, answer: Any) -> Any:

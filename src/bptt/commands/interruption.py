@@ -1,8 +1,10 @@
-"""Ctrl-C and SIGTERM as a question asked between epochs; a second one ends at once."""
+"""Ctrl-C and SIGTERM as a question asked between epochs, and Ctrl-C as what ends a filter at once."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -42,3 +44,20 @@ class Interruption:
     def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """While entered, Ctrl-C ends the process there and then, as it ends any filter that waits for its input.
+
+    Python's own handler would run in the main thread, once that is back from waiting; the signal may have come to
+    another one, and the wait goes on. Where SIGINT is ignored or handled by somebody it stays so.
+    """
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from ..insight.diagnose import LEAST_STEPS, diagnose
 from ..insight.exploration import explore, most_steps
@@ -14,6 +13,10 @@ from ..insight.variations import Situation, Start, descended, varied
 from ..networks import SequenceModel
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
+from ..training.config import TrainConfig
+from ..training.tasks.forecast import Forecast
+from ..training.tasks.task import Task
+from .result import Result, described
 
 SHOWN = 100  # steps of a run's sequence that are shown at first
 
@@ -85,28 +88,24 @@ def diagnosed(situation: Situation) -> dict[str, Any] | None:
 
 
 def run_subject(
-    name: str,
-    lead: list[str],
-    model: SequenceModel,
-    sample: tuple[Tensor, Tensor],
-    times: list[str] | None,
-    steps: int | None = None,
-    run: RunReport | None = None,
+    folder: Path, config: TrainConfig, task: Task, model: SequenceModel, steps: int | None, result: Result | None
 ) -> Subject:
     """A trained network on the last steps of what it learned from.
 
     Args:
-        name: the run folder, as `bptt explore` takes it.
-        lead: lines that say what was trained.
+        folder: the run's.
+        config, task: what it was trained with and on.
         model: with its trained weights; it is copied, in float64.
-        sample: x (T, I) and d (T, 1) of the training steps.
-        times: a label for each of them, or None.
         steps: how many are shown at first. Default 100, or fewer where there are fewer.
-        run: what the training came to.
+        result: what the training came to, where that is known.
     """
-    x, d = (rows.double() for rows in sample)
+    x, d = (rows.double() for rows in task.sample())
     most = min(len(x), most_steps(model))
     situation = Situation(copy.deepcopy(model).double(), x[-most:], d[-most:], "squared_error")
     start = Start(situation, min(steps or SHOWN, most), "start")
-    labels = None if times is None else times[len(times) - most :]
-    return Subject(name, lead, f"bptt explore {name}", start, start.steps, labels, run)
+    times = None
+    if isinstance(task, Forecast):  # others do not have them at hand
+        times = task.times()[task.first_target : task.first_target + task.train_steps][-most:]
+    lead = [described(config, task), *([result.ending()] if result else [])]
+    report = result.report() if result else None
+    return Subject(folder.name, lead, f"bptt explore {folder.name}", start, start.steps, times, report)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,32 +19,43 @@ from ..insight.lags import gradient_by_lag
 from ..networks import SequenceModel
 from ..reach.plan import bytes_in
 from ..report.page import page_html
-from ..report.run import Lags, RunReport
+from ..report.run import Lags
 from ..report.tables import score_table
-from ..training.config import TrainConfig, check
-from ..training.errors import UserError
-from ..training.fit import Epoch, Fitted, build, fit
-from ..training.run import save_config, save_model
-from ..training.tasks.forecast import Forecast, forecast_task
-from ..training.tasks.streamed import StreamedForecast, is_streamed, streamed_forecast
-from ..training.tasks.task import Judged, Task
-from ..training.updates import Updates
+from ..training.config import TrainConfig, arguments_of, check
+from ..training.errors import TrainingDiverged, UserError
+from ..training.files import write_whole
+from ..training.fit import Epoch, Fitted, Training, build
+from ..training.journal import Journal
+from ..training.run import check_same_data, owned, read_config
+from ..training.scaling import Scaling
+from ..training.tasks.choose import task_of
+from ..training.tasks.streamed import StreamedForecast
+from ..training.tasks.task import Task
+from ..training.workers import Workers, workers
 from .interruption import Interruption
+from .launch import launch, launch_id, restarted
+from .result import Result, reach
 from .subject import run_subject
 
+RUNS = Path("runs")
 LOOKS = 24  # times during training at which it is looked how far back the gradient reaches
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run came to: everything that is written down and shown of it."""
+@dataclass
+class Work:
+    """A training under way."""
 
     config: TrainConfig
     task: Task
-    fitted: Fitted
-    judged: Judged
-    lags: list[Lags]  # of the last layer, from before training to its end
-    seconds: float
+    model: SequenceModel
+    training: Training
+    lags: list[Lags] = field(default_factory=list)  # of the last layer, from before training on
+    seconds: float = 0.0  # spent on training so far
+
+    def look(self, epoch: int) -> None:
+        """See how far back the gradient reaches in the last layer, now."""
+        found = gradient_by_lag(self.model, *self.task.sample())[f"l{self.config.layers - 1}"]
+        self.lags.append(Lags(epoch, rounded(found)))
 
 
 def train(config: TrainConfig) -> int:
@@ -55,20 +65,97 @@ def train(config: TrainConfig) -> int:
         UserError: before anything is written, for data or options that cannot be used.
         TrainingDiverged: with the last finite weights saved.
     """
+    if config.workers is not None:
+        return _launched(replace(config, workers=None), config.workers)
+    with workers() as team:
+        console = Console(quiet=team.rank > 0)
+        if config.resume is not None:
+            return _resumed(config, config.resume, team, console)
+        if (begun := _begun(config, team)) is not None:
+            return _resumed(TrainConfig(resume=begun), begun, team, console)
+        work = _prepared(config, team, console)
+        folder = _agreed(team, lambda: _new_folder(config))
+        with Journal(folder, team.rank == 0, launch_id()) as journal:
+            journal.config(config, work.task)
+            work.look(0)
+            return _finished(work, journal, console)
+
+
+def _launched(config: TrainConfig, size: int) -> int:
+    """The same by several processes, once it is sure that none of them will refuse."""
+    chosen = config if config.resume is None else _checked_run(config, config.resume)[0]
+    check(replace(chosen, workers=size))
+    _prepared(chosen, Workers(0, size), Console(quiet=True))
+    if config.out is not None and config.out.exists():
+        raise _overwriting(config.out)
+    return launch(size, ["train", *arguments_of(config)])
+
+
+def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) -> int:
+    """Go on with a run where its last snapshot stands."""
+    config, columns, scaling = _checked_run(given, folder)
+    with Journal(folder, team.rank == 0, launch_id()) as journal:
+        if _agreed(team, journal.is_finished):
+            _print(console, f"{folder} is finished: there is nothing to go on with")
+            return 0
+        work = _prepared(config, team, console)
+        check_same_data(folder, work.task, columns, scaling)
+        saved, wrong = journal.last_snapshot()
+        for problem in wrong:
+            _print(console, f"warning: {problem}; the snapshot before it is used")
+        if saved is None:
+            work.look(0)
+        else:
+            work.training.load_state_dict(saved["training"])
+            work.lags, work.seconds = [Lags(*lags) for lags in saved["lags"]], saved["seconds"]
+        return _finished(work, journal, console)
+
+
+def _checked_run(given: TrainConfig, folder: Path) -> tuple[TrainConfig, list[str], Scaling]:
+    """What config.toml of a run says that is to be gone on with."""
+    others = [f.name for f in fields(given) if f.name != "resume" and getattr(given, f.name) != f.default]
+    if others:
+        raise UserError(
+            f"--resume goes on with the choices in {folder}/config.toml, and --{others[0].replace('_', '-')} was "
+            "given as well; leave it out, or begin a new run"
+        )
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
+    return read_config(folder / "config.toml")
+
+
+def _begun(config: TrainConfig, team: Workers) -> Path | None:
+    """The folder of the run that these workers were at before they were started again."""
+    if not restarted():
+        return None
+    places = [config.out] if config.out is not None else list(RUNS.iterdir())
+    return _agreed(team, lambda: owned(places, launch_id()))
+
+
+Found = TypeVar("Found")
+
+
+def _agreed(team: Workers, ask: Callable[[], Found]) -> Found:
+    """What the first worker finds, or the error it meets, for all of them."""
+    found: Any = None
+    if team.rank == 0:
+        try:
+            found = ask()
+        except UserError as error:
+            found = error
+    found = team.said_by_first(found)
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
+    """Everything that can be wrong with options and data is, before anything is written."""
     check(config)
     _check_memory(config)
-    console = Console()
     task = _task(config, console)
     model = build(config, len(task.columns) * config.lags)
-    updates = task.updates(model, config)
-    folder = _new_folder(config)
-    save_config(folder, config, task)
-    with (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics, Interruption() as interruption:
-        result = _trained(task, model, updates, config, folder, console, metrics, interruption)
-        metrics.write(json.dumps(_test_line(result)) + "\n")
-    (folder / "report.html").write_text(_page(folder, model, result), encoding="utf-8")
-    _say(console, folder, result)
-    return interruption.exit_code
+    return Work(config, task, model, Training(model, task.updates(model, config, team), config, team))
 
 
 def _task(config: TrainConfig, console: Console) -> Task:
@@ -77,16 +164,10 @@ def _task(config: TrainConfig, console: Console) -> Task:
         warnings.simplefilter("always")
         task = task_of(config)
     if isinstance(task, StreamedForecast):
-        rows = f"{task.name} has {task.source.rows:,} rows and is read piece by piece"
-        console.print(rows, markup=False, highlight=False, soft_wrap=True)
+        _print(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
     for warning in odd:
-        console.print(f"warning: {warning.message}", markup=False, highlight=False)
+        _print(console, f"warning: {warning.message}")
     return task
-
-
-def task_of(config: TrainConfig) -> Task:
-    """What a run learns: the sunspots, or the forecast of a table's column."""
-    return streamed_forecast(config) if is_streamed(config) else forecast_task(config)
 
 
 def _check_memory(config: TrainConfig) -> None:
@@ -105,151 +186,110 @@ def _new_folder(config: TrainConfig) -> Path:
             return config.out
         stem = "sunspots" if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
         for number in range(1, 1_000_000):
-            folder = Path("runs") / f"{stem}-{config.cell}-{number:03d}"
+            folder = RUNS / f"{stem}-{config.cell}-{number:03d}"
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(parents=True)
                 return folder
         raise UserError("runs/ holds a million runs of this name; pass --out FOLDER")
     except FileExistsError as error:
-        raise UserError(f"{config.out} exists already and is not overwritten; pass another --out") from error
+        assert config.out is not None
+        raise _overwriting(config.out) from error
     except OSError as error:
         raise UserError(f"the run folder {error.filename} cannot be made: {error.strerror}; pass --out") from error
 
 
-def _trained(
-    task: Task,
-    model: SequenceModel,
-    updates: Updates,
-    config: TrainConfig,
-    folder: Path,
-    console: Console,
-    metrics: IO[str],
-    interruption: Interruption,
-) -> Result:
-    """Train, save the weights, and judge what came out."""
-    lags: list[Lags] = []
-
-    def look(epoch: int) -> None:
-        found = gradient_by_lag(model, *task.sample())[f"l{config.layers - 1}"]
-        lags.append(Lags(epoch, rounded(found)))
-
-    look(0)
-    started = time.perf_counter()
-    try:
-        fitted = _fit(model, task, updates, config, console, metrics, interruption, look)
-    finally:
-        save_model(folder, model)
-    seconds = time.perf_counter() - started
-    look(fitted.best)
-    judged = task.judge(model, f"this run ({config.cell})", folder / "forecast.csv")
-    return Result(config, task, fitted, judged, lags, seconds)
+def _overwriting(folder: Path) -> UserError:
+    return UserError(
+        f"{folder} exists already and is not overwritten; pass another --out, or go on with it by "
+        f"--resume {folder}"
+    )
 
 
-def _fit(
-    model: SequenceModel,
-    task: Task,
-    updates: Updates,
-    config: TrainConfig,
-    console: Console,
-    metrics: IO[str],
-    interruption: Interruption,
-    look: Callable[[int], None],
-) -> Fitted:
-    """Train with a progress bar, a line of metrics for each epoch, and an ear for Ctrl-C."""
-    parameters = sum(p.numel() for p in model.parameters())
-    console.print(
+def _finished(work: Work, journal: Journal, console: Console) -> int:
+    """Train to the end or until asked to stop, judge, and write everything; returns the exit code."""
+    journal.begin(work.training.epochs)
+    with Interruption() as interruption:
+        fitted = _fit(work, journal, console, interruption)
+        if journal.writes:
+            judged = work.task.judge(work.model, f"this run ({work.config.cell})", journal.folder / "forecast.csv")
+            work.look(fitted.best)
+            result = Result(work.config, work.task, fitted, judged, work.lags, work.seconds)
+            page = page_html(run_subject(journal.folder, work.config, work.task, work.model, None, result).page())
+            write_whole(journal.folder / "report.html", page.encode())
+            journal.line(result.test_line())
+            _say(console, journal.folder, result)
+    return interruption.exit_code
+
+
+def _fit(work: Work, journal: Journal, console: Console, interruption: Interruption) -> Fitted:
+    """Train with a progress bar, a line of metrics for each epoch, snapshots, and an ear for Ctrl-C."""
+    config, training, task = work.config, work.training, work.task
+    parameters = sum(p.numel() for p in work.model.parameters())
+    _print(
+        console,
         f"{config.cell} network, {config.hidden} units, {parameters} weights; "
-        f"{task.train_steps} training steps of {task.columns[0]}, {_reach(config)}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"{task.train_steps} training steps of {task.columns[0]}, {reach(config)}",
     )
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task("epochs", total=config.epochs, losses="")
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, _Keeper(work, journal) as keeper:
+        bar = progress.add_task("epochs", total=config.epochs, completed=len(training.epochs), losses="")
 
         def on_epoch(epoch: Epoch) -> None:
-            metrics.write(json.dumps({"event": "epoch", **epoch._asdict()}) + "\n")
-            metrics.flush()
+            journal.epoch(epoch)
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
             if epoch.epoch % -(-config.epochs // LOOKS) == 0 and epoch.epoch < config.epochs:
-                look(epoch.epoch)
+                work.look(epoch.epoch)
 
-        return fit(model, updates, config, on_epoch, interruption.came)
-
-
-def _reach(config: TrainConfig) -> str:
-    """How far back errors go, in words."""
-    if config.reach != "truncated":
-        return f"{config.reach} BPTT"
-    return f"truncated BPTT, k1={config.window}, k2={config.k2 or config.window}"
-
-
-def _test_line(result: Result) -> dict[str, Any]:
-    """The last line of metrics.jsonl."""
-    arv, *baselines = result.judged.scores.items()
-    return {
-        "event": "test",
-        "arv": arv[1],
-        "rmse": result.judged.rmse,
-        "baselines": dict(baselines),
-        "epochs": len(result.fitted.epochs),
-        "best_epoch": result.fitted.best,
-        "interrupted": result.fitted.interrupted,
-        "seconds": round(result.seconds, 3),
-        "gradient_by_lag": {"start": result.lags[0].norms, "end": result.lags[-1].norms},
-    }
+        try:
+            return training.run(on_epoch, interruption.came, keeper)
+        except TrainingDiverged as error:
+            if error.walked is not None:
+                journal.diverged(error.walked)
+            raise
+        finally:
+            journal.model(work.model)
 
 
-def _page(folder: Path, model: SequenceModel, result: Result) -> str:
-    """The run as a page."""
-    task, fitted, judged = result.task, result.fitted, result.judged
-    report = RunReport(
-        choices={key: value for key, value in asdict(result.config).items() if value not in (None, ())},
-        target=task.columns[0],
-        times=judged.rows["time"].to_list(),
-        truth=judged.rows["truth"].to_list(),
-        forecast=judged.rows["forecast"].to_list(),
-        spans=judged.spans,
-        scores=judged.scores,
-        losses=[epoch.loss for epoch in fitted.epochs],
-        validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
-        lags=result.lags,
-    )
-    lead = [described(result.config, task), _ending(result)]
-    subject = run_subject(str(folder), lead, model, task.sample(), times_of(task), run=report)
-    return page_html(subject.page())
+class _Keeper:
+    """Called after each update, it takes a snapshot when one is due, and at the start and the end anyhow."""
 
+    def __init__(self, work: Work, journal: Journal) -> None:
+        self._work, self._journal = work, journal
+        self._before, self._started = work.seconds, time.monotonic()
 
-def described(config: TrainConfig, task: Task) -> str:
-    """A run in a sentence."""
-    ahead = "one step" if config.horizon == 1 else f"{config.horizon} steps"
-    network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
-    return (
-        f"{task.columns[0]} of {task.name}, forecast {ahead} ahead by {network} network of {config.hidden} "
-        f"units, trained by {_reach(config).replace('BPTT', 'backpropagation through time')}."
-    )
+    def __enter__(self) -> _Keeper:
+        self._take()
+        return self
 
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is None:
+            self._take()
 
-def times_of(task: Task) -> list[str] | None:
-    """The labels of the rows that a task's training steps forecast, where it has them at hand."""
-    if not isinstance(task, Forecast):
-        return None
-    return task.times()[task.first_target : task.first_target + task.train_steps]
+    def __call__(self) -> None:
+        due = time.monotonic() - self._last >= self._work.config.snapshot
+        if self._work.training.workers.any(due and self._journal.writes):
+            self._take()
+
+    def _take(self) -> None:
+        work = self._work
+        work.seconds = self._before + time.monotonic() - self._started
+        state = work.training.state_dict()
+        lags = [[lags.epoch, lags.norms] for lags in work.lags]
+        self._journal.snapshot({"training": state, "lags": lags, "seconds": work.seconds})
+        self._last = time.monotonic()
 
 
 def _say(console: Console, folder: Path, result: Result) -> None:
     """How training ended, the scores, and where everything is."""
-    console.print(f"{_ending(result)} ({result.seconds:.1f} s)\n", highlight=False)
+    _print(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
     console.print(score_table(result.judged.scores, [name for name, _, _ in result.judged.spans]))
-    console.print(f"written to {folder}/   open {folder}/report.html", highlight=False, soft_wrap=True)
+    if result.fitted.interrupted:
+        _print(console, f"go on with: bptt train --resume {folder}")
+    _print(console, f"written to {folder}/   open {folder}/report.html")
 
 
-def _ending(result: Result) -> str:
-    epochs, asked = len(result.fitted.epochs), result.config.epochs
-    said = f"Stopped after {epochs} of {asked} epochs" if result.fitted.interrupted else f"Trained {epochs} epochs"
-    if result.config.validation:
-        said += f"; kept the weights of epoch {result.fitted.best}, the best on validation"
-    return said + "."
+def _print(console: Console, line: str) -> None:
+    """A line as it is, however wide the terminal."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -219,7 +219,8 @@ def _entering(dz: Tensor, at: int | None) -> tuple[Tensor, list[int]]:
         alone = torch.zeros_like(dz)
         alone[t] = dz[t]
         dz = alone
-    return dz, dz.flatten(1).ne(0).any(1).nonzero().flatten().tolist()
+    largest = dz.flatten(1).abs().amax(1) if dz.numel() else dz.new_zeros(len(dz))  # NaN counts
+    return dz, largest.nonzero().flatten().tolist()
 
 
 def _checked_names(model: nn.Module, factors: dict[str, Factor]) -> list[str]:

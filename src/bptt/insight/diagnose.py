@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import checks
 from ..accelerate import OURS, accelerate
-from ..equations import Weights
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..reach.gradients import scalar_loss
 from ..recurrent import Recurrent
@@ -23,7 +22,7 @@ from .memory import Memory, input_memory
 from .norms import Criterion, GradientNorms, gradient_norms
 from .remedies import Place, remedies
 from .verdict import Kind, verdict
-from .walks import Loss, Record, record
+from .walks import Bare, Loss, Network, Record, record
 
 LEAST_STEPS = 8  # steps of x below which a decay over lags cannot be told
 LAGS = 100  # how far back is looked by default: where benchmarks of long memory (copying, adding) begin
@@ -112,8 +111,8 @@ def diagnose(
     T, x, d = x.shape[axis], x.detach().to("cpu", torch.float64), d.detach()
     lags = min(lags, 2 * (T - 1) // 3)
     some = _some_sequences(x, axis)
-    _, walked = record(net, x if some is None else x.index_select(1 - axis, some))
-    records = [direction for layer in walked for direction in layer]
+    _, layers_of = record(net, x if some is None else x.index_select(1 - axis, some))
+    records = [walk for of_layer in layers_of for walk in of_layer]
     if (trouble := _first_not_finite(net, records)) is not None:
         return _not_finite(trouble, T, lags)
     dy = _adjoint_of_outputs(net, x, d, loss)
@@ -125,36 +124,17 @@ def diagnose(
     norms = gradient_norms(net, x, d, loss, _window(net, per_step, window, T))
     by_lag = _by_lag(net, x, dy, axis, some, lags)
     with torch.no_grad():
-        layers = [
-            diagnose_layer(name, walk, by_lag.get(name), lags)
-            for name, walk in zip(_layer_names(net), records, strict=True)
-        ]
+        layers = [diagnose_layer(walk.layer, walk, by_lag.get(walk.layer), lags) for walk in records]
     memory = None
     if per_step:
         memory = input_memory(_time_major(x, axis, some), _time_major(d.cpu(), axis, some), lags)
     told = verdict(layers, memory, not dy.any(), T, lags)
     need = None if memory is None else memory.lag
-    found = remedies(told, _places(net, layers, records), need, norms)
+    found = remedies(told, _places(layers, records), need, norms)
     return Diagnosis(told.kind, told.sentence, told.enough, T, lags, layers, memory, norms, found)
 
 
-class _OnItsOwn(SequenceModel):
-    """A recurrent module without a read-out: y is its output."""
-
-    def __init__(self, recurrent: Recurrent) -> None:
-        nn.Module.__init__(self)
-        self.recurrent = recurrent
-        self.readout = cast("nn.Linear", nn.Identity())
-
-    def weight_names(self) -> list[list[Weights[str]]]:
-        return self.recurrent.weight_names()
-
-    def readout_matrix(self) -> Tensor:
-        width = (self.recurrent.proj_size or self.recurrent.hidden_size) * self.recurrent.num_directions
-        return torch.eye(width, dtype=self.recurrent.all_weights[0][0].dtype)
-
-
-def _copy(model: Any) -> Elman | SequenceModel:
+def _copy(model: Any) -> Network:
     """A model's copy in float64 on the CPU, in eval mode, every weight requiring gradients."""
     if not isinstance(model, (Elman, SequenceModel, Recurrent, *OURS)):
         raise TypeError(
@@ -162,7 +142,7 @@ def _copy(model: Any) -> Elman | SequenceModel:
             f"torch.nn's), got {type(model).__name__}"
         )
     net: Any = accelerate(copy.deepcopy(model)).to("cpu", torch.float64).eval().requires_grad_(True)
-    return _OnItsOwn(net) if isinstance(net, Recurrent) else net
+    return Bare(net) if isinstance(net, Recurrent) else net
 
 
 def _time_axis(model: Any, x: Any) -> int:
@@ -214,16 +194,16 @@ def _some_sequences(x: Tensor, axis: int) -> Tensor | None:
     return torch.linspace(0, B - 1, min(B, SEQUENCES)).round().long()
 
 
-def _first_not_finite(net: Elman | SequenceModel, records: list[Record]) -> str | None:
+def _first_not_finite(net: Network, records: list[Record]) -> str | None:
     """The first weight, or else state, that is not finite."""
     for name, weight in net.named_parameters():
         if not weight.isfinite().all():
             return f"{name} holds numbers that are not finite: every output is lost."
-    for name, walk in zip(_layer_names(net), records, strict=True):
+    for walk in records:
         lost = ~walk.unfolded.states.isfinite().flatten(1).all(1)
         if lost.any():
             first = int(lost.nonzero()[0])  # row 0 is the initial state
-            return f"The states of {name} are not finite from step {first} on: they grow beyond all bounds."
+            return f"The states of {walk.layer} are not finite from step {first} on: they grow beyond all bounds."
     return None
 
 
@@ -236,7 +216,7 @@ def _not_finite(sentence: str, steps: int, lags: int) -> Diagnosis:
     return Diagnosis("non-finite", sentence, None, steps, lags, [], None, None, advice)
 
 
-def _adjoint_of_outputs(net: Elman | SequenceModel, x: Tensor, d: Tensor, loss: Criterion) -> Tensor:
+def _adjoint_of_outputs(net: Network, x: Tensor, d: Tensor, loss: Criterion) -> Tensor:
     """∂E/∂y, of the loss over all steps and sequences, laid out as y."""
     with torch.no_grad():
         y = net(x)[0]
@@ -246,16 +226,14 @@ def _adjoint_of_outputs(net: Elman | SequenceModel, x: Tensor, d: Tensor, loss: 
     return dy
 
 
-def _window(net: Elman | SequenceModel, per_step: bool, window: int | None, T: int) -> int | None:
+def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | None:
     """Steps of a window; None where the loss cannot be cut in time."""
     if not per_step or len(net.weight_names()[0]) == 2:
         return None
     return min(window or max(1, T // WINDOWS), T)
 
 
-def _by_lag(
-    net: Elman | SequenceModel, x: Tensor, dy: Tensor, axis: int, some: Tensor | None, lags: int
-) -> dict[str, Tensor]:
+def _by_lag(net: Network, x: Tensor, dy: Tensor, axis: int, some: Tensor | None, lags: int) -> dict[str, Tensor]:
     """The gradient by lag, the mean over sequences; empty where there is none."""
     if len(net.weight_names()[0]) == 2:
         return {}
@@ -268,19 +246,10 @@ def _by_lag(
     return by_lag if list(by_lag.values())[-1][0] > 0 else {}  # no error at the steps that have so many lags
 
 
-def _layer_names(net: Elman | SequenceModel) -> list[str]:
+def _places(layers: list[LayerDiagnosis], records: list[Record]) -> list[Place]:
     return [
-        f"l{layer}" + "_reverse" * direction
-        for layer, directions in enumerate(net.weight_names())
-        for direction in range(len(directions))
-    ]
-
-
-def _places(net: Elman | SequenceModel, layers: list[LayerDiagnosis], records: list[Record]) -> list[Place]:
-    names = [of_direction for directions in net.weight_names() for of_direction in directions]
-    return [
-        Place(layer, walk.cell, of_layer, len(walk.weights.W_ih) // walk.cell.gates, walk.x.shape[-1])
-        for layer, walk, of_layer in zip(layers, records, names, strict=True)
+        Place(layer, walk.cell, walk.names, len(walk.weights.W_ih) // walk.cell.gates, walk.x.shape[-1])
+        for layer, walk in zip(layers, records, strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .layers import Gate, LayerDiagnosis
 from .memory import GAIN, Memory
 from .norms import GradientNorms
-from .text import _bar as bar
+from .text import bar
 from .verdict import reason
 
 WIDE = 100  # characters of a line

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..networks import Elman, SequenceModel
-from .walks import Loss, error_and_adjoint, into_hidden, record, walk_back
+from .walks import Loss, Network, error_and_adjoint, into_hidden, record, walk_back
 
 
 def gradient_by_lag(
-    net: Elman | SequenceModel,
+    net: Network,
     x: Tensor,
     d: Tensor,
     loss: Loss = "squared_error",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..networks import Elman, SequenceModel
 from ..reach.gradients import scalar_loss
 from ..reach.models import Walker
 from ..reach.sequences import open_sequences
 from ..reach.truncated import Truncated
+from .walks import Network
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -48,9 +49,7 @@ class GradientNorms:
         return self.clip / self.low if self.low > 0 else math.inf
 
 
-def gradient_norms(
-    net: Elman | SequenceModel, x: Tensor, d: Tensor, criterion: Criterion, window: int | None
-) -> GradientNorms:
+def gradient_norms(net: Network, x: Tensor, d: Tensor, criterion: Criterion, window: int | None) -> GradientNorms:
     """Walk and take back a sequence window by window, and as a whole.
 
     Args:
@@ -69,8 +68,8 @@ def gradient_norms(
     norms: list[Tensor] = [whole] if window is None else []
     if window is not None:
         walker = Walker(net)
-        source = open_sequences(walker, x, d)
-        for _ in Truncated(walker, source, criterion, window, window, None, lambda loss: norms.append(norm(loss))):
-            pass
+        data = open_sequences(walker, x, d)
+        cut = Truncated(walker, data, criterion, window, window, None, lambda loss: norms.append(norm(loss)))
+        deque(cut, maxlen=0)
     steps = window or x.shape[1 if net.batch_first and x.dim() == 3 else 0]
     return GradientNorms(steps, torch.stack(norms), whole.item())

@@ -1,8 +1,4 @@
-"""Every error against every step: ‖∂E_t/∂s_k‖, and the norm of step k's contribution to ∂E_t/∂W.
-
-All errors are swept back side by side, as a batch of copies of the recorded walk, each with its own error. No
-outer product is made: ‖Σ_b δ_b ⊗ x_b‖² = Σ_{b,b'} (δ_b·δ_b') (x_b·x_b').
-"""
+"""Every error against every step: ‖∂E_t/∂s_k‖, and the norm of step k's contribution to ∂E_t/∂W."""
 
 from __future__ import annotations
 
@@ -12,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..unfolded import weight_factors
+from .. import kernels
+from ..equations import Weights
+from ..sweeps import Errors, products
 from .walks import Network, Record, back_through_layers, readout_factors
 
 SWEPT = 4_000_000  # numbers that a sweep writes at once, about
@@ -46,66 +44,71 @@ def norms_by_pair(
     """
     T, B, _ = dh.shape
     found = Norms({}, {})
+    operands = {r.layer: r.operand_products() for layer in records for r in layer}
     for r in (r for layer in records for r in layer):
         found.states[r.layer] = dh.new_zeros(T, T)
         found.weights.update({name: dh.new_zeros(T, T) for name in r.names if name is not None})
-    for some in _groups(ends, B, records):
-        steps = some[-1] + 1 if len(records[0]) == 1 else T
-        d_outputs = dh.new_zeros(steps, len(some), *dh.shape[1:])
-        for copy, t in enumerate(some):
-            d_outputs[t, copy] = dh[t]
-        _sweep(records, d_outputs, some, found)
+    for group in _groups(ends, B, records):
+        _sweep(records, operands, dh, group, found)
+    if len(records[0]) == 1:
+        for matrix in (*found.states.values(), *found.weights.values()):
+            matrix.tril_()
     for name, (delta, operand) in readout_factors(net, dz, h).items():
-        found.weights[name] = torch.diag(_norms(_products(delta.unsqueeze(1)), operand).squeeze(1))
+        of_delta = products(delta)
+        of_operand = torch.ones_like(of_delta) if operand is None else products(operand)
+        found.weights[name] = torch.diag(_norms(of_delta.unsqueeze(1), [of_operand])[0].squeeze(1))
     return found
 
 
 def _groups(ends: list[int], B: int, records: list[list[Record]]) -> Iterator[list[int]]:
-    """Ends side by side, as many as a sweep may hold."""
+    """Steps to be swept side by side, the last first, as many as a sweep may hold."""
     widest = max(r.cell.gates * r.unfolded.states.shape[-1] for layer in records for r in layer)
-    bidirectional = len(records[0]) > 1
-    first = 0
-    while first < len(ends):
-        last = first
-        # The steps that are walked grow with the ends themselves, unless a direction walks all of them.
-        while last < len(ends):
-            steps = len(records[0][0].x) if bidirectional else ends[last] + 1
-            if last > first and (last + 1 - first) * steps * B * widest > SWEPT:
-                break
-            last += 1
-        yield ends[first:last]
-        first = last
+    waiting = sorted(ends, reverse=True)
+    while waiting:
+        steps = _steps(records, waiting)
+        many = max(1, SWEPT // max(1, steps * B * widest))
+        yield waiting[:many]
+        waiting = waiting[many:]
 
 
-def _sweep(records: list[list[Record]], d_outputs: Tensor, ends: list[int], found: Norms) -> None:
-    """Find the rows of these ends; d_outputs (K, copies, B, D·R) has a copy for each."""
-    steps, copies, B, _ = d_outputs.shape
-
-    def back(record: Record, d_outputs: Tensor) -> Tensor:
-        adjoint = record.copies(copies, steps).adjoint(d_outputs)
-        walked = record.up_to(steps)
-        factors = weight_factors(walked.x, walked.unfolded, adjoint, walked.weights)
-        products = {id(f.delta): _products(f.delta.unflatten(1, (copies, B))) for f in factors if f is not None}
-        norms = factors.each(lambda f: _norms(products[id(f.delta)], f.operand))
-        for name, rows in zip(record.names, norms, strict=True):
-            if name is not None and rows is not None:
-                found.weights[name][ends, :steps] = record.in_time(rows).mT
-        dh = adjoint.dh.unflatten(1, (copies, B)).flatten(2).norm(dim=2)
-        found.states[record.layer][ends, :steps] = record.in_time(dh).mT
-        return adjoint.delta_ih
-
-    back_through_layers(records, d_outputs.flatten(1, 2), back)
+def _steps(records: list[list[Record]], ends: list[int]) -> int:
+    """How many steps errors reach: up to the last of them, or all where a direction walks backwards in time."""
+    return ends[0] + 1 if len(records[0]) == 1 else len(records[0][0].x)
 
 
-def _products(rows: Tensor) -> Tensor:
-    """The rows of a batch times each other: (..., B, G) -> (..., B, B)."""
-    return rows @ rows.mT
+def _sweep(
+    records: list[list[Record]], operands: dict[str, Weights[Tensor]], dh: Tensor, ends: list[int], found: Norms
+) -> None:
+    """Find the rows of these ends, the last of which comes first; operands: their `operand_products`, by layer."""
+    steps, last = _steps(records, ends), dh[ends].flatten(0, 1)
+    one_way = len(records[0]) == 1
+    entering = last if one_way else Errors(last, ends).dense(steps, dh.shape[1])
+
+    def back(record: Record, entering: Tensor, wanted: bool) -> Tensor | None:
+        errors = Errors(entering, ends if one_way else None)
+        swept = kernels.sweep(record.cell, record.x, record.unfolded, record.weights, steps, errors, wanted)
+        found.states[record.layer][ends, :steps] = record.in_time(swept.squares.sqrt()).mT
+        deltas = (swept.ih, swept.hh, swept.ih, swept.hh, swept.h)
+        named = [
+            (name, delta, operand)
+            for name, delta, operand in zip(record.names, deltas, operands[record.layer], strict=True)
+            if name is not None and delta is not None and operand is not None
+        ]
+        for delta in {id(delta): delta for _, delta, _ in named}.values():  # read once for all that share it
+            shared = [(name, operand[:steps]) for name, other, operand in named if other is delta]
+            for (name, _), norms in zip(shared, _norms(delta, [operand for _, operand in shared]), strict=True):
+                found.weights[name][ends, :steps] = record.in_time(norms).mT
+        return swept.d_inputs
+
+    back_through_layers(records, entering, back)
 
 
-def _norms(products: Tensor, operand: Tensor | None) -> Tensor:
-    """‖Σ_b δ_b ⊗ x_b‖ from the products of δ (K, copies, B, B), with x (K, B, I), None for 1: (K, copies)."""
-    if operand is None:
-        squares = products.sum((-2, -1))
-    else:
-        squares = (products * _products(operand).unsqueeze(1)).sum((-2, -1))
-    return squares.clamp(min=0).sqrt()
+def _norms(deltas: Tensor, operands: list[Tensor]) -> tuple[Tensor, ...]:
+    """‖Σ_b δ_b ⊗ x_b‖ of each step and copy, (K, copies), for each operand x.
+
+    Args:
+        deltas: the rows of δ times each other, (K, copies, B, B).
+        operands: those of each x, (K, B, B).
+    """
+    rows = torch.stack([operand.flatten(1) for operand in operands], 1)
+    return (rows @ deltas.flatten(2).mT).clamp(min=0).sqrt().unbind(1)

@@ -45,7 +45,7 @@ def _contribution_rows(title: str, gradient: Tensor, contributions: Tensor) -> l
     for label, part in _steps(contributions):
         norm = part.norm().item()
         share = ((part * gradient).sum() / square).item() if square > 0 else 0.0
-        rows.append(f"{label:>9}  {norm:>10.4g}  {share:>7.1%}  {_bar(abs(share))}".rstrip())
+        rows.append(f"{label:>9}  {norm:>10.4g}  {share:>7.1%}  {bar(abs(share))}".rstrip())
     return rows
 
 
@@ -54,7 +54,7 @@ def _decay_rows(title: str, norms: list[float], t: int) -> list[str]:
     rows = [f"{title}: what reaches each step on the way back", "        k        norm   of step t"]
     for k in range(len(norms), max(0, len(norms) - SHOWN), -1):
         part = norms[k - 1] / at_t if at_t > 0 else 0.0
-        rows.append(f"{k:>9}  {norms[k - 1]:>10.4g}  {part:>9.1%}  {_bar(part)}".rstrip())
+        rows.append(f"{k:>9}  {norms[k - 1]:>10.4g}  {part:>9.1%}  {bar(part)}".rstrip())
     if len(norms) > SHOWN:
         rows.append(f"{'1':>9}  {norms[0]:>10.4g}  {norms[0] / at_t if at_t > 0 else 0.0:>9.1%}")
     if t > 1 and norms[0] > 0 and at_t > 0:
@@ -71,7 +71,7 @@ def _steps(contributions: Tensor) -> list[tuple[str, Tensor]]:
     return shown if first == 0 else [(f"1 to {first}", contributions[:first].sum(0)), *shown]
 
 
-def _bar(part: float) -> str:
+def bar(part: float) -> str:
     """Eighths of a block: 1 is `WIDTH` characters, more is cut."""
     eighths = round(min(part, 1.0) * WIDTH * 8)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()

@@ -5,8 +5,7 @@ This is training's own way back, at its speed, stopped before the products with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -16,13 +15,14 @@ from torch import Tensor, nn
 from .. import kernels
 from ..equations import Cell, Weights
 from ..equations.cell import State
-from ..networks import Elman, SequenceModel, cross_entropy, squared_error
+from ..networks import Elman, SequenceModel, cross_entropy, squared_error, without_dropout
 from ..recurrent import Recurrent, Walk
+from ..sweeps import products
 from ..unfolded import (
-    Adjoint,
     BatchSizes,
     Factor,
     Unfolded,
+    input_gradient,
     outputs_of,
     weight_factors,
 )
@@ -38,11 +38,14 @@ class Bare(nn.Module):
 
     def __init__(self, module: Recurrent) -> None:
         super().__init__()
-        self.module = module
+        self.recurrent = module
         self.batch_first, self.weight_names = module.batch_first, module.weight_names
 
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        return self.recurrent(x, state)
+
     def hidden(self, x: Tensor, state: Any, walk: Walk) -> Tensor:
-        return self.module.run(x, state, walk)[0]
+        return self.recurrent.run(x, state, walk)[0]
 
     def readout(self, h: Tensor) -> Tensor:
         return h
@@ -76,18 +79,6 @@ def record(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
     return h, [records[i : i + directions] for i in range(0, len(records), directions)]
 
 
-@contextmanager
-def without_dropout(net: torch.nn.Module) -> Iterator[None]:
-    """The network in eval mode, and each of its modules back in its own mode afterwards."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 class Record(NamedTuple):
     """One layer and direction, walked forward; rows in the order of its walk."""
 
@@ -103,10 +94,17 @@ class Record(NamedTuple):
         """Rows of the walk in the order of time, or the other way round."""
         return rows.flip(0) if self.backwards else rows
 
-    def adjoint(self, d_outputs: Tensor) -> Adjoint:
-        """The walk back, from ∂E/∂h as it enters at each step."""
-        zeros = tuple(torch.zeros_like(s) for s in self.unfolded.state)
-        return kernels.adjoint(self.cell, self.x, self.unfolded, self.weights, d_outputs, zeros)
+    def operand_products(self) -> Weights[Tensor]:
+        """The batch's rows times each other, (T, B, B), of what `delta` is multiplied with for each weight."""
+        states, _, kept = self.unfolded
+        of_x = products(self.x)
+        return Weights(
+            of_x,
+            products(states[:-1]),
+            None if self.weights.b_ih is None else torch.ones_like(of_x),
+            None if self.weights.b_hh is None else torch.ones_like(of_x),
+            None if self.weights.W_hr is None else products(kept.o * kept.tanh_c),
+        )
 
     def up_to(self, steps: int) -> Record:
         """The same walk, ended after so many steps."""
@@ -123,22 +121,6 @@ class Record(NamedTuple):
         batch = tuple(s.expand(steps.shape[1], -1) for s in state)
         return self._replace(
             x=self.x[steps].squeeze(2), unfolded=Unfolded(torch.cat([before, after]), batch, kept)
-        )
-
-    def copies(self, number: int, steps: int) -> Record:
-        """The first steps of the walk, so many copies of its batch side by side: rows (copy, row of the batch)."""
-        states, state, kept = self.unfolded
-
-        def copied(rows: Tensor) -> Tensor:
-            return rows.repeat(1, number, 1)
-
-        return self._replace(
-            x=self.x[:1, :1].expand(steps, number * self.x.shape[1], -1),  # of which the way back reads the shape
-            unfolded=Unfolded(
-                copied(states[: steps + 1]),
-                tuple(s.repeat(number, 1) for s in state),
-                kept._make(copied(field[:steps]) for field in kept),
-            ),
         )
 
 
@@ -232,32 +214,33 @@ def walk_back(records: list[list[Record]], d_outputs: Tensor) -> list[WalkedBack
     less where nothing walks backwards in time."""
     walks: list[WalkedBack] = []
 
-    def back(record: Record, d_outputs: Tensor) -> Tensor:
+    def back(record: Record, d_outputs: Tensor, wanted: bool) -> Tensor | None:
         record = record.up_to(len(d_outputs))
-        adjoint = record.adjoint(d_outputs)
-        factors = weight_factors(record.x, record.unfolded, adjoint, record.weights)
+        cell, x, weights, unfolded = record.cell, record.x, record.weights, record.unfolded
+        zeros = tuple(torch.zeros_like(s) for s in unfolded.state)
+        adjoint = kernels.adjoint(cell, x, unfolded, weights, d_outputs, zeros)
+        factors = weight_factors(x, unfolded, adjoint, weights)
         if record.backwards:
             factors = factors.each(Factor.mirrored)
         walks.append(WalkedBack(record.layer, record.names, record.in_time(adjoint.dh), factors))
-        return adjoint.delta_ih
+        return input_gradient(adjoint, weights) if wanted else None
 
     back_through_layers(records, d_outputs, back)
     return [walk for layer in records for r in layer for walk in walks if walk.layer == r.layer]
 
 
 def back_through_layers(
-    records: list[list[Record]], d_outputs: Tensor, back: Callable[[Record, Tensor], Tensor]
+    records: list[list[Record]], d_outputs: Tensor, back: Callable[[Record, Tensor, bool], Tensor | None]
 ) -> None:
-    """Take ∂E/∂h of the last layer, (K, B, D·R), back from layer to layer.
+    """Take ∂E/∂h of the last layer, (..., D·R), back from layer to layer.
 
     Args:
-        back: takes one layer and direction back, from ∂E/∂(its outputs), (K, B, R), to ∂E/∂(the input part of its
-            pre-activations), (K, B, G·H), both in the order of its walk.
+        back: takes one layer and direction back, from ∂E/∂(its outputs), (..., R), to ∂E/∂(its inputs), (K, B, ·),
+            both in the order of its walk, where it is told that they are wanted.
     """
     for layer in reversed(records):
+        wanted = layer is not records[0]
         shares = d_outputs.chunk(len(layer), -1)
-        deltas = [back(r, r.in_time(share)) for r, share in zip(layer, shares, strict=True)]
-        if layer is not records[0]:
-            d_outputs = reduce(
-                torch.add, [r.in_time(d @ r.weights.W_ih) for r, d in zip(layer, deltas, strict=True)]
-            )
+        d_inputs = [(r, back(r, r.in_time(share), wanted)) for r, share in zip(layer, shares, strict=True)]
+        if wanted:
+            d_outputs = reduce(torch.add, [r.in_time(d) for r, d in d_inputs if d is not None])

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "scratch.h"
 #include "vec.h"
 
 namespace bptt::BPTT_ISA {
@@ -13,7 +14,11 @@ using Index = std::int64_t;
 
 template <class S>
 struct Free {
-    void operator()(S* p) const { std::free(p); }
+    Index bytes = 0;
+    void operator()(S* p) const {
+        std::free(p);
+        Scratch::give(bytes);
+    }
 };
 template <class S>
 using Buffer = std::unique_ptr<S[], Free<S>>;
@@ -21,10 +26,11 @@ using Buffer = std::unique_ptr<S[], Free<S>>;
 // Uninitialised memory on a cache line's boundary.
 template <class S>
 Buffer<S> buffer(Index size) {
-    std::size_t bytes = ((std::max<Index>(size, 1) * sizeof(S) + 63) / 64) * 64;
+    const Index bytes = (std::max<Index>(size, 1) * static_cast<Index>(sizeof(S)) + 63) / 64 * 64;
     void* p = std::aligned_alloc(64, bytes);
     if (p == nullptr) throw std::bad_alloc();
-    return Buffer<S>(static_cast<S*>(p));
+    Scratch::take(bytes);
+    return Buffer<S>(static_cast<S*>(p), {bytes});
 }
 
 inline Index up(Index size, Index unit) { return (size + unit - 1) / unit * unit; }
@@ -145,18 +151,22 @@ void pack(S* to, const S* b, Index kb, Index nb, Index K, Index N, Index width) 
 }
 
 // Panels of Wᵀ for a cell of G gates, W (G·H, K): panel p holds, gate after gate, `vectors` vectors of units each.
-// `gates` says which block of W stands for each gate; -1 leaves zeros.
+// `gates` says which block of W stands for each gate; -1 leaves zeros. Read and written a square at a time: a column
+// alone would touch a cache line for each of its elements, and none of them again before it is gone.
 template <class S>
 void pack_gates(S* to, const S* w, const int* gates, int G, int vectors, Index H, Index K) {
-    Index units = vectors * L<S>;
+    constexpr Index square = 16;
+    const Index units = vectors * L<S>;
     for (Index u0 = 0; u0 < H; u0 += units, to += K * G * units)
         for (int g = 0; g < G; ++g)
-            for (Index u = 0; u < units; ++u) {
-                S* column = to + g * units + u;
-                bool there = gates[g] >= 0 && u0 + u < H;
-                const S* row = there ? w + (gates[g] * H + u0 + u) * K : nullptr;
-                for (Index k = 0; k < K; ++k) column[k * G * units] = there ? row[k] : S(0);
-            }
+            for (Index k0 = 0; k0 < K; k0 += square)
+                for (Index u = 0; u < units; ++u) {
+                    const Index last = std::min(k0 + square, K);
+                    S* column = to + g * units + u;
+                    const bool there = gates[g] >= 0 && u0 + u < H;
+                    const S* row = there ? w + (gates[g] * H + u0 + u) * K : nullptr;
+                    for (Index k = k0; k < last; ++k) column[k * G * units] = there ? row[k] : S(0);
+                }
 }
 
 }  // namespace bptt::BPTT_ISA

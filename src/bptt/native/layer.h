@@ -5,6 +5,8 @@
 
 namespace bptt {
 
+constexpr std::int64_t chunk_rows = 384;  // whose deltas a thread holds on the way back
+
 // One layer and direction; every pointer carries its shape. Packed sequences have (N, ·) rows, step after step; others N = T·B.
 template <class S>
 struct Layer {
@@ -28,6 +30,11 @@ struct Layer {
     S *dx, *dh0, *dc0;             // [N,I] [B,H]; null: not wanted
     S *dW_ih, *dW_hh, *db_ih, *db_hh;
     S *delta_ih, *delta_hh, *dh;   // [N,G*H] [N,G*H] [N,H] of every step, or null; delta_ih where it differs
+    // A sweep: many errors taken back through one recorded walk, B = copies · shared rows (copy, row of the batch).
+    std::int64_t shared;         // rows of the recorded walk, [T*shared,·]; 0: each row has its own
+    const std::int64_t* active;  // [T] or null: how many rows an error has reached at a step, not increasing in time
+    S* squares;                  // [N/shared] ‖dh‖² of a copy, or null
+    S *products_ih, *products_hh;  // [N,shared] of a row's delta with those of its copy, or null; ih where it differs
 };
 
 }  // namespace bptt

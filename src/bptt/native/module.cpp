@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "layer.h"
+#include "scratch.h"
 #include "table.h"
 #include "tensors.h"
 
@@ -124,10 +125,11 @@ struct Operands {
 // (y, c, kept, h_n, c_n) of a walk; None for what there is not. The final state is shaped as `state` says.
 template <class State>
 nb::object walk(const Choices& choices, const Operands& o, bool keep, int threads, State&& state) {
+    // The largest first: where walk follows walk, it then finds the place again that the one before it left.
+    nb::object kept = keep && choices.keeps > 0 ? o.rows(choices.keeps * o.H) : nb::none();
     nb::object h_n = state(), c_n = choices.has_c() ? empty_like(h_n) : nb::none();
     nb::object y = View(h_n).has_shape({o.T, o.B, o.H}) ? empty_like(h_n) : o.rows(o.H);
     nb::object c = choices.has_c() ? empty_like(y) : nb::none();
-    nb::object kept = keep && choices.keeps > 0 ? o.rows(choices.keeps * o.H) : nb::none();
     Address to[] = {address(y), address(c), address(kept), address(h_n), address(c_n)};
     const Table& table = *chosen().table;
     auto run = [&](auto kind, auto* kernels) {
@@ -146,9 +148,10 @@ nb::object forward(nb::handle choices, nb::handle batch_sizes, bool keep, int th
     return walk(Choices(choices), o, keep, threads, [&] { return empty(o.held[0], {o.B, o.H}); });
 }
 
-// Gradients of the operands that are wanted, None for the others; delta_ih, delta_hh, dh of every step go to `stops`.
+// Gradients of the operands that are wanted, None for the others. What of every step goes where is in `stops`:
+// delta_ih, delta_hh, dh; squares, products_ih, products_hh of a sweep. `shared` and `active`: as Layer has them.
 nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle wanted, int threads, nb::handle tensors,
-                    nb::handle walked, nb::handle seeds, nb::handle stops) {
+                    nb::handle walked, nb::handle seeds, nb::handle stops, Index shared, nb::handle active) {
     Choices choices(chosen_cell);
     auto wants = [&](int i) { return item(wanted, i).ptr() == Py_True && !item(tensors, i).is_none(); };
     Operands o(batch_sizes, tensors, wants(0), false);
@@ -169,7 +172,11 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
     }
     Address from[] = {address(dy), address(dh_n), address(dc_n), address(item(walked, 0)), address(item(walked, 1)),
                       address(item(walked, 2))};
-    Address stop[] = {address(item(stops, 0)), address(item(stops, 1)), address(item(stops, 2))};
+    Address stop[6];
+    for (int i = 0; i < 6; ++i) stop[i] = address(item(stops, i));
+    std::vector<Index> reached;
+    if (!active.is_none())
+        for (nb::handle rows : active) reached.push_back(nb::cast<Index>(rows));
     const Table& table = *chosen().table;
     auto run = [&](auto kind, auto* kernels) {
         using S = decltype(kind);
@@ -180,6 +187,8 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
         a.dx = at<S>(to[0]), a.dh0 = at<S>(to[1]), a.dc0 = at<S>(to[2]);
         a.dW_ih = at<S>(to[3]), a.dW_hh = at<S>(to[4]), a.db_ih = at<S>(to[5]), a.db_hh = at<S>(to[6]);
         a.delta_ih = at<S>(stop[0]), a.delta_hh = at<S>(stop[1]), a.dh = at<S>(stop[2]);
+        a.squares = at<S>(stop[3]), a.products_ih = at<S>(stop[4]), a.products_hh = at<S>(stop[5]);
+        a.shared = shared, a.active = reached.empty() ? nullptr : reached.data();
         nb::gil_scoped_release release;
         kernels[choices.cell](a);
     };
@@ -254,10 +263,13 @@ NB_MODULE(_native, m) {
     using namespace bptt;
     torch();  // without what is looked up there the import fails
     m.def("isa", [] { return chosen().name; });
+    m.attr("chunk_rows") = chunk_rows;
+    m.def("scratch", &Scratch::asked);
     m.def("forward", &forward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("keep"), nb::arg("threads"),
           nb::arg("operands"));
     m.def("backward", &backward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("wanted"),
-          nb::arg("threads"), nb::arg("operands"), nb::arg("walked"), nb::arg("seeds"), nb::arg("stops"));
+          nb::arg("threads"), nb::arg("operands"), nb::arg("walked"), nb::arg("seeds"), nb::arg("stops"),
+          nb::arg("shared"), nb::arg("active").none());
     m.def("ordinary", &ordinary, nb::arg("choices"), nb::arg("names"), nb::arg("parameters"), nb::arg("x"),
           nb::arg("hx").none(), nb::arg("I"), nb::arg("H"), nb::arg("grad"), nb::arg("threads"));
 }

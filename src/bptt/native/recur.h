@@ -1,6 +1,7 @@
 // Any cell's walk forward and its adjoint back, by one thread over its rows; the cell supplies the elementwise part.
 #pragma once
 
+#include "products.h"
 #include "walk.h"
 
 namespace bptt::BPTT_ISA {
@@ -142,7 +143,7 @@ struct Backward {
 template <class S, class Cell>
 struct BackwardPart {
     static constexpr int NV = 2;
-    static constexpr Index width = NV * L<S>, chunk = 384;
+    static constexpr Index width = NV * L<S>;
     const Layer<S>& a;
     const Part& part;
     const Backward<S, Cell>& w;
@@ -153,7 +154,7 @@ struct BackwardPart {
     BackwardPart(const Layer<S>& a, const Part& part, const Backward<S, Cell>& w, Sums<S>& sums)
         : a(a), part(part), w(w), sums(sums), H(a.H), K(Cell::gates * a.H), ldh(up(a.H, width)),
           ldd(up(Cell::blocks * a.H, L<S>) + 16), R(part.r1 - part.r0) {
-        const Index most = part.most_rows(chunk);
+        const Index most = part.most_rows(chunk_rows);
         dh = padded(a.dh_final);
         if (a.c) dc = padded(a.dc_final);
         delta = buffer<S>(most * ldd);
@@ -171,7 +172,7 @@ struct BackwardPart {
 
     void walk() {
         for (Index last = a.T - 1, steps; last >= 0; last -= steps) {
-            steps = chunk_steps(part, last, Index(0), -1, chunk);
+            steps = chunk_steps(part, last, Index(0), -1, chunk_rows);
             const Index t0 = last - steps + 1;
             Index rows = 0;
             for (Index t = t0; t <= last; ++t) rows += part.rows(t);
@@ -194,21 +195,30 @@ struct BackwardPart {
     // Step t: delta of its rows, then the adjoint of the state before it.
     void step(Index t, S* delta_t) {
         const Index n = part.rows(t), at = part.at(t);
-        const S* h_prev = before(a.h0, static_cast<const S*>(a.y), a, part, t);
-        const S* c_prev = a.c ? before(a.c0, static_cast<const S*>(a.c), a, part, t) : nullptr;
+        V<S> squares = all<S>(0);
         for (Index r = 0; r < n; ++r) {
             const S* dy = a.dy ? a.dy + offset(a, part, t, a.dy_step, a.dy_row) + r * a.dy_row : nullptr;
+            const Index now = recorded(t, r), prev = t == 0 ? 0 : recorded(t - 1, r), first = recorded(0, r);
+            const S* h_prev = t == 0 ? a.h0 + first * H : a.y + prev * H;
+            const S* c_prev = a.c == nullptr ? nullptr : t == 0 ? a.c0 + first * H : a.c + prev * H;
             for (Index u = 0; u < H; u += L<S>) {
-                const Index i = r * H + u, o = (at + r) * H + u;
-                HereBack<S> here{H - u, h_prev + i, c_prev ? c_prev + i : nullptr, a.y + o, a.c ? a.c + o : nullptr,
-                                 a.kept ? a.kept + (at + r) * Cell::keeps * H + u : nullptr, dh.get() + r * ldh + u,
+                const Index o = now * H + u;
+                HereBack<S> here{H - u, h_prev + u, c_prev ? c_prev + u : nullptr, a.y + o, a.c ? a.c + o : nullptr,
+                                 a.kept ? a.kept + now * Cell::keeps * H + u : nullptr, dh.get() + r * ldh + u,
                                  a.c ? dc.get() + r * ldh + u : nullptr, delta_t + r * ldd + u,
                                  dy ? load(dy + u * a.dy_unit, H - u, a.dy_unit) : all<S>(0)};
-                if (a.dh) store(a.dh + o, load(here.dh) + here.dy, here.left);
+                const V<S> d = load(here.dh) + here.dy;
+                squares += d * d;
+                if (a.dh) store(a.dh + (at + r) * H + u, d, here.left);
                 Cell::template adjoint<S>(a, H, here);
+            }
+            if (a.squares && (r + 1) % a.shared == 0) {  // the copy's last row
+                a.squares[(at + r) / a.shared] = sum(squares);
+                squares = all<S>(0);
             }
         }
         if (a.delta_hh) stop_at(at, n, delta_t);
+        if (a.products_hh) multiply(at, n, delta_t);
         product<S, NV>(
             n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
             [&](auto& acc, Index first, Index p) {
@@ -223,6 +233,33 @@ struct BackwardPart {
                     ++first;
                 }
             });
+    }
+
+    // Where row r of step t stands in what was recorded.
+    Index recorded(Index t, Index r) const {
+        return a.shared ? t * a.shared + (part.r0 + r) % a.shared : part.at(t) + r;
+    }
+
+    static S sum(V<S> v) {
+        S total = 0;
+        for (int i = 0; i < L<S>; ++i) total += v[i];
+        return total;
+    }
+
+    // Hand out the products of delta's rows with each other, copy by copy.
+    void multiply(Index at, Index n, const S* delta_t) const {
+        const Index of_copy = a.shared * a.shared, both = Cell::recurrent_block * H;  // up to there W_ih's alone
+        for (Index r = 0; r < n; r += a.shared, delta_t += a.shared * ldd) {
+            S* hh = a.products_hh + (at + r) * a.shared;
+            std::fill_n(hh, of_copy, S(0));
+            add_products(hh, delta_t + both, ldd, a.shared, K - both);
+            if (a.products_ih) {
+                S* ih = a.products_ih + (at + r) * a.shared;
+                std::copy_n(hh, of_copy, ih);
+                add_products(ih, delta_t, ldd, a.shared, both);
+            }
+            if (both) add_products(hh, delta_t + K, ldd, a.shared, both);
+        }
     }
 
     // Hand out delta itself: n rows from row `at` on, in the order of the weights' blocks.
@@ -241,16 +278,16 @@ struct BackwardPart {
         if (a.dW_hh) {
             pack_rows(panels.get(), part, t0, steps, H, H,
                       [&](Index t) { return before(a.h0, static_cast<const S*>(a.y), a, part, t); });
-            accumulate<S>(sums.W_hh.get(), sums.ldh, K, rows, recurrent, ldd, panels.get());
+            accumulate<S>(sums.W_hh.at, sums.W_hh.ld, K, rows, recurrent, ldd, panels.get());
         }
-        if (a.db_hh && !sums.one_delta) add_columns(sums.b_hh.get(), K, rows, recurrent, ldd);
+        if (a.db_hh && !sums.one_delta) add_columns(sums.b_hh.at, K, rows, recurrent, ldd);
         if (a.db_ih || (a.db_hh && sums.one_delta))
             for (int g = 0; g < Cell::gates; ++g)  // blocks of the input's part stand in an order of their own
-                add_columns(sums.b_ih.get() + Cell::input_order[g] * H, H, rows, delta.get() + g * H, ldd);
+                add_columns(sums.b_ih.at + Cell::input_order[g] * H, H, rows, delta.get() + g * H, ldd);
         if (a.dW_ih) {
             pack_rows(panels.get(), part, t0, steps, a.I, a.x_row, [&](Index t) { return x_row(a, part, t); });
             for (int g = 0; g < Cell::gates; ++g)
-                accumulate<S>(sums.W_ih.get() + Cell::input_order[g] * H * sums.ldi, sums.ldi, H, rows,
+                accumulate<S>(sums.W_ih.at + Cell::input_order[g] * H * sums.W_ih.ld, sums.W_ih.ld, H, rows,
                               delta.get() + g * H, ldd, panels.get());
         }
         if (a.dx) input_gradient(t0, steps);
@@ -289,7 +326,7 @@ void backward(const Layer<S>& given) {
     Backward<S, Cell> w(a);
     std::vector<std::unique_ptr<Sums<S>>> sums(parts.size());
     on_each(parts.size(), [&](Index p) {
-        sums[p] = std::make_unique<Sums<S>>(a, Cell::gates, Cell::blocks == Cell::gates);
+        sums[p] = std::make_unique<Sums<S>>(a, Cell::gates, Cell::blocks == Cell::gates, p == 0);
         BackwardPart<S, Cell>(a, parts[p], w, *sums[p]).walk();
     });
     for (std::size_t p = 0; p < sums.size(); ++p) sums[p]->add_to(a, p == 0);

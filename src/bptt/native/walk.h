@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <exception>
+#include <numeric>
 #include <vector>
 
 #include "gemm.h"
@@ -16,8 +17,9 @@ namespace BPTT_ISA {
 struct Part {
     Index r0, r1;
     const std::vector<Index>* starts;  // [T+1]
+    const Index* active;               // [T] or null: how many of each step's rows are walked
     Index rows(Index t) const {
-        Index n = (*starts)[t + 1] - (*starts)[t];
+        Index n = active ? active[t] : (*starts)[t + 1] - (*starts)[t];
         return std::max<Index>(0, std::min(r1, n) - r0);
     }
     // Of the largest chunk of steps that `chunk_steps` makes.
@@ -51,16 +53,21 @@ struct Started {
 // Split the batch so that each of at most `threads` parts walks about as many rows; longest sequences come first.
 template <class S>
 std::vector<Part> parts_of(const Layer<S>& a, const std::vector<Index>& starts, int threads) {
-    std::vector<Index> length(a.B, a.batch_sizes ? 0 : a.T);
-    if (a.batch_sizes)
+    const Index* sizes = a.batch_sizes ? a.batch_sizes : a.active;
+    const Index whole = std::max<Index>(1, a.shared);  // a copy's rows stay together
+    std::vector<Index> length(a.B, sizes ? 0 : a.T);
+    if (sizes)
         for (Index t = 0; t < a.T; ++t)
-            for (Index r = 0; r < a.batch_sizes[t]; ++r) ++length[r];
+            for (Index r = 0; r < sizes[t]; ++r) ++length[r];
+    const Index all = std::accumulate(length.begin(), length.end(), Index(0));
     std::vector<Part> parts;
     Index row = 0, walked = 0;
     for (int p = 0; p < threads && row < a.B; ++p) {
-        Index first = row, goal = starts[a.T] * (p + 1) / threads;
-        while (row < a.B && (p == threads - 1 || row == first || walked + length[row] <= goal)) walked += length[row++];
-        parts.push_back({first, row, &starts});
+        Index first = row, goal = all * (p + 1) / threads;
+        while (row < a.B &&
+               (p == threads - 1 || row == first || row % whole != 0 || walked + length[row] <= goal))
+            walked += length[row++];
+        parts.push_back({first, row, &starts, a.active});
     }
     return parts;
 }
@@ -128,35 +135,43 @@ const S* before(const S* first, const S* later, const Layer<S>& a, const Part& p
 template <class S>
 Index panel_width(Index columns) { return columns <= L<S> ? L<S> : 2 * L<S>; }
 
-// Gradients of one thread, rows padded to whole panels; added up in the order of the threads.
+// A gradient's sum, (rows, ld) with rows padded to whole panels: its own room, or the gradient itself where it fits.
+template <class S>
+struct Sum {
+    Index rows = 0, columns = 0, ld = 0;
+    Buffer<S> room;
+    S* at = nullptr;  // null: not wanted
+    Sum() = default;
+    Sum(S* gradient, Index rows, Index columns, Index ld, bool in_place) : rows(rows), columns(columns), ld(ld), at(gradient) {
+        if (gradient == nullptr) return;
+        if (!in_place || columns != ld) room = buffer<S>(rows * ld), at = room.get();
+        std::fill_n(at, rows * ld, S(0));
+    }
+    void add_to(S* gradient, bool first) const {
+        if (gradient == nullptr || gradient == at) return;
+        for (Index r = 0; r < rows; ++r)
+            for (Index k = 0; k < columns; ++k)
+                gradient[r * columns + k] = (first ? S(0) : gradient[r * columns + k]) + at[r * ld + k];
+    }
+};
+
+// Gradients of one thread; added up in the order of the threads, to those of the first one.
 template <class S>
 struct Sums {
     bool one_delta;  // the two biases' gradients are the same
-    Index G, I, H, ldi, ldh;
-    Buffer<S> W_ih, W_hh, b_ih, b_hh;
-    Sums(const Layer<S>& a, int gates, bool one_delta)
-        : one_delta(one_delta), G(gates * a.H), I(a.I), H(a.H), ldi(up(a.I, panel_width<S>(a.I))), ldh(up(a.H, panel_width<S>(a.H))) {
-        if (a.dW_ih) W_ih = zeros(G * ldi);
-        if (a.dW_hh) W_hh = zeros(G * ldh);
-        if (a.db_ih || (a.db_hh && one_delta)) b_ih = zeros(G);
-        if (a.db_hh && !one_delta) b_hh = zeros(G);
-    }
-    static Buffer<S> zeros(Index size) {
-        auto b = buffer<S>(size);
-        std::fill_n(b.get(), size, S(0));
-        return b;
+    Sum<S> W_ih, W_hh, b_ih, b_hh;
+    Sums(const Layer<S>& a, int gates, bool one_delta, bool first) : one_delta(one_delta) {
+        const Index G = gates * a.H;
+        W_ih = {a.dW_ih, G, a.I, up(a.I, panel_width<S>(a.I)), first};
+        W_hh = {a.dW_hh, G, a.H, up(a.H, panel_width<S>(a.H)), first};
+        b_ih = {a.db_ih || !one_delta ? a.db_ih : a.db_hh, G, 1, 1, first};
+        if (!one_delta) b_hh = {a.db_hh, G, 1, 1, first};
     }
     void add_to(const Layer<S>& a, bool first) const {
-        add(a.dW_ih, W_ih.get(), I, ldi, first);
-        add(a.dW_hh, W_hh.get(), H, ldh, first);
-        add(a.db_ih, b_ih.get(), 1, 1, first);
-        add(a.db_hh, (one_delta ? b_ih : b_hh).get(), 1, 1, first);
-    }
-    void add(S* to, const S* from, Index columns, Index ld, bool first) const {
-        if (to == nullptr) return;
-        for (Index g = 0; g < G; ++g)
-            for (Index k = 0; k < columns; ++k)
-                to[g * columns + k] = (first ? S(0) : to[g * columns + k]) + from[g * ld + k];
+        W_ih.add_to(a.dW_ih, first);
+        W_hh.add_to(a.dW_hh, first);
+        b_ih.add_to(a.db_ih, first);
+        (one_delta ? b_ih : b_hh).add_to(a.db_hh, first);
     }
 };
 

@@ -9,11 +9,14 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .. import fused
+
 
 class Meter(TorchDispatchMode):
     """Counts the bytes of the tensors made under it: those alive now, and the most there ever were.
 
-    What native code allocates for itself during a call, and gives back before it returns, is not seen.
+    Beside them, `scratch` is the most that bptt's kernels held for themselves during a call, and `total` the most
+    of both together. What other native code allocates, and gives back before it returns, is not seen.
 
     >>> import torch
     >>> with Meter() as meter:
@@ -26,12 +29,16 @@ class Meter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.live = self.peak = 0
+        self.live = self.peak = self.scratch = self.total = 0
         self._sizes: dict[int, int] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # or the first use imports the whole of torch.compile, for seconds
+
+    def __enter__(self) -> Meter:
+        fused.scratch()  # forget what was before
+        return super().__enter__()
 
     def __torch_dispatch__(self, function: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for t in args:
@@ -41,6 +48,9 @@ class Meter(TorchDispatchMode):
         for t in result if isinstance(result, tuple | list) else (result,):
             if isinstance(t, Tensor):
                 self._count(t, made=True)
+        scratch = fused.scratch()
+        self.scratch = max(self.scratch, scratch)
+        self.total = max(self.total, self.live + scratch)
         return result
 
     def _count(self, t: Tensor, made: bool) -> None:

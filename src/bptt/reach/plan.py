@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_sizes
-from ..recurrent import Recurrent
-from ..trees import Tree, bytes_of, detached, form, leaves, mapped
-from .gradients import Gradients, scalar_loss
-from .meter import Meter
+from ..trees import Tree
 from .models import Model, Walker
-from .randomness import randomness
+from .need import Need, measured_once
 from .reductions import reduction_of
-from .reverse import Cut, Reverse
 from .schedule import walks
 from .sequences import Chunks, Sequences, open_sequences
 
@@ -29,13 +22,11 @@ UNITS = {"": 1, "b": 1} | {
     for power, letter in enumerate("kmgt", start=1)
     for ending, base in (("b", 1000), ("ib", 1024))
 }
-PROBE = 16, 64  # the fewest and most steps a model is tried on, and then on twice as many
-# What a call for a segment costs in steps, roughly, from microseconds: 500 for the call and 4e-3 for each weight,
-# packed, and its gradient, added up; 0.7 for a step and 2e-4 for each weight and row.
-CALL, CALL_WEIGHT, STEP, STEP_WEIGHT = 500.0, 4e-3, 0.7, 2e-4
+# What a call for a segment costs in steps, roughly, from microseconds: 300 for the call and 2e-3 for each weight,
+# packed, and its gradient, added up; 0.7 for a step and 3e-5 for each weight and row.
+CALL, CALL_WEIGHT, STEP, STEP_WEIGHT = 300.0, 2e-3, 0.7, 3e-5
 NEARLY = 1.05  # of schedules that cost nearly the same, the one of least memory
 MOST_WALKS = 20  # a schedule that walks every step more often than this is none
-CHUNK_ROWS = 384  # rows whose deltas the native kernels hold
 
 
 @dataclass(frozen=True)
@@ -112,7 +103,7 @@ def plan_for(
 ) -> Plan:
     """`plan` for checked arguments."""
     budget = None if memory is None else bytes_in(memory)
-    need = _measured_once(walker, data, criterion, reduction, state)
+    need = measured_once(walker, data, criterion, reduction, state)
     if segment is not None:
         check_sizes(segment=segment)
         return _plan(need, steps, min(segment, steps), None)
@@ -130,184 +121,6 @@ def plan_for(
     return min(
         (found for found in fitting if _cost(found, call) <= NEARLY * cheapest), key=lambda found: found.bytes
     )
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a model holds, in bytes.
-
-    Attributes:
-        fixed, step: the most while a segment is replayed, and what it takes for each of its steps.
-        held_fixed, held_step: likewise, what it holds when it has been walked and the loss is taken.
-        scratch: what the native kernels hold in such a replay, a part of fixed.
-        checkpoint: a state kept, with the random generator's where numbers are drawn.
-        sums: the weights' gradients, summed over segments.
-        outputs: y, and its adjoint, of a step of the whole sequence; 0 where the loss is taken segment by segment.
-        loss: what the criterion holds for such a step, its adjoint included, beside y.
-    """
-
-    fixed: int
-    step: float
-    held_fixed: int
-    held_step: float
-    scratch: int
-    checkpoint: int
-    sums: int
-    outputs: float
-    loss: float
-
-    def __call__(self, steps: int, segment: int, checkpoints: int) -> int:
-        """Peak bytes of T steps in segments with so many checkpoints."""
-        replay = self.fixed + self.step * segment
-        with_loss = (self.outputs + self.loss) * steps + self.held_fixed + self.held_step * segment
-        with_adjoint = self.outputs * steps + replay + (self.sums if segment < steps else 0)
-        adding_up = self.outputs * steps + 2 * self.sums + self.scratch
-        return int(self.checkpoint * checkpoints + max(with_loss, with_adjoint, adding_up))
-
-
-_NEEDS: WeakKeyDictionary[Any, tuple[Any, Need]] = WeakKeyDictionary()  # by model, what was measured last
-
-
-def _measured_once(walker: Walker, data: Sequences, criterion: Any, reduction: str, state: Tree) -> Need:
-    """`measured`, unless it was this that was measured last for the model."""
-    piece, module = data.read(0, 1), walker.model
-    weights = (
-        [(w.dtype, w.shape, w.requires_grad) for w in module.parameters()] if isinstance(module, nn.Module) else []
-    )
-    what = (
-        [(form(tree), [leaf.requires_grad for leaf in leaves(tree)]) for tree in (piece, state)],
-        (min(data.steps, 16 * PROBE[1]), criterion, reduction, weights, getattr(module, "training", None)),
-    )
-    known = _NEEDS.get(module)
-    if known is None or known[0] != what:
-        known = what, measured(walker, data, criterion, reduction, state)
-        _NEEDS[module] = known
-    return known[1]
-
-
-def measured(walker: Walker, data: Sequences, criterion: Any, reduction: str, state: Tree) -> Need:
-    """Try a model on a few steps. Its buffers, its gradients and the random generators are left as they were."""
-    fewest, most = PROBE
-    steps = max(1, min(max(fewest, data.steps // 16), most, data.steps // 2))
-    with _undisturbed(walker):
-        piece = data.read(0, 1)
-        before = randomness([])
-        with torch.no_grad():
-            y, after = walker.walk(piece.x, detached(state), data.axis)  # pyright: ignore
-        draws = 0 if randomness([], before) is before else before.cpu.numel()
-        after = mapped(_wanting_gradients, detached(after))
-        replay = (_as_a_sum, "sum") if reduction == "whole" else (criterion, reduction)
-        short, long = (_replayed(walker, data, *replay, after, n) for n in (steps, 2 * steps))
-        outputs = loss = 0.0
-        if reduction == "whole":
-            outputs = bytes_of(y)
-            loss = _loss_peak(criterion, y, data, steps) / steps
-    (fixed, step), (held_fixed, held_step) = (
-        _line(steps, *peaks) if data.steps > 1 else (0, peaks[0]) for peaks in zip(short, long, strict=True)
-    )
-    scratch = _scratch(walker.model)
-    return Need(
-        fixed=fixed + scratch,
-        step=step,
-        held_fixed=held_fixed,
-        held_step=held_step,
-        scratch=scratch,
-        checkpoint=bytes_of(after) + draws,
-        sums=_gradient_bytes(walker.model),
-        outputs=outputs,
-        loss=loss,
-    )
-
-
-def _wanting_gradients(leaf: Tensor) -> Tensor:
-    return leaf.clone().requires_grad_() if leaf.is_floating_point() else leaf
-
-
-def _as_a_sum(y: Tensor, d: Any) -> Tensor:
-    return y.sum()
-
-
-def _line(steps: int, short: int, long: int) -> tuple[int, float]:
-    """What is there with no step, and what each step adds, from what so many steps take and twice as many."""
-    step = max(0.0, (long - short) / steps)
-    return int(max(0, short - step * steps)), step
-
-
-def _replayed(
-    walker: Walker, data: Sequences, criterion: Any, reduction: str, state: Tree, steps: int
-) -> tuple[int, int]:
-    """The most that is held while a segment is replayed, results included, and what is held at its loss."""
-    piece = data.read(0, steps)
-    assert piece is not None
-    meter, held = Meter(), 0
-
-    def watched(y: Tensor, d: Any) -> Tensor:
-        nonlocal held
-        held = meter.live
-        return criterion(y, d)
-
-    reverse = Reverse(walker, Sequences(walker, piece.x, piece.d), watched, reduction, Cut(steps, 0), state)
-    reverse.gradients = _Discarded()
-    reverse.d_state = [torch.zeros_like(leaf) if leaf.requires_grad else None for leaf in leaves(state)]
-    with meter:
-        reverse()
-    return meter.peak, held
-
-
-class _Discarded(Gradients):
-    """Gradients that nobody wants."""
-
-    def _add(self, leaf: Tensor, share: Tensor) -> None:
-        pass
-
-
-def _loss_peak(criterion: Any, y: Tensor, data: Sequences, steps: int) -> int:
-    """The most that a criterion holds beside y when it is called on so many steps and taken back."""
-    shape = list(y.shape)
-    piece = data.read(0, steps)
-    assert piece is not None
-    shape[data.axis] = leaves(piece.x)[0].shape[data.axis]
-    with torch.enable_grad():
-        outputs = torch.zeros(shape, dtype=y.dtype, device=y.device, requires_grad=True)
-        with Meter() as meter:
-            torch.autograd.grad(scalar_loss(criterion, outputs, piece.d), outputs, allow_unused=True)
-    return meter.peak
-
-
-@contextmanager
-def _undisturbed(walker: Walker) -> Iterator[None]:
-    """The model's buffers and the random generators as they were, afterwards."""
-    module = walker.model if isinstance(walker.model, nn.Module) else nn.Module()
-    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    like = walker.like
-    before = randomness([] if like is None else [like])
-    try:
-        yield
-    finally:
-        before.restore()
-        with torch.no_grad():
-            for buffer, old in buffers:
-                buffer.copy_(old)
-
-
-def _gradient_bytes(model: Any) -> int:
-    weights = model.parameters() if isinstance(model, nn.Module) else ()
-    return sum(w.numel() * w.element_size() for w in weights if w.requires_grad)
-
-
-def _scratch(model: Any) -> int:
-    """What the native kernels allocate for themselves on the way back through a layer, which no meter sees.
-
-    Packed weights, the sums of their gradients, and a chunk's deltas and panels.
-    """
-    most = 0
-    for module in model.modules() if isinstance(model, nn.Module) else ():
-        if isinstance(module, Recurrent) and module.all_weights[0][0].device.type == "cpu":
-            H, I, G = module.hidden_size, module.input_size, module.cell.gates
-            weights, rows = G * H * (H + I), CHUNK_ROWS * (G * H + max(H, I))
-            size = module.all_weights[0][0].element_size()
-            most = max(most, size * (weights + weights + rows))
-    return most
 
 
 def _plan(need: Need, steps: int, segment: int, checkpoints: int | None) -> Plan:
@@ -344,9 +157,7 @@ def _fewest(steps: int, segment: int) -> int:
 def _call_cost(walker: Walker, need: Need, data: Sequences) -> float:
     """How many steps a call for a segment costs."""
     weights = need.sums / (4 if walker.like is None else walker.like.element_size())
-    first = leaves(data.whole.x, "x")[0]
-    rows = first.shape[1 - data.axis] if first.dim() > 1 else 1
-    return (CALL + CALL_WEIGHT * weights) / (STEP + STEP_WEIGHT * weights * rows)
+    return (CALL + CALL_WEIGHT * weights) / (STEP + STEP_WEIGHT * weights * data.rows)
 
 
 def _cost(plan: Plan, call: float) -> float:

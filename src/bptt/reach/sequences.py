@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +71,20 @@ class Sequences:
             raise ValueError("resets are (T,), but x is (B, T, ·); give one for each row and step, (B, T)")
         if resets.shape[self.axis] != self.steps:
             raise ValueError(f"x has {self.steps} steps and resets have {resets.shape[self.axis]}")
+
+    @property
+    def rows(self) -> int:
+        """Sequences side by side, B."""
+        first = leaves(self.whole.x)[0]
+        alone = first.dim() < (3 if first.is_floating_point() else 2)
+        return 1 if alone else first.shape[1 - self.axis]
+
+    def head(self, steps: int) -> Sequences:
+        """The first so many steps, or fewer, as sequences."""
+        part = copy(self)
+        part.steps = part.length = min(steps, self.steps)
+        part.whole = self.whole.narrowed(self.axis, 0, part.steps)
+        return part
 
     def read(self, first: int, stop: int) -> Piece | None:
         """Steps first to stop, fewer at the end; None where there are none."""

@@ -101,12 +101,23 @@ def check_reach(k1: int, k2: int | None) -> None:
             )
 
 
+class Walked(NamedTuple):
+    """What a window's walk read."""
+
+    x: Tree  # of the last k2 steps
+    d: Tree  # likewise
+    state: Tree  # before them
+
+
 class Truncated(Iterator[Window]):
     """What `truncated` returns: one window after the other, and the place it has come to.
 
     `state_dict` is that place: the step the next window begins with, the step its walk begins with, and the state
     before that one. `load_state_dict` goes on from there bit for bit, in the same x and d and with the same
     weights; chunks must come from something with a method seek(step), as `bptt.stream` has it.
+
+    Attributes:
+        walked: what the window handed out last, or the one that failed, was computed from; None before the first.
     """
 
     def __init__(
@@ -123,6 +134,7 @@ class Truncated(Iterator[Window]):
         self._k1, self._k2, self._take_back = k1, k2, take_back  # the last is given each loss, with its history
         self._first = self._start = 0  # of the walk, of the window
         self._state = detached(state)  # before step `first`
+        self.walked: Walked | None = None
 
     def __next__(self) -> Window:
         source, first, start = self._source, self._first, self._start
@@ -130,6 +142,7 @@ class Truncated(Iterator[Window]):
         stop = start if piece is None else first + leaves(piece.x)[0].shape[source.axis]
         if piece is None or stop == start:
             raise StopIteration
+        self.walked = Walked(piece.x, piece.d, self._state)
         coming = self._k1 if source.length is None else min(self._k1, source.length - stop)
         following = max(0, stop + coming - self._k2)
         y, marked, after = _walk(self._walker, piece, self._state, source.axis, start - first, following - first)

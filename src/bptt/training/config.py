@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -85,6 +85,12 @@ class TrainConfig:
     """Of the weights and the noise; the same seed gives the same run."""
     out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: a new one in runs/)")] = None
     """Run folder to make; it must not exist."""
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: this process alone)")] = None
+    """Processes that train together here, each its share of the --batch; started again when one dies."""
+    snapshot: float = 30.0
+    """Seconds between two snapshots, which --resume goes on from; 0 takes one after every update."""
+    resume: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="")] = None
+    """Run folder to go on with where its last snapshot stands, as if nothing had happened; no other option."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -100,6 +106,20 @@ class TrainConfig:
     def stretches(self) -> int:
         """The batch, its default filled in."""
         return 1 if self.batch is None else self.batch
+
+
+def arguments_of(config: TrainConfig) -> list[str]:
+    """The command line's arguments that stand for these choices."""
+    found: list[str] = [] if config.data is None else [str(config.data)]
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name == "data" or value == field.default:
+            continue
+        option = f"--{field.name.replace('_', '-')}"
+        groups = value if isinstance(value, tuple) else ((value,),)
+        for group in groups:
+            found += [option, *map(str, group)]
+    return found
 
 
 def check(config: TrainConfig) -> None:
@@ -121,7 +141,7 @@ def check(config: TrainConfig) -> None:
         _require(getattr(config, name) >= 1, name, config, "at least 1")
     for name in ("lr", "clip", "init"):
         _require(0 < getattr(config, name) < float("inf"), name, config, "above 0 and finite")
-    for name in ("weight_decay", "noise"):
+    for name in ("weight_decay", "noise", "snapshot"):
         _require(0 <= getattr(config, name) < float("inf"), name, config, "at least 0 and finite")
     _require(0 < config.leak <= 1, "leak", config, "above 0 and at most 1")
     for name in ("activation", "leak"):
@@ -144,6 +164,7 @@ def _check_reach(config: TrainConfig) -> None:
             f"--k2 {config.k2} is less than --k1 {config.window}: some rows would never be learned from; "
             "pass --k2 of at least k1"
         )
+    _require(config.workers is None or config.workers >= 1, "workers", config, "at least 1")
     if config.memory is not None and config.reach == "full":
         raise UserError(
             "--memory bounds --reach checkpointed, or a table read piece by piece with --reach truncated; "

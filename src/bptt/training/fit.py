@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from ..insight.nonfinite import first_non_finite
 from ..modules import GRU, LSTM, RNN
 from ..networks import SequenceModel
+from ..reach.randomness import Randomness, randomness
 from ..recurrent import Recurrent
 from .config import TrainConfig
 from .errors import TrainingDiverged
 from .updates import Update, Updates
+from .workers import ALONE, Workers
 
 
 class Epoch(NamedTuple):
@@ -63,61 +68,155 @@ def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:
     return {"gru": GRU, "lstm": LSTM}[config.cell](input_size, config.hidden, config.layers)
 
 
-def fit(
-    model: nn.Module,
-    updates: Updates,
-    config: TrainConfig,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Fitted:
-    """Train: every epoch one pass over what is learned from.
+class Training:
+    """The training loop: every epoch one pass over what is learned from. It can stop between any two updates, tell
+    its state, and go on from there bit for bit.
 
     Adam with L2 weight decay, a learning rate that falls to 0 along a cosine, epoch by epoch, and clipping of the
-    norm of each update's gradient.
+    norm of each update's gradient. Random numbers (dropout) come from the seed; the process's own are left alone.
 
     Args:
         model: whose weights are learned.
         updates: what they are learned from, and the loss that chooses the best epoch.
-        config: epochs, lr, weight_decay, clip.
-        on_epoch: called after each epoch.
-        should_stop: asked before each update; true ends the training with what was reached.
-
-    Raises:
-        TrainingDiverged: the loss is not finite; the model has the last weights whose loss was.
+        config: epochs, lr, weight_decay, clip, seed.
+        workers: who train the model together; all call the same methods at the same time.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
-    epochs: list[Epoch] = []
-    finite, kept, lowest, best = _weights(model), None, math.inf, 0
-    for number in range(1, config.epochs + 1):
-        lr = float(schedule.get_last_lr()[0])
-        done = _Sum()
-        one_pass = updates.epoch(number)
-        while not should_stop():
-            optimizer.zero_grad()
-            update = next(one_pass, None)
-            if update is None:
-                break
-            if not math.isfinite(update.loss):
-                model.load_state_dict(finite)
-                raise TrainingDiverged(
-                    f"the loss became {update.loss} in epoch {number}; the weights before it are kept. Try a "
-                    f"smaller learning rate than {config.lr:g}, or a tighter clip than {config.clip:g}"
-                )
-            finite = _weights(model)
-            done = done.and_(update, nn.utils.clip_grad_norm_(model.parameters(), config.clip).item())
-            optimizer.step()
+
+    def __init__(self, model: nn.Module, updates: Updates, config: TrainConfig, workers: Workers = ALONE) -> None:
+        self.model, self.updates, self.config, self.workers = model, updates, config, workers
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, T_max=config.epochs)
+        self._epochs: list[Epoch] = []
+        self._kept: dict[str, Tensor] | None = None  # the weights of the best epoch
+        self._lowest, self._best = math.inf, 0
+        self._pass = updates.epoch(1)
+        self._done = _Sum()  # of this pass
+        self._finite = _weights(model)  # the last whose loss was
+        self._random: Randomness | None = None  # the generators' states while it does not run
+        self._running = False
+        self._reached: dict[str, Tensor] | None = None  # weights at the end of a run
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """What each whole epoch did."""
+        return self._epochs
+
+    def run(
+        self,
+        on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_update: Callable[[], None] = lambda: None,
+    ) -> Fitted:
+        """Train to the last epoch.
+
+        Args:
+            on_epoch: called after each epoch.
+            should_stop: asked before each update; true ends the training with what was reached.
+            on_update: called after each update, and after each epoch; `state_dict` may be asked then.
+
+        Raises:
+            TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
+        """
+        with self._own_randomness():
+            while len(self._epochs) < self.config.epochs and not self.workers.any(should_stop()):
+                if self._update():
+                    on_update()
+                    continue
+                self._finish_epoch()
+                on_epoch(self._epochs[-1])
+                on_update()
+        interrupted = len(self._epochs) < self.config.epochs
+        self._reached = _weights(self.model)
+        if self._kept is None:
+            return Fitted(self._epochs, len(self._epochs), interrupted)
+        self.model.load_state_dict(self._kept)
+        return Fitted(self._epochs, self._best, interrupted)
+
+    def _update(self) -> bool:
+        """Take one step; false where the pass is at its end."""
+        self._optimizer.zero_grad()
+        update = next(self._pass, None)  # pyright: ignore[reportArgumentType]
+        if update is None:
+            return False
+        update = Update(*self.workers.average(self.model.parameters(), *update))
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip).item()
+        for what, value in (("loss", update.loss), ("gradient's norm", norm)):
+            if not math.isfinite(value):
+                self._diverge(what, value)
+        self._finite = _weights(self.model)
+        self._done = self._done.and_(update, norm)
+        self._optimizer.step()
+        return True
+
+    def _finish_epoch(self) -> None:
+        number, lr = len(self._epochs) + 1, float(self._schedule.get_last_lr()[0])
+        with warnings.catch_warnings():  # after a resume, the optimiser's own step may lie before it
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            self._schedule.step()
+        validation = self.updates.validation()
+        if validation is not None and validation < self._lowest:
+            self._kept, self._lowest, self._best = _weights(self.model), validation, number
+        self._epochs.append(Epoch(number, self._done.loss, validation, lr, self._done.largest))
+        self._pass, self._done = self.updates.epoch(number + 1), _Sum()
+
+    def _diverge(self, what: str, value: float) -> NoReturn:
+        """Tell where it began, with the last finite weights back in the model."""
+        walked = self._pass.walked
+        place = None if walked is None else first_non_finite(self.model, walked.x, walked.state)
+        if place is None:
+            place = "on the way back" if what != "loss" else "in the loss itself"
+            place += ", while every state is finite"
+        self.model.load_state_dict(self._finite)
+        raise TrainingDiverged(
+            f"the {what} became {value} in epoch {len(self._epochs) + 1}, first at: {place}. The weights before "
+            f"it are kept. Try a smaller learning rate than {self.config.lr:g}, or a tighter clip than "
+            f"{self.config.clip:g}",
+            walked,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on, as a tree of numbers and tensors."""
+        now = randomness(self.model.parameters()) if self._running else self._random
+        random = now and {"cpu": now.cpu, "devices": [(str(d), s) for d, s in now.devices]}
+        return {
+            "weights": dict(self._reached or self.model.state_dict()),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "epochs": [tuple(epoch) for epoch in self._epochs],
+            "kept": self._kept,
+            "best": (self._lowest, self._best),
+            "place": self._pass.state_dict(),
+            "done": tuple(self._done),
+            "random": self.workers.all(random),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state, of the same model, updates and config."""
+        self.model.load_state_dict(state["weights"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._epochs = [Epoch(*epoch) for epoch in state["epochs"]]
+        self._kept = state["kept"]
+        self._lowest, self._best = state["best"]
+        self._pass = self.updates.epoch(len(self._epochs) + 1, state["place"])
+        self._done = _Sum(*state["done"])
+        self._finite = _weights(self.model)
+        saved = dict(enumerate(state["random"])).get(self.workers.rank)  # none where there are more workers now
+        self._random = saved and Randomness(saved["cpu"], tuple((torch.device(d), s) for d, s in saved["devices"]))
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        before = randomness(self.model.parameters())
+        if self._random is None:
+            torch.manual_seed(self.config.seed + self.workers.rank)
         else:
-            break  # in the middle of the epoch
-        schedule.step()
-        validation = updates.validation()
-        if validation is not None and validation < lowest:
-            kept, lowest, best = _weights(model), validation, number
-        epochs.append(Epoch(number, done.loss, validation, lr, done.largest))
-        on_epoch(epochs[-1])
-    if kept is not None:
-        model.load_state_dict(kept)
-    return Fitted(epochs, best if kept is not None else len(epochs), interrupted=len(epochs) < config.epochs)
+            self._random.restore()
+        self._running, self._reached = True, None
+        try:
+            yield
+        finally:
+            self._random, self._running = randomness(self.model.parameters()), False
+            before.restore()
 
 
 class _Sum(NamedTuple):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,7 @@ class Run:
 def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
     """Write config.toml: every choice, the columns and their scaling."""
     choices = {name: _plain(value) for name, value in asdict(config).items() if value is not None}
+    choices.pop("resume", None)
     document = {
         "format": FORMAT,
         "train": choices,
@@ -58,6 +62,52 @@ def save_model(folder: Path, model: SequenceModel) -> None:
     write_tensors(folder / "model.safetensors", dict(model.state_dict()))
 
 
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Path, owner: str = "") -> Iterator[None]:
+    """A run folder for one process alone; the system frees it when the process ends, however it ends.
+
+    Args:
+        owner: stands in the lock, for `owned`.
+
+    Raises:
+        UserError: another process has it.
+    """
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{folder} is being written by another process; wait for it, or stop it") from error
+        file.truncate(0)
+        file.write(owner)
+        file.flush()
+        yield
+
+
+def owned(folders: Iterable[Path], owner: str) -> Path | None:
+    """The folder that such an owner locked last, if there is one."""
+    for folder in folders:
+        lock = folder / LOCK
+        if lock.is_file() and lock.read_text(encoding="utf-8") == owner:
+            return folder
+    return None
+
+
+def check_same_data(folder: Path, task: Task, columns: list[str], scaling: Scaling) -> None:
+    """A run is gone on with from the data it began with.
+
+    Raises:
+        UserError: the columns, or their means and deviations over the rows learned from, are others now.
+    """
+    if task.columns != columns or task.scaling != scaling:
+        raise UserError(
+            f"{task.name} has changed since {folder} was begun: its training rows have another mean or deviation; "
+            "put the data back as they were, or begin a new run"
+        )
+
+
 def load_run(folder: Path) -> Run:
     """Read a run folder.
 
@@ -66,7 +116,7 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
-    config, columns, scaling = _read_config(folder / "config.toml")
+    config, columns, scaling = read_config(folder / "config.toml")
     try:
         check(config)
         model = build(config, len(columns) * config.lags)
@@ -90,7 +140,7 @@ def new_task(run: Run, data: Path, time: str | None, missing: Missing) -> Foreca
 
     Args:
         run: a trained run.
-        data: a CSV or Parquet file with the run's columns.
+        data: a CSV, Parquet or .npy file with the run's columns.
         time: the column that labels the rows; None is the run's own, if the file has it.
         missing: what to do with missing values.
 
@@ -107,7 +157,12 @@ def new_task(run: Run, data: Path, time: str | None, missing: Missing) -> Foreca
     return Forecast(table, lags, horizon, 0, [], run.scaling, 1.0, {})
 
 
-def _read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
+def read_config(path: Path) -> tuple[TrainConfig, list[str], Scaling]:
+    """The choices, columns and scaling in a config.toml.
+
+    Raises:
+        UserError: it is missing, damaged or of a newer version.
+    """
     try:
         document = tomllib.loads(read_regular(path).decode("utf-8"))
         if document["format"] > FORMAT:

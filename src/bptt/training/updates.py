@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from ..reach.checkpointed import DEFAULT, checkpointed
 from ..reach.plan import plan
-from ..reach.truncated import truncated
+from ..reach.truncated import Walked, truncated
 from ..trees import Tree
 from .config import TrainConfig
 from .errors import UserError
+from .workers import ALONE, Workers
 
+ROWS = 1  # the axis of a state, (L·D, B, ·), that its stretches stand on
 BLOCK = 1024  # steps whose noise is drawn together
 
 
@@ -28,6 +30,11 @@ class Update(NamedTuple):
 
 class Pass(Protocol):
     """One pass over what is learned from; between two updates it can tell its place."""
+
+    @property
+    def walked(self) -> Walked | None:
+        """What the last update was computed from."""
+        ...
 
     def __next__(self) -> Update:
         """Take the next loss back; what was in `.grad` is added to."""
@@ -76,10 +83,10 @@ class Whole:
                 raise UserError(f"--{error}") from error
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
-        return _Once(lambda: self._update(number), done=bool(place and place["done"]))
-
-    def _update(self, number: int) -> Update:
         x = noisy(self.x, self.config, number)
+        return _Once(lambda: self._update(x), Walked(x, self.d, None), done=bool(place and place["done"]))
+
+    def _update(self, x: Tensor) -> Update:
         if self.plan is not None:
             loss = checkpointed(self.model, x, self.d, self.loss, self.plan).loss
         else:
@@ -91,8 +98,8 @@ class Whole:
 class _Once(Iterator[Update]):
     """A pass of a single update."""
 
-    def __init__(self, update: Callable[[], Update], done: bool) -> None:
-        self._update, self._done = update, done
+    def __init__(self, update: Callable[[], Update], walked: Walked, done: bool) -> None:
+        self._update, self._done, self.walked = update, done, walked
 
     def __next__(self) -> Update:
         if self._done:
@@ -112,6 +119,7 @@ class Windows:
         sequences: x and d of an epoch as `bptt.truncated` takes them, by the epoch's number.
         config: k1 and k2.
         validate: as `Updates.validation`.
+        workers: among whom the stretches are shared; a place is that of all of them together.
     """
 
     def __init__(
@@ -120,27 +128,37 @@ class Windows:
         sequences: Callable[[int], tuple[Any, Any]],
         config: TrainConfig,
         validate: Callable[[], float | None],
+        workers: Workers = ALONE,
     ) -> None:
         self.model, self.sequences, self.config, self.validation = model, sequences, config, validate
+        self.workers = workers
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
-        return _Windowed(self.model, *self.sequences(number), self.config, place)
+        return _Windowed(self.model, *self.sequences(number), self.config, self.workers, place)
 
 
 class _Windowed(Iterator[Update]):
     """A pass of truncated BPTT."""
 
-    def __init__(self, model: nn.Module, x: Any, d: Any, config: TrainConfig, place: Tree) -> None:
+    def __init__(
+        self, model: nn.Module, x: Any, d: Any, config: TrainConfig, workers: Workers, place: Tree
+    ) -> None:
         self._windows = truncated(model, x, d, nn.MSELoss(), config.window, config.k2)
+        self._workers = workers
         if place is not None:
-            self._windows.load_state_dict(place)
+            self._windows.load_state_dict(place | {"state": workers.part(place["state"], ROWS)})
 
     def __next__(self) -> Update:
         window = next(self._windows)
         return Update(window.loss.item(), window.outputs.numel())
 
+    @property
+    def walked(self) -> Walked | None:
+        return self._windows.walked
+
     def state_dict(self) -> Tree:
-        return self._windows.state_dict()
+        place = self._windows.state_dict()
+        return place | {"state": self._workers.joined(place["state"], ROWS)}
 
 
 class NoisyChunks:
@@ -150,10 +168,11 @@ class NoisyChunks:
         chunks: an iterable of pairs that can be sought and knows its steps, as `bptt.stream`.
         config: noise and seed.
         epoch: the epoch's number.
+        share: which of all stretches the chunks have.
     """
 
-    def __init__(self, chunks: Any, config: TrainConfig, epoch: int) -> None:
-        self.chunks, self.config, self.epoch, self.place = chunks, config, epoch, 0
+    def __init__(self, chunks: Any, config: TrainConfig, epoch: int, share: slice = slice(None)) -> None:
+        self.chunks, self.config, self.epoch, self.share, self.place = chunks, config, epoch, share, 0
         self._block: tuple[int, Tensor] = -1, torch.empty(0)  # noise of steps drawn together, and which
 
     @property
@@ -176,17 +195,18 @@ class NoisyChunks:
         while first < stop:
             number, start = divmod(first, BLOCK)
             if number != self._block[0]:
-                self._block = number, noisy(x.new_zeros(BLOCK, *x.shape[1:]), self.config, self.epoch, number)
+                of_all = x.new_zeros(BLOCK, self.config.stretches, x.shape[2])
+                self._block = number, noisy(of_all, self.config, self.epoch, number)[:, self.share]
             parts.append(self._block[1][start : start + stop - first])
             first += len(parts[-1])
         return torch.cat(parts)
 
 
-def updates_of(model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig) -> Updates:
+def updates_of(model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, workers: Workers = ALONE) -> Updates:
     """One sequence in memory: x (T, I), d (T, O), the last part of it kept for validation where it is asked for.
 
     Raises:
-        UserError: there are fewer steps than stretches to cut them into.
+        UserError: there are fewer steps than stretches to cut them into, or fewer stretches than workers.
     """
     learned = len(x) - round(len(x) * config.validation)
 
@@ -195,15 +215,17 @@ def updates_of(model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig) -> U
             return None
         return nn.functional.mse_loss(predict(model, x)[learned:], d[learned:]).item()
 
+    check_workers(config, workers)
     if config.reach != "truncated":
         return Whole(model, x[:learned], d[:learned], config, validation)
     check_stretches(config, learned)
+    share = workers.share(config.stretches)
 
     def sequences(epoch: int) -> tuple[Tensor, Tensor]:
-        steps = noisy(x[:learned], config, epoch), d[:learned]
-        return side_by_side(steps[0], config.stretches), side_by_side(steps[1], config.stretches)
+        noised = side_by_side(noisy(x[:learned], config, epoch), config.stretches)
+        return noised[:, share], side_by_side(d[:learned], config.stretches)[:, share]
 
-    return Windows(model, sequences, config, validation)
+    return Windows(model, sequences, config, validation, workers)
 
 
 def side_by_side(steps: Tensor, stretches: int) -> Tensor:
@@ -222,6 +244,26 @@ def check_stretches(config: TrainConfig, steps: int) -> None:
         raise UserError(
             f"--batch {config.stretches} cuts the {steps} training steps into stretches without a step; pass a "
             f"--batch of at most {steps}"
+        )
+
+
+def check_workers(config: TrainConfig, workers: Workers) -> None:
+    """Each worker has a stretch.
+
+    Raises:
+        UserError: one has none.
+    """
+    if workers.size == 1:
+        return
+    if config.reach != "truncated":
+        raise UserError(
+            f"--reach {config.reach} walks one sequence, which {workers.size} workers cannot share; pass --reach "
+            f"truncated --batch {workers.size} or more, or train with one worker"
+        )
+    if config.stretches < workers.size:
+        raise UserError(
+            f"--batch {config.stretches} leaves some of {workers.size} workers without a stretch; pass --batch "
+            f"{workers.size} or more"
         )
 
 

@@ -10,7 +10,6 @@ from bptt.training.errors import UserError
 from bptt.training.tasks.forecast import (
     autoregression,
     forecast_rows,
-    forecast_task,
     persistence,
     sunspot_forecast,
     table_forecast,
@@ -88,11 +87,3 @@ def test_rows_beyond_the_record_continue_its_times():
     assert rows["time"].to_list()[-2:] == ["2020-01-31", "2020-02-01"]
     assert rows["truth"].to_list()[-2:] == [None, None]
     assert rows["forecast"].null_count() == 0
-
-
-def test_a_runs_task_is_of_its_data(tmp_path):
-    assert forecast_task(TrainConfig()).table.columns == ["sunspots"]
-    (tmp_path / "d.csv").write_text("y,a\n" + "".join(f"{i % 5},{i}\n" for i in range(60)))
-    task = forecast_task(TrainConfig(data=tmp_path / "d.csv", target="y", input=(("a",),)))
-    assert task.table.columns == ["y", "a"]
-    assert task.train_rows == 48

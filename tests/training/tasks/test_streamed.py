@@ -9,7 +9,7 @@ from bptt.training import stream
 from bptt.training.config import TrainConfig
 from bptt.training.data import read_table
 from bptt.training.errors import UserError
-from bptt.training.fit import build, fit
+from bptt.training.fit import Training, build
 from bptt.training.tasks import streamed
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.streamed import is_streamed, streamed_forecast
@@ -53,7 +53,7 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     results = []
     for name, task in (("whole", whole), ("parts", parts)):
         model = build(config, 2 * config.lags)
-        fitted = fit(model, task.updates(model, config), config)
+        fitted = Training(model, task.updates(model, config), config).run()
         results.append((fitted.epochs, task.judge(model, "ours", tmp_path / f"{name}.csv")))
     (epochs, judged), (epochs_of_parts, judged_of_parts) = results
     for wanted, found in zip(epochs, epochs_of_parts, strict=True):

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..config import TrainConfig
-from ..data import Table, lagged, read_table, sunspots
+from ..data import Table, lagged, sunspots
 from ..errors import UserError
+from ..files import replacing
 from ..scaling import Scaling
 from ..updates import Updates, predict, updates_of
+from ..workers import ALONE, Workers
 from .task import Judged
 
 MINIMUM_TARGETS = 10  # training targets below which nothing sensible can be fitted
@@ -121,13 +123,13 @@ class Forecast:
         labels = list(self.table.times)
         return [_label(moment) for moment in labels + _continued(labels, self.horizon)]
 
-    def updates(self, model: nn.Module, config: TrainConfig) -> Updates:
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
         """The training steps, the last of them kept for validation where it is asked for.
 
         Raises:
-            UserError: there are fewer steps than stretches to cut them into.
+            UserError: there are fewer steps than stretches to cut them into, or fewer stretches than workers.
         """
-        return updates_of(model, *self.sample(), config)
+        return updates_of(model, *self.sample(), config, workers)
 
     def sample(self) -> tuple[Tensor, Tensor]:
         """x (T, I) and d (T, 1) of the training steps."""
@@ -137,7 +139,8 @@ class Forecast:
         """Forecast every row, write the forecasts, and compare with the baselines and published figures."""
         found = self.forecasts(predict(model, self.inputs()))
         rows = forecast_rows(self, found)
-        rows.write_csv(path)
+        with replacing(path) as file:
+            rows.write_csv(file)
         name, linear = autoregression(self)
         arv, times = self.arv(found), self.times()
         return Judged(
@@ -151,18 +154,6 @@ class Forecast:
             rows=rows,
             spans=[(span.name, times[span.first], times[span.stop - 1]) for span in self.spans],
         )
-
-
-def forecast_task(config: TrainConfig) -> Forecast:
-    """The task a run was or is to be trained on.
-
-    Raises:
-        UserError: its data cannot be used.
-    """
-    if config.data is None or config.target is None:
-        return sunspot_forecast(config)
-    table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
-    return table_forecast(table, config)
 
 
 def sunspot_forecast(config: TrainConfig) -> Forecast:

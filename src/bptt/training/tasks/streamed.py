@@ -16,9 +16,11 @@ from ...reach.plan import bytes_in, shown
 from ..config import TrainConfig
 from ..data import check_once, lagged
 from ..errors import UserError
+from ..files import replacing
 from ..scaling import Scaling
 from ..stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
-from ..updates import NoisyChunks, Updates, Windows, check_stretches
+from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers
+from ..workers import ALONE, Workers
 from .forecast import ar_order, check_rows, rows_of, train_rows_of
 from .task import Judged
 
@@ -92,19 +94,25 @@ class StreamedForecast:
         """Of the linear AR beside it."""
         return ar_order(self.train_rows, self.horizon)
 
-    def updates(self, model: nn.Module, config: TrainConfig) -> Updates:
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
         """Truncated BPTT over the training rows, in stretches side by side."""
         learned = self.train_steps - round(self.train_steps * config.validation)
         check_stretches(config, learned)
-        rows = learned + self.lags - 1 + self.horizon
-        part = _Scaled(self.source, rows, self.columns, self.scaling)
+        check_workers(config, workers)
+        steps, beyond, share = (
+            learned // config.stretches,
+            self.lags - 1 + self.horizon,
+            workers.share(config.stretches),
+        )
+        batch = share.stop - share.start
+        part = _Scaled(self.source, share.start * steps, batch * steps + beyond, self.columns, self.scaling)
 
         def sequences(epoch: int) -> tuple[NoisyChunks, None]:
-            columns, batch, window = self.columns, config.stretches, config.window
+            names, target = self.columns, self.columns[:1]
             chunks = Stream(
-                part, self.name, columns, columns[:1], self.horizon, batch, window, torch.float32, self.lags
+                part, self.name, names, target, self.horizon, batch, config.window, torch.float32, self.lags
             )
-            return NoisyChunks(chunks, config, epoch), None
+            return NoisyChunks(chunks, config, epoch, share), None
 
         def validation() -> float | None:
             if learned == self.train_steps:
@@ -116,7 +124,7 @@ class StreamedForecast:
             )
             return float(sum(squares)) / (self.train_steps - learned)
 
-        return Windows(model, sequences, config, validation)
+        return Windows(model, sequences, config, validation, workers)
 
     def sample(self) -> tuple[Tensor, Tensor]:
         """x (T, I) and d (T, 1) of the first training steps."""
@@ -129,7 +137,7 @@ class StreamedForecast:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines."""
         rows, first, linear = self.source.rows, self.train_rows - self.horizon, self._autoregression()
         squares, last = np.zeros(3), rows_of(self.columns[0], [], np.empty(0), np.empty(0))
-        with path.open("wb") as file:
+        with replacing(path) as file:
             for start, y, d, past in self._walked(model, first, rows, self.order - 1):
                 autoregressive = linear[0] + past @ linear[1:]
                 errors = np.stack([y, past[:, 0], autoregressive]) - d
@@ -200,13 +208,13 @@ class StreamedForecast:
 
 
 class _Scaled:
-    """The first rows of some columns of a table, standardised."""
+    """Some rows of some columns of a table, standardised."""
 
-    def __init__(self, source: Source, rows: int, columns: list[str], scaling: Scaling) -> None:
-        self.source, self.rows, self.columns, self.scaling = source, rows, columns, scaling
+    def __init__(self, source: Source, first: int, rows: int, columns: list[str], scaling: Scaling) -> None:
+        self.source, self.first, self.rows, self.columns, self.scaling = source, first, rows, columns, scaling
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        whole = self.scaling.apply(self.source.read(first, rows, self.columns))
+        whole = self.scaling.apply(self.source.read(self.first + first, rows, self.columns))
         return whole[:, [self.columns.index(name) for name in columns]]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import TrainConfig
 from ..scaling import Scaling
 from ..updates import Updates
+from ..workers import ALONE, Workers
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Task(Protocol):
         """Of the columns."""
         ...
 
-    def updates(self, model: nn.Module, config: TrainConfig) -> Updates:
-        """What the model learns from."""
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+        """What the model learns from, or this worker's share of it."""
         ...
 
     def sample(self) -> tuple[Tensor, Tensor]:

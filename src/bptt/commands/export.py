@@ -1,0 +1,60 @@
+"""`bptt export`: a trained run as an ONNX file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from ..training.errors import UserError
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write a trained run's network as ONNX, for runtimes without Python.
+
+    It takes x (T, B, columns times lags), standardised, and the initial state h_0 (and c_0 of an LSTM), zeros to
+    begin with; it returns y (T, B, 1), standardised, and the final state to go on from. The file's metadata hold
+    the columns, their mean and std, lags and horizon. The input of a step is all columns of the present row, then
+    those of the row before, and so on.
+    """
+
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
+    """Run folder that `bptt train` wrote."""
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: RUN/model.onnx)")] = None
+    """ONNX file to write; it must not exist."""
+
+
+def export(config: ExportConfig) -> int:
+    """Write the file, say what it holds and how exact it is; returns the exit code.
+
+    Raises:
+        UserError: the run cannot be used, the file exists or cannot be written, or the extra is not installed.
+    """
+    from ..export.file import export_onnx
+    from ..training.run import load_run
+
+    out = config.out or config.run / "model.onnx"
+    if out.exists():
+        raise UserError(f"{out} exists already and is not overwritten; pass another --out")
+    run = load_run(config.run)
+    facts = {
+        "columns": run.columns,
+        "mean": run.scaling.mean,
+        "std": run.scaling.std,
+        "lags": run.config.lags,
+        "horizon": run.config.horizon,
+    }
+    try:
+        written = export_onnx(run.model, out, {name: json.dumps(value) for name, value in facts.items()})
+    except (ModuleNotFoundError, FileNotFoundError, RuntimeError) as error:
+        raise UserError(str(error)) from error
+    print(f"{out}: {', '.join(written.inputs)} -> {', '.join(written.outputs)}")
+    if written.difference is None:
+        print("not compared with the run's network, since onnxruntime is not installed")
+    else:
+        print(f"onnxruntime's outputs differ from the run's network by at most {written.difference:.1e}")
+    return 0

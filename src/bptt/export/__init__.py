@@ -1,0 +1,1 @@
+"""Trained models for other runtimes: ONNX files, checked and compared with what they came from."""

@@ -1,0 +1,239 @@
+"""A trained model as an ONNX file: written, checked, and compared with the model by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import __version__
+from ..checks import check_flags
+from ..equations import Cell, Weights
+from ..networks import Elman, SequenceModel, without_dropout
+from ..recurrent import Recurrent
+from ..trees import leaves
+from .graph import IR_VERSION, OPSET, Graph, floats, onnx
+from .layers import check_exportable, layer
+
+COMPARED = ((5, 3), (9, 1))  # T and B of the sequences on which the file is compared with the model
+ALLOWED = 1e-3  # the relative difference beyond which it is no matter of rounding
+
+
+class OnnxFile(NamedTuple):
+    """What `export_onnx` wrote.
+
+    Attributes:
+        path: the file.
+        inputs, outputs: the names the graph knows them by.
+        difference: the largest between the file's outputs by onnxruntime and the model's own, at two pairs of T
+            and B, relative to the largest output where that is above 1; None where onnxruntime is not installed.
+    """
+
+    path: Path
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    difference: float | None
+
+
+class _Network(NamedTuple):
+    """What the three kinds of models come to."""
+
+    cell: Cell
+    layers: list[list[Weights[Tensor]]]
+    batch_first: bool
+    state: dict[
+        str, tuple[int, ...]
+    ]  # the initial state's names, and their shapes but for the batch, last but one
+    W_y: Tensor | None  # (O, D·R)
+    b_y: Tensor | None
+    softmax: bool
+
+    @property
+    def one_row(self) -> bool:
+        """Whether the state is (B, S), without an axis for layers and directions."""
+        return "s_0" in self.state
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("y", *(name.replace("_0", "_n") for name in self.state))
+
+
+def export_onnx(
+    model: Any, path: str | Path, metadata: Mapping[str, str] | None = None, state: bool = True
+) -> OnnxFile:
+    """Write a trained model as ONNX, for runtimes without Python: any T, any B, and a state to go on from.
+
+    One RNN, GRU or LSTM node for each layer, both directions in it; a Scan over the cell's own step where
+    ONNX's nodes do not know it (a leak, gelu, a projection). Dropout is left out. The file is checked by ONNX's
+    own checker and, with onnxruntime, compared with the model on sequences of two lengths.
+
+    Args:
+        model: a `bptt.RNN`, `GRU`, `LSTM`, `SequenceModel` or `Elman`, its weights float32.
+        path: the file to write; it must not exist.
+        metadata: texts that the file carries by name, for whoever runs it.
+        state: whether the initial state is an input, so that a stream can go on from the last final state; without
+            it every call starts from zeros. Default True.
+
+    Returns:
+        an `OnnxFile`. The graph takes x as the model does, with a batch (T, B, I) or (B, T, I), and the initial
+        state under the names the model has for it: h_0 and c_0, each (L·D, B, ·), or Elman's s_0 (B, S); a state
+        with B = 1, such as zeros, stands for every sequence of the batch. It returns y and the final state h_n and
+        c_n, or s_n, to be passed as the next call's initial state.
+
+    Raises:
+        TypeError: the model is none of these, or its weights are not float32.
+        ValueError: its activation is a function of your own, or a weight has a wrong shape.
+        FileExistsError, FileNotFoundError: there is something at path, or no folder to put it in.
+        ModuleNotFoundError: the extra ``bptt[onnx]`` is not installed.
+        RuntimeError: the file computes something else than the model; nothing is written.
+    """
+    path = Path(path)
+    check_flags(state=state)
+    network = _network(model)
+    check_exportable(network.cell)
+    dtype = network.layers[0][0].W_hh.dtype
+    if dtype != torch.float32:
+        raise TypeError(
+            f"the model's weights are {dtype}, but ONNX runtimes compute recurrent nodes in float32; convert it "
+            "with model.float()"
+        )
+    if path.exists():
+        raise FileExistsError(f"{path} exists already and is not overwritten; choose another path")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    inputs = ("x", *(network.state if state else ()))
+    proto = _proto(network, inputs, metadata or {})
+    onnx().checker.check_model(proto, full_check=True)
+    whole = proto.SerializeToString()
+    difference = _difference(model, network, inputs, whole) if find_spec("onnxruntime") else None
+    with path.open("xb") as file:
+        try:
+            file.write(whole)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
+    return OnnxFile(path, inputs, network.outputs, difference)
+
+
+def _network(model: Any) -> _Network:
+    if isinstance(model, Elman):
+        state, W_y = {"s_0": (model.state_size,)}, model.readout_matrix()
+        return _Network(model.cell, [[model.weights()]], True, state, W_y, model.b_y, model.softmax)
+    recurrent = model.recurrent if isinstance(model, SequenceModel) else model
+    if not isinstance(recurrent, Recurrent):
+        raise TypeError(
+            f"model must be a bptt.RNN, GRU, LSTM, SequenceModel or Elman, got {type(model).__name__}; other "
+            "modules around them go through torch.export"
+        )
+    rows = recurrent.num_layers * recurrent.num_directions
+    sizes = (recurrent.proj_size or recurrent.hidden_size, recurrent.hidden_size)
+    state = {name: (rows, size) for name, size in zip(recurrent.state_names, sizes, strict=False)}
+    W_y, b_y = (model.readout.weight, model.readout.bias) if model is not recurrent else (None, None)
+    return _Network(recurrent.cell, recurrent.weights(), recurrent.batch_first, state, W_y, b_y, False)
+
+
+def _proto(network: _Network, inputs: tuple[str, ...], metadata: Mapping[str, str]) -> Any:
+    g = Graph()
+    features = _walked(g, network, inputs)
+    step: list[int | str] = ["B", "T"] if network.batch_first else ["T", "B"]
+    x = floats("x", [*step, network.layers[0][0].W_ih.shape[1]])
+    given = [floats(name, _with(network.state[name], "B or 1")) for name in inputs[1:]]
+    shapes = [[*step, features], *(_with(shape, "B") for shape in network.state.values())]
+    outputs = [floats(name, shape) for name, shape in zip(network.outputs, shapes, strict=True)]
+    proto = onnx().helper.make_model(
+        g.proto("bptt", [x, *given], outputs),
+        opset_imports=[onnx().helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="bptt",
+        producer_version=__version__,
+    )
+    onnx().helper.set_model_props(proto, dict(metadata))
+    return proto
+
+
+def _walked(g: Graph, network: _Network, inputs: tuple[str, ...]) -> int:
+    """Everything from x and the initial state to y and the final state; returns y's features."""
+    x = g.node("Transpose", "x", perm=[1, 0, 2]) if network.batch_first else "x"
+    batch = g.node("Shape", x, start=1, end=2)
+    for name in set(network.state) - set(inputs):
+        g.constant(np.zeros(_with(network.state[name], 1), np.float32), name)
+    state = [_spread(g, name, shape, batch) for name, shape in network.state.items()]
+    by_layer = zip(*(g.split(s, len(network.layers), axis=0) for s in state), strict=True)
+    finals = []
+    for weights, initial in zip(network.layers, by_layer, strict=True):
+        x, final = layer(g, network.cell, x, list(initial), weights)
+        finals.append(final)
+    features = sum((w.W_hh if w.W_hr is None else w.W_hr.mT).shape[1] for w in network.layers[-1])
+    if network.W_y is not None:
+        x, features = g.linear(x, network.W_y, network.b_y), len(network.W_y)
+    if network.softmax:
+        x = g.node("Softmax", x, axis=-1)
+    whole = [g.concatenated(parts, axis=0) for parts in zip(*finals, strict=True)]
+    if network.one_row:
+        whole = [g.node("Squeeze", s, g.constant([0])) for s in whole]
+    results = [g.node("Transpose", x, perm=[1, 0, 2]) if network.batch_first else x, *whole]
+    for value, name in zip(results, network.outputs, strict=True):
+        g.renamed(value, name)
+    return features
+
+
+def _spread(g: Graph, name: str, shape: tuple[int, ...], batch: str) -> str:
+    """An initial state (L·D, B, ·), of a batch of 1 spread over the batch."""
+    rows = g.constant(shape[:-1] or (1,))
+    return g.node("Expand", name, g.concatenated([rows, batch, g.constant(shape[-1:])], axis=0))
+
+
+def _with(shape: tuple[int, ...], batch: Any) -> list[Any]:
+    """A state's shape with its batch."""
+    return [*shape[:-1], batch, shape[-1]]
+
+
+def _difference(model: Any, network: _Network, inputs: tuple[str, ...], file: bytes) -> float:
+    """The largest difference between the file's outputs and the model's, relative where outputs exceed 1.
+
+    Raises:
+        RuntimeError: it is beyond what rounding explains.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for T, B in COMPARED:
+        x, *state = given = _sample(network, T, B)[: len(inputs)]
+        found = session.run(None, {name: t.numpy() for name, t in zip(inputs, given, strict=True)})
+        wanted = _outputs(model, network, x, state)
+        for name, f, w in zip(network.outputs, found, wanted, strict=True):
+            scale = max(1.0, w.abs().max().item())
+            difference = (torch.from_numpy(f) - w).abs().max().item() / scale
+            if not difference <= ALLOWED:
+                raise RuntimeError(
+                    f"the file's {name} differs from the model's by {difference:.1e} at T={T}, B={B}; nothing was "
+                    "written. Outputs that grow without bound, or weights that are not finite, may be the reason"
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def _sample(network: _Network, T: int, B: int) -> list[Tensor]:
+    """An input and an initial state, random, without touching torch's generator."""
+    g = torch.Generator().manual_seed(0)
+    I = network.layers[0][0].W_ih.shape[1]
+    x = torch.randn((B, T, I) if network.batch_first else (T, B, I), generator=g)
+    return [x, *(torch.randn(_with(shape, B), generator=g) for shape in network.state.values())]
+
+
+def _outputs(model: Any, network: _Network, x: Tensor, state: list[Tensor]) -> list[Tensor]:
+    device = network.layers[0][0].W_hh.device
+    given = tuple(s.to(device) for s in state)
+    with torch.no_grad(), without_dropout(model):
+        y, final = model(x.to(device), given if len(given) > 1 else given[0] if given else None)
+    final = final[:, -1] if network.one_row else final  # Elman returns its states after every step
+    return [t.cpu() for t in (y, *leaves(final))]

@@ -1,0 +1,102 @@
+"""All that a run writes into its folder while it trains: weights, metrics, snapshots."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from ..networks import SequenceModel
+from .config import TrainConfig
+from .files import naming, write_whole
+from .fit import Epoch
+from .run import locked, save_config, save_model
+from .snapshot import Snapshots
+from .tasks.task import Task
+from .tensors import write_tensors
+
+
+class Journal:
+    """A run folder being written, for one process alone.
+
+    Args:
+        folder: which exists.
+        writes: whether anything is written; of several workers the first one does.
+        owner: stands in the folder's lock.
+
+    Raises:
+        UserError: another process writes to it.
+    """
+
+    def __init__(self, folder: Path, writes: bool = True, owner: str = "") -> None:
+        self.folder, self.writes = folder, writes
+        self._snapshots = Snapshots(folder / "snapshots")
+        self._metrics: IO[str] | None = None
+        self._open = ExitStack()
+        if writes:
+            self._open.enter_context(locked(folder, owner))
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def config(self, config: TrainConfig, task: Task) -> None:
+        """Write config.toml."""
+        if self.writes:
+            save_config(self.folder, config, task)
+
+    def begin(self, epochs: list[Epoch]) -> None:
+        """Open metrics.jsonl, with the lines of the epochs there are already and no others."""
+        if self.writes:
+            path = self.folder / "metrics.jsonl"
+            write_whole(path, "".join(_text(_epoch_line(epoch)) for epoch in epochs).encode())
+            self._metrics = self._open.enter_context(path.open("a", encoding="utf-8"))
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Write an epoch's line of metrics."""
+        self.line(_epoch_line(epoch))
+
+    def line(self, line: dict[str, Any]) -> None:
+        """Write a line of metrics."""
+        if self._metrics is not None:
+            with naming(self.folder / "metrics.jsonl"):
+                self._metrics.write(_text(line))
+                self._metrics.flush()
+
+    def snapshot(self, tree: Any) -> None:
+        """Take a snapshot."""
+        if self.writes:
+            self._snapshots.save(tree)
+
+    def model(self, model: SequenceModel) -> None:
+        """Write model.safetensors."""
+        if self.writes:
+            save_model(self.folder, model)
+
+    def diverged(self, walked: Any) -> None:
+        """Write what a loss that is not finite was computed from, diverged.safetensors."""
+        if self.writes:
+            write_tensors(self.folder / "diverged.safetensors", walked._asdict())
+
+    def last_snapshot(self) -> tuple[Any, list[str]]:
+        """The newest snapshot that is whole, None where there is none, and what is wrong with those after it."""
+        return self._snapshots.load()
+
+    def is_finished(self) -> bool:
+        """Whether the run has its last line of metrics, which is written when all else is, and was not stopped."""
+        try:
+            last = json.loads((self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+        except (OSError, ValueError, IndexError):
+            return False
+        return last["event"] == "test" and not last["interrupted"]
+
+
+def _epoch_line(epoch: Epoch) -> dict[str, Any]:
+    return {"event": "epoch", **epoch._asdict()}
+
+
+def _text(line: dict[str, Any]) -> str:
+    return json.dumps(line) + "\n"

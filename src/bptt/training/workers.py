@@ -1,0 +1,129 @@
+"""Several processes that train one model: each walks its share of the stretches, their gradients are summed.
+
+`torchrun` starts them, here or on many machines, and starts them again when one dies. Gradients are reduced once
+for each update, after all its backward passes, as one flat tensor: on CPUs through gloo, on GPUs through NCCL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ..trees import Tree, mapped
+
+TIMEOUT = timedelta(seconds=60)  # after which a missing worker is taken for dead
+
+
+class Workers:
+    """This process among all that train together; one alone unless `torchrun` started it.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many there are.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    def share(self, count: int) -> slice:
+        """Which of `count` things are this worker's: as many as another's, or one more."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def any(self, flag: bool) -> bool:
+        """Whether any worker says so; all learn it."""
+        if self.size == 1:
+            return flag
+        flags = torch.tensor([float(flag)], device=_device())
+        dist.all_reduce(flags)
+        return flags.item() > 0
+
+    def average(self, parameters: Iterable[Tensor], loss: float, numbers: int) -> tuple[float, int]:
+        """Let every gradient be that of the mean loss over all workers' numbers.
+
+        Args:
+            parameters: their `.grad` is replaced.
+            loss, numbers: this worker's mean loss, and over how many numbers.
+
+        Returns:
+            the mean loss over all workers, and how many numbers there are.
+        """
+        if self.size == 1:
+            return loss, numbers
+        sums = torch.tensor([loss * numbers, numbers], dtype=torch.float64, device=_device())
+        dist.all_reduce(sums)
+        total, everything = sums.tolist()
+        learned = [w for w in parameters if w.requires_grad]
+        parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in learned]
+        flat = torch.cat([g.flatten() for g in parts]) * (numbers / everything)
+        dist.all_reduce(flat)
+        for weight, gradient in zip(learned, flat.split([g.numel() for g in parts]), strict=True):
+            weight.grad = gradient.to(weight.dtype).view_as(weight).clone()
+        return total / everything, int(everything)
+
+    def joined(self, tree: Tree, axis: int) -> Tree:
+        """Every worker's tensors, put together along an axis in the workers' order."""
+        if self.size == 1:
+            return tree
+        trees: list[Tree] = [None] * self.size
+        dist.all_gather_object(trees, tree)
+        return _joined(trees, axis)
+
+    def part(self, tree: Tree, axis: int) -> Tree:
+        """This worker's part of what `joined` returned, for any number of workers."""
+        return mapped(lambda leaf: leaf.narrow(axis, *_span(self.share(leaf.shape[axis]))).contiguous(), tree)
+
+    def all(self, thing: Any) -> list[Any]:
+        """Every worker's thing, in their order."""
+        things: list[Any] = [thing] * self.size
+        if self.size > 1:
+            dist.all_gather_object(things, thing)
+        return things
+
+    def said_by_first(self, thing: Any) -> Any:
+        """The first worker's thing."""
+        things = [thing]
+        if self.size > 1:
+            dist.broadcast_object_list(things, src=0)
+        return things[0]
+
+
+ALONE = Workers()
+
+
+@contextmanager
+def workers() -> Iterator[Workers]:
+    """The workers that `torchrun` started this process among; one alone otherwise."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield ALONE
+        return
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    dist.init_process_group("gloo" if device is None else None, timeout=TIMEOUT)
+    try:
+        yield Workers(dist.get_rank(), size)
+    finally:
+        dist.destroy_process_group()
+
+
+def _device() -> torch.device | None:
+    return torch.accelerator.current_accelerator() if dist.get_backend() != "gloo" else None
+
+
+def _joined(trees: list[Tree], axis: int) -> Tree:
+    first = trees[0]
+    if isinstance(first, Tensor):
+        return torch.cat(trees, axis)
+    if isinstance(first, tuple | list):
+        return type(first)(_joined(list(branches), axis) for branches in zip(*trees, strict=True))
+    return first
+
+
+def _span(share: slice) -> tuple[int, int]:
+    return share.start, share.stop - share.start

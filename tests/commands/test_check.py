@@ -1,0 +1,87 @@
+import math
+
+import polars as pl
+import pytest
+import torch
+
+from bptt.commands.check import CheckConfig, check
+from bptt.commands.train import train
+from bptt.equations import GRU
+from bptt.training.config import TrainConfig
+from bptt.training.errors import UserError
+from bptt.training.run import load_run, save_model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": "elman", "leak": 0.5},
+        {"model": "rnn", "activation": "softplus", "layers": 2},
+        {"model": "gru", "bidirectional": True},
+        {"model": "lstm", "projection": 2},
+    ],
+)
+def test_the_models_pass(options, capsys):
+    random = torch.get_rng_state()
+    assert check(CheckConfig(**options, size=(5, 2, 2, 3))) == 0
+    assert torch.equal(torch.get_rng_state(), random)
+    out = capsys.readouterr().out
+    assert "seed 0" in out
+    assert "passed: " in out.splitlines()[-1]
+
+
+def test_a_wrong_adjoint_ends_with_1(monkeypatch, capsys):
+    right = GRU.step_adjoint
+    monkeypatch.setattr(GRU, "step_adjoint", lambda self, d, kept, w: right(self, (1.01 * d[0],), kept, w))
+    assert check(CheckConfig("gru", size=(5, 2, 2, 3))) == 1
+    out = capsys.readouterr().out
+    assert "WRONG" in out
+    assert "failed: reference disagrees" in out
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pl.DataFrame({"y": [math.sin(i / 3) for i in range(60)]}).write_csv("d.csv")
+    train(TrainConfig(data=tmp_path / "d.csv", target="y", epochs=2, hidden=3, out=tmp_path / "run"))
+    return tmp_path
+
+
+def test_a_run_on_its_own_data_or_on_random_ones(run, capsys):
+    capsys.readouterr()
+    assert check(CheckConfig("run", steps=6)) == 0
+    assert "run, on the last 6 steps it learned from" in capsys.readouterr().out
+    (run / "d.csv").unlink()
+    assert check(CheckConfig("run", steps=6)) == 0
+    out = capsys.readouterr().out
+    assert "6 random steps" in out
+    assert "there is no such file" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "nowhere"}, "neither elman, rnn, gru, lstm nor a run folder"),
+        ({"model": "d.csv"}, "d.csv is not a run folder"),
+        ({"model": "gru", "size": (1, 0, 1, 1)}, "T, B, I, H must be at least 1"),
+        ({"model": "gru", "looks": 2}, "--looks must be at least 3, got 2"),
+        ({"model": "gru", "layers": 0}, "--layers must be at least 1"),
+        ({"model": "gru", "seed": -1}, "--seed must be at least 0"),
+        ({"model": "rnn", "leak": 0.0}, r"--leak must lie in \(0, 1\]"),
+        ({"model": "lstm", "projection": 8}, "below the hidden size, 8"),
+        ({"model": "elman", "layers": 2}, "--layers is no choice of elman, which takes --size"),
+        ({"model": "run", "layers": 2}, "--layers is no choice of a run, which takes --steps"),
+        ({"model": "gru", "steps": 5}, "--steps is no choice of gru"),
+    ],
+)
+def test_bad_use(options, words, run):
+    with pytest.raises(UserError, match=words):
+        check(CheckConfig(**options))
+
+
+def test_a_run_whose_loss_is_not_finite(run):
+    model = load_run(run / "run").model
+    torch.nn.init.constant_(model.readout.bias, math.nan)
+    save_model(run / "run", model)
+    with pytest.raises(UserError, match="loss is nan"):
+        check(CheckConfig("run"))

@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import onnxruntime
+import polars as pl
+import pytest
+
+from bptt.commands.export import ExportConfig, export
+from bptt.commands.train import train
+from bptt.training.config import TrainConfig
+from bptt.training.data import sunspots
+from bptt.training.errors import UserError
+
+
+@pytest.fixture
+def run(tmp_path):
+    train(TrainConfig(epochs=2, lags=3, out=tmp_path / "run"))
+    return tmp_path / "run"
+
+
+def test_the_file_forecasts_what_the_run_forecast(run, capsys):
+    """By onnxruntime and numpy alone, from the file and its metadata."""
+    capsys.readouterr()
+    assert export(ExportConfig(run)) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{run / 'model.onnx'}: x, h_0 -> y, h_n\n")
+    assert "at most" in said
+    session = onnxruntime.InferenceSession(str(run / "model.onnx"))
+    facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
+    assert (facts["columns"], facts["lags"], facts["horizon"]) == (["sunspots"], 3, 1)
+    scaled = (sunspots().values - facts["mean"]) / facts["std"]
+    x = np.concatenate([scaled[2 - lag : len(scaled) - lag] for lag in range(3)], axis=1)
+    y = session.run(None, {"x": x[:, None].astype(np.float32), "h_0": np.zeros((1, 1, 12), np.float32)})[0]
+    found = y[:, 0, 0] * facts["std"][0] + facts["mean"][0]
+    wanted = pl.read_csv(run / "forecast.csv")["forecast"].to_numpy()
+    assert np.abs(found - wanted).max() < 1e-3
+
+
+def test_nothing_is_overwritten(run, tmp_path):
+    assert export(ExportConfig(run, out=tmp_path / "m.onnx")) == 0
+    with pytest.raises(UserError, match="exists already"):
+        export(ExportConfig(run, out=tmp_path / "m.onnx"))
+    with pytest.raises(UserError, match="no folder"):
+        export(ExportConfig(run, out=tmp_path / "nowhere" / "m.onnx"))
+
+
+def test_what_is_missing_is_said(run, monkeypatch, tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        export(ExportConfig(tmp_path / "nowhere"))
+
+    def missing():
+        raise ModuleNotFoundError('pip install "bptt[onnx]"')
+
+    monkeypatch.setattr("bptt.export.file.onnx", missing)
+    with pytest.raises(UserError, match="pip install"):
+        export(ExportConfig(run))
+    assert not (run / "model.onnx").exists()

@@ -1,0 +1,148 @@
+import csv
+import io
+import math
+import signal
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from bptt.commands.follow import Forecaster, follow
+from bptt.commands.predict import PredictConfig, predict
+from bptt.commands.train import train
+from bptt.training.config import TrainConfig
+from bptt.training.errors import UserError
+from bptt.training.run import load_run
+
+ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
+TEXT = "t,y,a\n" + "".join(f"{t},{y!r},{a}\n" for t, y, a in ROWS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("follow")
+    (folder / "d.csv").write_text(TEXT)
+    for cell in ("elman", "gru"):
+        data = {"data": folder / "d.csv", "target": "y", "input": (("a",),), "time": "t"}
+        leak = {} if cell == "gru" else {"leak": 0.5}
+        train(TrainConfig(**data, cell=cell, layers=2, lags=3, horizon=2, epochs=2, out=folder / cell, **leak))
+    return folder
+
+
+def followed(run, text, time=None):
+    follow(run, time, io.BytesIO(text if isinstance(text, bytes) else text.encode()))
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru"])
+def test_the_same_numbers_as_on_the_whole_file(folder, cell, capsys):
+    followed(load_run(folder / cell), TEXT)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["time"] for row in rows] == [t for t, _, _ in ROWS]
+    assert [float(row["value"]) for row in rows] == [y for _, y, _ in ROWS]
+    assert [row["forecast"] for row in rows[:2]] == ["", ""]
+    assert predict(PredictConfig(folder / cell, folder / "d.csv")) == 0
+    whole = pl.read_csv(capsys.readouterr().out.encode())["forecast"].to_list()
+    assert len(whole) == len(rows) - 2
+    for row, wanted in zip(rows[2:], whole, strict=True):
+        assert float(row["forecast"]) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_it_reads_csv_as_it_is_written(folder, capsys):
+    """A byte order mark, CRLF, quotes, blank lines, columns in another order, rows without a time."""
+    followed(load_run(folder / "gru"), b'\xef\xbb\xbf"a", y \r\n\r\n1,"0.5"\r\n2, 0.25\r\n')
+    assert capsys.readouterr().out == "time,target,value,forecast\n1,y,0.5,\n2,y,0.25,\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "standard input is empty"),
+        ("t,y,a\n", "a header and no rows"),
+        ("t,y\n1,2\n", "no column 'a'; its columns are 't', 'y'"),
+        ("y,a,y\n1,2,3\n", "'y' stands twice"),
+        ("y;a\n1;2\n", "semicolons"),
+        ("y,a\n1,2\n1,2,3\n", "line 3: 3 fields where the header has 2; is the comma a decimal comma"),
+        ("y,a\n1,2\n\n1\n", "line 4: 1 fields"),
+        ("y,a\n1,2\n1,\n", "line 3, column 'a': the value is missing"),
+        ("y,a\n1,2\nx,2\n", "line 3, column 'y': 'x' is not a finite number"),
+        ("y,a\n1,2\n1e400,2\n", "line 3, column 'y': '1e400' is not a finite number"),
+        ("y,a\n1,2\n1_0,2\n", "line 3, column 'y': '1_0' is not a finite number"),
+        ('y,a\n1,2\n"1"x,2\n', "line 3"),
+        (b"y,a\n1,2\n\xe9,2\n", "line 3 is not UTF-8: byte 0xe9"),
+    ],
+)
+def test_a_bad_line_is_named_after_those_before_it_were_answered(folder, text, words, capsys):
+    with pytest.raises(UserError, match=words):
+        followed(load_run(folder / "gru"), text)
+    answered = "line 3" in words or "line 4" in words
+    assert capsys.readouterr().out.count("\n1,y,1.0,\n") == answered
+
+
+def test_a_time_that_is_not_there_is_an_error_only_where_it_was_asked_for(folder, capsys):
+    run = load_run(folder / "gru")
+    with pytest.raises(UserError, match="no column 'day'"):
+        followed(run, "t,y,a\n1,2,3\n", time="day")
+    followed(run, "day,y,a\nMon,2,3\n", time="day")
+    assert capsys.readouterr().out.endswith("\nMon,y,2.0,\n")
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"data": "d.csv"}, "leave one of them out"),
+        ({"out": "f.csv"}, "instead of --out"),
+        ({"missing": "interpolate"}, "rows that come later"),
+    ],
+)
+def test_choices_that_do_not_go_together(folder, choices, words):
+    choices = {name: folder / v if name in ("data", "out") else v for name, v in choices.items()}
+    with pytest.raises(UserError, match=words):
+        predict(PredictConfig(folder / "gru", follow=True, **choices))
+    with pytest.raises(UserError, match="--follow to read"):
+        predict(PredictConfig(folder / "gru"))
+
+
+def test_a_forecaster_waits_for_its_lags(folder):
+    forecaster = Forecaster(load_run(folder / "gru"))
+    found = [forecaster.next([y, a]) for _, y, a in ROWS[:4]]
+    assert [forecast is None for forecast in found] == [True, True, False, False]
+
+
+@pytest.fixture
+def process(folder):
+    """The command itself, with its first row answered."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "bptt", "predict", "gru", "--follow"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    started.stdin.write("y,a\n0.5,1\n")
+    assert started.stdout.readline() == "time,target,value,forecast\n"
+    assert started.stdout.readline() == "1,y,0.5,\n"  # while the input stays open
+    yield started
+    started.kill()
+    started.communicate()
+
+
+def test_ctrl_c_is_quiet(process):
+    """While it waits for its input, which stays open; a shell says 130."""
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == -signal.SIGINT
+    assert process.communicate() == ("", "")
+
+
+def test_a_closed_pipe_is_quiet(process):
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate("0.25,2\n")
+    assert (process.returncode, err) == (0, "")
+
+
+def test_the_end_of_the_input_is_the_end(process):
+    out, err = process.communicate("0.25,2\n")
+    assert (process.returncode, out, err) == (0, "2,y,0.25,\n", "")

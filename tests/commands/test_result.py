@@ -1,0 +1,44 @@
+import polars as pl
+import pytest
+
+from bptt.commands.result import Result, described, reach
+from bptt.report.run import Lags
+from bptt.training.config import TrainConfig
+from bptt.training.fit import Epoch, Fitted
+from bptt.training.tasks.forecast import sunspot_forecast
+from bptt.training.tasks.task import Judged
+
+
+def result(config, interrupted=False):
+    rows = pl.DataFrame({"time": ["1921"], "target": ["y"], "truth": [1.0], "forecast": [2.0]})
+    judged = Judged({"ours": {"all": 0.5}, "persistence": {"all": 1.0}}, {"all": 3.0}, rows, [("all", "1", "2")])
+    fitted = Fitted([Epoch(1, 0.5, None, 0.1, 2.0)], 1, interrupted)
+    return Result(config, sunspot_forecast(config), fitted, judged, [Lags(0, [1.0]), Lags(1, [2.0])], 1.25)
+
+
+def test_the_line_of_metrics_has_ours_apart_from_the_baselines():
+    line = result(TrainConfig(epochs=1)).test_line()
+    assert line["arv"] == {"all": 0.5}
+    assert line["baselines"] == {"persistence": {"all": 1.0}}
+    assert (line["epochs"], line["best_epoch"], line["interrupted"], line["seconds"]) == (1, 1, False, 1.25)
+    assert line["gradient_by_lag"] == {"start": [1.0], "end": [2.0]}
+
+
+@pytest.mark.parametrize(
+    ("choices", "interrupted", "words"),
+    [
+        ({"epochs": 1}, False, "Trained 1 epochs."),
+        ({"epochs": 9}, True, "Stopped after 1 of 9 epochs."),
+        ({"epochs": 1, "validation": 0.1}, False, "Trained 1 epochs; kept the weights of epoch 1, the best"),
+    ],
+)
+def test_how_it_ended(choices, interrupted, words):
+    found = result(TrainConfig(**choices), interrupted)
+    assert found.ending().startswith(words)
+    assert found.report().lags == found.lags
+
+
+def test_how_far_back_errors_go():
+    assert reach(TrainConfig()) == "full BPTT"
+    assert reach(TrainConfig(reach="truncated", k2=40)) == "truncated BPTT, k1=20, k2=40"
+    assert "by full backpropagation through time" in described(TrainConfig(), sunspot_forecast(TrainConfig()))

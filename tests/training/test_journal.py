@@ -1,0 +1,49 @@
+import json
+
+import pytest
+
+from bptt.training.config import TrainConfig
+from bptt.training.errors import UserError
+from bptt.training.fit import Epoch, build
+from bptt.training.journal import Journal
+from bptt.training.run import LOCK, load_run, owned
+from bptt.training.tasks.forecast import sunspot_forecast
+
+EPOCH = Epoch(1, 0.5, None, 0.1, 2.0)
+
+
+def test_what_a_run_writes(tmp_path):
+    config = TrainConfig(epochs=2)
+    with Journal(tmp_path) as journal:
+        journal.config(config, sunspot_forecast(config))
+        journal.begin([EPOCH])
+        journal.epoch(EPOCH._replace(epoch=2))
+        journal.snapshot({"a": 1})
+        journal.model(build(config, 2))
+        assert not journal.is_finished()
+        journal.line({"event": "test", "interrupted": False})
+        assert journal.is_finished()
+        assert journal.last_snapshot() == ({"a": 1}, [])
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line.get("epoch") for line in lines] == [1, 2, None]
+    assert load_run(tmp_path).config == config
+
+
+def test_of_several_one_writes(tmp_path):
+    with Journal(tmp_path, writes=False) as journal:
+        config = TrainConfig()
+        journal.config(config, sunspot_forecast(config))
+        journal.begin([])
+        journal.epoch(EPOCH)
+        journal.snapshot({})
+        journal.model(build(config, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_at_a_time_and_who_it_was(tmp_path):
+    with Journal(tmp_path, owner="me"):
+        with pytest.raises(UserError, match="is being written by another process"):
+            Journal(tmp_path, owner="you")
+        assert (tmp_path / LOCK).read_text() == "me"
+    assert owned([tmp_path / "none", tmp_path], "me") == tmp_path
+    assert owned([tmp_path], "you") is None
