@@ -20,7 +20,7 @@ def bptt(*arguments, cwd=None):
     )
 
 
-COMMANDS = ["train", "predict", "sample", "export", "diagnose", "explain", "check", "bench"]
+COMMANDS = ["train", "predict", "sample", "export", "diagnose", "explain", "explore", "check", "bench"]
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])

@@ -17,6 +17,7 @@ from .commands.bench import BenchConfig, bench
 from .commands.check import CheckConfig, check
 from .commands.diagnose import DiagnoseConfig, diagnose
 from .commands.explain import ExplainConfig, explain
+from .commands.explore import ExploreConfig, explore
 from .commands.export import ExportConfig, export
 from .commands.predict import PredictConfig, predict
 from .commands.sample import SampleConfig, sample
@@ -37,6 +38,7 @@ COMMANDS: dict[type, tuple[str, Callable[[Any], int]]] = {
     ExportConfig: ("export", export),
     DiagnoseConfig: ("diagnose", diagnose),
     ExplainConfig: ("explain", explain),
+    ExploreConfig: ("explore", explore),
     CheckConfig: ("check", check),
     BenchConfig: ("bench", bench),
 }

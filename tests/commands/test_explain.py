@@ -50,6 +50,15 @@ def test_options_out_of_range(choices, words):
         explain(ExplainConfig(**choices))
 
 
+def test_the_page_is_written_and_one_too_long_refused(tmp_path):
+    explain(ExplainConfig(html=tmp_path / "page.html"))
+    assert '"steps":3' in (tmp_path / "page.html").read_text()
+    with pytest.raises(UserError, match=r"no page can be made: steps must be .* got 3000"):
+        explain(ExplainConfig(t=3000, html=tmp_path / "long.html"))
+    with pytest.raises(UserError, match="--html FILE"):
+        explain(ExplainConfig(html=tmp_path / "page.html"))
+
+
 def test_a_file_is_not_overwritten_and_an_unwritable_one_said(tmp_path):
     (tmp_path / "e.json").write_text("mine")
     with pytest.raises(UserError, match="exists already"):
@@ -57,3 +66,13 @@ def test_a_file_is_not_overwritten_and_an_unwritable_one_said(tmp_path):
     assert (tmp_path / "e.json").read_text() == "mine"
     with pytest.raises(UserError, match="cannot be written"):
         explain(ExplainConfig(json=tmp_path / "no" / "e.json"))
+
+
+def test_the_picture_and_the_derivation(tmp_path, capsys):
+    file = tmp_path / "e3.svg"
+    assert explain(ExplainConfig(svg=file, derivation=True)) == 0
+    assert file.read_text(encoding="utf-8").startswith("<svg")
+    shown = capsys.readouterr().out
+    assert "∂E_3/∂W_s = ∂E_3/∂y_3 · ∂y_3/∂s_3 · ∂s_3/∂W_s" in shown
+    with pytest.raises(UserError, match="exists already and is not overwritten; pass another --svg"):
+        explain(ExplainConfig(svg=file))

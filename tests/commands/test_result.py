@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
-from bptt.commands.result import Result, reach
+from bptt.commands.result import LOOKS, Result, described, reach
+from bptt.report.run import Lags
 from bptt.training.config import TrainConfig
 from bptt.training.fit import Epoch, Fitted
 from bptt.training.tasks.forecast import sunspot_forecast
@@ -20,6 +23,7 @@ def test_the_line_of_metrics_has_ours_apart_from_the_baselines():
     assert line["arv"] == {"all": 0.5}
     assert line["baselines"] == {"persistence": {"all": 1.0}}
     assert (line["epochs"], line["best_epoch"], line["interrupted"], line["seconds"]) == (1, 1, False, 1.25)
+    assert line["gradient_by_lag"] == {"start": [1.0], "end": [2.0]}
 
 
 @pytest.mark.parametrize(
@@ -33,10 +37,19 @@ def test_the_line_of_metrics_has_ours_apart_from_the_baselines():
 def test_how_it_ended(choices, interrupted, words):
     found = result(TrainConfig(**choices), interrupted)
     assert found.ending().startswith(words)
-    assert found.report("run").summary[1] == found.ending()
+    assert found.report().losses == [0.5]
+
+
+def test_the_report_has_the_gradient_before_training_while_it_went_on_and_at_its_end():
+    looks = [Epoch(n, 0.5, None, 0.1, 2.0, 1.0, {"l0": [float(n)]} if n % 2 else None) for n in range(1, 101)]
+    found = replace(result(TrainConfig(epochs=100)), fitted=Fitted(looks, 100, False)).report().lags
+    assert found[0] == Lags(0, [1.0])
+    assert found[-1] == Lags(100, [2.0])
+    assert 10 < len(found) <= LOOKS + 2
+    assert all(lags.norms == [lags.epoch] for lags in found[1:-1])
 
 
 def test_how_far_back_errors_go():
     assert reach(TrainConfig()) == "full BPTT"
     assert reach(TrainConfig(reach="truncated", k2=40)) == "truncated BPTT, k1=20, k2=40"
-    assert "by full backpropagation through time" in result(TrainConfig()).report("run").summary[0]
+    assert "by full backpropagation through time" in described(TrainConfig(), sunspot_forecast(TrainConfig()))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from ..training.errors import UserError
 from .writing import check_new, write_text
+
+if TYPE_CHECKING:
+    from ..insight.variations import Situation
+    from .subject import Subject
+
+FURTHER = 200  # steps to which a live page can lengthen the sequence
 
 
 @dataclass(frozen=True)
@@ -40,37 +46,30 @@ class ExplainConfig:
     """Of weights, inputs and targets."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """File to write every number to; it must not exist."""
+    html: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """File to write the page of `bptt explore` to, for reading offline; it must not exist."""
+    svg: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """File to draw the unfolded network into, the gradient on its edges; it must not exist."""
+    derivation: bool = False
+    """Write the chain rule out too, term by term, with this network's numbers."""
 
 
 def explain(config: ExplainConfig) -> int:
-    """Print the explanation and write the JSON; returns the exit code.
+    """Print the explanation, and write the JSON, the page and the picture; returns the exit code.
 
     Raises:
-        UserError: an option is out of its range, or the file exists or cannot be written.
+        UserError: an option is out of its range, or a file exists or cannot be written.
     """
     import torch
 
+    from ..insight.derivation import derivation
+    from ..insight.diagrams import diagram
     from ..insight.explain import explain as explanation_of
     from ..networks import Elman
+    from ..report.page import page_html
 
-    steps = config.t if config.steps is None else config.steps
-    _check(config, steps)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        net = Elman(
-            config.input_size,
-            config.state_size,
-            config.output_size,
-            config.activation,
-            softmax=config.loss == "cross_entropy",
-            leak=config.leak,
-            dtype=torch.float64,
-        )
-        x = torch.randn(steps, config.input_size, dtype=torch.float64)
-        if config.loss == "cross_entropy":
-            d = torch.randint(config.output_size, (steps,))
-        else:
-            d = torch.randn(steps, config.output_size, dtype=torch.float64)
+    check(config)
+    net, x, d, _ = lesson(config)
     e = explanation_of(net, x, d, config.t, config.loss)
     if config.json is not None:
         with torch.no_grad():
@@ -78,8 +77,60 @@ def explain(config: ExplainConfig) -> int:
         network: dict[str, Any] = {name: w.tolist() for name, w in net.named_parameters()}
         numbers = {"x": x.tolist(), "d": d.tolist(), "s": s.tolist(), "y": y.tolist(), **network, **e.numbers()}
         write_text(config.json, json.dumps(numbers, indent=1))
-    print(_heading(config), e, sep="\n\n")
+    if config.html is not None:
+        try:
+            page = page_html(lesson_subject(config).page())
+        except ValueError as error:
+            raise UserError(f"no page can be made: {error}") from error
+        write_text(config.html, page)
+    assert isinstance(net, Elman)
+    if config.svg is not None:
+        write_text(config.svg, diagram(net, "unfolded", e).svg + "\n")
+    parts = [_heading(config), e]
+    if config.derivation:
+        parts.append(derivation(net, config.t, x, d, loss=config.loss).text)
+    print(*parts, sep="\n\n")
     return 0
+
+
+def lesson(config: ExplainConfig, further: int = 0) -> Situation:
+    """The lesson's network and sequence, by the seed; the sequence with steps after its end up to `further`."""
+    import torch
+
+    from ..insight.variations import Situation
+    from ..networks import Elman
+
+    classes = config.loss == "cross_entropy"
+    sizes = (config.input_size, config.state_size, config.output_size)
+
+    def sequence(steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x = torch.randn(steps, config.input_size, dtype=torch.float64)
+        if classes:
+            return x, torch.randint(config.output_size, (steps,))
+        return x, torch.randn(steps, config.output_size, dtype=torch.float64)
+
+    steps = config.steps or config.t
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        net = Elman(*sizes, config.activation, softmax=classes, leak=config.leak, dtype=torch.float64)
+        x, d = sequence(steps)
+        if further > steps:
+            x, d = (torch.cat(rows) for rows in zip((x, d), sequence(further - steps), strict=True))
+    return Situation(net, x, d, config.loss)
+
+
+def lesson_subject(config: ExplainConfig) -> Subject:
+    """The page about the lesson's network."""
+    from ..insight.variations import Start
+    from .subject import Subject
+
+    lead = [
+        "An Elman network reads a sequence step by step. To train it at step t, the error of that step is taken "
+        "back through all that happened before.",
+        f"Weights, inputs and targets are random here (seed {config.seed}).",
+    ]
+    start = Start(lesson(config, FURTHER), config.steps or config.t, "end")
+    return Subject("Backpropagation through time", lead, "bptt explore", start, config.t)
 
 
 def _heading(config: ExplainConfig) -> str:
@@ -93,7 +144,13 @@ def _heading(config: ExplainConfig) -> str:
     )
 
 
-def _check(config: ExplainConfig, steps: int) -> None:
+def check(config: ExplainConfig) -> None:
+    """Refuse options that cannot work.
+
+    Raises:
+        UserError: naming the option, what it was and what is wanted.
+    """
+    steps = config.t if config.steps is None else config.steps
     for name in ("t", "input_size", "state_size", "output_size"):
         if getattr(config, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
@@ -104,3 +161,5 @@ def _check(config: ExplainConfig, steps: int) -> None:
     if config.loss == "cross_entropy" and config.output_size < 2:
         raise UserError("cross entropy needs at least two classes: pass --output-size 2 or more")
     check_new(config.json, "--json FILE")
+    check_new(config.html, "--html FILE")
+    check_new(config.svg, "--svg FILE")

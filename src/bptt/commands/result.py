@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from ..report.run import RunReport
+from ..report.run import Lags, RunReport
 from ..training.config import TrainConfig
 from ..training.fit import Fitted
 from ..training.tasks.task import Judged, Task
+
+LOOKS = 24  # epochs of which the page shows the gradient by lag
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,11 @@ class Result:
             "gradient_by_lag": self.by_lag,
         }
 
-    def report(self, name: str) -> RunReport:
-        """What the page of the run shows."""
+    def report(self) -> RunReport:
+        """What the page of the run shows of its training."""
         config, task, fitted, judged = self.config, self.task, self.fitted, self.judged
         rows = pl.DataFrame({"time": [], "truth": [], "forecast": []}) if judged.rows is None else judged.rows
-        network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
-        how = reach(config).replace("BPTT", "backpropagation through time")
         return RunReport(
-            title=name,
-            summary=[
-                f"{task.aim} by {network} network of {config.hidden} units, trained by {how}.",
-                self.ending(),
-            ],
             choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
             target=(task.columns or [""])[0],
             times=rows["time"].to_list(),
@@ -69,9 +64,15 @@ class Result:
             scores=judged.scores,
             losses=[epoch.loss for epoch in fitted.epochs],
             validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
-            lag_start=self.by_lag["start"],
-            lag_end=self.by_lag["end"],
+            lags=self._lags(),
         )
+
+    def _lags(self) -> list[Lags]:
+        """The gradient by lag before training, after some epochs of it, and at its end."""
+        looks = [(epoch.epoch, epoch.gradient_by_lag) for epoch in self.fitted.epochs if epoch.gradient_by_lag]
+        some = looks[:: -(-len(looks) // LOOKS) or 1]
+        between = [Lags(number, list(by_lag.values())[-1]) for number, by_lag in some]
+        return [Lags(0, self.by_lag["start"]), *between, Lags(self.fitted.best, self.by_lag["end"])]
 
     def ending(self) -> str:
         """How training ended, in a sentence."""
@@ -84,6 +85,13 @@ class Result:
         if self.config.validation:
             said += f"; kept the weights of epoch {self.fitted.best}, the best on validation"
         return said + "."
+
+
+def described(config: TrainConfig, task: Task) -> str:
+    """A run in a sentence."""
+    network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
+    how = reach(config).replace("BPTT", "backpropagation through time")
+    return f"{task.aim} by {network} network of {config.hidden} units, trained by {how}."
 
 
 def reach(config: TrainConfig) -> str:

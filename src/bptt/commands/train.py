@@ -19,7 +19,7 @@ from ..insight.lags import gradient_by_lag
 from ..insight.watch import Watch, verdict
 from ..networks import SequenceModel
 from ..reach.plan import bytes_in
-from ..report.run import run_page
+from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard, check_installed
 from ..training.config import TrainConfig, arguments_of, check, configured, task_of
@@ -36,6 +36,7 @@ from ..training.workers import Workers, workers
 from .interruption import Interruption
 from .launch import launch, launch_id, restarted
 from .result import Result, confusion_rows, reach
+from .subject import run_subject
 
 RUNS = Path("runs")
 LOOKED_AT = 64  # steps of what is learned from, in which the gradient by lag is looked at
@@ -244,7 +245,8 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
                 write_whole(folder / "confusion.csv", confusion.encode())
             by_lag = {"start": work.by_lag, "end": work.look()}
             result = Result(work.config, task, fitted, judged, by_lag, work.seconds)
-            write_whole(folder / "report.html", run_page(result.report(folder.name)).encode())
+            page = page_html(run_subject(folder, work.config, task, work.model, None, result).page())
+            write_whole(folder / "report.html", page.encode())
             journal.line(result.test_line())
             _say(console, folder, result)
     return interruption.exit_code

@@ -1,0 +1,112 @@
+"""What a page is about: gathered from the network, and what its reader asks computed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..insight.diagnose import LEAST_STEPS, diagnose
+from ..insight.exploration import explore, most_steps
+from ..insight.variations import Situation, Start, descended, varied
+from ..networks import SequenceModel
+from ..report.page import Live, Page, json_of
+from ..report.run import RunReport
+from ..training.config import TrainConfig
+from ..training.tasks.forecast import Forecast
+from ..training.tasks.task import Task
+from .result import Result, described
+
+SHOWN = 100  # steps of a run's sequence that are shown at first
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network on a sequence, and how a page tells of it.
+
+    Attributes:
+        title, lead, command: the page's.
+        start: the network and its sequence.
+        t: the step looked at first, from 1.
+        times: a label for each step of the start's longest sequence, or None.
+        run: what a training run came to, or None.
+    """
+
+    title: str
+    lead: list[str]
+    command: str
+    start: Start
+    t: int
+    times: list[str] | None = None
+    run: RunReport | None = None
+
+    def page(self, live: bool = False) -> Page:
+        """The page as it starts.
+
+        Raises:
+            ValueError: the sequence is too long to be explored.
+        """
+        start = self.start
+        choices = Live(start.activations(), start.losses(), start.most_steps()) if live else None
+        about = {"title": self.title, "lead": self.lead, "command": self.command, "t": self.t, "run": self.run}
+        situation = varied(start, {})
+        return Page(**about, **self._found(situation), diagnosis=diagnosed(situation), live=choices)
+
+    def explored(self, question: dict[str, Any]) -> str:
+        """Everything but the diagnosis anew, with the question's "changes", as JSON.
+
+        Raises:
+            ValueError: a change cannot be made.
+        """
+        return json_of(self._found(varied(self.start, question.get("changes", {}))))
+
+    def diagnosed(self, question: dict[str, Any]) -> str:
+        """The diagnosis anew, which takes longer."""
+        return json_of({"diagnosis": diagnosed(varied(self.start, question.get("changes", {})))})
+
+    def descended(self, question: dict[str, Any]) -> str:
+        """The same after a step of gradient descent by "rate", on the error of step "t" or, with null, on all."""
+        before = varied(self.start, question.get("changes", {}))
+        situation = descended(before, question.get("rate"), question.get("t"))
+        weights = {name: weight.tolist() for name, weight in situation.net.named_parameters()}
+        return json_of({**self._found(situation), "weights": weights})
+
+    def _found(self, situation: Situation) -> dict[str, Any]:
+        """What is computed of a situation, by the names that `Page` has for it."""
+        T = len(situation.x)
+        return {
+            "exploration": explore(*situation),
+            "times": None if self.times is None else self.times[len(self.times) - T :],
+        }
+
+
+def diagnosed(situation: Situation) -> dict[str, Any] | None:
+    """`bptt.diagnose`'s numbers of a situation; None where its sequence is too short, or d never reaches it."""
+    net, x, d, loss = situation
+    return None if len(x) < LEAST_STEPS else diagnose(net, x, d, loss).numbers()
+
+
+def run_subject(
+    folder: Path, config: TrainConfig, task: Task, model: SequenceModel, steps: int | None, result: Result | None
+) -> Subject:
+    """A trained network on the last steps of what it learned from.
+
+    Args:
+        folder: the run's.
+        config, task: what it was trained with and on.
+        model: with its trained weights; it is copied, in float64.
+        steps: how many are shown at first. Default 100, or fewer where there are fewer.
+        result: what the training came to, where that is known.
+    """
+    x, d = task.sample()
+    x, d = x.double(), d.double() if d.is_floating_point() else d
+    most = min(len(x), most_steps(model))
+    situation = Situation(copy.deepcopy(model).double(), x[-most:], d[-most:], task.loss)
+    start = Start(situation, min(steps or SHOWN, most), "start")
+    times = None
+    if isinstance(task, Forecast):  # others do not have them at hand
+        times = task.times()[task.first_target : task.first_target + task.train_steps][-most:]
+    lead = [described(config, task), *([result.ending()] if result else [])]
+    report = result.report() if result else None
+    return Subject(folder.name, lead, f"bptt explore {folder.name}", start, start.steps, times, report)

@@ -1,0 +1,124 @@
+"""A browser for the pages: Debian's chromium, or the tests are skipped."""
+
+import shutil
+import threading
+
+import pytest
+import torch
+from playwright.sync_api import sync_playwright
+
+import bptt
+from bptt.commands.explain import ExplainConfig, lesson_subject
+from bptt.commands.subject import Subject
+from bptt.insight.variations import Situation, Start
+from bptt.report.page import page_html, policy
+from bptt.report.server import Server, application, listening
+from report.test_run import REPORT
+from support import normal
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no chromium is installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open an address; at the end the console must have been silent, and nothing fetched from elsewhere."""
+    contexts, complaints = [], []
+
+    def open_page(address, width=1280, silent=True, **choices):
+        choices = {"reduced_motion": "reduce", **choices}
+        context = browser.new_context(viewport={"width": width, "height": 900}, **choices)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        home = address.split("/")[2]
+        if silent:
+            page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda r: complaints.append(r.url) if not ours(r.url, home) else None)
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def ours(url, home):
+    return url.startswith(("data:", "blob:")) or url.split("/")[2] == home
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """Offline pages by name: the lesson's, a long one, and a trained run's."""
+    folder = tmp_path_factory.mktemp("pages")
+    pages = {
+        "lesson": lesson_subject(ExplainConfig()),
+        "twenty": lesson_subject(ExplainConfig(t=20)),
+        "long": lesson_subject(ExplainConfig(t=500, state_size=8)),
+        "run": a_run(),
+    }
+    for name, subject in pages.items():
+        (folder / f"{name}.html").write_text(page_html(subject.page()), encoding="utf-8")
+    return {name: (folder / f"{name}.html").as_uri() for name in pages}
+
+
+def a_run():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        net = bptt.SequenceModel(bptt.LSTM(2, 5, 2, dtype=torch.float64), 1)
+    start = Start(Situation(net, normal(60, 2), normal(60, 1, seed=1), "squared_error"), 60, "start")
+    times = [f"<b>{1900 + i}" for i in range(60)]
+    return Subject("runs/<script>alert(1)</script>", ["a run"], "bptt explore", start, 60, times, REPORT)
+
+
+@pytest.fixture(scope="session")
+def served():
+    """The address of the lesson's page, live; `.subject` may be swapped for one that fails."""
+    server = LivePage(lesson_subject(ExplainConfig(steps=10)))
+    yield server
+    server.close()
+
+
+class LivePage:
+    """A live page, served."""
+
+    def __init__(self, subject):
+        listener = listening("127.0.0.1", 23000)
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        answers = {
+            "/api/explore": subject.explored,
+            "/api/diagnose": subject.diagnosed,
+            "/api/descend": subject.descended,
+        }
+        page = page_html(subject.page(live=True))
+        self.server = Server(application(page, policy(live=True), answers, {host}, None), listener)
+        self.listener, self.address = listener, f"http://{host}/"
+        ready = threading.Event()
+        self.thread = threading.Thread(target=self.server.run, kwargs={"ready": ready.set})
+        self.thread.start()
+        ready.wait()
+
+    def close(self):
+        self.server.stop()
+        self.thread.join()
+        self.listener.close()
