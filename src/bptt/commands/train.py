@@ -24,7 +24,7 @@ from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard, check_installed
 from ..training.config import TrainConfig, arguments_of, check, configured, task_of
 from ..training.errors import TrainingDiverged, UserError
-from ..training.files import write_whole
+from ..training.files import make_folder, write_whole
 from ..training.fit import Epoch, Fitted, Training
 from ..training.journal import Journal
 from ..training.network import network_of
@@ -207,14 +207,14 @@ def _new_folder(config: TrainConfig) -> Path:
     try:
         if config.out is not None:
             begun = restarted() and not (config.out / "config.toml").exists()  # by workers that ended right there
-            config.out.mkdir(parents=True, exist_ok=begun)
+            make_folder(config.out, exist_ok=begun)
             return config.out
         embedded = {"forecast": "sunspots", "text": "moby-dick"}
         stem = embedded[task_of(config)] if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
         for number in range(1, 1_000_000):
             folder = RUNS / f"{stem}-{config.cell}-{number:03d}"
             with contextlib.suppress(FileExistsError):
-                folder.mkdir(parents=True)
+                make_folder(folder)
                 return folder
         raise UserError("runs/ holds a million runs of this name; pass --out FOLDER")
     except FileExistsError as error:

@@ -46,6 +46,20 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def make_folder(path: Path, exist_ok: bool = False) -> None:
+    """Make a folder, and those above it, that last.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    above = next(folder for folder in path.parents if folder.exists())
+    path.mkdir(parents=True, exist_ok=exist_ok)
+    for folder in path.parents:
+        sync_folder(folder)
+        if folder == above:
+            break
+
+
 def sync_folder(folder: Path) -> None:
     """Let the names in a folder last."""
     with naming(folder):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .files import make_folder
 from .tensors import read_tensors, write_tensors
 
 KEPT = 2
@@ -29,7 +30,8 @@ class Snapshots:
         Raises:
             OSError: it cannot be written; those before it are untouched.
         """
-        self.folder.mkdir(exist_ok=True)
+        if not self.folder.exists():
+            make_folder(self.folder)
         there = self._there()
         number = int(there[-1].stem) + 1 if there else 1
         write_tensors(self.folder / f"{number:09d}.safetensors", tree)
