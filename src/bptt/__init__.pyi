@@ -7,8 +7,10 @@ from .cell import unfold as unfold
 from .equations.activations import Activation as Activation
 from .insight.derivation import Derivation as Derivation
 from .insight.derivation import derivation as derivation
-from .insight.explain import Explanation as Explanation
+from .insight.diagrams import Diagram as Diagram
+from .insight.diagrams import diagram as diagram
 from .insight.explain import explain as explain
+from .insight.explanation import Explanation as Explanation
 from .modules import GRU as GRU
 from .modules import LSTM as LSTM
 from .modules import RNN as RNN

@@ -28,12 +28,12 @@ def test_layers_and_directions_stand_above():
     ("latex", "text"),
     [
         (partial("E_3", "W_s"), "∂E_3/∂W_s"),
-        (partial("E_{12}", r"W_s^{(2)\leftarrow}"), "∂E_12/∂W_s⁽²⁾←"),
+        (partial("E_{12}", r"W_s^{(2)\leftarrow}"), "∂E_12/∂W_s⁽²⁾◂"),
         (partial("E_3", "y_3") + " " + partial("y_3", "s_3"), "∂E_3/∂y_3 · ∂y_3/∂s_3"),
         (r"\sum_{k=1}^{3} s_{k-1}^{\mathsf{T}}\,\tilde\delta_k", "Σ_(k = 1..3) s_(k-1)ᵀ δ̃_k"),
         (r"\begin{bmatrix} -1 & 2 \\ 3\cdot 10^{-7} & 4 \end{bmatrix}", "[−1 2; 3e-7 4]"),
         (r"\lVert d_3 - y_3 \rVert^2", "‖d_3 − y_3‖²"),
-        (r"\sigma(p_k^{(\ell)\rightarrow r})", "σ(p_k⁽ˡ⁾→ʳ)"),
+        (r"\sigma(p_k^{(\ell)\rightarrow r})", "σ(p_k⁽ˡ⁾▸ʳ)"),
         (r"\mathrm{diag}(\Phi'(a_3))\,W_s^{\mathsf{T}}", "diag(Φ'(a_3)) W_sᵀ"),
     ],
 )

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .. import checks
 from .chain import Chain
-from .explain import Explanation, explained
+from .explain import explained
+from .explanation import Explanation
 from .formulas import Block, Row, equation, html_of, latex_of, number, numbers, svg_of, text_of
 from .letters import Matrix, letter, matrices, partial
 from .recursions import Output, equations, recursion

@@ -6,57 +6,13 @@ the network; the products with `delta` are kept per step and not summed (Werbos 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from functools import partial
 
 from torch import Tensor
 
-from .text import explanation_text
+from .diagrams import diagram
+from .explanation import Explanation
 from .walks import Loss, Network, TakenBack, WalkedBack, take_back, through_readout
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What E_t, the error at one step, sends back through time. Steps count from 1.
-
-    Attributes:
-        t: the step whose error this is.
-        loss: the loss's name.
-        error: E_t, a scalar.
-        gradient: ∂E_t/∂W for every parameter, by its name; shaped as the parameter.
-        contributions: what each step k contributed to it, (K, *shape of the parameter), with K = t, or T
-            where a direction walks backwards in time; summed over k they are the gradient.
-        deltas: ∂E_t/∂a_k by layer ("l0", "l0_reverse", "l1", ...), of the pre-activations' input part:
-            (K, G·H), or (K, B, G·H) for a batch.
-        state_gradients: ∂E_t/∂s_k by layer, everything that flows into s_k counted: (K, R) or (K, B, R).
-    """
-
-    t: int
-    loss: str
-    error: Tensor
-    gradient: dict[str, Tensor]
-    contributions: dict[str, Tensor]
-    deltas: dict[str, Tensor]
-    state_gradients: dict[str, Tensor]
-
-    @property
-    def delta(self) -> Tensor:
-        """`deltas` of the one layer there is: (t, S) for the lesson's network."""
-        return _only("deltas", self.deltas)
-
-    @property
-    def state_gradient(self) -> Tensor:
-        """`state_gradients` of the one layer there is: (t, S) for the lesson's network."""
-        return _only("state_gradients", self.state_gradients)
-
-    def numbers(self) -> dict[str, Any]:
-        """Every number as plain lists, ready for JSON."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-
-    def __str__(self) -> str:
-        return explanation_text(
-            self.t, self.loss, self.error, self.gradient, self.contributions, self.state_gradients
-        )
 
 
 def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error") -> Explanation:
@@ -92,6 +48,10 @@ def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss
 def explained(net: Network, taken: TakenBack, loss: Loss, one: bool) -> Explanation:
     """What was taken back, as an explanation; `one` is for a sequence without a batch."""
     walks = taken.walks
+
+    def shown(rows: Tensor) -> Tensor:
+        return rows.squeeze(-2) if one else rows
+
     contributions = _by_name(net, walks)
     for name, part in through_readout(net, taken.dz, taken.h_t).items():
         contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
@@ -102,9 +62,18 @@ def explained(net: Network, taken: TakenBack, loss: Loss, one: bool) -> Explanat
         error=taken.error,
         gradient={name: steps.sum(0) for name, steps in contributions.items()},
         contributions=contributions,
-        deltas={walk.layer: walk.delta.squeeze(1) if one else walk.delta for walk in walks},
-        state_gradients={walk.layer: walk.dh.squeeze(1) if one else walk.dh for walk in walks},
+        deltas={walk.layer: shown(walk.delta) for walk in walks},
+        state_gradients={walk.layer: shown(walk.dh) for walk in walks},
+        output_gradient=shown(taken.dz),
+        input_gradients={walk.layer: shown(walk.dx) for walk in walks},
+        recurrent_gradients={walk.layer: shown(walk.over_s) for walk in walks},
+        cell_gradients={walk.layer: shown(walk.over_c) for walk in walks if walk.over_c is not None},
+        draw=partial(_svg, net),
     )
+
+
+def _svg(net: Network, e: Explanation) -> str:
+    return diagram(net, "unfolded", e).svg
 
 
 def _by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Tensor]:
@@ -116,16 +85,3 @@ def _by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Tensor]:
         for name, steps in zip(names_of_walk, walk.by_step(), strict=True)
         if name is not None and steps is not None
     }
-
-
-def _only(what: str, by_layer: dict[str, Tensor]) -> Tensor:
-    if len(by_layer) != 1:
-        layers = ", ".join(by_layer)
-        raise ValueError(f"there are {len(by_layer)} layers and directions; choose one: {what}[...] of {layers}")
-    return next(iter(by_layer.values()))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return value.tolist() if isinstance(value, Tensor) else value

@@ -1,7 +1,8 @@
 """The edges of the unfolded network, and those between one use of a matrix and E_t.
 
 An edge is "from→to", each end a letter in plain text: "x_3→s_3", "s_2→s_3", "s_3→y_3", "y_3→E_3". Where layers or
-directions are several, states carry them: "s_3⁽¹⁾→s_3⁽²⁾". An LSTM's cell state has edges of its own: "c_2→c_3".
+directions are several, states carry them: "s_3⁽¹⁾→s_3⁽²⁾", "s_4◂→s_3◂" walking backwards. An LSTM's cell state has
+edges of its own: "c_2→c_3".
 """
 
 from __future__ import annotations

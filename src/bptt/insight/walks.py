@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from .. import kernels
-from ..equations import Cell, Weights
+from ..equations import LSTM, Cell, Weights
 from ..equations.cell import State
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..unfolded import (
@@ -96,6 +97,9 @@ class WalkedBack(NamedTuple):
     layer: str  # "l0", "l0_reverse", ...
     delta: Tensor  # (K, B, G·H)
     dh: Tensor  # (K, B, R)
+    dx: Tensor  # (K, B, I): ∂E/∂(the layer's input), through this layer and direction
+    over_s: Tensor  # (K, B, R): the part of dh that the step beside it hands over
+    over_c: Tensor | None  # (K, B, H): what the step beside it hands over into c_k, of an LSTM
     factors: Weights[Factor]  # of each weight's gradient, not yet multiplied
 
     def by_step(self) -> Weights[Tensor]:
@@ -197,6 +201,7 @@ def through_readout(net: Network, dz: Tensor, h_t: Tensor) -> dict[str, Tensor]:
     return parts
 
 
+@torch.no_grad()
 def walk_back(net: Network, records: list[Record], dh_t: Tensor, t: int) -> list[WalkedBack]:
     """Take ∂E/∂h at step t of the last layer, (B, D·R), back through all layers and directions."""
     directions = len(net.weight_names()[0])
@@ -210,17 +215,15 @@ def walk_back(net: Network, records: list[Record], dh_t: Tensor, t: int) -> list
         d_outputs, of_layer = torch.zeros_like(records[layer * directions].x[:K]), []
         for direction, share in enumerate(shares):
             record = records[layer * directions + direction].up_to(K)
-            back, dx = _walk_layer_back(
-                f"l{layer}" + "_reverse" * direction, record, share, mirrored=direction == 1
-            )
+            back = _walk_layer_back(f"l{layer}" + "_reverse" * direction, record, share, mirrored=direction == 1)
             of_layer.append(back)
-            d_outputs = d_outputs + dx
+            d_outputs = d_outputs + back.dx
         walks = of_layer + walks
     return walks
 
 
-def _walk_layer_back(layer: str, record: Record, d_outputs: Tensor, mirrored: bool) -> tuple[WalkedBack, Tensor]:
-    """One layer and direction walked back, and ∂E/∂(its input)."""
+def _walk_layer_back(layer: str, record: Record, d_outputs: Tensor, mirrored: bool) -> WalkedBack:
+    """One layer and direction walked back."""
 
     def in_time(rows: Tensor) -> Tensor:
         return rows.flip(0) if mirrored else rows
@@ -231,5 +234,30 @@ def _walk_layer_back(layer: str, record: Record, d_outputs: Tensor, mirrored: bo
     factors = weight_factors(x, unfolded, adjoint, weights).each(
         lambda f: Factor(in_time(f.delta), None if f.operand is None else in_time(f.operand))
     )
-    back = WalkedBack(layer, in_time(adjoint.delta_ih), in_time(adjoint.dh), factors)
-    return back, in_time(input_gradient(adjoint, weights))
+    over_c = _over_cell_state(record, adjoint.dh) if isinstance(cell, LSTM) else None
+    return WalkedBack(
+        layer=layer,
+        delta=in_time(adjoint.delta_ih),
+        dh=in_time(adjoint.dh),
+        dx=in_time(input_gradient(adjoint, weights)),
+        over_s=in_time(adjoint.dh) - d_outputs,
+        over_c=None if over_c is None else in_time(over_c),
+        factors=factors,
+    )
+
+
+@torch.no_grad()
+def _over_cell_state(record: Record, dh: Tensor) -> Tensor:
+    """What each step of an LSTM hands to the cell state before it, f ∂E/∂c, from ∂E/∂h of every step.
+
+    Row k is what reaches c_k from step k+1; of the last step nothing.
+    """
+    cell, x, w, (states, _, recorded) = record
+    p = linear(x, w.W_ih, w.b_ih)
+    kept: Any = cell.step(p, (states[:-1], recorded.c_prev), w)[1]
+    dm = dh if w.W_hr is None else dh @ w.W_hr
+    d_c = dm * kept.o * (1 - kept.tanh_c * kept.tanh_c)
+    over = torch.zeros_like(d_c)
+    for k in reversed(range(len(dh) - 1)):
+        over[k] = (d_c[k + 1] + over[k + 1]) * kept.f[k + 1]
+    return over
