@@ -39,16 +39,22 @@ class ExplainConfig:
     """Of weights, inputs and targets."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """File to write every number to; it must not exist."""
+    svg: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """File to draw the unfolded network to, with the gradient on every edge; it must not exist."""
+    derivation: bool = False
+    """Also print the chain rule of E_t for every matrix, term by term, in symbols and in numbers."""
 
 
 def explain(config: ExplainConfig) -> int:
-    """Print the explanation and write the JSON; returns the exit code.
+    """Print the explanation and the derivation, write the JSON and the picture; returns the exit code.
 
     Raises:
-        UserError: an option is out of its range, or the file exists or cannot be written.
+        UserError: an option is out of its range, or a file exists or cannot be written.
     """
     import torch
 
+    from ..insight.derivation import derivation
+    from ..insight.diagrams import diagram
     from ..insight.explain import explain as explanation_of
     from ..networks import Elman
 
@@ -77,7 +83,11 @@ def explain(config: ExplainConfig) -> int:
         network: dict[str, Any] = {name: w.tolist() for name, w in net.named_parameters()}
         numbers = {"x": x.tolist(), "d": d.tolist(), "s": s.tolist(), "y": y.tolist(), **network, **e.numbers()}
         _write(config.json, json.dumps(numbers, indent=1))
+    if config.svg is not None:
+        _write(config.svg, f"{diagram(net, 'unfolded', e).svg}\n")
     print(_heading(config), e, sep="\n\n")
+    if config.derivation:
+        print("", derivation(net, config.t, x, d, config.loss), sep="\n")
     return 0
 
 
@@ -102,12 +112,16 @@ def _check(config: ExplainConfig, steps: int) -> None:
         raise UserError(f"--leak must lie in (0, 1], got {config.leak}")
     if config.loss == "cross_entropy" and config.output_size < 2:
         raise UserError("cross entropy needs at least two classes: pass --output-size 2 or more")
-    if config.json is not None and config.json.exists():
-        raise UserError(f"{config.json} exists already and is not overwritten; pass another --json FILE")
+    for option, path in (("--json", config.json), ("--svg", config.svg)):
+        if path is not None and path.exists():
+            raise UserError(f"{path} exists already and is not overwritten; pass another {option} FILE")
+    if config.json is not None and config.json == config.svg:
+        raise UserError(f"--json and --svg are both {config.json}; give each a file of its own")
 
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
