@@ -29,6 +29,18 @@ def test_the_json_holds_every_number_and_they_agree(tmp_path):
     assert torch.allclose(net(x)[0], torch.tensor(n["y"], dtype=torch.float64))
 
 
+def test_the_picture_and_the_derivation(tmp_path, capsys):
+    file = tmp_path / "e.svg"
+    explain(ExplainConfig(svg=file, derivation=True))
+    assert file.read_text().startswith("<svg ")
+    assert "∂E_3/∂W_s = ∂E_3/∂y_3 · ∂y_3/∂s_3 · ∂s_3/∂W_s\n" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--svg FILE"):
+        explain(ExplainConfig(svg=file))
+    with pytest.raises(UserError, match="both"):
+        explain(ExplainConfig(svg=tmp_path / "new", json=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_seed_is_the_commands_own():
     before = torch.get_rng_state()
     explain(ExplainConfig(seed=3))
@@ -66,13 +78,3 @@ def test_a_file_is_not_overwritten_and_an_unwritable_one_said(tmp_path):
     assert (tmp_path / "e.json").read_text() == "mine"
     with pytest.raises(UserError, match="cannot be written"):
         explain(ExplainConfig(json=tmp_path / "no" / "e.json"))
-
-
-def test_the_picture_and_the_derivation(tmp_path, capsys):
-    file = tmp_path / "e3.svg"
-    assert explain(ExplainConfig(svg=file, derivation=True)) == 0
-    assert file.read_text(encoding="utf-8").startswith("<svg")
-    shown = capsys.readouterr().out
-    assert "∂E_3/∂W_s = ∂E_3/∂y_3 · ∂y_3/∂s_3 · ∂s_3/∂W_s" in shown
-    with pytest.raises(UserError, match="exists already and is not overwritten; pass another --svg"):
-        explain(ExplainConfig(svg=file))

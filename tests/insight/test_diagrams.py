@@ -1,112 +1,139 @@
-import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
 import bptt
-from bptt.insight.diagrams import diagram
 from support import normal
 
-
-def network(kind="Elman", layers=1, both=False, S=3):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        if kind == "Elman":
-            return bptt.Elman(2, S, 1, dtype=torch.float64)
-        module = getattr(bptt, kind)(2, S, layers, bidirectional=both, dtype=torch.float64)
-        return bptt.SequenceModel(module, 1).double()
-
-
-def explained(net, T=3, t=None):
-    return bptt.explain(net, normal(T, 2), normal(T, 1, seed=1), t)
+SPACE = "{http://www.w3.org/2000/svg}"
+MODELS = {
+    "elman": lambda: bptt.Elman(2, 3, 1),
+    "rnn": lambda: bptt.SequenceModel(bptt.RNN(2, 3, 2), 1),
+    "gru": lambda: bptt.SequenceModel(bptt.GRU(2, 3, bidirectional=True), 1),
+    "lstm": lambda: bptt.SequenceModel(bptt.LSTM(2, 3, 2, bidirectional=True, proj_size=2), 1),
+}
 
 
-def named(svg, what):
-    return re.findall(rf'data-{what}="([^"]*)"', svg)
+def explained(model, T, t=None):
+    return bptt.explain(model, normal(T, 2).float(), normal(T, 1, seed=1).float(), t)
 
 
-NETWORKS = [("Elman", 1, False), ("RNN", 2, False), ("GRU", 1, True), ("LSTM", 2, False), ("LSTM", 1, True)]
+def groups(diagram, of):
+    """Attributes data-<of> of a picture's groups, and what they say under the pointer."""
+    found = {}
+    for group in ET.fromstring(diagram.svg).iter(f"{SPACE}g"):
+        if f"data-{of}" in group.attrib:
+            found[group.attrib[f"data-{of}"]] = group.findtext(f"{SPACE}title")
+    return found
 
 
+@pytest.mark.parametrize("name", list(MODELS))
 @pytest.mark.parametrize("kind", ["folded", "unfolded"])
-@pytest.mark.parametrize("of", NETWORKS, ids=str)
-def test_every_picture_is_well_formed_and_says_what_it_is(of, kind):
-    net = network(*of)
-    for e in (None, explained(net)):
-        picture = diagram(net, kind, e)
-        root = ET.fromstring(picture.svg)
-        assert root.get("role") == "img"
-        assert root.get("aria-label") == picture.label
-        assert f"folded {'over' if kind == 'unfolded' else 'in time'}" in picture.label
-        ids = re.findall(r' id="([^"]+)"', picture.svg)
-        assert len(ids) == len(set(ids))
-        assert set(re.findall(r"url\(#([^)]+)\)", picture.svg)) <= set(ids)
-        assert picture._repr_svg_() == picture.svg
+@pytest.mark.parametrize("T", [1, 3, 200])
+def test_every_picture_is_whole(name, kind, T):
+    model = MODELS[name]()
+    for drawn in (bptt.diagram(model, kind), bptt.diagram(model, kind, explained(model, T))):
+        root = ET.fromstring(drawn.svg)
+        assert root.attrib["role"] == "img"
+        assert root.attrib["aria-label"] == drawn.label
+        assert set(groups(drawn, "flow")) <= set(groups(drawn, "edge"))
+        assert drawn._repr_svg_() == drawn.svg
 
 
-def test_the_lessons_network_unfolded_has_every_node_and_edge():
-    svg = diagram(network(), steps=3).svg
-    nodes = [f"{letter}_{k}" for k in (1, 2, 3) for letter in "xsy"]
-    assert sorted(named(svg, "node")) == sorted([*nodes, "s_0", "E_3"])
-    along = [f"s_{k - 1}→s_{k}" for k in (1, 2, 3)]
-    up = [edge for k in (1, 2, 3) for edge in (f"x_{k}→s_{k}", f"s_{k}→y_{k}")]
-    assert sorted(named(svg, "edge")) == sorted([*along, *up, "y_3→E_3"])
-    assert named(svg, "flow") == []
+def test_the_lessons_network_unfolded():
+    net = bptt.Elman(2, 3, 1)
+    e = explained(net, 5, 3)
+    drawn = bptt.diagram(net, "unfolded", e)
+    states = {f"{letter}_{k}" for letter in "xsy" for k in (1, 2, 3)}
+    assert set(groups(drawn, "node")) == states | {"s_0", "E_3"}
+    assert f"norm {e.state_gradient[1].norm():.3g}" in groups(drawn, "flow")["s_2→s_3"]
+    assert set(bptt.derivation(net, 3)["W_s"].terms[1].path) <= set(groups(drawn, "edge"))
 
 
-def test_the_gradient_goes_back_over_the_paths_of_its_error_alone():
-    net = network()
-    e = explained(net, T=5, t=3)
-    svg = diagram(net, "unfolded", e).svg
-    back = {"y_3→E_3", "s_3→y_3", "s_2→s_3", "s_1→s_2", *(f"x_{k}→s_{k}" for k in (1, 2, 3))}
-    assert set(named(svg, "flow")) == back
-    titles = re.findall(r"<title>([^<]*)</title>", svg)
-    norm = e.state_gradient[0].norm().item()
-    assert any(f"∂E_3/∂s_1: norm {norm:.3g}" in title for title in titles)
+def test_many_steps_are_folded_in_the_middle():
+    net = bptt.Elman(2, 3, 1)
+    drawn = bptt.diagram(net, "unfolded", explained(net, 200))
+    assert "⋯ 191 steps ⋯" in drawn.svg
+    steps = [int(name[2:]) for name in groups(drawn, "node") if name.startswith("x")]
+    assert steps == [1, 2, 3, 195, 196, 197, 198, 199, 200]
+    assert "⋯" not in bptt.diagram(net, steps=12).svg
 
 
-def test_where_the_flow_has_died_is_marked():
-    net = network()
-    net.W_s.data.mul_(1e-3)
-    svg = diagram(net, "unfolded", explained(net, T=4)).svg
-    assert "cross" in svg.split("</style>")[1]
-    assert "it has died" in svg
-    assert "it has died" not in diagram(network(), "unfolded", explained(network())).svg
+@pytest.mark.parametrize(("T", "edge"), [(5, "s_3→s_4"), (60, "s_58→s_59")])
+def test_a_cross_where_the_flow_dies_and_only_there(T, edge):
+    net = bptt.Elman(1, 1, 1)
+    net.W_x, net.W_s, net.W_y = [[0.0]], [[0.05]], [[1.0]]  # every step back leaves 5 %
+    drawn = bptt.diagram(net, "unfolded", bptt.explain(net, torch.zeros(T, 1), torch.ones(T, 1)))
+    assert crossed(drawn) == [edge]
+    assert "it has died" in drawn.svg
 
 
-@pytest.mark.parametrize("T", [1, 12, 13, 200])
-def test_long_sequences_are_folded_in_the_middle(T):
-    net = network()
-    svg = diagram(net, "unfolded", explained(net, T)).svg
-    columns = {int(node[2:]) for node in named(svg, "node") if node.startswith("s_")} - {0}
-    assert {1, T} <= columns
-    folded = sum(int(count) for count in re.findall(r"⋯ (\d+) steps? ⋯", svg))
-    assert len(columns) + folded == T
-    assert (folded > 0) == (T > 12)
-    assert len(svg) < 60_000
+def test_a_flow_that_dies_in_a_folded_stretch_is_crossed_behind_it():
+    net = bptt.Elman(1, 1, 1)
+    net.W_x, net.W_s, net.W_y = [[0.0]], [[0.5]], [[1.0]]
+    drawn = bptt.diagram(net, "unfolded", bptt.explain(net, torch.zeros(60, 1), torch.ones(60, 1)))
+    assert crossed(drawn) == ["s_3→s_4"]
 
 
-def test_it_is_saved_and_nothing_is_overwritten(tmp_path):
-    picture = diagram(network(), "folded")
-    picture.save(tmp_path / "a.svg")
-    assert (tmp_path / "a.svg").read_text(encoding="utf-8").strip() == picture.svg
+def crossed(drawn):
+    return [
+        group.attrib["data-flow"]
+        for group in ET.fromstring(drawn.svg).iter(f"{SPACE}g")
+        if any("cross" in path.attrib.get("class", "") for path in group)
+    ]
+
+
+def test_colours_never_stand_alone():
+    net = bptt.Elman(1, 1, 1)
+    net.W_x, net.W_s, net.W_y = [[0.0]], [[0.2]], [[1.0]]
+    drawn = bptt.diagram(net, "unfolded", bptt.explain(net, torch.zeros(4, 1), torch.ones(4, 1)))
+    widths = {}
+    for group in ET.fromstring(drawn.svg).iter(f"{SPACE}g"):
+        for path in group.iter(f"{SPACE}path"):
+            if (
+                "stroke-width" in path.attrib
+                and "data-flow" in group.attrib
+                and "cross" not in path.attrib["class"]
+            ):
+                widths[group.attrib["data-flow"]] = float(path.attrib["stroke-width"]), path.attrib["class"]
+    ordered = [widths[name] for name in ("s_4→y_4", "s_3→s_4", "s_2→s_3", "s_1→s_2")]
+    assert [kind for _, kind in ordered] == ["strong", "strong", "weak", "dead"]
+    assert all(a > b for (a, _), (b, _) in pairwise(ordered))
+
+
+def test_it_is_saved_but_nothing_is_overwritten(tmp_path):
+    drawn = bptt.diagram(bptt.Elman(2, 3, 1), "folded")
+    drawn.save(tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text() == drawn.svg + "\n"
     with pytest.raises(FileExistsError):
-        picture.save(tmp_path / "a.svg")
+        bptt.diagram(bptt.Elman(2, 3, 1)).save(str(tmp_path / "a.svg"))
+    assert (tmp_path / "a.svg").read_text() == drawn.svg + "\n"
+
+
+def test_the_readmes_picture_is_made_by_it(tmp_path):
+    torch.manual_seed(0)
+    net = bptt.Elman(input_size=2, state_size=3, output_size=1)
+    x, d = torch.randn(5, 2), torch.randn(5, 1)
+    kept = (Path(__file__).parents[2] / "docs" / "unfolded.svg").read_text(encoding="utf-8")
+    found = ET.fromstring(bptt.diagram(net, "unfolded", bptt.explain(net, x, d, t=3)).svg)
+    assert "".join(found.itertext()) == "".join(ET.fromstring(kept).itertext()).rstrip("\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "words"),
+    ("change", "error", "words"),
     [
-        ((torch.nn.GRU(2, 3),), TypeError, "bptt.Elman or a bptt.SequenceModel is needed, got GRU"),
-        ((network(), "sideways"), ValueError, 'kind must be "folded" or "unfolded"'),
-        ((network(), "unfolded", 3), TypeError, "what bptt.explain returned, got int"),
-        ((network(), "unfolded", explained(network(S=4))), ValueError, "is of another model"),
+        ({"model": torch.nn.RNN(2, 3)}, TypeError, "SequenceModel"),
+        ({"kind": "flat"}, ValueError, "folded.*unfolded.*flat"),
+        ({"steps": 0}, ValueError, "steps must be at least 1"),
+        ({"steps": 2.0}, TypeError, "steps must be an int"),
+        ({"steps": 3, "kind": "folded"}, TypeError, "steps is for an unfolded picture"),
+        ({"explanation": "E_3"}, TypeError, "bptt.explain returned, got str"),
+        ({"explanation": explained(bptt.Elman(2, 4, 1), 3)}, ValueError, "another model"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(arguments, error, words):
-    with pytest.raises(error, match=re.escape(words)):
-        diagram(*arguments)
-    for kind in ("folded", "unfolded"):
-        with pytest.raises((TypeError, ValueError)):
-            diagram(network(), kind, explained(network()) if kind == "unfolded" else None, steps=3)
+def test_bad_calls(change, error, words):
+    with pytest.raises(error, match=words):
+        bptt.diagram(**{"model": bptt.Elman(2, 3, 1), **change})

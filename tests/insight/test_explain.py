@@ -167,3 +167,52 @@ def test_packed_sequences_are_refused():
     packed = bptt.pack_padded_sequence(torch.zeros(4, 2, 3), [4, 2])
     with pytest.raises(TypeError, match="packed"):
         bptt.explain(model, packed, torch.zeros(4, 2, 4))  # pyright: ignore
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "stacked", "bidirectional"])
+def test_what_goes_over_each_edge_is_autograds(name):
+    """Each edge gets a tensor of its own in a step-by-step walk, so that autograd says what goes over it."""
+    model = bptt.SequenceModel(RECURRENT[name](), 3).double()
+    x, d, t = normal(5, 2), normal(5, 3, seed=1), 3
+    e = bptt.explain(model, x, d, t)
+    r = model.recurrent
+    over: dict = {"x": {}, "s": {}, "c": {}}
+    below = list(x)
+    for layer, directions in enumerate(r.weights()):
+        outputs = []
+        for backwards, w in enumerate(directions):
+            where = f"l{layer}" + "_reverse" * backwards
+            state = tuple(torch.zeros(1, size).double() for size in (w.W_hh.shape[1], r.hidden_size))
+            state, row = state[: len(r.state_names)], {}
+            for k in reversed(range(5)) if backwards else range(5):
+                state = tuple(s.clone().requires_grad_() if not s.requires_grad else s * 1 for s in state)
+                edge = (
+                    below[k][None].clone() if below[k].requires_grad else below[k][None].clone().requires_grad_()
+                )
+                over["x"][where, k] = edge
+                for kind, part in zip("sc", state, strict=False):
+                    over[kind][where, k + (1 if backwards else -1)] = part
+                state, _ = r.cell.step(torch.nn.functional.linear(edge, w.W_ih, w.b_ih), state, w)
+                row[k] = state[0][0]
+            outputs.append(row)
+        below = [torch.cat([row[k] for row in outputs]) for k in range(5)]
+    error = bptt.squared_error(model.readout(below[t - 1]), d[t - 1])
+    assert_close(e.output_gradient, 2 * (model(x)[0][t - 1] - d[t - 1]).detach(), "output")
+    found = {"x": e.input_gradients, "s": e.recurrent_gradients, "c": e.cell_gradients}
+    assert set(e.cell_gradients) == (set(e.deltas) if "lstm" in type(r).__name__.lower() else set())
+    for kind, edges in ((kind, edges) for kind, edges in over.items() if edges):
+        gradients = torch.autograd.grad(
+            error, list(edges.values()), allow_unused=True, materialize_grads=True, retain_graph=True
+        )
+        for (where, k), wanted in zip(edges, gradients, strict=True):
+            if 0 <= k < len(e.deltas[where]):
+                error_of = (found[kind][where][k] - wanted[0]).abs().max()
+                assert error_of < 1e-12, (kind, where, k)
+
+
+def test_in_a_notebook_it_is_a_table_and_a_picture():
+    e = bptt.explain(bptt.Elman(2, 3, 1), torch.ones(20, 2), torch.ones(20, 1))
+    shown = e._repr_html_()
+    assert "<td>2 to 9</td>" in shown
+    assert "<svg " in shown
+    assert "draw" not in e.numbers()

@@ -3,66 +3,69 @@ import torch
 
 import bptt
 from bptt.insight.flows import Flow, flows, folded_flows, percent
+from bptt.insight.letters import letters
+from bptt.insight.paths import Place, way_back
 from support import normal
 
 
-def explained(net, T=4, t=None):
-    return bptt.explain(net, normal(T, 2), normal(T, 1, seed=1), t)
+def explained(model, T=5, t=None):
+    return bptt.explain(model, normal(T, 2), normal(T, 1, seed=1), t)
 
 
-def test_an_edge_carries_the_gradient_of_its_start():
+def test_the_lessons_edges_carry_what_the_explanation_says():
     net = bptt.Elman(2, 3, 1, dtype=torch.float64)
-    e = explained(net)
+    e = explained(net, t=3)
     over = flows(net, e)
-    for k in (1, 2, 3):
-        assert over[f"s_{k}→s_{k + 1}"].norm == pytest.approx(e.state_gradient[k - 1].norm().item())
-        dx = e.delta[k - 1] @ net.W_x.detach().T
-        assert over[f"x_{k}→s_{k}"].norm == pytest.approx(dx.norm().item())
-    assert over["s_4→y_4"].part == pytest.approx(1.0)
-    for name, matrix in (("x_4→s_4", "W_x"), ("s_3→s_4", "W_s"), ("s_4→y_4", "W_y")):
-        part = e.contributions[matrix][3]
-        assert f"{matrix} at step 4: norm {part.norm().item():.3g} of ∂E_4/∂{matrix}" in over[name].title
+    assert set(over) == {
+        *("y_3→E_3", "s_3→y_3", "s_2→s_3", "s_1→s_2"),
+        *("x_1→s_1", "x_2→s_2", "x_3→s_3"),
+    }
+    start = e.state_gradient[2].norm().item()
+    assert over["s_3→y_3"].part == pytest.approx(1)
+    assert over["s_1→s_2"].norm == pytest.approx(e.state_gradient[0].norm().item())
+    assert over["s_1→s_2"].part == pytest.approx(e.state_gradient[0].norm().item() / start)
+    assert over["x_2→s_2"].norm == pytest.approx((e.delta[1] @ net.W_x.T).norm().item())
+    contribution = e.contributions["W_s"][1].norm().item()
+    assert f"W_s at step 2: norm {contribution:.3g} of ∂E_3/∂W_s" in over["s_1→s_2"].title
 
 
-@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
-def test_what_flows_into_a_state_is_what_its_edges_carry(kind):
-    model = bptt.SequenceModel(getattr(bptt, kind)(2, 3, 2, dtype=torch.float64), 1).double()
-    e = explained(model)
-    for layer, above in (("l0", "l1"), ("l1", None)):
-        total = e.recurrent_gradients[layer].clone()
-        if above is not None:
-            total += e.input_gradients[above]
-        else:
-            total[-1] += e.output_gradient @ model.readout.weight.detach()
-        assert torch.allclose(total, e.state_gradients[layer])
-    assert set(e.cell_gradients) == ({"l0", "l1"} if kind == "LSTM" else set())
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("both", [False, True])
+def test_there_is_a_flow_where_there_is_a_way_back(layers, both):
+    model = bptt.SequenceModel(bptt.LSTM(2, 3, layers, bidirectional=both), 1).double()
+    e = explained(model, 4, 2)
+    K = 4 if both else 2
+    wanted = set()
+    for direction in range(len(letters(model)[0])):
+        for k in range(1, K + 1):
+            wanted |= set(way_back(model, 2, 4, Place(0, direction), k))
+    found = {name for name in flows(model, e) if not name.startswith("x")}
+    assert {n for n in wanted if not n.endswith("E_2")} <= found
+    assert found - wanted == ({"y_2→E_2"} - wanted)
 
 
-def test_an_lstms_cell_state_carries_the_gradient_that_autograd_finds():
-    model = bptt.SequenceModel(bptt.LSTM(2, 3, dtype=torch.float64), 1).double()
-    x, d = normal(4, 2), normal(4, 1, seed=1)
-    e = bptt.explain(model, x, d)
-    h, c = torch.zeros(1, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
-    states = []
-    for k in range(4):
-        c = c.detach().requires_grad_() if k == 2 else c
-        states.append(c)
-        _, (h, c) = model.recurrent(x[k : k + 1], (h, c))
-    error = (d[3] - model.readout(h[0])).square().sum()
-    # of c_2, with h_2 held: what step 3 hands back over the cell state
-    (found,) = torch.autograd.grad(error, states[2])
-    assert torch.allclose(e.cell_gradients["l0"][1], found[0])
+def test_kinds():
+    kinds = {part: Flow(0.0, part, "").kind for part in (3, 1, 0.1, 0.05, 0.01, 0.009, 0.0)}
+    assert list(kinds.values()) == ["grown", "strong", "strong", "weak", "weak", "dead", "dead"]
+
+
+def test_no_gradient_at_all_divides_by_nothing():
+    net = bptt.Elman(2, 3, 1)
+    net.W_y = torch.zeros(3, 1)
+    e = bptt.explain(net, torch.ones(3, 2), torch.zeros(3, 1))
+    assert all(flow.part in (0.0, 1.0) for flow in flows(net, e).values())
 
 
 def test_folded_edges_carry_whole_gradients():
     net = bptt.Elman(2, 3, 1, dtype=torch.float64)
-    e = explained(net)
+    e = explained(net, t=3)
     over = folded_flows(net, e)
-    norms = {name: gradient.norm().item() for name, gradient in e.gradient.items()}
-    assert sorted(flow.norm for flow in over.values()) == pytest.approx(sorted(norms.values()))
-    assert max(flow.part for flow in over.values()) == 1.0
+    assert {n: f.norm for n, f in over.items()} == {
+        "x_3→s_3": e.gradient["W_x"].norm().item(),
+        "s_2→s_3": e.gradient["W_s"].norm().item(),
+        "s_3→y_3": e.gradient["W_y"].norm().item(),
+    }
 
 
-def test_kinds_and_percentages():
-    assert [Flow(1.0, part, "").kind for part in (3.0, 0.5, 0.05, 0.005)] == ["grown", "strong", "weak", "dead"]
-    assert [percent(part) for part in (0.483, 0.003, 2e-7)] == ["48 %", "0.3 %", "2e-05 %"]
+def test_percentages():
+    assert [percent(p) for p in (1, 0.476, 0.0333, 2e-7, 0.0)] == ["100 %", "48 %", "3.3 %", "2e-05 %", "0 %"]

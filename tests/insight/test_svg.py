@@ -3,39 +3,49 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from bptt.insight.svg import arrow, band, cross, document, hovered, letters, lowered, straight, words
+from bptt.insight.svg import arrow, band, document, hovered, letters, lowered, straight, words
 
 
-def test_a_line_is_cut_at_both_ends_and_moved_aside():
-    line = straight((0, 0), (100, 0), 10, 20, 5)
-    assert line.start == pytest.approx((10, 5))
-    assert line.end == pytest.approx((80, 5))
-    assert line.length == pytest.approx(70)
-    assert line.at(0.5) == pytest.approx((45, 5))
-    assert line.back().start == pytest.approx(line.end)
-    assert math.dist(line.until(0.5).end, line.at(0.5)) < 1e-6
+def test_lines():
+    line = straight((0, 0), (10, 0), 2, 3, aside=1)
+    assert (line.start, line.end) == ((2, 1), (7, 1))
+    assert line.at(0.5) == pytest.approx((4.5, 1))
+    assert line.back().start == line.end
+    assert line.length == pytest.approx(5)
+    bent = line._replace(one=(3, 9), two=(6, -4))
+    assert bent.until(0.3).end == pytest.approx(bent.at(0.3))
+    assert bent.until(0.6).at(0.5) == pytest.approx(bent.at(0.3))
 
 
-def test_letters_set_indices_low_and_high():
-    text = ET.fromstring(f'<g xmlns="x">{letters("W_s^{(2)}", (0, 0))}</g>')
-    assert "".join(text.itertext()).replace("\u200b", "") == "W(2)s"
-    assert lowered("∂E_12/∂s_3") == "∂E₁₂/∂s₃"
+def test_a_bands_head_ends_where_the_line_does_and_grows_with_it():
+    def head(width):
+        root = ET.fromstring(f"<g>{band(straight((0, 0), (100, 0)), 'strong', width)}</g>")
+        return [tuple(map(float, p.split(","))) for p in root.find("polygon").attrib["points"].split()]
+
+    thin, wide = head(1), head(6)
+    assert thin[0] == wide[0] == (100, 0)
+    assert math.dist(wide[1], wide[2]) > math.dist(thin[1], thin[2])
 
 
-def test_a_document_is_whole_readable_in_both_schemes_and_safe_beside_others():
-    one, two = (
-        document(arrow(straight((0, 0), (9, y))) + words("a < b & c", (1, 1)), (10, 10), "x") for y in (1, 2)
-    )
-    for svg in (one, two):
-        root = ET.fromstring(svg)
-        assert root.get("role") == "img"
-        assert "prefers-color-scheme:dark" in svg
-    assert one.split('id="')[1].split('"')[0] != two.split('id="')[1].split('"')[0]
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [("s_3", "s3"), (r"W_s^{(2)\leftarrow}", "W(2)←s"), (r"\delta_{12}", "δ12"), ("s_{t-1}", "st−1")],
+)
+def test_letters(latex, text):
+    assert "".join(ET.fromstring(letters(latex, (0, 0))).itertext()) == text
 
 
-def test_what_is_shown_under_the_pointer_is_escaped():
-    group = ET.fromstring(hovered("<path/>", "<b> & c", edge='s"1'))
-    assert group.get("data-edge") == 's"1'
-    assert group.findtext("title") == "<b> & c"
-    for body in (band(straight((0, 0), (50, 0)), "strong", 4.0), cross((1, 1), "dead")):
-        ET.fromstring(f"<g>{body}</g>")
+def test_a_document_is_whole_and_its_marker_its_own():
+    body = hovered(arrow(straight((0, 0), (9, 0))) + words("a < b", (0, 0)), "5 % & more", edge="s_1→s_2")
+    text = document(body, (10, 10), "what it shows")
+    root = ET.fromstring(text)
+    space = "{http://www.w3.org/2000/svg}"
+    (marker,) = root.iter(f"{space}marker")
+    assert f"url(#{marker.attrib['id']})" in text
+    assert marker.attrib["id"] not in document(body + body, (10, 10), "")
+    assert [group.attrib for group in root.iter(f"{space}g")] == [{"data-edge": "s_1→s_2"}]
+    assert [title.text for title in root.iter(f"{space}title")] == ["5 % & more"]
+
+
+def test_indices_set_low():
+    assert lowered("‖∂E_12/∂s_3‖") == "‖∂E₁₂/∂s₃‖"

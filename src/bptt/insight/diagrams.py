@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -145,13 +146,19 @@ def _drawn(layout: Layout, over: dict[str, Flow], label: str, measure: str, erro
 
 
 def _where_it_died(back: list[Edge], over: dict[str, Flow]) -> set[str]:
-    """Edges along a row that carry less than 1 %, out of a state that still receives more."""
-    alive = {edge.name.split("→")[0] for edge in back if over[edge.name].kind != "dead"}
-    found = set()
+    """The edges of each row that carry less than 1 %, while the one before them on the way back carries more."""
+    rows: dict[str, list[Edge]] = {}
     for edge in back:
         before, after = edge.name.split("→")
-        if before[0] == after[0] and over[edge.name].kind == "dead" and after in alive:
-            found.add(edge.name)
+        if before[0] == after[0]:
+            rows.setdefault(re.sub(r"\d+", "", edge.name), []).append(edge)
+    alive = {edge.name.split("→")[0] for edge in back if over[edge.name].kind != "dead"}
+    found = set()
+    for row in rows.values():
+        for edge, later in zip(row, [*row[1:], None], strict=True):
+            source = edge.name.split("→")[1] in alive if later is None else over[later.name].kind != "dead"
+            if over[edge.name].kind == "dead" and source:
+                found.add(edge.name)
     return found
 
 

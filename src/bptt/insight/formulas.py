@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from torch import Tensor
 
 from .letters import plain
+from .svg import PAGE
 
 SIZE = 18.0  # of the letters, in pixels
 GAP = 12.0  # between rows
@@ -145,7 +146,9 @@ def _typeset(latex: str, size: float):
 def _canvas(width: float, height: float, label: str) -> ElementTree.Element:
     size = {"width": f"{width:.1f}", "height": f"{height:.1f}", "viewBox": f"0 0 {width:.1f} {height:.1f}"}
     space = {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "aria-label": label}
-    return ElementTree.Element("svg", {**space, **size, "style": "color-scheme:light dark"})
+    svg = ElementTree.Element("svg", {**space, **size, "class": "bptt"})
+    ElementTree.SubElement(svg, "style").text = PAGE
+    return svg
 
 
 def _finished(svg: ElementTree.Element) -> str:

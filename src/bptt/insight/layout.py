@@ -80,13 +80,13 @@ def unfolded(net: Network, spans: list[range], error: int) -> Layout:
 def folded(net: Network, k: object) -> Layout:
     """The network folded: one column, each state with a loop; k is the step in the letters."""
     frame = _Frame(net)
-    x = 250.0 if frame.both else 110.0
+    x = (270.0 if frame.memory else 220.0) if frame.both else 110.0
     edges = [*frame.risers(x, k, True), *(loop for place in frame.places() for loop in frame.loops(x, place, k))]
     return Layout(
         frame.nodes(x, k, True),
         edges,
         [],
-        (2 * x if frame.both else x + (230 if frame.memory else 190), frame.y_x + RADIUS + 6),
+        (2 * x if frame.both else x + (260 if frame.memory else 190), frame.y_x + RADIUS + 6),
     )
 
 
@@ -169,7 +169,7 @@ class _Frame:
         """The loops of a folded state: out at its side, back in as the state before."""
         at, (x, y) = self.signs[place[0]][place[1]], self.state(x, *place)
         side = -1 if self.both and place[1] == 0 else 1
-        loops = [("s", letter("W", "s", at.above), 78)] + [("c", at.before("c", k), 140)] * self.memory
+        loops = [("s", letter("W", "s", at.above), 78)] + [("c", at.before("c", k), 165)] * self.memory
         for base, latex, wide in loops:
             line, back = _loop((x, y), side, wide, 0), _loop((x, y), side, wide, 13).back()
             inside, outside = ("end", "start")[::side]
@@ -187,14 +187,12 @@ def _riser(start: tuple[str, Point], end: tuple[str, Point], latex: str, idle: b
     cut_high = RADIUS if name.startswith("E") else _chord(RADIUS)  # a box is flat
     back = straight(low, high, _chord(RADIUS), cut_high, ASIDE).back()
     leans = high[0] - low[0]
-    part = 0.5 if abs(leans) < 1 else 0.42
-    if leans > 1 and low[1] - high[1] > 1.5 * ROW:
-        part = 0.74 if latex != "W_y" else 0.25  # between the rows of the two directions
+    passes = low[1] - high[1] > 1.5 * ROW  # the other direction's state
+    part = (0.25 if passes else 0.42) if abs(leans) > 1 else 0.5
+    right = leans > 1 if latex != "W_y" else leans < -1  # where no other edge is near
     x, y = line.at(part)
+    label, anchor = ((x + ASIDE + 10, y + 5), "start") if right else ((x - 9, y + 5), "end")
     beside = back.at(0.5)[0] + 9, back.at(0.5)[1] + 5
-    label, anchor = (
-        ((x + ASIDE + 10, y + 5), "start") if latex == "W_y" and leans < -1 else ((x - 9, y + 5), "end")
-    )
     return Edge(edge(node, name), latex, line, back, label, anchor, beside, "start", idle)
 
 

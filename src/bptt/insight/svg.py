@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 # Okabe & Ito's hues, told apart by colour-blind eyes; the blue a little lighter, to read on white and on black.
 COLOURS = {"strong": "#d55e00", "weak": "#2b8cd6", "grown": "#cc79a7", "dead": "#8a8f98"}
+# On its own an SVG chooses its ink; inside a page it takes the page's.
+PAGE = ".bptt:root{color:#1c1e21}@media(prefers-color-scheme:dark){.bptt:root{color:#e6e8eb}}"
 FONT = "'STIX Two Text', 'Latin Modern Roman', Cambria, Georgia, 'Times New Roman', serif"
 
 Point = tuple[float, float]
@@ -166,7 +168,7 @@ def document(body: str, size: Point, label: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" class="bptt" width="{size[0]:.0f}" height="{size[1]:.0f}" '
         f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" aria-label="{escape(label)}" font-family="{FONT}" '
         'style="max-width:100%;height:auto">'
-        "<style>.bptt:root{color:#1c1e21}@media(prefers-color-scheme:dark){.bptt:root{color:#e6e8eb}}"
+        f"<style>{PAGE}"
         ".bptt path,.bptt circle,.bptt rect{fill:none}.bptt .ink,.bptt .node{stroke-width:1.5}"
         ".bptt .ink,.bptt .node{stroke:currentColor}"
         ".bptt .ink.head,.bptt .text,.bptt .soft{fill:currentColor;stroke:none}"

@@ -35,8 +35,7 @@ def explanation_html(
         rows.append(row)
     total = ["sum", *(f"{g.norm().item():.3g}" for g in gradient.values()), *("" for _ in state_gradients)]
     return (
-        f"<p><i>E</i><sub>{t}</sub> = {error.item():.6g}; each contribution's norm and its share of the "
-        "gradient</p>"
+        f"<p><i>E</i><sub>{t}</sub> = {error.item():.6g}; the norm of each contribution and its share</p>"
         f'<table style="font-variant-numeric:tabular-nums"><thead>{_row(head, "th")}</thead>'
         f"<tbody>{''.join(_row(row, 'td') for row in rows)}{_row(total, 'th')}</tbody></table>"
     )

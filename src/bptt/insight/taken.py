@@ -40,6 +40,7 @@ class TakenBack(NamedTuple):
     walks: list[Edges]  # likewise
 
 
+@torch.no_grad()
 def take_back(net: Network, x: Tensor, d: Tensor, t: int | None, loss: Loss) -> TakenBack:
     """Walk a network forward over x, and the error at step t (None: the last) back; checked as `explain` says."""
     check_network(net)
@@ -92,7 +93,6 @@ def _edges(records: list[list[Record]], back: list[WalkedBack], d_outputs: Tenso
     return walks
 
 
-@torch.no_grad()
 def _of_walk(record: Record, walk: WalkedBack, d_outputs: Tensor) -> Edges:
     over_c = None
     if isinstance(record.cell, LSTM):

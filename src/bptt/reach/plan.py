@@ -75,8 +75,9 @@ def plan(
     Raises:
         ValueError: memory is too small, and the smallest that works; memory makes no sense.
 
-    >>> model, x, d = nn.GRU(4, 8), torch.zeros(50, 1, 4), torch.zeros(50, 1, 8)
-    >>> found = plan(model, x, d, nn.MSELoss(), memory="200kB", steps=10_000)
+    >>> import torch
+    >>> model, x, d = torch.nn.GRU(4, 8), torch.zeros(50, 1, 4), torch.zeros(50, 1, 8)
+    >>> found = plan(model, x, d, torch.nn.MSELoss(), memory="200kB", steps=10_000)
     >>> found.segments == -(-10_000 // found.segment), found.bytes <= 200_000
     (True, True)
     """
