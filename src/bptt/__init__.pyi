@@ -10,10 +10,14 @@ from .export.file import export_onnx as export_onnx
 from .insight.check import check as check
 from .insight.contributions import Contributions as Contributions
 from .insight.contributions import contributions as contributions
+from .insight.derivation import Derivation as Derivation
+from .insight.derivation import derivation as derivation
 from .insight.diagnose import Diagnosis as Diagnosis
 from .insight.diagnose import diagnose as diagnose
-from .insight.explain import Explanation as Explanation
+from .insight.diagrams import Diagram as Diagram
+from .insight.diagrams import diagram as diagram
 from .insight.explain import explain as explain
+from .insight.explanation import Explanation as Explanation
 from .insight.trust import Check as Check
 from .modules import GRU as GRU
 from .modules import LSTM as LSTM

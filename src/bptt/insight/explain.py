@@ -6,72 +6,17 @@ the network; the products with `delta` are kept per step and not summed (Werbos 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from functools import partial
 
 from torch import Tensor
 
-from ..networks import Elman, SequenceModel
-from .text import explanation_text
-from .walks import (
-    Loss,
-    checked_step,
-    error_and_adjoint,
-    factors_by_name,
-    into_hidden,
-    readout_factors,
-    record,
-    walk_back,
-)
+from .diagrams import diagram
+from .explanation import Explanation
+from .taken import Network, TakenBack, take_back
+from .walks import Loss, factors_by_name, readout_factors
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What E_t, the error at one step, sends back through time. Steps count from 1.
-
-    Attributes:
-        t: the step whose error this is.
-        loss: the loss's name.
-        error: E_t, a scalar.
-        gradient: ∂E_t/∂W for every parameter, by its name; shaped as the parameter.
-        contributions: what each step k contributed to it, (K, *shape of the parameter), with K = t, or T
-            where a direction walks backwards in time; summed over k they are the gradient.
-        deltas: ∂E_t/∂a_k by layer ("l0", "l0_reverse", "l1", ...), of the pre-activations' input part:
-            (K, G·H), or (K, B, G·H) for a batch.
-        state_gradients: ∂E_t/∂s_k by layer, everything that flows into s_k counted: (K, R) or (K, B, R).
-    """
-
-    t: int
-    loss: str
-    error: Tensor
-    gradient: dict[str, Tensor]
-    contributions: dict[str, Tensor]
-    deltas: dict[str, Tensor]
-    state_gradients: dict[str, Tensor]
-
-    @property
-    def delta(self) -> Tensor:
-        """`deltas` of the one layer there is: (t, S) for the lesson's network."""
-        return _only("deltas", self.deltas)
-
-    @property
-    def state_gradient(self) -> Tensor:
-        """`state_gradients` of the one layer there is: (t, S) for the lesson's network."""
-        return _only("state_gradients", self.state_gradients)
-
-    def numbers(self) -> dict[str, Any]:
-        """Every number as plain lists, ready for JSON."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-
-    def __str__(self) -> str:
-        return explanation_text(
-            self.t, self.loss, self.error, self.gradient, self.contributions, self.state_gradients
-        )
-
-
-def explain(
-    net: Elman | SequenceModel, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error"
-) -> Explanation:
+def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error") -> Explanation:
     """Take the error at step t back through all steps before it and say what each contributed.
 
     The network is explained as it is without dropout; its weights and their .grad stay as they are.
@@ -92,57 +37,42 @@ def explain(
         ValueError: t is outside 1..T, d does not fit y, or the loss is no scalar.
 
     >>> import torch
+    >>> from bptt import Elman
     >>> net = Elman(2, 3, 1)
     >>> e = explain(net, torch.ones(4, 2), torch.zeros(4, 1), t=3)
     >>> tuple(e.contributions["W_s"].shape)
     (3, 3, 3)
     """
-    if not isinstance(net, Elman | SequenceModel):
-        raise TypeError(
-            f"explain takes a bptt.Elman or a bptt.SequenceModel, got {type(net).__name__}; "
-            "wrap a recurrent module: bptt.SequenceModel(module, output_size)"
-        )
-    if not isinstance(d, Tensor):
-        raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
-    h, records = record(net, x)
-    one = x.dim() == 2
-    time = 1 if net.batch_first and not one else 0
-    t = h.shape[time] if t is None else checked_step("t", t, h.shape[time])
-    if d.shape[: h.dim() - 1] != h.shape[:-1]:
-        raise ValueError(
-            f"d is {tuple(d.shape)}, but one target for each step of x needs {tuple(h.shape[:-1])} first"
-        )
-    h_t = h.select(time, t - 1)
-    error, dz = error_and_adjoint(net, h_t, d.select(time, t - 1), loss)
-    dz_rows, h_rows = dz.reshape(-1, dz.shape[-1]), h_t.reshape(-1, h_t.shape[-1])
-    steps = t if len(records[0]) == 1 else h.shape[time]
-    d_outputs = h.new_zeros(steps, len(h_rows), h.shape[-1])
-    d_outputs[t - 1] = into_hidden(net, dz_rows)
-    walks = walk_back(records, d_outputs)
-    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, walks).items()}
-    for name, factor in readout_factors(net, dz_rows, h_rows).items():
+    return explained(net, take_back(net, x, d, t, loss), loss, one=x.dim() == 2)
+
+
+def explained(net: Network, taken: TakenBack, loss: Loss, one: bool) -> Explanation:
+    """What was taken back, as an explanation; `one` is for a sequence without a batch."""
+    walks = taken.walks
+
+    def shown(rows: Tensor) -> Tensor:
+        return rows.squeeze(-2) if one else rows
+
+    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, taken.back).items()}
+    for name, factor in readout_factors(net, taken.dz, taken.h_t).items():
         part = factor.summed()
-        contributions[name] = part.new_zeros(steps, *part.shape)
-        contributions[name][t - 1] = part
+        contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
+        contributions[name][taken.t - 1] = part
     return Explanation(
-        t=t,
+        t=taken.t,
         loss=loss if isinstance(loss, str) else getattr(loss, "__name__", "loss"),
-        error=error,
+        error=taken.error,
         gradient={name: steps.sum(0) for name, steps in contributions.items()},
         contributions=contributions,
-        deltas={walk.layer: walk.delta.squeeze(1) if one else walk.delta for walk in walks},
-        state_gradients={walk.layer: walk.dh.squeeze(1) if one else walk.dh for walk in walks},
+        deltas={walk.layer: shown(walk.delta) for walk in walks},
+        state_gradients={walk.layer: shown(walk.dh) for walk in walks},
+        output_gradient=shown(taken.dz),
+        input_gradients={walk.layer: shown(walk.dx) for walk in walks},
+        recurrent_gradients={walk.layer: shown(walk.over_s) for walk in walks},
+        cell_gradients={walk.layer: shown(walk.over_c) for walk in walks if walk.over_c is not None},
+        draw=partial(_svg, net),
     )
 
 
-def _only(what: str, by_layer: dict[str, Tensor]) -> Tensor:
-    if len(by_layer) != 1:
-        layers = ", ".join(by_layer)
-        raise ValueError(f"there are {len(by_layer)} layers and directions; choose one: {what}[...] of {layers}")
-    return next(iter(by_layer.values()))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return value.tolist() if isinstance(value, Tensor) else value
+def _svg(net: Network, e: Explanation) -> str:
+    return diagram(net, "unfolded", e).svg

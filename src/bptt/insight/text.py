@@ -38,15 +38,19 @@ def explanation_text(
 
 
 def _contribution_rows(title: str, gradient: Tensor, contributions: Tensor) -> list[str]:
-    """Share: the contribution's component along the gradient, as a part of its length; shares sum to 1."""
     shape = " x ".join(str(size) for size in gradient.shape)
-    square = gradient.square().sum()
     rows = [f"{title}   ({shape})   norm {gradient.norm().item():.4g}", "   step k        norm     share"]
     for label, part in _steps(contributions):
         norm = part.norm().item()
-        share = ((part * gradient).sum() / square).item() if square > 0 else 0.0
-        rows.append(f"{label:>9}  {norm:>10.4g}  {share:>7.1%}  {bar(abs(share))}".rstrip())
+        along = share(part, gradient)
+        rows.append(f"{label:>9}  {norm:>10.4g}  {along:>7.1%}  {bar(abs(along))}".rstrip())
     return rows
+
+
+def share(part: Tensor, gradient: Tensor) -> float:
+    """A contribution's component along the gradient, as a part of its length; all shares sum to 1."""
+    square = gradient.square().sum()
+    return ((part * gradient).sum() / square).item() if square > 0 else 0.0
 
 
 def _decay_rows(title: str, norms: list[float], t: int) -> list[str]:

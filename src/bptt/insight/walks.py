@@ -162,12 +162,13 @@ def loss_and_adjoint(z: Tensor, d: Any, loss: Loss, softmax: bool = False) -> tu
     return error.detach(), dz
 
 
-def checked_step(name: str, t: Any, T: int) -> int:
-    """The number of a step, 1 to T."""
+def checked_step(name: str, t: Any, T: int | None = None) -> int:
+    """The number of a step, 1 to T where T is known."""
     if not isinstance(t, int) or isinstance(t, bool):
         raise TypeError(f"{name} must be an int, the number of a step, got {type(t).__name__}")
-    if not 1 <= t <= T:
-        raise ValueError(f"{name} is {t}, but x has the steps 1 to {T}")
+    if t < 1 or (T is not None and t > T):
+        there = "steps count from 1" if T is None else f"x has the steps 1 to {T}"
+        raise ValueError(f"{name} is {t}, but {there}")
     return t
 
 

@@ -1,0 +1,29 @@
+"""Which of many steps are shown one by one, and which are folded into a stretch."""
+
+from __future__ import annotations
+
+
+def stretches(steps: int, around: int, shown: int, first: int = 1) -> list[range]:
+    """The steps 1 to `steps` in order: ranges of one step where it is shown, longer ones where it is folded.
+
+    Args:
+        steps: how many there are.
+        around: the step that matters most; those nearest to it are shown, and the first and the last one.
+        shown: how many are shown, at least first + 2; all of them where there are no more.
+        first: how many of the first ones are shown. Default 1.
+
+    >>> stretches(200, around=200, shown=4)
+    [range(1, 2), range(2, 198), range(198, 199), range(199, 200), range(200, 201)]
+    """
+    alone = {*range(1, min(first, steps) + 1), steps, around}
+    for k in sorted(range(1, steps + 1), key=lambda k: (abs(k - around), k)):
+        if len(alone) >= min(shown, steps):
+            break
+        alone.add(k)
+    found: list[range] = []
+    for k in range(1, steps + 1):
+        if k in alone or not found or found[-1].start in alone:
+            found.append(range(k, k + 1))
+        else:
+            found[-1] = range(found[-1].start, k + 1)
+    return found

@@ -1,0 +1,176 @@
+"""Our own SVG: letters with indices, arrows, and a page's colours in light and dark."""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from html import escape
+from itertools import pairwise
+from typing import NamedTuple
+
+# Okabe & Ito's hues, told apart by colour-blind eyes; the blue a little lighter, to read on white and on black.
+COLOURS = {"strong": "#d55e00", "weak": "#2b8cd6", "grown": "#cc79a7", "dead": "#8a8f98"}
+FONT = "'STIX Two Text', 'Latin Modern Roman', Cambria, Georgia, 'Times New Roman', serif"
+
+Point = tuple[float, float]
+
+
+class Line(NamedTuple):
+    """A cubic Bézier curve; a straight line where its control points lie on it."""
+
+    start: Point
+    one: Point
+    two: Point
+    end: Point
+
+    def at(self, part: float) -> Point:
+        """The point a part of the way along it, 0 to 1."""
+        u = 1 - part
+        weights = (u**3, 3 * u * u * part, 3 * u * part * part, part**3)
+        x, y = (sum(w * p[axis] for w, p in zip(weights, self, strict=True)) for axis in (0, 1))
+        return x, y
+
+    def until(self, part: float) -> Line:
+        """Its beginning, a part of the way (de Casteljau)."""
+
+        def mid(a: Point, b: Point) -> Point:
+            return a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])
+
+        ab, bc, cd = mid(self.start, self.one), mid(self.one, self.two), mid(self.two, self.end)
+        abc, bcd = mid(ab, bc), mid(bc, cd)
+        return Line(self.start, ab, abc, mid(abc, bcd))
+
+    @property
+    def length(self) -> float:
+        """Its length, by sixteen chords."""
+        points = [self.at(i / 16) for i in range(17)]
+        return sum(math.dist(a, b) for a, b in pairwise(points))
+
+    def back(self) -> Line:
+        """The same line from its end to its start."""
+        return Line(*self[::-1])
+
+    @property
+    def path(self) -> str:
+        """It as the data of an SVG path."""
+        (a, b), *others = ((f"{x:.1f}", f"{y:.1f}") for x, y in self)
+        return f"M{a} {b} C" + ", ".join(f"{x} {y}" for x, y in others)
+
+
+def straight(start: Point, end: Point, cut_start: float = 0, cut_end: float = 0, aside: float = 0) -> Line:
+    """A line between two points, shortened at both ends and moved to its right by `aside`."""
+    (x0, y0), (x1, y1) = start, end
+    length = math.hypot(x1 - x0, y1 - y0)
+    ux, uy = (x1 - x0) / length, (y1 - y0) / length
+
+    def at(way: float) -> Point:
+        return x0 + way * ux - aside * uy, y0 + way * uy + aside * ux
+
+    ends = at(cut_start), at(length - cut_end)
+    third = (length - cut_start - cut_end) / 3
+    return Line(ends[0], at(cut_start + third), at(cut_start + 2 * third), ends[1])
+
+
+def arrow(line: Line) -> str:
+    """A thin arrow in ink."""
+    return f'<path class="ink" d="{line.path}" marker-end="url(#@ink)"/>'
+
+
+def band(line: Line, kind: str, width: float) -> str:
+    """An arrow of a colour and width, its head as large as the width asks for; wider under the pointer."""
+    head = 7 + 1.3 * width
+    shaft = line.until(max(0.0, 1 - 0.8 * head / line.length))
+    (x0, y0), (x1, y1) = shaft.end, line.end
+    length = math.dist(shaft.end, line.end)
+    ux, uy = (x1 - x0) / length, (y1 - y0) / length
+    half = 2.6 + 0.75 * width
+    bx, by = x1 - head * ux, y1 - head * uy
+    corners = [(x1, y1), (bx - half * uy, by + half * ux), (bx + half * uy, by - half * ux)]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    return (
+        f'<path class="hit" d="{line.path}"/><path class="{kind}" d="{shaft.path}" stroke-width="{width:.2f}"/>'
+        f'<polygon class="{kind} head" points="{points}"/>'
+    )
+
+
+def cross(at: Point, kind: str, size: float = 5) -> str:
+    """An × over a point."""
+    x, y = at
+    return (
+        f'<path class="{kind} cross" d="M{x - size:.1f} {y - size:.1f} l{2 * size} {2 * size} '
+        f'm0 {-2 * size} l{-2 * size} {2 * size}" stroke-width="2.2"/>'
+    )
+
+
+def words(text: str, at: Point, anchor: str = "middle", size: float = 13, kind: str = "soft") -> str:
+    """Plain words."""
+    return (
+        f'<text class="{kind}" x="{at[0]:.1f}" y="{at[1]:.1f}" text-anchor="{anchor}" font-size="{size}">'
+        f"{escape(text)}</text>"
+    )
+
+
+def letters(latex: str, at: Point, anchor: str = "middle", size: float = 19, kind: str = "text") -> str:
+    """A letter with what stands below and above it: s_3, W_s^{(2)}."""
+    base, below, above = _parts(latex)
+    small = round(size * 0.68, 1)
+    spans = [f'<tspan font-style="italic">{base}</tspan>']
+    if above:
+        spans.append(f'<tspan font-size="{small}" dy="{-size * 0.42:.1f}">{escape(above)}</tspan>')
+    if below:
+        down = size * 0.26 + (size * 0.42 if above else 0)
+        left = f' dx="{-small * sum(1.0 if sign in "←→" else 0.42 for sign in above):.1f}"' if above else ""
+        italic = "" if below.isdigit() else ' font-style="italic"'
+        spans.append(f'<tspan font-size="{small}" dy="{down:.1f}"{left}{italic}>{escape(below)}</tspan>')
+    return (
+        f'<text class="{kind}" x="{at[0]:.1f}" y="{at[1]:.1f}" text-anchor="{anchor}" font-size="{size}">'
+        f"{''.join(spans)}</text>"
+    )
+
+
+def lowered(text: str) -> str:
+    """Plain text with its indices set low: E_12 as E₁₂."""
+    digits = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return re.sub(r"_(\d+)", lambda found: found[1].translate(digits), text)
+
+
+def _parts(latex: str) -> tuple[str, str, str]:
+    r"""Base, index and what stands above, as text: "s_{12}^{(2)\leftarrow}" is ("s", "12", "(2)←")."""
+    found = re.fullmatch(r"(\\?\w+?)(?:_(\w|\{[^{}]*\}))?(?:\^\{([^{}]*)\})?", latex)
+    assert found is not None, latex
+    base, below, above = (part or "" for part in found.groups())
+    above = above.replace(r"\leftarrow", "←").replace(r"\rightarrow", "→")
+    return base.replace(r"\delta", "δ"), below.strip("{}").replace("-", "−"), above
+
+
+def hovered(body: str, title: str, css: str = "", **data: str) -> str:
+    """A group that says more under the pointer; data become data- attributes, css its class."""
+    attributes = f' class="{css}"' if css else ""
+    attributes += "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+    return f"<g{attributes}><title>{escape(title)}</title>{body}</g>" if title else f"<g{attributes}>{body}</g>"
+
+
+def document(body: str, size: Point, label: str) -> str:
+    """A whole SVG around a body drawn from (0, 0); `label` says what it shows to those who do not see it."""
+    mark = f"d{zlib.crc32(body.encode()):08x}-"
+    marker = (
+        f'<marker id="{mark}ink" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="9.5" markerHeight="9.5" '
+        'markerUnits="userSpaceOnUse" orient="auto"><path class="ink head" d="M0 .8 10 5 0 9.2 2.4 5z"/></marker>'
+    )
+    colours = "".join(
+        f".bptt .{kind}{{stroke:{colour}}}.bptt .{kind}.head,.bptt text.{kind}{{fill:{colour};stroke:none}}"
+        for kind, colour in COLOURS.items()
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="bptt" width="{size[0]:.0f}" height="{size[1]:.0f}" '
+        f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" aria-label="{escape(label)}" font-family="{FONT}" '
+        'style="max-width:100%;height:auto">'
+        "<style>.bptt:root{color:#1c1e21}@media(prefers-color-scheme:dark){.bptt:root{color:#e6e8eb}}"
+        ".bptt path,.bptt circle,.bptt rect{fill:none}.bptt .ink,.bptt .node{stroke-width:1.5}"
+        ".bptt .ink,.bptt .node{stroke:currentColor}"
+        ".bptt .ink.head,.bptt .text,.bptt .soft{fill:currentColor;stroke:none}"
+        ".bptt .soft{opacity:.72}.bptt .idle{opacity:.38}.bptt .dead{stroke-dasharray:5 4}"
+        f".bptt .cross{{stroke-dasharray:none}}.bptt .hit{{stroke:transparent;stroke-width:18}}{colours}</style>"
+        f"<defs>{marker}</defs>{body.replace('#@', '#' + mark)}</svg>"
+    )
