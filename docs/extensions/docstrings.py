@@ -1,4 +1,4 @@
-"""Docstrings as they stand in the source, to reStructuredText: what is indented below a sentence is set as it is."""
+"""Docstrings as they stand, to reStructuredText: what is indented below a sentence is set as it is."""
 
 import re
 
