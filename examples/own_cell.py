@@ -28,7 +28,7 @@ class Minimal(bptt.Cell):
         return torch.zeros(batch, self.units)
 
 
-def main(updates: int = 400) -> None:
+def main(updates: int = 150) -> None:
     """Train it, and print the error before and after."""
     torch.manual_seed(0)
     cell = Minimal(1, 24)
@@ -46,5 +46,5 @@ def main(updates: int = 400) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--updates", type=int, default=400)
+    parser.add_argument("--updates", type=int, default=150)
     main(**vars(parser.parse_args()))

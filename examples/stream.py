@@ -20,7 +20,7 @@ def write(path: Path, rows: int) -> None:
     series.flush()
 
 
-def main(rows: int = 4_000_000) -> None:
+def main(rows: int = 1_000_000) -> None:
     """Print the error of each tenth of the file."""
     torch.manual_seed(0)
     model = bptt.SequenceModel(bptt.GRU(1, 16), output_size=1)
@@ -40,5 +40,5 @@ def main(rows: int = 4_000_000) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=4_000_000)
+    parser.add_argument("--rows", type=int, default=1_000_000)
     main(**vars(parser.parse_args()))
