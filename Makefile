@@ -5,7 +5,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test lint sanitize
+.PHONY: train test lint docs wheel sanitize
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
@@ -17,6 +17,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+
+# For Linux x86-64, in dist/. OpenMP's runtime stays out: the one that torch brings is used.
+wheel: $(INSTALLED)
+	rm -rf build/wheel
+	$(BIN)/python -m build --wheel --outdir build/wheel .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --exclude 'libgomp*' --wheel-dir dist build/wheel/*.whl
 
 # The kernels' tests with address and undefined-behaviour sanitizers in the native code.
 sanitize: $(INSTALLED)

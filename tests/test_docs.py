@@ -1,26 +1,47 @@
-"""The documents' examples run."""
+"""The documents' examples run, print what is said below them, and draw the pictures that are shown."""
 
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from bptt.cli import main
+
 DOCS = Path(__file__).parents[1] / "docs"
-WITH_EXAMPLES = [path for path in sorted(DOCS.rglob("*.md")) if "```python" in path.read_text(encoding="utf-8")]
+PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts]
+WITH_EXAMPLES = [path for path in PAGES if "```python" in path.read_text(encoding="utf-8")]
+BLOCK = re.compile(r"```(python|sh)\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
+
+
+def run(commands: str) -> None:
+    for line in commands.splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "bptt", line
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert not end.value.code, line
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.relative_to(DOCS).as_posix())
-def test_every_example_runs(path, tmp_path, monkeypatch):
+def test_every_example_runs_prints_and_draws_what_is_shown(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(block, path.name, "exec"), names)
+    for kind, block, shown in BLOCK.findall(path.read_text(encoding="utf-8")):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            if kind == "python":
+                exec(compile(block, path.name, "exec"), names)
+            else:
+                run(block)
+        assert not shown or printed.getvalue() == shown, block
+    for picture in tmp_path.glob("*.svg"):
+        assert picture.read_text(encoding="utf-8") == (path.parent / picture.name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
 def test_every_file_it_links_to_is_there(path):
     for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
         assert (path.parent / link).exists(), link

@@ -1,0 +1,35 @@
+"""How the pages are made: `make docs`. Nothing is fetched, neither now nor when they are read."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+from bptt import __version__
+
+project = "bptt"
+author = "the bptt authors"
+release = __version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser", "docstrings", "formulas"]
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_custom_sections = [("Call", "notes_style")]
+
+html_theme = "furo"
+html_title = f"bptt {release}"
+html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
+pygments_dark_style = "monokai"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
