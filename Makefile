@@ -5,18 +5,22 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test lint docs wheel sanitize
+.PHONY: train test lint faults docs wheel sanitize
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# Kills, full disks, lost power and damaged files, some hundreds of each: runs must go on as if nothing had been.
+faults: $(INSTALLED)
+	$(BIN)/python tests/faults.py
 
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build

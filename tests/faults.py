@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # which every optimizer imports when it is made
 
 from bptt import cli
 from bptt.commands import subject

@@ -163,3 +163,6 @@ def check(config: ExplainConfig) -> None:
     check_new(config.json, "--json FILE")
     check_new(config.html, "--html FILE")
     check_new(config.svg, "--svg FILE")
+    files = [file for file in (config.json, config.html, config.svg) if file is not None]
+    if len(set(files)) < len(files):
+        raise UserError(f"{files[-1]} was given for both of two files; pass another FILE for one of them")
