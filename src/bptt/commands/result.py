@@ -31,6 +31,7 @@ class Result:
             "event": "test",
             judged.measure.key: ours[1],
             **({"rmse": judged.rmse} if judged.rmse else {}),
+            **({"coverage": judged.covered} if judged.covered else {}),
             **({"confusion": judged.confusion} if judged.confusion else {}),
             "baselines": dict(baselines),
             "epochs": len(self.fitted.epochs),
@@ -43,7 +44,8 @@ class Result:
     def report(self, name: str) -> RunReport:
         """What the page of the run shows."""
         config, task, fitted, judged = self.config, self.task, self.fitted, self.judged
-        rows = pl.DataFrame({"time": [], "truth": [], "forecast": []}) if judged.rows is None else judged.rows
+        nothing = {key: [] for key in ("time", "truth", "forecast", "lower", "upper")}
+        rows = pl.DataFrame(nothing) if judged.rows is None else judged.rows
         network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
         how = reach(config).replace("BPTT", "backpropagation through time")
         return RunReport(
@@ -51,12 +53,15 @@ class Result:
             summary=[
                 f"{task.aim} by {network} network of {config.hidden} units, trained by {how}.",
                 self.ending(),
+                *([said] if (said := self.intervals()) is not None else []),
             ],
             choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
-            target=(task.columns or [""])[0],
+            target=_shown(rows),
             times=rows["time"].to_list(),
             truth=rows["truth"].to_list(),
             forecast=rows["forecast"].to_list(),
+            lower=rows["lower"].to_list(),
+            upper=rows["upper"].to_list(),
             spans=judged.spans,
             judged_on=judged.judged_on,
             measure=judged.measure.name,
@@ -73,6 +78,18 @@ class Result:
             lag_end=self.by_lag["end"],
         )
 
+    def intervals(self) -> str | None:
+        """What a forecast's intervals are made from and how often they held, in a sentence or two."""
+        judged = self.judged
+        if judged.intervals is None:
+            return None
+        held = [judged.covered[name] for name in judged.judged_on if name in judged.covered]
+        if not held:
+            return judged.intervals.note
+        least, most = f"{min(held):.0%}", f"{max(held):.0%}"
+        found = least if least == most else f"{least} to {most}"
+        return f"{judged.intervals.note} They held {found} of what came in the rows tested on."
+
     def ending(self) -> str:
         """How training ended, in a sentence."""
         epochs, asked = len(self.fitted.epochs), self.config.epochs
@@ -84,6 +101,15 @@ class Result:
         if self.config.validation:
             said += f"; kept the weights of epoch {self.fitted.best}, the best on validation"
         return said + "."
+
+
+def _shown(rows: pl.DataFrame) -> str:
+    """What the rows are forecasts of, in words."""
+    if not len(rows):
+        return ""
+    first = rows.row(0, named=True)
+    said = [str(first[name]) for name in ("series", "target") if name in first]
+    return ", ".join([*said, f"{first['horizon']} ahead"] if "horizon" in first else said)
 
 
 def reach(config: TrainConfig) -> str:

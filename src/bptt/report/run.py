@@ -13,6 +13,8 @@ from plotly.offline import get_plotlyjs
 # Okabe & Ito's hues, told apart by colour-blind eyes, at a lightness that reads on white and on black.
 BLUE, ORANGE, GREEN, GREY = "#2b8cd6", "#d55e00", "#009e73", "#8a8f98"
 
+BAND = "rgba(43, 140, 214, 0.25)"  # BLUE
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -34,6 +36,7 @@ class RunReport:
         labels: classes or characters, by output.
         confusion: how many sequences of each class (rows) were taken for each (columns).
         sample: what a language model writes.
+        lower, upper: by row, the ends of the forecast's interval; empty or None where there is none.
     """
 
     title: str
@@ -57,6 +60,8 @@ class RunReport:
     labels: list[str] = field(default_factory=list)
     confusion: list[list[int]] | None = None
     sample: str = ""
+    lower: list[float | None] = field(default_factory=list)
+    upper: list[float | None] = field(default_factory=list)
 
 
 def run_page(report: RunReport) -> str:
@@ -82,6 +87,10 @@ def run_page(report: RunReport) -> str:
 def _forecast_figure(report: RunReport) -> go.Figure:
     target = html.escape(report.target)
     figure = go.Figure()
+    if any(end is not None for end in report.lower):
+        edge = {"x": report.times, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+        figure.add_scatter(y=report.upper, showlegend=False, **edge)
+        figure.add_scatter(y=report.lower, name="interval", fill="tonexty", fillcolor=BAND, **edge)
     figure.add_scatter(x=report.times, y=report.truth, name="truth", line={"color": GREY, "width": 2.5})
     figure.add_scatter(x=report.times, y=report.forecast, name="forecast", line={"color": BLUE, "width": 1.5})
     for _, first, last in report.spans:

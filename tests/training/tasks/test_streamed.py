@@ -70,7 +70,9 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     wanted_rows = pl.read_csv(tmp_path / "whole.csv", schema_overrides=as_written).tail(len(written))
     assert written["time"].to_list() == wanted_rows["time"].to_list()
     assert written["truth"].null_count() == config.horizon
-    assert np.allclose(written["forecast"], wanted_rows["forecast"], rtol=1e-4)
+    for name in ("forecast", "lower", "upper"):
+        assert np.allclose(written[name], wanted_rows[name], rtol=1e-4)
+    assert list(judged_of_parts.covered.values()) == list(judged.covered.values())
 
 
 def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
