@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,8 @@ def export(config: ExportConfig) -> int:
         "missing": run.config.missing,
         "calendar": run.calendar,
         "series": {name: asdict(scaling) for name, scaling in run.series.items()},
-        "intervals": run.intervals and asdict(run.intervals),
+        "coverage": run.intervals and run.intervals.coverage,
+        "widths": run.intervals and [width if isfinite(width) else None for width in run.intervals.widths],
     }
     try:
         written = export_onnx(run.model, out, {name: json.dumps(value) for name, value in facts.items()})

@@ -92,6 +92,11 @@ def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
     [
         ({"time": "0", "input": ()}, "--time 0 is not to be had"),
         ({"missing": "interpolate"}, "--missing interpolate is not to be had"),
+        ({"series": "0", "input": ()}, "--series 0 is not to be had"),
+        ({"calendar": True}, "--calendar is not to be had"),
+        ({"target": ("0", "1"), "input": ()}, "there is one --target, and these are 2"),
+        ({"horizon": (1, 2)}, "there is one --horizon, and these are 2"),
+        ({"season": 321}, "--season 321 is longer than the 320 training rows"),
         ({"target": "z"}, "has no column 'z'; its columns are '0', '1'"),
         ({"input": (("1",),)}, "'1' was asked for twice"),
         ({"lags": 400}, "400 rows, 320 of them to learn from; with lags=400"),
