@@ -9,8 +9,10 @@ from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.fit import Training
 from bptt.training.network import network_of
+from bptt.training.run import check_same_data, read_config, save_config
 from bptt.training.tasks.made import made_task
 from bptt.training.tasks.panel import panel
+from bptt.training.workers import Workers
 
 LENGTHS = {"a": 60, "b": 90, "7": 40}
 
@@ -101,3 +103,29 @@ def test_what_cannot_be_series_is_refused(tmp_path):
     path.write_text("who,y\na,1\n,2\n")
     with pytest.raises(UserError, match="column 'who' has 1 missing of 2 values"):
         panel(configured(path, input=(), time=None))
+
+
+def test_a_run_folder_knows_its_series_again(tmp_path):
+    config = configured(written(tmp_path / "d.csv"))
+    task = panel(config)
+    save_config(tmp_path, config, task)
+    began = read_config(tmp_path / "config.toml")
+    assert list(began.series) == list(LENGTHS)
+    check_same_data(tmp_path, panel(config), began)
+    other = panel(configured(written(tmp_path / "d.csv", {**LENGTHS, "a": 70})))
+    with pytest.raises(UserError, match="has changed since"):
+        check_same_data(tmp_path, other, began)
+
+
+def test_of_two_workers_each_has_its_series(tmp_path):
+    config = configured(written(tmp_path / "d.csv"), reach="truncated", k1=100)
+    task = panel(config)
+    model = network_of(config, task.columns, task.labels)
+    shares = [next(task.updates(model, config, Workers(rank, 2)).epoch(1)) for rank in (0, 1)]
+    alone = next(task.updates(model, config).epoch(1))
+    assert sum(share.numbers for share in shares) == alone.numbers == task.train_steps
+    assert sum(share.loss * share.numbers for share in shares) / alone.numbers == pytest.approx(alone.loss)
+    with pytest.raises(UserError, match="3 series leave some of 4 workers without one"):
+        task.updates(model, config, Workers(0, 4))
+    with pytest.raises(UserError, match="--reach full makes one walk"):
+        task.updates(model, configured(config.data), Workers(0, 2))
