@@ -19,11 +19,11 @@ from bptt.training.data import Table, sunspots
 from bptt.training.fit import Training
 from bptt.training.network import build
 from bptt.training.scaling import Scaling
+from bptt.training.tasks.baselines import ar_order
 from bptt.training.tasks.forecast import (
     SUNSPOT_VARIANCE,
     Forecast,
     Span,
-    autoregression,
     sunspot_forecast,
 )
 from bptt.training.updates import predict
@@ -58,7 +58,8 @@ def origin(last_learned: int, last_tested: int, config: TrainConfig) -> Forecast
     table = Table(whole.name, whole.times[:rows], whole.columns, whole.values[:rows])
     span = Span(f"{last_learned + 1}-{last_tested}", learned, rows)
     scaling = Scaling.of(table.values[:learned], table.columns)
-    return Forecast(table, config.lags, 1, learned, [span], scaling, SUNSPOT_VARIANCE, {})
+    order = ar_order(learned, 1)
+    return Forecast(table, config, learned, [span], scaling, [SUNSPOT_VARIANCE], order=order)
 
 
 def score(config: TrainConfig) -> float:
@@ -66,7 +67,7 @@ def score(config: TrainConfig) -> float:
     ratios = []
     for first, last in ORIGINS:
         task = origin(first, last, config)
-        _, linear = autoregression(task)
+        linear = task.baselines()[f"linear AR({task.order})"]
         ratios += [arv(task, config)[span] / wanted for span, wanted in task.arv(linear).items()]
     return statistics.mean(ratios)
 

@@ -42,16 +42,17 @@ def test_the_same_numbers_as_on_the_whole_file(folder, cell, capsys):
     assert [float(row["value"]) for row in rows] == [y for _, y, _ in ROWS]
     assert [row["forecast"] for row in rows[:2]] == ["", ""]
     assert predict(PredictConfig(folder / cell, folder / "d.csv")) == 0
-    whole = pl.read_csv(capsys.readouterr().out.encode())["forecast"].to_list()
+    whole = pl.read_csv(capsys.readouterr().out.encode())
     assert len(whole) == len(rows) - 2
-    for row, wanted in zip(rows[2:], whole, strict=True):
-        assert float(row["forecast"]) == pytest.approx(wanted, rel=1e-5)
+    for name in ("forecast", "lower", "upper"):
+        for row, wanted in zip(rows[2:], whole[name], strict=True):
+            assert float(row[name]) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_it_reads_csv_as_it_is_written(folder, capsys):
     """A byte order mark, CRLF, quotes, blank lines, columns in another order, rows without a time."""
     followed(load_run(folder / "gru"), b'\xef\xbb\xbf"a", y \r\n\r\n1,"0.5"\r\n2, 0.25\r\n')
-    assert capsys.readouterr().out == "time,target,value,forecast\n1,y,0.5,\n2,y,0.25,\n"
+    assert capsys.readouterr().out == "time,target,value,forecast,lower,upper\n1,y,0.5,,,\n2,y,0.25,,,\n"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_bad_line_is_named_after_those_before_it_were_answered(folder, text, w
     with pytest.raises(UserError, match=words):
         followed(load_run(folder / "gru"), text)
     answered = "line 3" in words or "line 4" in words
-    assert capsys.readouterr().out.count("\n1,y,1.0,\n") == answered
+    assert capsys.readouterr().out.count("\n1,y,1.0,,,\n") == answered
 
 
 def test_a_time_that_is_not_there_is_an_error_only_where_it_was_asked_for(folder, capsys):
@@ -84,7 +85,7 @@ def test_a_time_that_is_not_there_is_an_error_only_where_it_was_asked_for(folder
     with pytest.raises(UserError, match="no column 'day'"):
         followed(run, "t,y,a\n1,2,3\n", time="day")
     followed(run, "day,y,a\nMon,2,3\n", time="day")
-    assert capsys.readouterr().out.endswith("\nMon,y,2.0,\n")
+    assert capsys.readouterr().out.endswith("\nMon,y,2.0,,,\n")
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,8 @@ def process(folder):
         bufsize=1,
     )
     started.stdin.write("y,a\n0.5,1\n")
-    assert started.stdout.readline() == "time,target,value,forecast\n"
-    assert started.stdout.readline() == "1,y,0.5,\n"  # while the input stays open
+    assert started.stdout.readline() == "time,target,value,forecast,lower,upper\n"
+    assert started.stdout.readline() == "1,y,0.5,,,\n"  # while the input stays open
     yield started
     started.kill()
     started.communicate()
@@ -145,4 +146,4 @@ def test_a_closed_pipe_is_quiet(process):
 
 def test_the_end_of_the_input_is_the_end(process):
     out, err = process.communicate("0.25,2\n")
-    assert (process.returncode, out, err) == (0, "2,y,0.25,\n", "")
+    assert (process.returncode, out, err) == (0, "2,y,0.25,,,\n", "")

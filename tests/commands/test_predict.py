@@ -1,12 +1,18 @@
+import io
+import json
 import math
+import random
+from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
 
+from bptt.commands.follow import follow
 from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.train import train
 from bptt.training.config import TrainConfig, configured
 from bptt.training.errors import UserError
+from bptt.training.run import load_run
 
 
 @pytest.fixture
@@ -84,3 +90,87 @@ def test_sequences_are_classified(tmp_path, capsys):
     assert found["predicted"].to_list() == own["predicted"].to_list()[:3]
     with pytest.raises(UserError, match="has no column 'z'"):
         predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv", time="z"))
+
+
+def hourly(path, gaps=True):
+    rng, begin = random.Random(0), datetime(2024, 1, 1)
+    rows = [
+        {
+            "who": who,
+            "t": (begin + timedelta(hours=i)).isoformat(),
+            "y": scale * (10 + math.sin(2 * math.pi * i / 24) + rng.gauss(0, 0.1)),
+            "z": rng.gauss(0, 1) if i % 9 or not gaps else None,
+        }
+        for who, scale, length in (("a", 1, 120), ("b", 50, 100))
+        for i in range(length)
+    ]
+    pl.DataFrame(rows).write_csv(path)
+    return path
+
+
+def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
+    data = hourly(tmp_path / "d.csv")
+    config = TrainConfig(
+        data=data, target=("y", "z"), horizon=(1, 24), series="who", time="t", calendar=True, missing="mask",
+        epochs=3, validation=0.3, out=tmp_path / "run",
+    )  # fmt: skip
+    assert train(config) == 0
+    shown = capsys.readouterr().out
+    assert "The 90% intervals are as wide as" in shown
+    run = load_run(tmp_path / "run")
+    assert (run.calendar, sorted(run.series)) == (["hour of day"], ["a", "b"])
+    assert run.intervals is not None
+    assert len(run.intervals.widths) == 4
+    assert predict(PredictConfig(tmp_path / "run", data)) == 0
+    own = (tmp_path / "run" / "forecast.csv").read_text()
+    assert capsys.readouterr().out == own
+    rows = pl.read_csv(own.encode())
+    assert rows.columns == ["series", "time", "target", "horizon", "truth", "forecast", "lower", "upper"]
+    assert rows.filter(pl.col("series") == "a")["time"].max() == "2024-01-06T23:00:00"
+    width = (rows["upper"] - rows["lower"]).alias("width")
+    wide = rows.with_columns(width).filter(pl.col("target") == "y").group_by("series").agg(pl.mean("width"))
+    by_series = dict(wide.iter_rows())
+    assert by_series["b"] > 20 * by_series["a"]
+    line = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert "seasonal persistence (24)" in line["baselines"]
+    assert set(line["coverage"]) == set(line["arv"]) - {"mean"}
+    with pytest.raises(UserError, match="trained with --calendar, and --follow"):
+        predict(PredictConfig(tmp_path / "run", follow=True))
+
+
+def test_a_series_that_was_not_seen_is_scaled_by_its_own_rows(tmp_path, capsys):
+    data = hourly(tmp_path / "d.csv", gaps=False)
+    train(TrainConfig(data=data, target="y", series="who", epochs=2, out=tmp_path / "run"))
+    new = pl.read_csv(data).filter(pl.col("who") == "b").with_columns(pl.lit("c").alias("who"))
+    new.write_csv(tmp_path / "new.csv")
+    capsys.readouterr()
+    assert predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv")) == 0
+    rows = pl.read_csv(capsys.readouterr().out.encode())
+    assert rows["series"].unique().to_list() == ["c"]
+    assert rows["forecast"].is_between(400, 600).all()
+
+
+def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsys):
+    (run / "gap.csv").write_text("y,a\n1,2\n,3\n0.5,1\n0.2,\n")
+    with pytest.raises(UserError, match="--missing mask needs a run that was trained with it"):
+        predict(PredictConfig(run / "run", run / "gap.csv", missing="mask"))
+    masked = TrainConfig(
+        data=run / "d.csv", target="y", input=(("a",),), missing="mask", epochs=2, out=run / "masked"
+    )
+    train(masked)
+    capsys.readouterr()
+    assert predict(PredictConfig(run / "masked", run / "gap.csv")) == 0
+    rows = pl.read_csv(capsys.readouterr().out.encode())
+    assert rows["truth"].to_list() == [0.5, 0.2, None]
+    assert rows["forecast"].null_count() == 0
+    follow(load_run(run / "masked"), None, io.BytesIO((run / "gap.csv").read_bytes()))
+    followed = pl.read_csv(capsys.readouterr().out.encode())
+    assert followed["forecast"].to_list()[1:] == pytest.approx(rows["forecast"].to_list(), rel=1e-5)
+
+
+def test_damaged_intervals_are_said(run):
+    (run / "run" / "intervals.toml").write_text("coverage = ")
+    with pytest.raises(UserError, match=r"intervals\.toml is damaged"):
+        predict(PredictConfig(run / "run", run / "d.csv"))
+    (run / "run" / "intervals.toml").unlink()
+    assert load_run(run / "run").intervals is None

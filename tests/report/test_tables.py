@@ -11,3 +11,14 @@ def test_models_are_rows_and_spans_columns():
     shown = console.export_text()
     assert ["ours", "0.100", "0.250"] in [line.split() for line in shown.splitlines()]
     assert ["theirs", "0.500"] in [line.split() for line in shown.splitlines()]
+
+
+def test_where_much_was_judged_the_models_are_columns():
+    console = Console(width=80, record=True, file=StringIO())
+    parts = [f"part {i}" for i in range(9)]
+    scores = {"ours": {part: i / 8 for i, part in enumerate(parts)}, "theirs": {"part 8": 0.5}}
+    console.print(score_table(scores, parts, "accuracy"))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["ours", "theirs"] in lines
+    assert ["part", "1", "0.125"] in lines
+    assert ["part", "8", "1.000", "0.500"] in lines

@@ -17,6 +17,20 @@ DATA = Path("data.csv")
         ({"input": (("a",),)}, "no DATA was given"),
         ({"test": 0.5}, "sunspots' test years are fixed"),
         ({"horizon": 0}, "--horizon must be at least 1, got 0"),
+        ({"horizon": (1, 0)}, "--horizon must be at least 1"),
+        ({"horizon": (6, 6)}, "--horizon 6 6 names one twice"),
+        ({"season": 0}, "--season must be at least 1"),
+        ({"coverage": 1.0}, "--coverage must be between 0 and 1"),
+        ({"data": DATA, "target": ("y", "z"), "calendar": True}, "--calendar reads the dates of --time COLUMN"),
+        (
+            {"data": DATA, "target": "y", "series": "who", "reach": "truncated", "batch": 4},
+            "--batch 4 cuts one series into stretches; with --series",
+        ),
+        (
+            {"data": DATA, "series": "who", "label": "k", "missing": "mask"},
+            "--missing mask is a choice of --task forecast",
+        ),
+        ({"task": "text", "calendar": True}, "--calendar is a choice of --task forecast"),
         ({"hidden": -1}, "--hidden"),
         ({"epochs": 0}, "--epochs"),
         ({"leak": 1.5}, "--leak must be above 0 and at most 1"),
@@ -103,3 +117,21 @@ def test_choices_that_can():
     config = TrainConfig(data=DATA, target="y", input=(("a", "b"), ("c",)), test=0.5)
     check(config)
     assert config.inputs == ("a", "b", "c")
+
+
+def test_targets_and_horizons_are_one_or_several():
+    one, several = TrainConfig(target="y", horizon=3), TrainConfig(target=("y", "z"), horizon=(1, 24))
+    assert (one.targets, one.horizons) == (("y",), (3,))
+    assert (several.targets, several.horizons) == (("y", "z"), (1, 24))
+    assert TrainConfig().targets == ()
+    read = tyro.cli(TrainConfig, args=["d.csv", "--target", "y", "z", "--horizon", "1", "24", "--calendar"])
+    assert (read.target, read.horizon, read.calendar) == (("y", "z"), (1, 24), True)
+    again = tyro.cli(TrainConfig, args=arguments_of(read))
+    assert (again.target, again.horizon, again.calendar) == (("y", "z"), (1, 24), True)
+    alone = tyro.cli(TrainConfig, args=["d.csv", "--target", "y"])
+    assert (alone.target, alone.horizon) == ("y", 1)
+
+
+def test_series_with_a_target_are_forecast_and_others_classified():
+    assert task_of(TrainConfig(data=DATA, series="who", target="y")) == "forecast"
+    assert task_of(TrainConfig(data=DATA, series="who")) == "classify"

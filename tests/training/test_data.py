@@ -132,3 +132,30 @@ def test_a_column_of_dates_is_no_number():
     with pytest.raises(UserError, match=r"column 'y' is Date"):
         select(frame, "f", "y", (), None, "error")
     assert np.isfinite(select(pl.DataFrame({"y": [True, False]}), "f", "y", (), None, "error").values).all()
+
+
+def test_masked_values_are_left_out_and_the_rest_is_still_read_strictly(tmp_path):
+    values = read(tmp_path, 'y\n1\nNA\n""\n4\n', missing="mask").values[:, 0]
+    assert np.isnan(values).tolist() == [False, True, True, False]
+    with pytest.raises(UserError, match="row 2, column 'y': 'x'"):
+        read(tmp_path, "y\n1\nx\nNA\n", missing="mask")
+    with pytest.raises(UserError, match="no values at all"):
+        read(tmp_path, "y\nNA\nNA\n", missing="mask")
+
+
+def test_several_targets_come_first(tmp_path):
+    table = read(tmp_path, "a,z,y\n1,2,3\n", target=("y", "z"), inputs=("a",))
+    assert (table.columns, table.targets, table.values.tolist()) == (["y", "z", "a"], 2, [[3, 2, 1]])
+    with pytest.raises(UserError, match="'y' was asked for twice"):
+        read(tmp_path, "a,y\n1,2\n", target=("y", "y"))
+
+
+def test_series_may_stand_between_each_other():
+    frame = pl.DataFrame({"who": ["a", "b", "a"], "t": [1, 1, 2], "y": [1.0, 5.0, 2.0]})
+    from bptt.training.data import select_series
+
+    tables = select_series(frame, "f", "who", "y", (), "t", "error")
+    assert {name: table.values[:, 0].tolist() for name, table in tables.items()} == {"a": [1, 2], "b": [5]}
+    assert tables["a"].times == [1, 2]
+    with pytest.raises(UserError, match=r"f, series 'a': row 2, column 't': 1 is out of order"):
+        select_series(frame.reverse(), "f", "who", "y", (), "t", "error")

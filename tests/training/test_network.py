@@ -9,6 +9,7 @@ from bptt.training.network import build, network_of
     ("config", "columns", "labels", "sizes"),
     [
         (TrainConfig(lags=3), ["y", "a"], [], (6, 1)),
+        (TrainConfig(lags=3, target=("y", "a"), horizon=(1, 2, 6), missing="mask"), ["y", "a"], [], (12, 6)),
         (configured("classify"), ["x", "y", "z"], ["no", "yes"], (3, 2)),
         (configured("text"), [], list("abcd"), (4, 4)),
     ],
@@ -18,6 +19,10 @@ def test_each_task_has_the_sizes_it_needs(config, columns, labels, sizes):
     assert (model.recurrent.input_size, model.readout.out_features) == sizes
     assert model.recurrent.hidden_size == config.hidden
     assert not model.training
+
+
+def test_each_period_of_the_calendar_is_two_inputs():
+    assert network_of(TrainConfig(lags=3), ["y"], [], ["hour of day", "day of week"]).recurrent.input_size == 7
 
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])

@@ -7,7 +7,7 @@ from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.fit import Training
 from bptt.training.network import build
-from bptt.training.updates import NoisyChunks, noisy, side_by_side, updates_of
+from bptt.training.updates import NoisyChunks, mean_square, noisy, numbers_in, side_by_side, updates_of
 
 
 def sine(T=80):
@@ -133,3 +133,34 @@ def test_bfloat16_walks_near_float32_and_leaves_float32_gradients(choices):
     for a, b in zip(wanted, rough, strict=True):
         assert b.dtype == torch.float32
         assert torch.allclose(a, b, atol=0.05 * a.abs().max().item())
+
+
+@pytest.mark.parametrize("choices", [{}, {"reach": "checkpointed", "memory": "100kB"}, {"reach": "truncated"}])
+def test_a_missing_target_weighs_nothing(choices):
+    config = configured(**choices)
+    model = build(config, 1)
+    x, d = sine()
+    d = d.clone()
+    d[[3, 25, 26, 70]] = torch.nan
+    there = ~d.isnan()
+    update = next(updates_of(model, x, d, config).epoch(1))
+    steps = 20 if choices.get("reach") == "truncated" else len(x)
+    found = gradients(model)
+    model.zero_grad()
+    y, _ = model(x[:steps])
+    loss = nn.functional.mse_loss(y[there[:steps]], d[:steps][there[:steps]])
+    loss.backward()
+    assert update.numbers == int(there[:steps].sum())
+    assert update.loss == pytest.approx(loss.item(), rel=1e-5)
+    for found_one, wanted in zip(found, gradients(model), strict=True):
+        assert torch.allclose(found_one, wanted, atol=1e-6)
+
+
+def test_a_window_without_any_target_moves_nothing():
+    model = build(configured(), 1)
+    x, d = sine()
+    d = torch.full_like(d, torch.nan)
+    loss = mean_square(model(x)[0], d)
+    loss.backward()
+    assert (loss.item(), numbers_in(d)) == (0.0, 0)
+    assert all((gradient == 0).all() for gradient in gradients(model))

@@ -136,7 +136,7 @@ def test_alone_nothing_changes():
 
 def test_what_cannot_be_shared_is_refused():
     model = build(CONFIG, 1).double()
-    with pytest.raises(UserError, match="--reach full walks one sequence, which 2 workers cannot share"):
+    with pytest.raises(UserError, match="--reach full makes one walk, which 2 workers cannot share"):
         updates_of(model, *series(), TrainConfig(lags=1), Workers(0, 2))
     with pytest.raises(UserError, match="--batch 1 leaves some of 2 workers without a stretch"):
         updates_of(model, *series(), TrainConfig(lags=1, reach="truncated"), Workers(0, 2))

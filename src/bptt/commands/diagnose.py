@@ -32,7 +32,9 @@ class DiagnoseConfig:
     """Run folder that `bptt train` wrote."""
     data: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the run's own)")] = None
     """CSV or Parquet file with the run's columns, rows in the order of time."""
-    missing: Missing = "error"
+    missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
+        None
+    )
     """What to do with missing values in FILE: refuse them, or interpolate between neighbours."""
     lags: int = 100
     """How far back is looked, in steps; at most 2/3 of them."""
@@ -70,12 +72,12 @@ def diagnose(config: DiagnoseConfig) -> int:
 
 def _steps(config: DiagnoseConfig, run: Run) -> tuple[Tensor, Tensor, str, Loss]:
     """x and d of the steps the error is taken back over, where they are from, and the loss."""
-    from ..training.run import new_task
+    from ..training.run import new_tasks
     from ..training.tasks.made import made_task
 
     if config.data is not None:
-        new = new_task(run, config.data, None, config.missing)
-        d = new.targets()
+        new = max(new_tasks(run, config.data, None, config.missing), key=lambda task: len(task.table.values))
+        d = new.targets().nan_to_num()
         return new.inputs()[: len(d)], d, new.name, new.loss
     try:
         with warnings.catch_warnings():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +17,12 @@ from ..training.errors import UserError
 class ExportConfig:
     """Write a trained run's network as ONNX, for runtimes without Python.
 
-    It takes x (T, B, columns times lags), standardised, and the initial state h_0 (and c_0 of an LSTM), zeros to
-    begin with; it returns y (T, B, 1), standardised, and the final state to go on from. The file's metadata hold
-    the columns, their mean and std, lags and horizon. The input of a step is all columns of the present row, then
-    those of the row before, and so on.
+    It takes x (T, B, I), standardised, and the initial state h_0 (and c_0 of an LSTM), zeros to begin with; it
+    returns y (T, B, O), standardised, and the final state to go on from. The input of a step is all columns of the
+    present row, a 1 for each that is missing where the run masks them, then those of the row before, and so on for
+    the lags; then sine and cosine of each period of the calendar. The outputs stand target by target, and within
+    it horizon by horizon. The file's metadata hold the columns, the targets first, their mean and std, or those of
+    each series, and all the rest.
     """
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
@@ -47,6 +50,12 @@ def export(config: ExportConfig) -> int:
         "std": run.scaling.std,
         "lags": run.config.lags,
         "horizon": run.config.horizon,
+        "targets": max(1, len(run.config.targets)),
+        "missing": run.config.missing,
+        "calendar": run.calendar,
+        "series": {name: asdict(scaling) for name, scaling in run.series.items()},
+        "coverage": run.intervals and run.intervals.coverage,
+        "widths": run.intervals and [width if isfinite(width) else None for width in run.intervals.widths],
     }
     try:
         written = export_onnx(run.model, out, {name: json.dumps(value) for name, value in facts.items()})

@@ -7,7 +7,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ..training.errors import UserError
 
@@ -26,11 +26,12 @@ class Forecaster:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.rows: deque[Any] = deque(maxlen=run.config.lags)  # standardised, the newest first
+        self.rows: deque[Any] = deque(maxlen=run.config.lags)  # as they are input, the newest first
         self.state: Any = None
 
-    def next(self, values: list[float]) -> float | None:
-        """The forecast of the target `horizon` rows after the row that came; None before there are enough rows.
+    def next(self, values: list[float]) -> list[float] | None:
+        """The forecast of each output for the row that is its horizon after the row that came; None before there
+        are enough rows.
 
         Args:
             values: the row's columns, as `run.columns` has them.
@@ -38,21 +39,26 @@ class Forecaster:
         import numpy as np
         import torch
 
-        scaling = self.run.scaling
-        self.rows.appendleft(scaling.apply(np.array(values)))
-        if len(self.rows) < self.run.config.lags:
+        from ..training.scaling import as_input
+
+        config, scaling = self.run.config, self.run.scaling
+        self.rows.appendleft(as_input(scaling.apply(np.array(values)), config.missing))
+        if len(self.rows) < config.lags:
             return None
         x_t = torch.from_numpy(np.concatenate(self.rows)).float()
         with torch.no_grad():
             y_t, self.state = self.run.model.step(x_t, self.state)
-        return float(scaling.undo_target(y_t.double().numpy())[0])
+        places = range(max(1, len(config.targets)))
+        of_targets = y_t.double().numpy().reshape(len(places), -1)
+        return [float(y) for place in places for y in scaling.undo_target(of_targets[place], place)]
 
 
 def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     """Read rows of CSV and write, for each, the forecast that it makes possible; returns the exit code.
 
-    Every line is written as soon as the row is read: time, target, value and forecast, where value is the target's
-    in the row that came, and forecast that of `horizon` rows later, empty for the first lags - 1 rows.
+    Every line is written as soon as the row is read: time, target, value, forecast, lower and upper, where value
+    is the target's in the row that came, and forecast that of `horizon` rows later with the ends of its interval,
+    empty for the first lags - 1 rows. Each of several targets and horizons has a line, with its horizon.
 
     Args:
         run: the trained run.
@@ -64,27 +70,50 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     """
     lines = csv.reader(_text(source), strict=True)
     out = csv.writer(sys.stdout, lineterminator="\n")
-    forecaster, number, target = Forecaster(run), 0, run.columns[0]
+    forecaster, number, outputs = Forecaster(run), 0, outputs_of(run)
+    several = len(run.config.horizons) > 1
     rows = _rows(lines)
     header = next(rows, None)
     if header is None:
         raise UserError(f"{NAME} is empty; a header and rows are needed")
     places, label = _places(header, run, time)
-    out.writerow(("time", "target", "value", "forecast"))
+    horizon = ["horizon"] if several else []
+    out.writerow(("time", "target", *horizon, "value", "forecast", "lower", "upper"))
     sys.stdout.flush()
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             hint = "; is the comma a decimal comma? write 1.5" if len(row) > len(header) else ""
             raise UserError(f"{_line(lines)}: {len(row)} fields where the header has {len(header)}{hint}")
         cells = zip(places, run.columns, strict=True)
-        values = [_number(row[place], column, lines) for place, column in cells]
-        forecast = forecaster.next(values)
+        is_masked = run.config.missing == "mask"
+        values = [_number(row[place], column, lines, is_masked) for place, column in cells]
+        forecasts = forecaster.next(values) or [None] * len(outputs)
         moment = number if label is None else row[label].strip()
-        out.writerow((moment, target, values[0], "" if forecast is None else forecast))
+        for (place, ahead, width), forecast in zip(outputs, forecasts, strict=True):
+            found = math.nan if forecast is None else forecast
+            told = [values[place], found, found - width, found + width]
+            shown = ["" if not math.isfinite(number) else number for number in told]
+            out.writerow((moment, run.columns[place], *([ahead] if several else []), *shown))
         sys.stdout.flush()
     if number == 0:
         raise UserError(f"{NAME} holds a header and no rows")
     return 0
+
+
+class Output(NamedTuple):
+    """What one of the network's outputs forecasts."""
+
+    place: int  # of the target among the columns
+    ahead: int
+    width: float  # half of its interval, in the target's unit; inf where there is none
+
+
+def outputs_of(run: Run) -> list[Output]:
+    """The outputs of a run, in their order."""
+    config = run.config
+    pairs = [(place, ahead) for place in range(max(1, len(config.targets))) for ahead in config.horizons]
+    widths = [math.inf] * len(pairs) if run.intervals is None else run.intervals.widths
+    return [Output(*pair, width * run.scaling.std[pair[0]]) for pair, width in zip(pairs, widths, strict=True)]
 
 
 def _text(source: BinaryIO) -> Iterator[str]:
@@ -121,11 +150,13 @@ def _places(row: list[str], run: Run, time: str | None) -> tuple[list[int], int 
     return [header.index(column) for column in run.columns], None if time is None else header.index(time)
 
 
-def _number(cell: str, column: str, lines: Any) -> float:
+def _number(cell: str, column: str, lines: Any, is_masked: bool) -> float:
     from ..training.data import MISSING_WORDS
 
     text = cell.strip()
     if text.lower() in MISSING_WORDS:
+        if is_masked:
+            return math.nan
         raise UserError(f"{_line(lines)}, column {column!r}: the value is missing; fill it before it is sent")
     try:
         value = float(text) if "_" not in text else math.nan

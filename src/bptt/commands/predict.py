@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 class PredictConfig:
     """Forecast or classify with a trained run, as CSV; DATA needs the columns the run was trained on.
 
-    A forecast has a line for each row: time, target, truth, forecast; the last ones are the future, their truth
-    empty. A classification has one for each sequence: series, truth (empty where DATA has no labels), predicted,
-    and the probability of each class. With --follow, rows are read from standard input, and each is answered at
-    once by the forecast of the row `horizon` after it.
+    A forecast has a line for each row: time, target, truth, forecast, and the lower and upper end of its interval;
+    the last ones are the future, their truth empty. Many series, targets and horizons come one after the other. A
+    classification has a line for each sequence: series, truth (empty where DATA has no labels), predicted, and the
+    probability of each class. With --follow, rows are read from standard input, and each is answered at once by
+    the forecast of the row `horizon` after it.
     """
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
@@ -43,8 +44,10 @@ class PredictConfig:
         str | None, arg(metavar="COLUMN", help_behavior_hint="(default: as the run, if DATA has it)")
     ] = None
     """Column of numbers or ISO dates that labels the rows."""
-    missing: Missing = "error"
-    """What to do with missing values: refuse them, or interpolate between neighbours."""
+    missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
+        None
+    )
+    """What to do with missing values: refuse them, interpolate between neighbours, mask them as the run does."""
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
     """CSV file to write; it must not exist."""
 
@@ -70,6 +73,9 @@ def predict(config: PredictConfig) -> int:
     if config.follow:
         if task != "forecast":
             raise UserError(f"{config.run} names classes of whole sequences; --follow is for forecasts")
+        if run.calendar or run.config.series is not None:
+            option = "--calendar" if run.calendar else "--series"
+            raise UserError(f"{config.run} was trained with {option}, and --follow reads one series without dates")
         with ended_at_once():
             return follow(run, config.time, sys.stdin.buffer)
     text = (_classes if task == "classify" else _forecast)(run, config).write_csv()
@@ -82,13 +88,16 @@ def predict(config: PredictConfig) -> int:
 
 def _forecast(run: Run, config: PredictConfig) -> pl.DataFrame:
     """The forecast of each row."""
-    from ..training.run import new_task
-    from ..training.tasks.forecast import forecast_rows
+    import polars as pl
+
+    from ..training.run import new_tasks
+    from ..training.tasks.judging import forecast_rows
     from ..training.updates import predict as outputs
 
     assert config.data is not None
-    task = new_task(run, config.data, config.time, config.missing)
-    return forecast_rows(task, task.forecasts(outputs(run.model, task.inputs())))
+    tasks = new_tasks(run, config.data, config.time, config.missing)
+    found = [task.forecasts(outputs(run.model, task.inputs())) for task in tasks]
+    return pl.concat(forecast_rows(task, own, run.intervals) for task, own in zip(tasks, found, strict=True))
 
 
 def _classes(run: Run, config: PredictConfig) -> pl.DataFrame:
@@ -97,7 +106,7 @@ def _classes(run: Run, config: PredictConfig) -> pl.DataFrame:
     from ..training.tasks.classify import inputs_of, prediction_rows, read_new
 
     assert config.data is not None
-    data = read_new(config.data, run.config, run.columns, run.labels, config.time, config.missing)
+    data = read_new(config.data, run.config, run.columns, run.labels, config.time, config.missing or "error")
     return prediction_rows(data, logits_of(run.model, inputs_of(data, run.scaling), run.config).softmax(-1))
 
 
@@ -106,5 +115,5 @@ def _check_follow(config: PredictConfig) -> None:
         raise UserError(f"--follow reads standard input, and DATA is {config.data} as well; leave one of them out")
     if config.out is not None:
         raise UserError(f"--follow answers on standard output; write > {config.out} instead of --out")
-    if config.missing != "error":
+    if config.missing == "interpolate":
         raise UserError("--missing interpolate needs the rows that come later, and --follow has none yet")

@@ -33,6 +33,7 @@ class Result:
             "event": "test",
             judged.measure.key: ours[1],
             **({"rmse": judged.rmse} if judged.rmse else {}),
+            **({"coverage": judged.covered} if judged.covered else {}),
             **({"confusion": judged.confusion} if judged.confusion else {}),
             "baselines": dict(baselines),
             "epochs": len(self.fitted.epochs),
@@ -45,13 +46,16 @@ class Result:
     def report(self) -> RunReport:
         """What the page of the run shows of its training."""
         config, task, fitted, judged = self.config, self.task, self.fitted, self.judged
-        rows = pl.DataFrame({"time": [], "truth": [], "forecast": []}) if judged.rows is None else judged.rows
+        nothing = {key: [] for key in ("time", "truth", "forecast", "lower", "upper")}
+        rows = pl.DataFrame(nothing) if judged.rows is None else judged.rows
         return RunReport(
             choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
-            target=(task.columns or [""])[0],
+            target=_shown(rows),
             times=rows["time"].to_list(),
             truth=rows["truth"].to_list(),
             forecast=rows["forecast"].to_list(),
+            lower=rows["lower"].to_list(),
+            upper=rows["upper"].to_list(),
             spans=judged.spans,
             judged_on=judged.judged_on,
             measure=judged.measure.name,
@@ -74,6 +78,18 @@ class Result:
         between = [Lags(number, list(by_lag.values())[-1]) for number, by_lag in some]
         return [Lags(0, self.by_lag["start"]), *between, Lags(self.fitted.best, self.by_lag["end"])]
 
+    def intervals(self) -> str | None:
+        """What a forecast's intervals are made from and how often they held, in a sentence or two."""
+        judged = self.judged
+        if judged.intervals is None:
+            return None
+        held = [judged.covered[name] for name in judged.judged_on if name in judged.covered]
+        if not held:
+            return judged.intervals.note
+        least, most = f"{min(held):.0%}", f"{max(held):.0%}"
+        found = least if least == most else f"{least} to {most}"
+        return f"{judged.intervals.note} They held {found} of what came in the rows tested on."
+
     def ending(self) -> str:
         """How training ended, in a sentence."""
         epochs, asked = len(self.fitted.epochs), self.config.epochs
@@ -92,6 +108,15 @@ def described(config: TrainConfig, task: Task) -> str:
     network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
     how = reach(config).replace("BPTT", "backpropagation through time")
     return f"{task.aim} by {network} network of {config.hidden} units, trained by {how}."
+
+
+def _shown(rows: pl.DataFrame) -> str:
+    """What the rows are forecasts of, in words."""
+    if not len(rows):
+        return ""
+    first = rows.row(0, named=True)
+    said = [str(first[name]) for name in ("series", "target") if name in first]
+    return ", ".join([*said, f"{first['horizon']} ahead"] if "horizon" in first else said)
 
 
 def reach(config: TrainConfig) -> str:

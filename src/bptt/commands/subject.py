@@ -106,7 +106,10 @@ def run_subject(
     start = Start(situation, min(steps or SHOWN, most), "start")
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand
-        times = task.times()[task.first_target : task.first_target + task.train_steps][-most:]
-    lead = [described(config, task), *([result.ending()] if result else [])]
+        first = task.first_step + task.farthest
+        times = task.times()[first : first + task.train_steps][-most:]
+    lead = [described(config, task)]
+    if result is not None:
+        lead += [result.ending(), *([said] if (said := result.intervals()) is not None else [])]
     report = result.report() if result else None
     return Subject(folder.name, lead, f"bptt explore {folder.name}", start, start.steps, times, report)

@@ -28,7 +28,7 @@ from ..training.files import make_folder, write_whole
 from ..training.fit import Epoch, Fitted, Training
 from ..training.journal import Journal
 from ..training.network import network_of
-from ..training.run import Described, check_same_data, owned, read_config
+from ..training.run import Described, check_same_data, owned, read_config, save_intervals
 from ..training.tasks.made import made_task
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
@@ -161,7 +161,7 @@ def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
     if config.tensorboard:
         check_installed()
     task = _task(config, console)
-    model = network_of(config, task.columns, task.labels)
+    model = network_of(config, task.columns, task.labels, task.calendar)
     look = _looking(task, model)
     return Work(config, task, model, Training(model, task.updates(model, config, team), config, team, look))
 
@@ -243,6 +243,8 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
             if judged.confusion is not None:
                 confusion = confusion_rows(task.labels, judged.confusion).write_csv()
                 write_whole(folder / "confusion.csv", confusion.encode())
+            if judged.intervals is not None:
+                save_intervals(folder, judged.intervals)
             by_lag = {"start": work.by_lag, "end": work.look()}
             result = Result(work.config, task, fitted, judged, by_lag, work.seconds)
             page = page_html(run_subject(folder, work.config, task, work.model, None, result).page())
@@ -330,6 +332,8 @@ def _say(console: Console, folder: Path, result: Result) -> None:
     _print(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
     judged, measure = result.judged, result.judged.measure
     console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
+    if (said := result.intervals()) is not None:
+        _print(console, said)
     if result.fitted.interrupted:
         _print(console, f"go on with: bptt train --resume {folder}")
     _print(console, f"written to {folder}/   open {folder}/report.html")

@@ -37,6 +37,7 @@ class RunReport:
         labels: classes or characters, by output.
         confusion: how many sequences of each class (rows) were taken for each (columns).
         sample: what a language model writes.
+        lower, upper: by row, the ends of the forecast's interval; empty or None where there is none.
     """
 
     choices: dict[str, Any]
@@ -57,3 +58,5 @@ class RunReport:
     labels: list[str] = field(default_factory=list)
     confusion: list[list[int]] | None = None
     sample: str = ""
+    lower: list[float | None] = field(default_factory=list)
+    upper: list[float | None] = field(default_factory=list)

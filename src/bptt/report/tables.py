@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 
 def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title: str) -> Table:
-    """Scores by model (rows, the trained one first) and what it was judged on (columns)."""
+    """Scores by model (the trained one first) and what it was judged on: whichever are fewer are the columns."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("model")
-    for part in judged_on:
-        table.add_column(part, justify="right")
-    for place, (name, by_part) in enumerate(scores.items()):
-        cells = [f"{by_part[part]:.3f}" if part in by_part else "" for part in judged_on]
-        table.add_row(name, *cells, style="bold" if place == 0 else None)
+
+    def cells(names: Iterable[tuple[str, str]]) -> list[str]:
+        return [f"{scores[name][part]:.3f}" if part in scores[name] else "" for name, part in names]
+
+    if is_wide := len(judged_on) > max(4, len(scores)):
+        rows = [(part, cells((name, part) for name in scores)) for part in judged_on]
+    else:
+        rows = [(name, cells((name, part) for part in judged_on)) for name in scores]
+    table.add_column("" if is_wide else "model")
+    for place, column in enumerate(scores if is_wide else judged_on):
+        table.add_column(column, justify="right", style="bold" if is_wide and place == 0 else None)
+    for place, (name, row) in enumerate(rows):
+        table.add_row(name, *row, style="bold" if not is_wide and place == 0 else None)
     return table

@@ -12,7 +12,7 @@ from .errors import UserError
 
 TaskName = Literal["forecast", "classify", "text"]
 Cell = Literal["elman", "gru", "lstm"]
-Missing = Literal["error", "interpolate"]
+Missing = Literal["error", "interpolate", "mask"]
 Reach = Literal["full", "truncated", "checkpointed"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
 
@@ -31,10 +31,10 @@ TASK_DEFAULTS: dict[TaskName, dict[str, Any]] = {
 
 # The options that are not every task's, and whose they are.
 TASKS_WITH: dict[str, tuple[TaskName, ...]] = {
-    **dict.fromkeys(("target", "horizon", "lags", "memory"), ("forecast",)),
-    **dict.fromkeys(("input", "time", "missing", "noise"), ("forecast", "classify")),
+    **dict.fromkeys(("target", "horizon", "calendar", "season", "coverage", "lags", "memory"), ("forecast",)),
+    **dict.fromkeys(("series", "input", "time", "missing", "noise"), ("forecast", "classify")),
     **dict.fromkeys(("reach", "k1", "k2"), ("forecast", "text")),
-    **dict.fromkeys(("series", "label", "readout", "class_weights"), ("classify",)),
+    **dict.fromkeys(("label", "readout", "class_weights"), ("classify",)),
 }
 
 
@@ -63,10 +63,14 @@ class TrainConfig:
         TaskName | None, arg(metavar="{forecast,classify,text}", help_behavior_hint="(default: seen from DATA)")
     ] = None
     """What is learned; without it, classify for a .ts file or --label, text for a .txt file, else forecast."""
-    target: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(needed with DATA)")] = None
-    """Column to forecast; its past is always an input."""
-    series: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(classify)")] = None
-    """Column that says which sequence a row belongs to."""
+    target: Annotated[
+        str | tuple[str, ...] | None, arg(metavar="COLUMN ...", help_behavior_hint="(needed with DATA)")
+    ] = None
+    """Columns to forecast; their past is always an input."""
+    series: Annotated[
+        str | None, arg(metavar="COLUMN", help_behavior_hint="(default: none; needed to classify)")
+    ] = None
+    """Column that says which series a row belongs to: many in one file, each in the order of time."""
     label: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(classify)")] = None
     """Column of each sequence's class."""
     input: Annotated[
@@ -74,11 +78,21 @@ class TrainConfig:
     ] = ()
     """Further input columns; to classify, those that are input (default: all that are left)."""
     time: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(default: row numbers)")] = None
-    """Column of numbers or ISO dates that labels the rows; to classify, it must increase within each sequence."""
+    """Column of numbers or ISO dates that labels the rows; with --series, it must increase within each."""
+    calendar: bool = False
+    """Input the hour of day, day of week and day of year, as sine and cosine, as far as the dates of --time differ
+    in them."""
     missing: Missing = "error"
-    """What to do with missing values: refuse them, or interpolate between neighbours."""
-    horizon: int = 1
-    """How many rows ahead to forecast."""
+    """What to do with missing values: refuse them, interpolate between neighbours, or, to forecast, mask them: as
+    inputs they are 0 beside a column that says so, as targets they weigh nothing."""
+    horizon: Annotated[int | tuple[int, ...], arg(metavar="INT ...")] = 1
+    """How many rows ahead to forecast; several are forecast side by side."""
+    season: Annotated[
+        int | None, arg(metavar="INT", help_behavior_hint="(default: seen from the training rows)")
+    ] = None
+    """Rows after which the seasonal persistence forecast repeats what was."""
+    coverage: float = 0.9
+    """How often the prediction intervals should hold what comes, as the errors on the validation rows tell."""
     test: Annotated[float, _by_task("test")] = 0.2
     """Part of the rows or characters, at the end, that is tested on and never learned from; to classify, of each
     class's sequences, drawn by the seed, where there is no _TEST.ts beside a _TRAIN.ts."""
@@ -155,6 +169,16 @@ class TrainConfig:
     """Run folder to go on with where its last snapshot stands, as if nothing had happened; no other option."""
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to forecast."""
+        return (self.target,) if isinstance(self.target, str) else self.target or ()
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """The horizons, in the order given."""
+        return (self.horizon,) if isinstance(self.horizon, int) else self.horizon
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The further input columns, in the order given."""
         return tuple(column for group in self.input for column in group)
@@ -175,7 +199,7 @@ def task_of(config: TrainConfig) -> TaskName:
     if config.task is not None:
         return config.task
     suffix = "" if config.data is None else config.data.suffix.lower()
-    if suffix == ".ts" or config.label is not None or config.series is not None:
+    if suffix == ".ts" or config.label is not None or (config.series is not None and not config.targets):
         return "classify"
     return "text" if suffix in (".txt", ".text") else "forecast"
 
@@ -199,7 +223,7 @@ def arguments_of(config: TrainConfig) -> list[str]:
         if isinstance(value, bool):
             found.append(option if value else option.replace("--", "--no-", 1))
             continue
-        groups = value if isinstance(value, tuple) else ((value,),)
+        groups = value if field.name == "input" else (value if isinstance(value, tuple) else (value,),)
         for group in groups:
             found += [option, *map(str, group)]
     return found
@@ -217,8 +241,9 @@ def check(config: TrainConfig) -> None:
         if task not in tasks and getattr(config, name) not in plain[name]:
             raise UserError(f"{_option(name)} is a choice of --task {' and '.join(tasks)}; this is --task {task}")
     _CHECKS[task](config)
-    for name in ("horizon", "hidden", "layers", "lags", "epochs"):
+    for name in ("hidden", "layers", "lags", "epochs"):
         _require(getattr(config, name) >= 1, name, config, "at least 1")
+    _require(len(config.horizons) > 0 and min(config.horizons) >= 1, "horizon", config, "at least 1")
     _require(config.workers is None or config.workers >= 1, "workers", config, "at least 1")
     _require(config.patience is None or config.patience >= 1, "patience", config, "at least 1")
     for name in ("lr", "init"):
@@ -244,22 +269,35 @@ def check(config: TrainConfig) -> None:
             f"--patience {config.patience} waits for a better validation loss, and --validation is 0: pass for "
             "example --validation 0.1"
         )
+    _require(0 < config.coverage < 1, "coverage", config, "between 0 and 1")
     _require(0 <= config.seed < 2**63, "seed", config, "at least 0 and below 2^63")
 
 
 def _check_forecast(config: TrainConfig) -> None:
-    if config.data is not None and config.target is None:
+    if config.data is not None and not config.targets:
         raise UserError(f"--target COLUMN is needed with {config.data}: which column is to be forecast?")
-    if config.data is None and (config.target or config.input or config.time):
+    if config.data is None and (config.target or config.input or config.time or config.series):
         raise UserError(
-            "--target, --input and --time choose columns of DATA, but no DATA was given "
-            "(put it before --input, which takes all names that follow)"
+            "--target, --input, --time and --series choose columns of DATA, but no DATA was given "
+            "(put it before --target and --input, which take all names that follow)"
+        )
+    if len(set(config.horizons)) < len(config.horizons):
+        raise UserError(f"--horizon {' '.join(map(str, config.horizons))} names one twice")
+    _require(config.season is None or config.season >= 1, "season", config, "at least 1")
+    if config.calendar and config.time is None:
+        raise UserError("--calendar reads the dates of --time COLUMN, and none was named")
+    if config.series is not None and config.batch is not None:
+        raise UserError(
+            f"--batch {config.batch} cuts one series into stretches; with --series, all of them are walked side "
+            "by side"
         )
     if config.data is None and config.test != TrainConfig.test:
         raise UserError("--test cuts DATA, but no DATA was given; the sunspots' test years are fixed")
 
 
 def _check_classify(config: TrainConfig) -> None:
+    if config.missing == "mask":
+        raise UserError("--missing mask is a choice of --task forecast; to classify, fill them or interpolate")
     if config.data is None:
         raise UserError("--task classify needs DATA: a .ts file, or a table with --series COLUMN --label COLUMN")
     columns = {name: getattr(config, name) for name in ("series", "label", "time")}

@@ -27,14 +27,16 @@ class Table:
     Attributes:
         name: where it came from, for messages and file names.
         times: a label for each row: a number, a date, or the row's number from 1.
-        columns: the columns' names, the target first.
-        values: (N, columns), float64, finite.
+        columns: the columns' names, the targets first.
+        values: (N, columns), float64, finite, or NaN where a missing value is masked.
+        targets: how many of the columns are targets.
     """
 
     name: str
     times: list[Any]
     columns: list[str]
     values: np.ndarray
+    targets: int = 1
 
 
 def sunspots() -> Table:
@@ -44,15 +46,18 @@ def sunspots() -> Table:
     return select(frame, SUNSPOTS, "sunspots", (), "year", "error")
 
 
-def read_table(path: Path, target: str, inputs: tuple[str, ...], time: str | None, missing: Missing) -> Table:
+def read_table(
+    path: Path, target: str | tuple[str, ...], inputs: tuple[str, ...], time: str | None, missing: Missing
+) -> Table:
     """Read the columns asked for from a CSV, Parquet or .npy file.
 
     Args:
         path: a file ending in .csv, .parquet, .pq or .npy.
-        target: the column to forecast.
+        target: the column to forecast, or several.
         inputs: further columns that are known at each step.
         time: the column that labels the rows; None numbers them from 1.
-        missing: what to do with missing values: "error", or "interpolate" linearly between neighbours.
+        missing: what to do with missing values: "error", "interpolate" linearly between neighbours, or "mask",
+            which leaves NaN.
 
     Raises:
         UserError: the file cannot be read, or a cell in these columns is not a finite number.
@@ -95,10 +100,16 @@ def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
 
 
 def select(
-    frame: pl.DataFrame, name: str, target: str, inputs: tuple[str, ...], time: str | None, missing: Missing
+    frame: pl.DataFrame,
+    name: str,
+    target: str | tuple[str, ...],
+    inputs: tuple[str, ...],
+    time: str | None,
+    missing: Missing,
 ) -> Table:
-    """The columns asked for, as finite numbers."""
-    columns = [target, *inputs]
+    """The columns asked for, as numbers."""
+    targets = (target,) if isinstance(target, str) else target
+    columns = [*targets, *inputs]
     for wanted in [*columns, *([time] if time else [])]:
         if wanted not in frame.columns:
             raise UserError(f"{name} has no column {wanted!r}; its columns are {listed(frame.columns)}")
@@ -108,14 +119,51 @@ def select(
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
     values = np.stack([numbers(frame[column], name, missing) for column in columns], axis=1)
-    return Table(name, times_of(frame, time, name), columns, np.ascontiguousarray(values))
+    return Table(name, times_of(frame, time, name), columns, np.ascontiguousarray(values), len(targets))
+
+
+def select_series(
+    frame: pl.DataFrame,
+    name: str,
+    series: str,
+    target: str | tuple[str, ...],
+    inputs: tuple[str, ...],
+    time: str | None,
+    missing: Missing,
+) -> dict[str, Table]:
+    """The same of each of many series, by its name; their rows may stand between each other's."""
+    if series not in frame.columns:
+        raise UserError(f"{name} has no column {series!r}; its columns are {listed(frame.columns)}")
+    if series in (*((target,) if isinstance(target, str) else target), *inputs, time):
+        raise UserError(
+            f"column {series!r} says which series a row belongs to and cannot be anything else as well"
+        )
+    if len(frame) == 0:
+        raise UserError(f"{name} holds a header and no rows")
+    found = {}
+    for part in frame.with_columns(words(frame[series], name)).partition_by(series, maintain_order=True):
+        own = part[series][0]
+        found[own] = select(part, f"{name}, series {own!r}", target, inputs, time, missing)
+    return found
+
+
+def words(column: pl.Series, name: str) -> pl.Series:
+    """Names or labels as text, none of them missing."""
+    found = column.cast(pl.String).str.strip_chars()
+    absent = (found.is_null() | (found == "")).to_numpy()
+    if absent.any():
+        raise UserError(
+            f"{name}: column {column.name!r} has {int(absent.sum())} missing of {len(found)} values, the first in "
+            f"row {int(absent.argmax()) + 1}; each row needs one"
+        )
+    return found
 
 
 def check_once(columns: list[str]) -> None:
     """No column is asked for twice."""
     for place, wanted in enumerate(columns):
         if wanted in columns[:place]:
-            raise UserError(f"column {wanted!r} was asked for twice; the target is an input already")
+            raise UserError(f"column {wanted!r} was asked for twice; a target is an input already")
 
 
 def text_of(path: Path) -> str:
@@ -180,7 +228,7 @@ MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
 
 
 def numbers(column: pl.Series, name: str, missing: Missing) -> np.ndarray:
-    """The column as finite float64; missing values refused or interpolated."""
+    """The column as finite float64; missing values refused, interpolated, or left as NaN."""
     if column.dtype == pl.String:
         texts = column.str.strip_chars()
         absent = (texts.is_null() | texts.str.to_lowercase().is_in(MISSING_WORDS)).to_numpy()
@@ -219,6 +267,8 @@ def _repaired(values: np.ndarray, absent: np.ndarray, column: str, name: str, mi
         )
     if absent.all():
         raise UserError(f"{name}: column {column!r} has no values at all")
+    if missing == "mask":
+        return values
     rows = np.arange(len(values))
     return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from .config import Missing
-from .data import check_once, listed, numbers, read_frame, times_of
+from .data import check_once, listed, numbers, read_frame, times_of, words
 from .errors import UserError
 
 
@@ -66,8 +66,7 @@ def read_long(
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
-    words = {column: _words(frame[column], name) for column in (series, label) if column is not None}
-    frame = frame.with_columns(**words)
+    frame = frame.with_columns(words(frame[column], name) for column in (series, label) if column is not None)
     if missing == "error":
         frame = frame.with_columns(pl.Series(column, numbers(frame[column], name, missing)) for column in columns)
     names, sequences, labels = [], [], []
@@ -85,18 +84,6 @@ def read_long(
         sequences.append(np.column_stack([numbers(part[column], where, missing) for column in columns]))
     classes = sorted({found for found in labels if found is not None}, key=_in_order)
     return Labelled(name, columns, names, sequences, labels, classes)
-
-
-def _words(column: pl.Series, name: str) -> pl.Series:
-    """Names or labels as text, none of them missing."""
-    words = column.cast(pl.String).str.strip_chars()
-    absent = (words.is_null() | (words == "")).to_numpy()
-    if absent.any():
-        raise UserError(
-            f"{name}: column {column.name!r} has {int(absent.sum())} missing of {len(words)} values, the first in "
-            f"row {int(absent.argmax()) + 1}; each row needs one"
-        )
-    return words
 
 
 def _in_order(label: str) -> tuple[bool, float, str]:

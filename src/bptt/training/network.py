@@ -13,20 +13,25 @@ from ..recurrent import Recurrent
 from .config import TrainConfig, task_of
 
 
-def network_of(config: TrainConfig, columns: list[str], labels: list[str]) -> SequenceModel:
+def network_of(
+    config: TrainConfig, columns: list[str], labels: list[str], calendar: list[str] | None = None
+) -> SequenceModel:
     """The network that a task asks for: what it reads at a step, and what it puts out.
 
     Args:
         config: the choices of the run.
         columns: those that are read, a target first.
         labels: classes, or characters; empty where numbers are put out.
+        calendar: the periods whose sine and cosine are input as well.
     """
     task = task_of(config)
     if task == "text":
         return build(config, len(labels), len(labels))
     if task == "classify":
         return build(config, len(columns), len(labels))
-    return build(config, len(columns) * config.lags)
+    of_a_row = len(columns) * (2 if config.missing == "mask" else 1)
+    outputs = max(1, len(config.targets)) * len(config.horizons)
+    return build(config, of_a_row * config.lags + 2 * len(calendar or []), outputs)
 
 
 def build(config: TrainConfig, input_size: int, output_size: int = 1) -> SequenceModel:

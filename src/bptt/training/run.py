@@ -15,16 +15,18 @@ from torch import Tensor
 
 from ..networks import SequenceModel
 from .config import Missing, TrainConfig, check, task_of
-from .data import read_frame, select
+from .data import read_frame, select, select_series
 from .errors import UserError
 from .files import read_regular, write_whole
 from .network import network_of
 from .scaling import Scaling
 from .tasks.forecast import Forecast
+from .tasks.intervals import Intervals
 from .tasks.task import Task
 from .tensors import read_tensors, write_tensors
 
 FORMAT = 1  # of config.toml
+INTERVALS = "intervals.toml"
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,20 @@ class Run:
         columns: the columns it reads, the target first.
         scaling: of those columns.
         labels: classes or characters, by output; empty where numbers are put out.
+        calendar: the periods of the dates that are input.
+        series: of the columns within each of many series, by its name.
         model: the network with its trained weights.
+        intervals: of its forecasts; None where it has none yet.
     """
 
     config: TrainConfig
     columns: list[str]
     scaling: Scaling
     labels: list[str]
+    calendar: list[str]
+    series: dict[str, Scaling]
     model: SequenceModel
+    intervals: Intervals | None
 
 
 class Described(NamedTuple):
@@ -53,10 +61,12 @@ class Described(NamedTuple):
     columns: list[str]
     scaling: Scaling
     labels: list[str]
+    calendar: list[str]
+    series: dict[str, Scaling]
 
 
 def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
-    """Write config.toml: every choice, the columns and their scaling, the labels."""
+    """Write config.toml: every choice, the columns and their scaling, the labels, the periods of the dates."""
     choices = {name: _plain(value) for name, value in asdict(config).items() if value is not None}
     choices.pop("resume", None)
     document = {
@@ -65,6 +75,8 @@ def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
         "columns": task.columns,
         "scaling": asdict(task.scaling),
         "labels": task.labels,
+        **({"calendar": task.calendar} if task.calendar else {}),
+        **({"series": {name: asdict(own) for name, own in task.series.items()}} if task.series else {}),
     }
     write_whole(folder / "config.toml", tomli_w.dumps(document).encode())
 
@@ -72,6 +84,11 @@ def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
 def save_model(folder: Path, model: SequenceModel) -> None:
     """Write model.safetensors; an older file goes when this one is whole."""
     write_tensors(folder / "model.safetensors", dict(model.state_dict()))
+
+
+def save_intervals(folder: Path, intervals: Intervals) -> None:
+    """Write intervals.toml."""
+    write_whole(folder / INTERVALS, tomli_w.dumps(asdict(intervals)).encode())
 
 
 LOCK = ".lock"
@@ -114,7 +131,7 @@ def check_same_data(folder: Path, task: Task, began: Described) -> None:
         UserError: the columns, or their means and deviations over the rows learned from, or the labels are others
             now.
     """
-    if (task.columns, task.scaling, task.labels) != (began.columns, began.scaling, began.labels):
+    if (task.columns, task.scaling, task.labels, task.calendar, task.series) != began[1:]:
         raise UserError(
             f"{task.name} has changed since {folder} was begun: its training rows have another mean or deviation, "
             "or other labels; put the data back as they were, or begin a new run"
@@ -129,10 +146,10 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
-    config, columns, scaling, labels = read_config(folder / "config.toml")
+    described = config, columns, _, labels, calendar, _ = read_config(folder / "config.toml")
     try:
         check(config)
-        model = network_of(config, columns, labels)
+        model = network_of(config, columns, labels, calendar)
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.toml'} describes no network: {error}") from error
     weights: dict[str, Tensor] = read_tensors(folder / "model.safetensors")
@@ -145,32 +162,60 @@ def load_run(folder: Path) -> Run:
             f"in the file and {wanted.get(name, 'unknown')} by the config"
         )
     model.load_state_dict(weights)
-    return Run(config, columns, scaling, labels, model)
+    return Run(*described, model, _read_intervals(folder / INTERVALS))
 
 
-def new_task(run: Run, data: Path, time: str | None, missing: Missing) -> Forecast:
-    """New data as a run reads it: every row may be forecast, none is for training or judged.
+def _read_intervals(path: Path) -> Intervals | None:
+    """What an intervals.toml says; None where there is none."""
+    if not path.exists():
+        return None
+    try:
+        return Intervals(**tomllib.loads(read_regular(path).decode("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+
+
+def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -> list[Forecast]:
+    """New data as a run reads it, series by series: every row may be forecast, none is for training or judged.
+
+    A series that the run has not seen is scaled by its own rows.
 
     Args:
         run: a trained run.
         data: a CSV, Parquet or .npy file with the run's columns.
         time: the column that labels the rows; None is the run's own, if the file has it.
-        missing: what to do with missing values.
+        missing: what to do with missing values; None masks them where the run does, and else refuses them.
 
     Raises:
         UserError: it is no forecasting run, the file cannot be read, a column is missing, or there are fewer rows
             than the run's lags.
     """
-    if (task := task_of(run.config)) != "forecast":
+    config = run.config
+    if (task := task_of(config)) != "forecast":
         raise UserError(f"this run was trained with --task {task} and makes no forecasts of {data}")
+    if missing == "mask" and config.missing != "mask":
+        raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
     frame = read_frame(data)
-    time = time or (run.config.time if run.config.time in frame.columns else None)
-    target, *inputs = run.columns
-    table = select(frame, data.name, target, tuple(inputs), time, missing)
-    lags, horizon = run.config.lags, run.config.horizon
-    if len(table.values) < lags:
-        raise UserError(f"{data} has {len(table.values)} rows, but this run needs at least {lags} (its lags)")
-    return Forecast(table, lags, horizon, 0, [], run.scaling, 1.0, {})
+    time = time or (config.time if config.time in frame.columns else None)
+    if run.calendar and time is None:
+        raise UserError(f"{data} has no column {config.time!r}, whose dates this run reads; pass --time COLUMN")
+    missing = missing or ("mask" if config.missing == "mask" else "error")
+    targets = max(1, len(config.targets))
+    columns = tuple(run.columns[:targets]), tuple(run.columns[targets:])
+    tables = {"": select(frame, data.name, *columns, time, missing)} if config.series is None else {}
+    if config.series is not None:
+        tables = select_series(frame, data.name, config.series, *columns, time, missing)
+    found = []
+    for name, table in tables.items():
+        needed, why = (2, "two dates") if run.calendar and config.lags < 2 else (config.lags, "its lags")
+        if len(table.values) < needed:
+            raise UserError(
+                f"{table.name} has {len(table.values)} rows, but this run needs at least {needed} ({why})"
+            )
+        scaling = run.scaling if config.series is None else run.series.get(name)
+        scaling = scaling or Scaling.of(table.values, table.columns)
+        found.append(Forecast(table, config, 0, [], scaling, [], {}, run.calendar, part=name))
+    return found
 
 
 def read_config(path: Path) -> Described:
@@ -186,8 +231,9 @@ def read_config(path: Path) -> Described:
         known = {field.name for field in fields(TrainConfig)}
         choices = {name: _read(name, value) for name, value in document["train"].items() if name in known}
         config = TrainConfig(**choices)
-        scaling = Scaling(**document["scaling"])
-        return Described(config, document["columns"], scaling, document.get("labels", []))
+        scaling, labels = Scaling(**document["scaling"]), document.get("labels", [])
+        series = {name: Scaling(**own) for name, own in document.get("series", {}).items()}
+        return Described(config, document["columns"], scaling, labels, document.get("calendar", []), series)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
 
@@ -200,4 +246,4 @@ def _read(name: str, value: Any) -> Any:
     """A choice as `TrainConfig` has it, from TOML's types."""
     if name in ("data", "out"):
         return Path(value)
-    return tuple(tuple(group) for group in value) if name == "input" else value
+    return tuple(_read("", one) for one in value) if isinstance(value, list) else value

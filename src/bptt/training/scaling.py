@@ -17,7 +17,9 @@ class Scaling:
 
     @classmethod
     def of(cls, values: np.ndarray, columns: list[str]) -> Scaling:
-        """Fit to rows (N, C); a constant column is left at its scale, with a warning."""
+        """Fit to rows (N, C), NaN left out; a constant column is left at its scale, with a warning."""
+        if np.isnan(values).any():
+            return cls.of_moments(np.nanmean(values, 0), np.nanstd(values, 0), columns)
         return cls.of_moments(values.mean(0), values.std(0), columns)
 
     @classmethod
@@ -32,6 +34,14 @@ class Scaling:
         """Rows (N, C) standardised."""
         return (values - self.mean) / self.std
 
-    def undo_target(self, values: np.ndarray) -> np.ndarray:
-        """The target, the first column, back in its own unit."""
-        return values * self.std[0] + self.mean[0]
+    def undo_target(self, values: np.ndarray, place: int = 0) -> np.ndarray:
+        """A target, the first column or another, back in its own unit."""
+        return values * self.std[place] + self.mean[place]
+
+
+def as_input(rows: np.ndarray, missing: str) -> np.ndarray:
+    """Standardised rows (..., C) as a network reads them.
+
+    Where missing values are masked they are 0, and after the columns stands a 1 for each of them, (..., 2·C).
+    """
+    return np.concatenate([np.nan_to_num(rows), np.isnan(rows)], axis=-1) if missing == "mask" else rows

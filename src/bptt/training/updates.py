@@ -64,7 +64,7 @@ class Whole:
 
     Args:
         model: (x, state) -> (y, state).
-        x, d: (T, I) and (T, O), or batched.
+        x, d: (T, I) and (T, O), or batched; where d is NaN, nothing is learned.
         config: noise on x, dropout, precision, seed; whether the walk is checkpointed, and within what memory.
         validate: as `Updates.validation`.
 
@@ -82,11 +82,15 @@ class Whole:
             config,
             validate,
         )
-        self.loss = nn.MSELoss()
+        self.numbers = numbers_in(d)
+        self.loss, self.reduction = nn.MSELoss(), "mean"
+        if self.numbers < d.numel():
+            self.loss, self.reduction = (lambda y, d: _squares(y, d) / self.numbers), "sum"
         self.plan = None
         if config.reach == "checkpointed":
+            memory = config.memory or DEFAULT
             try:
-                self.plan = plan(self.model, x, d, self.loss, config.memory or DEFAULT)
+                self.plan = plan(self.model, x, d, self.loss, memory, reduction=self.reduction)
             except ValueError as error:
                 raise UserError(f"--{error}") from error
 
@@ -98,11 +102,11 @@ class Whole:
     def _update(self, x: Tensor, number: int) -> Update:
         with learning(self.model, self.config, number):
             if self.plan is not None:
-                loss = checkpointed(self.model, x, self.d, self.loss, self.plan).loss
+                loss = checkpointed(self.model, x, self.d, self.loss, self.plan, reduction=self.reduction).loss
             else:
                 loss = self.loss(self.model(x)[0], self.d)
                 loss.backward()
-        return Update(loss.item(), self.d.numel())
+        return Update(loss.item(), self.numbers)
 
 
 class _Once(Iterator[Update]):
@@ -129,7 +133,7 @@ class Windows:
         sequences: x and d of an epoch as `bptt.truncated` takes them, by the epoch's number.
         config: k1 and k2, dropout, precision, seed.
         validate: as `Updates.validation`.
-        loss: of a window, a mean. Default the mean square error.
+        loss: of a window, a mean. Default the mean square error, NaN weighing nothing.
         workers: among whom the stretches are shared; a place is that of all of them together.
     """
 
@@ -139,11 +143,11 @@ class Windows:
         sequences: Callable[[int], tuple[Any, Any]],
         config: TrainConfig,
         validate: Callable[[], float | None],
-        loss: Callable[[Tensor, Any], Tensor] = nn.functional.mse_loss,
+        loss: Callable[[Tensor, Any], Tensor] | None = None,
         workers: Workers = ALONE,
     ) -> None:
         self.model, self.sequences, self.config, self.validation = model, sequences, config, validate
-        self.loss, self.workers = loss, workers
+        self.loss, self.workers = loss or mean_square, workers
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
         model = in_precision(self.model, self.config)
@@ -169,7 +173,10 @@ class _Windowed(Iterator[Update]):
     def __next__(self) -> Update:
         with learning(self._model, self._config, self._epoch, self._windows.state_dict()["start"]):
             window = next(self._windows)
-        return Update(window.loss.item(), window.outputs.numel())
+        absent = 0
+        if self._windows.walked is not None and isinstance(d := self._windows.walked.d, Tensor):
+            absent = int(d[window.start - window.stop :].isnan().sum())
+        return Update(window.loss.item(), window.outputs.numel() - absent)
 
     def state_dict(self) -> Tree:
         place = self._windows.state_dict()
@@ -217,6 +224,22 @@ class NoisyChunks:
         return torch.cat(parts)
 
 
+def numbers_in(d: Tensor) -> int:
+    """How many numbers of d are there: not NaN."""
+    return d.numel() - int(d.isnan().sum())
+
+
+def mean_square(y: Tensor, d: Tensor) -> Tensor:
+    """The mean square error over the numbers of d that are there; 0 where none is."""
+    numbers = numbers_in(d)
+    return nn.functional.mse_loss(y, d) if numbers == d.numel() else _squares(y, d) / max(1, numbers)
+
+
+def _squares(y: Tensor, d: Tensor) -> Tensor:
+    """The sum of the square errors; where d is NaN there is none, and no gradient."""
+    return torch.where(d.isnan(), 0.0, y - d.nan_to_num()).square().sum()
+
+
 def updates_of(model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, workers: Workers = ALONE) -> Updates:
     """One sequence in memory: x (T, I), d (T, O), the last part of it kept for validation where it is asked for.
 
@@ -228,7 +251,7 @@ def updates_of(model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, work
     def validation() -> float | None:
         if learned == len(x):
             return None
-        return nn.functional.mse_loss(predict(model, x)[learned:], d[learned:]).item()
+        return mean_square(predict(model, x)[learned:], d[learned:]).item()
 
     check_workers(config, workers)
     if config.reach != "truncated":
@@ -262,8 +285,8 @@ def check_stretches(config: TrainConfig, steps: int) -> None:
         )
 
 
-def check_workers(config: TrainConfig, workers: Workers) -> None:
-    """Each worker has a stretch.
+def check_workers(config: TrainConfig, workers: Workers, series: int | None = None) -> None:
+    """Each worker has a stretch, or one of many series.
 
     Raises:
         UserError: one has none.
@@ -272,10 +295,12 @@ def check_workers(config: TrainConfig, workers: Workers) -> None:
         return
     if config.reach != "truncated":
         raise UserError(
-            f"--reach {config.reach} walks one sequence, which {workers.size} workers cannot share; pass --reach "
+            f"--reach {config.reach} makes one walk, which {workers.size} workers cannot share; pass --reach "
             f"truncated --batch {workers.size} or more, or train with one worker"
         )
-    if config.stretches < workers.size:
+    if series is not None and series < workers.size:
+        raise UserError(f"{series} series leave some of {workers.size} workers without one; train with {series}")
+    if series is None and config.stretches < workers.size:
         raise UserError(
             f"--batch {config.stretches} leaves some of {workers.size} workers without a stretch; pass --batch "
             f"{workers.size} or more"

@@ -61,11 +61,11 @@ class Workers:
         total, everything = sums.tolist()
         learned = [w for w in parameters if w.requires_grad]
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in learned]
-        flat = torch.cat([g.flatten() for g in parts]) * (numbers / everything)
+        flat = torch.cat([g.flatten() for g in parts]) * (numbers / everything if everything else 0.0)
         dist.all_reduce(flat)
         for weight, gradient in zip(learned, flat.split([g.numel() for g in parts]), strict=True):
             weight.grad = gradient.to(weight.dtype).view_as(weight).clone()
-        return total / everything, everything
+        return total / everything if everything else 0.0, everything
 
     def joined(self, tree: Tree, axis: int) -> Tree:
         """Every worker's tensors, put together along an axis in the workers' order."""

@@ -8,12 +8,10 @@ from bptt.training.config import TrainConfig
 from bptt.training.data import Table
 from bptt.training.errors import UserError
 from bptt.training.tasks.forecast import (
-    autoregression,
-    forecast_rows,
-    persistence,
     sunspot_forecast,
     table_forecast,
 )
+from bptt.training.tasks.judging import forecast_rows
 
 
 def table(rows=60, columns=("y", "a"), times=None):
@@ -23,23 +21,9 @@ def table(rows=60, columns=("y", "a"), times=None):
 
 def test_ar9_on_the_sunspots_has_the_known_scores():
     task = sunspot_forecast(TrainConfig())
-    name, found = autoregression(task)
-    assert name == "linear AR(9)"
-    arv = task.arv(found)
+    arv = task.arv(task.baselines()["linear AR(9)"])
     assert round(arv["1921-1955"], 3) == 0.123
     assert round(arv["1956-1979"], 3) == 0.342
-
-
-@pytest.mark.parametrize(("lags", "horizon"), [(1, 1), (3, 1), (2, 4)])
-def test_each_step_sees_its_lags_and_not_its_target(lags, horizon):
-    task = table_forecast(table(), TrainConfig(lags=lags, horizon=horizon))
-    scaled = task.scaling.apply(task.table.values)
-    x, d = task.inputs().double().numpy(), task.targets().double().numpy()
-    for step in range(len(d)):
-        row = step + lags - 1
-        assert np.allclose(x[step], np.concatenate([scaled[row - lag] for lag in range(lags)]), atol=1e-6)
-        assert np.allclose(d[step], scaled[row + horizon, 0], atol=1e-6)
-    assert len(x) == len(d) + horizon
 
 
 def test_nothing_of_the_test_rows_is_learned_from():
@@ -49,26 +33,13 @@ def test_nothing_of_the_test_rows_is_learned_from():
     one, two = (table_forecast(t, TrainConfig()) for t in (whole, changed))
     assert one.train_rows == 48
     assert one.scaling == two.scaling
-    assert one.variance == two.variance
+    assert one.variances == two.variances
     n = one.train_steps
     assert torch.equal(one.inputs()[:n], two.inputs()[:n])
     assert torch.equal(one.targets()[:n], two.targets()[:n])
-    assert np.allclose(autoregression(one)[1][:49], autoregression(two)[1][:49], equal_nan=True)
-
-
-def test_forecasts_go_back_into_the_targets_unit():
-    task = table_forecast(table(), TrainConfig(lags=2))
-    perfect = torch.full((59, 1), 0.0)
-    perfect[:58] = task.targets()
-    found = task.forecasts(perfect)
-    assert np.allclose(found[2:60], task.truth()[2:], atol=1e-5)
-    assert np.isnan(found[:2]).all()
-    assert task.arv(found)[task.spans[0].name] < 1e-10
-
-
-def test_persistence_of_a_constant_series_is_right():
-    task = table_forecast(table(times=None), TrainConfig(horizon=3))
-    assert persistence(task)[10] == task.truth()[7]
+    assert one.season == two.season
+    for name, found in one.baselines().items():
+        assert np.allclose(found[:49], two.baselines()[name][:49], equal_nan=True)
 
 
 def test_too_few_rows_name_the_minimum():
@@ -82,8 +53,15 @@ def test_too_few_rows_name_the_minimum():
 def test_rows_beyond_the_record_continue_its_times():
     dates = [datetime(2020, 1, day) for day in range(1, 31)]
     task = table_forecast(table(30, times=dates), TrainConfig(horizon=2, lags=1))
-    rows = forecast_rows(task, task.forecasts(torch.zeros(30, 1)))
-    assert rows.columns == ["time", "target", "truth", "forecast"]
+    rows = forecast_rows(task, task.forecasts(torch.zeros(30, 1)), None)
+    assert rows.columns == ["time", "target", "truth", "forecast", "lower", "upper"]
+    assert rows["lower"].null_count() == rows["upper"].null_count() == len(rows)
     assert rows["time"].to_list()[-2:] == ["2020-01-31", "2020-02-01"]
     assert rows["truth"].to_list()[-2:] == [None, None]
     assert rows["forecast"].null_count() == 0
+
+
+def test_a_season_that_is_too_long_is_refused():
+    with pytest.raises(UserError, match="--season 49 is longer than the 48 training rows"):
+        table_forecast(table(), TrainConfig(season=49))
+    assert "seasonal persistence (5)" in table_forecast(table(), TrainConfig(season=5)).baselines()

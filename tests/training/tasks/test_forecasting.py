@@ -4,7 +4,7 @@ from bptt.training.config import TrainConfig
 from bptt.training.tasks.forecast import sunspot_forecast
 
 
-@pytest.mark.parametrize(("horizon", "ahead"), [(1, "one step"), (4, "4 steps")])
+@pytest.mark.parametrize(("horizon", "ahead"), [(1, "one step"), (4, "4 steps"), ((1, 3, 6), "1, 3 and 6 steps")])
 def test_it_says_what_is_learned(horizon, ahead):
     task = sunspot_forecast(TrainConfig(horizon=horizon))
     assert task.aim == f"sunspots of the embedded yearly sunspot numbers, forecast {ahead} ahead"

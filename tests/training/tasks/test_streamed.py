@@ -70,7 +70,9 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     wanted_rows = pl.read_csv(tmp_path / "whole.csv", schema_overrides=as_written).tail(len(written))
     assert written["time"].to_list() == wanted_rows["time"].to_list()
     assert written["truth"].null_count() == config.horizon
-    assert np.allclose(written["forecast"], wanted_rows["forecast"], rtol=1e-4)
+    for name in ("forecast", "lower", "upper"):
+        assert np.allclose(written[name], wanted_rows[name], rtol=1e-4)
+    assert list(judged_of_parts.covered.values()) == list(judged.covered.values())
 
 
 def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
@@ -90,6 +92,11 @@ def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
     [
         ({"time": "0", "input": ()}, "--time 0 is not to be had"),
         ({"missing": "interpolate"}, "--missing interpolate is not to be had"),
+        ({"series": "0", "input": ()}, "--series 0 is not to be had"),
+        ({"calendar": True}, "--calendar is not to be had"),
+        ({"target": ("0", "1"), "input": ()}, "there is one --target, and these are 2"),
+        ({"horizon": (1, 2)}, "there is one --horizon, and these are 2"),
+        ({"season": 321}, "--season 321 is longer than the 320 training rows"),
         ({"target": "z"}, "has no column 'z'; its columns are '0', '1'"),
         ({"input": (("1",),)}, "'1' was asked for twice"),
         ({"lags": 400}, "400 rows, 320 of them to learn from; with lags=400"),

@@ -18,9 +18,14 @@ const plain = (text) => String(text).replace(MARKUP, (c) => ({ "<": "&lt;", ">":
 
 function forecastFigure() {
   const { run } = store.page;
+  const edge = { x: run.times, mode: "lines", line: { width: 0, color: color("forward") }, hoverinfo: "skip", showlegend: false };
+  const band = run.lower.some((end) => end !== null)
+    ? [{ ...edge, y: run.upper }, { ...edge, y: run.lower, name: "interval", fill: "tonexty", opacity: 0.25, showlegend: true }]
+    : [];
   return {
     label: `Forecast and truth of ${run.target} over time.`,
     data: [
+      ...band,
       { x: run.times, y: run.truth, name: "truth", mode: "lines", line: { color: color("soft"), width: 2.5 } },
       { x: run.times, y: run.forecast, name: "forecast", mode: "lines", line: { color: color("forward"), width: 1.5 } },
     ],

@@ -20,14 +20,14 @@ from ..scaling import Scaling
 from ..ts_format import read_ts
 from ..updates import Updates
 from ..workers import ALONE, Workers
-from .task import ACCURACY, Judged, Loss
+from .task import ACCURACY, Judged, Loss, Undated
 
 STATISTICS = ("mean", "std", "min", "max")  # of each column, which the nearest neighbour is told by
 BLOCK = 256  # sequences whose neighbours are looked for together
 
 
 @dataclass(frozen=True)
-class Classify:
+class Classify(Undated):
     """Labelled sequences as a task.
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..config import TrainConfig
 from .task import Loss
 
 
@@ -15,7 +16,7 @@ class _Table(Protocol):
     @property
     def columns(self) -> list[str]: ...
     @property
-    def horizon(self) -> int: ...
+    def config(self) -> TrainConfig: ...
     @property
     def train_steps(self) -> int: ...
 
@@ -41,10 +42,20 @@ class Forecasting:
     @property
     def amount(self: _Table) -> str:
         """How much of what is learned from, in words."""
-        return f"{self.train_steps} training steps of {self.columns[0]}"
+        return f"{self.train_steps} training steps of {_targets(self)}"
 
     @property
     def aim(self: _Table) -> str:
         """What is learned of which data, in words."""
-        ahead = "one step" if self.horizon == 1 else f"{self.horizon} steps"
-        return f"{self.columns[0]} of {self.name}, forecast {ahead} ahead"
+        horizons = in_words([str(horizon) for horizon in self.config.horizons])
+        ahead = "one step" if horizons == "1" else f"{horizons} steps"
+        return f"{_targets(self)} of {self.name}, forecast {ahead} ahead"
+
+
+def _targets(table: _Table) -> str:
+    return in_words(table.columns[: max(1, len(table.config.targets))])
+
+
+def in_words(names: list[str]) -> str:
+    """Names in a sentence: a, b and c."""
+    return names[-1] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

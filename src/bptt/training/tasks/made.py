@@ -6,6 +6,7 @@ from ..config import TrainConfig, task_of
 from ..data import read_table
 from .classify import classify_task
 from .forecast import sunspot_forecast, table_forecast
+from .panel import panel
 from .streamed import is_streamed, streamed_forecast
 from .task import Task
 from .text import text_task
@@ -21,9 +22,11 @@ def made_task(config: TrainConfig) -> Task:
 
 
 def _forecast(config: TrainConfig) -> Task:
-    if config.data is None or config.target is None:
+    if config.data is None or not config.targets:
         return sunspot_forecast(config)
     if is_streamed(config):
         return streamed_forecast(config)
-    table = read_table(config.data, config.target, config.inputs, config.time, config.missing)
+    if config.series is not None:
+        return panel(config)
+    table = read_table(config.data, config.targets, config.inputs, config.time, config.missing)
     return table_forecast(table, config)

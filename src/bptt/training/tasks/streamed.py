@@ -21,15 +21,20 @@ from ..scaling import Scaling
 from ..stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
 from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers
 from ..workers import ALONE, Workers
-from .forecast import ar_order, check_rows, rows_of, train_rows_of
+from .baselines import ar_order, season_of
+from .forecast import check_rows, train_rows_of
 from .forecasting import Forecasting
-from .task import Judged
+from .intervals import Intervals
+from .judging import rows_of
+from .task import Judged, Undated
 
 # What a table takes in memory beside its size on disk: a CSV's cells are read as text, Parquet is compressed.
 FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
 WARM_UP = 1000  # steps walked before the first one that is judged
 ROWS = 2**15  # walked and judged at a time
 SHOWN = 2000  # rows that a report shows
+SEASON_ROWS = 2**15  # that a season is looked for in
+MOST_ERRORS = 2**20  # that intervals are taken from
 
 
 def is_streamed(config: TrainConfig) -> bool:
@@ -65,30 +70,46 @@ def _machine() -> int:
 
 
 @dataclass(frozen=True)
-class StreamedForecast(Forecasting):
+class StreamedForecast(Forecasting, Undated):
     """A table on disk as a forecasting task: `Forecast`, of which a few megabytes are in memory at a time.
 
     Attributes:
         source: the table.
         name: its file's name.
         columns: those read, the target first.
-        lags, horizon: as `Forecast` has them.
+        config: lags, horizon, validation and coverage.
         train_rows: how many rows from the start may be learned from.
         scaling: fitted to them.
+        season: rows after which the series comes again, where that is known.
     """
 
     source: Source
     name: str
     columns: list[str]
-    lags: int
-    horizon: int
+    config: TrainConfig
     train_rows: int
     scaling: Scaling
+    season: int | None
+
+    @property
+    def lags(self) -> int:
+        """How many rows, the present one among them, are input at each step."""
+        return self.config.lags
+
+    @property
+    def horizon(self) -> int:
+        """How many rows ahead the target stands; a streamed table has one horizon."""
+        return self.config.horizons[0]
 
     @property
     def train_steps(self) -> int:
         """How many steps have their target among the training rows."""
         return self.train_rows - self.lags + 1 - self.horizon
+
+    @property
+    def learned_steps(self) -> int:
+        """How many of them are left beside those for validation."""
+        return self.train_steps - round(self.train_steps * self.config.validation)
 
     @property
     def order(self) -> int:
@@ -97,7 +118,7 @@ class StreamedForecast(Forecasting):
 
     def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
         """Truncated BPTT over the training rows, in stretches side by side."""
-        learned = self.train_steps - round(self.train_steps * config.validation)
+        learned = self.learned_steps
         check_stretches(config, learned)
         check_workers(config, workers)
         steps, beyond, share = (
@@ -137,24 +158,47 @@ class StreamedForecast(Forecasting):
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines."""
         rows, first, linear = self.source.rows, self.train_rows - self.horizon, self._autoregression()
-        squares, last = np.zeros(3), rows_of(self.columns[0], [], np.empty(0), np.empty(0))
+        intervals = self._intervals(model)
+        width, std = intervals.widths[0], self.scaling.std[0]
+        backs = [0] if self.season is None else [0, -(-self.horizon // self.season) * self.season - self.horizon]
+        past = max(self.order - 1, *backs)
+        squares, held = np.zeros(2 + len(backs)), 0
+        last = rows_of(self.columns[0], [], np.empty(0), np.empty(0), width)
         with replacing(path) as file:
-            for start, y, d, past in self._walked(model, first, rows, self.order - 1):
-                autoregressive = linear[0] + past @ linear[1:]
-                errors = np.stack([y, past[:, 0], autoregressive]) - d
+            for start, y, d, target in self._walked(model, first, rows, past):
+                there = slice(past, len(target))
+                autoregressive = linear[0] + lagged(target, self.order)[past - self.order + 1 :] @ linear[1:]
+                repeated = [target[there.start - back : there.stop - back, 0] for back in backs]
+                errors = np.stack([y, *repeated, autoregressive]) - d
                 squares += np.square(np.nan_to_num(errors)).sum(1)  # what is beyond the end counts nothing
+                held += int((np.abs(errors[0]) <= width).sum())
                 times = [str(row + 1 + self.horizon) for row in range(start, start + len(y))]
-                frame = rows_of(self.columns[0], times, *(self.scaling.undo_target(part) for part in (d, y)))
+                truth, found = (self.scaling.undo_target(part) for part in (d, y))
+                frame = rows_of(self.columns[0], times, truth, found, width * std)
                 frame.write_csv(file, include_header=start == first)
                 last = last.vstack(frame).tail(SHOWN)
         arv = squares / (rows - self.train_rows)  # of the standardised target
-        span, names = f"rows {self.train_rows + 1} to {rows}", (title, "persistence", f"linear AR({self.order})")
+        names = [title, "persistence", f"seasonal persistence ({self.season})", f"linear AR({self.order})"]
+        if self.season is None:
+            del names[2]
+        span = f"rows {self.train_rows + 1} to {rows}"
         return Judged(
             scores={name: {span: float(value)} for name, value in zip(names, arv, strict=True)},
-            rmse={span: math.sqrt(arv[0]) * self.scaling.std[0]},
+            rmse={span: math.sqrt(arv[0]) * std},
             rows=last,
             spans=[(span, last["time"][0], str(rows))],
+            intervals=intervals,
+            covered={span: held / (rows - self.train_rows)} if math.isfinite(width) else {},
         )
+
+    def _intervals(self, model: nn.Module) -> Intervals:
+        """By the last errors on the validation rows, or on the training rows where there are none."""
+        is_validated = self.learned_steps < self.train_steps
+        steps = min(MOST_ERRORS, self.train_steps - (self.learned_steps if is_validated else 0))
+        stop = self.lags - 1 + self.train_steps
+        errors = [y - d for _, y, d, _ in self._walked(model, stop - steps, stop)]
+        source = "validation" if is_validated else "training"
+        return Intervals.of([np.concatenate(errors)], self.config.coverage, source)
 
     def _pieces(self, first: int, stop: int, before: int) -> Iterator[tuple[int, np.ndarray]]:
         """Rows first to stop piece by piece, standardised, and the number of the first one.
@@ -180,7 +224,7 @@ class StreamedForecast(Forecasting):
 
         Yields:
             piece by piece the first row's number, the forecasts made at each row (T) and what came true (T), both
-            standardised, and the target in the row and the `past` before it (T, past + 1).
+            standardised, and the target in these rows and the `past` before them (past + T, 1).
         """
         before, state = max(self.lags - 1, past), None
         with torch.no_grad():
@@ -189,12 +233,7 @@ class StreamedForecast(Forecasting):
             for start, piece in self._pieces(first, stop, before):
                 y, state = model(self._inputs(piece, before), state)
                 target = piece[before - past : len(piece) - self.horizon, :1]
-                yield (
-                    start,
-                    y[:, 0, 0].double().numpy(),
-                    piece[before + self.horizon :, 0],
-                    lagged(target, past + 1),
-                )
+                yield start, y[:, 0, 0].double().numpy(), piece[before + self.horizon :, 0], target
 
     def _autoregression(self) -> np.ndarray:
         """Intercept and weights of a linear AR of the standardised target, from the normal equations."""
@@ -224,18 +263,12 @@ def streamed_forecast(config: TrainConfig) -> StreamedForecast:
 
     Raises:
         UserError: the table cannot be read, has too few rows or other columns, or needs what only a table in
-            memory can be given: labels of time, repaired missing values.
+            memory can be given: labels of time, repaired missing values, several series, targets or horizons.
     """
     assert config.data is not None
-    assert config.target is not None
-    for name, value, otherwise in (("time", config.time, None), ("missing", config.missing, "error")):
-        if value != otherwise:
-            raise UserError(
-                f"{config.data} is read piece by piece, where --{name} {value} is not to be had: rows are numbered"
-                " and missing values must be filled before; or pass a larger --memory"
-            )
+    _check_choices(config)
     source = open_source(config.data)
-    columns = checked_columns((config.target, *config.inputs), source, config.data)
+    columns = checked_columns((*config.targets, *config.inputs), source, config.data)
     check_once(columns)
     train_rows = train_rows_of(source.rows, config)
     check_rows(config.data.name, source.rows, train_rows, config)
@@ -249,4 +282,29 @@ def streamed_forecast(config: TrainConfig) -> StreamedForecast:
     mean = total / train_rows
     std = np.sqrt(np.maximum(0.0, squares / train_rows - mean**2))
     scaling = Scaling.of_moments(mean + shift, std, columns)
-    return StreamedForecast(source, config.data.name, columns, config.lags, config.horizon, train_rows, scaling)
+    season = config.season
+    if season is None:
+        first = read_finite(source, config.data.name, 0, min(SEASON_ROWS, train_rows), columns[:1])
+        season = season_of(first[:, 0], [])
+    elif season > train_rows:
+        raise UserError(f"--season {season} is longer than the {train_rows} training rows of {config.data}")
+    return StreamedForecast(source, config.data.name, columns, config, train_rows, scaling, season)
+
+
+def _check_choices(config: TrainConfig) -> None:
+    """Nothing is asked for that needs a table in memory."""
+    plain = TrainConfig()
+    for name in ("time", "missing", "series", "calendar"):
+        value = getattr(config, name)
+        if value != getattr(plain, name):
+            said = f"--{name}" if value is True else f"--{name} {value}"
+            raise UserError(
+                f"{config.data} is read piece by piece, where {said} is not to be had: rows are numbered"
+                " and missing values must be filled before; or pass a larger --memory"
+            )
+    for name, values in (("target", config.targets), ("horizon", config.horizons)):
+        if len(values) > 1:
+            raise UserError(
+                f"{config.data} is read piece by piece, where there is one --{name}, and these are {len(values)}: "
+                "train a run for each, or pass a larger --memory"
+            )

@@ -13,8 +13,12 @@ from ..config import TrainConfig
 from ..scaling import Scaling
 from ..updates import Updates
 from ..workers import ALONE, Workers
+from .intervals import Intervals
 
 Loss = Literal["squared_error", "cross_entropy"]
+
+
+SHOWN = 12  # scores of a model in a table
 
 
 class Measure(NamedTuple):
@@ -56,8 +60,10 @@ class Judged:
         scores: by model, the trained one first, and by what it was judged on.
         measure: what the scores are.
         rmse: of forecasts, the root mean square error by span, in the target's unit.
-        rows: of forecasts, columns time, target, truth and forecast of the rows that a report shows.
+        rows: of forecasts, columns time, target, truth, forecast, lower and upper of the rows that a report shows.
         spans: of forecasts, name, first time and last time of the rows tested on.
+        intervals: of forecasts, how wide lower and upper are apart.
+        covered: of forecasts, the part of the rows tested on, by span, that they held.
         confusion: of classes, how many sequences of each class (rows) were taken for each (columns).
         sample: of a language model, what it writes.
     """
@@ -66,14 +72,31 @@ class Judged:
     rmse: dict[str, float] = field(default_factory=dict)
     rows: pl.DataFrame | None = None
     spans: list[tuple[str, str, str]] = field(default_factory=list)
+    intervals: Intervals | None = None
+    covered: dict[str, float] = field(default_factory=dict)
     measure: Measure = ARV
     confusion: list[list[int]] | None = None
     sample: str = ""
 
     @property
     def judged_on(self) -> list[str]:
-        """The names of what it was judged on."""
-        return list(next(iter(self.scores.values())))
+        """The names of what it was judged on; of many, the first ones and the last, which is their mean."""
+        names = list(next(iter(self.scores.values())))
+        return names if len(names) <= SHOWN else [*names[: SHOWN - 1], names[-1]]
+
+
+class Undated:
+    """What a task says that reads no dates, and one series or none."""
+
+    @property
+    def calendar(self) -> list[str]:
+        """No periods."""
+        return []
+
+    @property
+    def series(self) -> dict[str, Scaling]:
+        """None."""
+        return {}
 
 
 class Task(Protocol):
@@ -122,6 +145,16 @@ class Task(Protocol):
     @property
     def scaling(self) -> Scaling:
         """Of the columns."""
+        ...
+
+    @property
+    def calendar(self) -> list[str]:
+        """The periods of its dates that are input, by sine and cosine."""
+        ...
+
+    @property
+    def series(self) -> dict[str, Scaling]:
+        """Of the columns within each of many series, by its name; empty where there is one."""
         ...
 
     def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:

@@ -31,7 +31,7 @@ from ..text import (
 )
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
-from .task import BITS, Judged, Loss
+from .task import BITS, Judged, Loss, Undated
 
 STEPS = 4096  # characters that are walked and judged at a time
 LOOKED_AT = 512  # characters of a look at how gradients flow
@@ -39,7 +39,7 @@ WRITTEN, TEMPERATURE = 1000, 0.8  # of sample.txt
 
 
 @dataclass(frozen=True)
-class TextTask:
+class TextTask(Undated):
     """A text as a task: from the characters up to i, the distribution of character i + 1.
 
     Attributes:

@@ -1,0 +1,61 @@
+"""How often prediction intervals hold what comes, on series whose errors stay alike and on one whose do not.
+
+    python benchmarks/intervals.py      a made series, seeds 0-4, and the sunspots (half a minute)
+
+Each run keeps 30 % of its training rows for validation, from whose errors the intervals are made; `training` are
+intervals from the errors on the training rows themselves, as they are without validation.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bptt.training.config import TrainConfig
+from bptt.training.data import Table
+from bptt.training.fit import Training
+from bptt.training.network import network_of
+from bptt.training.tasks.forecast import Forecast, sunspot_forecast, table_forecast
+
+
+def made(seed: int) -> Table:
+    """2000 rows of an autoregression with a season of 24."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_t(5, 2000)
+    values = np.zeros(2000)
+    for i in range(1, 2000):
+        values[i] = 0.7 * values[i - 1] + np.sin(2 * np.pi * i / 24) + noise[i]
+    return Table("made", list(range(2000)), ["y"], values[:, None])
+
+
+def covered(task: Forecast, config: TrainConfig) -> dict[str, float]:
+    """The part of the test rows that the intervals of a trained run held."""
+    model = network_of(config, task.columns, task.labels, task.calendar)
+    Training(model, task.updates(model, config), config).run()
+    with tempfile.TemporaryDirectory() as folder:
+        return task.judge(model, "this run", Path(folder) / "forecast.csv").covered
+
+
+def main() -> None:
+    """Print the coverage asked for and what was held."""
+    for coverage in (0.5, 0.8, 0.9):
+        for source, validation in (("validation", 0.3), ("training", 0.0)):
+            plain = TrainConfig(coverage=coverage, validation=validation, horizon=(1, 12), epochs=100)
+            runs = []
+            for seed in range(5):
+                config = replace(plain, seed=seed)
+                runs.append(list(covered(table_forecast(made(seed), config), config).values()))
+            near, far = np.mean(runs, 0)
+            print(f"made series, {coverage:.0%} from {source}: {near:.1%} 1 ahead, {far:.1%} 12 ahead", flush=True)
+    for source, validation in (("validation", 0.3), ("training", 0.0)):
+        config = TrainConfig(validation=validation)
+        held = covered(sunspot_forecast(config), config)
+        said = ", ".join(f"{value:.0%} in {name}" for name, value in held.items())
+        print(f"sunspots, 90% from {source}: {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

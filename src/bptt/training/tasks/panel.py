@@ -1,0 +1,141 @@
+"""Forecasting many series of one file: one network learns all of them, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..config import TrainConfig
+from ..data import read_frame, select_series
+from ..errors import UserError
+from ..scaling import Scaling
+from ..updates import Updates, Whole, Windows, check_workers, mean_square, noisy, predict
+from ..workers import ALONE, Workers
+from .forecast import Forecast, table_forecast
+from .forecasting import Forecasting
+from .judging import judged
+from .task import Judged
+
+
+@dataclass(frozen=True)
+class Panel(Forecasting):
+    """Many series as one task: each cut, scaled and judged on its own, all learned from in the same updates.
+
+    Attributes:
+        name: where the data came from.
+        config: the choices.
+        parts: the series.
+    """
+
+    name: str
+    config: TrainConfig
+    parts: list[Forecast]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, the targets first."""
+        return self.parts[0].columns
+
+    @property
+    def train_steps(self) -> int:
+        """How many steps of all series have all their targets among the training rows."""
+        return sum(part.train_steps for part in self.parts)
+
+    @property
+    def amount(self) -> str:
+        """How much of what is learned from, in words."""
+        return f"{super().amount} in {len(self.parts)} series"
+
+    @property
+    def calendar(self) -> list[str]:
+        """The periods of the dates whose sine and cosine are input, the same for all."""
+        return self.parts[0].calendar
+
+    @property
+    def series(self) -> dict[str, Scaling]:
+        """Of the columns within each."""
+        return {part.part: part.scaling for part in self.parts}
+
+    @property
+    def scaling(self) -> Scaling:
+        """Of the columns, over the training rows of all."""
+        return _over_all(self.parts)
+
+    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+        """All series side by side from their first steps; where one has ended, the others go on without it.
+
+        Raises:
+            UserError: there are fewer series than workers, or the workers would have to share a whole walk.
+        """
+        check_workers(config, workers, len(self.parts))
+        x, d = self._side_by_side()
+        steps = torch.arange(len(x))[:, None, None]
+        is_learned = steps < torch.tensor([part.learned_steps for part in self.parts])[:, None]
+        learned, later = d.where(is_learned, torch.nan), d.where(~is_learned, torch.nan)
+        longest = max(part.learned_steps for part in self.parts)
+
+        def validation() -> float | None:
+            return mean_square(predict(model, x), later).item() if config.validation else None
+
+        if config.reach != "truncated":
+            return Whole(model, x[:longest], learned[:longest], config, validation)
+        share = workers.share(len(self.parts))
+
+        def sequences(epoch: int) -> tuple[Tensor, Tensor]:
+            return noisy(x[:longest], config, epoch)[:, share], learned[:longest, share]
+
+        return Windows(model, sequences, config, validation, workers=workers)
+
+    def sample(self) -> tuple[Tensor, Tensor]:
+        """x (T, I) and d (T, K) of the longest series' training steps."""
+        return max(self.parts, key=lambda part: part.train_steps).sample()
+
+    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+        """Forecast every row of each series, write that, and compare with the baselines on each one's end."""
+        return judged(self.parts, model, title, path)
+
+    def _side_by_side(self) -> tuple[Tensor, Tensor]:
+        """x (T, B, I) and d (T, B, K) of each series' training steps; beyond them x is 0 and d NaN."""
+        pairs = [part.training_steps() for part in self.parts]
+        x, d = [x for x, _ in pairs], [d for _, d in pairs]
+        return nn.utils.rnn.pad_sequence(x), nn.utils.rnn.pad_sequence(d, padding_value=torch.nan)
+
+
+def _over_all(parts: list[Forecast]) -> Scaling:
+    """Mean and deviation of each column over the training rows of all series."""
+    rows = np.concatenate([part.table.values[: part.train_rows] for part in parts])
+    deviation = np.nanstd(rows, 0)
+    return Scaling(np.nanmean(rows, 0).tolist(), np.where(deviation == 0, 1.0, deviation).tolist())
+
+
+def panel(config: TrainConfig) -> Panel:
+    """The series of a user's table.
+
+    Raises:
+        UserError: the table cannot be read, or a series of it cannot be learned from.
+    """
+    assert config.data is not None
+    assert config.series is not None
+    tables = select_series(
+        read_frame(config.data),
+        config.data.name,
+        config.series,
+        config.targets,
+        config.inputs,
+        config.time,
+        config.missing,
+    )
+    parts = [table_forecast(table, config, part) for part, table in tables.items()]
+    shared = [period for period in parts[0].calendar if all(period in part.calendar for part in parts)]
+    if config.calendar and not shared:
+        raise UserError(f"{config.data}: --calendar finds no period that all series come to twice; leave it out")
+    season = max(parts, key=lambda part: part.train_rows).season
+    if season is not None and season > min(part.train_rows for part in parts):
+        season = None
+    order = min(part.order for part in parts)
+    parts = [replace(part, calendar=shared, season=season, order=order) for part in parts]
+    return Panel(config.data.name, config, parts)

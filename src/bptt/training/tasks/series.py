@@ -1,0 +1,185 @@
+"""One series to forecast: what a network reads of it at each step, what it puts out, what simple models do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import TrainConfig
+from ..data import Table, lagged
+from ..scaling import Scaling, as_input
+from .baselines import autoregression, persistence
+from .calendar import features
+from .moments import continued, label
+
+
+class Span(NamedTuple):
+    """Rows of the table on which forecasts are judged."""
+
+    name: str
+    first: int
+    stop: int  # one past the last
+
+
+@dataclass(frozen=True)
+class Series:
+    """A table cut in time and scaled: from the rows up to i, forecast each target in row i + h for each horizon h.
+
+    The outputs, K in number, stand target by target, and within it horizon by horizon.
+
+    Attributes:
+        table: the data, the targets in its first columns.
+        config: lags, horizons, validation, coverage, and whether missing values are masked.
+        train_rows: how many rows from the start may be learned from.
+        spans: the rows forecasts are judged on, none of them learned from.
+        scaling: fitted to the training rows.
+        variances: by target, what mean squared errors are divided by for the average relative variance.
+        published: figures of others, by name and span.
+        calendar: the periods of the dates whose sine and cosine are input.
+        season: rows after which the series comes again, where that is known.
+        order: of the linear AR beside it.
+        part: which of many series this is.
+    """
+
+    table: Table
+    config: TrainConfig
+    train_rows: int
+    spans: list[Span]
+    scaling: Scaling
+    variances: list[float]
+    published: dict[str, dict[str, float]] = field(default_factory=dict)
+    calendar: list[str] = field(default_factory=list)
+    season: int | None = None
+    order: int = 1
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """Where the data came from."""
+        return self.table.name
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, the targets first."""
+        return self.table.columns
+
+    @property
+    def farthest(self) -> int:
+        """The longest horizon."""
+        return max(self.config.horizons)
+
+    @property
+    def outputs(self) -> list[tuple[int, int]]:
+        """The target's place and the horizon of each output."""
+        return [(place, ahead) for place in range(self.table.targets) for ahead in self.config.horizons]
+
+    @property
+    def first_step(self) -> int:
+        """The row of the first step: it has its lags before it."""
+        return self.config.lags - 1
+
+    @property
+    def train_steps(self) -> int:
+        """How many steps have all their targets among the training rows."""
+        return self.train_rows - self.first_step - self.farthest
+
+    @property
+    def learned_steps(self) -> int:
+        """How many of them are left beside those for validation."""
+        return self.train_steps - round(self.train_steps * self.config.validation)
+
+    def inputs(self) -> Tensor:
+        """x (T, I), one step for each row from the lags-th on.
+
+        The standardised columns of the row and of the lags - 1 before it, as `as_input` has them; then the sines
+        and cosines of the calendar for the row that the farthest forecast is of.
+        """
+        x = lagged(as_input(self.scaling.apply(self.table.values), self.config.missing), self.config.lags)
+        if self.calendar:
+            times = self._moments()[self.first_step + self.farthest :]
+            x = np.concatenate([x, features(times, self.calendar)], axis=1)
+        return torch.from_numpy(x).float()
+
+    def targets(self) -> Tensor:
+        """d (T - farthest, K), standardised, NaN where missing; the last steps' targets are not known yet."""
+        scaled = self.scaling.apply(self.table.values)
+        steps = len(scaled) - self.first_step - self.farthest
+        starts = [(place, self.first_step + ahead) for place, ahead in self.outputs]
+        return torch.from_numpy(
+            np.stack([scaled[start : start + steps, place] for place, start in starts], axis=1)
+        ).float()
+
+    def training_steps(self) -> tuple[Tensor, Tensor]:
+        """x (T, I) and d (T, K) of the training steps."""
+        return self.inputs()[: self.train_steps], self.targets()[: self.train_steps]
+
+    def forecasts(self, y: Tensor) -> np.ndarray:
+        """The network's outputs (T, K) by target row, in the targets' units: (N + farthest, K), else NaN."""
+        found = self._nowhere()
+        for output, (place, ahead) in enumerate(self.outputs):
+            first = self.first_step + ahead
+            values = self.scaling.undo_target(y[:, output].double().numpy(), place)
+            found[first : first + len(values), output] = values
+        return found
+
+    def baselines(self) -> dict[str, np.ndarray]:
+        """The forecasts of simple models, as `forecasts` has them."""
+        names = ["persistence", f"linear AR({self.order})"]
+        if self.season is not None:
+            names.insert(1, f"seasonal persistence ({self.season})")
+        found = {name: self._nowhere() for name in names}
+        for output, (place, ahead) in enumerate(self.outputs):
+            values = self.table.values[:, place]
+            made = [persistence(values, ahead), autoregression(values, ahead, self.train_rows, self.order)]
+            if self.season is not None:
+                made.insert(1, persistence(values, ahead, self.season))
+            for name, one in zip(names, made, strict=True):
+                found[name][: len(one), output] = one
+        return found
+
+    def truth(self) -> np.ndarray:
+        """What comes true of each output, by target row, (N + farthest, K); NaN where that is not known."""
+        found = self._nowhere()
+        for output, (place, _) in enumerate(self.outputs):
+            found[: len(self.table.values), output] = self.table.values[:, place]
+        return found
+
+    def arv(self, forecasts: np.ndarray) -> dict[str, float]:
+        """Average relative variance: mean squared error / variance, by what is judged."""
+        errors = np.square(self.truth() - forecasts)
+        return {
+            name: float(np.nanmean(errors[span.first : span.stop, output]))
+            / self.variances[self.outputs[output][0]]
+            for name, output, span in self.judged_on
+        }
+
+    @property
+    def judged_on(self) -> list[tuple[str, int, Span]]:
+        """What is judged: its name, the output, and the rows.
+
+        A name has the target where there are several, the horizon where there are, and the span where there are or
+        where nothing else is to be said.
+        """
+        found = []
+        for output, (place, ahead) in enumerate(self.outputs):
+            said = [self.columns[place]] if self.table.targets > 1 else []
+            said += [f"{ahead} ahead"] if len(self.config.horizons) > 1 else []
+            for span in self.spans:
+                own = [*said, span.name] if len(self.spans) > 1 or not said else said
+                found.append((", ".join(own), output, span))
+        return found
+
+    def times(self) -> list[str]:
+        """Labels of all target rows, those beyond the table included, (N + farthest)."""
+        return [label(moment) for moment in self._moments()]
+
+    def _nowhere(self) -> np.ndarray:
+        return np.full((len(self.table.values) + self.farthest, len(self.outputs)), np.nan)
+
+    def _moments(self) -> list[Any]:
+        times = list(self.table.times)
+        return times + continued(times, self.farthest)

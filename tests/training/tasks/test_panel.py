@@ -1,0 +1,131 @@
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from bptt.training.config import TrainConfig
+from bptt.training.errors import UserError
+from bptt.training.fit import Training
+from bptt.training.network import network_of
+from bptt.training.run import check_same_data, read_config, save_config
+from bptt.training.tasks.made import made_task
+from bptt.training.tasks.panel import panel
+from bptt.training.workers import Workers
+
+LENGTHS = {"a": 60, "b": 90, "7": 40}
+
+
+def written(path, lengths=LENGTHS):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"who": name, "t": t, "y": scale * (10 + math.sin(t / 3) + rng.normal(0, 0.1)), "x": t % 5}
+        for scale, (name, length) in enumerate(lengths.items(), start=1)
+        for t in range(length)
+    ]
+    pl.DataFrame(rows).sort("t", maintain_order=True).write_csv(path)
+    return path
+
+
+def configured(path, **choices):
+    base = {
+        "data": path,
+        "target": "y",
+        "input": (("x",),),
+        "series": "who",
+        "time": "t",
+        "hidden": 5,
+        "epochs": 3,
+    }
+    return TrainConfig(**{**base, **choices})
+
+
+def trained(task, config):
+    model = network_of(config, task.columns, task.labels, task.calendar)
+    return model, Training(model, task.updates(model, config), config).run()
+
+
+def test_each_series_is_cut_scaled_and_judged_on_its_own(tmp_path):
+    config = configured(written(tmp_path / "d.csv"))
+    task = made_task(config)
+    assert [(part.part, part.train_rows) for part in task.parts] == [("a", 48), ("b", 72), ("7", 32)]
+    assert task.series["b"].mean[0] == pytest.approx(2 * task.series["a"].mean[0], rel=0.02)
+    assert task.amount == "146 training steps of y in 3 series"
+    judged = task.judge(trained(task, config)[0], "ours", tmp_path / "f.csv")
+    assert judged.judged_on == ["a", "b", "7", "mean"]
+    assert list(judged.scores) == ["ours", "persistence", "seasonal persistence (19)", "linear AR(2)"]
+    rows = pl.read_csv(tmp_path / "f.csv", schema_overrides={"series": pl.String})
+    for name, length in LENGTHS.items():
+        own = rows.filter(pl.col("series") == name)
+        assert own["time"].to_list() == list(range(2, length + 1))
+        tested = own.filter(pl.col("time").is_between(round(0.8 * length), length - 1))
+        errors = (tested["truth"] - tested["forecast"]).pow(2).mean()
+        assert judged.rmse[name] == pytest.approx(errors**0.5)
+
+
+@pytest.mark.parametrize("choices", [{}, {"reach": "truncated", "k1": 7, "k2": 20}, {"reach": "checkpointed"}])
+def test_a_padded_step_weighs_nothing(tmp_path, choices):
+    """The gradient is that of each series walked alone, their errors summed and divided by their number."""
+    config = configured(written(tmp_path / "d.csv"), validation=0.25, **choices)
+    task = panel(config)
+    model = network_of(config, task.columns, task.labels)
+    updates = task.updates(model, config)
+    if not choices.get("k1"):
+        update = next(updates.epoch(1))
+        found = [w.grad.clone() for w in model.parameters()]
+        model.zero_grad()
+        total, numbers = torch.zeros(()), 0
+        for part in task.parts:
+            x, d = (steps[: part.learned_steps] for steps in part.training_steps())
+            total, numbers = total + (model(x)[0] - d).square().sum(), numbers + d.numel()
+        (total / numbers).backward()
+        assert (update.loss, update.numbers) == (pytest.approx((total / numbers).item()), numbers)
+        for grad, w in zip(found, model.parameters(), strict=True):
+            assert torch.allclose(grad, w.grad, atol=1e-6)
+    else:
+        windows = list(iter(updates.epoch(1)))
+        assert sum(window.numbers for window in windows) == sum(part.learned_steps for part in task.parts)
+    later = [
+        (model(x)[0] - d)[part.learned_steps :].square() for part in task.parts for x, d in [part.training_steps()]
+    ]
+    assert updates.validation() == pytest.approx(torch.cat(later).mean().item(), rel=1e-5)
+
+
+def test_what_cannot_be_series_is_refused(tmp_path):
+    path = written(tmp_path / "d.csv", {"a": 60, "b": 9})
+    with pytest.raises(UserError, match=r"d\.csv, series 'b' has 9 rows"):
+        panel(configured(path))
+    with pytest.raises(UserError, match="has no column 'whom'; its columns are"):
+        panel(configured(path, series="whom"))
+    with pytest.raises(UserError, match="'x' says which series a row belongs to"):
+        panel(configured(path, series="x"))
+    path.write_text("who,y\na,1\n,2\n")
+    with pytest.raises(UserError, match="column 'who' has 1 missing of 2 values"):
+        panel(configured(path, input=(), time=None))
+
+
+def test_a_run_folder_knows_its_series_again(tmp_path):
+    config = configured(written(tmp_path / "d.csv"))
+    task = panel(config)
+    save_config(tmp_path, config, task)
+    began = read_config(tmp_path / "config.toml")
+    assert list(began.series) == list(LENGTHS)
+    check_same_data(tmp_path, panel(config), began)
+    other = panel(configured(written(tmp_path / "d.csv", {**LENGTHS, "a": 70})))
+    with pytest.raises(UserError, match="has changed since"):
+        check_same_data(tmp_path, other, began)
+
+
+def test_of_two_workers_each_has_its_series(tmp_path):
+    config = configured(written(tmp_path / "d.csv"), reach="truncated", k1=100)
+    task = panel(config)
+    model = network_of(config, task.columns, task.labels)
+    shares = [next(task.updates(model, config, Workers(rank, 2)).epoch(1)) for rank in (0, 1)]
+    alone = next(task.updates(model, config).epoch(1))
+    assert sum(share.numbers for share in shares) == alone.numbers == task.train_steps
+    assert sum(share.loss * share.numbers for share in shares) / alone.numbers == pytest.approx(alone.loss)
+    with pytest.raises(UserError, match="3 series leave some of 4 workers without one"):
+        task.updates(model, config, Workers(0, 4))
+    with pytest.raises(UserError, match="--reach full makes one walk"):
+        task.updates(model, configured(config.data), Workers(0, 2))
