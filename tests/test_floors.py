@@ -28,6 +28,7 @@ FLOORS = {
     "speed": 3,
     "training": 3,
     "report": 4,
+    "sklearn": 4,
     "commands": 5,
     "cli": 5,
     "__main__": 5,

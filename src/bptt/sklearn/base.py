@@ -1,0 +1,246 @@
+"""What the estimators share: their parameters, the network, and how it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, check_scalar
+
+from ..checks import check_leak
+from ..equations.activations import ACTIVATIONS
+from ..networks import SequenceModel
+from ..reach.truncated import check_reach
+from ..training.config import TrainConfig
+from ..training.fit import Epoch, Training
+from ..training.network import build
+from ..training.optimizing import Clipping
+from .learning import Batches, Carried, Loss, Reach, learn_piece
+from .sequences import Batch, Sequences, Targets, read_sequences, side_by_side
+
+TOGETHER = 256  # sequences walked side by side where nothing is learned
+
+
+class RecurrentEstimator(BaseEstimator):
+    """The parameters of a recurrent estimator; see `RecurrentRegressor`."""
+
+    model_: SequenceModel
+    n_features_in_: int
+    loss_curve_: list[float]
+    validation_curve_: list[float]
+    n_iter_: int
+    _default_batch = 32
+
+    def __init__(
+        self,
+        cell: str = "gru",
+        hidden: int = 32,
+        layers: int = 1,
+        *,
+        activation: str = "tanh",
+        leak: float = 1.0,
+        epochs: int = 100,
+        lr: float = 0.01,
+        clip: float | None = 1.0,
+        batch_size: int | None = None,
+        k1: int | None = None,
+        k2: int | None = None,
+        validation_fraction: float = 0.0,
+        n_iter_no_change: int = 10,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.cell = cell
+        self.hidden = hidden
+        self.layers = layers
+        self.activation = activation
+        self.leak = leak
+        self.epochs = epochs
+        self.lr = lr
+        self.clip = clip
+        self.batch_size = batch_size
+        self.k1 = k1
+        self.k2 = k2
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_parameters(self) -> None:
+        for name, known in (("cell", ("elman", "gru", "lstm")), ("activation", tuple(ACTIVATIONS))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("hidden", "layers", "epochs", "n_iter_no_change", "batch_size", "k1", "k2"):
+            if getattr(self, name) is not None or name in ("hidden", "layers", "epochs", "n_iter_no_change"):
+                check_scalar(getattr(self, name), name, Integral, min_val=1)
+        for name in ("lr", "clip"):
+            if getattr(self, name) is not None or name == "lr":
+                check_scalar(getattr(self, name), name, Real, min_val=0, include_boundaries="neither")
+        check_scalar(
+            self.validation_fraction, "validation_fraction", Real, min_val=0, max_val=1, include_boundaries="left"
+        )
+        check_leak(float(self.leak))
+        if self.cell != "elman" and (self.activation != "tanh" or self.leak != 1):
+            raise ValueError(
+                f"activation={self.activation!r} and leak={self.leak} are choices of cell='elman'; a "
+                f"{self.cell.upper()} has tanh and 1"
+            )
+        if self.k1 is not None:
+            check_reach(int(self.k1), None if self.k2 is None else int(self.k2))
+        elif self.k2 is not None:
+            raise ValueError(
+                f"k2={self.k2} needs k1, the steps between two updates; without k1 errors go all the way"
+            )
+
+    def _draw(self) -> np.random.RandomState:
+        """What random numbers come from; without a random_state never numpy's global one."""
+        return check_random_state(np.random.RandomState() if self.random_state is None else self.random_state)
+
+    def _config(self, draw: np.random.RandomState, validated: bool) -> TrainConfig:
+        return TrainConfig(
+            cell=self.cell,  # pyright: ignore[reportArgumentType]
+            hidden=int(self.hidden),
+            layers=int(self.layers),
+            activation=self.activation,  # pyright: ignore[reportArgumentType]
+            leak=float(self.leak),
+            init=1.0,
+            epochs=int(self.epochs),
+            lr=float(self.lr),
+            clip=self._clip,
+            schedule="constant",
+            weight_decay=0.0,
+            patience=int(self.n_iter_no_change) if validated else None,
+            seed=int(draw.randint(2**31)),
+        )
+
+    @property
+    def _clip(self) -> float:
+        return float("inf") if self.clip is None else float(self.clip)
+
+    @property
+    def _reach(self) -> Reach:
+        return Reach(None if self.k1 is None else int(self.k1), None if self.k2 is None else int(self.k2))
+
+    def _learn(self, sequences: Sequences, targets: Targets, outputs: int, loss: Loss) -> Self:
+        """Draw a network and let it learn from whole sequences."""
+        draw, N = self._draw(), len(sequences.each)
+        held = round(float(self.validation_fraction) * N)
+        if held == N:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} leaves none of {N} sequences to learn from"
+            )
+        order = draw.permutation(N) if held else np.arange(N)
+
+        def batch(numbers: np.ndarray) -> Batch:
+            return side_by_side([sequences.each[i] for i in numbers], [targets.each[i] for i in numbers])
+
+        learned, held_out = order[held:], batch(order[:held]) if held else None
+        self._train(
+            lambda numbers: batch(learned[numbers]), len(learned), held_out, outputs, loss, draw, sequences.each[0]
+        )
+        return self
+
+    def _train(
+        self,
+        batch: Callable[[np.ndarray], Batch],
+        count: int,
+        held_out: Batch | None,
+        outputs: int,
+        loss: Loss,
+        draw: np.random.RandomState,
+        like: np.ndarray,
+    ) -> None:
+        config = self._config(draw, held_out is not None)
+        model = _network(config, like, outputs)
+        size = self._default_batch if self.batch_size is None else int(self.batch_size)
+        updates = Batches(model, count, batch, size, loss, self._reach, draw, held_out)
+        fitted = Training(model, updates, config).run(self._tell)
+        self._forget()
+        self.model_, self.n_features_in_ = model, like.shape[1]
+        self.loss_curve_ = [epoch.loss for epoch in fitted.epochs]
+        self.validation_curve_ = [epoch.validation for epoch in fitted.epochs if epoch.validation is not None]
+        self.n_iter_ = len(fitted.epochs)
+
+    def _learn_more(self, sequences: Sequences, targets: Targets, outputs: int, loss: Loss) -> None:
+        """Learn from one more piece; where it has a target a step, go on from the state before it."""
+        lengths = {len(x) for x in sequences.each}
+        if targets.per_step and len(lengths) > 1:
+            raise ValueError(
+                f"the pieces of streams that are learned side by side need one length, got {sorted(lengths)} steps"
+            )
+        if hasattr(self, "model_"):
+            self._check_features(sequences)
+            self._check_outputs(outputs)
+        else:
+            self.model_ = _network(self._config(self._draw(), False), sequences.each[0], outputs)
+            self.n_features_in_, self.loss_curve_, self.validation_curve_ = sequences.each[0].shape[1], [], []
+            self.n_iter_ = 0
+        if not hasattr(self, "_optimizer"):
+            self._optimizer = torch.optim.Adam(self.model_.parameters(), lr=float(self.lr))
+        before: Carried | None = getattr(self, "_carried", None) if targets.per_step else None
+        if before is not None and before.steps.x.shape[1] != len(sequences.each):
+            raise ValueError(
+                f"this piece has {len(sequences.each)} sequences, but those before had "
+                f"{before.steps.x.shape[1]}: the pieces of a stream need the same ones, in the same "
+                "order; fit anew for others"
+            )
+        piece = side_by_side(sequences.each, targets.each).of(self._dtype)
+        found, after = learn_piece(
+            self.model_, self._optimizer, Clipping(self._clip), piece, loss, self._reach, before
+        )
+        self._carried = after if targets.per_step else None
+        self.loss_curve_.append(found)
+        self.n_iter_ += 1
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.model_.parameters()).dtype
+
+    def _check_outputs(self, outputs: int) -> None:
+        own = self.model_.readout.out_features
+        if outputs != own:
+            raise ValueError(f"y has {outputs} outputs, but the pieces before it had {own}")
+
+    def _forget(self) -> None:
+        """Let go of a stream that was learned from."""
+        for name in ("_optimizer", "_carried"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _outputs(self, X: Any) -> tuple[list[np.ndarray], Sequences]:
+        """What the network puts out, (T_i, O) a sequence, each from a zero state."""
+        check_is_fitted(self)
+        sequences = read_sequences(X, type(self).__name__)
+        self._check_features(sequences)
+        found: list[np.ndarray] = []
+        for start in range(0, len(sequences.each), TOGETHER):
+            chosen = sequences.each[start : start + TOGETHER]
+            x = side_by_side(chosen, [part[:1, 0] for part in chosen]).x
+            with torch.no_grad():
+                y = self.model_(x.to(self._dtype))[0].numpy()
+            found += [y[: len(part), place] for place, part in enumerate(chosen)]
+        return found, sequences
+
+    def _check_features(self, sequences: Sequences) -> None:
+        features = sequences.each[0].shape[1]
+        own = self.model_.recurrent.input_size
+        if features != own:
+            raise ValueError(
+                f"X has {features} features, but {type(self).__name__} is expecting {own} features as input "
+                "at each step"
+            )
+
+    def _tell(self, epoch: Epoch) -> None:
+        if self.verbose:
+            held_out = "" if epoch.validation is None else f", validation {epoch.validation:.6g}"
+            print(f"epoch {epoch.epoch}: loss {epoch.loss:.6g}{held_out}")
+
+
+def _network(config: TrainConfig, like: np.ndarray, outputs: int) -> SequenceModel:
+    model = build(config, like.shape[1], outputs)
+    return model.to(torch.from_numpy(np.zeros(0, like.dtype)).dtype)

@@ -1,0 +1,189 @@
+"""RecurrentForecaster: what comes next in a series."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_is_fitted, check_scalar
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from ..training import updates
+from ..trees import Tree
+from .base import RecurrentEstimator
+from .learning import Carried
+from .sequences import Batch, Sequences, Targets, numbers
+
+
+class Scale(NamedTuple):
+    """Mean and standard deviation of columns."""
+
+    mean: np.ndarray
+    deviation: np.ndarray  # 1 where a column is constant
+
+    @classmethod
+    def of(cls, columns: np.ndarray) -> Scale:
+        deviation = columns.std(0)
+        return cls(columns.mean(0), np.where(deviation > 0, deviation, 1).astype(columns.dtype))
+
+    def to(self, columns: np.ndarray) -> np.ndarray:
+        return (columns - self.mean) / self.deviation
+
+    def back(self, columns: np.ndarray) -> np.ndarray:
+        return columns * self.deviation + self.mean
+
+
+class RecurrentForecaster(RecurrentEstimator):
+    """A recurrent network that forecasts a series from its own past, and from inputs known beforehand.
+
+    At each step it reads y_t and X_{t+1} and puts out y_{t+1}; a forecast goes on from its own outputs. What it
+    reads is standardised inside, by the training steps.
+
+    Args: as `RecurrentRegressor`, but
+        batch_size: stretches the series is cut into, which are walked side by side. Default 1.
+        validation_fraction: part of the steps, at their end, that is not learned from and chooses the best epoch.
+
+    y is (n_steps,), or (n_steps, n_outputs) for several series together; X is (n_steps, n_inputs), or None.
+    It stands in a pipeline behind transformers of y: `pipeline.fit(y)`, `pipeline.score(later_y)`; forecasts are
+    then `pipeline[:-1].inverse_transform(pipeline[-1].predict(horizon))`.
+
+    Attributes:
+        n_features_in_: columns of y.
+        model_, loss_curve_, validation_curve_, n_iter_: as `RecurrentRegressor`.
+
+    Raises:
+        ValueError, TypeError: at `fit`, for parameters, y and X, by what came and what was wanted.
+
+    >>> y = np.sin(np.arange(80) / 3)
+    >>> forecaster = RecurrentForecaster(hidden=8, epochs=100, lr=0.02, random_state=0).fit(y)
+    >>> forecaster.predict(5).shape, forecaster.score(np.sin(np.arange(80, 100) / 3)) > 0.9
+    ((5,), True)
+    """
+
+    _default_batch = 1
+
+    def fit(self, y: Any, X: Any = None) -> Self:
+        """Learn anew from a series.
+
+        Args:
+            y, X: as the class says; at least 3 steps.
+        """
+        self._check_parameters()
+        columns, inputs = _read(y, X, least=3)
+        held = round(float(self.validation_fraction) * (len(columns) - 1))
+        learned, stretches = len(columns) - 1 - held, self.batch_size or 1
+        if learned < stretches:
+            raise ValueError(
+                f"{len(columns)} steps with validation_fraction={self.validation_fraction} leave "
+                f"{max(learned, 0)} to learn from, which batch_size={stretches} cuts into stretches without a step"
+            )
+        y_scale, X_scale = Scale.of(columns[: learned + 1]), Scale.of(inputs[: learned + 1])
+        scaled, beside = y_scale.to(columns), X_scale.to(inputs)
+        x, d = (torch.tensor(part) for part in (np.hstack([scaled[:-1], beside[1:]]), scaled[1:]))
+        cut_x, cut_d = (updates.side_by_side(part[:learned], int(stretches)) for part in (x, d))
+        batch = Batch(cut_x, cut_d, torch.ones(cut_x.shape[:2], dtype=torch.bool))
+        late = torch.arange(len(x))[:, None] >= learned
+        held_out = Batch(x[:, None], d[:, None], late) if held else None
+        self._train(lambda _: batch, 1, held_out, d.shape[1], mse_loss, self._draw(), x.numpy())
+        self._y_scale, self._X_scale, self._single = y_scale, X_scale, np.ndim(y) == 1
+        self.n_features_in_ = columns.shape[1]
+        self._state, self._last = self._follow(x, None)[1], scaled[-1:]
+        self._carried = Carried(Batch(*(part[:0, :1] for part in batch)), self._state)
+        return self
+
+    def partial_fit(self, y: Any, X: Any = None) -> Self:
+        """Learn from the steps that follow, by one pass of truncated BPTT; the first ones' scale is kept.
+
+        The state is carried from piece to piece, and an error goes back over k2 steps, into pieces before as well.
+
+        Args:
+            y, X: as the class says; at the first call at least 3 steps.
+        """
+        self._check_parameters()
+        new = not hasattr(self, "model_")
+        columns, inputs = _read(y, X, least=3 if new else 1)
+        if new:
+            self._y_scale, self._X_scale = Scale.of(columns), Scale.of(inputs)
+            self._single, self._state = np.ndim(y) == 1, None
+        else:
+            self._check_columns(columns, inputs)
+        scaled, beside = self._y_scale.to(columns), self._X_scale.to(inputs)
+        if new:
+            self._last, scaled, beside = scaled[:1], scaled[1:], beside[1:]
+        x = np.hstack([np.concatenate([self._last, scaled[:-1]]), beside])
+        self._learn_more(Sequences([x], False), Targets([scaled], True), scaled.shape[1], mse_loss)
+        self.n_features_in_ = scaled.shape[1]
+        self._state, self._last = self._follow(torch.tensor(x), self._state)[1], scaled[-1:]
+        return self
+
+    def predict(self, horizon: int = 1, X: Any = None) -> np.ndarray:
+        """Forecast the steps after those learned from.
+
+        Args:
+            horizon: how many. Default 1.
+            X: (horizon, n_inputs), the inputs of those steps, where it was fitted with some. Default None.
+
+        Returns:
+            (horizon,), or (horizon, n_outputs) where y had columns.
+        """
+        check_is_fitted(self)
+        check_scalar(horizon, "horizon", Integral, min_val=1)
+        beside = self._X_scale.to(_inputs(X, int(horizon), self._last.dtype))
+        self._check_columns(self._last, beside)
+        y, state, found = self._last, self._state, []
+        for step in range(int(horizon)):
+            outputs, state = self._follow(torch.tensor(np.hstack([y, beside[step : step + 1]])), state)
+            y = outputs.numpy()
+            found.append(y[0])
+        forecast = self._y_scale.back(np.stack(found))
+        return forecast[:, 0] if self._single else forecast
+
+    def score(self, y: Any, X: Any = None) -> float:
+        """R² of forecasting, one step ahead, the steps after those learned from; a step forecast is then seen.
+
+        Args:
+            y: (n_steps,) or (n_steps, n_outputs), the steps that follow those learned from; at least 2.
+            X: (n_steps, n_inputs) of them, where it was fitted with some. Default None.
+        """
+        check_is_fitted(self)
+        columns, inputs = _read(y, X, least=2)
+        self._check_columns(columns, inputs)
+        before = np.concatenate([self._last, self._y_scale.to(columns)[:-1]])
+        found, _ = self._follow(torch.tensor(np.hstack([before, self._X_scale.to(inputs)])), self._state)
+        return float(r2_score(columns, self._y_scale.back(found.numpy())))
+
+    def _follow(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
+        """Outputs (T, O) for steps (T, I), and the state after them."""
+        with torch.no_grad():
+            y, state = self.model_(x[:, None].to(self._dtype), state)
+        return y[:, 0], state
+
+    def _check_columns(self, columns: np.ndarray, inputs: np.ndarray) -> None:
+        for name, found, scale in (("y", columns, self._y_scale), ("X", inputs, self._X_scale)):
+            if found.shape[1] != len(scale.mean):
+                raise ValueError(
+                    f"{name} has {found.shape[1]} columns, but {type(self).__name__} "
+                    f"was fitted with {len(scale.mean)}"
+                )
+
+
+def _read(y: Any, X: Any, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """y as (T, O) and X as (T, I), I = 0 for None."""
+    if y is None:
+        raise ValueError("y must be a series, (n_steps,) or (n_steps, n_outputs), got None")
+    columns = numbers(y, "y", ensure_2d=False, ensure_min_samples=least)
+    columns = columns[:, None] if columns.ndim == 1 else columns
+    return columns, _inputs(X, len(columns), columns.dtype)
+
+
+def _inputs(X: Any, steps: int, dtype: np.dtype) -> np.ndarray:
+    if X is None:
+        return np.zeros((steps, 0), dtype)
+    inputs = numbers(X, "X", dtype=dtype)
+    if len(inputs) != steps:
+        raise ValueError(f"X has {len(inputs)} steps, but {steps} are needed, one for each of y")
+    return inputs

@@ -1,0 +1,152 @@
+"""What an estimator learns from, update by update, by truncated backpropagation through time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..reach.truncated import Truncated, Walked, truncated
+from ..training.optimizing import Clipping
+from ..training.updates import Update
+from ..trees import Tree
+from .sequences import Batch
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Carried(NamedTuple):
+    """What a stream's next piece begins with."""
+
+    steps: Batch  # the last ones, which the next window goes back over
+    state: Tree  # before them
+
+
+class Reach(NamedTuple):
+    """How often an error is taken back, and how far; k1 None for once, over all the steps there are."""
+
+    k1: int | None
+    k2: int | None  # None for k1
+
+    def windows(self, model: nn.Module, batch: Batch, loss: Loss) -> Truncated:
+        k1, k2 = self.within(len(batch.x))
+        return truncated(model, batch.x, (batch.d, batch.desired), _where_desired(loss), k1, k2)
+
+    def within(self, steps: int) -> tuple[int, int]:
+        """k1 and k2 of so many steps."""
+        return (steps, steps) if self.k1 is None else (self.k1, self.k2 or self.k1)
+
+
+def _where_desired(loss: Loss) -> Callable[[Tensor, Any], Tensor]:
+    """A mean loss over the steps that have a target; 0 where none has."""
+
+    def criterion(y: Tensor, wanted: tuple[Tensor, Tensor]) -> Tensor:
+        d, desired = wanted
+        return loss(y[desired], d[desired]) if bool(desired.any()) else 0 * y.sum()
+
+    return criterion
+
+
+class Batches:
+    """Some sequences at a time, in an order drawn anew each epoch: `Updates` of the training loop.
+
+    Args:
+        model: (x, state) -> (y, state).
+        count: how many sequences there are.
+        batch: those of some numbers, side by side.
+        size: how many at a time.
+        loss: of outputs and targets, a mean.
+        reach: k1 and k2.
+        draw: where the orders are drawn from.
+        held_out: the loss of it chooses the best epoch; None for the last one.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        count: int,
+        batch: Callable[[np.ndarray], Batch],
+        size: int,
+        loss: Loss,
+        reach: Reach,
+        draw: np.random.RandomState,
+        held_out: Batch | None = None,
+    ) -> None:
+        self.model, self.count, self.batch, self.size = model, count, batch, size
+        self.loss, self.reach, self.draw, self.held_out = loss, reach, draw, held_out
+
+    def epoch(self, number: int, place: Tree = None) -> _Pass:
+        return _Pass(self)
+
+    def validation(self) -> float | None:
+        if self.held_out is None:
+            return None
+        x, d, desired = self.held_out
+        with torch.no_grad():
+            return self.loss(self.model(x)[0][desired], d[desired]).item()
+
+
+class _Pass(Iterator[Update]):
+    """A pass over all sequences; its updates are the windows that have a target."""
+
+    def __init__(self, source: Batches) -> None:
+        self._source = source
+        self._order = source.draw.permutation(source.count)
+        self._windows: Iterator[tuple[Truncated, float, int]] = self._walk()
+        self.walked: Walked | None = None
+
+    def __next__(self) -> Update:
+        windows, loss, numbers = next(self._windows)
+        self.walked = windows.walked
+        return Update(loss, numbers)
+
+    def _walk(self) -> Iterator[tuple[Truncated, float, int]]:
+        source = self._source
+        for start in range(0, source.count, source.size):
+            batch = source.batch(self._order[start : start + source.size])
+            windows = source.reach.windows(source.model, batch, source.loss)
+            for window in windows:
+                numbers = int(batch.desired[window.start : window.stop].sum())
+                if numbers:
+                    yield windows, window.loss.item(), numbers
+
+    def state_dict(self) -> Tree:
+        raise NotImplementedError("an estimator's training is not taken up in the middle")
+
+
+def learn_piece(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    clipping: Clipping,
+    piece: Batch,
+    loss: Loss,
+    reach: Reach,
+    before: Carried | None,
+) -> tuple[float, Carried]:
+    """One more piece of a stream: an update for each of its windows, the state carried into it and out of it.
+
+    Returns:
+        the mean loss, and what the next piece begins with.
+    """
+    steps = (
+        piece if before is None else Batch(*(torch.cat(pair) for pair in zip(before.steps, piece, strict=True)))
+    )
+    k1, k2 = reach.within(len(piece.x))
+    chunks = iter([(steps.x, (steps.d, steps.desired))])  # as a stream, whose end is not known
+    windows = truncated(model, chunks, None, _where_desired(loss), k1, k2)
+    start = len(steps.x) - len(piece.x)
+    windows.load_state_dict({"first": 0, "start": start, "state": None if before is None else before.state})
+    total, seen = 0.0, 0
+    optimizer.zero_grad()
+    for window in windows:
+        numbers = int(steps.desired[window.start : window.stop].sum())
+        if numbers:
+            clipping.clip(model)
+            optimizer.step()
+            total, seen = total + window.loss.item() * numbers, seen + numbers
+        optimizer.zero_grad()
+    place = windows.state_dict()
+    return total / seen, Carried(Batch(*(part[place["first"] :] for part in steps)), place["state"])

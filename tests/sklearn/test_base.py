@@ -1,0 +1,121 @@
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from bptt.sklearn import RecurrentClassifier, RecurrentForecaster, RecurrentRegressor
+
+STEPS = "a column of a 2-D X is a step, so that sequences may have others; a feature is an axis of a 3-D X"
+EXPECTED = {
+    "check_n_features_in": STEPS,
+    "check_n_features_in_after_fitting": STEPS,
+    "check_estimators_partial_fit_n_features": STEPS,
+    "check_classifiers_train": STEPS,
+}
+QUICK = {"cell": "elman", "hidden": 16, "epochs": 30, "lr": 0.02, "random_state": 0}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks(
+    [RecurrentRegressor(**QUICK), RecurrentClassifier(**QUICK | {"epochs": 2})],
+    expected_failed_checks=lambda estimator: {
+        name: reason
+        for name, reason in EXPECTED.items()
+        if name != "check_classifiers_train" or isinstance(estimator, RecurrentClassifier)
+    },
+)
+def test_it_is_an_estimator(estimator, check):
+    check(estimator)
+
+
+def wave(N=12, T=9, I=2):
+    X = np.random.RandomState(0).randn(N, T, I)
+    return X, X[:, -1, 0] - X[:, -2, 1]
+
+
+@pytest.mark.parametrize("kind", [RecurrentRegressor, RecurrentClassifier, RecurrentForecaster])
+def test_a_clone_fits_to_the_same_numbers_and_a_pickle_predicts_them(kind):
+    X, y = wave()
+    fit = {
+        RecurrentRegressor: (X, y),
+        RecurrentClassifier: (X, y > 0),
+        RecurrentForecaster: (y,),
+    }[kind]
+    asked = 3 if kind is RecurrentForecaster else X
+    numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    first = kind(hidden=4, epochs=2, cell="lstm", random_state=3).fit(*fit)
+    again = clone(first).fit(*fit)
+    np.testing.assert_array_equal(first.predict(asked), again.predict(asked))
+    np.testing.assert_array_equal(first.predict(asked), pickle.loads(pickle.dumps(first)).predict(asked))
+    assert first.loss_curve_ == again.loss_curve_
+    assert len(first.loss_curve_) == first.n_iter_ == 2
+    other = clone(first).set_params(random_state=4).fit(*fit)
+    assert other.loss_curve_ != first.loss_curve_
+    unseeded = clone(first).set_params(random_state=None)
+    assert unseeded.fit(*fit).loss_curve_ != unseeded.fit(*fit).loss_curve_
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)
+    assert torch.equal(torch.get_rng_state(), torch_before)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"cell": "rnn"}, ValueError, "cell must be one of elman, gru, lstm"),
+        ({"hidden": 0}, ValueError, "hidden"),
+        ({"hidden": 1.5}, TypeError, "hidden"),
+        ({"epochs": None}, TypeError, "epochs"),
+        ({"lr": 0}, ValueError, "lr"),
+        ({"clip": -1.0}, ValueError, "clip"),
+        ({"leak": 2.0}, ValueError, "leak must lie"),
+        ({"leak": 0.5}, ValueError, "choices of cell='elman'"),
+        ({"k2": 3}, ValueError, "needs k1"),
+        ({"k1": 4, "k2": 3}, ValueError, "k2=3 is less than k1=4"),
+        ({"validation_fraction": 1.0}, ValueError, "validation_fraction"),
+        ({"validation_fraction": 0.99}, ValueError, "leaves none of 12"),
+        ({"activation": "sin"}, ValueError, "activation must be one of"),
+    ],
+)
+def test_bad_parameters_are_named(parameters, error, message):
+    X, y = wave()
+    with pytest.raises(error, match=message):
+        RecurrentRegressor(**parameters).fit(X, y)
+
+
+def test_numbers_of_numpy_are_taken_as_those_of_a_grid():
+    X, y = wave()
+    grid = {
+        "hidden": np.int64(3),
+        "epochs": np.int64(1),
+        "k1": np.int64(3),
+        "k2": np.int64(5),
+        "lr": np.float64(0.1),
+    }
+    assert RecurrentRegressor(**grid).fit(X, y).n_iter_ == 1
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_training():
+    X, y = wave(N=40)
+    regressor = RecurrentRegressor(
+        hidden=4, epochs=200, lr=0.3, validation_fraction=0.25, n_iter_no_change=3, random_state=0
+    ).fit(X, y)
+    curve = regressor.validation_curve_
+    assert regressor.n_iter_ == len(curve) == int(np.argmin(curve)) + 4 < 200
+
+
+def test_epochs_are_told_where_it_is_asked_for(capsys):
+    X, y = wave()
+    RecurrentRegressor(hidden=2, epochs=2, validation_fraction=0.25, verbose=True).fit(X, y)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("epoch 1: loss ")
+    assert "validation" in second
+
+
+def test_without_scikit_learn_the_extra_is_named():
+    program = "import sys; sys.modules['sklearn'] = None; import bptt.sklearn"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "pip install bptt[sklearn]" in found.stderr.splitlines()[-1]

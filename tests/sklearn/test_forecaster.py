@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bptt.sklearn import RecurrentForecaster
+
+Y = 50 + 20 * np.sin(np.arange(120) / 3)
+
+
+def test_a_forecast_goes_on_from_where_the_series_ends():
+    forecaster = RecurrentForecaster(hidden=8, epochs=150, lr=0.02, random_state=0).fit(Y[:100])
+    assert np.abs(forecaster.predict(6) - Y[100:106]).max() < 5
+    np.testing.assert_array_equal(forecaster.predict(6)[:3], forecaster.predict(3))
+    assert forecaster.score(Y[100:]) > 0.95
+
+
+def test_inputs_known_beforehand_are_read():
+    X = np.random.RandomState(0).randn(200, 1)
+    y = 3 * X[:, 0]
+    forecaster = RecurrentForecaster(hidden=8, epochs=100, lr=0.02, random_state=0).fit(y[:180], X[:180])
+    assert forecaster.score(y[180:], X[180:]) > 0.9
+    assert np.abs(forecaster.predict(20, X[180:]) - y[180:]).mean() < 1
+    with pytest.raises(ValueError, match="X has 0 columns"):
+        forecaster.predict(3)
+    with pytest.raises(ValueError, match="X has 20 steps, but 3 are needed"):
+        forecaster.predict(3, X[180:])
+
+
+def test_partial_fit_goes_on():
+    y = np.column_stack([Y, -Y])
+    forecaster = RecurrentForecaster(hidden=8, k1=5, k2=10, lr=0.02, random_state=0)
+    for start in range(0, 120, 20):
+        forecaster.partial_fit(y[start : start + 20])
+    assert forecaster.predict(4).shape == (4, 2)
+    assert forecaster.loss_curve_[-1] < forecaster.loss_curve_[0] / 2
+    fitted = RecurrentForecaster(hidden=8, epochs=30, lr=0.02, random_state=0).fit(y[:100])
+    before = fitted.predict(1)
+    assert not np.array_equal(fitted.partial_fit(y[100:]).predict(1), before)
+
+
+def test_it_stands_behind_a_scaler_in_a_grid_search():
+    pipeline = make_pipeline(StandardScaler(), RecurrentForecaster(epochs=10, random_state=0))
+    search = GridSearchCV(
+        pipeline, {"recurrentforecaster__hidden": [2, 6]}, cv=TimeSeriesSplit(2), error_score="raise"
+    ).fit(Y[:, None])
+    best = search.best_estimator_
+    assert best[:-1].inverse_transform(best[-1].predict(3)).shape == (3, 1)
+
+
+def test_a_validation_part_chooses_the_epoch():
+    forecaster = RecurrentForecaster(hidden=4, epochs=5, validation_fraction=0.2, batch_size=4, random_state=0)
+    assert len(forecaster.fit(Y).validation_curve_) == 5
+    with pytest.raises(ValueError, match="stretches without a step"):
+        forecaster.set_params(batch_size=200).fit(Y)

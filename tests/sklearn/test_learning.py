@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import mse_loss
+
+import bptt
+from bptt.sklearn.learning import Batches, Reach, learn_piece
+from bptt.sklearn.sequences import Batch, side_by_side
+from bptt.training.optimizing import Clipping
+
+
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return bptt.SequenceModel(bptt.GRU(2, 3, dtype=torch.float64), 1)
+
+
+def steps(T=24, B=2):
+    draw = np.random.RandomState(0)
+    X, D = draw.randn(B, T, 2), draw.randn(B, T, 1)
+    return side_by_side(list(X), list(D))
+
+
+@pytest.mark.parametrize("k2", [4, 10])
+def test_pieces_learn_what_truncated_learns_on_the_whole(k2):
+    whole, alone, piecewise = steps(), model(), model()
+    optimizer = torch.optim.Adam(alone.parameters())
+    for _ in bptt.truncated(alone, whole.x, whole.d, torch.nn.MSELoss(), 4, k2):
+        torch.nn.utils.clip_grad_norm_(alone.parameters(), 0.1)
+        optimizer.step()
+        optimizer.zero_grad()
+    optimizer, carried = torch.optim.Adam(piecewise.parameters()), None
+    for first, stop in ((0, 4), (4, 16), (16, 24)):
+        piece = Batch(*(part[first:stop] for part in whole))
+        _, carried = learn_piece(piecewise, optimizer, Clipping(0.1), piece, mse_loss, Reach(4, k2), carried)
+    for name, weight in alone.state_dict().items():
+        torch.testing.assert_close(piecewise.state_dict()[name], weight, rtol=1e-9, atol=1e-12)
+
+
+def test_only_windows_with_a_target_are_updates_and_it_goes_back_over_k2():
+    net, draw = model(), np.random.RandomState(0)
+    x = draw.randn(8, 2)
+    batch = side_by_side([x], [np.array([[1.0]])])
+    updates = Batches(net, 1, lambda _: batch, 1, mse_loss, Reach(3, 5), draw)
+    passed = updates.epoch(1)
+    update = next(passed)
+    assert update.numbers == 1
+    found = net.recurrent.weight_ih_l0.grad.clone()
+    net.zero_grad()
+    with torch.no_grad():
+        _, state = net(torch.tensor(x[:3])[:, None])
+    y, _ = net(torch.tensor(x[3:])[:, None], state)
+    mse_loss(y[-1, 0], torch.ones(1, dtype=torch.float64)).backward()
+    torch.testing.assert_close(found, net.recurrent.weight_ih_l0.grad)
+    assert next(passed, None) is None
