@@ -11,7 +11,7 @@ def labelled(N=60, T=6):
 
 def test_a_class_a_step():
     X, y = labelled()
-    classifier = RecurrentClassifier(hidden=8, epochs=20, lr=0.05, random_state=0).fit(X, y)
+    classifier = RecurrentClassifier(hidden=8, epochs=10, lr=0.1, random_state=0).fit(X, y)
     assert classifier.predict(X).shape == (60, 6)
     assert classifier.score(X, y) > 0.9
     probabilities = classifier.predict_proba(X)
