@@ -1,46 +1,46 @@
 """Break training runs in every way a machine can, go on with them, and count.
 
-    make faults        (python tests/faults.py [damages] [diverging] [operations] [kills] [commands] [workers])
+    make faults
 
 Every run that was broken must end, once it is resumed, with the weights, forecasts and metrics of one that was
 not, bit for bit. Prints a table of counts; exits with 1 where anything was violated.
 
-Runs are forked from processes that have imported everything and computed nothing, so that a start costs little;
-a few are started as a user starts them.
+Runs are forked from this process, which has imported everything and computed nothing, so that a start costs
+little.
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import errno
+import io
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch._dynamo  # which every optimizer imports when it is made
-from disk import FAILING, FAULTS, Disk, Killed
 
 from bptt import cli
-from bptt.commands import train as command
+from bptt.commands import subject
+from bptt.commands import train as _train  # noqa: F401  (imported before anything is forked)
+from bptt.report import page
 from bptt.training.errors import UserError
 from bptt.training.snapshot import Snapshots
 from bptt.training.tensors import read_tensors
 
-KILLS = 30  # of each way, at least
+KILLS = 25  # of each kind of run
 WAYS = {
     "full": ("--noise", "0.1", "--validation", "0.2", "--epochs", "150"),
     "checkpointed": ("--reach", "checkpointed", "--memory", "200kB", "--epochs", "60"),
@@ -49,32 +49,20 @@ WAYS = {
         *("series.npy", "--target", "0", "--reach", "truncated", "--k1", "10", "--k2", "25", "--batch", "2"),
         *("--memory", "1kB", "--epochs", "6"),
     ),
-    "text": ("words.txt", "--hidden", "8", "--epochs", "4"),
 }
 SMALL = ("--reach", "truncated", "--k1", "100", "--epochs", "2", "--snapshot", "0")
-DIVERGING = {
-    "relu": ("--activation", "relu", "--leak", "1", "--init", "300"),
-    "truncated": (
-        *("--activation", "relu", "--leak", "1", "--init", "2", "--lr", "10", "--snapshot", "0"),
-        *("--reach", "truncated", "--k1", "20", "--k2", "50"),
-    ),
-}
-COMMAND = (sys.executable, "-m", "bptt", "train")
-SEEN = Path("seen")
 
-wrong = 0
+counts: list[tuple[str, int, int]] = []  # what, how often, how often it went wrong
 
 
-def count(what: str, results: Iterable[bool]) -> None:
-    """Tell how often something was tried, and how often it went wrong."""
-    global wrong
-    results = list(results)
-    wrong += results.count(False)
-    print(f"{what:<62}{len(results):>6}{results.count(False):>7}", flush=True)
+def count(what: str, results: list[bool]) -> None:
+    """Note how often something was tried, and how often it went wrong."""
+    counts.append((what, len(results), results.count(False)))
+    print(f"{what:<58}{len(results):>7}{results.count(False):>9}", flush=True)
 
 
-def start(arguments: tuple[str, ...], disk: Disk | None = None, done: Callable[[], None] = lambda: None) -> int:
-    """`bptt train` in a process of its own, which writes to out.txt and calls `done` at its end; returns its id."""
+def start(arguments: tuple[str, ...], before: Callable[[], None] = lambda: None) -> int:
+    """`bptt train` in a process of its own; returns its number."""
     child = os.fork()
     if child:
         return child
@@ -83,11 +71,10 @@ def start(arguments: tuple[str, ...], disk: Disk | None = None, done: Callable[[
     torch.set_num_threads(1)
     code = 70
     try:
-        with contextlib.nullcontext() if disk is None else disk.watched():
-            cli.main(("train", *arguments))
+        before()
+        cli.main(("train", *arguments))
     except SystemExit as ended:
         code = int(ended.code or 0)
-        done()
     finally:
         sys.stdout.flush()
         os._exit(code)
@@ -98,9 +85,9 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def run(*arguments: str) -> int:
+def run(*arguments: str, before: Callable[[], None] = lambda: None) -> int:
     """`bptt train` to its end; returns the exit code."""
-    return ended(start(arguments))
+    return ended(start(arguments, before))
 
 
 def go_on(folder: Path, arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -115,44 +102,185 @@ def lasting(folder: Path) -> Any:
     """What a run leaves that no clock decides."""
     *epochs, last = (json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
     last.pop("seconds")
-    [told] = (folder / name for name in ("forecast.csv", "sample.txt") if (folder / name).exists())
-    return epochs, last, (folder / "model.safetensors").read_bytes(), told.read_bytes()
+    return epochs, last, (folder / "model.safetensors").read_bytes(), (folder / "forecast.csv").read_bytes()
 
 
-def each(pool: Pool, way: Callable[[Any], Any], cases: Iterable[Any]) -> list[Any]:
-    """What becomes of each case, in a folder of its own; several at a time."""
-    return pool.map(_apart, [(way, case) for case in cases], chunksize=1)
+def kills(draw: random.Random) -> None:
+    """SIGKILL at random moments, several to a run, until there were enough."""
+    for name, arguments in WAYS.items():
+        began = time.monotonic()
+        run(*arguments, "--out", "seen")
+        took, wanted, results, dead = time.monotonic() - began, lasting(Path("seen")), [], 0
+        while dead < KILLS:
+            folder = Path(f"run-{dead}") / "seen"
+            folder.parent.mkdir()
+            while True:
+                child = start(go_on(folder, (*arguments, "--snapshot", "0.02")))
+                deadline = time.monotonic() + draw.uniform(0, took)
+                while time.monotonic() < deadline and not os.waitid(os.P_PID, child, _QUIET):
+                    time.sleep(0.001)
+                os.kill(child, signal.SIGKILL)
+                if ended(child) == 0:
+                    break
+                dead += 1
+            results += [lasting(folder) == wanted]
+            shutil.rmtree(folder.parent)
+        count(f"kill -9 at any moment, {name}: runs ended the same", results)
+        counts.append((f"  kills of {name}", dead, 0))
+        print(f"  kills of {name:<46}{dead:>9}", flush=True)
+        shutil.rmtree("seen")
 
 
-def _apart(job: tuple[Callable[[Any], Any], Any]) -> Any:
-    way, case = job
-    with elsewhere(beside=Path.cwd()):
-        return way(case)
+_QUIET = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
-@contextlib.contextmanager
-def elsewhere(beside: Path | None = None) -> Iterator[None]:
-    """In a folder that is gone afterwards, with the data that are in another one."""
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("series.npy", "words.txt") if beside else ():
-            shutil.copy(beside / name, folder)
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.chdir(before)
+class Disk:
+    """File operations in a folder, counted; at one of them something happens.
+
+    It remembers what a disk would have kept: contents that were synced, under names whose folder was.
+    """
+
+    def __init__(self, folder: Path, at: int, happens: Callable[[Disk], None]) -> None:
+        self.folder, self.at, self.happens, self.done = folder.resolve(), at, happens, 0
+        self.contents: dict[int, bytes] = {}  # synced, by inode
+        self.names: dict[Path, bytes | None] = {}  # lasting, None for a folder
+
+    def operation(self, path: Any) -> None:
+        """One more operation on a path."""
+        if self.folder in Path(os.fspath(path)).absolute().parents or Path(path).absolute() == self.folder:
+            self.done += 1
+            if self.done == self.at:
+                self.happens(self)
+
+    def install(self) -> None:
+        """Watch this process's operations."""
+        disk, own = self, {name: getattr(os, name) for name in ("fsync", "replace", "unlink", "mkdir")}
+
+        class Raw(io.FileIO):
+            def write(self, data: Any) -> int:
+                disk.operation(self.name)
+                return super().write(data)
+
+        def opened(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
+            if not isinstance(file, str | os.PathLike) or not set(mode) & set("wax"):
+                return own_open(file, mode, *rest, **more)
+            disk.operation(file)
+            raw = Raw(file, mode.replace("b", "").replace("t", ""))
+            buffered = io.BufferedWriter(raw)
+            return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding="utf-8", write_through=True)
+
+        def fsync(descriptor: Any) -> None:
+            path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+            disk.operation(path)
+            own["fsync"](descriptor)
+            disk.synced(path)
+
+        def watched(name: str) -> Callable[..., None]:
+            def call(path: Any, *rest: Any, **more: Any) -> None:
+                disk.operation(path)
+                own[name](path, *rest, **more)
+
+            return call
+
+        own_open = io.open
+        builtins.open = io.open = opened  # type: ignore[assignment]
+        os.fsync = fsync
+        for name in ("replace", "unlink", "mkdir"):
+            setattr(os, name, watched(name))
+
+    def synced(self, path: Path) -> None:
+        """A file's content lasts; or the names in a folder do."""
+        if not path.is_dir():
+            self.contents[path.stat().st_ino] = path.read_bytes()
+            return
+        self.names = {name: kept for name, kept in self.names.items() if name.parent != path}
+        for entry in path.iterdir():
+            self.names[entry] = None if entry.is_dir() else self.contents.get(entry.stat().st_ino, b"")
+
+    def lose_power(self) -> None:
+        """Leave what lasts, and nothing else."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for path, content in sorted(self.names.items()):
+            if path == self.folder or self.folder in path.parents:
+                if content is None:
+                    path.mkdir(parents=True, exist_ok=True)
+                elif path.parent.is_dir():
+                    path.write_bytes(content)
 
 
-def damages(pool: Pool, draw: random.Random) -> None:
+def killed(disk: Disk) -> None:
+    os._exit(137)
+
+
+def powerless(disk: Disk) -> None:
+    builtins.open = io.open = _OPEN
+    disk.lose_power()
+    os._exit(137)
+
+
+def failing(number: int) -> Callable[[Disk], None]:
+    def fail(disk: Disk) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+_OPEN = io.open
+FAULTS = {
+    "killed": killed,
+    "power lost": powerless,
+    "ENOSPC": failing(errno.ENOSPC),
+    "EIO": failing(errno.EIO),
+}
+
+
+def operations() -> None:
+    """A fault at each file operation of a small run, and the run resumed."""
+    run(*SMALL, "--out", "seen")
+    wanted = lasting(Path("seen"))
+
+    def counting() -> None:
+        disk = Disk(Path("counted"), 0, killed)
+        disk.install()
+        own_exit = os._exit
+        os._exit = lambda code: (_OPEN("number.txt", "w").write(str(disk.done)), own_exit(code))  # type: ignore
+
+    run(*SMALL, "--out", "counted", before=counting)
+    number = int(Path("number.txt").read_text())
+    print(f"  file operations of a run {number:>39}", flush=True)
+    for name, happens in FAULTS.items():
+        results, said, lost = [], [], []
+        for at in range(1, number + 1):
+            folder = Path(f"{name.split()[0]}-{at}") / "seen"
+            folder.parent.mkdir()
+            disk = Disk(folder, at, happens)
+            code = run(*SMALL, "--out", str(folder), before=disk.install)
+            if name in ("ENOSPC", "EIO"):
+                shown = Path("out.txt").read_text()
+                said.append(code in (1, 2) and str(folder) in shown.replace("\n", "") and "Traceback" not in shown)
+            begun = list(folder.glob("snapshots/*.safetensors"))
+            lost.append(not begun or Snapshots(folder / "snapshots").load()[0] is not None)
+            code = run(*go_on(folder, SMALL))
+            results.append(code == 0 and lasting(folder) == wanted)
+            if not results[-1]:
+                print(f"    {name} at {at}: exit {code}: {Path('out.txt').read_text()[-300:]}", flush=True)
+            shutil.rmtree(folder.parent)
+        count(f"{name} at every file operation: resumed to the same end", results)
+        count("  a valid snapshot was left", lost)
+        if said:
+            count("  said in a line that names the file, exit not 0", said)
+    shutil.rmtree("seen")
+
+
+def damages(draw: random.Random) -> None:
     """Files damaged at random: none may be read silently."""
-    run(*SMALL, "--out", str(SEEN))
-    paths = [SEEN / "model.safetensors", *sorted((SEEN / "snapshots").iterdir())]
+    run(*SMALL, "--out", "seen")
+    paths = [Path("seen/model.safetensors"), *sorted(Path("seen/snapshots").iterdir())]
     results = []
-    while len(results) < 600:
-        path = paths[len(results) % len(paths)]
+    for number in range(600):
+        path = paths[number % len(paths)]
         whole = path.read_bytes()
-        damaged = _damaged(whole, len(results) % 5, draw)
+        damaged = damaged_at_random(whole, number % 5, draw)
         if damaged == whole:
             continue
         path.write_bytes(damaged)
@@ -162,11 +290,12 @@ def damages(pool: Pool, draw: random.Random) -> None:
         except UserError:
             results.append(True)
         path.write_bytes(whole)
-    count("weights and snapshots damaged at random: noticed", results)
+    count("random damages of weights and snapshots: noticed", results)
+    shutil.rmtree("seen")
 
 
-def _damaged(whole: bytes, kind: int, draw: random.Random) -> bytes:
-    """A flipped bit, an end cut off, a stretch of zeros, bytes added, or two blocks swapped."""
+def damaged_at_random(whole: bytes, kind: int, draw: random.Random) -> bytes:
+    """A flipped bit, an end cut off, a stretch of zeros, bytes added, or two stretches swapped."""
     place, changed = draw.randrange(len(whole)), bytearray(whole)
     if kind == 0:
         changed[place] ^= 1 << draw.randrange(8)
@@ -177,213 +306,85 @@ def _damaged(whole: bytes, kind: int, draw: random.Random) -> bytes:
     elif kind == 3:
         changed += draw.randbytes(1 + draw.randrange(16))
     else:
-        size = draw.choice((16, 64, 512))
-        a, b = (size * draw.randrange(len(whole) // size) for _ in range(2))
-        changed[a : a + size], changed[b : b + size] = whole[b : b + size], whole[a : a + size]
+        half = len(whole) // 2
+        changed = bytearray(whole[half:] + whole[:half])
     return bytes(changed)
 
 
-def diverging(pool: Pool, draw: random.Random) -> None:
+def not_a_number() -> None:
     """A loss that is not finite is located, its batch written aside, a finite snapshot kept."""
-    for name, arguments in DIVERGING.items():
-        folder = Path(name)
-        code = run(*arguments, "--out", name)
-        shown = Path("out.txt").read_text()
-        located = re.search(r"became (nan|inf) in epoch \d+, first at: step \d+, layer l0, activation Φ", shown)
-        kept = [read_tensors(path)["training"]["weights"] for path in (folder / "snapshots").iterdir()]
-        finite = [_finite(read_tensors(folder / "model.safetensors")), *map(_finite, kept)]
-        aside = read_tensors(folder / "diverged.safetensors")
-        count(f"not finite, {name}: exit 1", [code == 1])
-        count("  located by epoch, step, layer and gate; the batch aside", [bool(located), "x" in aside])
-        count("  weights and snapshots kept are finite", [*finite, len(kept) > 0])
+    code = run("--activation", "relu", "--leak", "1", "--init", "300", "--out", "nan")
+    shown = Path("out.txt").read_text()
+    kept = Snapshots(Path("nan/snapshots")).load()[0]
+    finite = all(bool(w.isfinite().all()) for w in read_tensors(Path("nan/model.safetensors")).values())
+    located = "step" in shown and "layer" in shown
+    results = [code == 1, located, Path("nan/diverged.safetensors").exists(), kept is not None, finite]
+    count("a loss that is not finite: located, kept, exit 1", results)
 
 
-def _finite(weights: dict[str, torch.Tensor]) -> bool:
-    return all(bool(weight.isfinite().all()) for weight in weights.values())
-
-
-def operations(pool: Pool, draw: random.Random) -> None:
-    """A fault at each file operation of a small run, and the run resumed."""
-    disk = Disk(SEEN)
-    assert ended(start((*SMALL, "--out", str(SEEN)), disk, lambda: _note(disk))) == 0
-    names: list[str] = json.loads(Path("operations.json").read_text())
-    wanted = lasting(SEEN)
-    began = names.index("unlink")  # by then there are snapshots
-    kinds = ", ".join(f"{number} {name}" for name, number in Counter(names).most_common())
-    print(f"  file operations of a run: {len(names)} ({kinds})", flush=True)
-    for fault in FAULTS:
-        cases = [(fault, at, at > began, wanted) for at in range(1, len(names) + 1)]
-        found = each(pool, _broken, cases)
-        count(f"{fault}, at every operation: resumed to the same end", [same for same, _, _ in found])
-        count("  a valid snapshot was left", [left for _, left, _ in found])
-        if fault in FAILING:
-            count("  exit not 0, and one line that names the file", [said for _, _, said in found])
-    count("power lost after the end: all is there", each(pool, _after_the_end, [wanted]))
-
-
-def _note(disk: Disk) -> None:
-    Path("operations.json").write_text(json.dumps(disk.names))
-
-
-def _broken(case: tuple[str, int, bool, Any]) -> tuple[bool, bool, bool]:
-    """Break a run at an operation: whether it resumed to the same end, left a valid snapshot, said what it met."""
-    fault, at, has_snapshots, wanted = case
-    folder = Path("broken") / SEEN
-    folder.parent.mkdir()
-
-    def there(disk: Disk) -> None:
-        try:
-            FAULTS[fault](disk)
-        except Killed:
-            os._exit(137)
-
-    code = ended(start((*SMALL, "--out", str(folder)), Disk(folder, at, there)))
-    shown, said = Path("out.txt").read_text(), True
-    if fault in FAILING:
-        line = rf"^bptt train: .*{re.escape(str(folder))}.*{os.strerror(FAILING[fault])}"
-        said = code in (1, 2) and len(re.findall(line, shown, re.MULTILINE)) == 1 and "Traceback" not in shown
-    try:
-        left = Snapshots(folder / "snapshots").load()[0] is not None or not has_snapshots
-    except UserError:
-        left = False
-    again = run(*go_on(folder, SMALL))
-    same = again == 0 and lasting(folder) == wanted
-    if not (same and left and said):
-        print(
-            f"    {fault} at {at}: {code}, {again}: {shown[-400:]}{Path('out.txt').read_text()[-400:]}", flush=True
-        )
-    return same, left, said
-
-
-def _after_the_end(wanted: Any) -> bool:
-    for name in ("lose_bytes", "lose_power"):
-        disk = Disk(SEEN)
-        ended(start((*SMALL, "--out", str(SEEN)), disk, getattr(disk, name)))
-        if lasting(SEEN) != wanted:
-            return False
-        shutil.rmtree(SEEN)
-    return True
-
-
-def kills(pool: Pool, draw: random.Random) -> None:
-    """SIGKILL at random moments, several to a run, until there were enough."""
-    places: Counter[str] = Counter()
-    for name, arguments in WAYS.items():
-        run(*arguments, "--out", name)  # to be warm
-        shutil.rmtree(name)
-        began = time.monotonic()
-        assert run(*arguments, "--out", f"{name}/seen") == 0, Path("out.txt").read_text()
-        took, wanted, dead, results = time.monotonic() - began, lasting(Path(name) / SEEN), Counter(), []
-        while dead.total() < KILLS:
-            cases = [(arguments, took, wanted, draw.random()) for _ in range(4)]
-            for same, where in each(pool, _killed, cases):
-                results.append(same)
-                dead += where
-        count(f"{name}: {dead.total()} times kill -9, runs ended the same", results)
-        places += dead
-    print("  killed " + ", ".join(f"{number} {place}" for place, number in places.most_common()), flush=True)
-
-
-def _killed(case: tuple[tuple[str, ...], float, Any, float]) -> tuple[bool, Counter[str]]:
-    """Kill a run, and what goes on with it, until one gets to the end: whether that is the same, and the kills."""
-    arguments, took, wanted, seed = case
-    draw, folder, where = random.Random(seed), Path("killed") / SEEN, Counter()
-    folder.parent.mkdir()
-    while True:
-        child = start((*go_on(folder, arguments), *(() if folder.exists() else ("--snapshot", "0.02"))))
-        deadline = time.monotonic() + draw.uniform(0, took)
-        while time.monotonic() < deadline and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            time.sleep(0.001)
-        os.kill(child, signal.SIGKILL)
-        if (code := ended(child)) != -signal.SIGKILL:
-            if code:
-                print(f"    resumed, exit {code}: {Path('out.txt').read_text()[-400:]}", flush=True)
-            return code == 0 and lasting(folder) == wanted, where
-        where[_place(folder)] += 1
-
-
-def _place(folder: Path) -> str:
-    """Where a run was killed, by what it has left."""
-    if not (folder / "config.toml").exists():
-        return "at the start"
-    if any(folder.glob("snapshots/*.part")):
-        return "in a snapshot"
-    if (folder / "model.safetensors").exists():
-        return "judging or writing the report"
-    return "training"
-
-
-def commands(pool: Pool, draw: random.Random) -> None:
-    """The same by the command line as a user has it: started, killed, resumed, killed, resumed."""
-    arguments = (*WAYS["truncated"][:-1], "400", "--snapshot", "0.02")
-    subprocess.run([*COMMAND, *arguments, "--out", str(SEEN)], check=True, capture_output=True)
-    results = each(pool, _commanded, [(arguments, lasting(SEEN), draw.random()) for _ in range(2)])
-    count("commands: 6 times kill -9, runs ended the same", results)
-
-
-def _commanded(case: tuple[tuple[str, ...], Any, float]) -> bool:
-    arguments, wanted, seed = case
-    draw, folder = random.Random(seed), Path("killed") / SEEN
-    for third in range(3):
-        with subprocess.Popen([*COMMAND, *go_on(folder, arguments)], stdout=subprocess.DEVNULL) as process:
-            _wait_for_lines(folder, 100 * third + draw.randrange(1, 90), process)
-            process.kill()
-        if process.returncode != -signal.SIGKILL:
-            return False
-    return subprocess.run([*COMMAND, "--resume", str(folder)], stdout=subprocess.DEVNULL).returncode == 0 and (
-        lasting(folder) == wanted
-    )
-
-
-def workers(pool: Pool, draw: random.Random) -> None:
+def workers(draw: random.Random) -> None:
     """A worker of two killed in the middle; torchrun starts both again."""
-    train = [*COMMAND, "--reach", "truncated", "--batch", "4", "--epochs", "300", "--workers", "2"]
-    train += ["--snapshot", "0.2", "--out"]
-    subprocess.run([*train, str(SEEN)], check=True, capture_output=True)
-    wanted, results = lasting(SEEN), []
-    for number in range(4):
-        folder = Path(f"again-{number}") / SEEN
+    train = [sys.executable, "-m", "bptt", "train", "--reach", "truncated", "--batch", "4", "--epochs", "400"]
+    train += ["--workers", "2", "--snapshot", "0.2", "--out"]
+    subprocess.run([*train, "two"], check=True, capture_output=True)
+    wanted, results = lasting(Path("two")), []
+    for number in range(3):
+        folder = Path(f"again-{number}") / "two"
         folder.parent.mkdir()
         with subprocess.Popen(
             [*train, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as launcher:
-            _wait_for_lines(folder, 0 if number == 0 else draw.randrange(1, 250), launcher)
-            workers = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-            os.kill(int(draw.choice(workers)), signal.SIGKILL)
+            lines = draw.randrange(5, 200)
+            while len(_lines(folder / "metrics.jsonl")) < lines and launcher.poll() is None:
+                time.sleep(0.01)
+            children = _children(launcher.pid)
+            os.kill(draw.choice(children), signal.SIGKILL)
             code = launcher.wait()
         results.append(code == 0 and lasting(folder) == wanted)
-    count("one of two workers killed: the run ended the same", results)
+    count("a worker of two killed: the run ended the same", results)
 
 
-def _wait_for_lines(folder: Path, lines: int, process: subprocess.Popen) -> None:
-    """Until a run has so many lines of metrics, or has ended; with none, until it has a folder."""
-    metrics = folder / "metrics.jsonl"
-    while process.poll() is None:
-        if folder.exists() and (lines == 0 or (metrics.exists() and metrics.read_text().count("\n") >= lines)):
-            return
-        time.sleep(0.005)
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
-PARTS = (damages, diverging, operations, kills, commands, workers)
+def _children(parent: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+@contextlib.contextmanager
+def elsewhere() -> Iterator[None]:
+    """In a folder that is gone afterwards."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
 def main() -> int:
     """Everything in turn; returns the exit code."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # of those that are started anew
-    command.page_html = lambda page: "<p>a page" * 10_000  # making one takes longer than the runs
-    command.run_subject = lambda *about: command.Work  # pyright: ignore
-    chosen, began = sys.argv[1:], time.monotonic()
-    print(f"{'':<62}{'times':>6}{'wrong':>7}")
+    page._packed_plotly()
+    page._script()
+    subject.diagnosed = lambda situation: None  # of the report's, which takes longer than a run
+    draw, chosen = random.Random(0), sys.argv[1:]
+    print(f"{'':<58}{'times':>7}{'wrong':>9}")
     with elsewhere():
-        noise = np.random.default_rng(0).standard_normal(400)
-        np.save("series.npy", np.sin(np.arange(400) / 5) + 0.1 * noise)
-        Path("words.txt").write_text("the cat sat on the mat, and the dog on the log. " * 40)
-        with get_context("fork").Pool() as pool:
-            for number, part in enumerate(PARTS):
-                if not chosen or part.__name__ in chosen:
-                    Path(part.__name__).mkdir()
-                    part(pool, random.Random(number))
-    print(f"{wrong or 'nothing'} went wrong ({time.monotonic() - began:.0f} s)")
+        np.save("series.npy", np.sin(np.arange(400) / 5) + 0.1 * np.random.default_rng(0).standard_normal(400))
+        for name, part in (
+            ("damages", lambda: damages(draw)),
+            ("nan", not_a_number),
+            ("operations", operations),
+            ("kills", lambda: kills(draw)),
+            ("workers", lambda: workers(draw)),
+        ):
+            if not chosen or name in chosen:
+                part()
+    wrong = sum(bad for _, _, bad in counts)
+    print("nothing went wrong" if not wrong else f"{wrong} times something went wrong")
     return 1 if wrong else 0
 
 

@@ -95,7 +95,8 @@ def _run(command: Any, arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: end quietly
         return 0
     except OSError as error:
-        print(f"bptt {name}: {error.filename or 'a file'} could not be written: {error.strerror}", file=sys.stderr)
+        why = error.strerror or error  # what native code raises has no strerror
+        print(f"bptt {name}: {error.filename or 'a file'} could not be written: {why}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
