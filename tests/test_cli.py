@@ -106,5 +106,5 @@ def test_a_signal_ends_training_cleanly_with_what_was_reached_saved(tmp_path, si
     assert err == ""
     assert "Stopped after" in out
     written = {path.name for path in (tmp_path / "run").iterdir()}
-    results = {"model.safetensors", "metrics.jsonl", "forecast.csv", "report.html"}
+    results = {"model.safetensors", "metrics.jsonl", "forecast.csv", "intervals.toml", "report.html"}
     assert written == {*results, "config.toml", "snapshots", ".lock"}
