@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tomli_w
 from torch import Tensor
@@ -30,8 +30,8 @@ INTERVALS = "intervals.toml"
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run folder holds, enough to forecast again.
+class Described:
+    """What config.toml says.
 
     Attributes:
         config: the choices it was trained with.
@@ -40,8 +40,6 @@ class Run:
         labels: classes or characters, by output; empty where numbers are put out.
         calendar: the periods of the dates that are input.
         series: of the columns within each of many series, by its name.
-        model: the network with its trained weights.
-        intervals: of its forecasts; None where it has none yet.
     """
 
     config: TrainConfig
@@ -50,19 +48,19 @@ class Run:
     labels: list[str]
     calendar: list[str]
     series: dict[str, Scaling]
+
+
+@dataclass(frozen=True)
+class Run(Described):
+    """What a run folder holds, enough to forecast again.
+
+    Attributes:
+        model: the network with its trained weights.
+        intervals: of its forecasts; None where it has none yet.
+    """
+
     model: SequenceModel
     intervals: Intervals | None
-
-
-class Described(NamedTuple):
-    """What config.toml says."""
-
-    config: TrainConfig
-    columns: list[str]
-    scaling: Scaling
-    labels: list[str]
-    calendar: list[str]
-    series: dict[str, Scaling]
 
 
 def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
@@ -131,7 +129,7 @@ def check_same_data(folder: Path, task: Task, began: Described) -> None:
         UserError: the columns, or their means and deviations over the rows learned from, or the labels are others
             now.
     """
-    if (task.columns, task.scaling, task.labels, task.calendar, task.series) != began[1:]:
+    if any(getattr(task, name) != value for name, value in vars(began).items() if name != "config"):
         raise UserError(
             f"{task.name} has changed since {folder} was begun: its training rows have another mean or deviation, "
             "or other labels; put the data back as they were, or begin a new run"
@@ -146,10 +144,10 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
-    described = config, columns, _, labels, calendar, _ = read_config(folder / "config.toml")
+    described = read_config(folder / "config.toml")
     try:
-        check(config)
-        model = network_of(config, columns, labels, calendar)
+        check(described.config)
+        model = network_of(described.config, described.columns, described.labels, described.calendar)
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.toml'} describes no network: {error}") from error
     weights: dict[str, Tensor] = read_tensors(folder / "model.safetensors")
@@ -162,7 +160,7 @@ def load_run(folder: Path) -> Run:
             f"in the file and {wanted.get(name, 'unknown')} by the config"
         )
     model.load_state_dict(weights)
-    return Run(*described, model, _read_intervals(folder / INTERVALS))
+    return Run(**vars(described), model=model, intervals=_read_intervals(folder / INTERVALS))
 
 
 def _read_intervals(path: Path) -> Intervals | None:
