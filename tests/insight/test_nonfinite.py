@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_sequence
 
 import bptt
 from bptt.insight.nonfinite import first_non_finite
@@ -36,6 +37,9 @@ def test_the_step_and_layer_where_an_unbounded_state_overflows():
     net.recurrent.weight_hh_l1.data.fill_(1e10)
     steps = torch.ones(8, 1)  # l1: 1, 2 + 1e10, ..., past 3.4e38 in its fifth step
     assert first_non_finite(net, steps) == "step 5, layer l1, activation Φ"
+    assert first_non_finite(net, steps, before=20) == "step 25, layer l1, activation Φ"
+    packed = pack_sequence([steps[:2], steps, steps[:6]], enforce_sorted=False)
+    assert first_non_finite(net, packed) == "step 5, layer l1, activation Φ"
     net.recurrent.weight_hh_l0.data.fill_(1e20)
     assert first_non_finite(net, steps) == "step 3, layer l0, activation Φ"
 

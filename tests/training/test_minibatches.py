@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from bptt.insight.nonfinite import first_non_finite
 from bptt.training.config import configured
 from bptt.training.minibatches import Minibatches, logits_of
 from bptt.training.network import build
@@ -90,3 +91,13 @@ def test_bfloat16_is_near():
     losses = [next(made(batch=7, precision=precision)[0].epoch(1)).loss for precision in ("float32", "bfloat16")]
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_what_an_update_was_computed_from_is_there_as_the_model_takes_it():
+    source, model, _ = made(batch=7, cell="elman", activation="relu")
+    updates = source.epoch(1)
+    assert updates.walked is None
+    next(updates)
+    for name, value in {"weight_ih_l0": 0.0, "bias_ih_l0": 1.0, "weight_hh_l0": 1e20}.items():
+        getattr(model.recurrent, name).data.fill_(value)  # 1, 4e20, past 3.4e38 in its third step
+    assert first_non_finite(model, updates.walked.x) == "step 3, layer l0, activation Φ"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from ..equations import Cell, Weights
 from ..equations.cell import State
@@ -29,12 +32,13 @@ GATES = {
 }
 
 
-def first_non_finite(net: nn.Module, x: Tensor, state: Any = None) -> str | None:
+def first_non_finite(net: nn.Module, x: Tensor | PackedSequence, state: Any = None, before: int = 0) -> str | None:
     """In words, what is the first to be no finite number when a network is walked forward.
 
     Args:
         net: a `bptt.Elman`, `bptt.SequenceModel`, or `bptt.RNN`, `GRU` or `LSTM`.
         x, state: as the network takes them.
+        before: how many steps came before those of x. Default 0.
 
     Returns:
         for example "step 17, layer l0, forget gate f"; a weight's name, or x, where that is it; None where all
@@ -43,19 +47,19 @@ def first_non_finite(net: nn.Module, x: Tensor, state: Any = None) -> str | None
     for name, weight in net.named_parameters():
         if not weight.isfinite().all():
             return f"the weight {name}"
-    if not x.isfinite().all():
+    if not (x.data if isinstance(x, PackedSequence) else x).isfinite().all():
         return "the input x"
     recorder = _Recorder()
     with torch.no_grad():
         if isinstance(net, Elman | SequenceModel):
-            net.hidden(x, state, recorder)
+            net.hidden(x, state, recorder)  # pyright: ignore[reportArgumentType]
         elif isinstance(net, Recurrent):
             net.run(x, state, recorder)
     found = [(step, order, layer, what) for order, (layer, step, what) in enumerate(_named(net, recorder))]
     if not found:
         return None
     step, _, layer, what = min(found)
-    return f"step {step}, layer {layer}, {what}"
+    return f"step {before + step}, layer {layer}, {what}"
 
 
 def _named(net: nn.Module, recorder: _Recorder) -> list[tuple[str, int, str]]:
@@ -81,19 +85,24 @@ class _Recorder:
     ) -> tuple[Tensor, State]:
         unfolded = unfold(cell, x, state, weights, batch_sizes)
         y = outputs_of(unfolded.states, state[0].shape[0], batch_sizes)
-        self.first.append(None if batch_sizes is not None else _first(unfolded.kept, y))
+        self.first.append(_first(unfolded.kept, y, batch_sizes))
         return y, unfolded.state
 
 
-def _first(kept: Any, y: Tensor) -> tuple[int, str] | None:
+def _first(kept: Any, y: Tensor, batch_sizes: BatchSizes) -> tuple[int, str] | None:
     """The first step (from 0) with a number that is not finite, and what it is."""
     fields = [(GATES[name], getattr(kept, name)) for name in GATES if name in kept._fields]
     firsts = []
     for order, (what, rows) in enumerate([*fields, ("state h", y)]):
         bad = ~rows.isfinite().flatten(1).all(1)
         if bad.any():
-            firsts.append((int(bad.int().argmax()), order, what))
+            firsts.append((_step(int(bad.int().argmax()), batch_sizes), order, what))
     if not firsts:
         return None
     step, _, what = min(firsts)
     return step, what
+
+
+def _step(row: int, batch_sizes: BatchSizes) -> int:
+    """The step that a row is of, from 0: each has one, or as many as there are packed sequences that long."""
+    return row if batch_sizes is None else bisect_right(list(accumulate(batch_sizes)), row)

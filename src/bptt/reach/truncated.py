@@ -107,6 +107,7 @@ class Walked(NamedTuple):
     x: Tree  # of the last k2 steps
     d: Tree  # likewise
     state: Tree  # before them
+    first: int = 0  # of these steps, counted from 0
 
 
 class Truncated(Iterator[Window]):
@@ -142,7 +143,7 @@ class Truncated(Iterator[Window]):
         stop = start if piece is None else first + leaves(piece.x)[0].shape[source.axis]
         if piece is None or stop == start:
             raise StopIteration
-        self.walked = Walked(piece.x, piece.d, self._state)
+        self.walked = Walked(piece.x, piece.d, self._state, first)
         coming = self._k1 if source.length is None else min(self._k1, source.length - stop)
         following = max(0, stop + coming - self._k2)
         y, marked, after = _walk(self._walker, piece, self._state, source.axis, start - first, following - first)

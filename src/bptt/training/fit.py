@@ -155,7 +155,9 @@ class Training:
     def _diverge(self, what: str, value: float) -> NoReturn:
         """Tell where it began, with the last finite weights back in the model."""
         walked = self._pass.walked
-        place = None if walked is None else first_non_finite(self.model, walked.x, walked.state)
+        place = None if walked is None else first_non_finite(self.model, walked.x, walked.state, walked.first)
+        found = self.workers.all((place, walked))
+        place, walked = next((one for one in found if one[0] is not None), found[0])
         if place is None:
             place = "on the way back" if what != "loss" else "in the loss itself"
             place += ", while every state is finite"

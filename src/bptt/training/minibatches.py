@@ -69,7 +69,7 @@ class _Batched(Iterator[Update]):
         config, classes = source.config, source.classes[chosen]
         noised = [noisy(source.sequences[place], config, self._epoch, place) for place in chosen]
         x = pack_sequence(noised, enforce_sorted=False)
-        self.walked = Walked(x.data, classes, None)
+        self.walked = Walked(x, classes, None)
         with learning(source.model, config, self._epoch, start):
             loss = source.loss(pooled(source.model(x)[0], config), classes)
             loss.backward()
