@@ -16,6 +16,8 @@ Missing = Literal["error", "interpolate", "mask"]
 Reach = Literal["full", "truncated", "checkpointed"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
 
+LARGE = 1e37  # where options that are real numbers end; a float32, and ten times as much in Adam, does at 3.4e38
+
 # Defaults that another task than forecasting has; the others are those of the class below.
 TASK_DEFAULTS: dict[TaskName, dict[str, Any]] = {
     "forecast": {},
@@ -247,11 +249,11 @@ def check(config: TrainConfig) -> None:
     _require(config.workers is None or config.workers >= 1, "workers", config, "at least 1")
     _require(config.patience is None or config.patience >= 1, "patience", config, "at least 1")
     for name in ("lr", "init"):
-        _require(0 < getattr(config, name) < float("inf"), name, config, "above 0 and finite")
+        _require(0 < getattr(config, name) < LARGE, name, config, f"above 0 and below {LARGE:g}")
     if config.clip != "auto":
-        _require(0 < config.clip < float("inf"), "clip", config, "above 0 and finite, or auto")
+        _require(0 < config.clip < LARGE, "clip", config, f"above 0 and below {LARGE:g}, or auto")
     for name in ("weight_decay", "noise", "snapshot"):
-        _require(0 <= getattr(config, name) < float("inf"), name, config, "at least 0 and finite")
+        _require(0 <= getattr(config, name) < LARGE, name, config, f"at least 0 and below {LARGE:g}")
     _require(0 < config.leak <= 1, "leak", config, "above 0 and at most 1")
     for name in ("activation", "leak"):
         if config.cell != "elman" and getattr(config, name) not in plain[name]:
