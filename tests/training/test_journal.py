@@ -1,4 +1,7 @@
+import errno
+import fcntl
 import json
+import os
 
 import pytest
 
@@ -48,3 +51,25 @@ def test_one_process_at_a_time_and_who_it_was(tmp_path):
         assert (tmp_path / LOCK).read_text() == "me"
     assert owned([tmp_path / "none", tmp_path], "me") == tmp_path
     assert owned([tmp_path], "you") is None
+
+
+def test_a_lock_that_cannot_be_had_is_told_from_one_that_is_held(tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match="No locks available") as error:
+        Journal(tmp_path)
+    assert error.value.filename == str(tmp_path / LOCK)
+
+
+def test_metrics_that_cannot_be_kept_name_their_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    journal = Journal(tmp_path)
+    journal.begin([EPOCH])
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        journal.__exit__(None)
+    assert error.value.filename == str(tmp_path / "metrics.jsonl")

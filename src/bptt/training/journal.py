@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,8 @@ from .run import locked, save_config, save_model
 from .snapshot import Snapshots
 from .tasks.task import Task
 from .tensors import write_tensors
+
+METRICS = "metrics.jsonl"
 
 
 class Journal:
@@ -40,8 +43,10 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+    def __exit__(self, kind: Any, *_: object) -> None:
+        with self._open, naming(self.folder / METRICS):
+            if kind is None and self._metrics is not None:
+                os.fsync(self._metrics.fileno())
 
     def config(self, config: TrainConfig, task: Task) -> None:
         """Write config.toml."""
@@ -51,7 +56,7 @@ class Journal:
     def begin(self, epochs: list[Epoch]) -> None:
         """Open metrics.jsonl, with the lines of the epochs there are already and no others."""
         if self.writes:
-            path = self.folder / "metrics.jsonl"
+            path = self.folder / METRICS
             write_whole(path, "".join(_text(_epoch_line(epoch)) for epoch in epochs).encode())
             self._metrics = self._open.enter_context(path.open("a", encoding="utf-8"))
 
@@ -62,7 +67,7 @@ class Journal:
     def line(self, line: dict[str, Any]) -> None:
         """Write a line of metrics."""
         if self._metrics is not None:
-            with naming(self.folder / "metrics.jsonl"):
+            with naming(self.folder / METRICS):
                 self._metrics.write(_text(line))
                 self._metrics.flush()
 
@@ -88,7 +93,7 @@ class Journal:
     def is_finished(self) -> bool:
         """Whether the run has its last line of metrics, which is written when all else is, and was not stopped."""
         try:
-            last = json.loads((self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+            last = json.loads((self.folder / METRICS).read_text(encoding="utf-8").splitlines()[-1])
         except (OSError, ValueError, IndexError):
             return False
         return last["event"] == "test" and not last["interrupted"]

@@ -17,7 +17,7 @@ from ..networks import SequenceModel
 from .config import Missing, TrainConfig, check, task_of
 from .data import read_frame, select, select_series
 from .errors import UserError
-from .files import read_regular, write_whole
+from .files import naming, read_regular, write_whole
 from .network import network_of
 from .scaling import Scaling
 from .tasks.forecast import Forecast
@@ -102,14 +102,16 @@ def locked(folder: Path, owner: str = "") -> Iterator[None]:
     Raises:
         UserError: another process has it.
     """
-    with (folder / LOCK).open("a") as file:
+    lock = folder / LOCK
+    with lock.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            with naming(lock):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.truncate(0)
+                file.write(owner)
+                file.flush()
+        except BlockingIOError as error:
             raise UserError(f"{folder} is being written by another process; wait for it, or stop it") from error
-        file.truncate(0)
-        file.write(owner)
-        file.flush()
         yield
 
 

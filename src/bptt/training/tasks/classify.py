@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..config import Missing, TrainConfig
 from ..data import listed, read_frame
 from ..errors import UserError
-from ..files import replacing
+from ..files import write_whole
 from ..labelled import Labelled, read_long
 from ..minibatches import Minibatches, logits_of
 from ..scaling import Scaling
@@ -110,8 +110,7 @@ class Classify(Undated):
         part_of = {place: split for split, places in self.splits.items() for place in places}
         rows = prediction_rows(self.data, found)
         rows.insert_column(1, pl.Series("split", [part_of[place] for place in range(len(rows))]))
-        with replacing(path) as file:
-            rows.write_csv(file)
+        write_whole(path, rows.write_csv().encode())
         named = found.argmax(-1)
         neighbours = self._neighbours()
         scores: dict[str, dict[str, float]] = {title: {}, "majority class": {}, "1-nearest neighbour": {}}

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from torch import nn
 
-from ..files import replacing
+from ..files import write_whole
 from ..updates import predict
 from .intervals import Intervals
 from .series import Series
@@ -23,8 +23,7 @@ def judged(parts: Sequence[Series], model: nn.Module, title: str, path: Path) ->
     found = [part.forecasts(predict(model, part.inputs())) for part in parts]
     intervals = calibrated(parts, found)
     frames = [forecast_rows(part, own, intervals) for part, own in zip(parts, found, strict=True)]
-    with replacing(path) as file:
-        pl.concat(frames).write_csv(file)
+    write_whole(path, pl.concat(frames).write_csv().encode())
     models = [{title: own} | part.baselines() for part, own in zip(parts, found, strict=True)]
     first, times = parts[0], parts[0].times()
     return Judged(

@@ -175,7 +175,7 @@ class StreamedForecast(Forecasting, Undated):
                 times = [str(row + 1 + self.horizon) for row in range(start, start + len(y))]
                 truth, found = (self.scaling.undo_target(part) for part in (d, y))
                 frame = rows_of(self.columns[0], times, truth, found, width * std)
-                frame.write_csv(file, include_header=start == first)
+                file.write(frame.write_csv(include_header=start == first).encode())
                 last = last.vstack(frame).tail(SHOWN)
         arv = squares / (rows - self.train_rows)  # of the standardised target
         names = [title, "persistence", f"seasonal persistence ({self.season})", f"linear AR({self.order})"]
