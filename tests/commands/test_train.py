@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import torch
 
+from bptt.commands.launch import launch_id
 from bptt.commands.train import train
 from bptt.training.config import TrainConfig, configured
 from bptt.training.config_file import read_choices
@@ -277,8 +278,18 @@ def test_what_cannot_be_gone_on_with_is_refused(here):
     with pytest.raises(UserError, match=r"d\.csv has changed since"):
         train(TrainConfig(resume=here / "run"))
     (here / "run" / "config.toml").unlink()
-    with pytest.raises(UserError, match=r"config\.toml is missing"):
+    with pytest.raises(UserError, match=r"ended before its config\.toml was written.*begin anew"):
         train(TrainConfig(resume=here / "run"))
+
+
+def test_workers_started_again_before_there_was_a_config_begin_anew(here, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "abc")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    folder = here / "run"
+    folder.mkdir()
+    (folder / ".lock").write_text(launch_id())
+    assert train(TrainConfig(epochs=1, out=folder)) == 0
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_second_process_in_the_same_folder_is_refused(here):
@@ -317,7 +328,7 @@ def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
 def test_a_loss_that_is_not_finite_leaves_what_it_was_computed_from(here, monkeypatch):
     with pytest.raises(TrainingDiverged, match=r"first at: .*The weights before it are kept"):
         train(TrainConfig(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
-    assert set(read_tensors(here / "run" / "diverged.safetensors")) == {"x", "d", "state"}
+    assert set(read_tensors(here / "run" / "diverged.safetensors")) == {"x", "d", "state", "first"}
     assert all(weight.isfinite().all() for weight in load_run(here / "run").model.parameters())
     assert Snapshots(here / "run" / "snapshots").load()[0] is not None
 

@@ -126,6 +126,11 @@ def _checked_run(given: TrainConfig, folder: Path) -> Described:
         )
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
+    if not (folder / "config.toml").exists():
+        raise UserError(
+            f"{folder} ended before its config.toml was written, so that there is nothing to go on with; "
+            "remove it and begin anew"
+        )
     return read_config(folder / "config.toml")
 
 
@@ -134,7 +139,8 @@ def _begun(config: TrainConfig, team: Workers) -> Path | None:
     if not restarted():
         return None
     places = [config.out] if config.out is not None else sorted(RUNS.glob("*"))
-    return _agreed(team, lambda: owned(places, launch_id()))
+    begun = [place for place in places if (place / "config.toml").exists()]
+    return _agreed(team, lambda: owned(begun, launch_id()))
 
 
 Found = TypeVar("Found")
