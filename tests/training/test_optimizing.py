@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from bptt.insight.norms import suggested_clip
 from bptt.training.config import TrainConfig
 from bptt.training.fit import Epoch
 from bptt.training.optimizing import Clipping, LearningRate, out_of_patience
@@ -70,20 +71,29 @@ def test_clip_shortens_what_is_longer():
 
 def test_clip_auto_learns_its_limit_from_the_first_epoch():
     model, clipping = Model(), Clipping("auto")
-    for norm in range(1, 12):
+    for norm in range(1, 22):
         clipping.clip(model.with_gradient(float(norm)))
         assert model.weight.grad.norm().item() == norm, "nothing is clipped in the first epoch"
     again = Clipping("auto")
     again.load_state_dict(clipping.state_dict())
-    assert clipping.epoch_done() == again.epoch_done() == 10.0
+    assert clipping.epoch_done() == again.epoch_done() == 19.0
     assert clipping.epoch_done() is None
-    clipping.clip(model.with_gradient(20.0))
-    assert model.weight.grad.norm().item() == pytest.approx(10.0, rel=1e-5)
+    clipping.clip(model.with_gradient(30.0))
+    assert model.weight.grad.norm().item() == pytest.approx(19.0, rel=1e-5)
+
+
+def test_clip_auto_waits_for_the_epoch_by_which_it_has_seen_enough():
+    model, clipping = Model(), Clipping("auto")
+    for epoch in range(1, 21):
+        clipping.clip(model.with_gradient(float(epoch)))
+        assert (clipping.epoch_done() is None) == (epoch < 20)
+    assert clipping.limit == suggested_clip(torch.arange(1.0, 21.0)) == pytest.approx(18.1)
 
 
 def test_gradients_that_are_all_zero_set_no_limit():
     clipping = Clipping("auto")
-    clipping.clip(Model().with_gradient(0.0))
+    for _ in range(20):
+        clipping.clip(Model().with_gradient(0.0))
     assert clipping.epoch_done() == math.inf
 
 

@@ -292,8 +292,9 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
-            if config.clip == "auto" and epoch.epoch == 2 and epoch.clip is not None:
-                _print(console, f"gradients are clipped at {epoch.clip:.3g}, where 9 in 10 of epoch 1 lay below")
+            unclipped = len(training.epochs) > 1 and training.epochs[-2].clip is None
+            if epoch.clip is not None and unclipped:
+                _print(console, f"gradients are clipped at {epoch.clip:.3g}: 9 in 10 up to here lay below")
 
         try:
             return training.run(on_epoch, interruption.came, keeper)

@@ -19,6 +19,11 @@ from .walks import Network
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
+def suggested_clip(norms: Tensor) -> float:
+    """The 90th percentile of gradient norms: clipped there, nine of ten stay as they are."""
+    return norms.quantile(0.9).item()
+
+
 @dataclass(frozen=True)
 class GradientNorms:
     """The norms of the gradient of all weights.
@@ -35,8 +40,8 @@ class GradientNorms:
 
     @property
     def clip(self) -> float:
-        """Their 90th percentile: clipped there, nine windows of ten stay as they are."""
-        return self.norms.quantile(0.9).item()
+        """Where they are to be clipped, `suggested_clip`."""
+        return suggested_clip(self.norms)
 
     @property
     def low(self) -> float:

@@ -151,8 +151,9 @@ class TrainConfig:
     class_weights: Literal["none", "balanced"] = "none"
     """Whether each class weighs the same in the loss, however many sequences it has."""
     clip: Annotated[float | Literal["auto"], arg(metavar="FLOAT|auto")] = 1.0
-    """Largest norm of the gradient; longer ones are shortened to it. auto clips nothing in the first epoch, and
-    then at the norm that nine in ten of its gradients were below."""
+    """Largest norm of the gradient; longer ones are shortened to it. auto clips nothing in the first epoch, or the
+    first few of less than 20 updates, and then at the norm that nine in ten of their gradients were below, as
+    `bptt diagnose` suggests it."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the walks while training; weights, losses and tests stay in float32."""
     init: Annotated[float, _by_task("init")] = 0.02

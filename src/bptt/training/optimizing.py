@@ -12,10 +12,11 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as schedules
 
+from ..insight.norms import suggested_clip
 from ..trees import Tree
 from .config import TrainConfig
 
-QUANTILE = 0.9  # of the first epoch's gradient norms, where --clip auto clips
+ENOUGH = 20  # gradient norms, from which --clip auto learns where to clip
 WAIT = 5  # epochs without a better loss after which --schedule plateau halves the rate
 
 
@@ -53,7 +54,11 @@ class LearningRate:
 
 
 class Clipping:
-    """Shortens gradients that are longer than a limit, which may be learned from the first epoch.
+    """Shortens gradients that are longer than a limit, which may be learned as training goes.
+
+    Args:
+        clip: the limit; "auto" clips nothing up to the end of an epoch by which 20 norms were seen, and then where
+            the diagnosis would.
 
     Attributes:
         limit: the largest norm; infinite while it is not known yet.
@@ -72,9 +77,9 @@ class Clipping:
 
     def epoch_done(self) -> float | None:
         """The limit, where it has just been learned; else None."""
-        if not self._seen:
+        if self._seen is None or len(self._seen) < ENOUGH:
             return None
-        self.limit = torch.tensor(self._seen).quantile(QUANTILE).item() or math.inf
+        self.limit = suggested_clip(torch.tensor(self._seen)) or math.inf
         self._seen = None
         return self.limit
 
