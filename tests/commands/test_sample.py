@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from bptt.commands.predict import PredictConfig, predict
@@ -21,6 +23,15 @@ def test_it_writes_on_after_the_prompt(run, capsys):
     out = capsys.readouterr().out
     assert (len(out), out[:5]) == (3 * 36, "cab a")
     assert out[:36] == out[36:72] != out[72:]
+
+
+def test_bytes_are_written_as_they_are(tmp_path, capfdbinary):
+    (tmp_path / "t.bin").write_bytes(b"\xc3\xa9\xff" * 200)
+    config = configured("text", data=tmp_path / "t.bin", tokens="bytes", epochs=12, k1=8, batch=2)
+    train(replace(config, hidden=8, lr=0.05, out=tmp_path / "run"))
+    capfdbinary.readouterr()
+    assert sample(SampleConfig(tmp_path / "run", prompt="é", length=3, temperature=0.0)) == 0
+    assert capfdbinary.readouterr().out == b"\xc3\xa9\xff\xc3\xa9\n"
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ DATA = Path("data.csv")
         ({"data": Path("d.ts"), "k1": 3}, "--k1 is a choice of --task forecast and text; this is --task classify"),
         ({"task": "forecast", "readout": "mean"}, "--readout is a choice of --task classify"),
         ({"task": "forecast", "class_weights": "balanced"}, "--class-weights is a choice of --task classify"),
+        ({"tokens": "bytes"}, "--tokens is a choice of --task text; this is --task forecast"),
         ({"task": "text", "noise": 0.1}, "--noise is a choice of --task forecast and classify"),
         ({"task": "text", "reach": "checkpointed"}, "--task text is learned by --reach truncated"),
         ({"clip": 0.0}, r"--clip must be above 0 and below 1e\+37, or auto"),

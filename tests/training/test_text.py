@@ -7,6 +7,8 @@ import pytest
 
 from bptt.training.errors import UserError
 from bptt.training.text import (
+    as_bytes,
+    as_tokens,
     bits,
     moby_dick,
     ngram_bits,
@@ -41,6 +43,16 @@ def test_what_is_no_text_is_said_with_its_place(tmp_path, raw, words):
     (tmp_path / "t.txt").write_bytes(raw)
     with pytest.raises(UserError, match=words):
         read_text(tmp_path / "t.txt")
+
+
+def test_bytes_are_what_the_file_holds_and_write_it_again(tmp_path):
+    (tmp_path / "t.bin").write_bytes(raw := b"\xef\xbb\xbfa\r\n\xc3\xa9\0\xff")
+    text = read_text(tmp_path / "t.bin", "bytes")
+    vocabulary = vocabulary_of(text, "bytes")
+    assert numbers_of(text, vocabulary, "it").tolist() == list(raw)
+    assert as_bytes(text, "bytes") == raw
+    assert as_tokens("é", "bytes") == "\xc3\xa9"
+    assert as_bytes(as_tokens("é", "bytes"), "bytes") == as_bytes(as_tokens("é", "characters"), "characters")
 
 
 def test_no_such_file(tmp_path):

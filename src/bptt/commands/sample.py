@@ -14,16 +14,16 @@ from ..training.errors import UserError
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """Let a run of `bptt train --task text` write on after a prompt, character by character."""
+    """Let a run of `bptt train --task text` write on after a prompt, token by token."""
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Run folder that `bptt train` wrote."""
     prompt: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: a new line)")] = ""
     """What is read, and printed, before."""
     temperature: float = 0.8
-    """0 takes the likeliest character each time; 1 draws them as they were learned; more is bolder."""
+    """0 takes the likeliest token each time; 1 draws them as they were learned; more is bolder."""
     length: int = 500
-    """Characters to write."""
+    """Characters or bytes to write."""
     seed: int = 0
     """Of what is drawn."""
 
@@ -37,6 +37,7 @@ def sample(config: SampleConfig) -> int:
     from ..training.config import task_of
     from ..training.run import load_run
     from ..training.sampling import sample_text
+    from ..training.text import as_bytes, as_tokens
 
     if not 0 <= config.temperature < float("inf"):
         raise UserError(f"--temperature must be at least 0 and finite, got {config.temperature}")
@@ -49,6 +50,8 @@ def sample(config: SampleConfig) -> int:
         raise UserError(
             f"{config.run} was trained with --task {task_of(run.config)} and writes no text; use `bptt predict`"
         )
-    written = sample_text(run.model, run.labels, config.prompt, config.length, config.temperature, config.seed)
-    sys.stdout.write(f"{config.prompt}{written}\n")
+    tokens, prompt = run.config.tokens, as_tokens(config.prompt, run.config.tokens)
+    written = sample_text(run.model, run.labels, prompt, config.length, config.temperature, config.seed)
+    sys.stdout.buffer.write(as_bytes(f"{prompt}{written}\n", tokens))
+    sys.stdout.flush()
     return 0

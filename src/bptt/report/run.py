@@ -34,7 +34,7 @@ class RunReport:
         lags: how far back the gradient reached in the last layer, from before training to its end.
         measure, meaning, better: what a score is, what its values say, and whether less or more is better.
         loss: what is learned from.
-        labels: classes or characters, by output.
+        labels: classes or tokens, by output.
         confusion: how many sequences of each class (rows) were taken for each (columns).
         sample: what a language model writes.
         lower, upper: by row, the ends of the forecast's interval; empty or None where there is none.

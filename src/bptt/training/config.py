@@ -15,6 +15,7 @@ Cell = Literal["elman", "gru", "lstm"]
 Missing = Literal["error", "interpolate", "mask"]
 Reach = Literal["full", "truncated", "checkpointed"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
+Tokens = Literal["characters", "bytes"]
 
 LARGE = 1e37  # where options that are real numbers end; a float32, and ten times as much in Adam, does at 3.4e38
 
@@ -37,6 +38,7 @@ TASKS_WITH: dict[str, tuple[TaskName, ...]] = {
     **dict.fromkeys(("series", "input", "time", "missing", "noise"), ("forecast", "classify")),
     **dict.fromkeys(("reach", "k1", "k2"), ("forecast", "text")),
     **dict.fromkeys(("label", "readout", "class_weights"), ("classify",)),
+    "tokens": ("text",),
 }
 
 
@@ -53,7 +55,7 @@ class TrainConfig:
     forecast: a table whose rows stand in the order of time; learn from its start, test on its end. Without DATA,
     the embedded yearly sunspot numbers (1700-2008): learn from 1700-1920, forecast one year ahead.
     classify: one label a sequence, from a UEA/UCR .ts file or a table in long format (--series, --label).
-    text: a language model of the characters of a UTF-8 file; without DATA, the embedded Moby-Dick.
+    text: a language model of the characters of a UTF-8 file, or of the bytes of any; without DATA, Moby-Dick.
     A config.toml of a run as DATA runs it again; options given beside it override it.
     Writes a run folder: config.toml, model.safetensors, metrics.jsonl, report.html, and what the task puts out.
     """
@@ -75,6 +77,8 @@ class TrainConfig:
     """Column that says which series a row belongs to: many in one file, each in the order of time."""
     label: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(classify)")] = None
     """Column of each sequence's class."""
+    tokens: Tokens = "characters"
+    """What a text is learned as, one a step: the characters it holds, or bytes, of which there are 256."""
     input: Annotated[
         UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="COLUMN ...", help_behavior_hint="(repeatable)")
     ] = ()
@@ -96,7 +100,7 @@ class TrainConfig:
     coverage: float = 0.9
     """How often the prediction intervals should hold what comes, as the errors on the validation rows tell."""
     test: Annotated[float, _by_task("test")] = 0.2
-    """Part of the rows or characters, at the end, that is tested on and never learned from; to classify, of each
+    """Part of the rows or tokens, at the end, that is tested on and never learned from; to classify, of each
     class's sequences, drawn by the seed, where there is no _TEST.ts beside a _TRAIN.ts."""
     validation: float = 0.0
     """Part of the training rows, at their end, that chooses the best epoch; to classify, of each class's

@@ -166,19 +166,24 @@ def check_once(columns: list[str]) -> None:
             raise UserError(f"column {wanted!r} was asked for twice; a target is an input already")
 
 
-def text_of(path: Path) -> str:
-    """A file's text, UTF-8 with or without a byte order mark."""
+def bytes_of(path: Path) -> bytes:
+    """A file's content."""
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror}") from error
+
+
+def text_of(path: Path, otherwise: str = "") -> str:
+    """A file's text, UTF-8 with or without a byte order mark; what else can be done with one that is not."""
+    raw = bytes_of(path)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         guess = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
         raise UserError(
             f"{path} is not UTF-8: byte {raw[error.start]:#04x} at offset {error.start}; if it is {guess}, "
-            f"convert it with: iconv -f {guess} -t utf-8 {path.name} > converted{path.suffix}"
+            f"convert it with: iconv -f {guess} -t utf-8 {path.name} > converted{path.suffix}{otherwise}"
         ) from error
 
 

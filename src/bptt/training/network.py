@@ -21,7 +21,7 @@ def network_of(
     Args:
         config: the choices of the run.
         columns: those that are read, a target first.
-        labels: classes, or characters; empty where numbers are put out.
+        labels: classes, or tokens; empty where numbers are put out.
         calendar: the periods whose sine and cosine are input as well.
     """
     task = task_of(config)

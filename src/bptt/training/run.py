@@ -37,7 +37,7 @@ class Described:
         config: the choices it was trained with.
         columns: the columns it reads, the target first.
         scaling: of those columns.
-        labels: classes or characters, by output; empty where numbers are put out.
+        labels: classes or tokens, by output; empty where numbers are put out.
         calendar: the periods of the dates that are input.
         series: of the columns within each of many series, by its name.
     """

@@ -1,4 +1,4 @@
-"""Text written by a trained language model, character by character."""
+"""Text written by a trained language model, token by token."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .text import numbers_of
 def sample_text(
     model: nn.Module, vocabulary: list[str], prompt: str, length: int, temperature: float, seed: int
 ) -> str:
-    """So many characters that the model writes on after a prompt.
+    """So many tokens that the model writes on after a prompt.
 
     Each is drawn from softmax(y / temperature), y the outputs before the softmax.
 
     Args:
-        model: (x, state) -> (y, state), one-hot characters in, scores of the next one out.
-        vocabulary: the characters, by output.
-        prompt: what is read before; empty for a new line, or the first character where there is none.
+        model: (x, state) -> (y, state), one-hot tokens in, scores of the next one out.
+        vocabulary: the tokens, by output, each a character.
+        prompt: what is read before; empty for a new line, or the first token where there is none.
         length: how many are written.
         temperature: 0 takes the likeliest each time, 1 draws as the model has learned.
         seed: of what is drawn.
@@ -28,7 +28,7 @@ def sample_text(
         what was written, without the prompt.
 
     Raises:
-        UserError: the prompt has a character that the model has not learned.
+        UserError: the prompt has a token that the model has not learned.
     """
     generator = torch.Generator().manual_seed(seed)
     start = prompt or ("\n" if "\n" in vocabulary else vocabulary[0])

@@ -103,6 +103,18 @@ def test_dropout_and_bfloat16_train(path):
         assert losses[-1] < losses[0]
 
 
+def test_bytes_are_learned_from_any_file(tmp_path):
+    (tmp_path / "t.bin").write_bytes("één twee \0".encode() * 60 + b"\xff\xfe" * 60)
+    config, task, model = made(tmp_path / "t.bin", tokens="bytes", epochs=6, test=0.3)
+    assert (len(task.labels), task.train_steps) == (256, len(task.text) - round(0.3 * len(task.text)) - 1)
+    losses = [epoch.loss for epoch in Training(model, task.updates(model, config), config).run().epochs]
+    judged = task.judge(model, "ours", tmp_path / task.output)
+    assert losses[-1] < 0.6 * losses[0]
+    assert judged.measure.name == "bits per byte"
+    assert "bytes' frequencies" in judged.scores
+    assert (tmp_path / task.output).read_bytes().decode(errors="replace") == judged.sample
+
+
 def test_the_embedded_text_is_the_default():
     task = text_task(configured("text"))
     assert task.name == "the embedded Moby-Dick"

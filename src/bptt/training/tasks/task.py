@@ -50,6 +50,12 @@ BITS = Measure(
     "less",
     "The mean of -log2 of the probability given to the character that comes next.",
 )
+BITS_OF_BYTES = Measure(
+    "bits_per_byte",
+    "bits per byte",
+    "less",
+    "The mean of -log2 of the probability given to the byte that comes next.",
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ class Task(Protocol):
 
     @property
     def labels(self) -> list[str]:
-        """Classes or characters, by output; empty where numbers are put out."""
+        """Classes or tokens, by output; empty where numbers are put out."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Language modelling as a task: the next character of a text, learned by truncated BPTT with carried state."""
+"""Language modelling as a task: the next token of a text, learned by truncated BPTT with carried state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from ...trees import Tree
-from ..config import TrainConfig
+from ..config import Tokens, TrainConfig
 from ..errors import UserError
 from ..files import write_whole
 from ..sampling import sample_text
@@ -20,6 +20,8 @@ from ..scaling import Scaling
 from ..text import (
     MOBY_DICK,
     ORDER,
+    as_bytes,
+    as_tokens,
     bits,
     moby_dick,
     ngram_bits,
@@ -31,21 +33,22 @@ from ..text import (
 )
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
-from .task import BITS, Judged, Loss, Undated
+from .task import BITS, BITS_OF_BYTES, Judged, Loss, Undated
 
-STEPS = 4096  # characters that are walked and judged at a time
-LOOKED_AT = 512  # characters of a look at how gradients flow
+STEPS = 4096  # tokens that are walked and judged at a time
+LOOKED_AT = 512  # tokens of a look at how gradients flow
 WRITTEN, TEMPERATURE = 1000, 0.8  # of sample.txt
 
 
 @dataclass(frozen=True)
 class TextTask(Undated):
-    """A text as a task: from the characters up to i, the distribution of character i + 1.
+    """A text as a task: from the tokens up to i, the distribution of token i + 1.
 
     Attributes:
         name: where the text came from.
-        text: all of it.
-        labels: its characters, by output.
+        text: all of it, a character for each token.
+        tokens: what a token is.
+        labels: the tokens there are, by output.
         numbers: each one's place among them, (N).
         spans: where "training" (from 0), "validation" (may be missing) and "test" begin and end.
         seed: of what is written for a look.
@@ -53,6 +56,7 @@ class TextTask(Undated):
 
     name: str
     text: str
+    tokens: Tokens
     labels: list[str]
     numbers: np.ndarray
     spans: dict[str, tuple[int, int]]
@@ -70,18 +74,18 @@ class TextTask(Undated):
 
     @property
     def train_steps(self) -> int:
-        """How many characters are learned from."""
+        """How many tokens are learned from."""
         return self.spans["training"][1] - 1
 
     @property
     def amount(self) -> str:
         """How much of what is learned from, in words."""
-        return f"{self.train_steps} training characters, {len(self.labels)} different ones"
+        return f"{self.train_steps} training {self.tokens}, {len(self.labels)} different ones"
 
     @property
     def aim(self) -> str:
         """What is learned of which data, in words."""
-        return f"The next character of {self.name}, predicted"
+        return f"The next {self.tokens[:-1]} of {self.name}, predicted"
 
     @property
     def loss(self) -> Loss:
@@ -94,7 +98,7 @@ class TextTask(Undated):
         return "sample.txt"
 
     def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
-        """Truncated BPTT over the training characters, in stretches side by side."""
+        """Truncated BPTT over the training tokens, in stretches side by side."""
         check_stretches(config, self.train_steps)
         check_workers(config, workers)
         share = workers.share(config.stretches)
@@ -108,29 +112,31 @@ class TextTask(Undated):
         return Windows(one_hot, lambda epoch: (x, d), config, validation, mean_cross_entropy, workers)
 
     def sample(self) -> tuple[Tensor, Tensor]:
-        """x (T, V), one-hot, and d (T) of the first characters."""
+        """x (T, V), one-hot, and d (T) of the first tokens."""
         numbers = torch.from_numpy(self.numbers[: min(LOOKED_AT, self.train_steps) + 1])
         return one_hot(numbers[:-1], len(self.labels)).float(), numbers[1:]
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Let the model predict what it was not trained on, compare with the baselines, and let it write."""
-        learned, characters = self.numbers[: self.spans["training"][1]], len(self.labels)
-        baselines = "characters' frequencies", f"{ORDER}-gram (Witten-Bell)", "xz"
+        learned, different = self.numbers[: self.spans["training"][1]], len(self.labels)
+        baselines = f"{self.tokens}' frequencies", f"{ORDER}-gram (Witten-Bell)", "xz"
         scores: dict[str, dict[str, float]] = {name: {} for name in (title, *baselines)}
         for split, (first, stop) in self.spans.items():
             if split != "training":
                 tested = self.numbers[first:stop]
                 text = self.text[: len(learned)], self.text[first:stop]
-                found = bits(self.nats(model, split)), unigram_bits(learned, tested, characters)
-                found = (*found, ngram_bits(learned, tested, characters), xz_bits(*text))
+                found = bits(self.nats(model, split)), unigram_bits(learned, tested, different)
+                found = (*found, ngram_bits(learned, tested, different), xz_bits(*text, self.tokens))
                 for name, value in zip(scores, found, strict=True):
                     scores[name][split] = value
         written = sample_text(model, self.labels, "", WRITTEN, TEMPERATURE, self.seed)
-        write_whole(path, written.encode())
-        return Judged(scores, measure=BITS, sample=written)
+        kept = as_bytes(written, self.tokens)
+        write_whole(path, kept)
+        measure = BITS if self.tokens == "characters" else BITS_OF_BYTES
+        return Judged(scores, measure=measure, sample=kept.decode(errors="replace"))
 
     def nats(self, model: nn.Module, split: str) -> float:
-        """Mean cross entropy over a split's characters, walked through in their order."""
+        """Mean cross entropy over a split's tokens, walked through in their order."""
         first, stop = self.spans[split]
         numbers, state, total = torch.from_numpy(self.numbers[first - 1 : stop]), None, 0.0
         walk = OneHot(model, len(self.labels))
@@ -145,17 +151,17 @@ class TextTask(Undated):
 class OneHot(nn.Module):
     """A model of one-hot inputs as one of numbers (T, B)."""
 
-    def __init__(self, model: nn.Module, characters: int) -> None:
+    def __init__(self, model: nn.Module, different: int) -> None:
         super().__init__()
-        self.model, self.characters = model, characters
+        self.model, self.different = model, different
 
     def forward(self, numbers: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
         like = next(self.model.parameters())
-        return self.model(one_hot(numbers, self.characters).to(like.dtype), state)
+        return self.model(one_hot(numbers, self.different).to(like.dtype), state)
 
 
 def mean_cross_entropy(y: Tensor, d: Any) -> Tensor:
-    """Of scores (T, B, V) and the characters that came, d (T, B)."""
+    """Of scores (T, B, V) and the tokens that came, d (T, B)."""
     return cross_entropy(y.flatten(0, 1), d.flatten())
 
 
@@ -165,14 +171,18 @@ def text_task(config: TrainConfig) -> TextTask:
     Raises:
         UserError: it cannot be read, or is too short.
     """
-    name, text = (MOBY_DICK, moby_dick()) if config.data is None else (config.data.name, read_text(config.data))
+    tokens = config.tokens
+    if config.data is None:
+        name, text = MOBY_DICK, as_tokens(moby_dick(), tokens)
+    else:
+        name, text = config.data.name, read_text(config.data, tokens)
     tested = max(1, round(len(text) * config.test))
     held = round((len(text) - tested) * config.validation)
     learned = len(text) - tested - held
     needed = max(2, config.stretches + 1)
     if learned < needed:
         raise UserError(
-            f"{name} has {len(text)} characters, {max(0, learned)} of them to learn from; with "
+            f"{name} has {len(text)} {tokens}, {max(0, learned)} of them to learn from; with "
             f"test={config.test:g}, validation={config.validation:g} and batch={config.stretches} at least "
             f"{needed} are needed there"
         )
@@ -183,5 +193,5 @@ def text_task(config: TrainConfig) -> TextTask:
     }
     if not held:
         del spans["validation"]
-    vocabulary = vocabulary_of(text)
-    return TextTask(name, text, vocabulary, numbers_of(text, vocabulary, name), spans, config.seed)
+    vocabulary = vocabulary_of(text, tokens)
+    return TextTask(name, text, tokens, vocabulary, numbers_of(text, vocabulary, name), spans, config.seed)
