@@ -365,7 +365,7 @@ def test_a_text_run_folder(here, capsys):
 
 
 def test_a_classify_run_folder(here, capsys):
-    config = configured("classify", data=vowels(here / "v.ts"), epochs=2, hidden=6, clip="auto")
+    config = configured("classify", data=vowels(here / "v.ts"), epochs=4, hidden=6, clip="auto", batch=2)
     assert train(config) == 0
     folder = here / "runs" / "v-gru-001"
     written = {path.name for path in folder.iterdir()}

@@ -12,6 +12,7 @@ from bptt.training.journal import Journal
 from bptt.training.network import build
 from bptt.training.run import LOCK, load_run, owned
 from bptt.training.tasks.forecast import sunspot_forecast
+from bptt.training.workers import Workers
 
 EPOCH = Epoch(1, 0.5, None, 0.1, 2.0, 1.0)
 
@@ -34,14 +35,15 @@ def test_what_a_run_writes(tmp_path):
 
 
 def test_of_several_one_writes(tmp_path):
-    with Journal(tmp_path, writes=False) as journal:
+    with Journal(tmp_path, Workers(1, 2)) as journal:
         config = TrainConfig()
         journal.config(config, sunspot_forecast(config))
         journal.begin([])
         journal.epoch(EPOCH)
-        journal.snapshot({})
         journal.model(build(config, 2))
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match=r"worker 1 sees no .*; let the run be on a disk that all workers share"):
+        Journal(tmp_path / "none", Workers(1, 2))
 
 
 def test_one_process_at_a_time_and_who_it_was(tmp_path):

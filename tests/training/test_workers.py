@@ -12,7 +12,8 @@ from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.fit import Training
 from bptt.training.network import build
-from bptt.training.tensors import read_tensors, write_tensors
+from bptt.training.snapshot import Snapshots
+from bptt.training.tensors import Part, read_tensors, write_tensors
 from bptt.training.updates import updates_of
 from bptt.training.workers import ALONE, Workers, workers
 
@@ -47,11 +48,13 @@ def one_of(folder):
         loss.backward()
         loss, numbers = team.average(module.parameters(), loss.item(), 2 * len(x))
         state = {"gradient": module.weight.grad, "loss": loss, "numbers": numbers}
-        state["joined"] = team.joined((torch.full((1, team.rank + 1), float(team.rank)), [None]), axis=1)
+        parts = team.parts((torch.full((1, 1 + 2 * team.rank), float(team.rank)), [None]), axis=1)
+        state["parts"] = parts
         state["flags"] = (team.any(team.rank == 1), team.any(False))
         state["said"] = team.said_by_first(f"by {team.rank}")
-        state["half"] = trained(team, rounds=6).state_dict()
-        state["whole"] = trained(team).state_dict()
+        for rounds in (6, 100):
+            state[rounds] = trained(team, rounds).state_dict()
+            Snapshots(folder / str(rounds), team).save(state[rounds])
         write_tensors(folder / f"{team.rank}", state)
 
 
@@ -70,7 +73,12 @@ def of_two(tmp_path_factory):
     for process in processes:
         _, errors = process.communicate()
         assert process.returncode == 0, errors
-    return [read_tensors(folder / str(rank)) for rank in range(2)]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def of_each(of_two):
+    return [read_tensors(of_two / str(rank)) for rank in range(2)]
 
 
 def assert_same(found, wanted, tolerance):
@@ -79,43 +87,51 @@ def assert_same(found, wanted, tolerance):
         assert error <= tolerance, f"{name}: {error:.2g}"
 
 
-def test_gradients_are_those_of_the_mean_over_all_numbers(of_two):
+def test_gradients_are_those_of_the_mean_over_all_numbers(of_each):
     module = nn.Linear(3, 2, dtype=torch.float64)
     nn.init.constant_(module.weight, 0.5)
     nn.init.constant_(module.bias, 0.5)
     loss = module(torch.arange(21, dtype=torch.float64).view(7, 3)).square().mean()
     loss.backward()
-    for found in of_two:
+    for found in of_each:
         assert_same({"gradient": found["gradient"]}, {"gradient": module.weight.grad}, 1e-12)
         assert found["loss"] == pytest.approx(loss.item(), rel=1e-14)
         assert found["numbers"] == 14
 
 
-def test_they_agree_and_put_their_parts_together(of_two):
-    for found in of_two:
-        (joined, (nothing,)) = found["joined"]
-        assert joined.tolist() == [[0.0, 1.0, 1.0]]
+def test_they_agree_and_know_their_parts(of_each):
+    for rank, found in enumerate(of_each):
+        (part, (nothing,)) = found["parts"]
+        assert part.tensor.tolist() == [[rank] * (1 + 2 * rank)]
+        assert (part.axis, part.first, part.size) == (1, rank, 4)
         assert nothing is None
         assert found["flags"] == (True, False)
         assert found["said"] == "by 0"
 
 
-def test_two_learn_what_one_learns_and_the_same_each(of_two):
+def test_two_learn_what_one_learns_and_the_same_each(of_each):
     alone = trained(ALONE).state_dict()
-    for found in of_two:
-        assert_same(found["whole"]["weights"], alone["weights"], 1e-12)
-        assert [epoch[1] for epoch in found["whole"]["epochs"]] == pytest.approx([e[1] for e in alone["epochs"]])
-    for name, weight in of_two[0]["whole"]["weights"].items():
-        assert torch.equal(weight, of_two[1]["whole"]["weights"][name]), name
+    for found in of_each:
+        assert_same(found[100]["weights"], alone["weights"], 1e-12)
+        assert [epoch[1] for epoch in found[100]["epochs"]] == pytest.approx([e[1] for e in alone["epochs"]])
+    for name, weight in of_each[0][100]["weights"].items():
+        assert torch.equal(weight, of_each[1][100]["weights"][name]), name
 
 
 def test_another_number_of_workers_goes_on(of_two):
     alone = trained(ALONE)
     model = build(CONFIG, 1).double()
     training = Training(model, updates_of(model, *series(), CONFIG), CONFIG)
-    training.load_state_dict(of_two[0]["half"])
+    training.load_state_dict(Snapshots(of_two / "6").load()[0])
     training.run()
     assert_same(dict(model.state_dict()), alone.state_dict()["weights"], 1e-12)
+
+
+def test_own_is_the_share_of_what_is_held():
+    whole, some = Part(torch.arange(7.0)[None], 1, 0, 7), Part(torch.arange(2.0, 6.0)[None], 1, 2, 7)
+    assert Workers(1, 3).own((whole, [None]))[0].tolist() == [[2.0, 3.0]]
+    assert Workers(1, 3).own(some).tolist() == [[2.0, 3.0]]
+    assert ALONE.own(ALONE.parts(torch.ones(1, 2), 1)).tolist() == [[1.0, 1.0]]
 
 
 def test_shares_are_all_and_even():

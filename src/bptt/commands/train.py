@@ -79,7 +79,7 @@ def train(config: TrainConfig) -> int:
             return _resumed(TrainConfig(resume=begun), begun, team, console)
         work = _prepared(config, team, console)
         folder = _agreed(team, lambda: _new_folder(config))
-        with Journal(folder, team.rank == 0, launch_id()) as journal:
+        with Journal(folder, team, launch_id()) as journal:
             journal.config(config, work.task)
             work.by_lag = work.look()
             return _finished(work, journal, console)
@@ -98,7 +98,7 @@ def _launched(config: TrainConfig, size: int) -> int:
 def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) -> int:
     """Go on with a run where its last snapshot stands."""
     began = _checked_run(given, folder)
-    with Journal(folder, team.rank == 0, launch_id()) as journal:
+    with Journal(folder, team, launch_id()) as journal:
         if _agreed(team, journal.is_finished):
             _print(console, f"{folder} is finished: there is nothing to go on with")
             return 0

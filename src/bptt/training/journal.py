@@ -10,12 +10,14 @@ from typing import IO, Any
 
 from ..networks import SequenceModel
 from .config import TrainConfig
+from .errors import UserError
 from .files import naming, write_whole
 from .fit import Epoch
 from .run import locked, save_config, save_model
 from .snapshot import Snapshots
 from .tasks.task import Task
 from .tensors import write_tensors
+from .workers import ALONE, Workers
 
 METRICS = "metrics.jsonl"
 
@@ -25,19 +27,23 @@ class Journal:
 
     Args:
         folder: which exists.
-        writes: whether anything is written; of several workers the first one does.
+        workers: of whom the first one writes, and all of them the snapshots.
         owner: stands in the folder's lock.
 
     Raises:
-        UserError: another process writes to it.
+        UserError: another process writes to it, or a worker does not see it.
     """
 
-    def __init__(self, folder: Path, writes: bool = True, owner: str = "") -> None:
-        self.folder, self.writes = folder, writes
-        self._snapshots = Snapshots(folder / "snapshots")
+    def __init__(self, folder: Path, workers: Workers = ALONE, owner: str = "") -> None:
+        self.folder, self.writes = folder, workers.rank == 0
+        self._snapshots = Snapshots(folder / "snapshots", workers)
         self._metrics: IO[str] | None = None
         self._open = ExitStack()
-        if writes:
+        if not folder.is_dir():
+            raise UserError(
+                f"worker {workers.rank} sees no {folder}; let the run be on a disk that all workers share"
+            )
+        if self.writes:
             self._open.enter_context(locked(folder, owner))
 
     def __enter__(self) -> Journal:
@@ -72,9 +78,8 @@ class Journal:
                 self._metrics.flush()
 
     def snapshot(self, tree: Any) -> None:
-        """Take a snapshot."""
-        if self.writes:
-            self._snapshots.save(tree)
+        """Take a snapshot, all workers together."""
+        self._snapshots.save(tree)
 
     def model(self, model: SequenceModel) -> None:
         """Write model.safetensors."""

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .files import make_folder
+from .files import ASIDE, make_folder
 from .tensors import read_tensors, write_tensors
+from .workers import ALONE, Workers
 
 KEPT = 2
+SUFFIX = ".safetensors"
 
 
 class Snapshots:
     """The snapshots in a folder, numbered in the order they were taken.
 
-    A new one is whole before an older one goes, so that there is always one to go on from.
+    A new one is whole before an older one goes, so that there is always one to go on from. One worker writes a
+    file; several write a folder together. Any number of workers reads either.
 
     Args:
         folder: made with the first snapshot.
+        workers: all of them call the same methods at the same time.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, workers: Workers = ALONE) -> None:
+        self.folder, self.workers = folder, workers
 
     def save(self, tree: Any) -> None:
         """Write one.
 
+        Args:
+            tree: as `write_tensors` takes it; what is no `Part` is the same on all workers, or the first one's.
+
         Raises:
             OSError: it cannot be written; those before it are untouched.
         """
-        if not self.folder.exists():
-            make_folder(self.folder)
         there = self._there()
-        number = int(there[-1].stem) + 1 if there else 1
-        write_tensors(self.folder / f"{number:09d}.safetensors", tree)
-        for path in there[: len(there) + 1 - KEPT]:
-            path.unlink()
+        place = self.folder / f"{_number(there[-1]) + 1 if there else 1:09d}"
+        if self.workers.size == 1:
+            if not self.folder.exists():
+                make_folder(self.folder)
+            write_tensors(place.with_suffix(SUFFIX), tree)
+        else:
+            from .shards import save_shards
+
+            save_shards(self.workers.said_by_first(place), tree, self.workers)
+        if self.workers.rank == 0:
+            for path in there[: len(there) + 1 - KEPT]:
+                _remove(path)
 
     def load(self) -> tuple[Any, list[str]]:
         """The newest that is whole, None where there is none yet, and what is wrong with those after it.
@@ -44,15 +59,42 @@ class Snapshots:
         Raises:
             UserError: there are some, and none is whole.
         """
-        wrong = []
+        wrong: list[str] = []
         for path in reversed(self._there()):
+            tree, problem = None, None
             try:
-                return read_tensors(path), wrong
+                tree = self._read(path)
             except UserError as error:
-                wrong.append(str(error))
+                problem = str(error)
+            met = [said for said in self.workers.all(problem) if said is not None]
+            if not met:
+                return tree, wrong
+            wrong.append(met[0])
         if wrong:
             raise UserError(f"no snapshot in {self.folder} can be used: {'; '.join(wrong)}; train again")
         return None, []
 
+    def _read(self, path: Path) -> Any:
+        if path.suffix == SUFFIX:
+            return read_tensors(path)
+        from .shards import load_shards
+
+        return load_shards(path, self.workers)
+
     def _there(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("*.safetensors") if path.stem.isdigit())
+        named = [path for path in self.folder.glob("*") if path.stem.isdigit() and path.suffix in ("", SUFFIX)]
+        return sorted(named, key=_number)
+
+
+def _number(path: Path) -> int:
+    return int(path.stem)
+
+
+def _remove(path: Path) -> None:
+    """A file, or a folder, which first loses its name, so that no half of one is taken for a snapshot."""
+    if path.suffix == SUFFIX:
+        path.unlink()
+        return
+    aside = path.with_name(path.name + ASIDE)
+    os.replace(path, aside)
+    shutil.rmtree(aside)

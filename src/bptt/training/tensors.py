@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,53 @@ FORMAT = 2  # of the files written now
 NOTE = "bptt"  # the one entry of the metadata
 
 
+@dataclass(frozen=True)
+class Part:
+    """A tensor as far as one of several workers has it.
+
+    Attributes:
+        tensor: what it has.
+        axis: along which the whole is cut up.
+        first: where the part begins there, from 0.
+        size: of the whole along the axis.
+    """
+
+    tensor: Tensor
+    axis: int
+    first: int
+    size: int
+
+
+Leaves = dict[str, Tensor | Part]  # of a tree, by their names
+
+
+def taken_apart(tree: Any) -> tuple[Leaves, str]:
+    """A tree's tensors, and all else as JSON.
+
+    Raises:
+        TypeError: the tree holds what `write_tensors` does not take.
+    """
+    found: Leaves = {}
+    return found, json.dumps(_plain(tree, found, ""))
+
+
+def put_together(found: Leaves, plain: str) -> Any:
+    """The tree that was `taken_apart`."""
+    return _tree(json.loads(plain), found)
+
+
 def write_tensors(path: Path, tree: Any) -> None:
-    """Write a tree of dicts, lists, tuples, numbers, texts, None and tensors; an older file goes when it is whole.
+    """Write a tree; an older file goes when it is whole.
+
+    Args:
+        path: of the file.
+        tree: of dicts, lists, tuples, numbers, texts, None, tensors and their parts.
 
     Raises:
         OSError: it cannot be written; what was there before is untouched.
         TypeError: the tree holds something else.
     """
-    tensors: dict[str, Tensor] = {}
-    plain = json.dumps(_plain(tree, tensors, ""))
-    write_whole(path, _bytes(tensors, plain))
+    write_whole(path, _bytes(*taken_apart(tree)))
 
 
 def read_tensors(path: Path) -> Any:
@@ -47,6 +85,7 @@ def read_tensors(path: Path) -> Any:
         tensors = load(content)
         note = json.loads(_metadata(content)[NOTE])
         version, sums, plain = note["format"], note["sha256"], note["tree"]
+        parts = {name: Part(tensors[name], *cut) for name, cut in note.get("parts", {}).items()}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     if version != FORMAT:
@@ -54,17 +93,20 @@ def read_tensors(path: Path) -> Any:
     for name, tensor in tensors.items():
         if sums.get(name) != _checksum(tensor):
             raise UserError(f"{path} is damaged: tensor {name} does not have its checksum")
-    if _bytes(tensors, plain) != content:
+    if _bytes(tensors | parts, plain) != content:
         raise UserError(f"{path} is damaged: its header does not have its checksum")
-    return _tree(json.loads(plain), tensors)
+    return put_together(tensors | parts, plain)
 
 
-def _bytes(tensors: dict[str, Tensor], plain: str) -> bytes:
+def _bytes(found: Leaves, plain: str) -> bytes:
+    parts = {name: leaf for name, leaf in sorted(found.items()) if isinstance(leaf, Part)}
+    tensors = {name: leaf.tensor if isinstance(leaf, Part) else leaf for name, leaf in found.items()}
     note = {
         "format": FORMAT,
         "sha256": {name: _checksum(tensor) for name, tensor in sorted(tensors.items())},
         "sha256 of tree": hashlib.sha256(plain.encode()).hexdigest(),
         "tree": plain,
+        **({"parts": {name: [part.axis, part.first, part.size] for name, part in parts.items()}} if parts else {}),
     }
     return save(tensors, metadata={NOTE: json.dumps(note)})
 
@@ -79,31 +121,35 @@ def _checksum(tensor: Tensor) -> str:
     return hashlib.sha256(flat.numpy().tobytes()).hexdigest()
 
 
-def _plain(tree: Any, tensors: dict[str, Tensor], name: str) -> Any:
+def _plain(tree: Any, found: Leaves, name: str) -> Any:
     """The tree as JSON can hold it, its tensors put aside; what JSON has not stands as {kind: content}."""
-    if isinstance(tree, Tensor):
-        tensors[name] = tree.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if isinstance(tree, Tensor | Part):
+        found[name] = replace(tree, tensor=_kept(tree.tensor)) if isinstance(tree, Part) else _kept(tree)
         return {"tensor": name}
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     if isinstance(tree, dict):
         return {
-            "dict": [[key, _plain(branch, tensors, f"{name}/{key}".lstrip("/"))] for key, branch in tree.items()]
+            "dict": [[key, _plain(branch, found, f"{name}/{key}".lstrip("/"))] for key, branch in tree.items()]
         }
     if isinstance(tree, list | tuple):
-        branches = [_plain(branch, tensors, f"{name}/{i}".lstrip("/")) for i, branch in enumerate(tree)]
+        branches = [_plain(branch, found, f"{name}/{i}".lstrip("/")) for i, branch in enumerate(tree)]
         return {"tuple": branches} if isinstance(tree, tuple) else branches
     raise TypeError(f"{name or 'the tree'} holds a {type(tree).__name__}, which cannot be written")
 
 
-def _tree(plain: Any, tensors: dict[str, Tensor]) -> Any:
+def _kept(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _tree(plain: Any, found: Leaves) -> Any:
     if isinstance(plain, list):
-        return [_tree(branch, tensors) for branch in plain]
+        return [_tree(branch, found) for branch in plain]
     if not isinstance(plain, dict):
         return plain
     ((kind, content),) = plain.items()
     if kind == "tensor":
-        return tensors[content]
+        return found[content]
     if kind == "tuple":
-        return tuple(_tree(branch, tensors) for branch in content)
-    return {key: _tree(branch, tensors) for key, branch in content}
+        return tuple(_tree(branch, found) for branch in content)
+    return {key: _tree(branch, found) for key, branch in content}

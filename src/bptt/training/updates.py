@@ -134,7 +134,7 @@ class Windows:
         config: k1 and k2, dropout, precision, seed.
         validate: as `Updates.validation`.
         loss: of a window, a mean. Default the mean square error, NaN weighing nothing.
-        workers: among whom the stretches are shared; a place is that of all of them together.
+        workers: among whom the stretches are shared; a place has this one's part of the state.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Windows:
         model = in_precision(self.model, self.config)
         windows = truncated(model, *self.sequences(number), self.loss, self.config.window, self.config.k2)
         if place is not None:
-            windows.load_state_dict(place | {"state": self.workers.part_of(place["state"], ROWS)})
+            windows.load_state_dict(place | {"state": self.workers.own(place["state"])})
         return _Windowed(windows, model, self.config, number, self.workers)
 
 
@@ -180,7 +180,7 @@ class _Windowed(Iterator[Update]):
 
     def state_dict(self) -> Tree:
         place = self._windows.state_dict()
-        return place | {"state": self._workers.joined(place["state"], ROWS)}
+        return place | {"state": self._workers.parts(place["state"], ROWS)}
 
 
 class NoisyChunks:

@@ -16,7 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..trees import Tree, mapped
+from ..trees import Tree, leaves, mapped
+from .tensors import Part
 
 TIMEOUT = timedelta(seconds=60)  # after which a missing worker is taken for dead
 
@@ -67,17 +68,19 @@ class Workers:
             weight.grad = gradient.to(weight.dtype).view_as(weight).clone()
         return total / everything if everything else 0.0, everything
 
-    def joined(self, tree: Tree, axis: int) -> Tree:
-        """Every worker's tensors, put together along an axis in the workers' order."""
-        if self.size == 1:
-            return tree
-        trees: list[Tree] = [None] * self.size
-        dist.all_gather_object(trees, tree)
-        return _joined(trees, axis)
+    def parts(self, tree: Tree, axis: int) -> Tree:
+        """This worker's tensors as parts of those that all workers' make along an axis, in their order."""
+        sizes = self.all(next((leaf.shape[axis] for leaf in leaves(tree)), 0))
+        first, size = sum(sizes[: self.rank]), sum(sizes)
+        return mapped(lambda leaf: Part(leaf, axis, first, size), tree)
 
-    def part_of(self, tree: Tree, axis: int) -> Tree:
-        """This worker's part of what `joined` returned, for any number of workers."""
-        return mapped(lambda leaf: leaf.narrow(axis, *_span(self.share(leaf.shape[axis]))).contiguous(), tree)
+    def own(self, tree: Tree) -> Tree:
+        """This worker's share of such tensors, from parts that hold it, whoever made them."""
+        return mapped(self._own, tree, kinds=(Part,))
+
+    def _own(self, part: Part) -> Tensor:
+        share = self.share(part.size)
+        return part.tensor.narrow(part.axis, share.start - part.first, share.stop - share.start).contiguous()
 
     def all(self, thing: Any) -> list[Any]:
         """Every worker's thing, in their order."""
@@ -121,16 +124,3 @@ def workers() -> Iterator[Workers]:
 
 def _device() -> torch.device | None:
     return torch.accelerator.current_accelerator() if dist.get_backend() != "gloo" else None
-
-
-def _joined(trees: list[Tree], axis: int) -> Tree:
-    first = trees[0]
-    if isinstance(first, Tensor):
-        return torch.cat(trees, axis)
-    if isinstance(first, tuple | list):
-        return type(first)(_joined(list(branches), axis) for branches in zip(*trees, strict=True))
-    return first
-
-
-def _span(share: slice) -> tuple[int, int]:
-    return share.start, share.stop - share.start
