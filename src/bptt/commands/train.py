@@ -242,7 +242,7 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
     journal.begin(work.training.epochs)
     with Interruption() as interruption:
         fitted = _fit(work, journal, console, interruption)
-        work.training.workers.part()
+        work.training.workers.disband()
         if journal.writes:
             task, folder = work.task, journal.folder
             judged = task.judge(work.model, f"this run ({work.config.cell})", folder / task.output)

@@ -89,7 +89,7 @@ class Workers:
             dist.all_gather_object(things, thing)
         return things
 
-    def part(self) -> None:
+    def disband(self) -> None:
         """Go on alone, once all are here: nothing more is shared."""
         if self.size > 1:
             dist.barrier()
