@@ -1,5 +1,11 @@
 """What the tests share: tolerances, the cells, and layers of random weights."""
 
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -51,3 +57,28 @@ def layer(cell: Cell, B: int, I: int, H: int, R: int | None = None, bias: bool =
         shapes["W_hr"] = (R, H)
     weights = Weights(**{name: normal(*s, seed=10 + i, grad=grad) for i, (name, s) in enumerate(shapes.items())})
     return state, weights
+
+
+def run_workers(script: str, folder: Path, size: int) -> None:
+    """So many processes of a script that find each other as `torchrun` lets them, to their ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {
+        "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(folder)],
+            env=os.environ | common | {"RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(size)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * size, errors

@@ -110,6 +110,46 @@ def test_a_forecaster_waits_for_its_lags(folder):
     assert [forecast is None for forecast in found] == [True, True, False, False]
 
 
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_a_run_of_one_lag_that_reads_dates_waits_for_the_second_row(tmp_path, ahead, capsys):
+    text = "t,y\n" + "".join(
+        f"2024-01-{d + 1:02}T{h:02}:00,{math.sin(h / 4)}\n" for d in range(4) for h in range(24)
+    )
+    (tmp_path / "d.csv").write_text(text)
+    choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "calendar": True, "lags": 1}
+    train(TrainConfig(**choices, horizon=ahead, epochs=2, out=tmp_path / "run"))
+    capsys.readouterr()
+    followed(load_run(tmp_path / "run"), text)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv"))
+    whole = pl.read_csv(capsys.readouterr().out.encode())["forecast"]
+    assert rows[0]["forecast"] == ""
+    assert [float(row["forecast"]) for row in rows[1:]] == pytest.approx(whole.to_list()[1:], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("t,y\n2024-01-01,1\n", "no column 'who'"),
+        ("who,y\na,1\n", "no column 't'"),
+        (
+            "who,t,y\nc,2024-01-01,1\n",
+            r"line 2, column 'who': 'c' is none of the series .* 'a', 'b', so that its scale",
+        ),
+        ("who,t,y\na,noon,1\n", "line 2: 'noon' is no ISO date"),
+        ("who,t,y\na,2024-01-02,1\nb,2024-01-01,1\na,2024-01-02,1\n", "line 4: 2024-01-02 does not come after"),
+        ("who,t,y\na,2024-01-02,1\na,2024-01-03T00:00Z,1\n", "line 3: 2024-01-03T00:00Z does not come after"),
+    ],
+)
+def test_series_and_dates_that_cannot_be_used(tmp_path, text, words, capsys):
+    rows = [f"{who},2024-01-{d + 1:02}T{h:02}:00,{h + d}" for d in range(3) for h in range(24) for who in "ab"]
+    (tmp_path / "d.csv").write_text("who,t,y\n" + "\n".join(rows) + "\n")
+    choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "calendar": True, "series": "who"}
+    train(TrainConfig(**choices, epochs=1, out=tmp_path / "run"))
+    with pytest.raises(UserError, match=words):
+        followed(load_run(tmp_path / "run"), text)
+
+
 @pytest.fixture
 def process(folder):
     """The command itself, with its first row answered."""

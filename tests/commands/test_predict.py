@@ -134,8 +134,14 @@ def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
     line = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert "seasonal persistence (24)" in line["baselines"]
     assert set(line["coverage"]) == set(line["arv"]) - {"mean"}
-    with pytest.raises(UserError, match="trained with --calendar, and --follow"):
-        predict(PredictConfig(tmp_path / "run", follow=True))
+    follow(run, None, io.BytesIO(pl.read_csv(data).sort("t").write_csv().encode()))  # in turn, as they come
+    followed = pl.read_csv(capsys.readouterr().out.encode())
+    assert followed.columns == ["series", "time", "target", "horizon", "value", "forecast", "lower", "upper"]
+    for name in ("forecast", "lower", "upper"):
+        for (who, target, ahead), wanted in rows.group_by("series", "target", "horizon", maintain_order=True):
+            one = (pl.col("series") == who) & (pl.col("target") == target) & (pl.col("horizon") == ahead)
+            found = followed.filter(one)[name].drop_nulls().to_list()
+            assert found == pytest.approx(wanted[name].to_list(), rel=1e-4, abs=1e-6), (name, who, target, ahead)
 
 
 def test_a_series_that_was_not_seen_is_scaled_by_its_own_rows(tmp_path, capsys):

@@ -1,8 +1,5 @@
 import errno
-import os
 import shutil
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from bptt.training.shards import INDEX, load_shards
 from bptt.training.snapshot import Snapshots
 from bptt.training.tensors import read_tensors
 from bptt.training.workers import ALONE, Workers, workers
+from support import run_workers
 
 WORKERS, ROWS = 3, 7
 STATE = torch.arange(2.0 * ROWS * 4).view(2, ROWS, 4)
@@ -53,21 +51,7 @@ def one_of(folder):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": str(WORKERS), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(folder)],
-            env=os.environ | common | {"RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(WORKERS)
-    ]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * WORKERS, errors
+    run_workers(__file__, folder, WORKERS)
     return folder / "snapshots"
 
 

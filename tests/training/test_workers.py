@@ -1,6 +1,3 @@
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from bptt.training.snapshot import Snapshots
 from bptt.training.tensors import Part, read_tensors, write_tensors
 from bptt.training.updates import updates_of
 from bptt.training.workers import ALONE, Workers, workers
+from support import run_workers
 
 CONFIG = TrainConfig(
     cell="gru", lags=1, hidden=5, init=1.0, epochs=3, reach="truncated", k1=10, k2=25, batch=5, noise=0.1
@@ -61,18 +59,7 @@ def one_of(folder):
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, str(folder)]
-    processes = [
-        subprocess.Popen(command, env=os.environ | common | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    for process in processes:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
+    run_workers(__file__, folder, 2)
     return folder
 
 

@@ -7,50 +7,77 @@ import math
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ..training.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..training.run import Run
 
 NAME = "standard input"
 
 
 class Forecaster:
-    """A run's forecasts row by row: holds the rows that are its lags, and the network's state.
+    """A run's forecasts of one series row by row: holds the rows that are its lags, and the network's state.
 
     Args:
         run: what `load_run` read.
+        series: which of the many it was trained on, where it was.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, series: str = "") -> None:
+        self.run, self.scaling = run, run.scaling if run.config.series is None else run.series[series]
+        self.seen = 0  # rows
         self.rows: deque[Any] = deque(maxlen=run.config.lags)  # as they are input, the newest first
+        self.dates: deque[datetime] = deque(maxlen=2)  # the newest last
         self.state: Any = None
 
-    def next(self, values: list[float]) -> list[float] | None:
+    def next(self, values: list[float], date: datetime | None = None) -> list[float] | None:
         """The forecast of each output for the row that is its horizon after the row that came; None before there
         are enough rows.
 
         Args:
             values: the row's columns, as `run.columns` has them.
+            date: the row's, for a run that reads dates. That of the row forecast is taken to be as far from it as
+                the row before is; None is put out before there is one.
         """
         import numpy as np
-        import torch
 
         from ..training.scaling import as_input
 
-        config, scaling = self.run.config, self.run.scaling
-        self.rows.appendleft(as_input(scaling.apply(np.array(values)), config.missing))
-        if len(self.rows) < config.lags:
+        config, dates = self.run.config, self.dates
+        self.seen += 1
+        if date is not None:
+            dates.append(date)
+        if self.run.calendar and self.seen == 2 and config.lags == 1:  # whose row before had to wait for this one
+            self._step(-1)
+        self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), config.missing))
+        if len(self.rows) < config.lags or (self.run.calendar and len(dates) < 2):
             return None
-        x_t = torch.from_numpy(np.concatenate(self.rows)).float()
-        with torch.no_grad():
-            y_t, self.state = self.run.model.step(x_t, self.state)
+        y_t = self._step(0)
         places = range(max(1, len(config.targets)))
         of_targets = y_t.double().numpy().reshape(len(places), -1)
-        return [float(y) for place in places for y in scaling.undo_target(of_targets[place], place)]
+        return [float(y) for place in places for y in self.scaling.undo_target(of_targets[place], place)]
+
+    def _step(self, row: int) -> Tensor:
+        """The network's outputs for the newest row, 0, or with the rows as they were for the one before, -1."""
+        import numpy as np
+        import torch
+
+        from ..training.tasks.calendar import features
+        from ..training.tasks.moments import continued
+
+        run, x_t = self.run, list(self.rows)
+        if run.calendar:
+            farthest = max(run.config.horizons)
+            ahead = [self.dates[-1], *continued(list(self.dates), farthest)]
+            x_t.append(features([ahead[farthest + row]], run.calendar)[0])
+        with torch.no_grad():
+            y_t, self.state = run.model.step(torch.from_numpy(np.concatenate(x_t)).float(), self.state)
+        return y_t
 
 
 def follow(run: Run, time: str | None, source: BinaryIO) -> int:
@@ -58,7 +85,8 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
 
     Every line is written as soon as the row is read: time, target, value, forecast, lower and upper, where value
     is the target's in the row that came, and forecast that of `horizon` rows later with the ends of its interval,
-    empty for the first lags - 1 rows. Each of several targets and horizons has a line, with its horizon.
+    empty for the first lags - 1 rows. Each of several targets and horizons has a line, with its horizon; where the
+    run was trained on many series, whose rows may stand between each other's, a line begins with its series.
 
     Args:
         run: the trained run.
@@ -70,32 +98,39 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     """
     lines = csv.reader(_text(source), strict=True)
     out = csv.writer(sys.stdout, lineterminator="\n")
-    forecaster, number, outputs = Forecaster(run), 0, outputs_of(run)
-    several = len(run.config.horizons) > 1
+    forecasters: dict[str, Forecaster] = {}
+    outputs, several = outputs_of(run), len(run.config.horizons) > 1
     rows = _rows(lines)
     header = next(rows, None)
     if header is None:
         raise UserError(f"{NAME} is empty; a header and rows are needed")
-    places, label = _places(header, run, time)
-    horizon = ["horizon"] if several else []
-    out.writerow(("time", "target", *horizon, "value", "forecast", "lower", "upper"))
+    places = _places(header, run, time)
+    first, horizon = (["series"] if places.series is not None else []), (["horizon"] if several else [])
+    out.writerow((*first, "time", "target", *horizon, "value", "forecast", "lower", "upper"))
     sys.stdout.flush()
-    for number, row in enumerate(rows, start=1):
+    for row in rows:
         if len(row) != len(header):
             hint = "; is the comma a decimal comma? write 1.5" if len(row) > len(header) else ""
             raise UserError(f"{_line(lines)}: {len(row)} fields where the header has {len(header)}{hint}")
-        cells = zip(places, run.columns, strict=True)
+        series = "" if places.series is None else _series(row[places.series], run, lines)
+        if series not in forecasters:
+            forecasters[series] = Forecaster(run, series)
+        forecaster = forecasters[series]
+        cells = zip(places.columns, run.columns, strict=True)
         is_masked = run.config.missing == "mask"
         values = [_number(row[place], column, lines, is_masked) for place, column in cells]
-        forecasts = forecaster.next(values) or [None] * len(outputs)
-        moment = number if label is None else row[label].strip()
+        date = _date(row, places, forecaster, lines) if run.calendar else None
+        forecasts = forecaster.next(values, date) or [None] * len(outputs)
+        moment = forecaster.seen if places.time is None else row[places.time].strip()
         for (place, ahead, width), forecast in zip(outputs, forecasts, strict=True):
             found = math.nan if forecast is None else forecast
-            told = [values[place], found, found - width, found + width]
+            half = width * forecaster.scaling.std[place]
+            told = [values[place], found, found - half, found + half]
             shown = ["" if not math.isfinite(number) else number for number in told]
-            out.writerow((moment, run.columns[place], *([ahead] if several else []), *shown))
+            begin = [series] if first else []
+            out.writerow((*begin, moment, run.columns[place], *([ahead] if several else []), *shown))
         sys.stdout.flush()
-    if number == 0:
+    if not forecasters:
         raise UserError(f"{NAME} holds a header and no rows")
     return 0
 
@@ -105,7 +140,7 @@ class Output(NamedTuple):
 
     place: int  # of the target among the columns
     ahead: int
-    width: float  # half of its interval, in the target's unit; inf where there is none
+    width: float  # half of its interval, in the target's deviations; inf where there is none
 
 
 def outputs_of(run: Run) -> list[Output]:
@@ -113,7 +148,7 @@ def outputs_of(run: Run) -> list[Output]:
     config = run.config
     pairs = [(place, ahead) for place in range(max(1, len(config.targets))) for ahead in config.horizons]
     widths = [math.inf] * len(pairs) if run.intervals is None else run.intervals.widths
-    return [Output(*pair, width * run.scaling.std[pair[0]]) for pair, width in zip(pairs, widths, strict=True)]
+    return [Output(*pair, width) for pair, width in zip(pairs, widths, strict=True)]
 
 
 def _text(source: BinaryIO) -> Iterator[str]:
@@ -137,17 +172,56 @@ def _line(lines: Any) -> str:
     return f"{NAME}, line {lines.line_num}"
 
 
-def _places(row: list[str], run: Run, time: str | None) -> tuple[list[int], int | None]:
-    """Where the run's columns stand in the header, and where the rows' label stands."""
+class Places(NamedTuple):
+    """Where in a row things stand."""
+
+    columns: list[int]  # the run's
+    time: int | None
+    series: int | None
+
+
+def _places(row: list[str], run: Run, time: str | None) -> Places:
+    """Where the run's columns stand in the header, where the rows' label and where their series."""
     from ..training.data import checked_header
 
-    header = checked_header(row, NAME)
-    for column in [*run.columns, *([time] if time else [])]:
+    header, series = checked_header(row, NAME), run.config.series
+    time = time or (run.config.time if run.config.time in header or run.calendar else None)
+    for column in [*run.columns, *([series] if series else []), *([time] if time else [])]:
         if column not in header:
             there = ", ".join(map(repr, header))
             raise UserError(f"{NAME} has no column {column!r}; its columns are {there}")
-    time = time or (run.config.time if run.config.time in header else None)
-    return [header.index(column) for column in run.columns], None if time is None else header.index(time)
+    of_time = None if time is None else header.index(time)
+    of_series = None if series is None else header.index(series)
+    return Places([header.index(column) for column in run.columns], of_time, of_series)
+
+
+def _series(cell: str, run: Run, lines: Any) -> str:
+    """One of those that the run was trained on, whose scale is known."""
+    from ..training.data import listed
+
+    name = cell.strip()
+    if name not in run.series:
+        raise UserError(
+            f"{_line(lines)}, column {run.config.series!r}: {name!r} is none of the series that were learned "
+            f"from, {listed(list(run.series))}, so that its scale is not known; pass all its rows as DATA instead"
+        )
+    return name
+
+
+def _date(row: list[str], places: Places, forecaster: Forecaster, lines: Any) -> datetime:
+    """A row's date, after that of the row before it."""
+    from ..training.data import moment_of
+
+    assert places.time is not None
+    text = row[places.time].strip()
+    date = moment_of(text)
+    if not isinstance(date, datetime):
+        raise UserError(f"{_line(lines)}: {text!r} is no ISO date, which this run reads")
+    if forecaster.dates:
+        before = forecaster.dates[-1]
+        if (date.tzinfo is None) != (before.tzinfo is None) or date <= before:
+            raise UserError(f"{_line(lines)}: {text} does not come after {before}, the date of the row before")
+    return date
 
 
 def _number(cell: str, column: str, lines: Any, is_masked: bool) -> float:

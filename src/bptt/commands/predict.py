@@ -73,9 +73,6 @@ def predict(config: PredictConfig) -> int:
     if config.follow:
         if task != "forecast":
             raise UserError(f"{config.run} names classes of whole sequences; --follow is for forecasts")
-        if run.calendar or run.config.series is not None:
-            option = "--calendar" if run.calendar else "--series"
-            raise UserError(f"{config.run} was trained with {option}, and --follow reads one series without dates")
         with ended_at_once():
             return follow(run, config.time, sys.stdin.buffer)
     text = (_classes if task == "classify" else _forecast)(run, config).write_csv()

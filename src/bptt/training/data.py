@@ -282,7 +282,7 @@ def times_of(frame: pl.DataFrame, time: str | None, name: str) -> list[Any]:
     """Labels of the rows: numbers or dates that increase, or row numbers."""
     if time is None:
         return list(range(1, len(frame) + 1))
-    times = [_moment(cell) for cell in frame[time].to_list()]
+    times = [moment_of(cell) for cell in frame[time].to_list()]
     for row, (before, after) in enumerate(itertools.pairwise(times), start=2):
         if type(before) is not type(after) or isinstance(before, str):
             bad = before if isinstance(before, str) else after
@@ -293,7 +293,7 @@ def times_of(frame: pl.DataFrame, time: str | None, name: str) -> list[Any]:
     return times
 
 
-def _moment(cell: Any) -> Any:
+def moment_of(cell: Any) -> Any:
     """A number, a datetime, or the text itself where it is neither."""
     if not isinstance(cell, str):
         return datetime(cell.year, cell.month, cell.day) if type(cell) is date else cell
