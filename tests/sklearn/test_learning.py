@@ -6,6 +6,7 @@ from torch.nn.functional import mse_loss
 import bptt
 from bptt.sklearn.learning import Batches, Reach, learn_piece
 from bptt.sklearn.sequences import Batch, side_by_side
+from bptt.training.errors import TrainingDiverged
 from bptt.training.optimizing import Clipping
 
 
@@ -53,3 +54,22 @@ def test_only_windows_with_a_target_are_updates_and_it_goes_back_over_k2():
     mse_loss(y[-1, 0], torch.ones(1, dtype=torch.float64)).backward()
     torch.testing.assert_close(found, net.recurrent.weight_ih_l0.grad)
     assert next(passed, None) is None
+
+
+def test_a_piece_whose_loss_is_not_finite_is_said_and_its_window_not_learned():
+    whole, net = steps(), model()
+    optimizer = torch.optim.Adam(net.parameters())
+    _, carried = learn_piece(net, optimizer, Clipping(0.1), whole, mse_loss, Reach(4, 10), None)
+    whole.d[9] = 1e200
+    wanted = model()
+    wanted.load_state_dict(net.state_dict())
+    other = torch.optim.Adam(wanted.parameters())
+    other.load_state_dict(optimizer.state_dict())
+    first = Batch(*(part[:8] for part in whole))
+    learn_piece(wanted, other, Clipping(0.1), first, mse_loss, Reach(4, 10), carried)
+    with pytest.raises(
+        TrainingDiverged, match=r"the loss became inf, .* at step 9 of this piece; the weights before"
+    ):
+        learn_piece(net, optimizer, Clipping(0.1), whole, mse_loss, Reach(4, 10), carried)
+    for name, weight in wanted.state_dict().items():
+        assert torch.equal(net.state_dict()[name], weight), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..reach.truncated import Truncated, Walked, truncated
+from ..training.errors import TrainingDiverged
 from ..training.optimizing import Clipping
 from ..training.updates import Update
 from ..trees import Tree
@@ -130,6 +132,9 @@ def learn_piece(
 
     Returns:
         the mean loss, and what the next piece begins with.
+
+    Raises:
+        TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
     """
     steps = (
         piece if before is None else Batch(*(torch.cat(pair) for pair in zip(before.steps, piece, strict=True)))
@@ -144,9 +149,15 @@ def learn_piece(
     for window in windows:
         numbers = int(steps.desired[window.start : window.stop].sum())
         if numbers:
-            clipping.clip(model)
+            found, norm = window.loss.item(), clipping.clip(model)
+            if not (math.isfinite(found) and math.isfinite(norm)):
+                raise TrainingDiverged(
+                    f"the loss became {found}, the norm of its gradient {norm}, at step {window.start - start + 1} of this "
+                    "piece; the weights before it are kept. Try a smaller lr, or standardise X and y",
+                    windows.walked,
+                )
             optimizer.step()
-            total, seen = total + window.loss.item() * numbers, seen + numbers
+            total, seen = total + found * numbers, seen + numbers
         optimizer.zero_grad()
     place = windows.state_dict()
     return total / seen, Carried(Batch(*(part[place["first"] :] for part in steps)), place["state"])
