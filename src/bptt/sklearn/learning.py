@@ -152,8 +152,9 @@ def learn_piece(
             found, norm = window.loss.item(), clipping.clip(model)
             if not (math.isfinite(found) and math.isfinite(norm)):
                 raise TrainingDiverged(
-                    f"the loss became {found}, the norm of its gradient {norm}, at step {window.start - start + 1} of this "
-                    "piece; the weights before it are kept. Try a smaller lr, or standardise X and y",
+                    f"the loss became {found}, the norm of its gradient {norm}, in the window from step "
+                    f"{window.start - start + 1} of this piece; the weights before it are kept. Try a smaller lr, "
+                    "or standardise X and y",
                     windows.walked,
                 )
             optimizer.step()
