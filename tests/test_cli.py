@@ -78,11 +78,13 @@ def test_a_training_that_diverges_ends_with_1(tmp_path):
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_a_closed_pipe_is_quiet():
+@pytest.mark.parametrize(("command", "words"), [("explain", "s_t = tanh"), ("train --help", "usage: bptt train")])
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_a_closed_pipe_is_quiet(command, words, reader):
     shown = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m bptt explain | head -1"], capture_output=True, text=True
+        ["bash", "-c", f"{sys.executable} -m bptt {command} | {reader}"], capture_output=True, text=True
     )
-    assert shown.stdout.startswith("s_t = tanh")
+    assert shown.stdout.startswith(words if reader != "true" else "")
     assert shown.stderr == ""
 
 

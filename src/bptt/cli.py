@@ -46,7 +46,15 @@ COMMANDS: dict[type, tuple[str, Callable[[Any], int]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 bad use, 130 and 143 stopped and saved."""
-    sys.exit(_run(_parsed(arguments, TrainConfig()), arguments))
+    try:
+        try:
+            code = _run(_parsed(arguments, TrainConfig()), arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: end quietly
+        code = 0
+    sys.exit(code)
 
 
 def _parsed(arguments: Sequence[str] | None, train: TrainConfig) -> Any:
@@ -92,8 +100,7 @@ def _run(command: Any, arguments: Sequence[str] | None) -> int:
         print(f"bptt {name}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: end quietly
-        return 0
+        raise
     except OSError as error:
         why = error.strerror or error  # what native code raises has no strerror
         print(f"bptt {name}: {error.filename or 'a file'} could not be written: {why}", file=sys.stderr)

@@ -5,7 +5,11 @@ import torch
 
 import bptt
 from bptt.commands.explain import ExplainConfig, explain
+from bptt.commands.train import train
+from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
+from bptt.training.run import load_run
+from bptt.training.tasks.made import made_task
 
 
 def test_the_lessons_example(capsys):
@@ -78,3 +82,37 @@ def test_a_file_is_not_overwritten_and_an_unwritable_one_said(tmp_path):
     assert (tmp_path / "e.json").read_text() == "mine"
     with pytest.raises(UserError, match="cannot be written"):
         explain(ExplainConfig(json=tmp_path / "no" / "e.json"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain") / "run"
+    train(TrainConfig(cell="gru", epochs=2, out=folder))
+    return folder
+
+
+def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
+    capsys.readouterr()
+    assert explain(ExplainConfig(run, steps=7, json=tmp_path / "e.json", svg=tmp_path / "e.svg")) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        "run: sunspots of the embedded yearly sunspot numbers, forecast one step ahead by a GRU network"
+    )
+    assert "\nthe last 7 steps it learned from, forecasts of 1914 to 1920\n" in shown
+    assert "E_7 = " in shown
+    assert "taken back through 7 steps" in shown
+    numbers = json.loads((tmp_path / "e.json").read_text())
+    model, task = load_run(run).model.double(), made_task(TrainConfig(cell="gru"))
+    x, d = (part[-7:].double() for part in task.sample())
+    wanted = bptt.explain(model, x, d, 7, "squared_error").numbers()
+    assert wanted == {key: numbers[key] for key in wanted}
+    assert (tmp_path / "e.svg").read_text().startswith("<svg ")
+
+
+def test_what_a_run_has_of_its_own_is_not_chosen_and_its_steps_are_as_many_as_they_are(run):
+    with pytest.raises(UserError, match=r"--leak is a choice of the lesson's network; .*run has its own"):
+        explain(ExplainConfig(run, leak=0.5))
+    with pytest.raises(UserError, match="--t is 9, but there are 7 steps; pass --steps 9 or more"):
+        explain(ExplainConfig(run, t=9, steps=7))
+    with pytest.raises(UserError, match="not a run folder"):
+        explain(ExplainConfig(run / "none"))

@@ -32,6 +32,14 @@ def test_without_changes_it_is_the_start():
     assert net is not start.situation.net
 
 
+@pytest.mark.parametrize("start", [lesson(), gru()])
+def test_what_is_shown_at_first_are_the_steps_without_changes(start):
+    shown, wanted = start.shown(), varied(start, {})
+    assert len(shown.x) == start.steps
+    assert torch.equal(shown.x, wanted.x)
+    assert torch.equal(shown.d, wanted.d)
+
+
 def test_every_change_is_made_and_the_start_left_alone():
     start = lesson()
     before = copy.deepcopy(start.situation.net.state_dict())

@@ -1,13 +1,13 @@
-"""`bptt explain`: the lesson's example, computed."""
+"""`bptt explain`: one error's way back through time, of the lesson's example or of a run, computed."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from ..training.errors import UserError
 from .writing import check_new, write_text
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..insight.variations import Situation
     from .subject import Subject
 
+STEP = 3  # of the lesson, whose error it takes back
 FURTHER = 200  # steps to which a live page can lengthen the sequence
 
 
@@ -23,12 +24,19 @@ FURTHER = 200  # steps to which a live page can lengthen the sequence
 class ExplainConfig:
     """Take the error of one step back through time and print what every earlier step contributed.
 
-    The lesson's example: a small Elman network with random weights, inputs and targets, and E_3.
+    Without RUN the lesson's example: a small Elman network with random weights, inputs and targets, and E_3. With
+    RUN a trained network on the last of what it learned from, and the error of the last step.
     """
 
-    t: int = 3
+    run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
+    """Run folder that `bptt train` wrote; without it, the lesson's network."""
+    t: Annotated[
+        int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last)")
+    ] = None
     """Step whose error is taken back."""
-    steps: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: t)")] = None
+    steps: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: t; of a run the last 100)")] = (
+        None
+    )
     """Length of the sequence."""
     input_size: int = 2
     """Features of x_t."""
@@ -65,36 +73,44 @@ def explain(config: ExplainConfig) -> int:
     from ..insight.derivation import derivation
     from ..insight.diagrams import diagram
     from ..insight.explain import explain as explanation_of
-    from ..networks import Elman
     from ..report.page import page_html
 
     check(config)
-    net, x, d, _ = lesson(config)
-    e = explanation_of(net, x, d, config.t, config.loss)
+    if config.run is None:
+        subject, heading = lesson_subject(config), _heading(config)
+    else:
+        from .subject import subject_of
+
+        subject = subject_of(config.run, config.steps)
+        heading = _of_run(subject)
+    net, x, d, loss = subject.start.shown()
+    t = subject.t if config.t is None else config.t
+    if t > len(x):
+        raise UserError(f"--t is {t}, but there are {len(x)} steps; pass --steps {t} or more, if the run has them")
+    e = explanation_of(net, x, d, t, loss)
     if config.json is not None:
         with torch.no_grad():
-            y, s = net(x)
+            y, s = net(x)[0], net.hidden(x)
         network: dict[str, Any] = {name: w.tolist() for name, w in net.named_parameters()}
         numbers = {"x": x.tolist(), "d": d.tolist(), "s": s.tolist(), "y": y.tolist(), **network, **e.numbers()}
         write_text(config.json, json.dumps(numbers, indent=1))
     if config.html is not None:
         try:
-            page = page_html(lesson_subject(config).page())
+            page = page_html(replace(subject, t=t).page())
         except ValueError as error:
             raise UserError(f"no page can be made: {error}") from error
         write_text(config.html, page)
-    assert isinstance(net, Elman)
     if config.svg is not None:
         write_text(config.svg, diagram(net, "unfolded", e).svg + "\n")
-    parts = [_heading(config), e]
+    parts = [heading, e]
     if config.derivation:
-        parts.append(derivation(net, config.t, x, d, loss=config.loss).text)
+        parts.append(derivation(net, t, x, d, loss=loss).text)
     print(*parts, sep="\n\n")
     return 0
 
 
-def lesson(config: ExplainConfig, further: int = 0) -> Situation:
-    """The lesson's network and sequence, by the seed; the sequence with steps after its end up to `further`."""
+def lesson(config: ExplainConfig) -> Situation:
+    """The lesson's network and sequence, by the seed; the sequence with steps after its end up to `FURTHER`."""
     import torch
 
     from ..insight.variations import Situation
@@ -109,13 +125,13 @@ def lesson(config: ExplainConfig, further: int = 0) -> Situation:
             return x, torch.randint(config.output_size, (steps,))
         return x, torch.randn(steps, config.output_size, dtype=torch.float64)
 
-    steps = config.steps or config.t
+    steps = _steps(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         net = Elman(*sizes, config.activation, softmax=classes, leak=config.leak, dtype=torch.float64)
         x, d = sequence(steps)
-        if further > steps:
-            x, d = (torch.cat(rows) for rows in zip((x, d), sequence(further - steps), strict=True))
+        if steps < FURTHER:
+            x, d = (torch.cat(rows) for rows in zip((x, d), sequence(FURTHER - steps), strict=True))
     return Situation(net, x, d, config.loss)
 
 
@@ -129,8 +145,13 @@ def lesson_subject(config: ExplainConfig) -> Subject:
         "back through all that happened before.",
         f"Weights, inputs and targets are random here (seed {config.seed}).",
     ]
-    start = Start(lesson(config, FURTHER), config.steps or config.t, "end")
-    return Subject("Backpropagation through time", lead, "bptt explore", start, config.t)
+    start = Start(lesson(config), _steps(config), "end")
+    return Subject("Backpropagation through time", lead, "bptt explore", start, config.t or STEP)
+
+
+def _steps(config: ExplainConfig) -> int:
+    """Of the lesson's sequence."""
+    return config.steps or config.t or STEP
 
 
 def _heading(config: ExplainConfig) -> str:
@@ -144,18 +165,32 @@ def _heading(config: ExplainConfig) -> str:
     )
 
 
+def _of_run(subject: Subject) -> str:
+    """What the run is, and the steps its error is taken back through."""
+    steps, times = subject.start.steps, subject.times
+    said = f"the last {steps} steps it learned from"
+    if times is not None:
+        said += f", forecasts of {times[-steps]} to {times[-1]}"
+    return f"{subject.title}: {subject.lead[0]}\n{said}"
+
+
 def check(config: ExplainConfig) -> None:
     """Refuse options that cannot work.
 
     Raises:
         UserError: naming the option, what it was and what is wanted.
     """
-    steps = config.t if config.steps is None else config.steps
-    for name in ("t", "input_size", "state_size", "output_size"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(config, name)}")
-    if not config.t <= steps:
-        raise UserError(f"--t is {config.t}, but the sequence has --steps {steps}")
+    for name in ("t", "steps", "input_size", "state_size", "output_size"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    for name in ("input_size", "state_size", "output_size", "activation", "leak", "loss", "seed"):
+        if config.run is not None and getattr(config, name) != getattr(ExplainConfig, name):
+            raise UserError(
+                f"--{name.replace('_', '-')} is a choice of the lesson's network; {config.run} has its own"
+            )
+    if config.run is None and (config.t or STEP) > _steps(config):
+        raise UserError(f"--t is {config.t or STEP}, but the sequence has --steps {config.steps}")
     if not 0 < config.leak <= 1:
         raise UserError(f"--leak must lie in (0, 1], got {config.leak}")
     if config.loss == "cross_entropy" and config.output_size < 2:

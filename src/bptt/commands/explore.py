@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from ..training.errors import UserError
-from .explain import ExplainConfig, lesson_subject
+from .explain import STEP, ExplainConfig, lesson_subject
 
 if TYPE_CHECKING:
     from .subject import Subject
@@ -88,17 +87,11 @@ def _check(config: ExploreConfig) -> None:
 
 def _subject(config: ExploreConfig) -> Subject:
     if config.run is None:
-        steps = ExplainConfig.t if config.steps is None else config.steps
-        return lesson_subject(ExplainConfig(t=min(ExplainConfig.t, steps), steps=steps))
-    from ..training.run import load_run
-    from ..training.tasks.made import made_task
-    from .subject import run_subject
+        steps = STEP if config.steps is None else config.steps
+        return lesson_subject(ExplainConfig(t=min(STEP, steps), steps=steps))
+    from .subject import subject_of
 
-    run = load_run(config.run)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
-        task = made_task(run.config)
-    return run_subject(config.run, run.config, task, run.model, config.steps, None)
+    return subject_of(config.run, config.steps)
 
 
 def _guarded(config: ExploreConfig, answer: Any) -> Any:

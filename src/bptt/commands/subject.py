@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from ..networks import SequenceModel
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
 from ..training.config import TrainConfig
+from ..training.run import load_run
 from ..training.tasks.forecast import Forecast
+from ..training.tasks.made import made_task
 from ..training.tasks.task import Task
 from .result import Result, described
 
@@ -113,3 +116,16 @@ def run_subject(
         lead += [result.ending(), *([said] if (said := result.intervals()) is not None else [])]
     report = result.report() if result else None
     return Subject(folder.name, lead, f"bptt explore {folder.name}", start, start.steps, times, report)
+
+
+def subject_of(folder: Path, steps: int | None) -> Subject:
+    """The same of a run folder, its weights and data read.
+
+    Raises:
+        UserError: the run or its data cannot be used.
+    """
+    run = load_run(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
+        task = made_task(run.config)
+    return run_subject(folder, run.config, task, run.model, steps, None)

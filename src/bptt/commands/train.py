@@ -120,9 +120,10 @@ def _checked_run(given: TrainConfig, folder: Path) -> Described:
     plain = vars(replace(configured(task_of(given)), resume=folder))
     others = [name for name, value in vars(given).items() if value != plain[name]]
     if others:
+        option = "DATA" if others[0] == "data" else f"--{others[0].replace('_', '-')}"
         raise UserError(
-            f"--resume goes on with the choices in {folder}/config.toml, and --{others[0].replace('_', '-')} was "
-            "given as well; leave it out, or begin a new run"
+            f"--resume goes on with the choices in {folder}/config.toml, and {option} was given as well; leave it "
+            "out, or begin a new run"
         )
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")

@@ -61,6 +61,12 @@ class Start:
     steps: int
     grows: Literal["end", "start"]
 
+    def shown(self) -> Situation:
+        """The situation over the steps that are shown at first."""
+        net, x, d, loss = self.situation
+        steps = slice(self.steps) if self.grows == "end" else slice(len(x) - self.steps, None)
+        return Situation(net, x[steps], d[steps], loss)
+
     def losses(self) -> list[str]:
         """The losses this network can have: cross entropy needs two classes, and an output made for it."""
         net = self.situation.net
