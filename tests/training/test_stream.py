@@ -136,6 +136,8 @@ def test_refused(tmp_path, kind):
         ({"batch": 0}, ValueError, "batch must be at least 1"),
         ({"window": 0}, ValueError, "window must be at least 1"),
         ({"ahead": -1}, ValueError, "ahead must be an int of at least 0"),
+        ({"ahead": []}, ValueError, r"or several, got \[\]"),
+        ({"ahead": [1, True]}, ValueError, r"or several, got \[1, True\]"),
         ({"batch": 103}, UserError, "has 103 rows"),
         ({"path": tmp_path / "none.csv"}, UserError, "there is no such file"),
         ({"path": tmp_path}, UserError, "there is no such file"),
@@ -155,3 +157,14 @@ def test_files_of_other_kinds(tmp_path):
     pl.DataFrame({"a": ["x", "y"]}).write_parquet(tmp_path / "text.parquet")
     with pytest.raises(UserError, match="column 'a' is String, but numbers are needed"):
         list(stream(tmp_path / "text.parquet"))
+
+
+def test_targets_several_rows_ahead_stand_side_by_side(tmp_path):
+    opened = stream(written(tmp_path, "csv"), "a", ["b", "c"], ahead=[3, 0], batch=2, window=6, lags=2)
+    assert opened.steps == (N - 3 - 1) // 2
+    table = torch.from_numpy(TABLE).float()
+    d = torch.cat([d for _, d in opened])
+    for stretch in range(2):
+        rows = torch.arange(opened.steps) + stretch * opened.steps + 1  # the present ones
+        wanted = [table[rows + 3, 1], table[rows, 1], table[rows + 3, 2], table[rows, 2]]
+        assert torch.equal(d[:, stretch], torch.stack(wanted, 1))

@@ -47,34 +47,38 @@ class Stream:
         name: str,
         x: list[str],
         d: list[str],
-        ahead: int,
+        aheads: Sequence[int],
         batch: int,
         window: int,
         dtype: Any,
         lags: int = 1,
     ) -> None:
         self.source, self.name, self.x, self.d = source, name, x, d
-        self.ahead, self.batch, self.window, self.dtype, self.lags = ahead, batch, window, dtype, lags
-        self.steps = (source.rows - ahead - lags + 1) // batch
+        self.aheads, self.batch, self.window, self.dtype, self.lags = aheads, batch, window, dtype, lags
+        self.beyond = lags - 1 + max(aheads)  # rows that belong to a step beside its own
+        self.steps = (source.rows - self.beyond) // batch
         self.position = 0
         if self.steps < 1:
             raise UserError(
-                f"{name} has {source.rows} rows; {batch} streams and targets {ahead} rows ahead"
+                f"{name} has {source.rows} rows; {batch} streams and targets {max(aheads)} rows ahead"
                 + (f" of {lags} lags" if lags > 1 else "")
-                + f" need at least {batch + ahead + lags - 1}"
+                + f" need at least {batch + self.beyond}"
             )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         columns = list(dict.fromkeys([*self.x, *self.d]))
         of_x, of_d = ([columns.index(name) for name in names] for names in (self.x, self.d))
-        rows, beyond = max(self.window, PIECE // self.batch), self.lags - 1 + self.ahead
+        rows, beyond = max(self.window, PIECE // self.batch), self.beyond
         held, first = np.empty((0, 0, 0)), 0  # (rows, B, columns), the first one the earliest of step `first`
         while self.position < self.steps:
             start, stop = self.position, min(self.position + self.window, self.steps)
             if not len(held) or start < first or stop + beyond > first + len(held):
                 held, first = self._read(start, min(start + rows, self.steps) + beyond, columns), start
             piece = held[start - first : stop - first + beyond]
-            x, d = lagged(piece[: stop - start + self.lags - 1, :, of_x], self.lags), piece[beyond:, :, of_d]
+            steps = stop - start
+            x = lagged(piece[: steps + self.lags - 1, :, of_x], self.lags)
+            first_d = [self.lags - 1 + ahead for ahead in self.aheads]
+            d = np.stack([piece[row : row + steps, :, place] for place in of_d for row in first_d], -1)
             self.position = stop
             yield torch.from_numpy(x).to(self.dtype), torch.from_numpy(d).to(self.dtype)
         self.position = 0
@@ -120,7 +124,7 @@ def stream(
     path: str | Path,
     columns: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
-    ahead: int = 1,
+    ahead: int | Sequence[int] = 1,
     batch: int = 1,
     window: int = 20,
     dtype: torch.dtype = torch.float32,
@@ -130,7 +134,7 @@ def stream(
 
         for window in bptt.truncated(model, bptt.stream("series.parquet", "load", batch=8), None, criterion):
 
-    The series is cut into B stretches of T = (rows - ahead - lags + 1) // B steps that are read side by side,
+    The series is cut into B stretches of T = (rows - max(ahead) - lags + 1) // B steps that are read side by side,
     each in order, so that a state carried from window to window is that of its own stretch. Rows left over are not
     read.
 
@@ -139,28 +143,31 @@ def stream(
             (rows, columns), whose columns are named "0", "1", ...
         columns: of x; default all.
         targets: columns of d. Default those of x.
-        ahead: how many rows after that of x the row of d stands; 0 for the same row. Default 1: forecast.
+        ahead: how many rows after that of x the row of d stands; 0 for the same row; several for a column of d
+            each, target by target. Default 1: forecast.
         batch: B. Default 1.
         window: steps of a chunk; make it the k1 of `bptt.truncated`. Default 20.
         dtype: of x and d. Default torch.float32.
         lags: how many rows, the present one and those just before it, are x of a step. Default 1.
 
     Returns:
-        a `Stream` of pairs x (window, B, lags·columns), the present row first, and d (window, B, targets); the
-        last pair of a pass may be shorter. Its `state_dict` and `load_state_dict` save and restore the position.
+        a `Stream` of pairs x (window, B, lags·columns), the present row first, and d (window, B, targets), or
+        (window, B, targets·len(ahead)); the last pair of a pass may be shorter. Its `state_dict` and
+        `load_state_dict` save and restore the position.
 
     Raises:
         UserError: no such file, column or enough rows; while reading, a number that is not finite, with its row
             and column.
     """
     check_sizes(batch=batch, window=window, lags=lags)
-    if isinstance(ahead, bool) or not isinstance(ahead, int) or ahead < 0:
-        raise ValueError(f"ahead must be an int of at least 0, got {ahead!r}")
+    aheads = [ahead] if isinstance(ahead, int) else list(ahead)
+    if not aheads or any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in aheads):
+        raise ValueError(f"ahead must be an int of at least 0, or several, got {ahead!r}")
     path = Path(path)
     source = open_source(path)
     x = checked_columns(columns, source, path) if columns is not None else list(source.columns)
     d = checked_columns(targets, source, path) if targets is not None else x
-    return Stream(source, path.name, x, d, ahead, batch, window, dtype, lags)
+    return Stream(source, path.name, x, d, aheads, batch, window, dtype, lags)
 
 
 def open_source(path: Path) -> Source:

@@ -13,7 +13,7 @@ from bptt.training.fit import Training
 from bptt.training.network import build
 from bptt.training.tasks import streamed
 from bptt.training.tasks.forecast import table_forecast
-from bptt.training.tasks.streamed import is_streamed, streamed_forecast
+from bptt.training.tasks.streamed import streamed_forecast
 
 ROWS = 400
 
@@ -38,12 +38,19 @@ def configured(path, **choices):
 
 
 @pytest.mark.parametrize("piece", [7, 100_000])
-@pytest.mark.parametrize("choices", [{}, {"lags": 3, "horizon": 2, "k2": 50, "batch": 3, "validation": 0.2}])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"lags": 3, "horizon": 2, "k2": 50, "batch": 3, "validation": 0.2},
+        {"target": ("1", "0"), "input": (), "horizon": (1, 9, 4), "season": 5, "batch": 2, "validation": 0.2},
+    ],
+)
 def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, piece, choices):
     for module, name in ((stream, "PIECE"), (streamed, "PIECE"), (streamed, "ROWS")):
         monkeypatch.setattr(module, name, piece)
     config = configured(path, **choices)
-    whole = table_forecast(read_table(path, "1", ("0",), None, "error"), config)
+    whole = table_forecast(read_table(path, config.targets, config.inputs, None, "error"), config)
     parts = streamed_forecast(config)
     assert parts.scaling.mean == pytest.approx(whole.scaling.mean)
     assert parts.scaling.std == pytest.approx(whole.scaling.std)
@@ -53,7 +60,7 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
 
     results = []
     for name, task in (("whole", whole), ("parts", parts)):
-        model = build(config, 2 * config.lags)
+        model = build(config, 2 * config.lags, len(parts.outputs))
         fitted = Training(model, task.updates(model, config), config).run()
         results.append((fitted.epochs, task.judge(model, "ours", tmp_path / f"{name}.csv")))
     (epochs, judged), (epochs_of_parts, judged_of_parts) = results
@@ -65,26 +72,28 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     assert list(judged_of_parts.rmse.values()) == pytest.approx(list(judged.rmse.values()), rel=1e-3)
 
     as_written = {"time": pl.String, "target": pl.String}
-    written = pl.read_csv(tmp_path / "parts.csv", schema_overrides=as_written)
-    assert written.equals(judged_of_parts.rows)
-    wanted_rows = pl.read_csv(tmp_path / "whole.csv", schema_overrides=as_written).tail(len(written))
-    assert written["time"].to_list() == wanted_rows["time"].to_list()
-    assert written["truth"].null_count() == config.horizon
-    for name in ("forecast", "lower", "upper"):
-        assert np.allclose(written[name], wanted_rows[name], rtol=1e-4)
+    by_output = [
+        outputs_of(pl.read_csv(tmp_path / name, schema_overrides=as_written))
+        for name in ("parts.csv", "whole.csv")
+    ]
+    assert set(by_output[0]) == set(by_output[1])
+    first = next(iter(by_output[1]))
+    assert judged_of_parts.rows.equals(by_output[0][first].cast(judged_of_parts.rows.schema))
+    for output, written in by_output[0].items():
+        wanted_rows = by_output[1][output].tail(len(written))
+        assert written["time"].to_list() == wanted_rows["time"].to_list(), output
+        assert written["truth"].null_count() == wanted_rows["truth"].null_count() == len(written) - 80
+        for name in ("forecast", "lower", "upper"):
+            assert np.allclose(written[name], wanted_rows[name], rtol=1e-4), output
     assert list(judged_of_parts.covered.values()) == list(judged.covered.values())
+    if len(parts.outputs) > 1:
+        assert list(judged_of_parts.scores["ours"]) == list(judged.scores["ours"])
 
 
-def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
-    assert not is_streamed(configured(path))
-    assert is_streamed(configured(path, memory="1kB"))
-    assert not is_streamed(configured(path, memory="1GB"))
-    assert not is_streamed(TrainConfig())
-    monkeypatch.setattr(streamed, "_machine", lambda: 2000)
-    assert is_streamed(configured(path))
-    for reach in ("full", "checkpointed"):
-        with pytest.raises(UserError, match=rf"half of this machine's; --reach {reach}.*--reach truncated"):
-            is_streamed(configured(path, reach=reach))
+def outputs_of(rows):
+    """The rows of each target and horizon."""
+    keys = [name for name in ("target", "horizon") if name in rows.columns]
+    return dict(rows.group_by(keys, maintain_order=True))
 
 
 @pytest.mark.parametrize(
@@ -94,8 +103,6 @@ def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
         ({"missing": "interpolate"}, "--missing interpolate is not to be had"),
         ({"series": "0", "input": ()}, "--series 0 is not to be had"),
         ({"calendar": True}, "--calendar is not to be had"),
-        ({"target": ("0", "1"), "input": ()}, "there is one --target, and these are 2"),
-        ({"horizon": (1, 2)}, "there is one --horizon, and these are 2"),
         ({"season": 321}, "--season 321 is longer than the 320 training rows"),
         ({"target": "z"}, "has no column 'z'; its columns are '0', '1'"),
         ({"input": (("1",),)}, "'1' was asked for twice"),

@@ -52,6 +52,15 @@ class Forecasting:
         return f"{_targets(self)} of {self.name}, forecast {ahead} ahead"
 
 
+def output_words(columns: list[str], outputs: list[tuple[int, int]]) -> list[list[str]]:
+    """What tells each target (its place among the columns) and horizon from the others."""
+    targets, horizons = ({output[which] for output in outputs} for which in (0, 1))
+    return [
+        [*([columns[place]] if len(targets) > 1 else []), *([f"{ahead} ahead"] if len(horizons) > 1 else [])]
+        for place, ahead in outputs
+    ]
+
+
 def _targets(table: _Table) -> str:
     return in_words(table.columns[: max(1, len(table.config.targets))])
 

@@ -71,22 +71,26 @@ def forecast_rows(series: Series, found: np.ndarray, intervals: Intervals | None
         width = np.nan
         if intervals is not None:
             width = intervals.widths[output] * series.scaling.std[place]
-        frame = rows_of(series.columns[place], times[rows], truth[rows, output], found[rows, output], width)
-        if len(series.config.horizons) > 1:
-            frame.insert_column(2, pl.lit(ahead).alias("horizon"))
-        frames.append(frame)
+        own = series.columns[place], times[rows], truth[rows, output], found[rows, output], width
+        frames.append(rows_of(*own, ahead if len(series.config.horizons) > 1 else None))
     whole = pl.concat(frames)
     return whole.insert_column(0, pl.lit(series.part).alias("series")) if series.part else whole
 
 
-def rows_of(target: str, times: list[str], truth: np.ndarray, found: np.ndarray, width: float) -> pl.DataFrame:
-    """Columns time, target (its name), truth, forecast, lower and upper; what is not known is left empty."""
+def rows_of(
+    target: str, times: list[str], truth: np.ndarray, found: np.ndarray, width: float, horizon: int | None
+) -> pl.DataFrame:
+    """Columns time, target (its name), horizon unless it is None, truth, forecast, lower and upper.
+
+    What is not known is left empty.
+    """
     width = width if np.isfinite(width) else np.nan
     numbers = {"truth": truth, "forecast": found, "lower": found - width, "upper": found + width}
     return pl.DataFrame(
         {
             "time": pl.Series(times, dtype=pl.String),
             "target": pl.Series([target] * len(times), dtype=pl.String),
+            **({} if horizon is None else {"horizon": pl.Series([horizon] * len(times), dtype=pl.Int32)}),
             **{name: pl.Series(values).fill_nan(None) for name, values in numbers.items()},
         }
     )

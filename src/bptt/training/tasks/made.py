@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..config import TrainConfig, task_of
 from ..data import read_table
 from .classify import classify_task
+from .footprint import is_streamed
 from .forecast import sunspot_forecast, table_forecast
 from .panel import panel
-from .streamed import is_streamed, streamed_forecast
+from .streamed import streamed_forecast
 from .task import Task
 from .text import text_task
 

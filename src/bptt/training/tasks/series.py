@@ -14,6 +14,7 @@ from ..data import Table, lagged
 from ..scaling import Scaling, as_input
 from .baselines import autoregression, persistence
 from .calendar import features
+from .forecasting import output_words
 from .moments import continued, label
 
 
@@ -165,9 +166,7 @@ class Series:
         where nothing else is to be said.
         """
         found = []
-        for output, (place, ahead) in enumerate(self.outputs):
-            said = [self.columns[place]] if self.table.targets > 1 else []
-            said += [f"{ahead} ahead"] if len(self.config.horizons) > 1 else []
+        for output, said in enumerate(output_words(self.columns, self.outputs)):
             for span in self.spans:
                 own = [*said, span.name] if len(self.spans) > 1 or not said else said
                 found.append((", ".join(own), output, span))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor, nn
 
-from ...reach.plan import bytes_in, shown
 from ..config import TrainConfig
 from ..data import check_once, lagged
 from ..errors import UserError
@@ -23,50 +22,16 @@ from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_work
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
 from .forecast import check_rows, train_rows_of
-from .forecasting import Forecasting
+from .forecasting import Forecasting, output_words
 from .intervals import Intervals
-from .judging import rows_of
+from .judging import MEAN, rows_of
 from .task import Judged, Undated
 
-# What a table takes in memory beside its size on disk: a CSV's cells are read as text, Parquet is compressed.
-FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
 WARM_UP = 1000  # steps walked before the first one that is judged
 ROWS = 2**15  # walked and judged at a time
 SHOWN = 2000  # rows that a report shows
 SEASON_ROWS = 2**15  # that a season is looked for in
 MOST_ERRORS = 2**20  # that intervals are taken from
-
-
-def is_streamed(config: TrainConfig) -> bool:
-    """Whether a table is too large to be read as a whole.
-
-    Raises:
-        UserError: it is, and its errors are to go back to the first row; or --memory makes no sense.
-    """
-    if config.data is None or not config.data.is_file():
-        return False
-    half = _machine() // 2
-    allowed = half
-    if config.reach == "truncated" and config.memory is not None:
-        allowed = bytes_in(config.memory)
-    takes = config.data.stat().st_size * FOOTPRINT.get(config.data.suffix.lower(), 1)
-    if takes <= allowed:
-        return False
-    if config.reach != "truncated":
-        raise UserError(
-            f"{config.data} would take about {shown(takes)} of memory, more than {shown(half)}, half of this "
-            f"machine's; --reach {config.reach} needs all of it: pass --reach truncated, which reads it piece by "
-            "piece"
-        )
-    return True
-
-
-def _machine() -> int:
-    """The machine's memory in bytes; 8 GiB where it cannot be asked."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 8 * 2**30
 
 
 @dataclass(frozen=True)
@@ -76,8 +41,8 @@ class StreamedForecast(Forecasting, Undated):
     Attributes:
         source: the table.
         name: its file's name.
-        columns: those read, the target first.
-        config: lags, horizon, validation and coverage.
+        columns: those read, the targets first.
+        config: lags, horizons, validation and coverage.
         train_rows: how many rows from the start may be learned from.
         scaling: fitted to them.
         season: rows after which the series comes again, where that is known.
@@ -97,14 +62,19 @@ class StreamedForecast(Forecasting, Undated):
         return self.config.lags
 
     @property
-    def horizon(self) -> int:
-        """How many rows ahead the target stands; a streamed table has one horizon."""
-        return self.config.horizons[0]
+    def farthest(self) -> int:
+        """The longest horizon."""
+        return max(self.config.horizons)
+
+    @property
+    def outputs(self) -> list[tuple[int, int]]:
+        """The target's place and the horizon of each output."""
+        return [(place, ahead) for place in range(len(self.config.targets)) for ahead in self.config.horizons]
 
     @property
     def train_steps(self) -> int:
-        """How many steps have their target among the training rows."""
-        return self.train_rows - self.lags + 1 - self.horizon
+        """How many steps have all their targets among the training rows."""
+        return self.train_rows - self.lags + 1 - self.farthest
 
     @property
     def learned_steps(self) -> int:
@@ -114,99 +84,120 @@ class StreamedForecast(Forecasting, Undated):
     @property
     def order(self) -> int:
         """Of the linear AR beside it."""
-        return ar_order(self.train_rows, self.horizon)
+        return ar_order(self.train_rows, self.farthest)
 
     def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
         """Truncated BPTT over the training rows, in stretches side by side."""
         learned = self.learned_steps
         check_stretches(config, learned)
         check_workers(config, workers)
-        steps, beyond, share = (
-            learned // config.stretches,
-            self.lags - 1 + self.horizon,
-            workers.share(config.stretches),
-        )
-        batch = share.stop - share.start
+        steps, share = learned // config.stretches, workers.share(config.stretches)
+        batch, beyond = share.stop - share.start, self.lags - 1 + self.farthest
         part = _Scaled(self.source, share.start * steps, batch * steps + beyond, self.columns, self.scaling)
 
         def sequences(epoch: int) -> tuple[NoisyChunks, None]:
-            names, target = self.columns, self.columns[:1]
-            chunks = Stream(
-                part, self.name, names, target, self.horizon, batch, config.window, torch.float32, self.lags
-            )
+            read = self.columns, self.columns[: len(config.targets)], config.horizons
+            chunks = Stream(part, self.name, *read, batch, config.window, torch.float32, self.lags)
             return NoisyChunks(chunks, config, epoch, share), None
 
         def validation() -> float | None:
             if learned == self.train_steps:
                 return None
             first = self.lags - 1 + learned
-            squares = (
-                np.square(y - d).sum()
-                for _, y, d, _ in self._walked(model, first, first + self.train_steps - learned)
-            )
-            return float(sum(squares)) / (self.train_steps - learned)
+            stop = first + self.train_steps - learned
+            squares = (np.square(y - d).sum() for _, y, d, _ in self._walked(model, first, stop))
+            return float(sum(squares)) / ((stop - first) * len(self.outputs))
 
         return Windows(model, sequences, config, validation, workers=workers)
 
     def sample(self) -> tuple[Tensor, Tensor]:
-        """x (T, I) and d (T, 1) of the first training steps."""
+        """x (T, I) and d (T, K) of the first training steps."""
         first = self.lags - 1
         _, piece = next(self._pieces(first, first + min(SHOWN, ROWS, self.train_steps), first))
-        x, d = self._inputs(piece, first), piece[first + self.horizon :, :1]
-        return x[:, 0], torch.from_numpy(d).float()
+        return self._inputs(piece, first)[:, 0], torch.from_numpy(self._targets(piece, first)).float()
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
-        """Forecast the test rows and those beyond the end, write them, and compare with the baselines."""
-        rows, first, linear = self.source.rows, self.train_rows - self.horizon, self._autoregression()
-        intervals = self._intervals(model)
-        width, std = intervals.widths[0], self.scaling.std[0]
-        backs = [0] if self.season is None else [0, -(-self.horizon // self.season) * self.season - self.horizon]
-        past = max(self.order - 1, *backs)
-        squares, held = np.zeros(2 + len(backs)), 0
-        last = rows_of(self.columns[0], [], np.empty(0), np.empty(0), width)
-        with replacing(path) as file:
-            for start, y, d, target in self._walked(model, first, rows, past):
-                there = slice(past, len(target))
-                autoregressive = linear[0] + lagged(target, self.order)[past - self.order + 1 :] @ linear[1:]
-                repeated = [target[there.start - back : there.stop - back, 0] for back in backs]
-                errors = np.stack([y, *repeated, autoregressive]) - d
-                squares += np.square(np.nan_to_num(errors)).sum(1)  # what is beyond the end counts nothing
-                held += int((np.abs(errors[0]) <= width).sum())
-                times = [str(row + 1 + self.horizon) for row in range(start, start + len(y))]
-                truth, found = (self.scaling.undo_target(part) for part in (d, y))
-                frame = rows_of(self.columns[0], times, truth, found, width * std)
-                file.write(frame.write_csv(include_header=start == first).encode())
-                last = last.vstack(frame).tail(SHOWN)
-        arv = squares / (rows - self.train_rows)  # of the standardised target
+        """Forecast the test rows and those beyond the end, write them, and compare with the baselines.
+
+        The file has the rows of each target and horizon piece by piece.
+        """
+        rows, first, count = self.source.rows, self.train_rows - self.farthest, len(self.outputs)
+        intervals, linear = self._intervals(model), self._autoregressions()
         names = [title, "persistence", f"seasonal persistence ({self.season})", f"linear AR({self.order})"]
         if self.season is None:
             del names[2]
+        squares, held = np.zeros((len(names), count)), np.zeros(count, dtype=int)
+        past = max(self.order - 1, *(back for _, ahead in self.outputs for back in self._backs(ahead)))
+        last = self._rows(0, np.empty(0, dtype=int), np.empty(0), np.empty(0), math.inf)
+        with replacing(path) as file:
+            for start, y, d, history in self._walked(model, first, rows, past):
+                for output, (place, ahead) in enumerate(self.outputs):
+                    row = np.arange(start, start + len(y)) + ahead  # that is forecast
+                    own, tested = row >= self.train_rows, (row >= self.train_rows) & (row < rows)
+                    simple = self._simple(history[:, place], len(y), ahead, linear[output])
+                    errors = np.stack([y[:, output], *simple])[:, tested] - d[tested, output]
+                    squares[:, output] += np.square(errors).sum(1)
+                    held[output] += int((np.abs(errors[0]) <= intervals.widths[output]).sum())
+                    frame = self._rows(output, row[own], d[own, output], y[own, output], intervals.widths[output])
+                    is_first = output == 0 and start == first
+                    file.write(frame.write_csv(include_header=is_first).encode())
+                    last = last.vstack(frame).tail(SHOWN) if output == 0 else last
+        mean = squares / (rows - self.train_rows)  # of standardised targets
         span = f"rows {self.train_rows + 1} to {rows}"
+        said = [", ".join(words) or span for words in output_words(self.columns, self.outputs)]
+        scores = {name: dict(zip(said, arv.tolist(), strict=True)) for name, arv in zip(names, mean, strict=True)}
+        if count > 1:
+            scores = {name: own | {MEAN: float(np.mean(list(own.values())))} for name, own in scores.items()}
+        stds = [self.scaling.std[place] for place, _ in self.outputs]
         return Judged(
-            scores={name: {span: float(value)} for name, value in zip(names, arv, strict=True)},
-            rmse={span: math.sqrt(arv[0]) * std},
+            scores=scores,
+            rmse=dict(zip(said, (np.sqrt(mean[0]) * stds).tolist(), strict=True)),
             rows=last,
             spans=[(span, last["time"][0], str(rows))],
             intervals=intervals,
-            covered={span: held / (rows - self.train_rows)} if math.isfinite(width) else {},
+            covered={
+                name: int(within) / (rows - self.train_rows)
+                for name, within, width in zip(said, held, intervals.widths, strict=True)
+                if math.isfinite(width)
+            },
         )
+
+    def _rows(self, output: int, row: np.ndarray, d: np.ndarray, y: np.ndarray, width: float) -> pl.DataFrame:
+        """What is written of an output: the rows forecast, numbered, with d, y and width standardised."""
+        place, ahead = self.outputs[output]
+        truth, found = (self.scaling.undo_target(part, place) for part in (d, y))
+        times = [str(number) for number in row + 1]
+        horizon = ahead if len(self.config.horizons) > 1 else None
+        return rows_of(self.columns[place], times, truth, found, width * self.scaling.std[place], horizon)
+
+    def _simple(self, values: np.ndarray, steps: int, ahead: int, linear: np.ndarray) -> list[np.ndarray]:
+        """The forecasts of simple models at the last so many rows of a target's values, (steps) each."""
+        first = len(values) - steps
+        repeated = [values[first - back : len(values) - back] for back in self._backs(ahead)]
+        past = lagged(values[:, None], self.order)[first - self.order + 1 :]
+        return [*repeated, linear[0] + past @ linear[1:]]
+
+    def _backs(self, ahead: int) -> list[int]:
+        """How many rows before its own persistence looks, and seasonal persistence where there is a season."""
+        return [0] if self.season is None else [0, -(-ahead // self.season) * self.season - ahead]
 
     def _intervals(self, model: nn.Module) -> Intervals:
         """By the last errors on the validation rows, or on the training rows where there are none."""
         is_validated = self.learned_steps < self.train_steps
         steps = min(MOST_ERRORS, self.train_steps - (self.learned_steps if is_validated else 0))
         stop = self.lags - 1 + self.train_steps
-        errors = [y - d for _, y, d, _ in self._walked(model, stop - steps, stop)]
+        errors = np.concatenate([y - d for _, y, d, _ in self._walked(model, stop - steps, stop)])
         source = "validation" if is_validated else "training"
-        return Intervals.of([np.concatenate(errors)], self.config.coverage, source)
+        return Intervals.of(list(errors.T), self.config.coverage, source)
 
     def _pieces(self, first: int, stop: int, before: int) -> Iterator[tuple[int, np.ndarray]]:
         """Rows first to stop piece by piece, standardised, and the number of the first one.
 
-        Each piece is led by so many rows before it and followed by the horizon's, which are NaN beyond the end.
+        Each piece is led by so many rows before it and followed by those of the farthest horizon, which are NaN
+        beyond the end.
         """
         for start in range(first, stop, ROWS):
-            end = min(start + ROWS, stop) + self.horizon
+            end = min(start + ROWS, stop) + self.farthest
             there = min(end, self.source.rows)
             piece = read_finite(self.source, self.name, start - before, there - start + before, self.columns)
             beyond = np.full((end - there, len(self.columns)), np.nan)
@@ -214,8 +205,15 @@ class StreamedForecast(Forecasting, Undated):
 
     def _inputs(self, piece: np.ndarray, before: int) -> Tensor:
         """x (T, 1, I) of a piece led by so many rows."""
-        rows = piece[before - self.lags + 1 : len(piece) - self.horizon]
+        rows = piece[before - self.lags + 1 : len(piece) - self.farthest]
         return torch.from_numpy(lagged(rows, self.lags)).float()[:, None]
+
+    def _targets(self, piece: np.ndarray, before: int) -> np.ndarray:
+        """d (T, K) of it."""
+        steps = len(piece) - before - self.farthest
+        return np.stack(
+            [piece[before + ahead : before + ahead + steps, place] for place, ahead in self.outputs], 1
+        )
 
     def _walked(
         self, model: nn.Module, first: int, stop: int, past: int = 0
@@ -223,8 +221,8 @@ class StreamedForecast(Forecasting, Undated):
         """A network walked over rows first to stop, begun a little before them so that its state is no new one.
 
         Yields:
-            piece by piece the first row's number, the forecasts made at each row (T) and what came true (T), both
-            standardised, and the target in these rows and the `past` before them (past + T, 1).
+            piece by piece the first row's number, the forecasts made at each row (T, K) and what came true (T, K),
+            both standardised, and the columns in these rows and the `past` before them (past + T, C).
         """
         before, state = max(self.lags - 1, past), None
         with torch.no_grad():
@@ -232,19 +230,24 @@ class StreamedForecast(Forecasting, Undated):
                 _, state = model(self._inputs(piece, before), state)
             for start, piece in self._pieces(first, stop, before):
                 y, state = model(self._inputs(piece, before), state)
-                target = piece[before - past : len(piece) - self.horizon, :1]
-                yield start, y[:, 0, 0].double().numpy(), piece[before + self.horizon :, 0], target
+                history = piece[before - past : len(piece) - self.farthest]
+                yield start, y[:, 0].double().numpy(), self._targets(piece, before), history
 
-    def _autoregression(self) -> np.ndarray:
-        """Intercept and weights of a linear AR of the standardised target, from the normal equations."""
+    def _autoregressions(self) -> np.ndarray:
+        """Intercept and weights of each output's linear AR, from the normal equations: (K, 1 + order)."""
         before, n = self.order - 1, self.order + 1
-        gram, moments = np.zeros((n, n)), np.zeros(n)
-        for _, piece in self._pieces(before, self.train_rows - self.horizon, before):
-            past = lagged(piece[: len(piece) - self.horizon, :1], self.order)
-            design = np.concatenate([np.ones((len(past), 1)), past], axis=1)
-            gram += design.T @ design
-            moments += design.T @ piece[before + self.horizon :, 0]
-        return np.linalg.lstsq(gram, moments, rcond=None)[0]
+        gram, moments = np.zeros((len(self.outputs), n, n)), np.zeros((len(self.outputs), n))
+        for start, piece in self._pieces(before, self.train_rows - min(self.config.horizons), before):
+            targets = self._targets(piece, before)
+            for output, (place, ahead) in enumerate(self.outputs):
+                steps = min(len(targets), self.train_rows - ahead - start)  # whose target is a training row
+                if steps <= 0:
+                    continue
+                past = lagged(piece[: before + steps, place : place + 1], self.order)
+                design = np.concatenate([np.ones((steps, 1)), past], axis=1)
+                gram[output] += design.T @ design
+                moments[output] += design.T @ targets[:steps, output]
+        return np.stack([np.linalg.lstsq(g, m, rcond=None)[0] for g, m in zip(gram, moments, strict=True)])
 
 
 class _Scaled:
@@ -263,7 +266,7 @@ def streamed_forecast(config: TrainConfig) -> StreamedForecast:
 
     Raises:
         UserError: the table cannot be read, has too few rows or other columns, or needs what only a table in
-            memory can be given: labels of time, repaired missing values, several series, targets or horizons.
+            memory can be given: labels of time, repaired missing values, several series.
     """
     assert config.data is not None
     _check_choices(config)
@@ -301,10 +304,4 @@ def _check_choices(config: TrainConfig) -> None:
             raise UserError(
                 f"{config.data} is read piece by piece, where {said} is not to be had: rows are numbered"
                 " and missing values must be filled before; or pass a larger --memory"
-            )
-    for name, values in (("target", config.targets), ("horizon", config.horizons)):
-        if len(values) > 1:
-            raise UserError(
-                f"{config.data} is read piece by piece, where there is one --{name}, and these are {len(values)}: "
-                "train a run for each, or pass a larger --memory"
             )
