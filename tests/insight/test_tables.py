@@ -3,7 +3,7 @@ import re
 import torch
 
 import bptt
-from bptt.insight.tables import explanation_html
+from bptt.insight.tables import explanation_html, text_html
 
 
 def test_every_step_has_a_row_and_shares_sum_to_one():
@@ -22,3 +22,16 @@ def test_a_parameters_name_is_text():
     assert "&lt;b&gt;" in explanation_html(
         1, torch.ones(()), {"<b>": torch.ones(2)}, one, {"l0": torch.ones(1, 2)}
     )
+
+
+def test_what_else_was_found_stands_in_a_notebook_as_in_a_terminal():
+    model = bptt.SequenceModel(bptt.GRU(2, 3, dtype=torch.float64), 1)
+    x, d = (torch.randn(9, size, dtype=torch.float64) for size in (2, 1))
+    found = [
+        bptt.contributions(model, x, d, "squared_error"),
+        bptt.diagnose(model, x, d),
+        bptt.check(model, x, d, torch.nn.MSELoss()),
+    ]
+    for one in found:
+        assert one._repr_html_() == text_html(str(one))
+    assert text_html("a  <b\n") == '<pre style="line-height:1.3">a  &lt;b\n</pre>'

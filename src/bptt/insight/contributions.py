@@ -21,6 +21,7 @@ from ..recurrent import Recurrent
 from ..unfolded import Factor
 from .cells import StepByStep
 from .pairs import Norms, norms_by_pair
+from .tables import text_html
 from .text import contributions_text
 from .walks import (
     Bare,
@@ -133,6 +134,9 @@ class Contributions:
     def __str__(self) -> str:
         lags = {} if self.by_pair is None else self.by_lag.states
         return contributions_text(self.at, self.loss, self.gradient, self.shares, lags)
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
 
 
 def contributions(

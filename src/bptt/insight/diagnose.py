@@ -21,6 +21,7 @@ from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
 from .memory import Memory, input_memory
 from .norms import Criterion, GradientNorms, gradient_norms
 from .remedies import Place, remedies
+from .tables import text_html
 from .verdict import Kind, verdict
 from .walks import Bare, Loss, Network, Record, record
 
@@ -65,6 +66,9 @@ class Diagnosis:
         return diagnosis_text(
             self.sentence, self.steps, self.layers, self.memory, self.gradient_norms, self.remedies
         )
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
 
 
 def diagnose(

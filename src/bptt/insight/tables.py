@@ -1,4 +1,4 @@
-"""An explanation as a table for a notebook."""
+"""What was found, for a notebook: an explanation as a table, all else as the text it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from torch import Tensor
 
 from .folding import stretches
 from .text import SHOWN, share
+
+
+def text_html(text: str) -> str:
+    """A text set in columns, as it stands in a terminal."""
+    return f'<pre style="line-height:1.3">{escape(text)}</pre>'
 
 
 def explanation_html(

@@ -11,6 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from .tables import text_html
+
 # Relative error allowed: against finite differences whatever the dtype, and against autograd in float64.
 DIFFERENCES = "finite differences"
 TOLERANCE: dict[str | torch.dtype, float] = {DIFFERENCES: 1e-6, torch.float64: 1e-10, torch.float32: 1e-4}
@@ -95,6 +97,9 @@ class Check:
 
     def __str__(self) -> str:
         return check_text(self)
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
 
 
 def _told(way: Way) -> str:
