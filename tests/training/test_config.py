@@ -23,10 +23,6 @@ DATA = Path("data.csv")
         ({"coverage": 1.0}, "--coverage must be between 0 and 1"),
         ({"data": DATA, "target": ("y", "z"), "calendar": True}, "--calendar reads the dates of --time COLUMN"),
         (
-            {"data": DATA, "target": "y", "series": "who", "reach": "truncated", "batch": 4},
-            "--batch 4 cuts one series into stretches; with --series",
-        ),
-        (
             {"data": DATA, "series": "who", "label": "k", "missing": "mask"},
             "--missing mask is a choice of --task forecast",
         ),

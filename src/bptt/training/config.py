@@ -132,7 +132,7 @@ class TrainConfig:
         None
     )
     """Stretches that the training rows are cut into and walked side by side, with --reach truncated; to classify,
-    sequences of an update."""
+    sequences of an update; with --series, series of an update, which are all of them without it."""
     memory: Annotated[
         str | None,
         arg(metavar="SIZE", help_behavior_hint="(default: 64MB checkpointed, else half of the machine's)"),
@@ -293,11 +293,6 @@ def _check_forecast(config: TrainConfig) -> None:
     _require(config.season is None or config.season >= 1, "season", config, "at least 1")
     if config.calendar and config.time is None:
         raise UserError("--calendar reads the dates of --time COLUMN, and none was named")
-    if config.series is not None and config.batch is not None:
-        raise UserError(
-            f"--batch {config.batch} cuts one series into stretches; with --series, all of them are walked side "
-            "by side"
-        )
     if config.data is None and config.test != TrainConfig.test:
         raise UserError("--test cuts DATA, but no DATA was given; the sunspots' test years are fixed")
 
@@ -327,10 +322,10 @@ _CHECKS = {"forecast": _check_forecast, "classify": _check_classify, "text": _ch
 
 
 def _check_reach(config: TrainConfig) -> None:
-    classify = task_of(config) == "classify"
+    many = task_of(config) == "classify" or config.series is not None
     for name in ("k1", "k2", "batch"):
         value = getattr(config, name)
-        if value is not None and config.reach != "truncated" and not (name == "batch" and classify):
+        if value is not None and config.reach != "truncated" and not (name == "batch" and many):
             raise UserError(f"--{name} {value} is a choice of --reach truncated; this is --reach {config.reach}")
         _require(value is None or value >= 1, name, config, "at least 1")
     if config.k2 is not None and config.k2 < config.window:

@@ -129,3 +129,20 @@ def test_of_two_workers_each_has_its_series(tmp_path):
         task.updates(model, config, Workers(0, 4))
     with pytest.raises(UserError, match="--reach full makes one walk"):
         task.updates(model, configured(config.data), Workers(0, 2))
+
+
+@pytest.mark.parametrize("choices", [{}, {"reach": "truncated", "k1": 30}])
+def test_with_a_batch_an_update_is_of_so_many_series(tmp_path, choices):
+    config = configured(written(tmp_path / "d.csv"), batch=2, **choices)
+    task = panel(config)
+    model = network_of(config, task.columns, task.labels)
+    updates = list(task.updates(model, config).epoch(1))
+    assert sum(update.numbers for update in updates) == task.train_steps
+    if not choices:
+        assert len(updates) == 2
+        lengths = [part.train_steps for part in task.parts]
+        assert {update.numbers for update in updates} <= {*lengths, *(sum(lengths) - one for one in lengths)}
+    one = list(task.updates(model, configured(config.data, batch=3, **choices)).epoch(1))
+    assert one == list(task.updates(model, configured(config.data, **choices)).epoch(1))
+    before, after = (trained(task, config)[1].epochs[place].loss for place in (0, -1))
+    assert after < before

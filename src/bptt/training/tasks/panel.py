@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import TrainConfig
 from ..data import read_frame, select_series
 from ..errors import UserError
+from ..groups import Groups
 from ..scaling import Scaling
 from ..updates import Updates, Whole, Windows, check_workers, mean_square, noisy, predict
 from ..workers import ALONE, Workers
@@ -66,29 +67,37 @@ class Panel(Forecasting):
         return _over_all(self.parts)
 
     def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
-        """All series side by side from their first steps; where one has ended, the others go on without it.
+        """Series side by side from their first steps; where one has ended, the others go on without it.
+
+        All of them in the same updates, or with --batch so many at a time.
 
         Raises:
-            UserError: there are fewer series than workers, or the workers would have to share a whole walk.
+            UserError: there are fewer of them than workers, or the workers would have to share a whole walk.
         """
-        check_workers(config, workers, len(self.parts))
+        count = len(self.parts)
+        size = min(config.batch or count, count)
+        check_workers(config, workers, size)
         x, d = self._side_by_side()
         steps = torch.arange(len(x))[:, None, None]
         is_learned = steps < torch.tensor([part.learned_steps for part in self.parts])[:, None]
         learned, later = d.where(is_learned, torch.nan), d.where(~is_learned, torch.nan)
-        longest = max(part.learned_steps for part in self.parts)
 
         def validation() -> float | None:
             return mean_square(predict(model, x), later).item() if config.validation else None
 
-        if config.reach != "truncated":
-            return Whole(model, x[:longest], learned[:longest], config, validation)
-        share = workers.share(len(self.parts))
+        def group(numbers: list[int]) -> Updates:
+            steps = slice(max(self.parts[number].learned_steps for number in numbers))
+            if config.reach != "truncated":
+                return Whole(model, x[steps, numbers], learned[steps, numbers], config, validation)
+            own = numbers[workers.share(len(numbers))]
 
-        def sequences(epoch: int) -> tuple[Tensor, Tensor]:
-            return noisy(x[:longest], config, epoch)[:, share], learned[:longest, share]
+            def sequences(epoch: int) -> tuple[Tensor, Tensor]:
+                noised = noisy(x[steps, numbers], config, epoch)
+                return noised[:, workers.share(len(numbers))], learned[steps, own]
 
-        return Windows(model, sequences, config, validation, workers=workers)
+            return Windows(model, sequences, config, validation, workers=workers)
+
+        return group(list(range(count))) if size == count else Groups(count, size, config.seed, group, validation)
 
     def sample(self) -> tuple[Tensor, Tensor]:
         """x (T, I) and d (T, K) of the longest series' training steps."""
