@@ -35,7 +35,7 @@ class GradientNorms:
 
     @property
     def clip(self) -> float:
-        """Their 90th percentile: clipped there, nine windows of ten stay as they are."""
+        """Their 90th percentile; clipped there, nine windows of ten stay as they are."""
         return self.norms.quantile(0.9).item()
 
     @property
