@@ -11,7 +11,15 @@ project = "bptt"
 author = "the bptt authors"
 release = __version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser", "docstrings", "formulas"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "myst_parser",
+    "docstrings",
+    "formulas",
+    "derived",
+    "terminal",
+]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
 
@@ -23,7 +31,7 @@ autodoc_typehints = "none"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-napoleon_custom_sections = [("Call", "notes_style")]
+napoleon_custom_sections = [("Call", "notes_style"), ("Show", "notes_style")]
 
 html_theme = "furo"
 html_title = f"bptt {release}"
@@ -31,5 +39,6 @@ html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
 pygments_dark_style = "monokai"
+highlight_language = "text"  # of what is indented: commands, and what they print
 html_static_path = ["static"]
 html_css_files = ["pages.css"]

@@ -15,7 +15,9 @@ def main(steps: int = 100_000, memory: str = "8MB") -> None:
     x, d = series[:-1], series[1:]
 
     plan = bptt.plan(model, x, d, bptt.squared_error, memory=memory)
-    print(f"{plan.segments} segments of {plan.segment} steps, in {plan.bytes / 1e6:.2f} MB")
+    whole = bptt.plan(model, x, d, bptt.squared_error, segment=steps).bytes
+    print(f"{plan.segments} segments of {plan.segment} steps take {plan.bytes / 1e6:.2f} MB", end=", ")
+    print(f"all steps at once {whole / 1e6:.2f} MB")
     bptt.checkpointed(model, x, d, bptt.squared_error, memory=plan)
     norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
     print(f"norm of the full gradient: {norm:.4g}")

@@ -1,6 +1,7 @@
 """The documents' examples run, print what is said below them, and draw the pictures that are shown."""
 
 import contextlib
+import importlib
 import io
 import re
 import shlex
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import ziamath
 
 from bptt.cli import main
 
@@ -55,3 +57,33 @@ def test_every_example_runs_prints_and_draws_what_is_shown(path, tmp_path, monke
 def test_every_file_it_links_to_is_there(path):
     for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
         assert (path.parent / link).exists(), link
+
+
+@pytest.fixture
+def equations(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "extensions")
+    return importlib.import_module("equations")
+
+
+@pytest.mark.parametrize(
+    ("said", "latex"),
+    [
+        ("n = tanh(p_n + r m)     (4)", r"n &= \tanh(p_{n} + r m) &&\quad \text{(4)}"),
+        ("m = h_{t-1} W_hnᵀ  when asked", r"m &= h_{t-1} W_{hn}^{\mathsf{T}}\quad \text{when asked}"),
+        ("y = softmax(α) of s_t", r"y &= \mathrm{softmax}(\alpha) \text{ of }s_{t}"),
+        (
+            "∂E_3/∂W = ∂E_3/∂s_3 + ...",
+            r"\frac{\partial E_{3}}{\partial W} &= \frac{\partial E_{3}}{\partial s_{3}} + \dots",
+        ),
+    ],
+)
+def test_an_equation_in_a_docstring_becomes_a_formula(said, latex, equations):
+    assert equations.is_equation([f"    {said}"])
+    formula = equations.latex([f"    {said}", "", "        with a"])
+    assert formula == f"\\begin{{aligned}}\n{latex} \\\\\n&\\quad \\text{{ with }}a\n\\end{{aligned}}"
+    assert ziamath.Latex(formula).svg()
+
+
+def test_an_example_in_a_docstring_stays_one(equations):
+    assert not equations.is_equation(["    result = bptt.checkpointed(model, x, d, criterion)"])
+    assert not equations.is_equation(["    for window in bptt.truncated(model, x, d, criterion, k1=20):"])

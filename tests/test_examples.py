@@ -11,7 +11,7 @@ SMALL = {
     "long_memory": ({"steps": 10, "updates": 3}, "LSTM error"),
     "own_cell": ({"updates": 3}, "update    3: error"),
     "long_sequence": ({"steps": 500, "memory": "200kB"}, "truncated at k2 = 40: cosine"),
-    "stream": ({"rows": 20_000}, "0.1 MB on disk"),
+    "stream": ({"rows": 20_000}, "0.1 MB read"),
 }
 
 

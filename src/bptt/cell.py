@@ -15,11 +15,8 @@ class Cell(nn.Module):
 
         (y_t, state_t) = step(x_t, state_{t-1})
 
-    A subclass defines two methods:
-        step(x_t, state) -> (y_t, state): one step, x_t (B, ·), y_t a tensor (B, ·), state a tensor or tuples,
-            lists and dicts of tensors, each (B, ·), of the same form after the step as before it.
-        initial_state(batch) -> state: the state before the first step; it may be learned.
-    and may set ``batch_first = True``, for x and y (B, T, ·) instead of (T, B, ·).
+    A subclass defines `step` and `initial_state`, and may set ``batch_first = True``, for x and y (B, T, ·) and
+    not (T, B, ·).
 
     Call:
         cell(x, state=None) -> y, state: as `unfold`.
@@ -39,9 +36,23 @@ class Cell(nn.Module):
     batch_first: bool = False
 
     def step(self, x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One step, for a subclass to define.
+
+        Args:
+            x_t: the input, (B, ·).
+            state: the state before it: a tensor, or tuples, lists and dicts of tensors, each (B, ·).
+
+        Returns:
+            y_t, a tensor (B, ·), and the state after the step, of the same form as the one before it.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define step(x_t, state) -> (y_t, state)")
 
     def initial_state(self, batch: int) -> Any:
+        """The state before the first step, for a subclass to define; it may be learned.
+
+        Args:
+            batch: B.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define initial_state(batch) -> state")
 
     def forward(self, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:

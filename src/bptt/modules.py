@@ -137,14 +137,19 @@ class GRU(Recurrent):
 class LSTM(Recurrent):
     """Long short-term memory; a drop-in for torch.nn.LSTM.
 
-        i, f, o = σ(x_t W_i·ᵀ + b_i· + h_{t-1} W_h·ᵀ + b_h·),   g = tanh(likewise)
+        i = σ(x_t W_iiᵀ + b_ii + h_{t-1} W_hiᵀ + b_hi)
+        f = σ(x_t W_ifᵀ + b_if + h_{t-1} W_hfᵀ + b_hf)
+        g = tanh(x_t W_igᵀ + b_ig + h_{t-1} W_hgᵀ + b_hg)
+        o = σ(x_t W_ioᵀ + b_io + h_{t-1} W_hoᵀ + b_ho)
         c_t = f c_{t-1} + i g
-        h_t = o tanh(c_t), times W_hrᵀ with a projection
+        h_t = o tanh(c_t)
+        h_t = (o tanh(c_t)) W_hrᵀ    with a projection
 
-    Args, call, errors: as `RNN`, without nonlinearity and leak, and with a state (h, c):
-        hx and the returned state are tuples of (L·D, B, R) and (L·D, B, H).
+    Args, call, errors: as `RNN`, without nonlinearity and leak, and with a state (h, c): hx and the returned state
+    are tuples of (L·D, B, R) and (L·D, B, H). The weights stack the gates (i, f, g, o).
+
+    Args:
         proj_size: R, size of the projected output, below hidden_size; 0 is no projection (R = H). Default 0.
-    The weights stack the gates (i, f, g, o).
 
     Source: Hochreiter & Schmidhuber (1997), Gers et al. (2000); projection: Sak et al. (2014).
     """

@@ -29,7 +29,8 @@ class OnnxFile(NamedTuple):
 
     Attributes:
         path: the file.
-        inputs, outputs: the names the graph knows them by.
+        inputs: the names the graph knows them by.
+        outputs: likewise.
         difference: the largest between the file's outputs by onnxruntime and the model's own, at two pairs of T
             and B, relative to the largest output where that is above 1; None where onnxruntime is not installed.
     """

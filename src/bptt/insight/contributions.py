@@ -92,7 +92,7 @@ class Contributions:
 
     @cached_property
     def gradient(self) -> dict[str, Tensor]:
-        """The sum of `by_step` over the steps, by parameter: the gradient of the loss, or of E_t with `at`."""
+        """The sum of `by_step` over the steps by parameter, the gradient of the loss, or of E_t with `at`."""
         return {name: self.by_step.summed(name) for name in self.by_step}
 
     @cached_property
@@ -111,7 +111,7 @@ class Contributions:
 
     @cached_property
     def by_lag(self) -> Norms:
-        """`by_pair` averaged over the errors by lag, t - k, (T,): entry 0 of a layer is the mean of ‖∂E_t/∂s_t‖.
+        """`by_pair` averaged over the errors by lag, t - k, (T,); entry 0 of a layer is the mean of ‖∂E_t/∂s_t‖.
 
         The mean is over those of `steps` that have so many steps before them. Where a direction walks backwards in
         time, its lag is k - t. Without pairs=True the errors are swept back when this is first read, which then

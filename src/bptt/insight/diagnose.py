@@ -41,7 +41,8 @@ class Diagnosis:
         kind: "non-finite", "no gradient", "exploding", "vanishing" or "healthy": the worst of the layers'.
         sentence: the same beside what the data needs.
         enough: whether the gradient reaches as far back as the data needs; None where one of the two is unknown.
-        steps, lags: T, and how far back was looked.
+        steps: T.
+        lags: how far back was looked.
         layers: each layer and direction, the lowest first; empty where numbers are not finite.
         memory: how far back x predicts d; None where that cannot be told.
         gradient_norms: what clipping sees; None where numbers are not finite.

@@ -48,12 +48,12 @@ class Explanation:
 
     @property
     def delta(self) -> Tensor:
-        """`deltas` of the one layer there is: (t, S) for the lesson's network."""
+        """`deltas` of the one layer there is, (t, S) for the lesson's network."""
         return _only("deltas", self.deltas)
 
     @property
     def state_gradient(self) -> Tensor:
-        """`state_gradients` of the one layer there is: (t, S) for the lesson's network."""
+        """`state_gradients` of the one layer there is, (t, S) for the lesson's network."""
         return _only("state_gradients", self.state_gradients)
 
     def numbers(self) -> dict[str, Any]:

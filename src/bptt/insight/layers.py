@@ -49,11 +49,12 @@ class LayerDiagnosis:
         efold_lag: the lag at which it first is below 1/e of that at lag 0, interpolated; inf if it never is.
         reach: the lag beyond which less than 1 % of the sum over lags comes; None if that is beyond those seen.
         growth: the largest of it over that at lag 0.
-        spectral_radius, norm: the largest |eigenvalue| and singular value of W_s, by name; for a gated
-            cell of each gate's block of it.
+        spectral_radius: the largest |eigenvalue| of W_s, by name; for a gated cell of each gate's block of it.
+        norm: the largest singular value, likewise.
         saturated: share of Φ's values (of a gated cell's candidate) whose slope is below a tenth.
         gates: each gate's openness; update gate z and forget gate f keep the state where they are open.
-        product_lags, singular_values: the singular values of the products of that many Jacobians, (n, S).
+        product_lags: how many Jacobians each product has.
+        singular_values: of these products, (n, S).
         exponents: the Lyapunov exponents, largest first; λ_1 is the rate of what lasts longest.
     """
 

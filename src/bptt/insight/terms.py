@@ -55,7 +55,8 @@ class Term:
     """What one step contributes to a gradient: a path back through the unfolded network.
 
     Attributes:
-        first, last: the steps k it stands for; they differ where several terms are folded into their sum.
+        first: the first step k it stands for.
+        last: the last one; they differ where several terms are folded into their sum.
         factors: multiplied, left to right, they are the term; none for a folded stretch.
         value: its numbers, shaped as the matrix in the formula; None without numbers.
         share: the part of it that points along the gradient; all shares sum to 1. None without numbers.

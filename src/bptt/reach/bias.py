@@ -18,11 +18,17 @@ from .truncated import Truncated, check_reach
 
 
 class Bias(NamedTuple):
-    """How far a truncated gradient is from the full one."""
+    """How far a truncated gradient is from the full one.
 
-    k2: int  # steps it goes back
-    cosine: float  # of the angle between the two; 1 is the same direction
-    norm_ratio: float  # ‖truncated‖ / ‖full‖
+    Attributes:
+        k2: steps it goes back.
+        cosine: of the angle between the two; 1 is the same direction.
+        norm_ratio: ‖truncated‖ / ‖full‖.
+    """
+
+    k2: int
+    cosine: float
+    norm_ratio: float
 
 
 def bias(

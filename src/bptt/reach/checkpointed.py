@@ -24,10 +24,15 @@ DEFAULT = "64MB"
 
 
 class Checkpointed(NamedTuple):
-    """What checkpointed BPTT found; the gradients are in `.grad`."""
+    """What checkpointed BPTT found; the gradients are in `.grad`.
 
-    loss: Tensor  # a scalar without history
-    state: Tree  # after the last step, without history
+    Attributes:
+        loss: a scalar without history.
+        state: after the last step, without history.
+    """
+
+    loss: Tensor
+    state: Tree
 
 
 def checkpointed(

@@ -21,13 +21,21 @@ from .sequences import Chunks, Piece, Sequences, open_sequences
 
 
 class Window(NamedTuple):
-    """What one window of truncated BPTT did; its gradients are in `.grad`."""
+    """What one window of truncated BPTT did; its gradients are in `.grad`.
 
-    loss: Tensor  # of its steps, a scalar without history
-    outputs: Tensor  # y of its steps, laid out as x, without history
-    state: Tree  # after its last step, without history
-    start: int  # its first step, counted from 0
-    stop: int  # one past its last step
+    Attributes:
+        loss: of its steps, a scalar without history.
+        outputs: y of its steps, laid out as x, without history.
+        state: after its last step, without history.
+        start: its first step, counted from 0.
+        stop: one past its last step.
+    """
+
+    loss: Tensor
+    outputs: Tensor
+    state: Tree
+    start: int
+    stop: int
 
 
 def truncated(

@@ -43,9 +43,11 @@ class RecurrentForecaster(RecurrentEstimator):
     At each step it reads y_t and X_{t+1} and puts out y_{t+1}; a forecast goes on from its own outputs. What it
     reads is standardised inside, by the training steps.
 
-    Args: as `RecurrentRegressor`, but
+    Args:
         batch_size: stretches the series is cut into, which are walked side by side. Default 1.
         validation_fraction: part of the steps, at their end, that is not learned from and chooses the best epoch.
+
+    The other arguments are those of `RecurrentRegressor`.
 
     y is (n_steps,), or (n_steps, n_outputs) for several series together; X is (n_steps, n_inputs), or None.
     It stands in a pipeline behind transformers of y: `pipeline.fit(y)`, `pipeline.score(later_y)`; forecasts are

@@ -97,7 +97,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
         """What is predicted for sequences, each walked from a zero state.
 
         Returns:
-            laid out as y was: (n_samples,), (n_samples, n_steps) or (n_samples, n_steps, n_outputs), or a list of
+            laid out as y was, (n_samples,), (n_samples, n_steps) or (n_samples, n_steps, n_outputs), or a list of
             arrays where X is one and there is a prediction a step.
         """
         found, sequences = self._outputs(X)

@@ -1,0 +1,41 @@
+"""What stands in a terminal: `{options} train` is what `bptt train --help` prints, and long lines of text fold."""
+
+import contextlib
+import io
+import os
+import textwrap
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from bptt.cli import main
+
+COLUMNS = 80
+WIDE = 100  # letters of a line above which a block is folded rather than scrolled
+
+
+class Options(SphinxDirective):
+    """A command's own help."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        os.environ["COLUMNS"] = str(COLUMNS)
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+            main([self.arguments[0], "--help"])
+        text = "\n".join(textwrap.fill(line, COLUMNS) for line in said.getvalue().splitlines())
+        return [nodes.literal_block(text, text, language="text")]
+
+
+def fold(app, doctree) -> None:
+    """Mark the blocks of text that are wider than a page."""
+    for block in doctree.findall(nodes.literal_block):
+        if block.get("language") == "text" and max(map(len, block.astext().splitlines()), default=0) > WIDE:
+            block["classes"].append("folded")
+
+
+def setup(app):
+    app.add_directive("options", Options)
+    app.connect("doctree-read", fold)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
