@@ -80,6 +80,7 @@ def goes_on(folder, promised, what):
     assert len(list(store.folder.glob("*"))) >= min(promised, 2), what
     store.save({"number": number + 1})
     assert store.load() == ({"number": number + 1}, []), what
+    assert list(store.folder.glob("*.part")) == [], what
 
 
 @pytest.fixture(params=["one", "several"])
