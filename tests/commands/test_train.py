@@ -292,6 +292,20 @@ def test_workers_started_again_before_there_was_a_config_begin_anew(here, monkey
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("task", ["forecast", "text"])
+def test_workers_started_again_go_on_where_the_last_snapshot_stands(here, monkeypatch, task):
+    own = {"out": here / "run"} if task == "forecast" else {"data": a_text(here / "cats.txt"), "hidden": 6}
+    config = configured(task, epochs=3, snapshot=0.0, **own)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "abc")
+    killed_at(monkeypatch, config, 2)
+    [folder] = [*here.glob("run"), *here.glob("runs/*")]
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert train(config) == 0
+    assert [*here.glob("run"), *here.glob("runs/*")] == [folder]
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 4
+    assert Snapshots(folder / "snapshots").load()[0]["training"]["epochs"][-1][0] == 3
+
+
 def test_a_second_process_in_the_same_folder_is_refused(here):
     train(TrainConfig(epochs=1, out=here / "run"))
     script = (

@@ -2,6 +2,7 @@ import errno
 import fcntl
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from bptt.training.network import build
 from bptt.training.run import LOCK, load_run, owned
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.workers import Workers
+from disk import FAULTS, Disk
 
 EPOCH = Epoch(1, 0.5, None, 0.1, 2.0, 1.0)
 
@@ -75,3 +77,24 @@ def test_metrics_that_cannot_be_kept_name_their_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left") as error:
         journal.__exit__(None)
     assert error.value.filename == str(tmp_path / "metrics.jsonl")
+
+
+def a_journal(folder):
+    with Journal(folder, owner="me") as journal:
+        journal.begin([EPOCH])
+        journal.snapshot({"a": 1})
+        journal.epoch(EPOCH._replace(epoch=2))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_whatever_cannot_be_written_is_named(tmp_path, name):
+    disk = Disk(tmp_path)
+    with disk.watched():
+        a_journal(tmp_path)
+    for at in range(1, len(disk.operations) + 1):
+        folder = tmp_path / f"broken-{at}"
+        folder.mkdir()
+        broken = Disk(folder, FAULTS[name](at))
+        with broken.watched(), pytest.raises(OSError, match=r"No space|Input/output") as error:
+            a_journal(folder)
+        assert folder in Path(error.value.filename, "it").parents, disk.operations[at - 1]

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 
@@ -6,6 +7,8 @@ import torch
 
 from bptt.training.errors import UserError
 from bptt.training.snapshot import Snapshots
+from bptt.training.workers import ALONE, Workers
+from disk import FAULTS, Disk, lay_out
 
 
 def names(folder):
@@ -54,3 +57,72 @@ def test_a_full_disk_leaves_those_before(tmp_path, monkeypatch):
             store.save(3)
     assert store.load() == (2, [])
     assert names(tmp_path) == ["000000001.safetensors", "000000002.safetensors"]
+
+
+class First(Workers):
+    """The first of two, of whom the other has nothing to write."""
+
+    def said_by_first(self, thing):
+        return thing
+
+
+def take_four(folder, team):
+    for number in range(1, 5):
+        Snapshots(folder / "snapshots", team).save({"number": number, "w": torch.full((3,), float(number))})
+
+
+def goes_on(folder, promised, what):
+    """The newest of as many snapshots as were promised, or a later one, is whole; another can be taken."""
+    store = Snapshots(folder / "snapshots")
+    tree, wrong = store.load()
+    number = 0 if tree is None else tree["number"]
+    assert (number >= promised, wrong) == (True, []), what
+    assert len(list(store.folder.glob("*"))) >= min(promised, 2), what
+    store.save({"number": number + 1})
+    assert store.load() == ({"number": number + 1}, []), what
+    assert list(store.folder.glob("*.part")) == [], what
+
+
+@pytest.fixture(params=["one", "several"])
+def taking(request, tmp_path):
+    """Who takes four snapshots, the operations of it, and how many snapshots have to last before each."""
+    team = ALONE if request.param == "one" else First(0, 2)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    disk = Disk(whole)
+    with disk.watched():
+        take_four(whole, team)
+    assert disk.holds_what_is_there()
+    renamed, lasting, promised = 0, 0, []
+    for kind, path in disk.operations:
+        promised.append(lasting)
+        named = kind == "replace" and path.parent.name == "snapshots" and path.suffix == ".part"
+        renamed += named
+        lasting = renamed if kind == "fsync" and path.name == "snapshots" else lasting
+    assert lasting == 4
+    return team, disk, [*promised, lasting]
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+def test_wherever_it_ends_the_last_snapshots_are_there(tmp_path, taking):
+    _, disk, promised = taking
+    assert len(disk.crashes) > len(disk.operations)
+    for tree, (at, how) in disk.crashes.items():
+        folder = tmp_path / f"{at} {how}"
+        folder.mkdir()
+        lay_out(tree, folder)
+        goes_on(folder, promised[at - 1], f"{how} before operation {at}")
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+@pytest.mark.parametrize("name", FAULTS)
+def test_whatever_operation_fails_the_last_snapshots_are_there(tmp_path, taking, name):
+    team, disk, promised = taking
+    for at in range(1, len(disk.operations) + 1):
+        folder = tmp_path / f"broken-{at}"
+        folder.mkdir()
+        fault = FAULTS[name](at)
+        with Disk(folder, fault).watched(), contextlib.suppress(OSError):
+            take_four(folder, team)
+            assert not fault.hit, f"{name} at operation {at} was not told"
+        goes_on(folder, promised[at - 1], f"{name} at operation {at}")

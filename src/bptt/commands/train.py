@@ -76,7 +76,7 @@ def train(config: TrainConfig) -> int:
         if config.resume is not None:
             return _resumed(config, config.resume, team, console)
         if (begun := _begun(config, team)) is not None:
-            return _resumed(TrainConfig(resume=begun), begun, team, console)
+            return _resumed(configured(task_of(config), resume=begun), begun, team, console)
         work = _prepared(config, team, console)
         folder = _agreed(team, lambda: _new_folder(config))
         with Journal(folder, team, launch_id()) as journal:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from .errors import UserError
 
@@ -44,6 +44,17 @@ def write_whole(path: Path, content: bytes) -> None:
     """Let `path` hold this content, all of it or what it held before."""
     with replacing(path) as file:
         file.write(content)
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[TextIO]:
+    """A text file to add to.
+
+    Raises:
+        OSError: it cannot be opened, or at the end what it was given not be written; it names the file.
+    """
+    with naming(path), path.open("a", encoding="utf-8") as file:
+        yield file
 
 
 def make_folder(path: Path, exist_ok: bool = False) -> None:

@@ -6,12 +6,12 @@ import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 from ..networks import SequenceModel
 from .config import TrainConfig
 from .errors import UserError
-from .files import naming, write_whole
+from .files import appending, naming, write_whole
 from .fit import Epoch
 from .run import locked, save_config, save_model
 from .snapshot import Snapshots
@@ -37,7 +37,7 @@ class Journal:
     def __init__(self, folder: Path, workers: Workers = ALONE, owner: str = "") -> None:
         self.folder, self.writes = folder, workers.rank == 0
         self._snapshots = Snapshots(folder / "snapshots", workers)
-        self._metrics: IO[str] | None = None
+        self._metrics: TextIO | None = None
         self._open = ExitStack()
         if not folder.is_dir():
             raise UserError(
@@ -50,7 +50,7 @@ class Journal:
         return self
 
     def __exit__(self, kind: Any, *_: object) -> None:
-        with self._open, naming(self.folder / METRICS):
+        with self._open:
             if kind is None and self._metrics is not None:
                 os.fsync(self._metrics.fileno())
 
@@ -64,7 +64,7 @@ class Journal:
         if self.writes:
             path = self.folder / METRICS
             write_whole(path, "".join(_text(_epoch_line(epoch)) for epoch in epochs).encode())
-            self._metrics = self._open.enter_context(path.open("a", encoding="utf-8"))
+            self._metrics = self._open.enter_context(appending(path))
 
     def epoch(self, epoch: Epoch) -> None:
         """Write an epoch's line of metrics."""

@@ -17,7 +17,7 @@ from ..networks import SequenceModel
 from .config import Missing, TrainConfig, check, task_of
 from .data import read_frame, select, select_series
 from .errors import UserError
-from .files import naming, read_regular, write_whole
+from .files import appending, read_regular, write_whole
 from .network import network_of
 from .scaling import Scaling
 from .tasks.forecast import Forecast
@@ -102,14 +102,12 @@ def locked(folder: Path, owner: str = "") -> Iterator[None]:
     Raises:
         UserError: another process has it.
     """
-    lock = folder / LOCK
-    with lock.open("a") as file:
+    with appending(folder / LOCK) as file:
         try:
-            with naming(lock):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                file.truncate(0)
-                file.write(owner)
-                file.flush()
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(owner)
+            file.flush()
         except BlockingIOError as error:
             raise UserError(f"{folder} is being written by another process; wait for it, or stop it") from error
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,8 @@ class Snapshots:
 
             save_shards(self.workers.said_by_first(place), tree, self.workers)
         if self.workers.rank == 0:
-            for path in there[: len(there) + 1 - KEPT]:
+            left = list(self.folder.glob(f"*{ASIDE}"))  # where one was killed as it wrote or removed a snapshot
+            for path in (*left, *there[: len(there) + 1 - KEPT]):
                 _remove(path)
 
     def load(self) -> tuple[Any, list[str]]:
@@ -92,9 +92,9 @@ def _number(path: Path) -> int:
 
 def _remove(path: Path) -> None:
     """A file, or a folder, which first loses its name, so that no half of one is taken for a snapshot."""
-    if path.suffix == SUFFIX:
+    if not path.is_dir():
         path.unlink()
         return
-    aside = path.with_name(path.name + ASIDE)
-    os.replace(path, aside)
-    shutil.rmtree(aside)
+    if path.suffix != ASIDE:
+        path = path.replace(path.with_name(path.name + ASIDE))
+    shutil.rmtree(path)
