@@ -45,7 +45,7 @@ class Workers:
         """Whether any worker says so; all learn it."""
         if self.size == 1:
             return flag
-        flags = torch.tensor([float(flag)], device=_device())
+        flags = torch.tensor([float(flag)])
         dist.all_reduce(flags)
         return flags.item() > 0
 
@@ -141,7 +141,3 @@ def workers() -> Iterator[Workers]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-
-
-def _device() -> torch.device | None:
-    return torch.accelerator.current_accelerator() if dist.get_backend() != "gloo" else None
