@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from bptt.training.config import TrainConfig
@@ -34,9 +35,68 @@ def trained(team, rounds=100):
     return training
 
 
+def gradients(team):
+    """Those of each update of an epoch, in float64, the weights as they were."""
+    model = build(CONFIG, 1).double()
+    found = []
+    for update in updates_of(model, *series(), CONFIG, team).epoch(1):
+        team.average(model.parameters(), *update)
+        found.append([w.grad.clone() for w in model.parameters()])
+        model.zero_grad()
+    return found
+
+
+def accumulated(team):
+    """The gradient of several backward passes, and what there was to learn from: for one worker, nothing."""
+    weights = {
+        "half": torch.ones(3, dtype=torch.float16, requires_grad=True),
+        "single": torch.ones(2, requires_grad=True),
+    }
+    numbers = 0 if team.rank else 100_000
+    for _ in range(0 if team.rank else 3):
+        sum(w.float().sum() for w in weights.values()).backward()
+    loss, numbers = team.average(weights.values(), 0.0 if team.rank else 1 / 3, numbers)
+    return {"loss": loss, "numbers": numbers, **{name: w.grad for name, w in weights.items()}}
+
+
+def asked(team, collectives):
+    """What two processes hear that ask the same, and how many collectives each answer took."""
+    says, module, heard = [team.rank == 1], nn.Linear(1, 1), []
+
+    def question():
+        return says[0]
+
+    def hear():
+        before = len(collectives)
+        heard.append((team.ask(question), len(collectives) - before))
+
+    hear()  # nothing averaged yet
+    says[0] = False
+    team.average(module.parameters(), 0.0, 1)
+    says[0] = team.rank == 1
+    hear()  # what was said with the gradients
+    hear()  # nothing averaged since
+    team.average(module.parameters(), 0.0, 1)
+    hear()
+    return heard
+
+
+def counted(collectives):
+    """torch's all-reduce, which notes how many numbers each reduces."""
+    reduce = dist.all_reduce
+
+    def all_reduce(tensor):
+        collectives.append(tensor.numel())
+        reduce(tensor)
+
+    return all_reduce
+
+
 def one_of(folder):
     """What each of several processes does."""
+    collectives = []
     with workers() as team:
+        dist.all_reduce = counted(collectives)
         module = nn.Linear(3, 2, dtype=torch.float64)
         with torch.no_grad():
             for weight in module.parameters():
@@ -51,8 +111,14 @@ def one_of(folder):
         state["flags"] = (team.any(team.rank == 1), team.any(False))
         state["said"] = team.said_by_first(f"by {team.rank}")
         for rounds in (6, 100):
-            state[rounds] = trained(team, rounds).state_dict()
+            collectives.clear()
+            training = trained(Workers(team.rank, team.size), rounds)
+            state["collectives"] = list(collectives)
+            state[rounds] = training.state_dict()
             Snapshots(folder / str(rounds), team).save(state[rounds])
+        state["gradients"] = gradients(team)
+        state["accumulated"] = accumulated(team)
+        state["asked"] = asked(team, collectives)
         write_tensors(folder / f"{team.rank}", state)
 
 
@@ -84,6 +150,37 @@ def test_gradients_are_those_of_the_mean_over_all_numbers(of_each):
         assert_same({"gradient": found["gradient"]}, {"gradient": module.weight.grad}, 1e-12)
         assert found["loss"] == pytest.approx(loss.item(), rel=1e-14)
         assert found["numbers"] == 14
+
+
+def test_gradients_of_windows_that_go_back_beyond_their_start_are_those_of_one(of_each):
+    alone = gradients(ALONE)
+    assert len(alone) == 4
+    for found in of_each:
+        for windows in zip(found["gradients"], alone, strict=True):
+            assert_same(*(dict(enumerate(window)) for window in windows), 1e-12)
+
+
+def test_an_update_takes_one_collective_and_an_epoch_one_more(of_each):
+    weights = sum(w.numel() for w in build(CONFIG, 1).parameters())
+    for found in of_each:
+        with_gradients = [numbers for numbers in found["collectives"] if numbers > 1]
+        assert with_gradients == 12 * [weights + 3]  # 3 epochs of 4; loss, numbers and whether to stop
+        assert len(found["collectives"]) == 12 + 3
+
+
+def test_several_backward_passes_are_averaged_at_once_and_in_float32_at_least(of_each):
+    for found in of_each:
+        got = found["accumulated"]
+        assert got["half"].dtype == torch.float16
+        assert got["half"].tolist() == [3.0, 3.0, 3.0]
+        assert got["single"].tolist() == [3.0, 3.0]
+        assert got["numbers"] == 100_000
+        assert got["loss"] == pytest.approx(1 / 3, rel=1e-6)
+
+
+def test_what_is_asked_again_is_answered_with_the_gradients(of_each):
+    for found in of_each:
+        assert found["asked"] == [(True, 1), (False, 0), (True, 1), (True, 0)]
 
 
 def test_they_agree_and_know_their_parts(of_each):
@@ -133,6 +230,7 @@ def test_alone_nothing_changes():
         assert (team.rank, team.size) == (0, 1)
         assert team.any(True)
         assert not team.any(False)
+        assert team.ask(lambda: True)
         assert team.average([], 0.25, 3) == (0.25, 3)
         assert team.all("x") == ["x"]
 

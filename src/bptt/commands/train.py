@@ -323,9 +323,11 @@ class _Keeper:
             self._take()
 
     def __call__(self) -> None:
-        due = time.monotonic() - self._last >= self._work.config.snapshot
-        if self._work.training.workers.any(due and self._journal.writes):
+        if self._work.training.workers.ask(self._due):
             self._take()
+
+    def _due(self) -> bool:
+        return self._journal.writes and time.monotonic() - self._last >= self._work.config.snapshot
 
     def _take(self) -> None:
         work = self._work

@@ -99,14 +99,15 @@ class Training:
 
         Args:
             on_epoch: called after each epoch.
-            should_stop: asked before each update; true ends the training with what was reached.
+            should_stop: asked before each update, of several workers while its gradients are averaged; true ends
+                the training with what was reached.
             on_update: called after each update, and after each epoch; `state_dict` may be asked then.
 
         Raises:
             TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
         """
         with self._own_randomness():
-            while not self._is_done() and not self.workers.any(should_stop()):
+            while not self._is_done() and not self.workers.ask(should_stop):
                 if self._update():
                     on_update()
                     continue

@@ -1,15 +1,17 @@
 """Several processes that train one model: each walks its share of the stretches, their gradients are summed.
 
 `torchrun` starts them, here or on many machines, and starts them again when one dies. Gradients are reduced once
-for each update, after all its backward passes, as one flat tensor: on CPUs through gloo, on GPUs through NCCL.
+for each update, after all its backward passes, as one flat tensor: on CPUs through gloo, on GPUs through NCCL. All
+else that an update needs to agree on travels at its end, so that an update waits for one collective.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
 import torch
@@ -32,6 +34,8 @@ class Workers:
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
+        self._asked: dict[Callable[[], bool], None] = {}  # since gradients were averaged, in this order
+        self._answers: dict[Callable[[], bool], bool] = {}  # that came with them, and nobody has heard
 
     def share(self, count: int) -> slice:
         """Which of `count` things are this worker's: as many as another's, or one more."""
@@ -41,31 +45,48 @@ class Workers:
         """Whether any worker says so; all learn it."""
         if self.size == 1:
             return flag
-        flags = torch.tensor([float(flag)], device=_device())
+        flags = torch.tensor([float(flag)])
         dist.all_reduce(flags)
         return flags.item() > 0
+
+    def ask(self, question: Callable[[], bool]) -> bool:
+        """Whether any worker answers yes; all learn it. All ask the same questions in the same order.
+
+        What was asked is put again when gradients are next averaged, and its answer goes with them: who asks after
+        that hears this one. Where none has come since the last time, it is answered by a collective of its own.
+        """
+        if self.size == 1:
+            return question()
+        self._asked[question] = None
+        answer = self._answers.pop(question, None)
+        return self.any(question()) if answer is None else answer
 
     def average(self, parameters: Iterable[Tensor], loss: float, numbers: float) -> tuple[float, float]:
         """Let every gradient be that of the mean loss over all workers' numbers.
 
         Args:
-            parameters: their `.grad` is replaced.
+            parameters: their `.grad` is replaced, by parts of one tensor.
             loss, numbers: this worker's mean loss, and over how many numbers; 0 where it had none to learn from.
 
         Returns:
-            the mean loss over all workers, and how many numbers there are.
+            the mean loss over all workers, and how many numbers there are; in float32, or the gradients' precision
+            where that is higher.
         """
         if self.size == 1:
             return loss, numbers
-        sums = torch.tensor([loss * numbers, numbers], dtype=torch.float64, device=_device())
-        dist.all_reduce(sums)
-        total, everything = sums.tolist()
         learned = [w for w in parameters if w.requires_grad]
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in learned]
-        flat = torch.cat([g.flatten() for g in parts]) * (numbers / everything if everything else 0.0)
+        asked, self._asked = list(self._asked), {}
+        last = [loss * numbers, numbers, *(float(question()) for question in asked)]
+        dtype = reduce(torch.promote_types, (g.dtype for g in parts), torch.float32)
+        flat = torch.cat([*(g.flatten() for g in parts), parts[0].new_tensor(last, dtype=dtype)])
+        gradients = flat[: -len(last)].mul_(numbers)
         dist.all_reduce(flat)
-        for weight, gradient in zip(learned, flat.split([g.numel() for g in parts]), strict=True):
-            weight.grad = gradient.to(weight.dtype).view_as(weight).clone()
+        total, everything, *flags = flat[-len(last) :].tolist()
+        self._answers = {question: flag > 0 for question, flag in zip(asked, flags, strict=True)}
+        gradients /= everything or 1.0
+        for weight, gradient in zip(learned, gradients.split([g.numel() for g in parts]), strict=True):
+            weight.grad = gradient.to(weight.dtype).view_as(weight)
         return total / everything if everything else 0.0, everything
 
     def parts(self, tree: Tree, axis: int) -> Tree:
@@ -120,7 +141,3 @@ def workers() -> Iterator[Workers]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-
-
-def _device() -> torch.device | None:
-    return torch.accelerator.current_accelerator() if dist.get_backend() != "gloo" else None
