@@ -13,7 +13,7 @@ from bptt.training.network import build
 from bptt.training.snapshot import Snapshots
 from bptt.training.tensors import Part, read_tensors, write_tensors
 from bptt.training.updates import updates_of
-from bptt.training.workers import ALONE, Workers, workers
+from bptt.training.workers import ALONE, SLOTS, Workers, workers
 from support import run_workers
 
 CONFIG = TrainConfig(
@@ -164,7 +164,7 @@ def test_an_update_takes_one_collective_and_an_epoch_one_more(of_each):
     weights = sum(w.numel() for w in build(CONFIG, 1).parameters())
     for found in of_each:
         with_gradients = [numbers for numbers in found["collectives"] if numbers > 1]
-        assert with_gradients == 12 * [weights + 3]  # 3 epochs of 4; loss, numbers and whether to stop
+        assert with_gradients == 12 * [weights + 2 + SLOTS]  # 3 epochs of 4; loss, numbers and answers
         assert len(found["collectives"]) == 12 + 3
 
 

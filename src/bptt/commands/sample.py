@@ -52,6 +52,8 @@ def sample(config: SampleConfig) -> int:
         )
     tokens, prompt = run.config.tokens, as_tokens(config.prompt, run.config.tokens)
     written = sample_text(run.model, run.labels, prompt, config.length, config.temperature, config.seed)
-    sys.stdout.buffer.write(as_bytes(f"{prompt}{written}\n", tokens))
-    sys.stdout.flush()
+    if tokens == "characters":
+        sys.stdout.write(f"{prompt}{written}\n")
+    else:
+        sys.stdout.buffer.write(as_bytes(f"{prompt}{written}\n", tokens))
     return 0
