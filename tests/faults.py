@@ -1,301 +1,109 @@
 """Break training runs in every way a machine can, go on with them, and count.
 
-    make faults
+    make faults        (or some of it: python tests/faults.py damages diverging operations kills commands workers)
 
 Every run that was broken must end, once it is resumed, with the weights, forecasts and metrics of one that was
-not, bit for bit. Prints a table of counts; exits with 1 where anything was violated.
-
-Runs are forked from this process, which has imported everything and computed nothing, so that a start costs
-little.
+not, bit for bit. Prints a table of counts; exits with 1 where anything went wrong.
 """
 
 from __future__ import annotations
 
-import builtins
-import contextlib
-import errno
-import io
-import json
 import os
+import pickle
 import random
-import shutil
+import re
 import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterable
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch._dynamo  # which every optimizer imports when it is made
 
-from bptt import cli
-from bptt.commands import subject
-from bptt.commands import train as _train  # noqa: F401  (imported before anything is forked)
-from bptt.report import page
-from bptt.training.errors import UserError
-from bptt.training.snapshot import Snapshots
 from bptt.training.tensors import read_tensors
+from disk import CRASHES, FAULTS, Disk, Operation, Tree, kill, lay_out
+from runs import (
+    SEEN,
+    came_to,
+    code_of,
+    commanded,
+    each,
+    elsewhere,
+    ended,
+    goes_on_to,
+    going_on,
+    has_lines,
+    is_whole,
+    lasting,
+    placed,
+    run,
+    shown,
+    start,
+    starters,
+    told,
+    workers_of,
+)
 
-KILLS = 25  # of each kind of run
+KILLS = 30  # of each way, at least
+OFTEN = ("--snapshot", "0.005")
 WAYS = {
-    "full": ("--noise", "0.1", "--validation", "0.2", "--epochs", "150"),
+    "full": ("--layers", "2", "--dropout", "0.2", "--noise", "0.1", "--validation", "0.2", "--epochs", "100"),
     "checkpointed": ("--reach", "checkpointed", "--memory", "200kB", "--epochs", "60"),
     "truncated": ("--reach", "truncated", "--k1", "10", "--k2", "25", "--noise", "0.1", "--epochs", "12"),
     "streamed": (
         *("series.npy", "--target", "0", "--reach", "truncated", "--k1", "10", "--k2", "25", "--batch", "2"),
         *("--memory", "1kB", "--epochs", "6"),
     ),
+    "text": ("words.txt", "--hidden", "8", "--layers", "2", "--dropout", "0.2", "--epochs", "4"),
 }
-SMALL = ("--reach", "truncated", "--k1", "100", "--epochs", "2", "--snapshot", "0")
-
-counts: list[tuple[str, int, int]] = []  # what, how often, how often it went wrong
-
-
-def count(what: str, results: list[bool]) -> None:
-    """Note how often something was tried, and how often it went wrong."""
-    counts.append((what, len(results), results.count(False)))
-    print(f"{what:<58}{len(results):>7}{results.count(False):>9}", flush=True)
-
-
-def start(arguments: tuple[str, ...], before: Callable[[], None] = lambda: None) -> int:
-    """`bptt train` in a process of its own; returns its number."""
-    child = os.fork()
-    if child:
-        return child
-    os.dup2(os.open("out.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
-    os.dup2(1, 2)
-    torch.set_num_threads(1)
-    code = 70
-    try:
-        before()
-        cli.main(("train", *arguments))
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
-
-
-def ended(child: int) -> int:
-    """The exit code of a process, or minus the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def run(*arguments: str, before: Callable[[], None] = lambda: None) -> int:
-    """`bptt train` to its end; returns the exit code."""
-    return ended(start(arguments, before))
-
-
-def go_on(folder: Path, arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """The arguments that take a broken run up: anew where it had not begun to be written."""
-    if (folder / "config.toml").exists():
-        return ("--resume", str(folder))
-    shutil.rmtree(folder, ignore_errors=True)
-    return (*arguments, "--out", str(folder))
-
-
-def lasting(folder: Path) -> Any:
-    """What a run leaves that no clock decides."""
-    *epochs, last = (json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
-    last.pop("seconds")
-    return epochs, last, (folder / "model.safetensors").read_bytes(), (folder / "forecast.csv").read_bytes()
-
-
-def kills(draw: random.Random) -> None:
-    """SIGKILL at random moments, several to a run, until there were enough."""
-    for name, arguments in WAYS.items():
-        began = time.monotonic()
-        run(*arguments, "--out", "seen")
-        took, wanted, results, dead = time.monotonic() - began, lasting(Path("seen")), [], 0
-        while dead < KILLS:
-            folder = Path(f"run-{dead}") / "seen"
-            folder.parent.mkdir()
-            while True:
-                child = start(go_on(folder, (*arguments, "--snapshot", "0.02")))
-                deadline = time.monotonic() + draw.uniform(0, took)
-                while time.monotonic() < deadline and not os.waitid(os.P_PID, child, _QUIET):
-                    time.sleep(0.001)
-                os.kill(child, signal.SIGKILL)
-                if ended(child) == 0:
-                    break
-                dead += 1
-            results += [lasting(folder) == wanted]
-            shutil.rmtree(folder.parent)
-        count(f"kill -9 at any moment, {name}: runs ended the same", results)
-        counts.append((f"  kills of {name}", dead, 0))
-        print(f"  kills of {name:<46}{dead:>9}", flush=True)
-        shutil.rmtree("seen")
-
-
-_QUIET = os.WEXITED | os.WNOHANG | os.WNOWAIT
-
-
-class Disk:
-    """File operations in a folder, counted; at one of them something happens.
-
-    It remembers what a disk would have kept: contents that were synced, under names whose folder was.
-    """
-
-    def __init__(self, folder: Path, at: int, happens: Callable[[Disk], None]) -> None:
-        self.folder, self.at, self.happens, self.done = folder.resolve(), at, happens, 0
-        self.contents: dict[int, bytes] = {}  # synced, by inode
-        self.names: dict[Path, bytes | None] = {}  # lasting, None for a folder
-
-    def operation(self, path: Any) -> None:
-        """One more operation on a path."""
-        if self.folder in Path(os.fspath(path)).absolute().parents or Path(path).absolute() == self.folder:
-            self.done += 1
-            if self.done == self.at:
-                self.happens(self)
-
-    def install(self) -> None:
-        """Watch this process's operations."""
-        disk, own = self, {name: getattr(os, name) for name in ("fsync", "replace", "unlink", "mkdir")}
-
-        class Raw(io.FileIO):
-            def write(self, data: Any) -> int:
-                disk.operation(self.name)
-                return super().write(data)
-
-        def opened(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
-            if not isinstance(file, str | os.PathLike) or not set(mode) & set("wax"):
-                return own_open(file, mode, *rest, **more)
-            disk.operation(file)
-            raw = Raw(file, mode.replace("b", "").replace("t", ""))
-            buffered = io.BufferedWriter(raw)
-            return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding="utf-8", write_through=True)
-
-        def fsync(descriptor: Any) -> None:
-            path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
-            disk.operation(path)
-            own["fsync"](descriptor)
-            disk.synced(path)
-
-        def watched(name: str) -> Callable[..., None]:
-            def call(path: Any, *rest: Any, **more: Any) -> None:
-                disk.operation(path)
-                own[name](path, *rest, **more)
-
-            return call
-
-        own_open = io.open
-        builtins.open = io.open = opened  # type: ignore[assignment]
-        os.fsync = fsync
-        for name in ("replace", "unlink", "mkdir"):
-            setattr(os, name, watched(name))
-
-    def synced(self, path: Path) -> None:
-        """A file's content lasts; or the names in a folder do."""
-        if not path.is_dir():
-            self.contents[path.stat().st_ino] = path.read_bytes()
-            return
-        self.names = {name: kept for name, kept in self.names.items() if name.parent != path}
-        for entry in path.iterdir():
-            self.names[entry] = None if entry.is_dir() else self.contents.get(entry.stat().st_ino, b"")
-
-    def lose_power(self) -> None:
-        """Leave what lasts, and nothing else."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for path, content in sorted(self.names.items()):
-            if path == self.folder or self.folder in path.parents:
-                if content is None:
-                    path.mkdir(parents=True, exist_ok=True)
-                elif path.parent.is_dir():
-                    path.write_bytes(content)
-
-
-def killed(disk: Disk) -> None:
-    os._exit(137)
-
-
-def powerless(disk: Disk) -> None:
-    builtins.open = io.open = _OPEN
-    disk.lose_power()
-    os._exit(137)
-
-
-def failing(number: int) -> Callable[[Disk], None]:
-    def fail(disk: Disk) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
-
-
-_OPEN = io.open
-FAULTS = {
-    "killed": killed,
-    "power lost": powerless,
-    "ENOSPC": failing(errno.ENOSPC),
-    "EIO": failing(errno.EIO),
+SMALL = ("--reach", "truncated", "--k1", "120", "--epochs", "2", "--snapshot", "0")
+LONG = ("--noise", "0.1", "--epochs", "300", *OFTEN)
+TWO = ("--reach", "truncated", "--batch", "4", "--epochs", "300", "--workers", "2", "--snapshot", "0.2")
+DIVERGING = {
+    "full": ("--activation", "relu", "--leak", "1", "--init", "300"),
+    "two layers": ("--activation", "relu", "--leak", "1", "--init", "300", "--layers", "2", "--noise", "0.1"),
+    "truncated": (
+        *("--activation", "relu", "--leak", "1", "--init", "2", "--lr", "10", "--snapshot", "0"),
+        *("--reach", "truncated", "--k1", "20", "--k2", "50"),
+    ),
 }
 
-
-def operations() -> None:
-    """A fault at each file operation of a small run, and the run resumed."""
-    run(*SMALL, "--out", "seen")
-    wanted = lasting(Path("seen"))
-
-    def counting() -> None:
-        disk = Disk(Path("counted"), 0, killed)
-        disk.install()
-        own_exit = os._exit
-        os._exit = lambda code: (_OPEN("number.txt", "w").write(str(disk.done)), own_exit(code))  # type: ignore
-
-    run(*SMALL, "--out", "counted", before=counting)
-    number = int(Path("number.txt").read_text())
-    print(f"  file operations of a run {number:>39}", flush=True)
-    for name, happens in FAULTS.items():
-        results, said, lost = [], [], []
-        for at in range(1, number + 1):
-            folder = Path(f"{name.split()[0]}-{at}") / "seen"
-            folder.parent.mkdir()
-            disk = Disk(folder, at, happens)
-            code = run(*SMALL, "--out", str(folder), before=disk.install)
-            if name in ("ENOSPC", "EIO"):
-                shown = Path("out.txt").read_text()
-                said.append(code in (1, 2) and str(folder) in shown.replace("\n", "") and "Traceback" not in shown)
-            begun = list(folder.glob("snapshots/*.safetensors"))
-            lost.append(not begun or Snapshots(folder / "snapshots").load()[0] is not None)
-            code = run(*go_on(folder, SMALL))
-            results.append(code == 0 and lasting(folder) == wanted)
-            if not results[-1]:
-                print(f"    {name} at {at}: exit {code}: {Path('out.txt').read_text()[-300:]}", flush=True)
-            shutil.rmtree(folder.parent)
-        count(f"{name} at every file operation: resumed to the same end", results)
-        count("  a valid snapshot was left", lost)
-        if said:
-            count("  said in a line that names the file, exit not 0", said)
-    shutil.rmtree("seen")
+wrong = 0
 
 
-def damages(draw: random.Random) -> None:
+def count(what: str, results: Iterable[bool]) -> None:
+    """Tell how often something was tried, and how often it went wrong."""
+    global wrong
+    results = list(results)
+    wrong += results.count(False)
+    print(f"{what:<66}{len(results):>6}{results.count(False):>7}", flush=True)
+
+
+def damages(pool: Pool, draw: random.Random) -> None:
     """Files damaged at random: none may be read silently."""
-    run(*SMALL, "--out", "seen")
-    paths = [Path("seen/model.safetensors"), *sorted(Path("seen/snapshots").iterdir())]
-    results = []
-    for number in range(600):
-        path = paths[number % len(paths)]
+    count("weights and snapshots damaged at random: noticed", each(pool, _damaged, [draw])[0])
+
+
+def _damaged(draw: random.Random) -> list[bool]:
+    assert run(*SMALL, "--out", str(SEEN)) == 0, shown()
+    paths, results = [SEEN / "model.safetensors", *sorted((SEEN / "snapshots").iterdir())], []
+    while len(results) < 600:
+        path = paths[len(results) % len(paths)]
         whole = path.read_bytes()
-        damaged = damaged_at_random(whole, number % 5, draw)
-        if damaged == whole:
-            continue
-        path.write_bytes(damaged)
-        try:
-            read_tensors(path)
-            results.append(False)
-        except UserError:
-            results.append(True)
-        path.write_bytes(whole)
-    count("random damages of weights and snapshots: noticed", results)
-    shutil.rmtree("seen")
+        changed = _changed(whole, len(results) % 5, draw)
+        if changed != whole:
+            path.write_bytes(changed)
+            results.append(not is_whole(path))
+            path.write_bytes(whole)
+    return results
 
 
-def damaged_at_random(whole: bytes, kind: int, draw: random.Random) -> bytes:
-    """A flipped bit, an end cut off, a stretch of zeros, bytes added, or two stretches swapped."""
+def _changed(whole: bytes, kind: int, draw: random.Random) -> bytes:
+    """A flipped bit, an end cut off, a stretch of zeros, bytes added, or two blocks swapped."""
     place, changed = draw.randrange(len(whole)), bytearray(whole)
     if kind == 0:
         changed[place] ^= 1 << draw.randrange(8)
@@ -306,85 +114,247 @@ def damaged_at_random(whole: bytes, kind: int, draw: random.Random) -> bytes:
     elif kind == 3:
         changed += draw.randbytes(1 + draw.randrange(16))
     else:
-        half = len(whole) // 2
-        changed = bytearray(whole[half:] + whole[:half])
+        size = draw.choice((16, 64, 512))
+        a, b = (size * draw.randrange(len(whole) // size) for _ in range(2))
+        changed[a : a + size], changed[b : b + size] = whole[b : b + size], whole[a : a + size]
     return bytes(changed)
 
 
-def not_a_number() -> None:
+def diverging(pool: Pool, draw: random.Random) -> None:
     """A loss that is not finite is located, its batch written aside, a finite snapshot kept."""
-    code = run("--activation", "relu", "--leak", "1", "--init", "300", "--out", "nan")
-    shown = Path("out.txt").read_text()
-    kept = Snapshots(Path("nan/snapshots")).load()[0]
-    finite = all(bool(w.isfinite().all()) for w in read_tensors(Path("nan/model.safetensors")).values())
-    located = "step" in shown and "layer" in shown
-    results = [code == 1, located, Path("nan/diverged.safetensors").exists(), kept is not None, finite]
-    count("a loss that is not finite: located, kept, exit 1", results)
+    failed, located, finite = zip(*each(pool, _diverging, list(DIVERGING.values())), strict=True)
+    count("a loss that is not finite: exit 1", failed)
+    count("  located by epoch, step, layer and gate, its batch written", located)
+    count("  weights and snapshots kept are finite", [one for ones in finite for one in ones])
 
 
-def workers(draw: random.Random) -> None:
-    """A worker of two killed in the middle; torchrun starts both again."""
-    train = [sys.executable, "-m", "bptt", "train", "--reach", "truncated", "--batch", "4", "--epochs", "400"]
-    train += ["--workers", "2", "--snapshot", "0.2", "--out"]
-    subprocess.run([*train, "two"], check=True, capture_output=True)
-    wanted, results = lasting(Path("two")), []
-    for number in range(3):
-        folder = Path(f"again-{number}") / "two"
-        folder.parent.mkdir()
-        with subprocess.Popen(
-            [*train, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as launcher:
-            lines = draw.randrange(5, 200)
-            while len(_lines(folder / "metrics.jsonl")) < lines and launcher.poll() is None:
-                time.sleep(0.01)
-            children = _children(launcher.pid)
-            os.kill(draw.choice(children), signal.SIGKILL)
-            code = launcher.wait()
-        results.append(code == 0 and lasting(folder) == wanted)
-    count("a worker of two killed: the run ended the same", results)
+def _diverging(arguments: tuple[str, ...]) -> tuple[bool, bool, list[bool]]:
+    code = run(*arguments, "--out", str(SEEN))
+    place = re.search(r"became (nan|inf) in epoch \d+, first at: step \d+, layer l\d, activation Φ", shown())
+    located = bool(place) and "x" in read_tensors(SEEN / "diverged.safetensors")
+    kept = [read_tensors(path)["training"]["weights"] for path in (SEEN / "snapshots").iterdir()]
+    finite = [_finite(weights) for weights in (read_tensors(SEEN / "model.safetensors"), *kept)]
+    return code == 1, located, [*finite, len(kept) > 0]
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+def _finite(weights: dict[str, torch.Tensor]) -> bool:
+    return all(bool(weight.isfinite().all()) for weight in weights.values())
 
 
-def _children(parent: int) -> list[int]:
-    """The processes that a process has started."""
-    return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+def operations(pool: Pool, draw: random.Random) -> None:
+    """Whatever can break a small run at each of its file operations, and the run resumed."""
+    [(done, crashes, wanted, complete)] = each(pool, _watched, [None])
+    kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(kind for kind, _ in done).most_common())
+    print(f"  {len(done)} file operations of a run: {kinds}", flush=True)
+    count("  no write went unseen, by what is there in the end", [complete])
+    promised = _promised(done)
+    for name in ("SIGKILL", *FAULTS):
+        cases = [(name, at, promised[at], wanted) for at in range(1, len(done) + 1)]
+        same, left, said = zip(*each(pool, _broken, cases), strict=True)
+        count(f"{name} at every operation: resumed to the same end", same)
+        count("  the last two good snapshots left, none damaged", left)
+        if any(one is not None for one in said):
+            count("  exit not 0, and one line that names the file", [one for one in said if one is not None])
+    cases = [(tree, f"{how} at {at}", promised[at], wanted) for tree, (at, how) in crashes.items()]
+    print(f"  power lost at every operation, in {len(CRASHES) - 1} ways: {len(cases)} different disks", flush=True)
+    same, left = zip(*each(pool, _crashed, cases), strict=True)
+    count("power lost at every operation: resumed to the same end", same)
+    count("  the last two good snapshots left, none damaged", left)
+    at_the_end = [(tree, wanted) for tree, (at, _) in crashes.items() if at > len(done)]
+    count("  after the end: all is there", each(pool, _all_there, at_the_end))
 
 
-@contextlib.contextmanager
-def elsewhere() -> Iterator[None]:
-    """In a folder that is gone afterwards."""
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.chdir(before)
+def _watched(_: None) -> tuple[list[Operation], dict[Tree, tuple[int, str]], Any, bool]:
+    """A small run: its operations, what crashes may leave of it, what it came to, and whether all was seen."""
+    folder = placed()
+    disk = Disk(folder.parent)
+
+    def note() -> None:
+        found = disk.operations, disk.crashes, disk.holds_what_is_there()
+        Path("noted").write_bytes(pickle.dumps(found))
+
+    assert ended(start((*SMALL, "--out", str(folder)), disk, note)) == 0, shown()
+    done, crashes, complete = pickle.loads(Path("noted").read_bytes())
+    return done, crashes, lasting(folder), complete
+
+
+def _promised(operations: list[Operation]) -> dict[int, int]:
+    """How many snapshots were taken and have to last, by the number of the operation that comes next."""
+    renamed, safe, promised = 0, 0, {1: 0}
+    for number, (kind, path) in enumerate(operations, start=1):
+        renamed += kind == "replace" and path.parent.name == "snapshots"
+        safe = renamed if kind == "fsync" and path.name == "snapshots" else safe
+        promised[number + 1] = safe
+    return promised
+
+
+def _broken(case: tuple[str, int, int, Any]) -> tuple[bool, bool, bool | None]:
+    """Break a run at an operation: whether it resumed to the same end, left its snapshots, told what it met."""
+    name, at, promised, wanted = case
+    folder, said, what = placed(), None, f"{name} at operation {at}"
+    fault = kill(at) if name == "SIGKILL" else FAULTS[name](at)
+
+    def note() -> None:
+        if fault.hit:
+            Path("hit").touch()
+
+    code = ended(start((*SMALL, "--out", str(folder)), Disk(folder.parent, fault), note))
+    if Path("hit").exists():
+        why = "No space left on device" if name == "ENOSPC" else "Input/output error"
+        lines = re.findall(rf"^bptt train: .*{re.escape(str(folder.parent))}.*{why}", shown(), re.MULTILINE)
+        said = (code in (1, 2) and len(lines) == 1 and "Traceback" not in shown()) or told(f"{what}: exit {code}")
+    elif code != (-signal.SIGKILL if name == "SIGKILL" else 0):
+        said = told(f"{what}: exit {code}")
+    left = _snapshots_left(folder, promised, what)
+    return goes_on_to(wanted, folder, SMALL, what), left, said
+
+
+def _snapshots_left(folder: Path, promised: int, what: str) -> bool:
+    """Whether the last two of the snapshots that have to last are there, or later ones, and none is damaged."""
+    there = sorted((folder / "snapshots").glob("*.safetensors"))
+    numbers = [int(path.stem) for path in there]
+    good = all(map(is_whole, there)) and len(there) >= min(promised, 2) and max(numbers, default=0) >= promised
+    return good or told(f"{what}: {promised} snapshots were taken, left is {numbers}")
+
+
+def _crashed(case: tuple[Tree, str, int, Any]) -> tuple[bool, bool]:
+    """Go on with what a crash left: whether that came to the same end, and there were the snapshots."""
+    tree, what, promised, wanted = case
+    folder = placed()
+    lay_out(tree, folder.parent)
+    left = _snapshots_left(folder, promised, what)
+    return goes_on_to(wanted, folder, SMALL, what), left
+
+
+def _all_there(case: tuple[Tree, Any]) -> bool:
+    tree, wanted = case
+    folder = placed()
+    lay_out(tree, folder.parent)
+    return came_to(wanted, folder, 0, "power lost after the end")
+
+
+def kills(pool: Pool, draw: random.Random) -> None:
+    """SIGKILL at random moments, several to a run, until there were enough."""
+    stages: Counter[str] = Counter()
+    for name, arguments in WAYS.items():
+        [_, (took, wanted)] = each(pool, _timed, [(*arguments, *OFTEN)] * 2)
+        dead, same = Counter(), []
+        while dead.total() < KILLS and all(same):
+            cases = [((*arguments, *OFTEN), took, wanted, draw.random()) for _ in range(4)]
+            for one, where in each(pool, _killed, cases):
+                same.append(one)
+                dead += where
+        count(f"{name}, {dead.total()} times SIGKILL at any moment: ended the same", same)
+        stages += dead
+    places = ", ".join(f"{number} {stage}" for stage, number in stages.most_common())
+    print(f"  killed {stages.total()} times: {places}", flush=True)
+
+
+def _timed(arguments: tuple[str, ...]) -> tuple[float, Any]:
+    began = time.monotonic()
+    assert run(*arguments, "--out", str(SEEN)) == 0, shown()
+    return time.monotonic() - began, lasting(SEEN)
+
+
+def _killed(case: tuple[tuple[str, ...], float, Any, float]) -> tuple[bool, Counter[str]]:
+    """Kill a run, and what goes on with it, until one gets to the end: whether that is the same, and the kills."""
+    arguments, took, wanted, seed = case
+    draw, folder, where = random.Random(seed), placed(), Counter()
+    while where.total() < KILLS:
+        child = start(going_on(folder, arguments))
+        deadline = time.monotonic() + draw.uniform(0, took / 2)
+        while time.monotonic() < deadline and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            time.sleep(0.001)
+        os.kill(child, signal.SIGKILL)
+        if (code := ended(child)) != -signal.SIGKILL:
+            return came_to(wanted, folder, code, f"killed {where.total()} times"), where
+        where[_stage(folder)] += 1
+    return goes_on_to(wanted, folder, arguments, "killed often"), where
+
+
+def _stage(folder: Path) -> str:
+    """Where a run was killed, by what it has left."""
+    if not (folder / "config.toml").exists():
+        return "at the start"
+    if any(folder.glob("snapshots/*.part")):
+        return "in a snapshot"
+    return "at the end" if (folder / "model.safetensors").exists() else "in training"
+
+
+def commands(pool: Pool, draw: random.Random) -> None:
+    """The same by the command line as a user has it: started, killed, resumed, killed, resumed."""
+    [wanted] = each(pool, _commanded, [LONG])
+    cases = [(wanted, [draw.randrange(first, first + 80) for first in (1, 100, 200)]) for _ in range(2)]
+    count("`bptt train`, 3 times SIGKILL: resumed to the same end", each(pool, _command_killed, cases))
+
+
+def _commanded(arguments: tuple[str, ...]) -> Any:
+    with commanded(*arguments, "--out", str(SEEN)) as process:
+        assert code_of(process) == 0, shown()
+    return lasting(SEEN)
+
+
+def _command_killed(case: tuple[Any, list[int]]) -> bool:
+    (wanted, moments), folder = case, placed()
+    for lines in moments:
+        with commanded(*going_on(folder, LONG)) as process:
+            if not has_lines(folder, lines, process):
+                return told(f"no {lines} epochs: exit {process.poll()}")
+            process.kill()
+    with commanded("--resume", str(folder)) as process:
+        return came_to(wanted, folder, code_of(process), "bptt train killed 3 times, resumed")
+
+
+def workers(pool: Pool, draw: random.Random) -> None:
+    """One of two workers killed, twice: torchrun starts both again. And all of them, resumed."""
+    [wanted] = each(pool, _commanded, [TWO])
+    cases = [
+        (wanted, [draw.randrange(first, first + 100) for first in moments]) for moments in ((0, 150), (50, 190))
+    ]
+    count("one of two workers killed, twice: ended the same", each(pool, _worker_killed, cases))
+    count("both workers killed, and who started them: resumed the same", each(pool, _all_killed, [wanted]))
+
+
+def _worker_killed(case: tuple[Any, list[int]]) -> bool:
+    (wanted, moments), folder = case, placed()
+    with commanded(*TWO, "--out", str(folder)) as launcher:
+        before: list[int] = []
+        for lines in moments:
+            before = workers_of(launcher, before)
+            if not has_lines(folder, lines, launcher) or len(before) < 2:
+                return told(f"no {lines} epochs of two workers: exit {launcher.poll()}")
+            os.kill(before[lines % 2], signal.SIGKILL)
+        return came_to(wanted, folder, code_of(launcher), "a worker killed twice")
+
+
+def _all_killed(wanted: Any) -> bool:
+    folder = placed()
+    with commanded(*TWO, "--out", str(folder)) as launcher:
+        both = workers_of(launcher)
+        if not has_lines(folder, 100, launcher):
+            return told(f"no 100 epochs: exit {launcher.poll()}")
+        for process in (launcher.pid, *both):
+            os.kill(process, signal.SIGKILL)
+    with commanded("--resume", str(folder), "--workers", "2") as launcher:
+        return came_to(wanted, folder, code_of(launcher), "all workers killed, resumed")
+
+
+PARTS = (damages, diverging, operations, kills, commands, workers)
 
 
 def main() -> int:
     """Everything in turn; returns the exit code."""
-    page._packed_plotly()
-    page._script()
-    subject.diagnosed = lambda situation: None  # of the report's, which takes longer than a run
-    draw, chosen = random.Random(0), sys.argv[1:]
-    print(f"{'':<58}{'times':>7}{'wrong':>9}")
-    with elsewhere():
-        np.save("series.npy", np.sin(np.arange(400) / 5) + 0.1 * np.random.default_rng(0).standard_normal(400))
-        for name, part in (
-            ("damages", lambda: damages(draw)),
-            ("nan", not_a_number),
-            ("operations", operations),
-            ("kills", lambda: kills(draw)),
-            ("workers", lambda: workers(draw)),
-        ):
-            if not chosen or name in chosen:
-                part()
-    wrong = sum(bad for _, _, bad in counts)
-    print("nothing went wrong" if not wrong else f"{wrong} times something went wrong")
+    chosen, began = sys.argv[1:], time.monotonic()
+    print(f"{'':<66}{'times':>6}{'wrong':>7}")
+    with starters() as pool, elsewhere():
+        noise = np.random.default_rng(0).standard_normal(400)
+        np.save("series.npy", np.sin(np.arange(400) / 5) + 0.1 * noise)
+        Path("words.txt").write_text("the cat sat on the mat, and the dog on the log. " * 40)
+        for number, part in enumerate(PARTS):
+            if not chosen or part.__name__ in chosen:
+                part(pool, random.Random(number))
+                print(f"  {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{wrong or 'nothing'} went wrong")
     return 1 if wrong else 0
 
 

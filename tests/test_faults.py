@@ -1,0 +1,86 @@
+"""A small run broken at each of its file operations goes on to the same end; `make faults` does more of it."""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from bptt.commands import train as command
+from bptt.commands.train import train
+from bptt.training.config import TrainConfig
+from bptt.training.errors import UserError
+from disk import FAULTS, Disk, lay_out
+
+CHOICES = {
+    "noise": 0.1,
+    "target": "0",
+    "epochs": 1,
+    "snapshot": 0.0,
+    "reach": "truncated",
+    "k1": 12,
+    "hidden": 3,
+}
+
+
+def begun(folder):
+    """Train in a folder, or go on with what stands there."""
+    if (folder / "seen/config.toml").exists():
+        return train(TrainConfig(resume=folder / "seen"))
+    shutil.rmtree(folder / "seen", ignore_errors=True)
+    return train(TrainConfig(data=Path("series.npy"), out=folder / "seen", **CHOICES))
+
+
+def lasting(folder):
+    """What a run leaves that no clock decides."""
+    *epochs, last = map(json.loads, (folder / "seen/metrics.jsonl").read_text().splitlines())
+    last.pop("seconds")
+    names = sorted(path.name for path in folder.rglob("*") if not path.stem.isdigit())
+    files = [(folder / "seen" / name).read_bytes() for name in ("model.safetensors", "forecast.csv")]
+    return epochs, last, names, files
+
+
+@pytest.fixture
+def whole(tmp_path, monkeypatch):
+    """The run watched to its end, and what it left."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "run_subject", Mock())
+    monkeypatch.setattr(command, "page_html", lambda page: "a page")  # making one takes longer than all else
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # so does this
+    np.save("series.npy", np.sin(np.arange(30) / 3))
+    folder = Path("whole")
+    folder.mkdir()
+    disk = Disk(folder)
+    with disk.watched():
+        assert begun(folder) == 0
+    assert disk.holds_what_is_there()
+    return disk, lasting(folder)
+
+
+def test_cut_off_anywhere_it_goes_on_to_the_same_end(whole):
+    disk, wanted = whole
+    for number, (tree, (at, how)) in enumerate(disk.crashes.items()):
+        folder = Path(f"cut-off-{number}")
+        folder.mkdir()
+        lay_out(tree, folder)
+        assert at <= len(disk.operations) or lasting(folder) == wanted, f"{how} after the end"
+        assert begun(folder) == 0
+        assert lasting(folder) == wanted, f"{how} before operation {at}"
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EIO for good"])
+def test_whatever_operation_fails_is_told_and_it_goes_on_to_the_same_end(whole, name):
+    disk, wanted = whole
+    for at in range(1, len(disk.operations) + 1):
+        folder = Path(f"failed-{at}")
+        folder.mkdir()
+        fault = FAULTS[name](at)
+        with Disk(folder, fault).watched(), contextlib.suppress(OSError, UserError):
+            begun(folder)
+            assert not fault.hit, f"{name} at operation {at} was not told"
+        assert begun(folder) == 0
+        assert lasting(folder) == wanted, f"{name} at operation {at}"
