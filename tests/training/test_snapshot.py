@@ -36,6 +36,7 @@ def test_where_the_newest_is_damaged_the_one_before_is_used(tmp_path):
     assert tree == 1
     assert "000000002.safetensors is damaged" in said
     store.save(3)
+    assert names(tmp_path) == ["000000001.safetensors", "000000003.safetensors"], "those that are whole"
     assert store.load() == (3, [])
     for path in tmp_path.iterdir():
         path.write_bytes(b"")

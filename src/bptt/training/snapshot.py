@@ -28,6 +28,7 @@ class Snapshots:
 
     def __init__(self, folder: Path, workers: Workers = ALONE) -> None:
         self.folder, self.workers = folder, workers
+        self._damaged: set[Path] = set()  # found when one was read
 
     def save(self, tree: Any) -> None:
         """Write one.
@@ -50,7 +51,8 @@ class Snapshots:
             save_shards(self.workers.said_by_first(place), tree, self.workers)
         if self.workers.rank == 0:
             left = list(self.folder.glob(f"*{ASIDE}"))  # where one was killed as it wrote or removed a snapshot
-            for path in (*left, *there[: len(there) + 1 - KEPT]):
+            whole = [path for path in there if path not in self._damaged]
+            for path in (*left, *self._damaged.intersection(there), *whole[: len(whole) + 1 - KEPT]):
                 _remove(path)
 
     def load(self) -> tuple[Any, list[str]]:
@@ -70,6 +72,7 @@ class Snapshots:
             if not met:
                 return tree, wrong
             wrong.append(met[0])
+            self._damaged.add(path)
         if wrong:
             raise UserError(f"no snapshot in {self.folder} can be used: {'; '.join(wrong)}; train again")
         return None, []
