@@ -8,6 +8,7 @@ from bptt.training.errors import UserError
 from bptt.training.fit import Training
 from bptt.training.network import build
 from bptt.training.updates import NoisyChunks, mean_square, noisy, numbers_in, side_by_side, updates_of
+from bptt.training.workers import Workers
 
 
 def sine(T=80):
@@ -118,6 +119,15 @@ def test_dropout_is_drawn_by_the_seed_and_the_model_left_in_eval_mode():
     plain = configured(layers=2, reach="truncated", k1=10)
     one_pass = updates_of(build(plain, 1), *sine(), plain).epoch(1)
     assert next(one_pass).loss != next(updates_of(build(config, 1), *sine(), config).epoch(1)).loss
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_each_worker_draws_dropout_of_its_own(dropout):
+    config = configured(layers=2, dropout=dropout, reach="truncated", k1=10, batch=2)
+    x, d = (torch.cat([half, half]) for half in sine())  # the same for both
+    shares = [updates_of(build(config, 1), x, d, config, Workers(rank, 2)).epoch(1) for rank in (0, 1)]
+    losses = [next(share).loss for share in shares]
+    assert (losses[0] == losses[1]) == (dropout == 0)
 
 
 @pytest.mark.parametrize("choices", [{}, {"reach": "truncated"}, {"reach": "checkpointed", "memory": "100kB"}])

@@ -70,7 +70,7 @@ class _Batched(Iterator[Update]):
         noised = [noisy(source.sequences[place], config, self._epoch, place) for place in chosen]
         x = pack_sequence(noised, enforce_sorted=False)
         self.walked = Walked(x, classes, None)
-        with learning(source.model, config, self._epoch, start):
+        with learning(source.model, config, self._epoch, start, *source.workers.apart):
             loss = source.loss(pooled(source.model(x)[0], config), classes)
             loss.backward()
         weight = source.loss.weight

@@ -171,7 +171,8 @@ class _Windowed(Iterator[Update]):
         return self._windows.walked
 
     def __next__(self) -> Update:
-        with learning(self._model, self._config, self._epoch, self._windows.state_dict()["start"]):
+        place = self._epoch, self._windows.state_dict()["start"]
+        with learning(self._model, self._config, *place, *self._workers.apart):
             window = next(self._windows)
         absent = 0
         if self._windows.walked is not None and isinstance(d := self._windows.walked.d, Tensor):

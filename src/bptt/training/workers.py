@@ -42,6 +42,11 @@ class Workers:
         """Which of `count` things are this worker's: as many as another's, or one more."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """Numbers that tell what this worker draws at random from what the others do: none where it is alone."""
+        return () if self.size == 1 else (self.rank,)
+
     def any(self, flag: bool) -> bool:
         """Whether any worker says so; all learn it."""
         if self.size == 1:
