@@ -87,13 +87,12 @@ class Panel(Forecasting):
 
         def group(numbers: list[int]) -> Updates:
             steps = slice(max(self.parts[number].learned_steps for number in numbers))
+            own_x, own_d, share = x[steps, numbers], learned[steps, numbers], workers.share(len(numbers))
             if config.reach != "truncated":
-                return Whole(model, x[steps, numbers], learned[steps, numbers], config, validation)
-            own = numbers[workers.share(len(numbers))]
+                return Whole(model, own_x, own_d, config, validation)
 
             def sequences(epoch: int) -> tuple[Tensor, Tensor]:
-                noised = noisy(x[steps, numbers], config, epoch)
-                return noised[:, workers.share(len(numbers))], learned[steps, own]
+                return noisy(own_x, config, epoch)[:, share], own_d[:, share]
 
             return Windows(model, sequences, config, validation, workers=workers)
 
