@@ -40,7 +40,7 @@ from torch.futures import Future
 
 from .errors import UserError
 from .files import ASIDE, make_folder, naming, sync_folder
-from .tensors import Leaves, Part, put_together, read_tensors, taken_apart, write_tensors
+from .tensors import Leaves, Part, held, put_together, read_tensors, taken_apart, write_tensors
 from .workers import Workers
 
 INDEX = "index.safetensors"
@@ -107,11 +107,11 @@ def _cause(error: CheckpointException) -> BaseException:
 
 def _chunk(leaf: Tensor | Part) -> ChunkStorageMetadata:
     """Where what a worker has lies in the whole."""
-    held = leaf.tensor if isinstance(leaf, Part) else leaf
-    offsets = [0] * held.dim()
+    tensor = held(leaf)
+    offsets = [0] * tensor.dim()
     if isinstance(leaf, Part):
         offsets[leaf.axis] = leaf.first
-    return ChunkStorageMetadata(torch.Size(offsets), held.shape)
+    return ChunkStorageMetadata(torch.Size(offsets), tensor.shape)
 
 
 def _whole(leaf: Tensor | Part) -> torch.Size:
@@ -130,14 +130,12 @@ class _SavePlanner(DefaultSavePlanner):
         return self.plan
 
     def resolve_data(self, write_item: WriteItem) -> Tensor:
-        leaf = self.state_dict[write_item.index.fqn]
-        return leaf.tensor if isinstance(leaf, Part) else leaf
+        return held(self.state_dict[write_item.index.fqn])
 
     @staticmethod
     def _item(name: str, leaf: Tensor | Part) -> WriteItem:
         chunk, kind = _chunk(leaf), WriteItemType.SHARD if isinstance(leaf, Part) else WriteItemType.TENSOR
-        held = leaf.tensor if isinstance(leaf, Part) else leaf
-        data = TensorWriteData(chunk, TensorProperties.create_from_tensor(held), _whole(leaf))
+        data = TensorWriteData(chunk, TensorProperties.create_from_tensor(held(leaf)), _whole(leaf))
         return WriteItem(MetadataIndex(name, chunk.offsets), kind, tensor_data=data)
 
 
@@ -158,8 +156,7 @@ class _LoadPlanner(DefaultLoadPlanner):
         return LoadPlan([item for some in items for item in some])
 
     def lookup_tensor(self, index: MetadataIndex) -> Tensor:
-        leaf = self.state_dict[index.fqn]
-        return leaf.tensor if isinstance(leaf, Part) else leaf
+        return held(self.state_dict[index.fqn])
 
 
 class _Writer(StorageWriter):
@@ -183,11 +180,11 @@ class _Writer(StorageWriter):
 
     def write_data(self, plan: SavePlan, planner: Any) -> Future[list[WriteResult]]:
         file = f"{self.rank:05d}.safetensors"
-        held = {item.index.fqn: planner.resolve_data(item) for item in plan.items}
-        if held:
-            write_tensors(self.aside / file, held)
+        tensors = {item.index.fqn: planner.resolve_data(item) for item in plan.items}
+        if tensors:
+            write_tensors(self.aside / file, tensors)
         written: Future[list[WriteResult]] = Future()
-        written.set_result([WriteResult(item.index, held[item.index.fqn].nbytes, file) for item in plan.items])
+        written.set_result([WriteResult(item.index, tensors[item.index.fqn].nbytes, file) for item in plan.items])
         return written
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
@@ -247,10 +244,10 @@ class _Reader(StorageReader):
         for item in plan.items:
             by_file.setdefault(self._files[item.storage_index], []).append(item)
         for file, items in by_file.items():
-            held = read_tensors(self.folder / Path(file).name)
+            tensors = read_tensors(self.folder / Path(file).name)
             for item in items:
                 place = zip(item.storage_offsets, item.lengths, strict=True)
-                there = held[item.storage_index.fqn][tuple(slice(first, first + size) for first, size in place)]
+                there = tensors[item.storage_index.fqn][tuple(slice(first, first + size) for first, size in place)]
                 planner.resolve_tensor(item).copy_(there)
         read: Future[None] = Future()
         read.set_result(None)

@@ -45,6 +45,11 @@ class Part:
 Leaves = dict[str, Tensor | Part]  # of a tree, by their names
 
 
+def held(leaf: Tensor | Part) -> Tensor:
+    """What is here of a tensor: all of it, or a worker's part."""
+    return leaf.tensor if isinstance(leaf, Part) else leaf
+
+
 def taken_apart(tree: Any) -> tuple[Leaves, str]:
     """A tree's tensors, and all else as JSON.
 
@@ -100,7 +105,7 @@ def read_tensors(path: Path) -> Any:
 
 def _bytes(found: Leaves, plain: str) -> bytes:
     parts = {name: leaf for name, leaf in sorted(found.items()) if isinstance(leaf, Part)}
-    tensors = {name: leaf.tensor if isinstance(leaf, Part) else leaf for name, leaf in found.items()}
+    tensors = {name: held(leaf) for name, leaf in found.items()}
     note = {
         "format": FORMAT,
         "sha256": {name: _checksum(tensor) for name, tensor in sorted(tensors.items())},
