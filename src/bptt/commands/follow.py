@@ -57,10 +57,8 @@ class Forecaster:
         self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), config.missing))
         if len(self.rows) < config.lags or (self.run.calendar and len(dates) < 2):
             return None
-        y_t = self._step(0)
-        places = range(max(1, len(config.targets)))
-        of_targets = y_t.double().numpy().reshape(len(places), -1)
-        return [float(y) for place in places for y in self.scaling.undo_target(of_targets[place], place)]
+        outputs = zip(self._step(0).double().numpy(), config.outputs, strict=True)
+        return [float(self.scaling.undo_target(y, place)) for y, (place, _) in outputs]
 
     def _step(self, row: int) -> Tensor:
         """The network's outputs for the newest row, 0, or with the rows as they were for the one before, -1."""
@@ -145,8 +143,7 @@ class Output(NamedTuple):
 
 def outputs_of(run: Run) -> list[Output]:
     """The outputs of a run, in their order."""
-    config = run.config
-    pairs = [(place, ahead) for place in range(max(1, len(config.targets))) for ahead in config.horizons]
+    pairs = run.config.outputs
     widths = [math.inf] * len(pairs) if run.intervals is None else run.intervals.widths
     return [Output(*pair, width) for pair, width in zip(pairs, widths, strict=True)]
 

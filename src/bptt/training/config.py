@@ -186,6 +186,11 @@ class TrainConfig:
         return (self.horizon,) if isinstance(self.horizon, int) else self.horizon
 
     @property
+    def outputs(self) -> list[tuple[int, int]]:
+        """The target's place and the horizon of each output of a forecast, target by target."""
+        return [(place, ahead) for place in range(max(1, len(self.targets))) for ahead in self.horizons]
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The further input columns, in the order given."""
         return tuple(column for group in self.input for column in group)

@@ -30,8 +30,7 @@ def network_of(
     if task == "classify":
         return build(config, len(columns), len(labels))
     of_a_row = len(columns) * (2 if config.missing == "mask" else 1)
-    outputs = max(1, len(config.targets)) * len(config.horizons)
-    return build(config, of_a_row * config.lags + 2 * len(calendar or []), outputs)
+    return build(config, of_a_row * config.lags + 2 * len(calendar or []), len(config.outputs))
 
 
 def build(config: TrainConfig, input_size: int, output_size: int = 1) -> SequenceModel:

@@ -69,7 +69,7 @@ class StreamedForecast(Forecasting, Undated):
     @property
     def outputs(self) -> list[tuple[int, int]]:
         """The target's place and the horizon of each output."""
-        return [(place, ahead) for place in range(len(self.config.targets)) for ahead in self.config.horizons]
+        return self.config.outputs
 
     @property
     def train_steps(self) -> int:
