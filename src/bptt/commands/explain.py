@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from ..training.config import option_of
 from ..training.errors import UserError
 from .writing import check_new, write_text
 
@@ -183,12 +184,10 @@ def check(config: ExplainConfig) -> None:
     for name in ("t", "steps", "input_size", "state_size", "output_size"):
         value = getattr(config, name)
         if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+            raise UserError(f"{option_of(name)} must be at least 1, got {value}")
     for name in ("input_size", "state_size", "output_size", "activation", "leak", "loss", "seed"):
         if config.run is not None and getattr(config, name) != getattr(ExplainConfig, name):
-            raise UserError(
-                f"--{name.replace('_', '-')} is a choice of the lesson's network; {config.run} has its own"
-            )
+            raise UserError(f"{option_of(name)} is a choice of the lesson's network; {config.run} has its own")
     if config.run is None and (config.t or STEP) > _steps(config):
         raise UserError(f"--t is {config.t or STEP}, but the sequence has --steps {config.steps}")
     if not 0 < config.leak <= 1:

@@ -22,7 +22,7 @@ from ..reach.plan import bytes_in
 from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard, check_installed
-from ..training.config import TrainConfig, arguments_of, check, configured, task_of
+from ..training.config import TrainConfig, arguments_of, check, configured, option_of, task_of
 from ..training.errors import TrainingDiverged, UserError
 from ..training.files import make_folder, write_whole
 from ..training.fit import Epoch, Fitted, Training
@@ -120,7 +120,7 @@ def _checked_run(given: TrainConfig, folder: Path) -> Described:
     plain = vars(replace(configured(task_of(given)), resume=folder))
     others = [name for name, value in vars(given).items() if value != plain[name]]
     if others:
-        option = "DATA" if others[0] == "data" else f"--{others[0].replace('_', '-')}"
+        option = "DATA" if others[0] == "data" else option_of(others[0])
         raise UserError(
             f"--resume goes on with the choices in {folder}/config.toml, and {option} was given as well; leave it "
             "out, or begin a new run"

@@ -231,7 +231,7 @@ def arguments_of(config: TrainConfig) -> list[str]:
             continue
         if value is None:
             continue
-        option = _option(field.name)
+        option = option_of(field.name)
         if isinstance(value, bool):
             found.append(option if value else option.replace("--", "--no-", 1))
             continue
@@ -251,7 +251,9 @@ def check(config: TrainConfig) -> None:
     plain = {name: (own, TASK_DEFAULTS[task].get(name, own)) for name, own in vars(TrainConfig()).items()}
     for name, tasks in TASKS_WITH.items():
         if task not in tasks and getattr(config, name) not in plain[name]:
-            raise UserError(f"{_option(name)} is a choice of --task {' and '.join(tasks)}; this is --task {task}")
+            raise UserError(
+                f"{option_of(name)} is a choice of --task {' and '.join(tasks)}; this is --task {task}"
+            )
     _CHECKS[task](config)
     for name in ("hidden", "layers", "lags", "epochs"):
         _require(getattr(config, name) >= 1, name, config, "at least 1")
@@ -347,9 +349,9 @@ def _check_reach(config: TrainConfig) -> None:
 
 def _require(holds: bool, name: str, config: TrainConfig, wanted: str) -> None:
     if not holds:
-        raise UserError(f"{_option(name)} must be {wanted}, got {getattr(config, name)}")
+        raise UserError(f"{option_of(name)} must be {wanted}, got {getattr(config, name)}")
 
 
-def _option(name: str) -> str:
+def option_of(name: str) -> str:
     """A field as the command line has it."""
     return f"--{name.replace('_', '-')}"
