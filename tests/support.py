@@ -1,10 +1,13 @@
-"""What the tests share: tolerances, the cells, and layers of random weights."""
+"""What the tests share: tolerances, cells, layers of random weights; processes, servers and scripts that run."""
 
+import importlib.util
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -82,3 +85,27 @@ def run_workers(script: str, folder: Path, size: int) -> None:
     ]
     errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * size, errors
+
+
+def loaded(path: Path) -> ModuleType:
+    """A script of the project as a module, without what it does as a command."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Serving:
+    """A `bptt.report.server.Server` that runs in a thread until it is closed."""
+
+    def __init__(self, server, listener):
+        self.server, self.listener = server, listener
+        ready = threading.Event()
+        self.thread = threading.Thread(target=self.server.run, kwargs={"ready": ready.set})
+        self.thread.start()
+        ready.wait()
+
+    def close(self):
+        self.server.stop()
+        self.thread.join()
+        self.listener.close()

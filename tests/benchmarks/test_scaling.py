@@ -1,20 +1,18 @@
 """The model of how training scales."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from support import loaded
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
 
 
 @pytest.fixture(scope="module")
 def scaling():
-    spec = importlib.util.spec_from_file_location("scaling", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(PATH)
 
 
 def test_one_worker_sends_nothing(scaling):

@@ -1,7 +1,6 @@
 """A browser for the pages: Debian's chromium, or the tests are skipped."""
 
 import shutil
-import threading
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from bptt.insight.variations import Situation, Start
 from bptt.report.page import page_html, policy
 from bptt.report.server import Server, application, listening
 from report.test_run import REPORT
-from support import normal
+from support import Serving, normal
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
@@ -99,7 +98,7 @@ def served():
     server.close()
 
 
-class LivePage:
+class LivePage(Serving):
     """A live page, served."""
 
     def __init__(self, subject):
@@ -111,14 +110,5 @@ class LivePage:
             "/api/descend": subject.descended,
         }
         page = page_html(subject.page(live=True))
-        self.server = Server(application(page, policy(live=True), answers, {host}, None), listener)
-        self.listener, self.address = listener, f"http://{host}/"
-        ready = threading.Event()
-        self.thread = threading.Thread(target=self.server.run, kwargs={"ready": ready.set})
-        self.thread.start()
-        ready.wait()
-
-    def close(self):
-        self.server.stop()
-        self.thread.join()
-        self.listener.close()
+        self.address = f"http://{host}/"
+        super().__init__(Server(application(page, policy(live=True), answers, {host}, None), listener), listener)

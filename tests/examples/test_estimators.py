@@ -1,19 +1,17 @@
 """The example finds what it says, on small grids."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+
+from support import loaded
 
 PATH = Path(__file__).parents[2] / "examples" / "estimators.py"
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("estimators", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(PATH)
 
 
 def test_digits(example):

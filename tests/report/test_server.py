@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bptt.report.server import BODY, Gone, Server, application, listening
+from support import Serving
 
 
 def answer(question):
@@ -19,25 +20,15 @@ def answer(question):
     return json.dumps({"got": question})
 
 
-class Served:
+class Served(Serving):
     """A server in a thread, and its requests."""
 
     def __init__(self, token=None):
-        self.listener = listening("127.0.0.1", 20000)
-        self.port = self.listener.getsockname()[1]
+        listener = listening("127.0.0.1", 20000)
+        self.port = listener.getsockname()[1]
         hosts = None if token else {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
-        self.server = Server(
-            application("<p>the page</p>", "default-src 'none'", {"/api": answer}, hosts, token), self.listener
-        )
-        ready = threading.Event()
-        self.thread = threading.Thread(target=self.server.run, kwargs={"ready": ready.set})
-        self.thread.start()
-        ready.wait()
-
-    def close(self):
-        self.server.stop()
-        self.thread.join()
-        self.listener.close()
+        app = application("<p>the page</p>", "default-src 'none'", {"/api": answer}, hosts, token)
+        super().__init__(Server(app, listener), listener)
 
     def ask(self, method="GET", path="/", body=None, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
