@@ -168,6 +168,81 @@ def test_a_size_beyond_memory_is_a_memory_error(size):
         bptt.RNN(3, size)
 
 
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: bptt.Elman(2, 2**45, 1), "W_x of this Elman .* smaller input_size, state_size or output_size"),
+        (lambda: bptt.Elman(2, 3, 2**60), "W_y of this Elman"),
+        (lambda: bptt.SequenceModel(bptt.GRU(2, 3), 2**45), "readout.weight .* smaller output_size"),
+    ],
+)
+def test_networks_beyond_memory_are_a_memory_error(build, words):
+    with pytest.raises(MemoryError, match=words):
+        build()
+
+
+FACTORIES = [
+    lambda **o: bptt.RNN(3, 4, **o),
+    lambda **o: bptt.LSTM(3, 4, **o),
+    lambda **o: bptt.Elman(3, 4, 1, **o),
+]
+
+
+@pytest.mark.parametrize("build", FACTORIES)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_weights_of_a_dtype_that_does_not_train_are_refused(build, dtype):
+    with pytest.raises(TypeError, match=rf"dtype of .* torch.float32, .* got {dtype}"):
+        build(dtype=dtype)
+
+
+@pytest.mark.parametrize("build", FACTORIES)
+def test_only_a_failed_allocation_is_a_memory_error(build):
+    with pytest.raises(ValueError, match=r"device must be one that torch knows.* got 'nosuch'"):
+        build(device="nosuch")
+    with pytest.raises(TypeError, match=r"torch.device or a string"):
+        build(device=1.5)
+    with pytest.raises(TypeError, match=r"torch.dtype .* got 'float32'"):
+        build(dtype="float32")
+
+
+UNUSUAL = {
+    "sparse": (lambda: X.float().to_sparse(), "sparse_coo.*to_dense"),
+    "mkldnn": (lambda: X.float().to_mkldnn(), "mkldnn.*to_dense"),
+    "csr": (lambda: X[0].float().to_sparse_csr(), "sparse_csr.*to_dense"),
+    "quantised": (
+        lambda: torch.quantize_per_tensor(X.float(), 0.1, 0, torch.qint8),
+        "quantised.*dequantize",
+    ),
+    "jagged": (lambda: torch.nested.nested_tensor([X[0], X[1]], layout=torch.jagged), "nested.*pack_sequence"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, that these layouts are of a beta state
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"batch_first": True}, {"bidirectional": True}])
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_tensors_that_are_not_dense_are_refused_by_our_own_message(name, options):
+    make, words = UNUSUAL[name]
+    x = make()
+    with pytest.raises(TypeError, match=f"^x .*{words}"):
+        bptt.LSTM(3, 5, **options)(x)
+
+
+def test_states_weights_rows_and_steps_that_are_not_dense_are_refused():
+    gru, x, h = bptt.GRU(3, 5), X.float(), torch.zeros(1, X.shape[1], 5)
+    for call, name in (
+        (lambda: gru(x, h.to_sparse()), r"hx \(h_0\)"),
+        (lambda: gru.step(x[0].to_sparse()), "x_t"),
+        (lambda: gru(PackedSequence(x[0].to_sparse(), torch.tensor([x.shape[1]]))), "x.data"),
+        (lambda: bptt.pack_padded_sequence(x.to_sparse(), [x.shape[0]] * x.shape[1]), "input"),
+        (lambda: bptt.Elman(3, 4, 1)(x.to_sparse()), "x"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name} has the layout torch.sparse_coo"):
+            call()
+    gru.weight_hh_l0 = nn.Parameter(gru.weight_hh_l0.detach().to_sparse())
+    with pytest.raises(TypeError, match=r"weight_hh_l0 of this GRU has the layout torch.sparse_coo"):
+        gru(x)
+
+
 def test_an_error_leaves_the_module_as_it_was():
     module = bptt.LSTM(3, 5)
     before = {name: w.clone() for name, w in module.state_dict().items()}

@@ -86,6 +86,15 @@ def test_packed_sequences_are_torchs(kind, options, lengths, is_sorted):
     assert_close(out, wanted, "unpacked")
 
 
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_mode_is_torchs(kind):
+    assert getattr(bptt, kind)(2, 3).mode == getattr(nn, kind)(2, 3).mode
+    subclass = type("Own", (getattr(bptt, kind),), {})
+    assert subclass(2, 3).mode == getattr(nn, kind)(2, 3).mode
+    assert bptt.RNN(2, 3, nonlinearity="relu").mode == nn.RNN(2, 3, nonlinearity="relu").mode
+    assert bptt.RNN(2, 3, nonlinearity="softplus").mode == "RNN_SOFTPLUS"
+
+
 @pytest.mark.parametrize(("kind", "options"), CASES)
 def test_same_initialisation_names_and_state_dict(kind, options):
     theirs, ours = twins(kind, **options)

@@ -1,13 +1,17 @@
-"""What knocks at a module's door, checked before anything is read: input, state, weights, packed rows."""
+"""Argument checks of the recurrent modules: sizes, dtype, device, input, state, weights, packed rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+
+WEIGHT_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def check_sizes(**sizes: int) -> None:
@@ -55,6 +59,42 @@ def check_projection(who: str, proj_size: int, hidden_size: int, allowed: bool) 
         )
 
 
+def check_factory(who: str, device: Any, dtype: Any) -> None:
+    """device names a device, and dtype is one that weights can have; None for torch's defaults."""
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be a torch.dtype such as torch.float32, got {dtype!r}")
+    if dtype is not None and dtype not in WEIGHT_DTYPES:
+        names = ", ".join(map(str, WEIGHT_DTYPES))
+        raise TypeError(f"dtype of {who} must be one of {names}, got {dtype}")
+    if device is None or isinstance(device, torch.device | int):
+        return
+    if not isinstance(device, str):
+        raise TypeError(f'device must be a torch.device or a string such as "cpu" or "cuda:0", got {device!r}')
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f'device must be one that torch knows, such as "cpu" or "cuda:0", got {device!r}'
+        ) from error
+
+
+@contextmanager
+def allocating(who: str, name: str, shape: tuple[int, ...], sizes: str) -> Iterator[None]:
+    """Make a failed allocation of a weight a MemoryError that names it and the sizes to change."""
+    message = (
+        f"{name} of this {who} would hold {math.prod(shape):,} numbers {shape}, more than could be allocated; "
+        f"choose a smaller {sizes}"
+    )
+    if math.prod(shape) >= 2**60:  # whose bytes torch cannot count
+        raise MemoryError(message)
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryError(message) from error
+
+
 def check_input(who: str, x: Any, input_size: int, batch_first: bool, like: Tensor) -> None:
     """x is (T, B, I), or (B, T, I) with batch_first, or (T, I), of the weights' dtype and device."""
     check_tensor("x", x, like, who)
@@ -81,8 +121,7 @@ def check_input(who: str, x: Any, input_size: int, batch_first: bool, like: Tens
 
 def check_step(who: str, x_t: Any, input_size: int) -> None:
     """x_t is one step's input, (B, I), or (I) unbatched."""
-    if not isinstance(x_t, Tensor):
-        raise TypeError(f"x_t must be a torch.Tensor, got {_type_of(x_t)}")
+    check_dense("x_t", x_t)
     if x_t.dim() not in (1, 2) or x_t.shape[-1] != input_size:
         raise ValueError(
             f"x_t is {_shape(x_t)}, but a step of this {who} takes (B, {input_size}), or ({input_size},) unbatched"
@@ -154,8 +193,7 @@ def check_state(who: str, hx: Any, names: Sequence[str], shapes: Sequence[tuple[
 
 def check_weight(who: str, name: str, weight: Any, shape: tuple[int, ...], like: Tensor | None) -> Tensor:
     """A weight is a floating tensor of its shape, of the first weight's dtype and device."""
-    if not isinstance(weight, Tensor):
-        raise TypeError(f"{name} of this {who} must be a tensor, got {type(weight).__name__}")
+    check_dense(f"{name} of this {who}", weight)
     if tuple(weight.shape) != shape:
         raise ValueError(f"{name} of this {who} has shape {_shape(weight)}, but {shape} is needed")
     if not weight.is_floating_point():
@@ -175,8 +213,7 @@ def check_weight(who: str, name: str, weight: Any, shape: tuple[int, ...], like:
 
 def check_tensor(name: str, x: Any, like: Tensor, who: str) -> None:
     """A floating tensor on the weights' device and, outside autocast, of their dtype."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {_type_of(x)}")
+    check_dense(name, x)
     autocast = autocast_is_on(like.device)
     if not x.is_floating_point() or (x.dtype != like.dtype and not autocast):
         raise TypeError(
@@ -188,6 +225,23 @@ def check_tensor(name: str, x: Any, like: Tensor, who: str) -> None:
         raise ValueError(
             f"{name} is on {x.device}, but the weights of this {who} are on {like.device}; "
             f'move one of them, for example with .to("{like.device}")'
+        )
+
+
+def check_dense(name: str, x: Any) -> None:
+    """A tensor whose numbers stand in memory as they are: not sparse, quantised or nested."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {_type_of(x)}")
+    if x.is_nested:
+        raise TypeError(
+            f"{name} is a nested tensor; pad it with .to_padded_tensor(0.0), or pack the sequences with "
+            "torch.nn.utils.rnn.pack_sequence"
+        )
+    if x.is_quantized:
+        raise TypeError(f"{name} is quantised ({x.dtype}); convert it with .dequantize()")
+    if x.layout is not torch.strided:
+        raise TypeError(
+            f"{name} has the layout {x.layout}, but a dense tensor is needed; convert it with .to_dense()"
         )
 
 

@@ -95,6 +95,11 @@ class RNN(Recurrent):
         self.cell = ElmanCell(as_activation(nonlinearity), float(leak))
 
     @property
+    def mode(self) -> str:
+        """RNN_ and the activation's name in capitals, as torch.nn.RNN has "RNN_TANH" and "RNN_RELU"."""
+        return f"RNN_{self.nonlinearity.upper()}"
+
+    @property
     def nonlinearity(self) -> str:
         """The activation's name."""
         return self.cell.activation.name

@@ -128,12 +128,10 @@ class Elman(nn.Module):
         self.input_size, self.state_size, self.output_size = input_size, state_size, output_size
         self.softmax = softmax
         self.cell = ElmanCell(as_activation(activation), float(leak))
-        like = {"device": device, "dtype": dtype}
-        self.W_x = nn.Parameter(torch.empty(input_size, state_size, **like))
-        self.W_s = nn.Parameter(torch.empty(state_size, state_size, **like))
-        self.W_y = nn.Parameter(torch.empty(state_size, output_size, **like))
-        self.b_s = nn.Parameter(torch.empty(state_size, **like)) if bias else None
-        self.b_y = nn.Parameter(torch.empty(output_size, **like)) if bias else None
+        checks.check_factory("Elman", device, dtype)
+        self.W_x, self.W_s, self.W_y = (self._empty(name, device, dtype) for name in ("W_x", "W_s", "W_y"))
+        self.b_s = self._empty("b_s", device, dtype) if bias else None
+        self.b_y = self._empty("b_y", device, dtype) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -192,12 +190,19 @@ class Elman(nn.Module):
 
     def weights(self) -> Weights[Tensor]:
         """The recurrent weights as the cells take them, checked."""
-        I, S, O = self.input_size, self.state_size, self.output_size
-        shapes = {"W_x": (I, S), "W_s": (S, S), "W_y": (S, O), "b_s": (S,), "b_y": (O,)}
-        for name, shape in shapes.items():
+        for name, shape in self._shapes().items():
             if name.startswith("W") or getattr(self, name) is not None:
                 checks.check_weight("Elman", name, getattr(self, name, None), shape, self.W_x)
         return Weights(self.W_x.mT, self.W_s.mT, self.b_s)
+
+    def _empty(self, name: str, device: Any, dtype: torch.dtype | None) -> nn.Parameter:
+        shape = self._shapes()[name]
+        with checks.allocating("Elman", name, shape, "input_size, state_size or output_size"):
+            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        I, S, O = self.input_size, self.state_size, self.output_size
+        return {"W_x": (I, S), "W_s": (S, S), "W_y": (S, O), "b_s": (S,), "b_y": (O,)}
 
     def weight_names(self) -> list[list[Weights[str]]]:
         """The names of the recurrent weights, by layer and direction: one of each."""
@@ -262,7 +267,8 @@ class SequenceModel(nn.Module):
         self.recurrent = recurrent
         width = (recurrent.proj_size or recurrent.hidden_size) * recurrent.num_directions
         like = recurrent.all_weights[0][0]
-        self.readout = nn.Linear(width, output_size, bias, device=like.device, dtype=like.dtype)
+        with checks.allocating("SequenceModel", "readout.weight", (output_size, width), "output_size"):
+            self.readout = nn.Linear(width, output_size, bias, device=like.device, dtype=like.dtype)
 
     softmax = False  # y is the read-out itself
     row_vectors = False  # readout.weight is (O, D·R)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import rnn
 
+from .checks import check_dense
+
 
 def pack_padded_sequence(
     input: Tensor,
@@ -24,12 +26,11 @@ def pack_padded_sequence(
         enforce_sorted: whether the sequences stand longest first; False sorts them. Default True.
 
     Raises:
-        TypeError: input is not a tensor, or lengths are not integers.
+        TypeError: input is not a dense tensor, or lengths are not integers.
         ValueError: a length is below 1 or beyond T, there are not B of them, or they are unsorted
             where enforce_sorted is True.
     """
-    if not isinstance(input, Tensor):
-        raise TypeError(f"input must be a torch.Tensor, got {type(input).__name__}")
+    check_dense("input", input)
     if input.dim() < 2:
         raise ValueError(
             f"input has shape {tuple(input.shape)}; (T, B, ·) is needed, or (B, T, ·) with batch_first"

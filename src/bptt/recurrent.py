@@ -47,6 +47,7 @@ class Recurrent(nn.Module):
         checks.check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
         checks.check_probability("dropout", dropout)
         checks.check_projection(type(self).__name__, proj_size, hidden_size, allowed=self.projects)
+        checks.check_factory(type(self).__name__, device, dtype)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
                 f"dropout={dropout} acts between layers, and num_layers=1 has no place for it", stacklevel=3
@@ -102,20 +103,19 @@ class Recurrent(nn.Module):
 
     def _empty(self, name: str, device: Any, dtype: torch.dtype | None) -> nn.Parameter:
         shape = self._shapes[name]
-        try:
+        with checks.allocating(type(self).__name__, name, shape, "input_size or hidden_size"):
             return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-        except RuntimeError as error:
-            who = type(self).__name__
-            raise MemoryError(
-                f"{name} of this {who} would hold {math.prod(shape):,} numbers {shape}, more than could be "
-                "allocated; choose a smaller input_size or hidden_size"
-            ) from error
 
     def reset_parameters(self) -> None:
         """Draw every weight from U(-1/√H, 1/√H), as torch.nn does."""
         bound = 1 / math.sqrt(self.hidden_size)
         for weight in self.parameters():
             nn.init.uniform_(weight, -bound, bound)
+
+    @property
+    def mode(self) -> str:
+        """The kind of network by torch.nn's name: "GRU", "LSTM", "RNN_TANH", "RNN_RELU", ..."""
+        return type(self.cell).__name__
 
     def flatten_parameters(self) -> None:
         """Nothing to do: weights need no special layout here; it is for code written for torch.nn."""
@@ -180,7 +180,7 @@ class Recurrent(nn.Module):
 
     def _run_ordinary(self, input: Any, hx: Any) -> tuple[Any, State] | None:
         """`run` by the short way, which layers in one direction can take; None where it is barred."""
-        if not self._chain or not isinstance(input, Tensor):
+        if not self._chain or not isinstance(input, Tensor) or input.layout is not torch.strided:
             return None
         if self.cell is not self._chosen[0]:
             self._chosen = self.cell, Choices.of(self.cell)
@@ -311,9 +311,9 @@ class Recurrent(nn.Module):
 
 
 def _holds(hx: Any, fits: Callable[[Tensor], bool]) -> bool:
-    """Whether a module's state, where there is one, is of tensors that all fit."""
+    """Whether a module's state, where there is one, is of dense tensors that all fit."""
     parts = hx if isinstance(hx, tuple) else (hx,)
-    return hx is None or all(isinstance(s, Tensor) and fits(s) for s in parts)
+    return hx is None or all(isinstance(s, Tensor) and s.layout is torch.strided and fits(s) for s in parts)
 
 
 def _each(hx: Any, function: Callable[[Tensor], Tensor]) -> Any:
