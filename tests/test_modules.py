@@ -1,6 +1,9 @@
 import copy
 import io
+import os
 import pickle
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -369,6 +372,41 @@ def test_building_and_calling_changes_no_global_state():
         torch.is_grad_enabled(),
         warnings.filters[:],
     )
+
+
+AFTER_A_WALK = """
+import multiprocessing, torch, bptt
+from torch.utils.data import DataLoader
+
+torch.set_num_threads(2)
+gru, x = bptt.GRU(32, 64), torch.randn(50, 64, 32)
+
+class Walked:
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        y, _ = gru(x)
+        y.sum().backward()
+        return y.detach().sum()
+
+def child():
+    torch.set_num_threads(1)
+    Walked()[0]
+
+wanted = Walked()[0]
+for found in DataLoader(Walked(), batch_size=2, num_workers=2, multiprocessing_context="fork"):
+    torch.testing.assert_close(found, wanted.expand(2))
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join(60)
+assert process.exitcode == 0, process.exitcode
+"""
+
+
+def test_workers_forked_after_a_walk_by_two_threads_can_walk():
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", AFTER_A_WALK], check=True, timeout=120, env=environment)
 
 
 @pytest.mark.skipif(len(DEVICES) == 1, reason="no accelerator here")
