@@ -54,3 +54,30 @@ def test_a_validation_part_chooses_the_epoch():
     assert len(forecaster.fit(Y).validation_curve_) == 5
     with pytest.raises(ValueError, match="stretches without a step"):
         forecaster.set_params(batch_size=200).fit(Y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.1, 1e9 + 0.1, 0.0])
+def test_a_series_that_stands_still_is_forecast_as_it_stands(dtype, value):
+    forecaster = RecurrentForecaster(hidden=4, epochs=20, random_state=0)
+    still = np.full(40, value, dtype)
+    forecast = forecaster.fit(still, still[:, None]).predict(3, still[:3, None])
+    assert forecast.dtype == dtype
+    assert np.abs(forecast - still[:3]).max() < 0.5
+
+
+def test_values_that_cannot_be_squared_are_refused():
+    forecaster = RecurrentForecaster(hidden=4, epochs=1, random_state=0)
+    with pytest.raises(ValueError, match=r"y holds 1e\+155, beyond 1e100"):
+        forecaster.fit(np.append(Y, 1e155))
+    with pytest.raises(ValueError, match="X holds .* beyond 1e100"):
+        forecaster.fit(Y, np.append(Y[1:], -1e155)[:, None])
+    forecaster.fit(Y.astype(np.float32) * np.float32(1e30))
+    assert np.isfinite(forecaster.predict(2)).all()
+    with pytest.raises(ValueError, match=r"y holds 1e\+90, more than 1e\+15 standard deviations"):
+        RecurrentForecaster(epochs=1).fit(Y).score([50.0, 1e90])
+
+
+def test_a_small_variation_on_a_large_level_is_learned():
+    forecaster = RecurrentForecaster(hidden=8, epochs=150, lr=0.02, random_state=0).fit(1e9 + 1e-3 * Y[:100])
+    assert forecaster.score(1e9 + 1e-3 * Y[100:]) > 0.95

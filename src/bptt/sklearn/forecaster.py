@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ..training import updates
+from ..training.cells import LARGEST
+from ..training.scaling import FARTHEST, Moments
 from ..trees import Tree
 from .base import RecurrentEstimator
 from .learning import Carried
@@ -20,21 +22,32 @@ from .sequences import Batch, Sequences, Targets, numbers
 
 
 class Scale(NamedTuple):
-    """Mean and standard deviation of columns."""
+    """Mean and standard deviation of columns, in float64."""
 
     mean: np.ndarray
     deviation: np.ndarray  # 1 where a column is constant
 
     @classmethod
     def of(cls, columns: np.ndarray) -> Scale:
-        deviation = columns.std(0)
-        return cls(columns.mean(0), np.where(deviation > 0, deviation, 1).astype(columns.dtype))
+        moments = Moments.of(columns)
+        return cls(moments.mean, moments.unit)
 
-    def to(self, columns: np.ndarray) -> np.ndarray:
-        return (columns - self.mean) / self.deviation
+    def to(self, columns: np.ndarray, name: str) -> np.ndarray:
+        """Standardised, in the dtype they came in.
+
+        Raises:
+            ValueError: a value lies too far from the mean to be computed with; `name` says of what.
+        """
+        scaled = (columns - self.mean) / self.deviation
+        if (far := np.abs(scaled) > FARTHEST).any():
+            raise ValueError(
+                f"{name} holds {columns[far][0]:g}, more than {FARTHEST:g} standard deviations from the mean of "
+                "what was learned from; correct the value"
+            )
+        return scaled.astype(columns.dtype)
 
     def back(self, columns: np.ndarray) -> np.ndarray:
-        return columns * self.deviation + self.mean
+        return (columns * self.deviation + self.mean).astype(columns.dtype)
 
 
 class RecurrentForecaster(RecurrentEstimator):
@@ -84,7 +97,7 @@ class RecurrentForecaster(RecurrentEstimator):
                 f"{max(learned, 0)} to learn from, which batch_size={stretches} cuts into stretches without a step"
             )
         y_scale, X_scale = Scale.of(columns[: learned + 1]), Scale.of(inputs[: learned + 1])
-        scaled, beside = y_scale.to(columns), X_scale.to(inputs)
+        scaled, beside = y_scale.to(columns, "y"), X_scale.to(inputs, "X")
         x, d = (torch.tensor(part) for part in (np.hstack([scaled[:-1], beside[1:]]), scaled[1:]))
         cut_x, cut_d = (updates.side_by_side(part[:learned], int(stretches)) for part in (x, d))
         batch = Batch(cut_x, cut_d, torch.ones(cut_x.shape[:2], dtype=torch.bool))
@@ -113,7 +126,7 @@ class RecurrentForecaster(RecurrentEstimator):
             self._single, self._state = np.ndim(y) == 1, None
         else:
             self._check_columns(columns, inputs)
-        scaled, beside = self._y_scale.to(columns), self._X_scale.to(inputs)
+        scaled, beside = self._y_scale.to(columns, "y"), self._X_scale.to(inputs, "X")
         if new:
             self._last, scaled, beside = scaled[:1], scaled[1:], beside[1:]
         x = np.hstack([np.concatenate([self._last, scaled[:-1]]), beside])
@@ -134,7 +147,7 @@ class RecurrentForecaster(RecurrentEstimator):
         """
         check_is_fitted(self)
         check_scalar(horizon, "horizon", Integral, min_val=1)
-        beside = self._X_scale.to(_inputs(X, int(horizon), self._last.dtype))
+        beside = self._X_scale.to(_inputs(X, int(horizon), self._last.dtype), "X")
         self._check_columns(self._last, beside)
         y, state, found = self._last, self._state, []
         for step in range(int(horizon)):
@@ -154,8 +167,8 @@ class RecurrentForecaster(RecurrentEstimator):
         check_is_fitted(self)
         columns, inputs = _read(y, X, least=2)
         self._check_columns(columns, inputs)
-        before = np.concatenate([self._last, self._y_scale.to(columns)[:-1]])
-        found, _ = self._follow(torch.tensor(np.hstack([before, self._X_scale.to(inputs)])), self._state)
+        before = np.concatenate([self._last, self._y_scale.to(columns, "y")[:-1]])
+        found, _ = self._follow(torch.tensor(np.hstack([before, self._X_scale.to(inputs, "X")])), self._state)
         return float(r2_score(columns, self._y_scale.back(found.numpy())))
 
     def _follow(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
@@ -177,15 +190,23 @@ def _read(y: Any, X: Any, least: int) -> tuple[np.ndarray, np.ndarray]:
     """y as (T, O) and X as (T, I), I = 0 for None."""
     if y is None:
         raise ValueError("y must be a series, (n_steps,) or (n_steps, n_outputs), got None")
-    columns = numbers(y, "y", ensure_2d=False, ensure_min_samples=least)
+    columns = _bounded(numbers(y, "y", ensure_2d=False, ensure_min_samples=least), "y")
     columns = columns[:, None] if columns.ndim == 1 else columns
     return columns, _inputs(X, len(columns), columns.dtype)
+
+
+def _bounded(columns: np.ndarray, name: str) -> np.ndarray:
+    if (large := np.abs(columns.astype(np.float64)) > LARGEST).any():
+        raise ValueError(
+            f"{name} holds {columns[large][0]:g}, beyond 1e100, more than can be learned from; use a larger unit"
+        )
+    return columns
 
 
 def _inputs(X: Any, steps: int, dtype: np.dtype) -> np.ndarray:
     if X is None:
         return np.zeros((steps, 0), dtype)
-    inputs = numbers(X, "X", dtype=dtype)
+    inputs = _bounded(numbers(X, "X", dtype=dtype), "X")
     if len(inputs) != steps:
         raise ValueError(f"X has {len(inputs)} steps, but {steps} are needed, one for each of y")
     return inputs

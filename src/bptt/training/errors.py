@@ -9,6 +9,10 @@ class UserError(Exception):
     """A problem with the user's data, options or files; the command line prints it and exits with 2."""
 
 
+class NothingThere(UserError):
+    """A table, or one of many series, has no values, or too few, to be learned from."""
+
+
 class TrainingDiverged(Exception):
     """The loss or its gradient is no longer a finite number; what was last finite has been kept.
 

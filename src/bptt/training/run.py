@@ -19,7 +19,7 @@ from .data import read_frame, select, select_series
 from .errors import UserError
 from .files import appending, read_regular, write_whole
 from .network import network_of
-from .scaling import Scaling
+from .scaling import Moments, Scaling
 from .tasks.forecast import Forecast
 from .tasks.intervals import Intervals
 from .tasks.task import Task
@@ -211,7 +211,8 @@ def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -
                 f"{table.name} has {len(table.values)} rows, but this run needs at least {needed} ({why})"
             )
         scaling = run.scaling if config.series is None else run.series.get(name)
-        scaling = scaling or Scaling.of(table.values, table.columns)
+        scaling = scaling or Scaling.of(table.values, table.columns, table.name)
+        scaling.check(Moments.of(table.values), table.columns, table.name)
         found.append(Forecast(table, config, 0, [], scaling, [], {}, run.calendar, part=name))
     return found
 

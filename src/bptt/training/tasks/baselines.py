@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data import lagged
+from ..scaling import Moments
 
 AR_ORDER = 9
 LONGEST_SEASON = 2000  # rows
@@ -58,6 +59,9 @@ def ar_order(train_rows: int, horizon: int) -> int:
 
 def autoregression(values: np.ndarray, horizon: int, train_rows: int, order: int) -> np.ndarray:
     """The forecasts of a linear AR with intercept, fitted by least squares to the training rows, (N + horizon)."""
+    moments = Moments.of(values[:train_rows, None])
+    mean, unit = moments.mean[0], moments.unit[0]
+    values = (values - mean) / unit  # a large level would drown what changes
     past = lagged(carried_on(values)[:, None], order)
     design = np.concatenate([np.ones((len(past), 1)), past], axis=1)
     first = order - 1 + horizon
@@ -65,7 +69,7 @@ def autoregression(values: np.ndarray, horizon: int, train_rows: int, order: int
     there = ~np.isnan(wanted)
     weights, *_ = np.linalg.lstsq(design[: len(wanted)][there], wanted[there], rcond=None)
     found = np.full(len(values) + horizon, np.nan)
-    found[first:] = design @ weights
+    found[first:] = design @ weights * unit + mean
     return found
 
 
@@ -93,12 +97,13 @@ def season_of(values: np.ndarray, times: list[Any]) -> int | None:
 
 def _autocorrelation(values: np.ndarray) -> np.ndarray:
     """At lags 0 to a third of the rows, of what a straight line leaves; empty where it leaves nothing."""
-    n = len(values)
+    n, moments = len(values), Moments.of(values[:, None])
+    values = (values - moments.mean) / moments.unit
     line = np.stack([np.ones(n), np.linspace(-1, 1, n)], 1)
     rest = values - line @ np.linalg.lstsq(line, values, rcond=None)[0]
     power = np.square(np.abs(np.fft.rfft(rest, 2 * n)))
     r = np.fft.irfft(power)[: min(n // 3, LONGEST_SEASON) + 2]
-    return r / r[0] if n > 2 and r[0] > 1e-12 * max(1.0, np.square(values).sum()) else np.empty(0)
+    return r / r[0] if n > 2 and r[0] > 1e-12 * n else np.empty(0)
 
 
 def _season_of_dates(times: list[Any]) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from ..errors import UserError
 from ..files import write_whole
 from ..labelled import Labelled, read_long
 from ..minibatches import Minibatches, logits_of
-from ..scaling import Scaling
+from ..scaling import Moments, Scaling
 from ..ts_format import read_ts
 from ..updates import Updates
 from ..workers import ALONE, Workers
@@ -140,9 +142,8 @@ class Classify(Undated):
         sequences = self.data.sequences
         statistics = np.array([np.stack([getattr(x, name)(0) for name in STATISTICS]).ravel() for x in sequences])
         training = statistics[self.splits["training"]]
-        points = torch.from_numpy(
-            (statistics - training.mean(0)) / np.where(training.std(0) == 0, 1, training.std(0))
-        )
+        moments = Moments.of(training)
+        points = torch.from_numpy((statistics - moments.mean) / moments.unit)
         known = points[self.splits["training"]]
         nearest = [torch.cdist(part, known).argmin(1) for part in points.split(BLOCK)]
         return self.truth("training")[torch.cat(nearest)]
@@ -240,8 +241,20 @@ def classify_task(config: TrainConfig) -> Classify:
                 f"{data.name} has {len(data.sequences)} sequences of {len(data.classes)} classes, which leave "
                 f"none for {split}; some class needs at least {2 if config.validation == 0 else 3}"
             )
-    steps = np.concatenate([data.sequences[place] for place in learned])
-    return Classify(data, {**splits, "test": test}, Scaling.of(steps, data.columns), config)
+    _note_rare(data, splits["training"])
+    scaling = Scaling.of(np.concatenate([data.sequences[place] for place in learned]), data.columns)
+    scaling.check(Moments.of(np.concatenate(data.sequences)), data.columns, data.name)
+    return Classify(data, {**splits, "test": test}, scaling, config)
+
+
+def _note_rare(data: Labelled, learned: list[int]) -> None:
+    """Warn of classes that cannot be learned, or not be tested."""
+    count = Counter(data.labels[place] for place in learned)
+    whole = Counter(data.labels)
+    if unseen := [label for label in data.classes if not count[label]]:
+        warnings.warn(f"{data.name} has no sequence of {listed(unseen)} to learn from", stacklevel=2)
+    if single := [label for label in data.classes if whole[label] == 1]:
+        warnings.warn(f"{data.name} has one sequence of {listed(single)}: too few to learn and test", stacklevel=2)
 
 
 def _joined(data: Labelled, other: Labelled) -> tuple[Labelled, list[int]]:

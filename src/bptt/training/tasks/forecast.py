@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..config import TrainConfig
 from ..data import Table, sunspots
-from ..errors import UserError
-from ..scaling import Scaling
+from ..errors import NothingThere, UserError
+from ..scaling import Moments, Scaling
 from ..updates import Updates, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
@@ -84,7 +84,7 @@ def table_forecast(table: Table, config: TrainConfig, part: str = "") -> Forecas
     train_rows = train_rows_of(rows, config)
     check_rows(table.name, rows, train_rows, config)
     name = f"{label(table.times[train_rows])} to {label(table.times[-1])}"
-    variances = [float(np.nanvar(table.values[:train_rows, place])) or 1.0 for place in range(table.targets)]
+    variances = np.square(Moments.of(table.values[:train_rows, : table.targets]).unit).tolist()
     return forecast_of(table, config, train_rows, [Span(name, train_rows, rows)], variances, {}, part)
 
 
@@ -102,7 +102,7 @@ def check_rows(name: str, rows: int, train_rows: int, config: TrainConfig) -> No
     needed = config.lags - 1 + max(config.horizons) + MINIMUM_TARGETS
     if train_rows < needed:
         minimum = next(n for n in count(needed) if train_rows_of(n, config) >= needed)
-        raise UserError(
+        raise NothingThere(
             f"{name} has {rows} rows, {max(0, train_rows)} of them to learn from; with lags={config.lags}, "
             f"horizon={max(config.horizons)} and test={config.test:g} at least {minimum} rows are needed"
         )
@@ -128,7 +128,8 @@ def forecast_of(
     season = config.season or season_of(learned[:, 0], times)
     if season is not None and season > train_rows:
         raise UserError(f"--season {season} is longer than the {train_rows} training rows of {table.name}")
-    scaling = Scaling.of(learned, table.columns)
+    scaling = Scaling.of(learned, table.columns, table.name if part else "")
+    scaling.check(Moments.of(table.values), table.columns, table.name)
     order = ar_order(train_rows, max(config.horizons))
     forecast = Forecast(
         table, config, train_rows, spans, scaling, variances, published, calendar, season, order, part
@@ -148,10 +149,10 @@ def _check_values(table: Table, train_rows: int, spans: list[Span]) -> None:
         is_target = place < table.targets
         learned, needed = int(there[:train_rows, place].sum()), MINIMUM_TARGETS if is_target else 1
         if learned < needed:
-            raise UserError(
+            raise NothingThere(
                 f"{table.name}: column {column!r} has {learned} values in the {train_rows} training rows; at "
                 f"least {needed} are needed"
             )
         for span in spans if is_target else []:
             if not there[span.first : span.stop, place].any():
-                raise UserError(f"{table.name}: column {column!r} has no value to test on in {span.name}")
+                raise NothingThere(f"{table.name}: column {column!r} has no value to test on in {span.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..config import TrainConfig
 from ..data import check_once, lagged
 from ..errors import UserError
 from ..files import replacing
-from ..scaling import Scaling
+from ..scaling import Moments, Scaling
 from ..stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
 from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers
 from ..workers import ALONE, Workers
@@ -275,16 +276,10 @@ def streamed_forecast(config: TrainConfig) -> StreamedForecast:
     check_once(columns)
     train_rows = train_rows_of(source.rows, config)
     check_rows(config.data.name, source.rows, train_rows, config)
-    total, squares = np.zeros(len(columns)), np.zeros(len(columns))
-    shift = read_finite(source, config.data.name, 0, 1, columns)[0]
-    for first in range(0, train_rows, PIECE):
-        rows = min(PIECE, train_rows - first)
-        piece = read_finite(source, config.data.name, first, rows, columns) - shift
-        total += piece.sum(0)
-        squares += np.square(piece).sum(0)
-    mean = total / train_rows
-    std = np.sqrt(np.maximum(0.0, squares / train_rows - mean**2))
-    scaling = Scaling.of_moments(mean + shift, std, columns)
+    learned = _moments(source, config.data.name, 0, train_rows, columns)
+    tested = _moments(source, config.data.name, train_rows, source.rows, columns)
+    scaling = Scaling.of_moments(learned, columns)
+    scaling.check(learned.joined(tested), columns, config.data.name)
     season = config.season
     if season is None:
         first = read_finite(source, config.data.name, 0, min(SEASON_ROWS, train_rows), columns[:1])
@@ -292,6 +287,15 @@ def streamed_forecast(config: TrainConfig) -> StreamedForecast:
     elif season > train_rows:
         raise UserError(f"--season {season} is longer than the {train_rows} training rows of {config.data}")
     return StreamedForecast(source, config.data.name, columns, config, train_rows, scaling, season)
+
+
+def _moments(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Moments:
+    """Of rows first to stop, read piece by piece."""
+    pieces = (
+        Moments.of(read_finite(source, name, start, min(PIECE, stop - start), columns))
+        for start in range(first, stop, PIECE)
+    )
+    return reduce(Moments.joined, pieces)
 
 
 def _check_choices(config: TrainConfig) -> None:
