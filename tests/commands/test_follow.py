@@ -63,7 +63,7 @@ def test_it_reads_csv_as_it_is_written(folder, capsys):
         ("t,y\n1,2\n", "no column 'a'; its columns are 't', 'y'"),
         ("y,a,y\n1,2,3\n", "'y' stands twice"),
         ("y;a\n1;2\n", "semicolons"),
-        ("y,a\n1,2\n1,2,3\n", "line 3: 3 fields where the header has 2; is the comma a decimal comma"),
+        ("y,a\n1,2\n1,2,3\n", "line 3: 3 fields where the header has 2; .*is a comma a decimal comma"),
         ("y,a\n1,2\n\n1\n", "line 4: 1 fields"),
         ("y,a\n1,2\n1,\n", "line 3, column 'a': the value is missing"),
         ("y,a\n1,2\nx,2\n", "line 3, column 'y': 'x' is not a finite number"),

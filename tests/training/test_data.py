@@ -81,7 +81,7 @@ def test_corrupt_parquet_and_wrong_paths(tmp_path):
     for path, words in (
         (tmp_path / "bad.parquet", "could not be read as Parquet"),
         (tmp_path / "none.csv", "no such file"),
-        (tmp_path, "not a file"),
+        (tmp_path, "is a folder; a CSV"),
     ):
         with pytest.raises(UserError, match=words) as error:
             read_table(path, "y", (), None, "error")

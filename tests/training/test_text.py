@@ -35,7 +35,7 @@ def test_a_file_is_read_with_its_line_ends_made_the_same(tmp_path):
     ("raw", "words"),
     [
         (b"abc\xe9d", "not UTF-8: byte 0xe9 at offset 3; if it is latin-1.*> converted.txt"),
-        (b"\xff\xfea\0", "if it is utf-16"),
+        (b"\xff\xfea\0", "not UTF-8 but utf-16"),
         (b"\xc3\xa9b\0c", "NUL character at offset 3"),
     ],
 )

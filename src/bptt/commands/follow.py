@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..training.run import Run
+    from ..training.scaling import Scaling
 
 NAME = "standard input"
 
@@ -94,6 +95,8 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     Raises:
         UserError: a line that cannot be used, by its number; the lines before it have been answered.
     """
+    from ..training.csv_text import why_ragged
+
     lines = csv.reader(_text(source), strict=True)
     out = csv.writer(sys.stdout, lineterminator="\n")
     forecasters: dict[str, Forecaster] = {}
@@ -108,15 +111,12 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     sys.stdout.flush()
     for row in rows:
         if len(row) != len(header):
-            hint = "; is the comma a decimal comma? write 1.5" if len(row) > len(header) else ""
-            raise UserError(f"{_line(lines)}: {len(row)} fields where the header has {len(header)}{hint}")
+            raise UserError(f"{_line(lines)}: {why_ragged(row, header)}")
         series = "" if places.series is None else _series(row[places.series], run, lines)
         if series not in forecasters:
             forecasters[series] = Forecaster(run, series)
         forecaster = forecasters[series]
-        cells = zip(places.columns, run.columns, strict=True)
-        is_masked = run.config.missing == "mask"
-        values = [_number(row[place], column, lines, is_masked) for place, column in cells]
+        values = _numbers([row[place] for place in places.columns], run, forecaster.scaling, lines)
         date = _date(row, places, forecaster, lines) if run.calendar else None
         forecasts = forecaster.next(values, date) or [None] * len(outputs)
         moment = forecaster.seen if places.time is None else row[places.time].strip()
@@ -150,7 +150,11 @@ def outputs_of(run: Run) -> list[Output]:
 
 def _text(source: BinaryIO) -> Iterator[str]:
     """Lines as they come, decoded one by one, a byte order mark left out."""
-    for number, line in enumerate(source, start=1):
+    from ..training.csv_text import LONGEST
+
+    for number, line in enumerate(iter(lambda: source.readline(LONGEST + 1), b""), start=1):
+        if len(line) > LONGEST:
+            raise UserError(f"{NAME}, line {number} is longer than {LONGEST >> 20} MB; is it CSV?")
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -179,17 +183,15 @@ class Places(NamedTuple):
 
 def _places(row: list[str], run: Run, time: str | None) -> Places:
     """Where the run's columns stand in the header, where the rows' label and where their series."""
-    from ..training.data import checked_header
+    from ..training.csv_text import checked_header
+    from ..training.data import check_columns
 
     header, series = checked_header(row, NAME), run.config.series
+    place = {column: number for number, column in enumerate(header)}
     time = time or (run.config.time if run.config.time in header or run.calendar else None)
-    for column in [*run.columns, *([series] if series else []), *([time] if time else [])]:
-        if column not in header:
-            there = ", ".join(map(repr, header))
-            raise UserError(f"{NAME} has no column {column!r}; its columns are {there}")
-    of_time = None if time is None else header.index(time)
-    of_series = None if series is None else header.index(series)
-    return Places([header.index(column) for column in run.columns], of_time, of_series)
+    check_columns([*run.columns, *([series] if series else []), *([time] if time else [])], header, NAME)
+    of_time, of_series = (None if column is None else place[column] for column in (time, series))
+    return Places([place[column] for column in run.columns], of_time, of_series)
 
 
 def _series(cell: str, run: Run, lines: Any) -> str:
@@ -221,18 +223,18 @@ def _date(row: list[str], places: Places, forecaster: Forecaster, lines: Any) ->
     return date
 
 
-def _number(cell: str, column: str, lines: Any, is_masked: bool) -> float:
-    from ..training.data import MISSING_WORDS
+def _numbers(cells: list[str], run: Run, scaling: Scaling, lines: Any) -> list[float]:
+    """A row's values, NaN where one is missing and the run masks such."""
+    import numpy as np
+    import polars as pl
 
-    text = cell.strip()
-    if text.lower() in MISSING_WORDS:
-        if is_masked:
-            return math.nan
-        raise UserError(f"{_line(lines)}, column {column!r}: the value is missing; fill it before it is sent")
-    try:
-        value = float(text) if "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"{_line(lines)}, column {column!r}: {text!r} is not a finite number")
-    return value
+    from ..training.cells import as_numbers
+    from ..training.scaling import Moments
+
+    line, columns = _line(lines), run.columns
+    values = as_numbers(pl.Series(cells), lambda place: f"{line}, column {columns[place]!r}")
+    if run.config.missing != "mask" and (absent := np.isnan(values)).any():
+        column = columns[int(absent.argmax())]
+        raise UserError(f"{line}, column {column!r}: the value is missing; fill it before it is sent")
+    scaling.check(Moments.of(values[None]), columns, line)
+    return values.tolist()

@@ -10,8 +10,8 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .config import TrainConfig, configured, task_of
-from .data import text_of
 from .errors import UserError
+from .plain_text import text_of
 
 
 def read_choices(path: Path) -> TrainConfig:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import difflib
 import itertools
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib import resources
@@ -14,10 +16,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from .cells import as_numbers, is_number_like, shortened, text_in
 from .config import Missing
-from .errors import UserError
+from .csv_text import read_csv
+from .errors import NothingThere, UserError
+from .npy import native, read_npy
+from .plain_text import check_file
 
 SUNSPOTS = "the embedded yearly sunspot numbers"
+PARQUET = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,8 @@ class Table:
 
 def sunspots() -> Table:
     """The embedded yearly sunspot numbers, 1700-2008 (309 rows, public domain)."""
-    file = resources.files("bptt").joinpath("data", "sunspots.csv")
-    frame = _parse_csv(file.read_text(encoding="utf-8"), SUNSPOTS)
+    with resources.as_file(resources.files("bptt").joinpath("data", "sunspots.csv")) as path:
+        frame = read_csv(path)
     return select(frame, SUNSPOTS, "sunspots", (), "year", "error")
 
 
@@ -67,30 +74,27 @@ def read_table(
 
 def read_frame(path: Path) -> pl.DataFrame:
     """A CSV's cells as text; a Parquet or .npy file's as they are typed, the latter in columns "0", "1", ..."""
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file")
-    if not path.is_file():
-        raise UserError(f"{path} is not a file; a CSV, Parquet or .npy file is needed")
+    check_file(path, "a CSV, Parquet or .npy file")
     if path.suffix.lower() == ".npy":
-        array = read_npy(path)
-        return pl.DataFrame(np.array(array), schema=[str(number) for number in range(array.shape[1])])
-    if path.suffix.lower() in (".parquet", ".pq"):
-        try:
+        array = native(read_npy(path))
+        return pl.DataFrame(array, schema=[str(number) for number in range(array.shape[1])], orient="row")
+    if path.suffix.lower() in PARQUET:
+        with reading_parquet(path):
             return pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise UserError(f"{path} could not be read as Parquet: {first_line(error)}") from error
-    return _parse_csv(text_of(path), str(path))
+    return read_csv(path)
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """A .npy file of numbers as a memory map (rows, columns)."""
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """What goes wrong within is the file's fault."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path} could not be read as .npy: {error}") from error
-    if array.ndim not in (1, 2) or array.dtype.kind not in "fiub":
-        raise UserError(f"{path} is {array.dtype} {array.shape}; numbers (rows,) or (rows, columns) are needed")
-    return array if array.ndim == 2 else array[:, None]
+        yield
+    except (
+        pl.exceptions.PanicException,
+        pl.exceptions.PolarsError,
+        OSError,
+    ) as error:
+        raise UserError(f"{path} could not be read as Parquet: {first_line(error)}") from error
 
 
 def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
@@ -110,15 +114,13 @@ def select(
     """The columns asked for, as numbers."""
     targets = (target,) if isinstance(target, str) else target
     columns = [*targets, *inputs]
-    for wanted in [*columns, *([time] if time else [])]:
-        if wanted not in frame.columns:
-            raise UserError(f"{name} has no column {wanted!r}; its columns are {listed(frame.columns)}")
+    check_columns([*columns, *([time] if time is not None else [])], frame.columns, name)
     check_once(columns)
     if time in columns:
         raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
-    values = np.stack([numbers(frame[column], name, missing) for column in columns], axis=1)
+    values = np.stack(list(columns_of(frame, columns, name, missing).values()), axis=1)
     return Table(name, times_of(frame, time, name), columns, np.ascontiguousarray(values), len(targets))
 
 
@@ -131,9 +133,11 @@ def select_series(
     time: str | None,
     missing: Missing,
 ) -> dict[str, Table]:
-    """The same of each of many series, by its name; their rows may stand between each other's."""
-    if series not in frame.columns:
-        raise UserError(f"{name} has no column {series!r}; its columns are {listed(frame.columns)}")
+    """The same of each of many series, by its name; their rows may stand between each other's.
+
+    A series without a value in one of the columns is left out, with a warning.
+    """
+    check_columns([series], frame.columns, name)
     if series in (*((target,) if isinstance(target, str) else target), *inputs, time):
         raise UserError(
             f"column {series!r} says which series a row belongs to and cannot be anything else as well"
@@ -143,14 +147,33 @@ def select_series(
     found = {}
     for part in frame.with_columns(words(frame[series], name)).partition_by(series, maintain_order=True):
         own = part[series][0]
-        found[own] = select(part, f"{name}, series {own!r}", target, inputs, time, missing)
+        with leaving_out(f"series {own!r} is left out"):
+            found[own] = select(part, f"{name}, series {own!r}", target, inputs, time, missing)
+    if not found:
+        raise UserError(f"{name} has no series with values in every column asked for")
     return found
+
+
+@contextmanager
+def leaving_out(what: str) -> Iterator[None]:
+    """What holds too little to be used is passed over, with a warning."""
+    try:
+        yield
+    except NothingThere as error:
+        warnings.warn(f"{what}: {error}", stacklevel=3)
+
+
+NAMES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime)
 
 
 def words(column: pl.Series, name: str) -> pl.Series:
     """Names or labels as text, none of them missing."""
+    if column.dtype.base_type() not in NAMES and not column.dtype.is_numeric():
+        raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but names or labels are needed")
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
     found = column.cast(pl.String).str.strip_chars()
-    absent = (found.is_null() | (found == "")).to_numpy()
+    absent = (found.is_null() | (found == "")).fill_null(True).to_numpy()
     if absent.any():
         raise UserError(
             f"{name}: column {column.name!r} has {int(absent.sum())} missing of {len(found)} values, the first in "
@@ -159,119 +182,78 @@ def words(column: pl.Series, name: str) -> pl.Series:
     return found
 
 
-def check_once(columns: list[str]) -> None:
+def check_columns(wanted: Iterable[str], there: Sequence[str], name: str) -> None:
+    """A table has these columns.
+
+    Raises:
+        UserError: one is not there; it names those that are, and the nearest.
+    """
+    known = set(there)
+    for column in wanted:
+        if column in known:
+            continue
+        near = difflib.get_close_matches(column, there[:1000], 1)
+        hint = f"; is {shortened(near[0])!r} meant?" if near else ""
+        if len(there) == 1 and column in there[0].split():
+            hint = "; are its columns separated by spaces? separate them by commas"
+        raise UserError(f"{name} has no column {column!r}; its columns are {listed(there)}{hint}")
+
+
+def check_once(columns: Sequence[str]) -> None:
     """No column is asked for twice."""
-    for place, wanted in enumerate(columns):
-        if wanted in columns[:place]:
+    seen: set[str] = set()
+    for wanted in columns:
+        if wanted in seen:
             raise UserError(f"column {wanted!r} was asked for twice; a target is an input already")
+        seen.add(wanted)
 
 
-def bytes_of(path: Path) -> bytes:
-    """A file's content."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} could not be read: {error.strerror}") from error
+def columns_of(frame: pl.DataFrame, columns: list[str], name: str, missing: Missing) -> dict[str, np.ndarray]:
+    """Columns as finite float64, by name; missing values refused, interpolated, or left as NaN.
+
+    Raises:
+        UserError: a column holds something else than numbers, or a value is missing.
+    """
+    found = frame[columns]
+    check_numbers(found, name)
+    return {column.name: numbers(column, name, missing) for column in found.get_columns()}
 
 
-def text_of(path: Path, otherwise: str = "") -> str:
-    """A file's text, UTF-8 with or without a byte order mark; what else can be done with one that is not."""
-    raw = bytes_of(path)
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        guess = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+def check_numbers(frame: pl.DataFrame, name: str) -> None:
+    """All columns are ones that numbers can be read from.
+
+    Raises:
+        UserError: some hold text, or are of another type; it names them.
+    """
+    for column in frame.get_columns():
+        if not is_number_like(column):
+            hint = "; dates can only label the rows: --time COLUMN" if column.dtype.is_temporal() else ""
+            raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but numbers are needed{hint}")
+    texts = {column.name: text for column in frame.get_columns() if (text := text_in(column)) is not None}
+    if texts:
+        first, text = next(iter(texts.items()))
+        hold = f"columns {listed(list(texts))} hold" if len(texts) > 1 else f"column {first!r} holds"
         raise UserError(
-            f"{path} is not UTF-8: byte {raw[error.start]:#04x} at offset {error.start}; if it is {guess}, "
-            f"convert it with: iconv -f {guess} -t utf-8 {path.name} > converted{path.suffix}{otherwise}"
-        ) from error
-
-
-def _parse_csv(text: str, name: str) -> pl.DataFrame:
-    """Cells as text, every row as long as the header; blank lines are passed over."""
-    if "\0" in text:
-        raise UserError(f"{name} holds NUL characters: it is not a text file")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    rows: list[list[str]] = []
-    try:
-        for row in reader:
-            if not row:
-                continue
-            if header is None:
-                header = checked_header(row, name)
-            elif len(row) != len(header):
-                hint = "; is the comma a decimal comma? write 1.5" if len(row) > len(header) else ""
-                raise UserError(
-                    f"{name}, line {reader.line_num}: {len(row)} fields where the header has {len(header)}{hint}"
-                )
-            else:
-                rows.append(row)
-    except csv.Error as error:
-        raise UserError(f"{name}, line {reader.line_num}: {error}") from error
-    if header is None:
-        raise UserError(f"{name} is empty; a header and rows are needed")
-    return pl.DataFrame(rows, schema=dict.fromkeys(header, pl.String), orient="row")
-
-
-def checked_header(row: list[str], name: str) -> list[str]:
-    """The columns of a CSV's first row, each there once."""
-    header = [cell.strip() for cell in row]
-    for place, column in enumerate(header):
-        if column in header[:place]:
-            raise UserError(
-                f"{name}: column {column!r} stands twice in the header, at positions "
-                f"{header.index(column) + 1} and {place + 1}; rename one"
-            )
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        mark = "semicolons" if ";" in header[0] else "tabs"
-        raise UserError(f"{name} is separated by {mark}; separate its columns by commas")
-    return header
-
-
-MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
+            f"{name}: {hold} text, for example {shortened(text)!r}, but numbers are needed; leave "
+            "such columns out, or write numbers for their words"
+        )
 
 
 def numbers(column: pl.Series, name: str, missing: Missing) -> np.ndarray:
     """The column as finite float64; missing values refused, interpolated, or left as NaN."""
-    if column.dtype == pl.String:
-        texts = column.str.strip_chars()
-        absent = (texts.is_null() | texts.str.to_lowercase().is_in(MISSING_WORDS)).to_numpy()
-        numbers = texts.cast(pl.Float64, strict=False)
-        unreadable = numbers.is_null().to_numpy() & ~absent
-        if unreadable.any():
-            _refuse(column.name, int(unreadable.argmax()), texts[int(unreadable.argmax())], name)
-        values = numbers.to_numpy().astype(np.float64)
-        values[absent] = np.nan
-    elif column.dtype.is_numeric() or column.dtype == pl.Boolean:
-        values = column.cast(pl.Float64).to_numpy().astype(np.float64)
-        absent = np.isnan(values)
-    else:
-        raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but numbers are needed")
-    infinite = np.isinf(values)
-    if infinite.any():
-        _refuse(column.name, int(infinite.argmax()), column[int(infinite.argmax())], name)
+    values = as_numbers(column, lambda row: f"{name}: row {row + 1}, column {column.name!r}")
+    absent = np.isnan(values)
     return _repaired(values, absent, column.name, name, missing) if absent.any() else values
 
 
-def _refuse(column: str, row: int, cell: Any, name: str) -> None:
-    hint = ""
-    text = str(cell)
-    if text.replace(",", "", 1).replace("-", "", 1).isdigit() and "," in text:
-        hint = "; write the decimal point as '.'"
-    elif any(character.isdigit() for character in text) or "inf" in text.lower():
-        hint = "; only finite numbers can be learned from"
-    raise UserError(f"{name}: row {row + 1}, column {column!r}: {text!r} is not a finite number{hint}")
-
-
 def _repaired(values: np.ndarray, absent: np.ndarray, column: str, name: str, missing: Missing) -> np.ndarray:
+    if absent.all():
+        raise NothingThere(f"{name}: column {column!r} has no values at all")
     if missing == "error":
         raise UserError(
             f"{name}: column {column!r} has {int(absent.sum())} missing of {len(values)} values, the first in "
             f"row {int(absent.argmax()) + 1}; fill them, or pass --missing interpolate"
         )
-    if absent.all():
-        raise UserError(f"{name}: column {column!r} has no values at all")
     if missing == "mask":
         return values
     rows = np.arange(len(values))
@@ -305,12 +287,12 @@ def moment_of(cell: Any) -> Any:
     return cell
 
 
-def listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Names in words, those beyond the twentieth counted."""
-    shown = ", ".join(repr(name) for name in names[:20])
+    shown = ", ".join(repr(shortened(name)) for name in names[:20])
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error says first."""
     return (str(error).splitlines() or [type(error).__name__])[0]

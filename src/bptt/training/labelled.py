@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from .cells import number_of
 from .config import Missing
-from .data import check_once, listed, numbers, read_frame, times_of, words
+from .data import (
+    check_columns,
+    check_once,
+    columns_of,
+    listed,
+    numbers,
+    read_frame,
+    times_of,
+    words,
+)
 from .errors import UserError
+
+SURE = 20  # rows, in fewer of which a column may count or rise by chance
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,8 @@ def read_long(
         path: a CSV, Parquet or .npy file.
         series: the column of the sequences' names.
         label: the column of their classes, the same in all rows of one; None where there is none.
-        inputs: the columns that are read; none for all that are left.
+        inputs: the columns that are read; none for all that are left but those without a name, as an index has
+            none, and those that number the rows, which are left out with a warning.
         time: a column that must increase within each sequence; None takes the rows as they stand.
         missing: what to do with missing values: "error", or "interpolate" within their sequence.
 
@@ -57,18 +71,19 @@ def read_long(
     """
     frame, name = read_frame(path), path.name
     named = [column for column in (series, label, time) if column is not None]
-    columns = list(inputs) or [column for column in frame.columns if column not in named]
-    for wanted in [*named, *columns]:
-        if wanted not in frame.columns:
-            raise UserError(f"{name} has no column {wanted!r}; its columns are {listed(frame.columns)}")
-    check_once([*named, *columns])
+    check_columns([*named, *inputs], frame.columns, name)
+    columns = list(inputs) or [column for column in frame.columns if column not in named and column.strip()]
     if not columns:
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
+    check_once([*named, *columns])
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
     frame = frame.with_columns(words(frame[column], name) for column in (series, label) if column is not None)
-    if missing == "error":
-        frame = frame.with_columns(pl.Series(column, numbers(frame[column], name, missing)) for column in columns)
+    whole = columns_of(frame, columns, name, "mask" if missing == "interpolate" else missing)
+    columns = columns if inputs else _inputs(whole, name)
+    if not columns:
+        raise UserError(f"{name} has no column left to be input beside {listed(named)}")
+    frame = frame.with_columns(pl.Series(column, whole[column]) for column in columns)
     names, sequences, labels = [], [], []
     for part in frame.partition_by(series, maintain_order=True):
         own = part[series][0]
@@ -86,9 +101,35 @@ def read_long(
     return Labelled(name, columns, names, sequences, labels, classes)
 
 
+def _inputs(values: dict[str, np.ndarray], name: str) -> list[str]:
+    """The columns that are input when none are named: all but those that number the rows of the whole table.
+
+    In a table that stands class by class a row's number gives the class away.
+    """
+    number = [column for column, cells in values.items() if _counts(cells)]
+    if number:
+        warnings.warn(f"{name}: {listed(number)} numbers the rows and is no input; --input reads it", stacklevel=3)
+    rising = [column for column, cells in values.items() if column not in number and _rises(cells)]
+    if rising:
+        warnings.warn(
+            f"{name}: {listed(rising)} rises from the first row of the table to the last, as a time does; as an "
+            "input it may give the classes away; name it by --time, or name the inputs by --input",
+            stacklevel=3,
+        )
+    return [column for column in values if column not in number]
+
+
+def _counts(cells: np.ndarray) -> bool:
+    """Whether they are the numbers of the rows, from 0 or from 1, in whatever order."""
+    in_order = np.sort(cells)
+    return len(cells) >= SURE and in_order[0] in (0, 1) and bool((np.diff(in_order) == 1).all())
+
+
+def _rises(cells: np.ndarray) -> bool:
+    return len(cells) >= SURE and bool((np.diff(cells) > 0).all())
+
+
 def _in_order(label: str) -> tuple[bool, float, str]:
     """Numbers by their value, then words."""
-    try:
-        return False, float(label), label
-    except ValueError:
-        return True, 0.0, label
+    value = number_of(label)
+    return (True, 0.0, label) if value is None else (False, value, label)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 import torch
 from torch import Tensor
 
 from ..checks import check_sizes
-from .data import checked_header, first_line, lagged, read_npy
+from .cells import as_numbers
+from .csv_text import Row, Rows, checked, frame_of, header_of
+from .data import PARQUET, check_columns, check_numbers, lagged, reading_parquet
 from .errors import UserError
+from .npy import read_npy
+from .plain_text import check_file
 
 PIECE = 2**18  # rows of all streams together that are read at a time
 MARK = 2**16  # rows between two marks in a CSV's index
@@ -29,7 +32,11 @@ class Source(Protocol):
     columns: list[str]
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        """Rows of some columns, (rows, columns), as float64."""
+        """Rows of some columns, (rows, columns), as float64; NaN where a value is missing.
+
+        Raises:
+            UserError: a cell is neither a number nor missing.
+        """
         ...
 
 
@@ -139,8 +146,8 @@ def stream(
     read.
 
     Args:
-        path: a .csv file (UTF-8, a header, commas), a .parquet or .pq file, or a .npy file of (rows,) or
-            (rows, columns), whose columns are named "0", "1", ...
+        path: a .parquet or .pq file, a .npy file of (rows,) or (rows, columns), whose columns are named "0", "1",
+            ..., or else a CSV file (UTF-8, a header, commas).
         columns: of x; default all.
         targets: columns of d. Default those of x.
         ahead: how many rows after that of x the row of d stands; 0 for the same row; several for a column of d
@@ -176,21 +183,15 @@ def open_source(path: Path) -> Source:
     Raises:
         UserError: there is no such file, or it is none that can be read.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
-    kinds = {".csv": _Csv, ".parquet": _Parquet, ".pq": _Parquet, ".npy": _Npy}
-    if path.suffix.lower() not in kinds:
-        raise UserError(f"{path} is none of {', '.join(kinds)}; convert it to one of them")
-    return kinds[path.suffix.lower()](path)
+    check_file(path, "a CSV, Parquet or .npy file")
+    kinds = {**dict.fromkeys(PARQUET, _Parquet), ".npy": _Npy}
+    return kinds.get(path.suffix.lower(), _Csv)(path)
 
 
 def checked_columns(wanted: str | Sequence[str], source: Source, path: Path) -> list[str]:
     """The columns asked for, all of them there."""
     names = [wanted] if isinstance(wanted, str) else list(wanted)
-    for name in names:
-        if name not in source.columns:
-            there = ", ".join(map(repr, source.columns))
-            raise UserError(f"{path.name} has no column {name!r}; its columns are {there}")
+    check_columns(names, source.columns, path.name)
     if not names:
         raise ValueError("columns are empty; name at least one")
     return names
@@ -208,14 +209,23 @@ def read_finite(source: Source, name: str, first: int, rows: int, columns: list[
             f"{name} ends after row {first + len(piece)}, but had {source.rows} rows when it was opened; open it "
             "again"
         )
-    bad = ~np.isfinite(piece)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
+    absent = np.isnan(piece)
+    if absent.any():
+        row, column = np.argwhere(absent)[0]
         raise UserError(
-            f"{name}: row {first + row + 1}, column {columns[column]!r}: {piece[row, column]} is not a finite "
-            "number; fill or drop such rows first"
+            f"{name}: row {first + row + 1}, column {columns[column]!r}: the value is missing, which is not "
+            "repaired in a table read piece by piece; fill or drop such rows first"
         )
     return piece
+
+
+def _as_rows(frame: pl.DataFrame, columns: list[str], name: str, first: int) -> np.ndarray:
+    """Columns of a part of a table that begins with row `first`, as `Source.read` has them."""
+    return np.column_stack([as_numbers(frame[column], _place(name, first, column)) for column in columns])
+
+
+def _place(name: str, first: int, column: str) -> Callable[[int], str]:
+    return lambda row: f"{name}: row {first + row + 1}, column {column!r}"
 
 
 class _Npy:
@@ -227,80 +237,49 @@ class _Npy:
         self.columns = [str(number) for number in range(columns)]
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        piece = read_npy(self.path)[first : first + rows]
-        return piece[:, [int(name) for name in columns]].astype(np.float64)
+        piece = read_npy(self.path)[first : first + rows, [int(name) for name in columns]].astype(np.float64)
+        return _as_rows(pl.DataFrame(piece, schema=columns, orient="row"), columns, self.path.name, first)
 
 
 class _Parquet:
     """A Parquet file, of which polars reads the row groups it needs."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.frame = path, pl.scan_parquet(path)
-        try:
-            self.schema = self.frame.collect_schema()
+        self.path = path
+        with reading_parquet(path):
+            self.frame = pl.scan_parquet(path)
+            self.columns = list(self.frame.collect_schema())
             self.rows = int(self.frame.select(pl.len()).collect().item())
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise UserError(f"{path} could not be read as Parquet: {first_line(error)}") from error
-        self.columns = list(self.schema)
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        for name in columns:
-            if not (self.schema[name].is_numeric() or self.schema[name] == pl.Boolean):
-                raise UserError(f"{self.path}: column {name!r} is {self.schema[name]}, but numbers are needed")
-        piece = self.frame.select(pl.col(columns).cast(pl.Float64)).slice(first, rows).collect()
-        return np.column_stack([piece[name].fill_null(float("nan")).to_numpy() for name in columns])
+        with reading_parquet(self.path):
+            piece = self.frame.select(cs.by_name(*columns)).slice(first, rows).collect()
+        check_numbers(piece, self.path.name)
+        return _as_rows(piece, columns, self.path.name, first)
 
 
 class _Csv:
-    """A CSV file and where every so many of its rows begin. A row is a line; blank lines may end the file."""
+    """A CSV file and where every so many of its rows begin."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.rows, self.marks = path, 0, []
+        self.path, self.rows = path, 0
+        self.marks: list[tuple[int, int]] = []  # line and place in bytes
         with path.open("rb") as file:
-            first = file.readline()
-            try:
-                header = next(csv.reader([first.decode("utf-8-sig")]), [])
-            except UnicodeDecodeError as error:
-                raise UserError(f"{path} is not UTF-8: {error}") from error
-            if not header:
-                raise UserError(f"{path} is empty; a header and rows are needed")
-            self.columns = checked_header(header, path.name)
-            place = len(first)
-            for line in file:
-                if not line.strip():
-                    if file.read().strip():
-                        raise UserError(f"{path.name}: row {self.rows + 1} is blank; remove it")
-                    break
+            rows = iter(Rows(file, path))
+            self.columns = header_of(rows, path)
+            for row in checked(rows, self.columns, path.name):
                 if self.rows % MARK == 0:
-                    self.marks.append(place)
-                place, self.rows = place + len(line), self.rows + 1
+                    self.marks.append((row.line, row.place))
+                self.rows += 1
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        with self.path.open("rb") as file:
-            file.seek(self.marks[first // MARK])
-            lines = itertools.islice(file, first % MARK, first % MARK + rows)
-            text = b"".join(lines)
-        if not text.strip():
+        if first >= self.rows:
             return np.empty((0, len(columns)))
-        try:
-            frame = pl.read_csv(io.BytesIO(text), has_header=False, new_columns=self.columns, infer_schema=False)
-        except pl.exceptions.PolarsError as error:
-            raise UserError(
-                f"{self.path.name}: rows {first + 1} to {first + rows} could not be read: {first_line(error)}"
-            ) from error
-        if frame.width != len(self.columns):
-            raise UserError(
-                f"{self.path.name}: row {first + 1} has {frame.width} fields where the header has "
-                f"{len(self.columns)}"
-            )
-        return np.column_stack([self._numbers(frame[name], first) for name in columns])
-
-    def _numbers(self, texts: pl.Series, first: int) -> np.ndarray:
-        numbers = texts.str.strip_chars().cast(pl.Float64, strict=False)
-        if numbers.null_count():
-            row = int(numbers.is_null().arg_max() or 0)
-            raise UserError(
-                f"{self.path.name}: row {first + row + 1}, column {texts.name!r}: {texts[row] or ''!r} is not a "
-                "finite number; fill or drop such rows first"
-            )
-        return numbers.to_numpy()
+        with self.path.open("rb") as file:
+            line, place = self.marks[first // MARK]
+            file.seek(place)
+            there = checked(iter(Rows(file, self.path, line, place)), self.columns, self.path.name)
+            taken: Iterator[Row] = itertools.islice(there, first % MARK, first % MARK + rows)
+            frame = frame_of(taken, self.columns, columns)
+        check_numbers(frame, self.path.name)
+        return _as_rows(frame, columns, self.path.name, first)

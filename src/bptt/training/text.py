@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .config import Tokens
-from .data import bytes_of, text_of
 from .errors import UserError
+from .plain_text import bytes_of, check_file, text_of
 
 ENCODINGS: dict[Tokens, str] = {"characters": "utf-8", "bytes": "latin-1"}  # a byte is the character of its number
 MOBY_DICK = "the embedded Moby-Dick"
@@ -31,16 +31,10 @@ def read_text(path: Path, tokens: Tokens = "characters") -> str:
     Raises:
         UserError: there is no such file, it is not UTF-8 or holds NUL characters, with the place.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+    check_file(path, "a file of text")
     if tokens == "bytes":
         return bytes_of(path).decode(ENCODINGS[tokens])
-    otherwise = "or learn its bytes: --tokens bytes"
-    text = text_of(path, f"; {otherwise}")
-    if "\0" in text:
-        offset = len(text[: text.index("\0")].encode())
-        raise UserError(f"{path} holds a NUL character at offset {offset}: it is not a text file; {otherwise}")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text_of(path, "; or learn its bytes: --tokens bytes")
 
 
 def as_tokens(text: str, tokens: Tokens) -> str:

@@ -2,22 +2,27 @@
 
 A header of tags (@problemName, @univariate, @dimensions, @equalLength, @seriesLength, @missing, @timeStamps,
 @classLabel) ends at @data; then each line is a sequence: its dimensions, separated by colons and each a list of
-numbers separated by commas, and its label. A question mark is a missing value.
+numbers separated by commas, and its label. A question mark or NaN is a missing value; steps at the end of a
+sequence that are missing in all dimensions are padding and no part of it.
 
 Source: Bagnall et al. (2018), "The UEA multivariate time series classification archive".
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
+from .cells import as_numbers, shortened
 from .config import Missing
-from .data import listed, text_of
+from .data import listed
 from .errors import UserError
 from .labelled import Labelled
+from .plain_text import check_file, text_of
 
 FLAGS = ("timestamps", "missing", "univariate", "equallength")
 NUMBERS = ("dimensions", "serieslength")
@@ -44,9 +49,8 @@ def read_ts(path: Path, missing: Missing = "error") -> Labelled:
     Raises:
         UserError: it is no such file, with the number of the line that is not as it must be.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
-    lines = list(enumerate(text_of(path).splitlines(), start=1))
+    check_file(path, "a .ts file")
+    lines = list(enumerate(text_of(path).split("\n"), start=1))
     start, header = _header(path.name, lines)
     names, sequences, labels = [], [], []
     for number, line in lines[start:]:
@@ -56,7 +60,9 @@ def read_ts(path: Path, missing: Missing = "error") -> Labelled:
         values, label = _sequence(where, line.strip(), header)
         names.append(str(len(names) + 1))
         labels.append(label)
-        sequences.append(_repaired(where, values, missing))
+        if np.isnan(values).all():
+            raise UserError(f"{where}: the sequence has no values at all")
+        sequences.append(_repaired(where, _unpadded(values), missing))
     if not sequences:
         raise UserError(f"{path.name} has no line after @data; sequences are needed")
     count = sequences[0].shape[1]
@@ -75,7 +81,7 @@ def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
             raise UserError(
                 f"{where}: {line[:40]!r} stands before @data; a header of @tags and @data must come first"
             )
-        tag, *words = line[1:].split()
+        tag, *words = line[1:].split() or [""]
         tag = {"dimension": "dimensions"}.get(tag.lower(), tag.lower())
         if tag == "data":
             if header.classes is None and not any("classlabel" in other.lower() for _, other in lines[:place]):
@@ -86,7 +92,7 @@ def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
             raise UserError(f"{where}: @{tag} means numbers to be predicted; @classLabel is needed")
         if tag not in TAGS:
             raise UserError(
-                f"{where}: @{tag} is not known; the tags are {', '.join('@' + known for known in TAGS)}"
+                f"{where}: @{shortened(tag)} is not known; the tags are {', '.join('@' + known for known in TAGS)}"
             )
         if tag in FLAGS:
             flag = _flag(where, tag, words)
@@ -107,14 +113,18 @@ def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
 
 def _flag(where: str, tag: str, words: list[str]) -> bool:
     if not words or words[0].lower() not in ("true", "false"):
-        raise UserError(f"{where}: @{tag} must be true or false, got {' '.join(words) or 'nothing'!r}")
+        raise UserError(f"{where}: @{tag} must be true or false, got {_said(words)}")
     return words[0].lower() == "true"
 
 
 def _number(where: str, tag: str, words: list[str]) -> int:
-    if len(words) != 1 or not words[0].isdecimal() or int(words[0]) < 1:
-        raise UserError(f"{where}: @{tag} must be a number of at least 1, got {' '.join(words) or 'nothing'!r}")
+    if len(words) != 1 or not re.fullmatch("0*[1-9][0-9]{0,8}", words[0]):
+        raise UserError(f"{where}: @{tag} must be a number from 1 to 999999999, got {_said(words)}")
     return int(words[0])
+
+
+def _said(words: list[str]) -> str:
+    return repr(shortened(" ".join(words))) if words else "nothing"
 
 
 def _sequence(where: str, line: str, header: _Header) -> tuple[np.ndarray, str | None]:
@@ -123,7 +133,9 @@ def _sequence(where: str, line: str, header: _Header) -> tuple[np.ndarray, str |
     if header.classes is not None:
         label = parts.pop().strip()
         if label not in header.classes:
-            raise UserError(f"{where}: label {label!r} is none of @classLabel's: {listed(header.classes)}")
+            raise UserError(
+                f"{where}: label {shortened(label)!r} is none of @classLabel's: {listed(header.classes)}"
+            )
     if header.dimensions is None:
         header.dimensions = len(parts)
     if len(parts) != header.dimensions:
@@ -143,20 +155,22 @@ def _sequence(where: str, line: str, header: _Header) -> tuple[np.ndarray, str |
     return np.array(rows).T, label
 
 
-def _values(where: str, dimension: int, text: str) -> list[float]:
-    values = []
-    for place, cell in enumerate(text.split(","), start=1):
-        try:
-            value = float("nan") if cell.strip() == "?" else float(cell)
-        except ValueError:
-            value = float("inf")
-        if np.isinf(value):
-            raise UserError(
-                f"{where}, dimension {dimension}, step {place}: {cell.strip()!r} is not a finite number; "
-                "a missing one is written ?"
-            )
-        values.append(value)
+def _values(where: str, dimension: int, text: str) -> np.ndarray:
+    cells = pl.Series(text.split(","))
+    values = as_numbers(cells, lambda step: f"{where}, dimension {dimension}, step {step + 1}")
+    blank = np.isnan(values) & (cells.str.strip_chars() == "").to_numpy()
+    if blank.any():
+        step = int(blank.argmax()) + 1
+        raise UserError(
+            f"{where}, dimension {dimension}, step {step}: there is nothing; a missing value is written ?"
+        )
     return values
+
+
+def _unpadded(values: np.ndarray) -> np.ndarray:
+    """A sequence (T, C) without the steps at its end in which every value is missing."""
+    there = np.flatnonzero(~np.isnan(values).all(1))
+    return values[: int(there[-1]) + 1 if len(there) else 0]
 
 
 def _repaired(where: str, values: np.ndarray, missing: Missing) -> np.ndarray:

@@ -93,9 +93,7 @@ def test_a_padded_step_weighs_nothing(tmp_path, choices):
 
 
 def test_what_cannot_be_series_is_refused(tmp_path):
-    path = written(tmp_path / "d.csv", {"a": 60, "b": 9})
-    with pytest.raises(UserError, match=r"d\.csv, series 'b' has 9 rows"):
-        panel(configured(path))
+    path = written(tmp_path / "d.csv", {"a": 60})
     with pytest.raises(UserError, match="has no column 'whom'; its columns are"):
         panel(configured(path, series="whom"))
     with pytest.raises(UserError, match="'x' says which series a row belongs to"):
@@ -103,6 +101,43 @@ def test_what_cannot_be_series_is_refused(tmp_path):
     path.write_text("who,y\na,1\n,2\n")
     with pytest.raises(UserError, match="column 'who' has 1 missing of 2 values"):
         panel(configured(path, input=(), time=None))
+
+
+def test_series_that_hold_too_little_are_left_out_with_a_note(tmp_path):
+    path = written(tmp_path / "d.csv", {"a": 60, "b": 9})
+    with pytest.warns(UserWarning, match=r"series 'b' is left out: d\.csv, series 'b' has 9 rows"):
+        assert [part.part for part in panel(configured(path)).parts] == ["a"]
+    rows = [f"{who},{value}\n" for who in "ab" for value in (range(40) if who == "a" else ["NA"] * 40)]
+    path.write_text("who,y\n" + "".join(rows))
+    for missing in ("error", "interpolate", "mask"):
+        with pytest.warns(UserWarning, match="series 'b' is left out: .*column 'y' has no values at all"):
+            task = panel(configured(path, input=(), time=None, missing=missing))
+        assert [part.part for part in task.parts] == ["a"]
+    path.write_text("who,y\n" + "b,NA\n" * 40)
+    with (
+        pytest.warns(UserWarning, match="series 'b' is left out"),
+        pytest.raises(UserError, match="no series with values"),
+    ):
+        panel(configured(path, input=(), time=None))
+    path.write_text("who,y\n" + "a,1\nb,2\n" * 4)
+    with (
+        pytest.warns(UserWarning, match="is left out"),
+        pytest.raises(UserError, match="no series has what is needed"),
+    ):
+        panel(configured(path, input=(), time=None))
+
+
+def test_a_series_that_stands_still_is_forecast_as_it_stands(tmp_path):
+    path = tmp_path / "d.csv"
+    rows = [f"{who},{np.sin(t / 3) if who == 'a' else 0.1}\n" for who in "ab" for t in range(60)]
+    path.write_text("who,y\n" + "".join(rows))
+    with pytest.warns(UserWarning, match="series 'b': column 'y' is constant over the training rows"):
+        task = panel(configured(path, input=(), time=None))
+    still = task.parts[1]
+    assert still.scaling.std == still.variances == [1.0]
+    assert still.scaling.mean == pytest.approx([0.1], rel=1e-15)
+    assert np.abs(still.inputs().numpy()).max() < 1e-15
+    assert np.allclose(still.baselines()["persistence"][1:], 0.1)
 
 
 def test_a_run_folder_knows_its_series_again(tmp_path):

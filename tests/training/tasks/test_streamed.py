@@ -119,5 +119,5 @@ def test_a_number_that_is_missing_is_said_with_its_place(tmp_path):
     values = np.sin(np.arange(100.0))
     values[41] = math.nan
     np.save(file, values)
-    with pytest.raises(UserError, match="row 42, column '0': nan is not a finite number"):
+    with pytest.raises(UserError, match="row 42, column '0': the value is missing"):
         streamed_forecast(TrainConfig(data=file, target="0", reach="truncated"))

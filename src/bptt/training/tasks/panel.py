@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ..config import TrainConfig
-from ..data import read_frame, select_series
+from ..data import leaving_out, read_frame, select_series
 from ..errors import UserError
 from ..groups import Groups
-from ..scaling import Scaling
+from ..scaling import Moments, Scaling
 from ..updates import Updates, Whole, Windows, check_workers, mean_square, noisy, predict
 from ..workers import ALONE, Workers
 from .forecast import Forecast, table_forecast
@@ -115,16 +115,15 @@ class Panel(Forecasting):
 
 def _over_all(parts: list[Forecast]) -> Scaling:
     """Mean and deviation of each column over the training rows of all series."""
-    rows = np.concatenate([part.table.values[: part.train_rows] for part in parts])
-    deviation = np.nanstd(rows, 0)
-    return Scaling(np.nanmean(rows, 0).tolist(), np.where(deviation == 0, 1.0, deviation).tolist())
+    moments = Moments.of(np.concatenate([part.table.values[: part.train_rows] for part in parts]))
+    return Scaling(moments.mean.tolist(), moments.unit.tolist())
 
 
 def panel(config: TrainConfig) -> Panel:
-    """The series of a user's table.
+    """The series of a user's table; those with too few rows or values are left out, with a warning.
 
     Raises:
-        UserError: the table cannot be read, or a series of it cannot be learned from.
+        UserError: the table cannot be read, or no series of it can be learned from.
     """
     assert config.data is not None
     assert config.series is not None
@@ -137,7 +136,12 @@ def panel(config: TrainConfig) -> Panel:
         config.time,
         config.missing,
     )
-    parts = [table_forecast(table, config, part) for part, table in tables.items()]
+    parts = []
+    for part, table in tables.items():
+        with leaving_out(f"series {part!r} is left out"):
+            parts.append(table_forecast(table, config, part))
+    if not parts:
+        raise UserError(f"{config.data}: no series has what is needed to be learned from")
     shared = [period for period in parts[0].calendar if all(period in part.calendar for part in parts)]
     if config.calendar and not shared:
         raise UserError(f"{config.data}: --calendar finds no period that all series come to twice; leave it out")
