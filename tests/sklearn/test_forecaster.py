@@ -70,7 +70,7 @@ def test_values_that_cannot_be_squared_are_refused():
     forecaster = RecurrentForecaster(hidden=4, epochs=1, random_state=0)
     with pytest.raises(ValueError, match=r"y holds 1e\+155, beyond 1e100"):
         forecaster.fit(np.append(Y, 1e155))
-    with pytest.raises(ValueError, match="X holds .* beyond 1e100"):
+    with pytest.raises(ValueError, match=r"X holds .* beyond 1e100"):
         forecaster.fit(Y, np.append(Y[1:], -1e155)[:, None])
     forecaster.fit(Y.astype(np.float32) * np.float32(1e30))
     assert np.isfinite(forecaster.predict(2)).all()

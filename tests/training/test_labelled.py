@@ -69,3 +69,77 @@ def test_a_header_alone_is_refused(tmp_path):
     (tmp_path / "long.csv").write_text("s,k,a\n")
     with pytest.raises(UserError, match="holds a header and no rows"):
         read_long(tmp_path / "long.csv", "s", "k")
+
+
+def numbered(count, *columns):
+    """A long table of series of five rows, half of them of one class, with columns made of row numbers."""
+    return "s,k,a,b\n" + "".join(
+        f"{n // 5},{'up' if 2 * n < count else 'down'},{','.join(str(column(n)) for column in columns)}\n"
+        for n in range(count)
+    )
+
+
+def test_a_column_without_a_name_is_no_input(tmp_path):
+    text = "".join(f"{n},{line}\n" for n, line in enumerate(TEXT.splitlines()[1:]))
+    (tmp_path / "long.csv").write_text("," + TEXT.splitlines()[0] + "\n" + text)
+    with pytest.warns(UserWarning, match=r"long\.csv: the column without a name is no input"):
+        assert read_long(tmp_path / "long.csv", "who", "kind", (), "t").columns == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", [lambda n: n, lambda n: n + 1, lambda n: n * 7 % 40, lambda n: 40 - n])
+def test_a_column_that_numbers_the_rows_is_no_input_unless_it_is_asked_for(write, number):
+    path = write(numbered(40, number, lambda n: n % 3))
+    with pytest.warns(UserWarning, match="'a' numbers the rows and is no input"):
+        assert read_long(path, "s", "k").columns == ["b"]
+    assert read_long(path, "s", "k", ("a", "b")).columns == ["a", "b"]
+    with (
+        pytest.warns(UserWarning, match="'a', 'b' numbers the rows"),
+        pytest.raises(UserError, match="no column left to be input"),
+    ):
+        read_long(write(numbered(40, number, number)), "s", "k")
+
+
+def test_a_column_that_rises_through_the_table_is_pointed_at(write):
+    path = write(numbered(40, lambda n: 1000 + n * n, lambda n: n % 3))
+    with pytest.warns(UserWarning, match="'a' rises from the first row of the table to the last"):
+        assert read_long(path, "s", "k").columns == ["a", "b"]
+    assert read_long(path, "s", "k", (), "a").columns == ["b"]
+
+
+def test_columns_of_text_are_named_together(write):
+    path = write("s,k,a,city,b,kind\n1,u,1,Rome,2,x\n2,d,1,Oslo,2,y\n")
+    with pytest.raises(UserError, match="columns 'city', 'kind' hold text, for example 'Rome'"):
+        read_long(path, "s", "k")
+
+
+def test_labels_that_look_like_numbers_stay_what_they_are(tmp_path):
+    (tmp_path / "long.csv").write_text("s,k,a\n1,01,1\n2, 1 ,1\n3,1_0,1\n4,nan,1\n5,2,1\n6,1,1\n")
+    data = read_long(tmp_path / "long.csv", "s", "k")
+    assert data.classes == ["01", "1", "2", "1_0", "nan"]
+    assert data.labels == ["01", "1", "1_0", "nan", "2", "1"]
+
+
+@pytest.mark.parametrize("kind", ["list", "struct", "duration", "binary"])
+@pytest.mark.parametrize("column", ["s", "k"])
+def test_series_and_labels_are_names(tmp_path, kind, column):
+    strange = {"list": [[1], [2]], "struct": [{"x": 1}] * 2, "binary": [b"1", b"2"]}
+    strange["duration"] = pl.Series([1, 2]).cast(pl.Duration("ms"))
+    frame = pl.DataFrame({"s": [1, 2], "k": ["u", "d"], "a": [1.0, 2.0]})
+    frame.with_columns(pl.Series(column, strange[kind])).write_parquet(tmp_path / "long.parquet")
+    with pytest.raises(UserError, match=rf"column '{column}' is \w+.*, but names or labels are needed"):
+        read_long(tmp_path / "long.parquet", "s", "k")
+
+
+def test_names_of_every_type_are_read_as_they_are_written(tmp_path):
+    for values, wanted in (
+        ([2**63 - 1, 2**53 + 1], [str(2**63 - 1), str(2**53 + 1)]),
+        ([True, False], ["true", "false"]),
+        (pl.Series(["x", " y"], dtype=pl.Categorical), ["x", "y"]),
+        (pl.Series([0, 1]).cast(pl.Date), ["1970-01-01", "1970-01-02"]),
+    ):
+        frame = pl.DataFrame({"s": [1, 2], "k": values, "a": [1.0, 2.0]})
+        frame.write_parquet(tmp_path / "long.parquet")
+        assert read_long(tmp_path / "long.parquet", "s", "k").labels == wanted
+    pl.DataFrame({"s": [1.0, float("nan")], "k": [1, 2], "a": [1.0, 2.0]}).write_parquet(tmp_path / "long.parquet")
+    with pytest.raises(UserError, match="column 's' has 1 missing of 2 values, the first in row 2"):
+        read_long(tmp_path / "long.parquet", "s", "k")

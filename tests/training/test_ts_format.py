@@ -47,6 +47,24 @@ def test_missing_values_are_refused_with_their_place_or_interpolated(write, gap)
         read_ts(write(HEADER + "?,?:1,2:no\n"), "interpolate")
 
 
+@pytest.mark.parametrize("missing", ["error", "interpolate"])
+@pytest.mark.parametrize("gap", ["?", "NaN", "-nan"])
+def test_what_is_missing_to_the_end_in_all_dimensions_is_padding(write, missing, gap):
+    header = "@equalLength true\n@seriesLength 4\n" + HEADER
+    text = header + "1,2,?,?:3,4,?,?:no\n1,2,3,4:5,6,7,8:yes\n1,?,?,?:1,?,?,?:no\n"
+    data = read_ts(write(text.replace("?", gap)), missing)
+    assert [x.tolist() for x in data.sequences] == [[[1, 3], [2, 4]], [[1, 5], [2, 6], [3, 7], [4, 8]], [[1, 1]]]
+
+
+def test_what_is_missing_elsewhere_is_no_padding(write):
+    path = write(HEADER + "1,2,?,?:3,4,5,?:no\n")
+    with pytest.raises(UserError, match="line 5: 1 missing of 6 values, the first in dimension 1, step 3"):
+        read_ts(path)
+    assert read_ts(path, "interpolate").sequences[0].tolist() == [[1, 3], [2, 4], [2, 5]]
+    with pytest.raises(UserError, match="line 5: 2 missing of 6 values"):
+        read_ts(write(HEADER + "?,2,3:?,4,5:no\n"))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -55,6 +73,14 @@ def test_missing_values_are_refused_with_their_place_or_interpolated(write, gap)
         ("@data\n1:1\n", "line 1: @data comes before any @classLabel"),
         (HEADER, "has no line after @data"),
         ("@colour red\n" + HEADER, "line 1: @colour is not known; the tags are @problemname"),
+        ("@\n" + HEADER, "line 1: @ is not known; the tags are"),
+        ("@ \n@data\n", "line 1: @ is not known"),
+        ("@dimensions " + "9" * 5000 + "\n" + HEADER, "line 1: @dimensions must be a number from 1 to 999999999"),
+        ("@seriesLength \u0663\n" + HEADER, "line 1: @serieslength must be a number"),
+        ("@dimensions 0\n" + HEADER, "line 1: @dimensions must be a number from 1"),
+        (HEADER + "1,1_0:no\n", "line 5, dimension 1, step 2: '1_0' is not a finite number"),
+        (HEADER + "1,1e300:no\n", "line 5, dimension 1, step 2: 1e300 is beyond 1e100"),
+        (HEADER + "?,NaN:?,-nan:no\n", "line 5: the sequence has no values at all"),
         ("@targetlabel true\n" + HEADER, "line 1: @targetlabel means numbers"),
         ("@missing maybe\n" + HEADER, "line 1: @missing must be true or false, got 'maybe'"),
         ("@dimensions none\n" + HEADER, "line 1: @dimensions must be a number from 1 to 999999999, got 'none'"),

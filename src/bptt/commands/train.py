@@ -30,6 +30,7 @@ from ..training.journal import Journal
 from ..training.network import network_of
 from ..training.run import Described, check_same_data, owned, read_config, save_intervals
 from ..training.tasks.made import made_task
+from ..training.tasks.roles import roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.workers import Workers, workers
@@ -198,6 +199,8 @@ def _task(config: TrainConfig, console: Console) -> Task:
         _print(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
     for warning in odd:
         _print(console, f"warning: {warning.message}")
+    if line := roles(task, config):
+        _print(console, line)
     return task
 
 

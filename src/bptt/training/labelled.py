@@ -79,6 +79,11 @@ def read_long(
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
     frame = frame.with_columns(words(frame[column], name) for column in (series, label) if column is not None)
+    if not inputs and (unnamed := [column for column in frame.columns if not column.strip()]):
+        count = (
+            f"{len(unnamed)} columns without a name are" if len(unnamed) > 1 else "the column without a name is"
+        )
+        warnings.warn(f"{name}: {count} no input; name it to have it read", stacklevel=2)
     whole = columns_of(frame, columns, name, "mask" if missing == "interpolate" else missing)
     columns = columns if inputs else _inputs(whole, name)
     if not columns:
