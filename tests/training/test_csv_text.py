@@ -69,7 +69,7 @@ SAID = [
     ("a,y\n1,\0\n", "NUL character at offset 6"),
     (b"a,y\n1,2\n3,\xff\n", "not UTF-8: byte 0xff at offset 10"),
     ("a,y\n1,2\n".encode("utf-16"), "not UTF-8 but utf-16"),
-    (b"\x1f\x8b\x08 and so on", "compressed by gzip"),
+    (b"\x1f\x8b\x08 and so on", "compressed; unpack it with gunzip"),
     (b"PK\x03\x04 and so on", "ZIP archive"),
     (b"PAR1 and so on", "let its name end in .parquet"),
     ("a,y,a\n1,2,3\n", "column 'a' stands twice in the header, at positions 1 and 3"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,7 +76,11 @@ def predict(config: PredictConfig) -> int:
             raise UserError(f"{config.run} names classes of whole sequences; --follow is for forecasts")
         with ended_at_once():
             return follow(run, config.time, sys.stdin.buffer)
-    text = (_classes if task == "classify" else _forecast)(run, config).write_csv()
+    with warnings.catch_warnings(record=True) as odd:
+        warnings.simplefilter("always")
+        text = (_classes if task == "classify" else _forecast)(run, config).write_csv()
+    for warning in odd:
+        print(f"bptt predict: warning: {warning.message}", file=sys.stderr)
     if config.out is None:
         sys.stdout.write(text)
     else:

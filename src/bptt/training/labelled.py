@@ -79,20 +79,16 @@ def read_long(
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
     frame = frame.with_columns(words(frame[column], name) for column in (series, label) if column is not None)
-    if not inputs and (unnamed := [column for column in frame.columns if not column.strip()]):
-        count = (
-            f"{len(unnamed)} columns without a name are" if len(unnamed) > 1 else "the column without a name is"
-        )
-        warnings.warn(f"{name}: {count} no input; name it to have it read", stacklevel=2)
-    whole = columns_of(frame, columns, name, "mask" if missing == "interpolate" else missing)
-    columns = columns if inputs else _inputs(whole, name)
-    if not columns:
+    values = columns_of(frame, columns, name, "mask" if missing == "interpolate" else missing)
+    if not inputs:
+        if any(not column.strip() for column in frame.columns):
+            warnings.warn(f"{name}: the column without a name is no input; name it to have it read", stacklevel=2)
+        values = {column: values[column] for column in _inputs(values, name)}
+    if not values:
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
-    frame = frame.with_columns(pl.Series(column, whole[column]) for column in columns)
-    names, sequences, labels = [], [], []
-    for part in frame.partition_by(series, maintain_order=True):
-        own = part[series][0]
-        where = f"{name}, series {own!r}"
+    whole, names, sequences, labels = np.column_stack(list(values.values())), [], [], []
+    for own, rows in _rows_of(frame[series]).items():
+        part, where = frame[named][rows], f"{name}, series {own!r}"
         if time is not None:
             times_of(part, time, where)
         if label is not None and part[label].n_unique() > 1:
@@ -101,9 +97,24 @@ def read_long(
             )
         names.append(own)
         labels.append(None if label is None else part[label][0])
-        sequences.append(np.column_stack([numbers(part[column], where, missing) for column in columns]))
+        sequences.append(_repaired(whole[rows], list(values), where, missing))
     classes = sorted({found for found in labels if found is not None}, key=_in_order)
-    return Labelled(name, columns, names, sequences, labels, classes)
+    return Labelled(name, list(values), names, sequences, labels, classes)
+
+
+def _rows_of(series: pl.Series) -> dict[str, list[int]]:
+    """The rows of each series, by its name."""
+    found: dict[str, list[int]] = {}
+    for row, name in enumerate(series):
+        found.setdefault(name, []).append(row)
+    return found
+
+
+def _repaired(values: np.ndarray, columns: list[str], where: str, missing: Missing) -> np.ndarray:
+    """A sequence (T, C) whose missing values are filled where that is asked for."""
+    for place in np.flatnonzero(np.isnan(values).any(0)):
+        values[:, place] = numbers(pl.Series(columns[place], values[:, place]), where, missing)
+    return values
 
 
 def _inputs(values: dict[str, np.ndarray], name: str) -> list[str]:

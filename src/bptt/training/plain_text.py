@@ -9,14 +9,14 @@ from .errors import UserError
 
 # What other files begin with, and what to do with them.
 OTHERS = {
-    b"\x1f\x8b": "is compressed by gzip; unpack it first: gunzip",
+    b"\x1f\x8b": "is compressed; unpack it with gunzip first",
     b"PK\x03\x04": "is a ZIP archive, as Excel and NumPy's .npz are; save the table as CSV, Parquet or .npy",
     b"PK\x05\x06": "is an empty ZIP archive",
     b"PAR1": "holds Parquet; let its name end in .parquet",
     b"\x93NUMPY": "holds a NumPy array; let its name end in .npy",
-    b"\xfd7zXZ\0": "is compressed by xz; unpack it first: unxz",
-    b"BZh91AY&SY": "is compressed by bzip2; unpack it first: bunzip2",
-    b"(\xb5/\xfd": "is compressed by Zstandard; unpack it first: unzstd",
+    b"\xfd7zXZ\0": "is compressed; unpack it with unxz first",
+    b"BZh91AY&SY": "is compressed; unpack it with bunzip2 first",
+    b"(\xb5/\xfd": "is compressed; unpack it with unzstd first",
     b"\x89HDF": "holds HDF5; save the table as CSV or Parquet",
     b"ARROW1": "holds Arrow; save the table as CSV or Parquet",
     b"\xd0\xcf\x11\xe0": "is an old Excel or Word file; save the table as CSV",

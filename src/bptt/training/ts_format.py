@@ -142,7 +142,7 @@ def _sequence(where: str, line: str, header: _Header) -> tuple[np.ndarray, str |
         raise UserError(
             f"{where}: {len(parts)} dimensions where {header.dimensions} are needed, separated by colons"
         )
-    rows = [_values(where, place, part) for place, part in enumerate(parts, start=1)]
+    rows = [part.split(",") for part in parts]
     lengths = [len(row) for row in rows]
     if len(set(lengths)) > 1:
         raise UserError(
@@ -152,19 +152,22 @@ def _sequence(where: str, line: str, header: _Header) -> tuple[np.ndarray, str |
         header.length = header.length or lengths[0]
         if lengths[0] != header.length:
             raise UserError(f"{where}: {lengths[0]} steps where @equalLength promises {header.length}")
-    return np.array(rows).T, label
+    return _values(where, rows).T, label
 
 
-def _values(where: str, dimension: int, text: str) -> np.ndarray:
-    cells = pl.Series(text.split(","))
-    values = as_numbers(cells, lambda step: f"{where}, dimension {dimension}, step {step + 1}")
+def _values(where: str, rows: list[list[str]]) -> np.ndarray:
+    """The numbers that rows of cells say, all of one length."""
+
+    def place(cell: int) -> str:
+        dimension, step = divmod(cell, len(rows[0]))
+        return f"{where}, dimension {dimension + 1}, step {step + 1}"
+
+    cells = pl.Series([cell for row in rows for cell in row])
+    values = as_numbers(cells, place)
     blank = np.isnan(values) & (cells.str.strip_chars() == "").to_numpy()
     if blank.any():
-        step = int(blank.argmax()) + 1
-        raise UserError(
-            f"{where}, dimension {dimension}, step {step}: there is nothing; a missing value is written ?"
-        )
-    return values
+        raise UserError(f"{place(int(blank.argmax()))}: there is nothing; a missing value is written ?")
+    return values.reshape(len(rows), -1)
 
 
 def _unpadded(values: np.ndarray) -> np.ndarray:
