@@ -214,39 +214,52 @@ def columns_of(frame: pl.DataFrame, columns: list[str], name: str, missing: Miss
     Raises:
         UserError: a column holds something else than numbers, or a value is missing.
     """
-    found = frame[columns]
-    check_numbers(found, name)
-    return {column.name: numbers(column, name, missing) for column in found.get_columns()}
+    found = numbers_of(frame[columns], name)
+    return {column: repaired(values, column, name, missing) for column, values in found.items()}
 
 
-def check_numbers(frame: pl.DataFrame, name: str) -> None:
-    """All columns are ones that numbers can be read from.
+def numbers_of(frame: pl.DataFrame, name: str, first: int = 0) -> dict[str, np.ndarray]:
+    """All columns as float64, by name, NaN where a value is missing.
+
+    Args:
+        frame: a table, or a part of one that begins with row `first`.
+        name: of the table, for errors.
 
     Raises:
-        UserError: some hold text, or are of another type; it names them.
+        UserError: a cell is neither a number nor missing; where whole columns hold text, it names them all.
     """
-    for column in frame.get_columns():
+    found, columns = {}, frame.get_columns()
+    for column in columns:
         if not is_number_like(column):
             hint = "; dates can only label the rows: --time COLUMN" if column.dtype.is_temporal() else ""
             raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but numbers are needed{hint}")
-    texts = {column.name: text for column in frame.get_columns() if (text := text_in(column)) is not None}
+    try:
+        for column in columns:
+            where = f"column {column.name!r}"
+            found[column.name] = as_numbers(column, lambda row, w=where: f"{name}: row {first + row + 1}, {w}")
+    except UserError:
+        _refuse_text(columns, name)
+        raise
+    return found
+
+
+def _refuse_text(columns: list[pl.Series], name: str) -> None:
+    """Where some columns hold text and no numbers, refuse them together."""
+    texts = {column.name: text for column in columns if (text := text_in(column)) is not None}
     if texts:
         first, text = next(iter(texts.items()))
         hold = f"columns {listed(list(texts))} hold" if len(texts) > 1 else f"column {first!r} holds"
         raise UserError(
-            f"{name}: {hold} text, for example {shortened(text)!r}, but numbers are needed; leave "
-            "such columns out, or write numbers for their words"
+            f"{name}: {hold} text, for example {shortened(text)!r}, but numbers are needed; leave such "
+            "columns out, or write numbers for their words"
         )
 
 
-def numbers(column: pl.Series, name: str, missing: Missing) -> np.ndarray:
-    """The column as finite float64; missing values refused, interpolated, or left as NaN."""
-    values = as_numbers(column, lambda row: f"{name}: row {row + 1}, column {column.name!r}")
+def repaired(values: np.ndarray, column: str, name: str, missing: Missing) -> np.ndarray:
+    """A column's values (N,), those that are missing refused, interpolated, or left as NaN."""
     absent = np.isnan(values)
-    return _repaired(values, absent, column.name, name, missing) if absent.any() else values
-
-
-def _repaired(values: np.ndarray, absent: np.ndarray, column: str, name: str, missing: Missing) -> np.ndarray:
+    if not absent.any():
+        return values
     if absent.all():
         raise NothingThere(f"{name}: column {column!r} has no values at all")
     if missing == "error":

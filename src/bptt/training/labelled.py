@@ -16,8 +16,8 @@ from .data import (
     check_once,
     columns_of,
     listed,
-    numbers,
     read_frame,
+    repaired,
     times_of,
     words,
 )
@@ -113,7 +113,7 @@ def _rows_of(series: pl.Series) -> dict[str, list[int]]:
 def _repaired(values: np.ndarray, columns: list[str], where: str, missing: Missing) -> np.ndarray:
     """A sequence (T, C) whose missing values are filled where that is asked for."""
     for place in np.flatnonzero(np.isnan(values).any(0)):
-        values[:, place] = numbers(pl.Series(columns[place], values[:, place]), where, missing)
+        values[:, place] = repaired(values[:, place], columns[place], where, missing)
     return values
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from ..checks import check_sizes
-from .cells import as_numbers
 from .csv_text import Row, Rows, checked, frame_of, header_of
-from .data import PARQUET, check_columns, check_numbers, lagged, reading_parquet
+from .data import PARQUET, check_columns, lagged, numbers_of, reading_parquet
 from .errors import UserError
 from .npy import read_npy
 from .plain_text import check_file
@@ -219,13 +218,9 @@ def read_finite(source: Source, name: str, first: int, rows: int, columns: list[
     return piece
 
 
-def _as_rows(frame: pl.DataFrame, columns: list[str], name: str, first: int) -> np.ndarray:
-    """Columns of a part of a table that begins with row `first`, as `Source.read` has them."""
-    return np.column_stack([as_numbers(frame[column], _place(name, first, column)) for column in columns])
-
-
-def _place(name: str, first: int, column: str) -> Callable[[int], str]:
-    return lambda row: f"{name}: row {first + row + 1}, column {column!r}"
+def _as_rows(frame: pl.DataFrame, name: str, first: int) -> np.ndarray:
+    """A part of a table that begins with row `first`, as `Source.read` has it."""
+    return np.column_stack(list(numbers_of(frame, name, first).values()))
 
 
 class _Npy:
@@ -238,7 +233,7 @@ class _Npy:
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
         piece = read_npy(self.path)[first : first + rows, [int(name) for name in columns]].astype(np.float64)
-        return _as_rows(pl.DataFrame(piece, schema=columns, orient="row"), columns, self.path.name, first)
+        return _as_rows(pl.DataFrame(piece, schema=columns, orient="row"), self.path.name, first)
 
 
 class _Parquet:
@@ -254,8 +249,7 @@ class _Parquet:
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
         with reading_parquet(self.path):
             piece = self.frame.select(cs.by_name(*columns)).slice(first, rows).collect()
-        check_numbers(piece, self.path.name)
-        return _as_rows(piece, columns, self.path.name, first)
+        return _as_rows(piece, self.path.name, first)
 
 
 class _Csv:
@@ -281,5 +275,4 @@ class _Csv:
             there = checked(iter(Rows(file, self.path, line, place)), self.columns, self.path.name)
             taken: Iterator[Row] = itertools.islice(there, first % MARK, first % MARK + rows)
             frame = frame_of(taken, self.columns, columns)
-        check_numbers(frame, self.path.name)
-        return _as_rows(frame, columns, self.path.name, first)
+        return _as_rows(frame, self.path.name, first)
