@@ -69,6 +69,13 @@ def test_it_reads_csv_as_it_is_written(folder, capsys):
         ("y,a\n1,2\nx,2\n", "line 3, column 'y': 'x' is not a finite number"),
         ("y,a\n1,2\n1e400,2\n", "line 3, column 'y': '1e400' is not a finite number"),
         ("y,a\n1,2\n1_0,2\n", "line 3, column 'y': '1_0' is not a finite number"),
+        ("y,a\n1,2\n-NaN,2\n", "line 3, column 'y': the value is missing"),
+        ('y,a\n1,2\n1,"1,000"\n', "line 3, column 'a': '1,000' .*thousands separators"),
+        ("y,a\n1,2\n\u0661,2\n", "line 3, column 'y': '\u0661' is not a finite number"),
+        ("y,a\n1,2\n1e155,2\n", "line 3, column 'y': 1e155 is beyond 1e100"),
+        ("y,a\n1,2\n1e90,2\n", r"line 3: column 'y' holds 1e\+90, more than 1e\+15 standard deviations"),
+        ("y,a\n1,2\n1,2,\n", "line 3: 3 fields where the header has 2; the row ends in a comma"),
+        ("y\n1\n", "no column 'a'"),
         ('y,a\n1,2\n"1"x,2\n', "line 3"),
         (b"y,a\n1,2\n\xe9,2\n", "line 3 is not UTF-8: byte 0xe9"),
     ],
@@ -78,6 +85,12 @@ def test_a_bad_line_is_named_after_those_before_it_were_answered(folder, text, w
         followed(load_run(folder / "gru"), text)
     answered = "line 3" in words or "line 4" in words
     assert capsys.readouterr().out.count("\n1,y,1.0,,,\n") == answered
+
+
+def test_a_line_without_an_end_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("bptt.training.csv_text.LONGEST", 1000)
+    with pytest.raises(UserError, match="line 2 is longer than 0 MB"):
+        followed(load_run(folder / "gru"), "y,a\n" + "1" * 2000)
 
 
 def test_a_time_that_is_not_there_is_an_error_only_where_it_was_asked_for(folder, capsys):
