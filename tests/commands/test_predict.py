@@ -180,3 +180,26 @@ def test_damaged_intervals_are_said(run):
         predict(PredictConfig(run / "run", run / "d.csv"))
     (run / "run" / "intervals.toml").unlink()
     assert load_run(run / "run").intervals is None
+
+
+def test_what_is_odd_about_new_data_is_said_beside_the_forecasts(tmp_path, capsys):
+    data = hourly(tmp_path / "d.csv", gaps=False)
+    train(TrainConfig(data=data, target="y", series="who", epochs=1, out=tmp_path / "run"))
+    shown = capsys.readouterr().out
+    assert "columns: target 'y', whose past is input; series 'who'\n" in shown
+    rows = pl.read_csv(data, infer_schema=False)
+    dead = rows.filter(pl.col("who") == "b").with_columns(pl.lit("dead").alias("who"), pl.lit("NA").alias("y"))
+    pl.concat([rows, dead]).write_csv(tmp_path / "new.csv")
+    assert predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv")) == 0
+    found = capsys.readouterr()
+    assert "dead" not in found.out
+    why = "new.csv, series 'dead': column 'y' has no values at all"
+    assert found.err == f"bptt predict: warning: series 'dead' is left out: {why}\n"
+
+
+def test_new_values_that_float32_cannot_square_are_refused(tmp_path):
+    (tmp_path / "p.ts").write_text("@classLabel true a b\n@data\n" + "1,2:a\n2,3:b\n" * 4)
+    train(configured("classify", data=tmp_path / "p.ts", epochs=1, out=tmp_path / "run"))
+    (tmp_path / "new.ts").write_text("@classLabel true a b\n@data\n1,1e90:a\n")
+    with pytest.raises(UserError, match=r"column 'x' holds 1e.90, more than 1e.15 standard deviations"):
+        predict(PredictConfig(tmp_path / "run", tmp_path / "new.ts"))

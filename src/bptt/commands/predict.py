@@ -104,11 +104,15 @@ def _forecast(run: Run, config: PredictConfig) -> pl.DataFrame:
 
 def _classes(run: Run, config: PredictConfig) -> pl.DataFrame:
     """The class of each sequence, and the probability of every one."""
+    import numpy as np
+
     from ..training.minibatches import logits_of
+    from ..training.scaling import Moments
     from ..training.tasks.classify import inputs_of, prediction_rows, read_new
 
     assert config.data is not None
     data = read_new(config.data, run.config, run.columns, run.labels, config.time, config.missing or "error")
+    run.scaling.check(Moments.of(np.concatenate(data.sequences)), run.columns, data.name)
     return prediction_rows(data, logits_of(run.model, inputs_of(data, run.scaling), run.config).softmax(-1))
 
 
