@@ -76,6 +76,7 @@ SAID = [
     ("", "is empty"),
     ("\n \n", "is empty"),
     ("a,x\n1,2\n", "no column 'y'; its columns are 'a', 'x'"),
+    ("1.5,2\n3,4\n", "no column 'y'; its columns are '1.5', '2'; is its header missing"),
     ("a,Y\n1,2\n", "no column 'y'"),
     ("y\nred\nblue\n", "column 'y' holds text, for example 'red'"),
     ("y\n1\nred\n", "row 2, column 'y': 'red' is not a finite number$"),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from .cells import as_numbers, is_number_like, shortened, text_in
+from .cells import as_numbers, is_number_like, number_of, shortened, text_in
 from .config import Missing
 from .csv_text import read_csv
 from .errors import NothingThere, UserError
@@ -196,6 +196,8 @@ def check_columns(wanted: Iterable[str], there: Sequence[str], name: str) -> Non
         hint = f"; is {shortened(near[0])!r} meant?" if near else ""
         if len(there) == 1 and column in there[0].split():
             hint = "; are its columns separated by spaces? separate them by commas"
+        elif there[0] != "0" and all(number_of(other) is not None for other in there[:20]):  # as of a .npy file
+            hint = "; is its header missing? it must come first"
         raise UserError(f"{name} has no column {column!r}; its columns are {listed(there)}{hint}")
 
 
