@@ -4,6 +4,7 @@ import math
 import signal
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -14,6 +15,7 @@ from bptt.commands.train import train
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.run import load_run
+from bptt.training.stamps import read_stamps
 
 ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
 TEXT = "t,y,a\n" + "".join(f"{t},{y!r},{a}\n" for t, y, a in ROWS)
@@ -124,7 +126,7 @@ def test_a_forecaster_waits_for_its_lags(folder):
 
 
 @pytest.mark.parametrize("ahead", [1, 3])
-def test_a_run_of_one_lag_that_reads_dates_waits_for_the_second_row(tmp_path, ahead, capsys):
+def test_a_run_that_reads_dates_answers_the_first_row(tmp_path, ahead, capsys):
     text = "t,y\n" + "".join(
         f"2024-01-{d + 1:02}T{h:02}:00,{math.sin(h / 4)}\n" for d in range(4) for h in range(24)
     )
@@ -136,8 +138,7 @@ def test_a_run_of_one_lag_that_reads_dates_waits_for_the_second_row(tmp_path, ah
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv"))
     whole = pl.read_csv(capsys.readouterr().out.encode())["forecast"]
-    assert rows[0]["forecast"] == ""
-    assert [float(row["forecast"]) for row in rows[1:]] == pytest.approx(whole.to_list()[1:], rel=1e-5)
+    assert [float(row["forecast"]) for row in rows] == pytest.approx(whole.to_list(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -149,9 +150,14 @@ def test_a_run_of_one_lag_that_reads_dates_waits_for_the_second_row(tmp_path, ah
             "who,t,y\nc,2024-01-01,1\n",
             r"line 2, column 'who': 'c' is none of the series .* 'a', 'b', so that its scale",
         ),
-        ("who,t,y\na,noon,1\n", "line 2: 'noon' is no ISO date"),
+        ("who,t,y\na,noon,1\n", "line 2: 'noon'"),
+        ("who,t,y\na,7,1\n", "line 2: '7'"),
+        ("who,t,y\na,9999-12-31T23:00,1\n", "line 2: the row forecast from .* dated after the year 9999"),
         ("who,t,y\na,2024-01-02,1\nb,2024-01-01,1\na,2024-01-02,1\n", "line 4: 2024-01-02 does not come after"),
-        ("who,t,y\na,2024-01-02,1\na,2024-01-03T00:00Z,1\n", "line 3: 2024-01-03T00:00Z does not come after"),
+        (
+            "who,t,y\na,2024-01-02,1\na,2024-01-03T00:00Z,1\n",
+            "line 3: '2024-01-03T00:00Z' has an offset from UTC, and .* none",
+        ),
     ],
 )
 def test_series_and_dates_that_cannot_be_used(tmp_path, text, words, capsys):
@@ -161,6 +167,52 @@ def test_series_and_dates_that_cannot_be_used(tmp_path, text, words, capsys):
     train(TrainConfig(**choices, epochs=1, out=tmp_path / "run"))
     with pytest.raises(UserError, match=words):
         followed(load_run(tmp_path / "run"), text)
+
+
+def dated(cells):
+    """A table of such dates and a noisy wave."""
+    values = [math.sin(i / 5) + math.cos(i * i) / 9 for i in range(len(cells))]
+    return pl.DataFrame({"t": cells, "y": values})
+
+
+HOURS = pl.Series([datetime(2024, 3, 25, tzinfo=UTC) + timedelta(hours=i) for i in range(300)])
+DAYS = pl.Series([date(2024, 1, 1) + timedelta(days=i) for i in range(201)])  # to a Friday
+WORKDAYS = DAYS.filter((DAYS.dt.weekday() < 6) & ~DAYS.is_in([date(2024, 3, 29), date(2024, 4, 1)]))
+NEXT = {
+    "hours": (HOURS.dt.replace_time_zone(None).dt.to_string("%Y-%m-%d %H:%M"), "2024-04-06 12:00"),
+    "hours, some missing": (
+        HOURS.filter(pl.arange(300, eager=True) % 50 > 1).dt.to_string("%Y-%m-%dT%H:%MZ"), "2024-04-06T12:00Z"
+    ),
+    "hours of a zone": (HOURS.dt.convert_time_zone("Europe/Berlin"), "2024-04-06T14:00:00+02:00"),
+    "working days": (WORKDAYS, "2024-07-22"),
+    "the day first": (DAYS.dt.to_string("%d/%m/%Y"), "20/07/2024"),
+    "by no rule": (DAYS.filter(pl.Series([i * i * i % 13 % 4 == 0 for i in range(201)])), "2024-07-21"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", NEXT)
+def test_training_prediction_and_following_date_rows_alike(tmp_path, name, capsys):
+    cells, last = NEXT[name]
+    data = tmp_path / "d.parquet"
+    dated(cells).write_parquet(data)
+    choices = {"target": "y", "time": "t", "calendar": True, "horizon": (1, 3), "validation": 0.2, "epochs": 2}
+    assert train(TrainConfig(data=data, **choices, hidden=3, init=1.0, out=tmp_path / "run")) == 0
+    assert ("warning: d.parquet: the times follow no rule" in capsys.readouterr().out) == (name == "by no rule")
+    own = (tmp_path / "run" / "forecast.csv").read_text()
+    assert predict(PredictConfig(tmp_path / "run", data)) == 0
+    shown = capsys.readouterr()
+    assert shown.out == own
+    assert ("warning: d.parquet: the times follow no rule" in shown.err) == (name == "by no rule")
+    rows = pl.read_csv(own.encode(), schema_overrides={"time": pl.String}).filter(pl.col("horizon") == 3)
+    run = load_run(tmp_path / "run")
+    known = read_stamps(cells, "d.parquet").texts
+    assert rows["time"].to_list()[:-3] == known[4:]
+    assert rows["time"].to_list()[-3] == last
+    followed(run, dated(known).write_csv())
+    answers = pl.read_csv(capsys.readouterr().out.encode()).filter(pl.col("horizon") == 3)
+    for column in ("forecast", "lower", "upper"):
+        assert answers[column].to_list()[1:] == pytest.approx(rows[column].to_list(), rel=1e-5), column
 
 
 @pytest.fixture

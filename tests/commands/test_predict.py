@@ -2,7 +2,7 @@ import io
 import json
 import math
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -203,3 +203,96 @@ def test_new_values_that_float32_cannot_square_are_refused(tmp_path):
     (tmp_path / "new.ts").write_text("@classLabel true a b\n@data\n1,1e90:a\n")
     with pytest.raises(UserError, match=r"column 'x' holds 1e.90, more than 1e.15 standard deviations"):
         predict(PredictConfig(tmp_path / "run", tmp_path / "new.ts"))
+
+
+def dated(path, cells):
+    pl.DataFrame({"t": cells, "y": [math.sin(i / 3) for i in range(len(cells))]}).write_csv(path)
+    return path
+
+
+MONTH_ENDS = [
+    (datetime(2020 + i // 12, i % 12 + 1, 1) - timedelta(days=1)).strftime("%d.%m.%Y") for i in range(40)
+]
+FUTURE = {
+    "31.01.2022 alone": (["31.01.2022"], "28.02.2022"),
+    "two of three": (["31.01.2022", "31.03.2022"], "30.04.2022"),
+    "days": (["01.03.2022", "02.03.2022", "03.03.2022", "04.03.2022"], "05.03.2022"),
+}
+
+
+def test_new_rows_go_on_by_the_spacing_of_the_run_or_by_their_own(tmp_path, capsys):
+    """One row shows no spacing, few rows follow the run's, others have their own."""
+    choices = {"target": "y", "time": "t", "lags": 1, "hidden": 2, "epochs": 1}
+    train(TrainConfig(data=dated(tmp_path / "d.csv", MONTH_ENDS), **choices, out=tmp_path / "run"))
+    for name, (cells, wanted) in FUTURE.items():
+        capsys.readouterr()
+        predict(PredictConfig(tmp_path / "run", dated(tmp_path / "new.csv", cells)))
+        assert pl.read_csv(capsys.readouterr().out.encode())["time"].to_list() == [*cells[1:], wanted], name
+
+
+def test_new_rows_without_a_time_are_numbered(tmp_path, capsys):
+    rows = dated(tmp_path / "d.csv", range(40))
+    train(TrainConfig(data=rows, target="y", lags=1, hidden=2, epochs=1, horizon=2, out=tmp_path / "run"))
+    capsys.readouterr()
+    predict(PredictConfig(tmp_path / "run", dated(tmp_path / "new.csv", [5])))
+    assert pl.read_csv(capsys.readouterr().out.encode())["time"].to_list() == [3]
+
+
+@pytest.fixture
+def clocked(tmp_path):
+    """A run that reads the hours of Berlin."""
+    hours = [datetime(2024, 3, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(200)]
+    cells = pl.Series(hours).dt.convert_time_zone("Europe/Berlin")
+    pl.DataFrame({"t": cells, "y": [math.sin(i / 4) for i in range(200)]}).write_parquet(tmp_path / "d.parquet")
+    choices = {"target": "y", "time": "t", "calendar": True, "hidden": 3, "init": 1.0, "epochs": 2}
+    train(TrainConfig(data=tmp_path / "d.parquet", **choices, out=tmp_path / "run"))
+    return tmp_path
+
+
+def test_a_calendar_is_read_in_the_zone_it_was_learned_in(clocked, capsys):
+    found = []
+    for zone in ("UTC", "Europe/Berlin", "Asia/Tokyo"):
+        cells = pl.Series([datetime(2024, 3, 30, tzinfo=UTC) + timedelta(hours=i) for i in range(40)])
+        path = dated(clocked / "new.csv", cells.dt.convert_time_zone(zone).dt.to_string("%Y-%m-%dT%H:%M%:z"))
+        capsys.readouterr()
+        predict(PredictConfig(clocked / "run", path))
+        found.append(pl.read_csv(capsys.readouterr().out.encode()))
+    assert found[0]["forecast"].to_list() == found[1]["forecast"].to_list() == found[2]["forecast"].to_list()
+    last = [rows["time"][-1] for rows in found]
+    assert last == ["2024-03-31T16:00+00:00", "2024-03-31T18:00+02:00", "2024-04-01T01:00+09:00"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (
+            ["2024-04-01T00:00", "2024-04-01T01:00"],
+            "no offset from UTC, and the dates .* one",
+        ),
+        (["1", "2"], "'1' is no date, which this run reads"),
+        (["9999-12-30T00:00Z", "9999-12-30T12:00Z", "9999-12-31T22:30Z"], "dated after the year 9999"),
+    ],
+)
+def test_dates_that_a_calendar_cannot_read(clocked, cells, words):
+    with pytest.raises(UserError, match=words):
+        predict(PredictConfig(clocked / "run", dated(clocked / "new.csv", cells)))
+
+
+def test_rows_of_another_spacing_are_warned_of(clocked, capsys):
+    days = [f"2024-04-{day:02}T00:00Z" for day in range(1, 20)]
+    predict(PredictConfig(clocked / "run", dated(clocked / "new.csv", days)))
+    shown = capsys.readouterr()
+    assert (
+        "warning: new.csv: the rows are spaced every day, and this run learned from rows every 1:00:00"
+        in shown.err
+    )
+    assert pl.read_csv(shown.out.encode())["time"][-1] == "2024-04-20T00:00Z"
+
+
+def test_a_series_of_one_row_that_the_run_has_not_seen_shows_no_spacing(tmp_path):
+    data = hourly(tmp_path / "d.csv", gaps=False)
+    choices = {"target": "y", "series": "who", "time": "t", "calendar": True, "lags": 1, "hidden": 2, "epochs": 1}
+    train(TrainConfig(data=data, **choices, out=tmp_path / "run"))
+    (tmp_path / "new.csv").write_text("who,t,y\nc,2024-01-01T00:00:00,1\n")
+    with pytest.raises(UserError, match=r"has 1 rows, but this run needs at least 2 \(two dates\)"):
+        predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv"))

@@ -7,7 +7,10 @@ from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.network import build
 from bptt.training.run import load_run, save_config, save_model
+from bptt.training.stamps import Clock
 from bptt.training.tasks.forecast import sunspot_forecast
+
+CONFIG = 'format = 1\ncolumns = ["y"]\n[train]\n[scaling]\nmean = [0]\nstd = [1]\n'
 
 
 @pytest.fixture
@@ -24,6 +27,7 @@ def test_a_run_comes_back_as_it_was(run):
     again = load_run(folder)
     assert again.config == config
     assert again.columns == ["sunspots"]
+    assert (again.clock, again.spacings) == (Clock(), {})
     for a, b in zip(again.model.parameters(), model.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -51,6 +55,11 @@ def test_a_flipped_bit_is_found_wherever_it_is(run):
             'format = 1\ncolumns = ["y"]\n[train]\nhidden = "x"\n[scaling]\nmean=[0]\nstd=[1]',
             "no network",
         ),
+        ("config.toml", CONFIG + '[clock]\nzone = "Middle/Earth"', "damaged"),
+        ("config.toml", CONFIG + '[clock]\nzone = "Europe"', "damaged"),
+        ("config.toml", CONFIG + "[clock]\nnoon = 12", "damaged"),
+        ("config.toml", CONFIG + '[spacings.""]\nkind = "moons"', "damaged: .* is no spacing of rows"),
+        ("config.toml", CONFIG.replace("[train]", 'calendar = ["hour of day"]\n[train]'), "train it again"),
         ("model.safetensors", "", "damaged"),
     ],
 )

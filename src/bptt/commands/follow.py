@@ -31,9 +31,10 @@ class Forecaster:
 
     def __init__(self, run: Run, series: str = "") -> None:
         self.run, self.scaling = run, run.scaling if run.config.series is None else run.series[series]
+        self.series = series
         self.seen = 0  # rows
         self.rows: deque[Any] = deque(maxlen=run.config.lags)  # as they are input, the newest first
-        self.dates: deque[datetime] = deque(maxlen=2)  # the newest last
+        self.date: datetime | None = None  # of the newest
         self.state: Any = None
 
     def next(self, values: list[float], date: datetime | None = None) -> list[float] | None:
@@ -42,38 +43,37 @@ class Forecaster:
 
         Args:
             values: the row's columns, as `run.columns` has them.
-            date: the row's, for a run that reads dates. That of the row forecast is taken to be as far from it as
-                the row before is; None is put out before there is one.
+            date: the row's, for a run that reads dates; the row forecast is dated by the spacing of the rows that
+                the run learned from.
         """
         import numpy as np
 
         from ..training.scaling import as_input
 
-        config, dates = self.run.config, self.dates
+        config = self.run.config
         self.seen += 1
-        if date is not None:
-            dates.append(date)
-        if self.run.calendar and self.seen == 2 and config.lags == 1:  # whose row before had to wait for this one
-            self._step(-1)
+        self.date = date
         self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), config.missing))
-        if len(self.rows) < config.lags or (self.run.calendar and len(dates) < 2):
+        if len(self.rows) < config.lags:
             return None
-        outputs = zip(self._step(0).double().numpy(), config.outputs, strict=True)
+        outputs = zip(self._step().double().numpy(), config.outputs, strict=True)
         return [float(self.scaling.undo_target(y, place)) for y, (place, _) in outputs]
 
-    def _step(self, row: int) -> Tensor:
-        """The network's outputs for the newest row, 0, or with the rows as they were for the one before, -1."""
+    def due(self, date: datetime) -> datetime:
+        """The date of the row that is forecast from a row of this date, the farthest one."""
+        return self.run.spacings[self.series].after(date, max(self.run.config.horizons))
+
+    def _step(self) -> Tensor:
+        """The network's outputs for the newest row."""
         import numpy as np
         import torch
 
         from ..training.tasks.calendar import features
-        from ..training.tasks.moments import continued
 
         run, x_t = self.run, list(self.rows)
         if run.calendar:
-            farthest = max(run.config.horizons)
-            ahead = [self.dates[-1], *continued(list(self.dates), farthest)]
-            x_t.append(features([ahead[farthest + row]], run.calendar)[0])
+            assert self.date is not None
+            x_t.append(features([self.due(self.date)], run.calendar)[0])
         with torch.no_grad():
             y_t, self.state = run.model.step(torch.from_numpy(np.concatenate(x_t)).float(), self.state)
         return y_t
@@ -209,17 +209,22 @@ def _series(cell: str, run: Run, lines: Any) -> str:
 
 def _date(row: list[str], places: Places, forecaster: Forecaster, lines: Any) -> datetime:
     """A row's date, after that of the row before it."""
-    from ..training.data import moment_of
+    from ..training.dates import NoDate, instant
+    from ..training.stamps import read_stamp
 
     assert places.time is not None
-    text = row[places.time].strip()
-    date = moment_of(text)
-    if not isinstance(date, datetime):
-        raise UserError(f"{_line(lines)}: {text!r} is no ISO date, which this run reads")
-    if forecaster.dates:
-        before = forecaster.dates[-1]
-        if (date.tzinfo is None) != (before.tzinfo is None) or date <= before:
-            raise UserError(f"{_line(lines)}: {text} does not come after {before}, the date of the row before")
+    text, before = row[places.time].strip(), forecaster.date
+    try:
+        date = read_stamp(text, forecaster.run.clock)
+        forecaster.due(date)
+    except NoDate as error:
+        raise UserError(f"{_line(lines)}: {error}") from error
+    except (OverflowError, ValueError) as error:
+        raise UserError(
+            f"{_line(lines)}: the row forecast from {text} would be dated after the year 9999"
+        ) from error
+    if before is not None and instant(date) <= instant(before):
+        raise UserError(f"{_line(lines)}: {text} does not come after {before}, the date of the row before")
     return date
 
 

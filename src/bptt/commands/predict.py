@@ -44,7 +44,7 @@ class PredictConfig:
     time: Annotated[
         str | None, arg(metavar="COLUMN", help_behavior_hint="(default: as the run, if DATA has it)")
     ] = None
-    """Column of numbers or ISO dates that labels the rows."""
+    """Column of numbers or dates that labels the rows."""
     missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
         None
     )
@@ -97,7 +97,11 @@ def _forecast(run: Run, config: PredictConfig) -> pl.DataFrame:
     from ..training.updates import predict as outputs
 
     assert config.data is not None
-    tasks = new_tasks(run, config.data, config.time, config.missing)
+    with warnings.catch_warnings(record=True) as odd:
+        warnings.simplefilter("always")
+        tasks = new_tasks(run, config.data, config.time, config.missing)
+    for warning in odd:
+        print(f"warning: {warning.message}", file=sys.stderr)
     found = [task.forecasts(outputs(run.model, task.inputs())) for task in tasks]
     return pl.concat(forecast_rows(task, own, run.intervals) for task, own in zip(tasks, found, strict=True))
 

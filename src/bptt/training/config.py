@@ -84,7 +84,7 @@ class TrainConfig:
     ] = ()
     """Further input columns; to classify, those that are input (default: all that are left)."""
     time: Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(default: row numbers)")] = None
-    """Column of numbers or ISO dates that labels the rows; with --series, it must increase within each."""
+    """Column of numbers or dates that labels the rows; with --series, it must increase within each."""
     calendar: bool = False
     """Input the hour of day, day of week and day of year, as sine and cosine, as far as the dates of --time differ
     in them."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from .csv_text import read_csv
 from .errors import NothingThere, UserError
 from .npy import native, read_npy
 from .plain_text import check_file
+from .stamps import Clock, Stamps, read_stamps, stamps_by
 
 SUNSPOTS = "the embedded yearly sunspot numbers"
 PARQUET = (".parquet", ".pq")
@@ -37,6 +36,7 @@ class Table:
         columns: the columns' names, the targets first.
         values: (N, columns), float64, finite, or NaN where a missing value is masked.
         targets: how many of the columns are targets.
+        written: how the times are written; None as they print.
     """
 
     name: str
@@ -44,6 +44,12 @@ class Table:
     columns: list[str]
     values: np.ndarray
     targets: int = 1
+    written: Stamps | None = None
+
+    @property
+    def stamps(self) -> Stamps:
+        """The times and how they are written."""
+        return self.written or Stamps.of(self.times)
 
 
 def sunspots() -> Table:
@@ -110,8 +116,15 @@ def select(
     inputs: tuple[str, ...],
     time: str | None,
     missing: Missing,
+    clock: Clock | None = None,
+    stamps: Stamps | None = None,
 ) -> Table:
-    """The columns asked for, as numbers."""
+    """The columns asked for, as numbers.
+
+    Args:
+        clock: of the dates that were learned from, where these go on by it.
+        stamps: the times, where they are read already.
+    """
     targets = (target,) if isinstance(target, str) else target
     columns = [*targets, *inputs]
     check_columns([*columns, *([time] if time is not None else [])], frame.columns, name)
@@ -121,7 +134,12 @@ def select(
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
     values = np.stack(list(columns_of(frame, columns, name, missing).values()), axis=1)
-    return Table(name, times_of(frame, time, name), columns, np.ascontiguousarray(values), len(targets))
+    values = np.ascontiguousarray(values)
+    if time is None:
+        return Table(name, list(range(1, len(frame) + 1)), columns, values, len(targets))
+    stamps = stamps or read_stamps(frame[time], name, clock)
+    stamps.check_increasing(name, time)
+    return Table(name, stamps.moments, columns, values, len(targets), stamps)
 
 
 def select_series(
@@ -132,6 +150,7 @@ def select_series(
     inputs: tuple[str, ...],
     time: str | None,
     missing: Missing,
+    clock: Clock | None = None,
 ) -> dict[str, Table]:
     """The same of each of many series, by its name; their rows may stand between each other's.
 
@@ -144,11 +163,13 @@ def select_series(
         )
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
-    found = {}
-    for part in frame.with_columns(words(frame[series], name)).partition_by(series, maintain_order=True):
+    found, frame = {}, frame.with_columns(words(frame[series], name))
+    stamps = stamps_by(frame, series, time, name, clock)
+    for part in frame.partition_by(series, maintain_order=True):
         own = part[series][0]
+        where = f"{name}, series {own!r}"
         with leaving_out(f"series {own!r} is left out"):
-            found[own] = select(part, f"{name}, series {own!r}", target, inputs, time, missing)
+            found[own] = select(part, where, target, inputs, time, missing, stamps=stamps.get(own))
     if not found:
         raise UserError(f"{name} has no series with values in every column asked for")
     return found
@@ -273,33 +294,6 @@ def repaired(values: np.ndarray, column: str, name: str, missing: Missing) -> np
         return values
     rows = np.arange(len(values))
     return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
-
-
-def times_of(frame: pl.DataFrame, time: str | None, name: str) -> list[Any]:
-    """Labels of the rows: numbers or dates that increase, or row numbers."""
-    if time is None:
-        return list(range(1, len(frame) + 1))
-    times = [moment_of(cell) for cell in frame[time].to_list()]
-    for row, (before, after) in enumerate(itertools.pairwise(times), start=2):
-        if type(before) is not type(after) or isinstance(before, str):
-            bad = before if isinstance(before, str) else after
-            raise UserError(f"{name}: column {time!r} is neither numbers nor ISO dates throughout: {bad!r}")
-        if after <= before:
-            what = "there twice" if after == before else "out of order"
-            raise UserError(f"{name}: row {row}, column {time!r}: {after} is {what}; sort the rows by time")
-    return times
-
-
-def moment_of(cell: Any) -> Any:
-    """A number, a datetime, or the text itself where it is neither."""
-    if not isinstance(cell, str):
-        return datetime(cell.year, cell.month, cell.day) if type(cell) is date else cell
-    for read in (int, float, datetime.fromisoformat):
-        try:
-            return read(cell.strip())
-        except ValueError:
-            continue
-    return cell
 
 
 def listed(names: Sequence[str]) -> str:

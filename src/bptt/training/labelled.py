@@ -11,17 +11,9 @@ import polars as pl
 
 from .cells import number_of
 from .config import Missing
-from .data import (
-    check_columns,
-    check_once,
-    columns_of,
-    listed,
-    read_frame,
-    repaired,
-    times_of,
-    words,
-)
+from .data import check_columns, check_once, columns_of, listed, read_frame, repaired, words
 from .errors import UserError
+from .stamps import read_stamps
 
 SURE = 20  # rows, in fewer of which a column may count or rise by chance
 
@@ -87,10 +79,11 @@ def read_long(
     if not values:
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
     whole, names, sequences, labels = np.column_stack(list(values.values())), [], [], []
+    stamps = None if time is None else read_stamps(frame[time], name)
     for own, rows in _rows_of(frame[series]).items():
         part, where = frame[named][rows], f"{name}, series {own!r}"
-        if time is not None:
-            times_of(part, time, where)
+        if time is not None and stamps is not None:
+            stamps.take(rows).check_increasing(where, time)
         if label is not None and part[label].n_unique() > 1:
             raise UserError(
                 f"{where} has several labels: {listed(part[label].unique(maintain_order=True).to_list())}"

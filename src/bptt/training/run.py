@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import tomllib
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from torch import Tensor
 
 from ..networks import SequenceModel
 from .config import Missing, TrainConfig, check, task_of
-from .data import read_frame, select, select_series
+from .data import Table, read_frame, select, select_series
+from .dates import NoDate
 from .errors import UserError
 from .files import appending, read_regular, write_whole
 from .network import network_of
 from .scaling import Moments, Scaling
-from .tasks.forecast import Forecast
+from .spacing import Fixed, Spacing, follows, plain, read_spacing, spacing_of
+from .stamps import Clock
+from .tasks.forecast import Forecast, note_spacing
 from .tasks.intervals import Intervals
 from .tasks.task import Task
 from .tensors import read_tensors, write_tensors
@@ -40,6 +44,8 @@ class Described:
         labels: classes or tokens, by output; empty where numbers are put out.
         calendar: the periods of the dates that are input.
         series: of the columns within each of many series, by its name.
+        clock: what the dates of its rows leave unsaid.
+        spacings: how its rows are spaced in time, by series; a single one has no name.
     """
 
     config: TrainConfig
@@ -48,6 +54,8 @@ class Described:
     labels: list[str]
     calendar: list[str]
     series: dict[str, Scaling]
+    clock: Clock
+    spacings: dict[str, Spacing]
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,8 @@ def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
         "labels": task.labels,
         **({"calendar": task.calendar} if task.calendar else {}),
         **({"series": {name: asdict(own) for name, own in task.series.items()}} if task.series else {}),
+        **({"clock": _plain_clock(task.clock)} if task.spacings else {}),
+        **({"spacings": {name: plain(own) for name, own in task.spacings.items()}} if task.spacings else {}),
     }
     write_whole(folder / "config.toml", tomli_w.dumps(document).encode())
 
@@ -200,12 +210,14 @@ def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -
     missing = missing or ("mask" if config.missing == "mask" else "error")
     targets = max(1, len(config.targets))
     columns = tuple(run.columns[:targets]), tuple(run.columns[targets:])
-    tables = {"": select(frame, data.name, *columns, time, missing)} if config.series is None else {}
+    tables = {"": select(frame, data.name, *columns, time, missing, run.clock)} if config.series is None else {}
     if config.series is not None:
-        tables = select_series(frame, data.name, config.series, *columns, time, missing)
+        tables = select_series(frame, data.name, config.series, *columns, time, missing, run.clock)
     found = []
     for name, table in tables.items():
-        needed, why = (2, "two dates") if run.calendar and config.lags < 2 else (config.lags, "its lags")
+        known = Fixed("1", dated=False) if time is None else run.spacings.get(name)
+        unknown = run.calendar and known is None and config.lags < 2
+        needed, why = (2, "two dates") if unknown else (config.lags, "its lags")
         if len(table.values) < needed:
             raise UserError(
                 f"{table.name} has {len(table.values)} rows, but this run needs at least {needed} ({why})"
@@ -213,8 +225,32 @@ def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -
         scaling = run.scaling if config.series is None else run.series.get(name)
         scaling = scaling or Scaling.of(table.values, table.columns, table.name)
         scaling.check(Moments.of(table.values), table.columns, table.name)
-        found.append(Forecast(table, config, 0, [], scaling, [], {}, run.calendar, part=name))
+        own = known if known is not None and follows(known, table.times) else spacing_of(table.times)
+        if run.calendar:
+            table = _by_clock(table, run.clock)
+            if known is not None and known.usual and own != known:
+                warnings.warn(
+                    f"{table.name}: the rows are spaced {own}, and this run learned from rows {known}, by which "
+                    "its calendar counts",
+                    stacklevel=2,
+                )
+        ahead = known or own
+        found.append(
+            Forecast(table, config, 0, [], scaling, [], {}, run.calendar, part=name, spacing=own, ahead=ahead)
+        )
+        found[-1].check_times()
+    note_spacing(found)
     return found
+
+
+def _by_clock(table: Table, clock: Clock) -> Table:
+    """A table whose dates are in the zone of those that were learned from."""
+    try:
+        texts = table.stamps.texts
+        times = [clock.local(time, text) for time, text in zip(table.times, texts, strict=True)]
+    except NoDate as error:
+        raise UserError(f"{table.name}: {error}") from error
+    return replace(table, times=times)
 
 
 def read_config(path: Path) -> Described:
@@ -232,9 +268,17 @@ def read_config(path: Path) -> Described:
         config = TrainConfig(**choices)
         scaling, labels = Scaling(**document["scaling"]), document.get("labels", [])
         series = {name: Scaling(**own) for name, own in document.get("series", {}).items()}
-        return Described(config, document["columns"], scaling, labels, document.get("calendar", []), series)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        calendar, clock = document.get("calendar", []), Clock(**document.get("clock", {}))
+        spacings = {name: read_spacing(own) for name, own in document.get("spacings", {}).items()}
+        if calendar and not spacings:
+            raise UserError(f"{path} reads dates and does not say how they are spaced: train it again")
+        return Described(config, document["columns"], scaling, labels, calendar, series, clock, spacings)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
+
+
+def _plain_clock(clock: Clock) -> dict[str, Any]:
+    return {name: value for name, value in asdict(clock).items() if value is not None}
 
 
 def _plain(value: Any) -> Any:

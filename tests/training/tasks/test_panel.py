@@ -1,4 +1,5 @@
 import math
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from bptt.training.errors import UserError
 from bptt.training.fit import Training
 from bptt.training.network import network_of
 from bptt.training.run import check_same_data, read_config, save_config
+from bptt.training.stamps import Clock
 from bptt.training.tasks.made import made_task
 from bptt.training.tasks.panel import panel
 from bptt.training.workers import Workers
@@ -181,3 +183,21 @@ def test_with_a_batch_an_update_is_of_so_many_series(tmp_path, choices):
     assert one == list(task.updates(model, configured(config.data, **choices)).epoch(1))
     before, after = (trained(task, config)[1].epochs[place].loss for place in (0, -1))
     assert after < before
+
+
+def test_each_series_goes_on_by_its_own_spacing(tmp_path):
+    begin = date(2024, 1, 31)
+    steps = {"days": range(40), "weeks": range(0, 280, 7), "odd": [n * n * n % 7 + 9 * n for n in range(40)]}
+    rows = [f"{name},{begin + timedelta(days=day)},{day % 5}" for name, own in steps.items() for day in own]
+    path = tmp_path / "d.csv"
+    path.write_text("who,when,y\n" + "\n".join(rows) + "\n")
+    choices = {"target": "y", "series": "who", "time": "when", "horizon": 2, "hidden": 2}
+    with pytest.warns(
+        UserWarning, match="series 'odd': the times follow no rule; rows to come have one every .* days"
+    ):
+        task = panel(TrainConfig(data=path, **choices))
+    last = {part.part: part.times()[-2:] for part in task.parts}
+    assert last["days"] == ["2024-03-11", "2024-03-12"]
+    assert last["weeks"] == ["2024-11-06", "2024-11-13"]
+    assert sorted(task.spacings) == ["days", "odd", "weeks"]
+    assert task.clock == Clock()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -12,13 +14,14 @@ from ..config import TrainConfig
 from ..data import Table, sunspots
 from ..errors import NothingThere, UserError
 from ..scaling import Moments, Scaling
+from ..spacing import Spacing, spacing_of
+from ..stamps import Clock
 from ..updates import Updates, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
 from .calendar import periods_of
 from .forecasting import Forecasting
 from .judging import judged
-from .moments import label
 from .series import Series, Span
 from .task import Judged
 
@@ -43,6 +46,16 @@ class Forecast(Series, Forecasting):
     def series(self) -> dict[str, Scaling]:
         """None: there is one."""
         return {}
+
+    @property
+    def clock(self) -> Clock:
+        """What its dates leave unsaid."""
+        return self.table.stamps.clock if self.config.time else Clock()
+
+    @property
+    def spacings(self) -> dict[str, Spacing]:
+        """Of the rows, where --time labels them."""
+        return {self.part: self.spacing} if self.config.time and self.spacing is not None else {}
 
     def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
         """The training steps, the last of them kept for validation where it is asked for.
@@ -83,9 +96,22 @@ def table_forecast(table: Table, config: TrainConfig, part: str = "") -> Forecas
     rows = len(table.values)
     train_rows = train_rows_of(rows, config)
     check_rows(table.name, rows, train_rows, config)
-    name = f"{label(table.times[train_rows])} to {label(table.times[-1])}"
+    texts = table.stamps.texts
+    name = f"{texts[train_rows]} to {texts[-1]}"
     variances = np.square(Moments.of(table.values[:train_rows, : table.targets]).unit).tolist()
     return forecast_of(table, config, train_rows, [Span(name, train_rows, rows)], variances, {}, part)
+
+
+def note_spacing(parts: Sequence[Series]) -> None:
+    """Warn where rows follow each other by no rule, which rows to come then cannot either."""
+    odd = [part for part in parts if part.spacing is not None and not part.spacing.usual]
+    if odd:
+        more = f", and {len(odd) - 1} more series" if len(odd) > 1 else ""
+        warnings.warn(
+            f"{odd[0].name}{more}: the times follow no rule; rows to come have one {odd[0].spacing}, the median "
+            "of the steps",
+            stacklevel=2,
+        )
 
 
 def train_rows_of(rows: int, config: TrainConfig) -> int:
@@ -131,9 +157,12 @@ def forecast_of(
     scaling = Scaling.of(learned, table.columns, table.name if part else "")
     scaling.check(Moments.of(table.values), table.columns, table.name)
     order = ar_order(train_rows, max(config.horizons))
+    spacing = spacing_of(table.times)
     forecast = Forecast(
-        table, config, train_rows, spans, scaling, variances, published, calendar, season, order, part
+        *(table, config, train_rows, spans, scaling, variances, published, calendar, season, order, part),
+        *(spacing, spacing),
     )
+    forecast.check_times()
     if forecast.train_steps < MINIMUM_TARGETS:
         raise UserError(
             f"lags={config.lags} and horizon={max(config.horizons)} leave {max(0, forecast.train_steps)} of the "

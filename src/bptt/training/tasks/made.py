@@ -6,7 +6,7 @@ from ..config import TrainConfig, task_of
 from ..data import read_table
 from .classify import classify_task
 from .footprint import is_streamed
-from .forecast import sunspot_forecast, table_forecast
+from .forecast import note_spacing, sunspot_forecast, table_forecast
 from .panel import panel
 from .streamed import streamed_forecast
 from .task import Task
@@ -30,4 +30,6 @@ def _forecast(config: TrainConfig) -> Task:
     if config.series is not None:
         return panel(config)
     table = read_table(config.data, config.targets, config.inputs, config.time, config.missing)
-    return table_forecast(table, config)
+    task = table_forecast(table, config)
+    note_spacing([task])
+    return task

@@ -14,9 +14,11 @@ from ..data import leaving_out, read_frame, select_series
 from ..errors import UserError
 from ..groups import Groups
 from ..scaling import Moments, Scaling
+from ..spacing import Spacing
+from ..stamps import OFFSETS, Clock
 from ..updates import Updates, Whole, Windows, check_workers, mean_square, noisy, predict
 from ..workers import ALONE, Workers
-from .forecast import Forecast, table_forecast
+from .forecast import Forecast, note_spacing, table_forecast
 from .forecasting import Forecasting
 from .judging import judged
 from .task import Judged
@@ -60,6 +62,18 @@ class Panel(Forecasting):
     def series(self) -> dict[str, Scaling]:
         """Of the columns within each."""
         return {part.part: part.scaling for part in self.parts}
+
+    @property
+    def clock(self) -> Clock:
+        """What the dates of all series leave unsaid."""
+        clocks = [part.clock for part in self.parts]
+        zones = {clock.zone for clock in clocks}
+        return Clock(clocks[0].day_first, zones.pop() if len(zones) == 1 else OFFSETS)
+
+    @property
+    def spacings(self) -> dict[str, Spacing]:
+        """Of each one's rows, where --time labels them."""
+        return {name: own for part in self.parts for name, own in part.spacings.items()}
 
     @property
     def scaling(self) -> Scaling:
@@ -150,4 +164,5 @@ def panel(config: TrainConfig) -> Panel:
         season = None
     order = min(part.order for part in parts)
     parts = [replace(part, calendar=shared, season=season, order=order) for part in parts]
+    note_spacing(parts)
     return Panel(config.data.name, config, parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from ..config import TrainConfig
 from ..data import Table, lagged
+from ..errors import UserError
 from ..scaling import Scaling, as_input
+from ..spacing import Spacing
 from .baselines import autoregression, persistence
 from .calendar import features
 from .forecasting import output_words
-from .moments import continued, label
 
 
 class Span(NamedTuple):
@@ -44,6 +45,8 @@ class Series:
         season: rows after which the series comes again, where that is known.
         order: of the linear AR beside it.
         part: which of many series this is.
+        spacing: of its rows in time, by which times go on; None where nothing tells it.
+        ahead: the spacing that the calendar counts by, which is that of the rows learned from.
     """
 
     table: Table
@@ -57,6 +60,8 @@ class Series:
     season: int | None = None
     order: int = 1
     part: str = ""
+    spacing: Spacing | None = None
+    ahead: Spacing | None = None
 
     @property
     def name(self) -> str:
@@ -97,12 +102,13 @@ class Series:
         """x (T, I), one step for each row from the lags-th on.
 
         The standardised columns of the row and of the lags - 1 before it, as `as_input` has them; then the sines
-        and cosines of the calendar for the row that the farthest forecast is of.
+        and cosines of the calendar for the date on which the row of the farthest forecast is due.
         """
         x = lagged(as_input(self.scaling.apply(self.table.values), self.config.missing), self.config.lags)
         if self.calendar:
-            times = self._moments()[self.first_step + self.farthest :]
-            x = np.concatenate([x, features(times, self.calendar)], axis=1)
+            assert self.ahead is not None
+            due = [self.ahead.after(time, self.farthest) for time in self.table.times[self.first_step :]]
+            x = np.concatenate([x, features(due, self.calendar)], axis=1)
         return torch.from_numpy(x).float()
 
     def targets(self) -> Tensor:
@@ -174,11 +180,26 @@ class Series:
 
     def times(self) -> list[str]:
         """Labels of all target rows, those beyond the table included, (N + farthest)."""
-        return [label(moment) for moment in self._moments()]
+        stamps, last, steps = self.table.stamps, self.table.times[-1], range(1, self.farthest + 1)
+        if self.spacing is None:
+            return [*stamps.texts, *(f"{stamps.texts[-1]} + {i}" for i in steps)]
+        return [*stamps.texts, *(stamps.write(self.spacing.after(last, i)) for i in steps)]
+
+    def check_times(self) -> None:
+        """The rows to come have dates.
+
+        Raises:
+            UserError: the last of them is after the year 9999.
+        """
+        for spacing in (self.spacing, self.ahead if self.calendar else None):
+            try:
+                if spacing is not None:
+                    spacing.after(self.table.times[-1], self.farthest)
+            except (OverflowError, ValueError) as error:
+                raise UserError(
+                    f"{self.name}: rows to come would be dated after the year 9999, where dates end; the last row "
+                    f"is of {self.table.stamps.texts[-1]}"
+                ) from error
 
     def _nowhere(self) -> np.ndarray:
         return np.full((len(self.table.values) + self.farthest, len(self.outputs)), np.nan)
-
-    def _moments(self) -> list[Any]:
-        times = list(self.table.times)
-        return times + continued(times, self.farthest)

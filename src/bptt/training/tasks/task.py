@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ..config import TrainConfig
 from ..scaling import Scaling
+from ..spacing import Spacing
+from ..stamps import Clock
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .intervals import Intervals
@@ -104,6 +106,16 @@ class Undated:
         """None."""
         return {}
 
+    @property
+    def clock(self) -> Clock:
+        """Of no dates."""
+        return Clock()
+
+    @property
+    def spacings(self) -> dict[str, Spacing]:
+        """None."""
+        return {}
+
 
 class Task(Protocol):
     """Data to learn from, and a way to judge what was learned."""
@@ -161,6 +173,16 @@ class Task(Protocol):
     @property
     def series(self) -> dict[str, Scaling]:
         """Of the columns within each of many series, by its name; empty where there is one."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """What its dates leave unsaid."""
+        ...
+
+    @property
+    def spacings(self) -> dict[str, Spacing]:
+        """How rows labelled by --time are spaced, by series; a single one has no name."""
         ...
 
     def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
