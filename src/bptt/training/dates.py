@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from .cells import shortened
+
 MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
@@ -67,7 +69,7 @@ def read_date(text: str, day_first: bool | None = None, pattern: str | None = No
     try:
         return _moment(name, match, day_first), name
     except (ValueError, OverflowError, KeyError, OSError) as error:  # the last two of names that are no zone
-        raise NoDate(f"{text!r} is no date: {error}") from error
+        raise NoDate(f"{shortened(text)!r} is no date: {error}") from error
 
 
 def first_numbers(text: str) -> tuple[int, int] | None:
@@ -102,7 +104,7 @@ def _matched(text: str, first: str | None) -> tuple[str, re.Match[str]]:
         hint = "; write the year with four digits"
     elif re.fullmatch(r"\d{1,2}:\d\d.*", text, re.ASCII):
         hint = "; write the day before the time of day"
-    raise NoDate(f"{text!r}{hint}")
+    raise NoDate(f"{shortened(text)!r}{hint}")
 
 
 def _iso(text: str) -> datetime | None:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from .cells import MISSING_WORDS, shortened
 from .dates import (
     DateForm,
     NoDate,
@@ -156,7 +157,7 @@ class Stamps:
         for place, (before, after) in enumerate(pairwise(map(instant, self.moments)), start=1):
             if after > before:
                 continue
-            text, other = self.texts[place], self.texts[place - 1]
+            text, other = shortened(self.texts[place]), shortened(self.texts[place - 1])
             where = f"{name}: row {place + 1}, column {column!r}: {text}"
             hint = ""
             if isinstance(after, datetime) and not is_zoned(after) and before - after <= HOUR and after.hour:
@@ -201,13 +202,13 @@ def read_stamps(column: pl.Series, name: str, clock: Clock | None = None) -> Sta
     if not (kind.is_numeric() or kind in (pl.String, pl.Categorical, pl.Enum)):
         raise UserError(f"{where} is {kind}, but numbers or dates are needed")
     texts = column.cast(pl.String).str.strip_chars().to_list()
-    if (row := next((row for row, text in enumerate(texts, start=1) if not text), 0)) > 0:
-        raise UserError(f"{where} has no time in row {row}; each row needs one")
+    if (row := next((row for row, text in enumerate(texts, start=1) if text.lower() in MISSING_WORDS), 0)) > 0:
+        raise UserError(f"{where} has no time in row {row}, {texts[row - 1]!r}; each row needs one")
     other = next((row for row, text in enumerate(texts, start=1) if not NUMBER.fullmatch(text)), None)
     if other is None and not _are_dates(texts, where):
         return Stamps([Decimal(text) for text in texts], texts, _number_form(texts))
     if other is not None and NUMBER.fullmatch(texts[0]):
-        found = f"{texts[other - 1]!r} in row {other}, {texts[0]!r} in row 1"
+        found = f"{shortened(texts[other - 1])!r} in row {other}, {shortened(texts[0])!r} in row 1"
         raise UserError(f"{where} is neither numbers nor dates throughout: {found}")
     return _read_dates(texts, where, clock)
 
