@@ -71,7 +71,7 @@ class Wrong(Cell):
     ("result", "error", "words"),
     [
         (torch.zeros(2, 3), TypeError, r"Wrong.step must return \(y_t, state\)"),
-        ((1.0, torch.zeros(2, 3)), TypeError, "with a tensor y_t"),
+        ((1.0, torch.zeros(2, 3)), TypeError, "y of Wrong.step must be a tensor, got float"),
         ((torch.zeros(2), torch.zeros(2, 4)), ValueError, r"from float32 \(2, 3\) to float32 \(2, 4\)"),
         ((torch.zeros(2), 0.5), TypeError, "state holds a float"),
     ],
@@ -97,3 +97,15 @@ def test_both_names_are_public_whatever_was_imported_before():
     import_module("bptt.kernels")
     assert bptt.Cell is Cell
     assert bptt.unfold is unfold
+
+
+def test_a_step_that_takes_no_state():
+    class Short(Cell):
+        def step(self, x_t):
+            return x_t, x_t
+
+        def initial_state(self, batch):
+            return torch.zeros(batch, 1)
+
+    with pytest.raises(TypeError, match=r"Short.step takes \(x_t\), .*write it as step\(x_t, state\)"):
+        Short()(torch.zeros(2, 1, 1))

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bptt"
 
 FLOORS = {
     "equations": 0,
+    "calls": 1,
     "checks": 1,
     "trees": 1,
     "unfolded": 1,

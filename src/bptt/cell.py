@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .calls import check_takes, pair_of
 from .trees import Tree, check_same_form, leaves
 
 
@@ -83,19 +84,15 @@ def unfold(cell: Cell, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
     layout = "(B, T, ·)" if cell.batch_first else "(T, B, ·)"
     if x.dim() < 2 or x.shape[axis] == 0:
         raise ValueError(f"x is {tuple(x.shape)}; it takes {layout} with at least one step")
+    who = cell._get_name()
+    check_takes(cell.step, f"{who}.step", "step(x_t, state) -> (y_t, state)", "x_t", "state")
+    check_takes(cell.initial_state, f"{who}.initial_state", "initial_state(batch) -> state", "batch")
     state = cell.initial_state(x.shape[1 - axis]) if state is None else state
     leaves(state)
     y = []
     for x_t in x.unbind(axis):
         before = state
-        y_t, state = _stepped(cell, x_t, state)
-        check_same_form(before, state, f"{cell._get_name()}.step")
+        y_t, state = pair_of(cell.step(x_t, state), f"{who}.step", "(y_t, state) with a tensor y_t")
+        check_same_form(before, state, f"{who}.step")
         y.append(y_t)
     return torch.stack(y, axis), state
-
-
-def _stepped(cell: Cell, x_t: Tensor, state: Tree) -> tuple[Tensor, Tree]:
-    result = cell.step(x_t, state)
-    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Tensor):
-        raise TypeError(f"{cell._get_name()}.step must return (y_t, state) with a tensor y_t, got {result!r:.60}")
-    return result
