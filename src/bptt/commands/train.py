@@ -207,7 +207,7 @@ def _task(config: TrainConfig, console: Console) -> Task:
 def _check_memory(config: TrainConfig) -> None:
     """--memory is a number of bytes."""
     try:
-        bytes_in(config.memory or 1)
+        bytes_in(1 if config.memory is None else config.memory)
     except ValueError as error:
         raise UserError(f"--{error}") from error
 

@@ -71,10 +71,11 @@ def gradient_norms(net: Network, x: Tensor, d: Tensor, criterion: Criterion, win
 
     whole = norm(scalar_loss(criterion, net(x)[0], d))
     norms: list[Tensor] = [whole] if window is None else []
+    axis = 1 if net.batch_first and x.dim() == 3 else 0
     if window is not None:
-        walker = Walker(net)
+        walker = Walker(net, axis)
         data = open_sequences(walker, x, d)
         cut = Truncated(walker, data, criterion, window, window, None, lambda loss: norms.append(norm(loss)))
         deque(cut, maxlen=0)
-    steps = window or x.shape[1 if net.batch_first and x.dim() == 3 else 0]
+    steps = window or x.shape[axis]
     return GradientNorms(steps, torch.stack(norms), whole.item())

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from .. import kernels
 from ..accelerate import THEIRS, accelerate, to_torch
+from ..calls import pair_of
 from ..cell import Cell
 from ..networks import Elman, SequenceModel
 from ..reach.checkpointed import checkpointed as checkpointed_bptt
 from ..reach.gradients import scalar_loss
-from ..reach.models import Walker
+from ..reach.models import FORM, Walker, check_model
 from ..recurrent import Recurrent, Walk
 from ..trees import Tree, leaves, mapped
 
@@ -51,7 +52,8 @@ def posed(model: nn.Module, x: Tensor, d: Any, criterion: Callable[[Tensor, Any]
         TypeError, ValueError: the arguments are no problem of this kind.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module (x, state) -> (y, state), got {type(model).__name__}")
+        raise TypeError(f"model must be a torch.nn.Module {FORM}, got {type(model).__name__}")
+    check_model(model)
     if not isinstance(x, Tensor):
         raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
     if not callable(criterion):
@@ -62,14 +64,11 @@ def posed(model: nn.Module, x: Tensor, d: Any, criterion: Callable[[Tensor, Any]
     for weight in problem.model.parameters():
         if weight.is_floating_point():
             weight.requires_grad_()
-    result = problem.model(problem.x, problem.state)
-    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Tensor):
-        raise TypeError(f"{type(model).__name__} must return a pair (y, state) with a tensor y")
-    loss = scalar_loss(problem.criterion, result[0], problem.d).item()
+    y, after = pair_of(problem.model(problem.x, problem.state), type(model).__name__, "a pair (y, state)")
+    loss = scalar_loss(problem.criterion, y, problem.d).item()
     if not abs(loss) < float("inf"):
         raise ValueError(f"the loss is {loss}, which has no gradient; check x, d and the weights for NaN and Inf")
     if state is None and isinstance(model, Recurrent | SequenceModel | Elman | nn.RNNBase):
-        after = result[1]
         if isinstance(model, Elman):  # its second result is the state after each step
             after = after.select(after.dim() - 2, -1)
         problem = problem._replace(state=mapped(lambda s: torch.zeros_like(s).detach(), after))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,10 @@ from .gradients import Gradients
 from .models import Model, Walker
 from .reverse import Cut, Reverse
 from .sequences import Sequences, open_sequences
+from .surroundings import undisturbed
 from .truncated import Truncated, check_reach
+
+Sums = dict[int, tuple[Tensor, Tensor]]  # by a leaf's id: the leaf, and its gradient
 
 
 class Bias(NamedTuple):
@@ -37,8 +40,9 @@ def bias(
     d: Any,
     criterion: Callable[[Tensor, Any], Tensor],
     k1: int = 20,
-    k2s: Sequence[int] | None = None,
+    k2s: Iterable[int] | None = None,
     state: Tree = None,
+    time: int | None = None,
 ) -> list[Bias]:
     """How short may one cut? Truncated gradients beside the full one, at the weights as they are.
 
@@ -47,50 +51,69 @@ def bias(
     At k2 = T they are the same. Put the model into eval mode, where dropout would blur the comparison.
 
     Args:
-        model, x, d, criterion, state: as `bptt.truncated` takes them; not in chunks.
+        model, x, d, criterion, state, time: as `bptt.truncated` takes them; not in chunks.
         k1: steps of a window. Default 20.
         k2s: how many steps to go back, each at least k1. Default k1, 2 k1, 4 k1, ... up to T.
 
     Returns:
-        a row for each of k2s. `.grad` is left as it was.
+        a row for each of k2s. `.grad`, the model's buffers and the random generators are left as they were.
 
     Raises:
-        ValueError, TypeError: as `bptt.truncated`; a full gradient of zero.
+        ValueError, TypeError: as `bptt.truncated`; x holds no sequence, or its full gradient is zero.
 
     >>> model, x = torch.nn.GRU(1, 3), torch.linspace(0, 9, 50).sin().view(50, 1, 1)
     >>> [row.k2 for row in bias(model, x, x.expand(-1, -1, 3), torch.nn.MSELoss(), k1=10)]
     [10, 20, 40, 50]
     """
     check_reach(k1, None)
-    walker = Walker(model)
+    walker = Walker(model, time)
     data = open_sequences(walker, x, d)
     if not isinstance(data, Sequences):
         raise TypeError("x comes in chunks; the full gradient needs all of x: pass tensors or memory maps")
+    if data.rows == 0:
+        raise ValueError(f"x {tuple(leaves(x)[0].shape)} holds no sequence: there is no gradient to compare")
     leaves(state)
+    k2s = _k2s(k1, k2s, data.steps)
+    with undisturbed(walker, [] if walker.like is None else [walker.like]):
+        segment = min(k1, data.steps)
+        reverse = Reverse(walker, data, criterion, "sum", Cut(segment, -(-data.steps // segment) - 1), state)
+        reverse()
+        full = reverse.gradients.sums
+        norm = _dot(full, full) ** 0.5
+        if norm == 0:
+            raise ValueError("the full gradient is zero: there is no direction to compare with")
+        return [_row(k2, _truncated(walker, data, criterion, k1, k2, state), full, norm) for k2 in k2s]
+
+
+def _k2s(k1: int, k2s: Iterable[int] | None, steps: int) -> list[int]:
+    """Those that were asked for, checked, or k1 doubled until it is all steps."""
     if k2s is None:
-        k2s = [k1 * 2**i for i in range(data.steps) if k1 * 2**i < data.steps] + [max(k1, data.steps)]
-    for k2 in k2s:
+        return [k1 * 2**i for i in range(steps) if k1 * 2**i < steps] + [max(k1, steps)]
+    if not isinstance(k2s, Iterable):
+        raise TypeError(f"k2s must be several ints, for example [{k1}, {2 * k1}], got {type(k2s).__name__}")
+    found = list(k2s)
+    if not found:
+        raise ValueError(f"k2s is empty; pass at least one k2, or None for {k1}, {2 * k1}, ...")
+    for k2 in found:
         check_reach(k1, k2)
-    segment = min(k1, data.steps)
-    reverse = Reverse(walker, data, criterion, "sum", Cut(segment, -(-data.steps // segment) - 1), state)
-    reverse()
-    full = reverse.gradients.sums
-    norm = _dot(full, full) ** 0.5
-    if norm == 0:
-        raise ValueError("the full gradient is zero: there is no direction to compare with")
-    rows = []
-    for k2 in k2s:
-        gradients = Gradients()
-        windows = Truncated(
-            walker, data, criterion, k1, k2, state, lambda loss, g=gradients: g.gather([loss], [None])
-        )
-        deque(windows, maxlen=0)
-        length = _dot(gradients.sums, gradients.sums) ** 0.5
-        cosine = _dot(gradients.sums, full) / (norm * length) if length else 0.0
-        rows.append(Bias(k2, cosine, length / norm))
-    return rows
+    return found
 
 
-def _dot(a: dict[int, tuple[Tensor, Tensor]], b: dict[int, tuple[Tensor, Tensor]]) -> float:
+def _truncated(
+    walker: Walker, data: Sequences, criterion: Callable[[Tensor, Any], Tensor], k1: int, k2: int, state: Tree
+) -> Sums:
+    gradients = Gradients()
+    windows = Truncated(walker, data, criterion, k1, k2, state, lambda loss: gradients.gather([loss], [None]))
+    deque(windows, maxlen=0)
+    return gradients.sums
+
+
+def _row(k2: int, cut: Sums, full: Sums, norm: float) -> Bias:
+    length = _dot(cut, cut) ** 0.5
+    cosine = _dot(cut, full) / (norm * length) if length else 0.0
+    return Bias(k2, cosine, length / norm)
+
+
+def _dot(a: Sums, b: Sums) -> float:
     """The product of two gradients over all leaves that have both."""
     return sum(torch.sum(a[key][1].double() * b[key][1].double()).item() for key in a.keys() & b.keys())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..checks import check_sizes
 from ..trees import Tree, detached, leaves
+from .arrays import check_desired
 from .models import Model, Walker
 from .plan import Plan, plan_for
 from .reductions import reduction_of
@@ -44,6 +45,7 @@ def checkpointed(
     segment: int | None = None,
     state: Tree = None,
     reduction: str | None = None,
+    time: int | None = None,
 ) -> Checkpointed:
     """The loss of a whole sequence, and its full gradient, with the steps of one segment in memory at a time.
 
@@ -57,7 +59,8 @@ def checkpointed(
 
     Args:
         model: a module or function (x, state) -> (y, state), from the first step to the last: see `Walker`.
-        x: (T, B, ·), or (B, T, ·) if model.batch_first; a tensor, array or memory map, or a tuple or dict of them.
+        x: (T, B, ·), or (B, T, ·) if the model is batch_first; a tensor, array or memory map, or a tuple or dict
+            of them.
         d: what is desired, laid out as x and as long.
         criterion: (y, d) -> the loss, a scalar.
         memory: bytes it may use beside x, d and the weights, the gradients counted in: an int, or text as
@@ -69,13 +72,15 @@ def checkpointed(
             each segment and the results are added, or averaged by steps; y of all T is then never in memory.
             Default: "sum" for `bptt.squared_error` and `bptt.cross_entropy`, what they say of themselves for
             torch.nn's elementwise losses, "whole" for all else.
+        time: which axis of x and d is time, 0 or 1. Default: as the model has it, see `Walker`.
 
     Returns:
         the loss and the final state.
 
     Random numbers (dropout) are drawn segment by segment, and the same ones again when a segment is replayed; the
-    generators are left where one forward walk over the segments leaves them. A model that changes its own buffers
-    as it walks (batch normalisation) changes them again in a replay.
+    generators of torch, numpy and Python are left where one forward walk over the segments leaves them. So are
+    buffers that the model changes as it walks (the statistics of batch normalisation, which sees a segment at a
+    time).
 
     Raises:
         ValueError, TypeError: for arguments, lengths, a memory too small (the message has the smallest that
@@ -87,7 +92,7 @@ def checkpointed(
     >>> result.loss.shape, model.weight_hh_l0.grad.shape
     (torch.Size([]), torch.Size([9, 3]))
     """
-    walker = Walker(model)
+    walker = Walker(model, time)
     data = open_sequences(walker, x, d)
     if isinstance(data, Chunks):
         raise TypeError(
@@ -96,6 +101,8 @@ def checkpointed(
         )
     leaves(state)
     reduction = reduction_of(criterion, reduction)
+    if reduction != "whole":
+        check_desired(data.whole.d)
     cut = _cut(walker, data, criterion, reduction, memory, segment, state)
     reverse = Reverse(walker, data, criterion, reduction, cut, state)
     reverse()

@@ -8,12 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..calls import check_takes, pair_of
 from ..cell import Cell
 from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
-from ..trees import Tree, check_same_form, leaves, mapped
+from ..trees import Tree, check_same_form, form, leaves, mapped
+from .parts import layouts, roots_of
 
 Model = Callable[[Any, Any], tuple[Tensor, Any]]
+
+FORM = "(x, state) -> (y, state)"  # what is wanted of a model
+OURS = (Cell, Elman, Recurrent, SequenceModel, nn.RNNBase)  # models that lay out x, y and the state in a known way
 
 
 class Walker:
@@ -23,66 +28,136 @@ class Walker:
         model: a module or function (x, state) -> (y, state) that reads x from its first step to its last and takes
             None for its own initial state: bptt's and torch.nn's recurrent modules, a `bptt.SequenceModel`,
             `bptt.Elman`, `bptt.Cell`, or anything of that form.
+        time: which axis of x, d and y is time, 0 for (T, B, ·) or 1 for (B, T, ·). Default: as the model has it.
 
-    x is (T, B, ·), or (B, T, ·) where the model's attribute `batch_first` is true; floating x of two dimensions is
-    one sequence (T, I), integers of two dimensions are class numbers (T, B) or (B, T).
+    Time is axis 1 where the model, or else the recurrent modules inside it or those that a function names, have
+    `batch_first` true, and axis 0 where it is false or there are none; where they differ, pass `time`. Floating x
+    of two dimensions is one sequence (T, I), integers of two dimensions are class numbers (T, B) or (B, T).
 
     Raises:
-        TypeError: the model cannot be called.
-        ValueError: it walks in both directions, so that its pieces are not its whole.
+        TypeError: the model cannot be called with (x, state), or time is no int.
+        ValueError: it walks in both directions, so that its pieces are not its whole; time is neither 0 nor 1.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, time: int | None = None) -> None:
+        if isinstance(model, type):
+            raise TypeError(f"model is the class {model.__name__}; pass a model made of it, {model.__name__}(...)")
         if not callable(model):
-            raise TypeError(f"model must be a module or function (x, state) -> (y, state), got {_name(model)}")
-        for module in model.modules() if isinstance(model, nn.Module) else ():
+            raise TypeError(f"model must be a module or function {FORM}, got {_name(model)}")
+        if time is not None and (isinstance(time, bool) or not isinstance(time, int)):
+            raise TypeError(f"time must be 0, 1 or None, got {type(time).__name__}")
+        if time not in (None, 0, 1):
+            raise ValueError(f"time must be 0, for x (T, B, ·), or 1, for (B, T, ·), got {time}")
+        self.model, self.name, self.time = model, _name(model), time
+        roots = roots_of(model)
+        self.modules = [module for root in roots for module in root.modules()]
+        for module in self.modules:
             if getattr(module, "bidirectional", False):
                 raise ValueError(
                     f"{_name(module)} is bidirectional: its first output needs the last step of x, so it cannot "
                     "be walked piece by piece; use full backpropagation, or bidirectional=False"
                 )
-        self.model, self.name = model, _name(model)
-        self.batch_first = bool(getattr(model, "batch_first", False))
+        check_model(model)
+        self.layouts = [told for root in roots for told in layouts(root)]  # who is batch_first, and who is not
 
     def time_axis(self, x: Tree) -> int:
-        """Which axis of x, and with it of d and y, is time."""
-        first = leaves(x, "x")[0]
-        if isinstance(self.model, Cell):
-            return int(self.batch_first)
-        return int(self.batch_first and first.dim() > (2 if first.is_floating_point() else 1))
+        """Which axis of x, and with it of d and y, is time.
+
+        Raises:
+            ValueError: it cannot be told, or the model has another than the one that was passed.
+        """
+        batch_first, tensors = {told for _, told in self.layouts}, leaves(x, "x")
+        batched = isinstance(self.model, Cell) or any(leaf.dim() > _alone(leaf) for leaf in tensors)
+        if isinstance(self.model, OURS):
+            axis = int(batched and True in batch_first)
+            if self.time not in (None, axis):
+                raise ValueError(
+                    f"time={self.time}, but for this {self.name} time is axis {axis} of x {_shapes(x)}; build it "
+                    f"with batch_first={not axis}, or leave time out"
+                )
+            return axis
+        if self.time is not None:
+            return self.time
+        if len(batch_first) > 1:
+            said = " and ".join(f"{who} has batch_first={told}" for who, told in self.layouts)
+            raise ValueError(f"which axis of x is time? In {self.name}, {said}; pass {_CHOICE}")
+        if True in batch_first and not batched and any(leaf.dim() == 2 for leaf in tensors):
+            raise ValueError(
+                f"which axis of x is time? {self.name} is batch_first, so that x {_shapes(x)} may be one sequence "
+                "(T, I), time=0, or a batch (B, T), time=1; pass one of them"
+            )
+        return int(batched and True in batch_first)
 
     def walk(self, x: Tree, state: Tree, axis: int) -> tuple[Tensor, Tree]:
         """Outputs of the steps in x and the state after them.
 
         Raises:
-            TypeError, ValueError: the model returns something else, or a state of another form.
+            TypeError, ValueError: the model returns something else, or a state of another form; it changes x.
         """
-        result = self.model(x, state)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"{self.name} must return a pair (y, state), got {_name(result)}")
-        y, after = result
-        steps = leaves(x, "x")[0].shape[axis]
-        if not isinstance(y, Tensor):
-            raise TypeError(f"the outputs y of {self.name} must be a tensor, got {_name(y)}")
+        tensors = leaves(x, "x")
+        versions = [_version(leaf) for leaf in tensors]
+        try:
+            result = self.model(x, state)
+        except RuntimeError as error:
+            self._check_given(tensors[0], state, axis, error)
+            raise
+        y, after = pair_of(result, self.name, "a pair (y, state)")
+        if versions != [_version(leaf) for leaf in tensors]:
+            raise ValueError(
+                f"{self.name} changed x in place, and with it the data, which is walked more than once; let it "
+                "work on a copy: x = x.clone()"
+            )
+        steps = tensors[0].shape[axis]
         if y.dim() <= axis or y.shape[axis] != steps:
             raise ValueError(
-                f"{self.name} put out y {tuple(y.shape)} for {steps} steps of x; time must be axis {axis} of it. "
-                "A model of batches (B, T, ·) says so by an attribute batch_first = True"
+                f"{self.name} put out y {tuple(y.shape)} for {steps} steps of x; it needs one output for each, "
+                f"time on axis {axis} as in x. If time is another axis of x, pass {_CHOICE}"
             )
         if isinstance(self.model, Elman):  # its second result is the state after each step
             after = after.select(axis, -1)
         if not leaves(after):
-            raise TypeError(f"{self.name} returned no state to carry to the next steps")
+            raise TypeError(f"{self.name} returned no state to carry to the next steps; it must be {FORM}")
         if state is not None:
             check_same_form(state, after, self.name)
+        if self.time is None and not isinstance(self.model, OURS):
+            self._check_rows(tensors[0], after, axis)
         return y, after
+
+    def _check_rows(self, x: Tensor, state: Tree, axis: int) -> None:
+        """A state after x has rows for the sequences of the batch, not for what is taken for the steps."""
+        steps, rows = x.shape[axis], _rows(x, axis)
+        sizes = [leaf.shape for leaf in leaves(state)]
+        if steps in (1, rows) or rows is None or not any(steps in size for size in sizes):
+            return
+        if not any(rows in size for size in sizes):
+            raise ValueError(
+                f"the state that {self.name} returned has a row for each of {steps} steps of x {tuple(x.shape)}, "
+                f"taken along axis {axis}, and none for its {rows} sequences: it does not fit the next steps. "
+                f"Pass time={1 - axis} if that axis of x is time, or time={axis} if this is meant"
+            )
+
+    def _check_given(self, x: Tensor, state: Tree, axis: int, error: RuntimeError) -> None:
+        """A state that the model failed with has rows for the sequences of the batch."""
+        rows, given = _rows(x, axis), leaves(state)
+        if not given or rows is None:
+            return
+        if isinstance(self.model, OURS):
+            at = 0 if isinstance(self.model, Cell | Elman) else 1
+            fits = all(leaf.dim() > at and leaf.shape[at] == rows for leaf in given)
+        else:
+            fits = any(rows in leaf.shape for leaf in given)
+        if not fits:
+            raise ValueError(
+                f"the state {form(state)} does not fit x {tuple(x.shape)}, whose axis {1 - axis} has {rows} "
+                f"sequences and axis {axis} is time: {error}"
+            ) from error
 
     def reset(self, state: Tree, rows: Tensor) -> Tree:
         """The state with some rows (B,) back at the initial state; a 0-dimensional `rows` means all of it."""
         if state is None or not rows.any():
             return state
         if rows.all():
-            return self._initial(state, rows.numel())
+            return self._initial(state, len(rows) if rows.dim() else len(leaves(state)[0]))
         B = rows.shape[0]
         fresh = iter(leaves(self._initial(state, B)))
 
@@ -102,7 +177,7 @@ class Walker:
         """Which axis of a state's tensor is the batch."""
         if isinstance(self.model, Cell | Elman):
             return 0
-        if isinstance(self.model, Recurrent | SequenceModel | nn.RNNBase):
+        if isinstance(self.model, OURS):
             return 1
         found = [axis for axis, size in enumerate(leaf.shape) if size == batch]
         if len(found) != 1:
@@ -113,10 +188,46 @@ class Walker:
         return found[0]
 
     @property
+    def weights(self) -> list[nn.Parameter]:
+        """The weights of the model's modules, each once."""
+        return list({id(w): w for module in self.modules for w in module.parameters(recurse=False)}.values())
+
+    @property
     def like(self) -> Tensor | None:
         """The model's first floating weight: arrays are brought to its dtype and device."""
-        weights = self.model.parameters() if isinstance(self.model, nn.Module) else ()
+        weights = (weight for module in self.modules for weight in module.parameters(recurse=False))
         return next((weight for weight in weights if weight.is_floating_point()), None)
+
+
+def check_model(model: Any) -> None:
+    """A model takes (x, state).
+
+    Raises:
+        TypeError: it does not; the message has what it takes.
+    """
+    function, who = (model.forward, ".forward") if isinstance(model, nn.Module) else (model, "")
+    check_takes(function, _name(model) + who, f"{FORM}, state=None for its own initial one", "x", "state")
+
+
+_CHOICE = "time=0 for (T, B, ·) or time=1 for (B, T, ·)"
+
+
+def _alone(leaf: Tensor) -> int:
+    """The dimensions of x for one sequence: (T, I), or class numbers (T)."""
+    return 2 if leaf.is_floating_point() or leaf.is_complex() else 1
+
+
+def _rows(x: Tensor, axis: int) -> int | None:
+    """The sequences of a batch; None for one sequence."""
+    return None if x.dim() <= _alone(x) else x.shape[1 - axis]
+
+
+def _version(leaf: Tensor) -> int:
+    return 0 if leaf.is_inference() else leaf._version
+
+
+def _shapes(x: Tree) -> str:
+    return ", ".join(str(tuple(leaf.shape)) for leaf in leaves(x, "x"))
 
 
 def _name(thing: Any) -> str:

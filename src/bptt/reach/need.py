@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -12,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from .. import fused
-from ..trees import Tree, bytes_of, detached, form, leaves, mapped
+from ..trees import Tree, bytes_of, cloned, detached, form, leaves, mapped
 from .gradients import Gradients, scalar_loss
 from .meter import Meter
 from .models import Walker
-from .randomness import randomness
 from .reverse import Cut, Reverse
 from .sequences import Sequences
+from .surroundings import surroundings, undisturbed
 
 PROBE = 16, 64  # the fewest and most steps a model is tried on, and then on twice as many
 
@@ -67,9 +66,10 @@ class Need:
     Attributes:
         replay: in the replay of a segment, an adjoint coming from the segment behind it.
         alone: likewise, where there is none behind: one segment is the whole walk.
-        checkpoint: a state kept, with the random generator's where numbers are drawn.
+        checkpoint: a state kept, with the random generators' where numbers are drawn, and buffers that change.
         sums: the weights' gradients, summed over segments.
-        outputs: y, and its adjoint, of a step of the whole sequence; 0 where the loss is taken segment by segment.
+        outputs: y, its adjoint, and d where it is copied from an array, of a step of the whole sequence; 0 where
+            the loss is taken segment by segment.
         loss: what the criterion holds for such a step, its adjoint included, beside y.
     """
 
@@ -94,14 +94,14 @@ _NEEDS: WeakKeyDictionary[Any, tuple[Any, Need]] = WeakKeyDictionary()  # by mod
 def measured_once(walker: Walker, data: Sequences, criterion: Any, reduction: str, state: Tree) -> Need:
     """`measured`, unless it was this that was measured last for the model."""
     piece, module = data.read(0, 1), walker.model
-    weights = (
-        [(w.dtype, w.shape, w.requires_grad) for w in module.parameters()] if isinstance(module, nn.Module) else []
-    )
+    weights = [(w.dtype, w.shape, w.requires_grad) for w in walker.weights]
     what = (
         [(form(tree), [leaf.requires_grad for leaf in leaves(tree)]) for tree in (piece, state)],
-        (min(data.steps, 16 * PROBE[1]), criterion, reduction, weights, getattr(module, "training", None)),
-        torch.get_num_threads(),
+        (min(data.steps, 16 * PROBE[1]), data.axis, criterion, reduction),
+        (weights, [module.training for module in walker.modules], torch.get_num_threads()),
     )
+    if not isinstance(module, nn.Module | FunctionType):  # others may have no hash
+        return measured(walker, data, criterion, reduction, state)
     known = _NEEDS.get(module)
     if known is None or known[0] != what:
         known = what, measured(walker, data, criterion, reduction, state)
@@ -113,24 +113,26 @@ def measured(walker: Walker, data: Sequences, criterion: Any, reduction: str, st
     """Try a model on a few steps. Its buffers, its gradients and the random generators are left as they were."""
     fewest, most = PROBE
     steps = max(1, min(max(fewest, data.steps // 16), most, data.steps // 2))
-    with _undisturbed(walker):
-        piece = data.read(0, 1)
-        before = randomness([])
+    devices = [] if walker.like is None else [walker.like]
+    with undisturbed(walker, devices):
+        piece = data.read(0, 2)
+        tried = min(2, data.steps)
+        before = surroundings(walker, [])
         with torch.no_grad():
-            y, after = walker.walk(piece.x, detached(state), data.axis)  # pyright: ignore
-        draws = 0 if randomness([], before) is before else before.cpu.numel()
+            y, after = walker.walk(piece.x, cloned(state), data.axis)  # pyright: ignore
+        changed = surroundings(walker, [], before).bytes_since(before)
         after = mapped(_wanting_gradients, detached(after))
         loss = (_as_a_sum, "sum") if reduction == "whole" else (criterion, reduction)
         replay, alone = (_lines(walker, data, *loss, after, behind, steps) for behind in (True, False))
         outputs = loss_step = 0.0
         if reduction == "whole":
-            outputs = bytes_of(y)
+            outputs = (bytes_of(y) + (bytes_of(piece.d) if data.converted[1] else 0)) / tried  # pyright: ignore
             loss_step = _loss_peak(criterion, y, data, steps) / steps
     return Need(
         replay=replay,
         alone=alone,
-        checkpoint=bytes_of(after) + draws,
-        sums=_gradient_bytes(walker.model),
+        checkpoint=bytes_of(after) + changed,
+        sums=_gradient_bytes(walker),
         outputs=outputs,
         loss=loss_step,
     )
@@ -196,22 +198,5 @@ def _loss_peak(criterion: Any, y: Tensor, data: Sequences, steps: int) -> int:
     return meter.peak
 
 
-@contextmanager
-def _undisturbed(walker: Walker) -> Iterator[None]:
-    """The model's buffers and the random generators as they were, afterwards."""
-    module = walker.model if isinstance(walker.model, nn.Module) else nn.Module()
-    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    like = walker.like
-    before = randomness([] if like is None else [like])
-    try:
-        yield
-    finally:
-        before.restore()
-        with torch.no_grad():
-            for buffer, old in buffers:
-                buffer.copy_(old)
-
-
-def _gradient_bytes(model: Any) -> int:
-    weights = model.parameters() if isinstance(model, nn.Module) else ()
-    return sum(w.numel() * w.element_size() for w in weights if w.requires_grad)
+def _gradient_bytes(walker: Walker) -> int:
+    return sum(w.numel() * w.element_size() for w in walker.weights if w.requires_grad)

@@ -25,6 +25,7 @@ UNITS = {"": 1, "b": 1} | {
 # What a call for a segment costs in steps, roughly, from microseconds: 300 for the call and 2e-3 for each weight,
 # packed, and its gradient, added up; 0.7 for a step and 3e-5 for each weight and row.
 CALL, CALL_WEIGHT, STEP, STEP_WEIGHT = 300.0, 2e-3, 0.7, 3e-5
+MOST = 2**64  # bytes that a memory may be said to have
 NEARLY = 1.05  # of schedules that cost nearly the same, the one of least memory
 MOST_WALKS = 20  # a schedule that walks every step more often than this is none
 
@@ -60,13 +61,14 @@ def plan(
     state: Tree = None,
     reduction: str | None = None,
     steps: int | None = None,
+    time: int | None = None,
 ) -> Plan:
     """How `bptt.checkpointed` would cut a sequence, and what that takes in memory and in steps walked again.
 
     The model is tried on the first few steps of x, and what it holds is counted tensor by tensor.
 
     Args:
-        model, x, d, criterion, state, reduction: as `bptt.checkpointed` takes them.
+        model, x, d, criterion, state, reduction, time: as `bptt.checkpointed` takes them.
         memory: the bytes it may use, as `bptt.checkpointed` takes them.
         segment: steps of a segment, instead of memory. Default, without memory: the length that needs least memory
             when every step is walked twice.
@@ -81,7 +83,7 @@ def plan(
     >>> found.segments == -(-10_000 // found.segment), found.bytes <= 200_000
     (True, True)
     """
-    walker = Walker(model)
+    walker = Walker(model, time)
     data = open_sequences(walker, x, d)
     if isinstance(data, Chunks):
         raise TypeError("x comes in chunks; pass a sample of it as a tensor, and steps=T")
@@ -114,8 +116,8 @@ def plan_for(
     if not fitting:
         smallest = min(_plan(need, steps, n, _fewest(steps, n)).bytes for n in _lengths(steps))
         raise ValueError(
-            f"memory={memory!r} is too little for {steps} steps of {walker.name}: the smallest that works is "
-            f"{smallest} bytes, memory={shown(smallest)!r}"
+            f"memory={_short(budget if memory is None else memory)} is too little for {steps} steps of "
+            f"{walker.name}: the smallest that works is {smallest} bytes, memory={shown(smallest)!r}"
         )
     call = _call_cost(walker, need, data)
     cheapest = min(_cost(found, call) for found in fitting)
@@ -189,16 +191,27 @@ def bytes_in(memory: str | int) -> int:
     if isinstance(memory, bool) or not isinstance(memory, str | int):
         raise TypeError(f'memory must be an int of bytes or text as "64MB", got {type(memory).__name__}')
     if isinstance(memory, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", memory.lower())
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", memory.lower(), re.ASCII)
         if match is None or match[2] not in UNITS:
             raise ValueError(
-                f"memory={memory!r} makes no sense; write a number and one of B, kB, MB, GB, TB, KiB, MiB, GiB, "
-                'TiB, for example "64MB"'
+                f"memory={_short(memory)} makes no sense; write a number and one of B, kB, MB, GB, TB, KiB, MiB, "
+                'GiB, TiB, for example "64MB"'
             )
-        memory = int(float(match[1]) * UNITS[match[2]])
-    if memory < 1:
-        raise ValueError(f"memory must be at least 1 byte, got {memory}")
-    return memory
+        size = min(float(match[1]) * UNITS[match[2]], MOST)  # an infinity cannot be an int
+    else:
+        size = memory
+    if size < 1:
+        raise ValueError(f"memory must be at least 1 byte, got {_short(memory)}")
+    if size >= MOST:
+        raise ValueError(f"memory={_short(memory)} is more than any machine has: it must be below 2**64 bytes")
+    return int(size)
+
+
+def _short(memory: str | int) -> str:
+    """As it was written, unless it has more characters than anybody reads."""
+    if isinstance(memory, int):
+        return str(memory) if abs(memory) < MOST else f"<an int of {memory.bit_length()} bits>"
+    return repr(memory if len(memory) <= 40 else f"{memory[:18]}...{memory[-18:]}")
 
 
 def shown(size: int) -> str:

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..trees import Tree, cloned, leaves, mapped, stacked_room
 from .gradients import Gradients, scalar_loss
 from .models import Walker
-from .randomness import Randomness, randomness
 from .schedule import Advance, Replay, reversal
 from .sequences import Sequences
+from .surroundings import Surroundings, surroundings
 
 
 class Cut(NamedTuple):
@@ -57,21 +57,21 @@ class Reverse:
         self.state: Tree = None  # after the last step
         self.loss: Tensor | None = None
         self._room: Tree = None  # (checkpoints, ...) for each leaf of the state
-        self._random: list[Randomness] = []  # by slot
+        self._around: list[Surroundings] = []  # by slot
         self._y: Tensor | None = None  # of all steps, and then its adjoint
         self._written = 0  # segments whose y is there
 
     def __call__(self) -> None:
         devices = [t for t in (*leaves(self.data.whole.x, "x"), self.walker.like) if t is not None]
-        self._random = [randomness(devices)]
-        self._after = self._random[0]
+        self._around = [surroundings(self.walker, devices)]
+        self._after = self._around[0]
         try:
             for action in reversal(self.segments, max(1, self.cut.checkpoints)):
-                self._random[action.slot].restore()
+                self._around[action.slot].restore()
                 if isinstance(action, Advance):
                     self._advance(action)
-                    del self._random[action.slot + 1 :]
-                    self._random.append(randomness(devices, self._random[action.slot]))
+                    del self._around[action.slot + 1 :]
+                    self._around.append(surroundings(self.walker, devices, self._around[action.slot]))
                 else:
                     self._replay(action, devices)
         finally:
@@ -146,9 +146,10 @@ class Reverse:
             if before is not None:
                 wanted = iter([inner or leaf.requires_grad for leaf in leaves(before if inner else self.initial)])
                 before = mapped(lambda leaf: _source(leaf, next(wanted)), before)
-            y, after = self.walker.walk(x, before, axis)
+            y, after = self.walker.walk(x, mapped(_changeable, before), axis)
             if segment == self.segments - 1:
-                self.state, self._after = cloned(after), randomness(devices, self._random[-1])
+                self.state = cloned(after)
+                self._after = surroundings(self.walker, devices, self._around[-1])
                 if self.reduction == "whole":
                     self._whole_loss(y, segment)
             pairs = self._seeded(y, piece.d, first, stop)
@@ -195,3 +196,8 @@ def _source(leaf: Tensor, wanted: bool) -> Tensor:
     """A leaf of its own to take gradients in, where they are wanted and can be."""
     leaf = leaf.detach()
     return leaf.requires_grad_() if wanted and (leaf.is_floating_point() or leaf.is_complex()) else leaf
+
+
+def _changeable(leaf: Tensor) -> Tensor:
+    """A state that a model may change in place; the source keeps its values."""
+    return leaf.clone() if leaf.requires_grad else leaf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any, NamedTuple
@@ -11,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..trees import Tree, leaves, mapped, refilled
+from ..trees import Tree, form, leaves, mapped, refilled
+from .arrays import as_tensors, holds_arrays
 from .models import Walker
 
 _MISSING = object()
@@ -30,9 +30,9 @@ class Piece(NamedTuple):
 
 
 class Sequences:
-    """x, d and resets of one length T, read at any step without a copy.
+    """x, d and resets of one length T, read at any step; tensors without a copy.
 
-    Arrays and memory maps are read as they are; their floating numbers come in the dtype and on the device of the
+    Of arrays and memory maps each piece is copied, its floating numbers in the dtype and on the device of the
     model's weights.
 
     Args:
@@ -46,8 +46,8 @@ class Sequences:
 
     def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
         self.like = walker.like
-        self.converted = [_holds_arrays(tree) for tree in (x, d, resets)]
-        self.whole = Piece(_as_tensors(x, "x"), _as_tensors(d, "d"), _as_tensors(resets, "resets"))
+        self.converted = [holds_arrays(tree) for tree in (x, d, resets)]
+        self.whole = Piece(as_tensors(x, "x"), as_tensors(d, "d"), as_tensors(resets, "resets"))
         if not leaves(self.whole.x):
             raise TypeError(f"x must hold a sequence, got {type(x).__name__}")
         self.axis = walker.time_axis(self.whole.x)
@@ -71,6 +71,8 @@ class Sequences:
             raise ValueError("resets are (T,), but x is (B, T, ·); give one for each row and step, (B, T)")
         if resets.shape[self.axis] != self.steps:
             raise ValueError(f"x has {self.steps} steps and resets have {resets.shape[self.axis]}")
+        if resets.dim() == 2 and resets.shape[1 - self.axis] != self.rows:
+            raise ValueError(f"x has {self.rows} sequences, but resets are {tuple(resets.shape)}")
 
     @property
     def rows(self) -> int:
@@ -104,11 +106,16 @@ class Sequences:
         return self._brought(self.whole.d) if self.converted[1] else self.whole.d
 
     def _brought(self, tree: Tree) -> Tree:
-        """Arrays' numbers in the dtype and on the device of the weights."""
-        if self.like is None:
-            return tree
-        device, dtype = self.like.device, self.like.dtype
-        return mapped(lambda leaf: leaf.to(device, dtype if leaf.is_floating_point() else leaf.dtype), tree)
+        """Copies of arrays' numbers, in the dtype and on the device of the weights.
+
+        A tensor over a read-only memory map ends the process when it is written to, so none is handed out.
+        """
+        device, dtype = (None, None) if self.like is None else (self.like.device, self.like.dtype)
+
+        def copied(leaf: Tensor) -> Tensor:
+            return leaf.to(device, dtype if leaf.is_floating_point() else None, copy=True)
+
+        return mapped(copied, tree)
 
 
 class Chunks:
@@ -125,6 +132,8 @@ class Chunks:
         self.given = x, d, resets
         self.begin = getattr(x, "position", 0)  # of a stream, where it stands
         self.length: int | None = x.steps - self.begin if hasattr(x, "steps") else None  # T, if it is known
+        self.layout = getattr(x, "batch_first", None)  # of the chunks where they say so, else the model's
+        self.form: str | None = None  # of a step of the chunks before
         self._open()
         self.held: Piece | None = None
         self.start = self.stop = 0  # the steps held
@@ -172,6 +181,11 @@ class Chunks:
     def _next(self) -> Piece | None:
         pair = next(self.chunks, None)
         if pair is None:
+            if self.form is None and self.stop == 0:
+                raise ValueError(
+                    f"x gave no chunk; a {_kind(self.given[0])} that has been read to its end gives none: make a "
+                    "new one for each pass"
+                )
             return None
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
@@ -181,12 +195,35 @@ class Chunks:
         if resets is _MISSING:
             raise ValueError(f"resets end after {self.stop} steps, but x goes on")
         try:
-            chunk = Sequences(self.walker, *pair, resets)
+            chunk = Sequences(self.walker, *self._turned(*pair), resets)
         except (TypeError, ValueError) as error:
             raise type(error)(f"in the chunk after step {self.stop}: {error}") from error
         self.axis = chunk.axis
+        piece = chunk.read(0, chunk.steps)
+        assert piece is not None
+        self._check_form(piece)
         self.stop += chunk.steps
-        return chunk.read(0, chunk.steps)
+        return piece
+
+    def _turned(self, x: Any, d: Any) -> tuple[Any, Any]:
+        """x and d with time on the axis where the model has it."""
+        trees = as_tensors(x, "x"), as_tensors(d, "d")
+        first = leaves(trees[0], "x")[:1]
+        if not isinstance(self.layout, bool) or not first or first[0].dim() < 2:
+            return x, d
+        if self.walker.time_axis(trees[0]) == int(self.layout):
+            return x, d
+        return mapped(lambda leaf: leaf.transpose(0, 1), trees)
+
+    def _check_form(self, piece: Piece) -> None:
+        step = piece.narrowed(self.axis, 0, 1)
+        found = f"x {form(step.x, 'x')} and d {form(step.d, 'd')}"
+        if self.form not in (None, found):
+            raise ValueError(
+                f"a step of the chunk after step {self.stop} is {found}, but of those before it was {self.form}; "
+                "sequences that are walked side by side stay the same from chunk to chunk"
+            )
+        self.form = found
 
 
 def open_sequences(walker: Walker, x: Any, d: Any, resets: Any = None) -> Sequences | Chunks:
@@ -207,7 +244,8 @@ def open_sequences(walker: Walker, x: Any, d: Any, resets: Any = None) -> Sequen
 
 
 def _is_chunked(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, Tensor | np.ndarray | tuple | list | dict | str)
+    whole = Tensor | np.ndarray | tuple | list | dict | str | bytes
+    return isinstance(value, Iterable) and not isinstance(value, whole) and not hasattr(value, "__array__")
 
 
 def _together(x: Iterator[Any], d: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
@@ -229,28 +267,6 @@ def _joined(parts: list[Piece], axis: int) -> Piece | None:
         return parts[0] if parts else None
     columns = zip(*(leaves(part) for part in parts), strict=True)
     return refilled(parts[0], iter([torch.cat(column, axis) for column in columns]))
-
-
-def _as_tensors(tree: Any, name: str) -> Tree:
-    return mapped(
-        lambda leaf: _over(leaf, name) if isinstance(leaf, np.ndarray) else leaf, tree, name, (Tensor, np.ndarray)
-    )
-
-
-def _over(array: np.ndarray, name: str) -> Tensor:
-    """A tensor over an array's memory, which is only read from."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            return torch.from_numpy(array)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is an array of {array.dtype}, which torch cannot read: {error}") from error
-
-
-def _holds_arrays(tree: Any) -> bool:
-    found: list[bool] = []
-    mapped(lambda leaf: found.append(isinstance(leaf, np.ndarray)), tree, "x", (Tensor, np.ndarray))
-    return any(found)
 
 
 def _length(name: str, tree: Tree, axis: int) -> int:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ..checks import check_sizes
-from ..trees import Tree, detached, leaves
+from ..trees import Tree, cloned, leaves
+from .arrays import check_desired
 from .gradients import backward, scalar_loss
 from .models import Model, Walker
 from .sequences import Chunks, Piece, Sequences, open_sequences
@@ -47,6 +48,7 @@ def truncated(
     k2: int | None = None,
     state: Tree = None,
     resets: Any = None,
+    time: int | None = None,
 ) -> Truncated:
     """Every k1 steps, take the loss of those steps back over the last k2, and hand out the window.
 
@@ -63,21 +65,24 @@ def truncated(
 
     Args:
         model: a module or function (x, state) -> (y, state), from the first step to the last: see `Walker`.
-        x: (T, B, ·), or (B, T, ·) if model.batch_first; a tensor, array or memory map, a tuple or dict of them,
-            or an iterable of chunks, each some steps long, read as they are needed.
+        x: (T, B, ·), or (B, T, ·) if the model is batch_first; a tensor, array or memory map, a tuple or dict of
+            them, or an iterable of chunks, each some steps long, read as they are needed.
         d: what is desired, laid out as x and as long; chunks as long as those of x where x comes in chunks,
             or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them. Where the end is not known
             before it comes (`bptt.stream` knows it), a shorter last window goes back by as many steps less.
         criterion: (y, d) -> the loss of a window, a scalar.
         k1: steps between two updates, those whose loss counts. Default 20.
         k2: steps the gradient goes back from the end of a full window; at least k1. Default k1.
-        state: the state before the first step, held constant; None for the model's own, which may be learned.
+        state: the state before the first step, held constant; None for the model's own, which may be learned. A
+            model may change the state it is given in place: it is given a copy.
         resets: booleans (T, B), or (T,), laid out as x: before these steps a new sequence begins in these rows,
             with zeros for a state, or the initial state of a `bptt.Cell`. Nothing flows back across. Default none.
+        time: which axis of x and d is time, 0 or 1. Default: as the model has it, see `Walker`.
 
     Returns:
-        an iterator of `Window`, which can tell its place and go on from it (`state_dict`, `load_state_dict`);
-        dropout is drawn anew when steps are walked again.
+        an iterator of `Window`, which can tell its place and go on from it (`state_dict`, `load_state_dict`).
+        With k2 > k1 steps are walked again: dropout is drawn anew for them, and buffers that the model changes as
+        it walks (batch normalisation) are changed again.
 
     Raises:
         ValueError, TypeError: at the call, for arguments and lengths; at a window, for what comes in chunks, a
@@ -89,10 +94,10 @@ def truncated(
     [(0, 20), (20, 40), (40, 50)]
     """
     check_reach(k1, k2)
-    walker = Walker(model)
+    walker = Walker(model, time)
     source = open_sequences(walker, x, d, resets)
     if isinstance(source, Sequences):
-        _check_constant(source.whole.x)
+        _check_constant(source.whole)
     leaves(state)
     return Truncated(walker, source, criterion, k1, k2 or k1, state, backward)
 
@@ -142,7 +147,7 @@ class Truncated(Iterator[Window]):
         self._walker, self._source, self._criterion = walker, source, criterion
         self._k1, self._k2, self._take_back = k1, k2, take_back  # the last is given each loss, with its history
         self._first = self._start = 0  # of the walk, of the window
-        self._state = detached(state)  # before step `first`
+        self._state = cloned(state)  # before step `first`; never handed to the model itself
         self.walked: Walked | None = None
 
     def __next__(self) -> Window:
@@ -151,15 +156,19 @@ class Truncated(Iterator[Window]):
         stop = start if piece is None else first + leaves(piece.x)[0].shape[source.axis]
         if piece is None or stop == start:
             raise StopIteration
+        _check_constant(piece)
         self.walked = Walked(piece.x, piece.d, self._state, first)
         coming = self._k1 if source.length is None else min(self._k1, source.length - stop)
         following = max(0, stop + coming - self._k2)
-        y, marked, after = _walk(self._walker, piece, self._state, source.axis, start - first, following - first)
         d = piece.narrowed(source.axis, start - first, stop - start).d
-        loss = scalar_loss(self._criterion, y, d)
+        with torch.enable_grad():
+            y, marked, after = _walk(
+                self._walker, piece, cloned(self._state), source.axis, start - first, following - first
+            )
+            loss = scalar_loss(self._criterion, y, d)
         self._take_back(loss)
-        self._first, self._start, self._state = following, stop, detached(marked)
-        return Window(loss.detach(), y.detach(), detached(after), start, stop)
+        self._first, self._start, self._state = following, stop, marked
+        return Window(loss.detach(), y.detach(), after, start, stop)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next window begins, "start", and its walk, "first", and the "state" before that."""
@@ -180,29 +189,28 @@ class Truncated(Iterator[Window]):
             raise ValueError(f"a walk from step {first} for a window from step {start} does not lie in x")
         leaves(place["state"])
         self._source.seek(first)
-        self._first, self._start, self._state = first, start, detached(place["state"])
+        self._first, self._start, self._state = first, start, cloned(place["state"])
 
 
 def _walk(
     walker: Walker, piece: Piece, state: Tree, axis: int, start: int, mark: int
 ) -> tuple[Tensor, Tree, Tree]:
-    """Walk a piece: y from step `start` on, the state before step `mark`, and the state after the last step."""
+    """Walk a piece: y from step `start` on, and copies of the state before step `mark` and after the last one."""
     steps = leaves(piece.x)[0].shape[axis]
     cuts = [*sorted({0, mark, *_reset_steps(piece.resets, axis)} - {steps}), steps]
-    outputs, marked = [], state
-    with torch.enable_grad():
-        for first, stop in itertools.pairwise(cuts):
-            if first == mark:
-                marked = state
-            if piece.resets is not None:
-                state = walker.reset(state, piece.resets.select(axis, first))
-            x = piece.x if stop - first == steps else piece.narrowed(axis, first, stop - first).x
-            y, state = walker.walk(x, state, axis)
-            if stop > start:
-                lead = max(0, start - first)
-                outputs.append(y.narrow(axis, lead, stop - first - lead) if lead else y)
+    outputs, marked = [], None
+    for first, stop in itertools.pairwise(cuts):
+        if first == mark:
+            marked = cloned(state)
+        if piece.resets is not None:
+            state = walker.reset(state, piece.resets.select(axis, first))
+        x = piece.x if stop - first == steps else piece.narrowed(axis, first, stop - first).x
+        y, state = walker.walk(x, state, axis)
+        if stop > start:
+            lead = max(0, start - first)
+            outputs.append(y.narrow(axis, lead, stop - first - lead) if lead else y)
     y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, axis)
-    return y, state if mark == steps else marked, state
+    return y, cloned(state) if mark == steps else marked, cloned(state)
 
 
 def _reset_steps(resets: Tensor | None, axis: int) -> list[int]:
@@ -212,9 +220,10 @@ def _reset_steps(resets: Tensor | None, axis: int) -> list[int]:
     return rows.nonzero().flatten().tolist()
 
 
-def _check_constant(x: Tree) -> None:
-    if any(leaf.requires_grad for leaf in leaves(x)):
+def _check_constant(piece: Piece) -> None:
+    if any(leaf.requires_grad for leaf in leaves(piece.x)):
         raise ValueError(
             "x requires gradients, which truncated BPTT does not give: pass x.detach(), or make the layer that "
             "computed x a part of the model"
         )
+    check_desired(piece.d)

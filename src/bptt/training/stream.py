@@ -47,6 +47,8 @@ class Stream:
         position: the step the next window begins with.
     """
 
+    batch_first = False  # x and d are (T, B, ·)
+
     def __init__(
         self,
         source: Source,
