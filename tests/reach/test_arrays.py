@@ -52,3 +52,11 @@ def test_what_is_desired_has_no_history():
     check_desired((d, None))
     with pytest.raises(ValueError, match=r"d was computed from what requires gradients.*pass d\.detach\(\)"):
         check_desired({"a": 2 * d})
+
+
+def test_what_was_made_under_inference_mode():
+    with torch.inference_mode():
+        x = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"x was made under torch.inference_mode\(\).*x\.clone\(\)"):
+        as_tensors(x, "x")
+    as_tensors(x.clone(), "x")

@@ -48,6 +48,35 @@ def test_refused():
         ({"k1": 4, "k2s": [8, 3]}, ValueError, "k2=3 is less than k1=4"),
         ({"x": iter([x]), "d": iter([d])}, TypeError, "x comes in chunks"),
         ({"criterion": lambda y, d: 0 * y.sum()}, ValueError, "the full gradient is zero"),
+        ({"criterion": lambda y, d: y.sum() / 0}, ValueError, "the full gradient is not finite"),
+        ({"x": x[:, :0], "d": d[:, :0]}, ValueError, "holds no sequence"),
+        ({"x": x.clone().requires_grad_()}, ValueError, "x requires gradients"),
+        ({"k2s": []}, ValueError, "k2s is empty"),
+        ({"k2s": 40}, TypeError, "k2s must be several ints"),
     ):
         with pytest.raises(error, match=words):
             bias(**{"model": gru, "x": x, "d": d, "criterion": mean_square, **change})
+
+
+class Noisy(nn.Module):
+    """Draws numbers and changes a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(2, 3, num_layers=2, dropout=0.5)
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x, state=None):
+        y, state = self.gru(x, state)
+        return self.norm(y.flatten(0, 1)).view_as(y), state
+
+
+def test_it_leaves_no_trace():
+    model, x, d = Noisy(), normal(9, 2, 2, dtype=torch.float32), normal(9, 2, 3, dtype=torch.float32)
+    state, generator = torch.zeros(2, 2, 3), torch.get_rng_state()
+    rows = bias(model, x, d, mean_square, 3, k2s=(k2 for k2 in (3, 9)), state=state)
+    assert [row.k2 for row in rows] == [3, 9]
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert model.norm.num_batches_tracked == 0
+    assert model.norm.running_mean.tolist() == [0, 0, 0]
+    assert (state == 0).all()

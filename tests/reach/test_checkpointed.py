@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -292,3 +294,110 @@ def test_a_plan_for_another_length():
     schedule = plan(model, X, D, mean_square, steps=10)
     with pytest.raises(ValueError, match="the plan is for 10 steps, but x has 6"):
         checkpointed(model, X, D, mean_square, memory=schedule)
+
+
+class Surrounded(nn.Module):
+    """Its outputs hang on a buffer that it changes, and on numbers of Python's and numpy's generators."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(3, 4, dtype=torch.float64)
+        self.norm = nn.BatchNorm1d(4, dtype=torch.float64)
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+
+    def forward(self, x, state=None):
+        y, state = self.gru(x, state)
+        self.scale = self.scale * 1.5
+        scale = self.scale * random.random() * np.random.rand()
+        return self.norm(y.flatten(0, 1)).view_as(y) * scale, state
+
+
+@pytest.mark.parametrize("checkpoints", [1, 2, 4])
+@pytest.mark.parametrize("reduction", ["whole", "mean"])
+def test_buffers_and_all_generators_are_replayed(checkpoints, reduction):
+    x, d = normal(17, 2, 3), normal(17, 2, 4)
+    model, twin = Surrounded(), Surrounded()
+    twin.load_state_dict(model.state_dict())
+
+    def seeded():
+        random.seed(3)
+        np.random.seed(4)
+
+    seeded()
+    outputs, state = [], None
+    for piece in x.split(4):
+        y, state = twin(piece, state)
+        outputs.append(y)
+    following = random.random(), np.random.rand()
+    loss = mean_square(torch.cat(outputs), d)
+    gradients = torch.autograd.grad(loss, list(twin.parameters()))
+    seeded()
+    schedule = plan(model, x, d, mean_square, segment=4)
+    schedule = type(schedule)(**{**vars(schedule), "checkpoints": checkpoints})
+    result = checkpointed(model, x, d, mean_square, memory=schedule, reduction=reduction)
+    assert (random.random(), np.random.rand()) == following
+    assert_close(result.loss, loss, "loss", EXACT)
+    assert_gradients(model, gradients)
+    for (name, buffer), (_, wanted) in zip(model.named_buffers(), twin.named_buffers(), strict=True):
+        assert torch.equal(buffer, wanted), f"{name}, as after one forward walk"
+
+
+def changing(x, state):
+    """Changes its state in place."""
+    state = x.new_zeros(2, 3) if state is None else state
+    y = []
+    for x_t in x:
+        state.mul_(0.5).add_(x_t * WEIGHT)
+        y.append(state + 0)
+    return torch.stack(y), state
+
+
+WEIGHT = torch.ones(3, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("cut", [{"segment": 4}, {"memory": "1MB"}, {"segment": 17}])
+def test_a_state_that_is_changed_in_place(cut, grad):
+    x, d, state = normal(17, 2, 3), normal(17, 2, 3), normal(2, 3, seed=8, grad=grad)
+    before = state.detach().clone()
+    loss = mean_square(changing(x, state.clone())[0], d)
+    sources = [WEIGHT, state] if grad else [WEIGHT]
+    wanted = torch.autograd.grad(loss, sources)
+    result = checkpointed(changing, x, d, mean_square, state=state, **cut)
+    assert torch.equal(state, before)
+    assert_close(result.loss, loss, "loss", EXACT)
+    for source, gradient in zip(sources, wanted, strict=True):
+        assert_close(source.grad, gradient, "gradient", EXACT)
+    WEIGHT.grad = None
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_a_file_is_never_written_to(tmp_path, mode):
+    """A write to a map of a file that may only be read would end the process."""
+    gru = model_of("GRU")[0]
+
+    def model(x, state):
+        return gru(x.mul_(2), state)
+
+    def criterion(y, d):
+        return (y - d.mul_(2)).square().mean()
+
+    for name, t in (("x", normal(17, 2, 3)), ("d", normal(17, 2, 4))):
+        np.save(tmp_path / f"{name}.npy", t.numpy())
+    x, d = (np.load(tmp_path / f"{name}.npy", mmap_mode=mode) for name in "xd")
+    with pytest.raises(ValueError, match="model changed x in place"):
+        checkpointed(model, x, d, criterion, segment=4)
+    for reduction in ("whole", "mean"):
+        checkpointed(gru, x, d, criterion, segment=4, reduction=reduction)
+    assert np.array_equal(np.load(tmp_path / "d.npy"), normal(17, 2, 4).numpy())
+    assert np.array_equal(np.load(tmp_path / "x.npy"), normal(17, 2, 3).numpy())
+    assert np.array_equal(d, normal(17, 2, 4).numpy())
+
+
+def test_d_with_a_history():
+    model, _ = model_of("GRU")
+    x, d = sequence(model)
+    d = d.detach().requires_grad_() * 2
+    with pytest.raises(ValueError, match="d was computed from what requires gradients"):
+        checkpointed(model, x, d, nn.MSELoss(), segment=4)
+    checkpointed(model, x, d, nn.MSELoss(), segment=4, reduction="whole")

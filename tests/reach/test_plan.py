@@ -121,10 +121,22 @@ def test_bytes(text, size):
     assert bytes_in(text) == size
 
 
-@pytest.mark.parametrize("wrong", ["", "MB", "64 XB", "-1MB", "1,5MB", "lots", "1e3MB", "inf"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "MB", "64 XB", "-1MB", "1,5MB", "lots", "1e3MB", "inf", "nanMB", "1e400GB", "\u0663MB", "9" * 5000 + "X"],
+)
 def test_text_that_makes_no_sense(wrong):
     with pytest.raises(ValueError, match=r'makes no sense.*"64MB"'):
         bytes_in(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["9" * 5000 + "MB", "9" * 400, 10**5000, -(10**5000), 2**64], ids=lambda wrong: type(wrong).__name__
+)
+def test_more_digits_than_there_is_memory(wrong):
+    with pytest.raises(ValueError, match=r"more than any machine has|at least 1 byte") as caught:
+        bytes_in(wrong)
+    assert len(str(caught.value)) < 200
 
 
 def test_numbers_that_make_no_sense():

@@ -70,3 +70,37 @@ def test_resets_in_batches():
     assert Sequences(batch_first, x, d, resets).read(0, 4).resets.shape == (2, 4)
     with pytest.raises(ValueError, match=r"resets are \(T,\), but x is \(B, T, ·\)"):
         Sequences(batch_first, x, d, resets[0])
+    with pytest.raises(ValueError, match=r"x has 2 sequences, but resets are \(3, 10\)"):
+        Sequences(batch_first, x, d, torch.zeros(3, 10, dtype=torch.bool))
+
+
+def pairs(*given):
+    return Chunks(WALKER, iter(given), None)
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ((X[:, :1], D[:, :1]), r"a step of the chunk after step 10 is x float32 \(1, 1, 3\)"),
+        ((X[..., :2], D), r"x float32 \(1, 2, 2\)"),
+        ((X.double(), D), "x float64"),
+        ((X, D.unsqueeze(-1)), r"d float32 \(1, 2, 1\), but of those before it was x float32 \(1, 2, 3\)"),
+    ],
+)
+def test_chunks_that_differ(second, words):
+    source = pairs((X, D), second)
+    source.read(0, 10)
+    with pytest.raises(ValueError, match=words):
+        source.read(5, 15)
+
+
+def test_chunks_that_are_none():
+    with pytest.raises(ValueError, match=r"x gave no chunk.*make a new one for each pass"):
+        pairs().read(0, 10)
+    with pytest.raises(TypeError, match="after 0 steps it gave a NoneType"):
+        pairs(None, (X, D)).read(0, 10)
+
+
+def test_no_gradients_no_sequences():
+    with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode"):
+        open_sequences(WALKER, X, D)

@@ -248,6 +248,13 @@ X, D = torch.zeros(6, 2, 3), torch.zeros(6, 2, 4)
         ({"x": None}, TypeError, "x must hold a sequence"),
         ({"x": "a file"}, TypeError, "x holds a str"),
         ({"x": X.clone().requires_grad_()}, ValueError, r"x requires gradients.*x.detach\(\)"),
+        ({"d": D.clone().requires_grad_()}, ValueError, r"d requires gradients.*d.detach\(\)"),
+        (
+            {"model": nn.Sequential(nn.GRU(3, 4))},
+            TypeError,
+            r"Sequential.forward takes \(input\).*\(x, state\) -> \(",
+        ),
+        ({"model": bptt.GRU}, TypeError, r"model is the class GRU; pass a model made of it, GRU\(...\)"),
         ({"x": {"a": X, "b": X[:4]}}, ValueError, r"parts of x have different lengths \[4, 6\]"),
         ({"x": np.full((6, 2, 3), "a")}, TypeError, "x is an array of <U1"),
         ({"state": (1.0,)}, TypeError, "state holds a float"),
@@ -268,6 +275,12 @@ def test_refused_at_the_call(change, error, words):
     [
         ({"criterion": lambda y, d: y}, ValueError, r"scalar tensor, got shape \(2, 2, 4\)"),
         ({"criterion": lambda y, d: 1.0}, TypeError, "scalar tensor, got float"),
+        ({"criterion": None}, TypeError, r"criterion must be a function \(y, d\) -> loss, got NoneType"),
+        ({"model": lambda x, state: (x, x, x)}, TypeError, r"pair \(y, state\), got a tuple of 3"),
+        ({"model": lambda x, state: x.mul_(2)}, TypeError, "got Tensor"),
+        ({"model": lambda x, state: (x.mul_(2), x)}, ValueError, "changed x in place.*x = x.clone"),
+        ({"x": iter([X.clone().requires_grad_()]), "d": iter([D])}, ValueError, "x requires gradients"),
+        ({"x": iter([]), "d": iter([])}, ValueError, "x gave no chunk"),
         ({"criterion": lambda y, d: d.sum()}, ValueError, "depends on nothing that requires gradients"),
         ({"model": lambda x, state: x}, TypeError, r"must return a pair \(y, state\), got Tensor"),
         ({"model": lambda x, state: (x, None)}, TypeError, "returned no state"),
@@ -401,3 +414,69 @@ def test_places_that_are_none_are_refused():
     chunks = truncated(model, iter([x]), iter([d]), mean_square, 3)
     with pytest.raises(TypeError, match=r"a list_iterator cannot be taken up at step 3.*seek\(step\)"):
         chunks.load_state_dict({"first": 3, "start": 3, "state": None})
+
+
+class Changing(nn.Module):
+    """Changes its state in place: a trace, and a count of its steps that the output hangs on."""
+
+    def __init__(self):
+        super().__init__()
+        self.inward = nn.Linear(3, 4, dtype=torch.float64)
+
+    def forward(self, x, state=None):
+        if state is None:
+            state = {"trace": x.new_zeros(x.shape[1], 4), "count": torch.zeros(x.shape[1], 1, dtype=torch.int64)}
+        y = []
+        for x_t in x:
+            state["count"] += 1
+            state["trace"].mul_(0.5).add_(self.inward(x_t))
+            y.append(state["trace"] + 0.1 * state["count"])
+        return torch.stack(y), state
+
+
+class Constant(Changing):
+    """The same, in new tensors."""
+
+    def forward(self, x, state=None):
+        return super().forward(x, None if state is None else {key: part.clone() for key, part in state.items()})
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(3, 3), (3, 5), (2, 11)])
+def test_a_state_that_is_changed_in_place(k1, k2):
+    x, d, found = normal(11, 2, 3), normal(11, 2, 4), []
+    for make in (Changing, Constant):
+        torch.manual_seed(0)
+        model = make()
+        state = {"trace": normal(2, 4, seed=5), "count": torch.ones(2, 1, dtype=torch.int64)}
+        before, states = state["trace"].clone(), []
+        for window in truncated(model, x, d, mean_square, k1, k2, state):
+            states.append(window.state["trace"])
+            found.append((window.loss, model.inward.weight.grad.clone(), states[-1].clone()))
+            model.zero_grad()
+        assert torch.equal(state["trace"], before)
+        assert (state["count"] == 1).all()
+        assert all(torch.equal(kept, then[2]) for kept, then in zip(states, found[-len(states) :], strict=True))
+    half = len(found) // 2
+    for one, other in zip(found[:half], found[half:], strict=True):
+        for part, wanted in zip(one, other, strict=True):
+            assert torch.equal(part, wanted)
+
+
+def test_under_no_grad_too():
+    model, module = model_of("GRU")
+    x, d = sequence(model)
+    with torch.no_grad():
+        list(truncated(model, x, d.detach(), mean_square, 4))
+    found = module.weight_hh_l0.grad.clone()
+    module.zero_grad()
+    list(truncated(model, x, d.detach(), mean_square, 4))
+    assert torch.equal(found, module.weight_hh_l0.grad)
+
+
+def test_resets_of_all_sequences_of_a_cell_at_once():
+    model, _ = model_of("cell")
+    x, d = sequence(model, B=3)
+    resets = torch.zeros(11, dtype=torch.bool)
+    resets[5] = True
+    y = torch.cat([w.outputs for w in truncated(model, x, d.detach(), mean_square, 4, resets=resets)])
+    assert_close(y[5:], model(x[5:])[0], "from the reset on")

@@ -18,12 +18,18 @@ def as_tensors(tree: Any, name: str) -> Tree:
 
     Raises:
         TypeError: it holds something else, or what has no axis of steps.
+        ValueError: a tensor of it was made under torch.inference_mode().
     """
 
     def tensor(leaf: Any) -> Tensor:
         leaf = _over(leaf, name) if isinstance(leaf, np.ndarray) else leaf
         if leaf.layout != torch.strided or leaf.is_nested:
             raise TypeError(f"{name} holds a nested or sparse tensor; pass a dense one, padded where it must be")
+        if leaf.is_inference():
+            raise ValueError(
+                f"{name} was made under torch.inference_mode(), and gradients cannot go through it: pass "
+                f"{name}.clone()"
+            )
         return leaf
 
     if isinstance(tree, PackedSequence):
@@ -51,7 +57,7 @@ def _over(array: np.ndarray, name: str) -> Tensor:
 
 
 def check_desired(d: Tree) -> None:
-    """d is not computed from weights: a gradient that goes on into its history could be taken only once.
+    """d is not computed from what requires gradients: its history could be walked back only once.
 
     Raises:
         ValueError: it is.

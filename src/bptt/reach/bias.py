@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from .models import Model, Walker
 from .reverse import Cut, Reverse
 from .sequences import Sequences, open_sequences
 from .surroundings import undisturbed
-from .truncated import Truncated, check_reach
+from .truncated import Truncated, check_constant, check_reach
 
 Sums = dict[int, tuple[Tensor, Tensor]]  # by a leaf's id: the leaf, and its gradient
 
@@ -59,7 +60,7 @@ def bias(
         a row for each of k2s. `.grad`, the model's buffers and the random generators are left as they were.
 
     Raises:
-        ValueError, TypeError: as `bptt.truncated`; x holds no sequence, or its full gradient is zero.
+        ValueError, TypeError: as `bptt.truncated`; no sequence in x; a full gradient of zero, or not finite.
 
     >>> model, x = torch.nn.GRU(1, 3), torch.linspace(0, 9, 50).sin().view(50, 1, 1)
     >>> [row.k2 for row in bias(model, x, x.expand(-1, -1, 3), torch.nn.MSELoss(), k1=10)]
@@ -72,6 +73,7 @@ def bias(
         raise TypeError("x comes in chunks; the full gradient needs all of x: pass tensors or memory maps")
     if data.rows == 0:
         raise ValueError(f"x {tuple(leaves(x)[0].shape)} holds no sequence: there is no gradient to compare")
+    check_constant(data.whole)
     leaves(state)
     k2s = _k2s(k1, k2s, data.steps)
     with undisturbed(walker, [] if walker.like is None else [walker.like]):
@@ -80,8 +82,9 @@ def bias(
         reverse()
         full = reverse.gradients.sums
         norm = _dot(full, full) ** 0.5
-        if norm == 0:
-            raise ValueError("the full gradient is zero: there is no direction to compare with")
+        if norm == 0 or not math.isfinite(norm):
+            what = "not finite" if norm else "zero"
+            raise ValueError(f"the full gradient is {what}: there is no direction to compare with")
         return [_row(k2, _truncated(walker, data, criterion, k1, k2, state), full, norm) for k2 in k2s]
 
 

@@ -107,6 +107,8 @@ def scalar_loss(criterion: Callable[[Tensor, Any], Tensor], y: Tensor, d: Any) -
     Raises:
         TypeError, ValueError: it is no scalar, or nothing it depends on requires gradients.
     """
+    if not callable(criterion):
+        raise TypeError(f"criterion must be a function (y, d) -> loss, got {type(criterion).__name__}")
     loss = criterion(y, d)
     if not isinstance(loss, Tensor):
         raise TypeError(f"the criterion must return a scalar tensor, got {type(loss).__name__}")

@@ -205,8 +205,15 @@ def check_model(model: Any) -> None:
     Raises:
         TypeError: it does not; the message has what it takes.
     """
-    function, who = (model.forward, ".forward") if isinstance(model, nn.Module) else (model, "")
-    check_takes(function, _name(model) + who, f"{FORM}, state=None for its own initial one", "x", "state")
+    inside = isinstance(model, nn.Module)
+    function = getattr(model, "forward", model) if inside else model  # a scripted module may have none
+    check_takes(
+        function,
+        _name(model) + (".forward" if inside else ""),
+        f"{FORM}, state=None for its own initial one",
+        "x",
+        "state",
+    )
 
 
 _CHOICE = "time=0 for (T, B, ·) or time=1 for (B, T, ·)"

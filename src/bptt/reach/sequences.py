@@ -46,8 +46,8 @@ class Sequences:
 
     def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
         self.like = walker.like
-        self.converted = [holds_arrays(tree) for tree in (x, d, resets)]
         self.whole = Piece(as_tensors(x, "x"), as_tensors(d, "d"), as_tensors(resets, "resets"))
+        self.converted = [holds_arrays(tree) for tree in (x, d, resets)]
         if not leaves(self.whole.x):
             raise TypeError(f"x must hold a sequence, got {type(x).__name__}")
         self.axis = walker.time_axis(self.whole.x)
@@ -179,8 +179,8 @@ class Chunks:
         self.held, self.start, self.stop = None, step, step
 
     def _next(self) -> Piece | None:
-        pair = next(self.chunks, None)
-        if pair is None:
+        pair = next(self.chunks, _MISSING)
+        if pair is _MISSING:
             if self.form is None and self.stop == 0:
                 raise ValueError(
                     f"x gave no chunk; a {_kind(self.given[0])} that has been read to its end gives none: make a "
@@ -227,7 +227,13 @@ class Chunks:
 
 
 def open_sequences(walker: Walker, x: Any, d: Any, resets: Any = None) -> Sequences | Chunks:
-    """What x and d are: sequences to be read anywhere, or chunks."""
+    """What x and d are: sequences to be read anywhere, or chunks.
+
+    Raises:
+        ValueError: no gradients are taken here, under torch.inference_mode().
+    """
+    if torch.is_inference_mode_enabled():
+        raise ValueError("under torch.inference_mode() there are no gradients; leave it for the call")
     chunked = {name: _is_chunked(value) for name, value in (("x", x), ("d", d), ("resets", resets))}
     if not chunked["x"]:
         for name in ("d", "resets"):

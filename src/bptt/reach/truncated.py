@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..checks import check_sizes
 from ..trees import Tree, cloned, leaves
-from .arrays import check_desired
 from .gradients import backward, scalar_loss
 from .models import Model, Walker
 from .sequences import Chunks, Piece, Sequences, open_sequences
@@ -97,7 +96,7 @@ def truncated(
     walker = Walker(model, time)
     source = open_sequences(walker, x, d, resets)
     if isinstance(source, Sequences):
-        _check_constant(source.whole)
+        check_constant(source.whole)
     leaves(state)
     return Truncated(walker, source, criterion, k1, k2 or k1, state, backward)
 
@@ -156,7 +155,7 @@ class Truncated(Iterator[Window]):
         stop = start if piece is None else first + leaves(piece.x)[0].shape[source.axis]
         if piece is None or stop == start:
             raise StopIteration
-        _check_constant(piece)
+        check_constant(piece)
         self.walked = Walked(piece.x, piece.d, self._state, first)
         coming = self._k1 if source.length is None else min(self._k1, source.length - stop)
         following = max(0, stop + coming - self._k2)
@@ -220,10 +219,11 @@ def _reset_steps(resets: Tensor | None, axis: int) -> list[int]:
     return rows.nonzero().flatten().tolist()
 
 
-def _check_constant(piece: Piece) -> None:
-    if any(leaf.requires_grad for leaf in leaves(piece.x)):
-        raise ValueError(
-            "x requires gradients, which truncated BPTT does not give: pass x.detach(), or make the layer that "
-            "computed x a part of the model"
-        )
-    check_desired(piece.d)
+def check_constant(piece: Piece) -> None:
+    """x and d require no gradients."""
+    for name, tree in (("x", piece.x), ("d", piece.d)):
+        if any(leaf.requires_grad for leaf in leaves(tree, name)):
+            raise ValueError(
+                f"{name} requires gradients, which truncated BPTT does not give: pass {name}.detach(), or make "
+                f"the layer that computed {name} a part of the model"
+            )
