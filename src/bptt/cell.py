@@ -84,9 +84,8 @@ def unfold(cell: Cell, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
     layout = "(B, T, ·)" if cell.batch_first else "(T, B, ·)"
     if x.dim() < 2 or x.shape[axis] == 0:
         raise ValueError(f"x is {tuple(x.shape)}; it takes {layout} with at least one step")
+    check_cell(cell)
     who = cell._get_name()
-    check_takes(cell.step, f"{who}.step", "step(x_t, state) -> (y_t, state)", "x_t", "state")
-    check_takes(cell.initial_state, f"{who}.initial_state", "initial_state(batch) -> state", "batch")
     state = cell.initial_state(x.shape[1 - axis]) if state is None else state
     leaves(state)
     y = []
@@ -96,3 +95,14 @@ def unfold(cell: Cell, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
         check_same_form(before, state, f"{who}.step")
         y.append(y_t)
     return torch.stack(y, axis), state
+
+
+def check_cell(cell: Cell) -> None:
+    """A cell's methods take what they are called with.
+
+    Raises:
+        TypeError: one takes something else.
+    """
+    who = cell._get_name()
+    check_takes(cell.step, f"{who}.step", "step(x_t, state) -> (y_t, state)", "x_t", "state")
+    check_takes(cell.initial_state, f"{who}.initial_state", "initial_state(batch) -> state", "batch")

@@ -179,7 +179,7 @@ def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
     assert load_run(folder).columns == ["wind"]
 
 
-@pytest.mark.parametrize("memory", ["lots", "0MB", "-3"])
+@pytest.mark.parametrize("memory", ["lots", "0MB", "-3", "", "1e400GB", "9" * 5000 + "MB"])
 def test_a_memory_that_makes_no_sense_is_refused_first(here, memory):
     with pytest.raises(UserError, match="--memory"):
         train(TrainConfig(reach="checkpointed", memory=memory))

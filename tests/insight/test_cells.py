@@ -107,3 +107,15 @@ class Trace(bptt.Cell):
 def test_a_cell_without_parameters_is_refused():
     with pytest.raises(ValueError, match=r"Trace.*no parameter"):
         bptt.contributions(Trace(), torch.ones(3, 1, 1), torch.ones(3, 1, 1), bptt.squared_error)
+
+
+def test_a_step_that_takes_no_state():
+    class Short(bptt.Cell):
+        def step(self, x_t):
+            return x_t, x_t
+
+        def initial_state(self, batch):
+            return torch.zeros(batch, 1)
+
+    with pytest.raises(TypeError, match=r"Short.step takes \(x_t\), .*write it as step\(x_t, state\)"):
+        bptt.contributions(Short(), torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), "squared_error")

@@ -78,3 +78,31 @@ def test_arrays_come_in_the_dtype_of_the_weights():
     assert Walker(nn.GRU(3, 4).double()).like.dtype == torch.float64
     assert Walker(lambda x, state: (x, x)).like is None
     assert Walker(type("Free", (Cell,), {})()).like is None
+
+
+@pytest.mark.parametrize(
+    ("model", "state", "error", "words"),
+    [
+        (nn.GRU(3, 4), (torch.zeros(1, 2, 4),), TypeError, r"hx of GRU must be one tensor \(h_0: \(1, 2, 4\)\)"),
+        (nn.GRU(3, 4), {}, TypeError, "hx of GRU must be one tensor"),
+        (nn.GRU(3, 4), torch.zeros(1, 2, 4, dtype=torch.float64), TypeError, r"hx \(h_0\) is torch.float64"),
+        (nn.RNN(3, 4), torch.zeros(1, 5, 4), ValueError, r"hx \(h_0\) has shape \(1, 5, 4\), but RNN needs"),
+        (
+            nn.LSTM(3, 4, 2, proj_size=1),
+            torch.zeros(2, 2, 1),
+            TypeError,
+            r"a tuple .*\(2, 2, 1\) and c_0: \(2, 2, 4",
+        ),
+        (nn.LSTM(3, 4), (None, None), TypeError, r"hx \(h_0\) must be a torch.Tensor"),
+    ],
+)
+def test_a_state_of_torch_that_does_not_fit(model, state, error, words):
+    with pytest.raises(error, match=words):
+        Walker(model).walk(torch.zeros(5, 2, 3), state, 0)
+
+
+def test_a_state_of_torch_that_fits():
+    lstm = nn.LSTM(3, 4, 2, batch_first=True, proj_size=1)
+    for x, axis in ((torch.zeros(2, 5, 3), 1), (torch.zeros(5, 3), 0)):
+        y, state = Walker(lstm).walk(x, None, axis)
+        assert torch.equal(Walker(lstm).walk(x, tuple(map(torch.zeros_like, state)), axis)[0], y)

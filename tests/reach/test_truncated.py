@@ -409,6 +409,10 @@ def test_places_that_are_none_are_refused():
     windows = truncated(model, x, d, mean_square, 3)
     with pytest.raises(ValueError, match=r"has \['first', 'start', 'state'\], got \['position'\]"):
         windows.load_state_dict({"position": 3})
+    with pytest.raises(ValueError, match=r"has \['first', 'start', 'state'\], got a NoneType"):
+        windows.load_state_dict(None)
+    with pytest.raises(ValueError, match=r"a place has ints for its steps, got first=1.5"):
+        windows.load_state_dict({"first": 1.5, "start": 3, "state": None})
     with pytest.raises(ValueError, match="from step 9 for a window from step 12"):
         windows.load_state_dict({"first": 9, "start": 12, "state": None})
     chunks = truncated(model, iter([x]), iter([d]), mean_square, 3)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..cell import Cell, unfold
+from ..cell import Cell, check_cell, unfold
 from ..trees import Tree, leaves
 from .pairs import Norms
 from .walks import without_dropout
@@ -27,6 +27,7 @@ class StepByStep(Cell):
 
     def __init__(self, cell: Cell, x: Tensor) -> None:
         super().__init__()
+        check_cell(cell)
         self.cell, self.batch_first = cell, cell.batch_first
         self.outputs: list[Tensor] = []
         self.states: list[list[Tensor]] = []

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..calls import check_takes, pair_of
 from ..cell import Cell
+from ..checks import check_state
 from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
 from ..trees import Tree, check_same_form, form, leaves, mapped
@@ -95,6 +96,8 @@ class Walker:
             TypeError, ValueError: the model returns something else, or a state of another form; it changes x.
         """
         tensors = leaves(x, "x")
+        if isinstance(self.model, nn.RNNBase) and state is not None:
+            self._check_hx(self.model, tensors[0], state, axis)
         versions = [_version(leaf) for leaf in tensors]
         try:
             result = self.model(x, state)
@@ -123,6 +126,14 @@ class Walker:
             self._check_rows(tensors[0], after, axis)
         return y, after
 
+    def _check_hx(self, model: nn.RNNBase, x: Tensor, state: Tree, axis: int) -> None:
+        """A state of torch.nn's modules, which name neither it nor what is wrong with it."""
+        rows = [] if (B := _rows(x, axis)) is None else [B]
+        layers = model.num_layers  # in one direction
+        shapes = [(layers, *rows, model.proj_size or model.hidden_size), (layers, *rows, model.hidden_size)]
+        names = ("h_0", "c_0") if isinstance(model, nn.LSTM) else ("h_0",)
+        check_state(self.name, state, names, shapes[: len(names)], model.all_weights[0][0])
+
     def _check_rows(self, x: Tensor, state: Tree, axis: int) -> None:
         """A state after x has rows for the sequences of the batch, not for what is taken for the steps."""
         steps, rows = x.shape[axis], _rows(x, axis)
@@ -141,12 +152,7 @@ class Walker:
         rows, given = _rows(x, axis), leaves(state)
         if not given or rows is None:
             return
-        if isinstance(self.model, OURS):
-            at = 0 if isinstance(self.model, Cell | Elman) else 1
-            fits = all(leaf.dim() > at and leaf.shape[at] == rows for leaf in given)
-        else:
-            fits = any(rows in leaf.shape for leaf in given)
-        if not fits:
+        if not any(rows in leaf.shape for leaf in given):
             raise ValueError(
                 f"the state {form(state)} does not fit x {tuple(x.shape)}, whose axis {1 - axis} has {rows} "
                 f"sequences and axis {axis} is time: {error}"

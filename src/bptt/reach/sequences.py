@@ -279,9 +279,8 @@ def _length(name: str, tree: Tree, axis: int) -> int:
     lengths = set()
     for leaf in leaves(tree, name):
         if leaf.dim() <= axis:
-            raise ValueError(
-                f"{name} is {tuple(leaf.shape)}, but time is axis {axis} of x and must be so in {name}"
-            )
+            of = "x" if name == "x" else f"x and must be so in {name}"
+            raise ValueError(f"{name} is {tuple(leaf.shape)}, but time is axis {axis} of {of}")
         lengths.add(leaf.shape[axis])
     if len(lengths) > 1:
         raise ValueError(f"the parts of {name} have different lengths {sorted(lengths)} along time, axis {axis}")

@@ -181,9 +181,12 @@ class Truncated(Iterator[Window]):
             TypeError: x comes in chunks that cannot be sought.
         """
         own = self.state_dict()
-        if set(place) != set(own):
-            raise ValueError(f"the place of truncated BPTT has {sorted(own)}, got {sorted(place)}")
+        if not isinstance(place, dict) or set(place) != set(own):
+            got = sorted(place) if isinstance(place, dict) else f"a {type(place).__name__}"
+            raise ValueError(f"the place of truncated BPTT has {sorted(own)}, got {got}")
         first, start = place["first"], place["start"]
+        if not all(isinstance(step, int) for step in (first, start)):
+            raise ValueError(f"a place has ints for its steps, got first={first!r} and start={start!r}")
         if not 0 <= first <= start or (self._source.length is not None and start > self._source.length):
             raise ValueError(f"a walk from step {first} for a window from step {start} does not lie in x")
         leaves(place["state"])
