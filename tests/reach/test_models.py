@@ -102,7 +102,7 @@ def test_a_state_of_torch_that_does_not_fit(model, state, error, words):
 
 
 def test_a_state_of_torch_that_fits():
-    lstm = nn.LSTM(3, 4, 2, batch_first=True, proj_size=1)
+    lstm = nn.LSTM(3, 4, 2, batch_first=True)
     for x, axis in ((torch.zeros(2, 5, 3), 1), (torch.zeros(5, 3), 0)):
         y, state = Walker(lstm).walk(x, None, axis)
         assert torch.equal(Walker(lstm).walk(x, tuple(map(torch.zeros_like, state)), axis)[0], y)
