@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -30,6 +31,21 @@ def test_where_time_stands():
     assert batch_first.time_axis(torch.zeros(2, 5, dtype=torch.int64)) == 1
     assert batch_first.time_axis(torch.zeros(5, 3)) == 0
     assert batch_first.time_axis((torch.zeros(2, 5, 3), torch.zeros(2, 5))) == 1
+
+
+def test_a_model_that_says_so_itself():
+    def model(x, state):
+        return x, x
+
+    model.batch_first = True
+    assert Walker(model).time_axis(torch.zeros(2, 5, 3)) == 1
+    gru = nn.GRU(3, 4)
+    gru.batch_first = np.True_
+    assert Walker(gru).time_axis(torch.zeros(2, 5, 3)) == 1
+    stacked = nn.Module()
+    stacked.gru, stacked.batch_first = nn.GRU(3, 4, batch_first=True), False
+    stacked.forward = model
+    assert Walker(stacked).time_axis(torch.zeros(2, 5, 3)) == 0
 
 
 def test_what_cannot_be_walked_in_pieces():

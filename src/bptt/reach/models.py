@@ -32,8 +32,9 @@ class Walker:
         time: which axis of x, d and y is time, 0 for (T, B, ·) or 1 for (B, T, ·). Default: as the model has it.
 
     Time is axis 1 where the model, or else the recurrent modules inside it or those that a function names, have
-    `batch_first` true, and axis 0 where it is false or there are none; where they differ, pass `time`. Floating x
-    of two dimensions is one sequence (T, I), integers of two dimensions are class numbers (T, B) or (B, T).
+    `batch_first` true, and axis 0 where it is false or there are none. Floating x of two dimensions is one
+    sequence (T, I), integers of two dimensions are class numbers (T, B) or (B, T). Pass `time` where the modules
+    differ, and where a batch_first model of your own takes floating x of two dimensions, which may be (B, T).
 
     Raises:
         TypeError: the model cannot be called with (x, state), or time is no int.
@@ -59,7 +60,9 @@ class Walker:
                     "be walked piece by piece; use full backpropagation, or bidirectional=False"
                 )
         check_model(model)
-        self.layouts = [told for root in roots for told in layouts(root)]  # who is batch_first, and who is not
+        own = getattr(model, "batch_first", None)
+        inside = [told for root in roots for told in layouts(root)]
+        self.layouts = inside if own is None else [(self.name, bool(own))]  # who is batch_first, and who is not
 
     def time_axis(self, x: Tree) -> int:
         """Which axis of x, and with it of d and y, is time.

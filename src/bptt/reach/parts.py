@@ -58,7 +58,7 @@ def layouts(module: nn.Module) -> Iterator[tuple[str, bool]]:
     """
     own = getattr(module, "batch_first", None)
     recurrent = isinstance(module, nn.RNNBase) or not type(module).__module__.startswith("torch.nn.")
-    if isinstance(own, int) and recurrent:
+    if own is not None and recurrent:
         yield type(module).__name__, bool(own)
         return
     for name, child in module.named_children():
