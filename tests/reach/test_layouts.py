@@ -267,7 +267,10 @@ def test_a_stream_is_turned_for_a_model_of_batches(tmp_path, wrap):
         torch.manual_seed(2)
         model = wrap(nn.GRU(3, 4, batch_first=first)).double()
         stream = bptt.stream(tmp_path / "series.npy", batch=3, window=6, dtype=torch.float64)
-        windows = list(truncated(model, stream, None, lambda y, d: y.square().sum() + d.sum(), k1=6))
+        resets = torch.zeros(20, 3, dtype=torch.bool)
+        resets[4, 1] = True
+        given = stream, None, lambda y, d: y.square().sum() + d.sum()
+        windows = list(truncated(model, *given, k1=6, resets=iter(resets.split(6))))
         assert [w.stop for w in windows] == [6, 12, 18, 20]
         found.append([(w.loss, gradients(model)) for w in windows[-1:]])
     assert_same(*found)

@@ -195,7 +195,7 @@ class Chunks:
         if resets is _MISSING:
             raise ValueError(f"resets end after {self.stop} steps, but x goes on")
         try:
-            chunk = Sequences(self.walker, *self._turned(*pair), resets)
+            chunk = Sequences(self.walker, *self._turned(pair[0], pair[1], resets))
         except (TypeError, ValueError) as error:
             raise type(error)(f"in the chunk after step {self.stop}: {error}") from error
         self.axis = chunk.axis
@@ -205,15 +205,15 @@ class Chunks:
         self.stop += chunk.steps
         return piece
 
-    def _turned(self, x: Any, d: Any) -> tuple[Any, Any]:
-        """x and d with time on the axis where the model has it."""
-        trees = as_tensors(x, "x"), as_tensors(d, "d")
-        first = leaves(trees[0], "x")[:1]
-        if not isinstance(self.layout, bool) or not first or first[0].dim() < 2:
-            return x, d
-        if self.walker.time_axis(trees[0]) == int(self.layout):
-            return x, d
-        return mapped(lambda leaf: leaf.transpose(0, 1), trees)
+    def _turned(self, x: Any, d: Any, resets: Any) -> tuple[Any, Any, Any]:
+        """Chunks that say how they are laid out, with time on the axis where the model has it."""
+        if not isinstance(self.layout, bool):
+            return x, d, resets
+        trees = as_tensors(x, "x"), as_tensors(d, "d"), as_tensors(resets, "resets")
+        alone = not any(leaf.dim() > 1 for leaf in leaves(trees[0], "x"))
+        if alone or self.walker.time_axis(trees[0]) == int(self.layout):
+            return x, d, resets
+        return mapped(lambda leaf: leaf.transpose(0, 1) if leaf.dim() > 1 else leaf, trees)
 
     def _check_form(self, piece: Piece) -> None:
         step = piece.narrowed(self.axis, 0, 1)
