@@ -33,8 +33,8 @@ def rows(config: TrainConfig, part: float) -> list[bptt.Bias]:
     model = build(config, len(task.columns) * config.lags)
     stop, done = round(part * config.epochs), []
     Training(model, task.updates(model, config), config).run(done.append, lambda: len(done) >= stop)
-    x, d = task.sample()
-    return bptt.bias(model, x, d, bptt.squared_error, k1=K1, k2s=K2)
+    sample = task.sample()
+    return bptt.bias(model, sample.x, sample.d, bptt.squared_error, k1=K1, k2s=K2)
 
 
 def main() -> None:

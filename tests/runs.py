@@ -43,6 +43,7 @@ def starters() -> Iterator[Pool]:
     torch.set_num_threads(1)
     command.page_html = lambda page: "<p>a page" * 1000  # making one takes longer than the runs
     command.run_subject = Mock()
+    command.diagnosis_of = Mock(return_value=None)
     with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
         cli.main(("train", "none.csv"))  # imports what reads the arguments
     with get_context("fork").Pool() as pool:

@@ -27,7 +27,9 @@ def test_the_sunspot_run(tmp_path, capsys):
     capsys.readouterr()
     assert diagnose(DiagnoseConfig(tmp_path / "run")) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(f"{tmp_path / 'run'}: elman network, 12 units, 219 steps of sunspots\n\n")
+    assert shown.startswith(
+        f"{tmp_path / 'run'}: elman network, 12 units; rows 1-220 of the 221 training rows of the embedded yearly "
+    )
     for words in ("l0, Elman: ", "spectral radius", "Lyapunov", "data", "gradient norm"):
         assert words in shown
 
@@ -47,7 +49,7 @@ def test_other_data(run, capsys):
     write("new.csv", range(30))
     capsys.readouterr()
     assert diagnose(DiagnoseConfig(run / "run", data=run / "new.csv")) == 0
-    assert "28 steps of y" in capsys.readouterr().out
+    assert "rows 1-29 of the 30 rows of new.csv" in capsys.readouterr().out
     write("short.csv", range(5))
     with pytest.raises(UserError, match="3 steps with a target; at least 8"):
         diagnose(DiagnoseConfig(run / "run", data=run / "short.csv"))

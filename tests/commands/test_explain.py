@@ -103,7 +103,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     assert "taken back through 7 steps" in shown
     numbers = json.loads((tmp_path / "e.json").read_text())
     model, task = load_run(run).model.double(), made_task(TrainConfig(cell="gru"))
-    x, d = (part[-7:].double() for part in task.sample())
+    x, d = (part[-7:].double() for part in task.sample().sequence())
     wanted = bptt.explain(model, x, d, 7, "squared_error").numbers()
     assert wanted == {key: numbers[key] for key in wanted}
     assert (tmp_path / "e.svg").read_text().startswith("<svg ")

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from bptt.commands.result import LOOKS, Result, described, reach
+from bptt.insight.diagnose import Diagnosis
 from bptt.report.run import Lags
 from bptt.training.config import TrainConfig
 from bptt.training.fit import Epoch, Fitted
@@ -49,6 +51,17 @@ def test_the_report_has_the_gradient_before_training_while_it_went_on_and_at_its
     assert found[-1] == Lags(100, [2.0])
     assert 10 < len(found) <= LOOKS + 2
     assert all(lags.norms == [lags.epoch] for lags in found[1:-1])
+
+
+@pytest.mark.parametrize("severity", ["fine", "note", "warning"])
+def test_only_a_warning_is_said_with_the_place_it_was_taken_from(severity):
+    found = Diagnosis("vanishing", "It vanishes.", severity, None, 9, 6, [], None, None, [], "rows 1-9")
+    said = replace(result(TrainConfig()), diagnosis=found).warning(Path("runs/a"))
+    if severity != "warning":
+        assert said is None
+    else:
+        assert said == "warning: It vanishes. (on rows 1-9) What to do: bptt diagnose runs/a"
+    assert result(TrainConfig()).warning(Path("runs/a")) is None
 
 
 def test_how_far_back_errors_go():

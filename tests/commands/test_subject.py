@@ -11,6 +11,7 @@ from bptt.report.page import json_of
 from bptt.training.config import TrainConfig
 from bptt.training.network import build
 from bptt.training.tasks.forecast import sunspot_forecast
+from bptt.training.tasks.sample import Sample
 from support import normal
 
 
@@ -23,7 +24,8 @@ class Sampled:
         self.T = T
 
     def sample(self):
-        return normal(self.T, 2).float(), normal(self.T, 1, seed=1).float()
+        x, d = normal(self.T, 2).float()[:, None], normal(self.T, 1, seed=1).float()[:, None]
+        return Sample(x, d, torch.nn.MSELoss(), bptt.squared_error, self.loss, "rows of a table")
 
 
 def a_run(T=150, steps=None):

@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 import torch
 
+from bptt.commands import film
+from bptt.commands.diagnose import DiagnoseConfig, diagnose
 from bptt.commands.launch import launch_id
 from bptt.commands.train import train
 from bptt.training.config import TrainConfig, configured
@@ -442,10 +444,47 @@ def test_the_gradient_by_lag_is_recorded_and_said_where_it_vanishes(here, capsys
     assert len(seen) >= 2
     assert seen[0] == 1
     assert all(norm >= 0 for norm in lines[0]["gradient_by_lag"]["l0"])
+    assert lines[seen[-1] - 1]["gradient_by_lag"]["l0"] != lines[-1]["gradient_by_lag"]["start"]
     assert "vanishes" not in capsys.readouterr().out
-    train(TrainConfig(epochs=13, lr=1e-9, out=here / "stuck"))
-    shown = capsys.readouterr().out
-    assert shown.count("warning: epoch 7: the gradient vanishes: ") == 1
+
+
+def lagged_by(rows, path):
+    """A table whose target is what its input was so many rows ago."""
+    a = [math.sin(i * i) for i in range(400)]
+    pl.DataFrame({"y": [0.0] * rows + a[:-rows], "a": a}).write_csv(path)
+
+
+def warned(out):
+    return [line for line in out.splitlines() if line.startswith("warning: ") and "gradient" in line]
+
+
+def test_a_gradient_that_reaches_less_far_than_the_data_need_is_warned_of(here, capsys):
+    """In the words of `bptt diagnose` and the page; one that reaches far enough is not."""
+    lagged_by(9, here / "far.csv")
+    choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "epochs": 3, "leak": 1.0}
+    train(TrainConfig(**choices, out=here / "far"))
+    (line,) = warned(capsys.readouterr().out)
+    page = (here / "far" / "report.html").read_text()
+    found = json.loads(page.split('id="data">')[1].split("</script>")[0])["diagnosis"]
+    assert found["severity"] == "warning"
+    assert "the data needs about 8 steps" in found["sentence"]
+    told = f"warning: {found['sentence']} (on rows 1-319 of the 320 training rows of far.csv)"
+    assert line == f"{told} What to do: bptt diagnose {here / 'far'}"
+    diagnose(DiagnoseConfig(here / "far"))
+    assert found["sentence"] in " ".join(capsys.readouterr().out.split())
+    lagged_by(1, here / "near.csv")
+    train(TrainConfig(**choices | {"data": here / "near.csv"}, out=here / "near"))
+    assert not warned(capsys.readouterr().out)
+
+
+def test_a_long_training_is_warned_while_there_is_time_and_not_twice_of_the_same_epochs(here, capsys, monkeypatch):
+    monkeypatch.setattr(film, "DIAGNOSIS", 1.0)
+    lagged_by(9, here / "far.csv")
+    choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "epochs": 6, "leak": 1.0}
+    train(TrainConfig(**choices, out=here / "far"))
+    early, late = warned(capsys.readouterr().out)
+    assert early.startswith("warning: epoch 2: The gradient vanishes: ")
+    assert late.startswith("warning: The gradient vanishes: ")
 
 
 def test_tensorboard_gets_what_metrics_get(here):

@@ -18,7 +18,7 @@ def test_first_the_verdict_then_the_reasons_then_the_remedies():
     found = diagnosed()
     blocks = str(found).split("\n\n")
     assert " ".join(blocks[0].split()) == found.sentence
-    assert blocks[1].startswith("l0, Elman: vanishing; ")
+    assert blocks[1].startswith("l0, Elman: fading, as it may; ")
     assert [block.split()[0] for block in blocks[2:]] == ["data", "gradient", "what"]
     assert [row[2] for row in blocks[-1].splitlines()[1:] if row[3] == "."] == [
         str(number) for number in range(1, len(found.remedies) + 1)

@@ -23,6 +23,13 @@ def test_every_lag_is_the_mean_of_what_explain_finds(recurrent):
         assert_close(found[layer], wanted, layer, 1e-12)
 
 
+def test_the_mean_is_over_the_steps_that_have_an_error():
+    model = bptt.SequenceModel(bptt.RNN(2, 4), 2).double()
+    x, d = normal(9, 2), normal(9, 2, seed=1)
+    last = gradient_by_lag(model, x, d, lambda y, d: bptt.squared_error(y[-1], d[-1]), lags=4)["l0"]
+    assert_close(last, bptt.explain(model, x, d, 9).state_gradients["l0"].norm(dim=-1)[-5:].flip(0), "l0", 1e-12)
+
+
 def test_lags_are_cut_to_the_sequence():
     found = gradient_by_lag(bptt.Elman(2, 3, 1), torch.ones(3, 2), torch.ones(3, 1))
     assert found["l0"].shape == (3,)

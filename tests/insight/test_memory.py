@@ -30,6 +30,13 @@ def test_sequences_of_a_batch_are_kept_apart():
     assert input_memory(x, delayed(x, 5)[..., :1], 15).lag == 5
 
 
+def test_rows_with_a_missing_target_are_left_out():
+    x = normal(300, 1, 1)
+    d = delayed(x, 6)
+    d[::3] = torch.nan
+    assert input_memory(x, d, 30).lag == 6
+
+
 def test_class_numbers():
     x = normal(300, 1, 1)
     assert input_memory(x, (delayed(x, 4)[..., 0] > 0).long(), 30).lag == 4

@@ -37,7 +37,9 @@ def model_of(recurrent):
 
 
 def elman(g, activation="tanh", leak=1.0):
-    model = bptt.Elman(1, 8, 1, activation, leak=leak)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = bptt.Elman(1, 8, 1, activation, leak=leak)
     model.W_s = g * torch.linalg.qr(normal(8, 8, dtype=torch.float32)).Q
     return model
 
@@ -45,7 +47,9 @@ def elman(g, activation="tanh", leak=1.0):
 def test_a_small_w_s_is_initialised_anew_and_then_reaches_further():
     model = elman(0.3)
     before, x, d = diagnosed(model, lag=15)
-    assert [remedy.split()[0] for remedy in before.remedies] == ["Initialise", "Leaky", "A"]
+    assert before.remedies[0].startswith("Initialise")
+    said = " ".join(before.remedies)
+    assert all(words in said for words in ("leak=0.064", "gated cell"))  # as a remedy, or as what is not advised
     run(before.remedies[0], model)
     after = bptt.diagnose(model, x, d)
     assert after.layers[0].spectral_radius["W_s"] == pytest.approx(1, abs=1e-5)
@@ -54,7 +58,7 @@ def test_a_small_w_s_is_initialised_anew_and_then_reaches_further():
 
 def test_the_leak_named_reaches_as_far_as_the_data_needs():
     found, x, d = diagnosed(elman(0.3), lag=15)
-    leak = float(re.search(r"leak=([\d.]+) keeps", found.remedies[1]).group(1))
+    leak = float(re.search(r"leak=(\d+\.\d+)", " ".join(found.remedies)).group(1))
     assert not found.enough
     assert bptt.diagnose(elman(0.3, leak=leak), x, d).enough
 
@@ -122,7 +126,7 @@ def test_the_clipping_value_comes_from_the_norms_seen(norms, place, words):
     found, _, _ = diagnosed(elman(3.0, "identity"), T=20)
     elmans = Place(found.layers[0], Elman(), Weights("W_x", "W_s"), 8, 1)
     told = Verdict("exploding", "", None)
-    assert re.search(words, remedies(told, [elmans], None, GradientNorms(7, norms, 6.0))[place])
+    assert re.search(words, remedies(told, [elmans], None, GradientNorms(7, norms, 6.0))[place].text)
 
 
 def test_each_gates_block_is_initialised_by_the_line_named():

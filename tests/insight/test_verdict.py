@@ -7,7 +7,7 @@ import torch
 import bptt
 from bptt.insight.layers import diagnose_layer
 from bptt.insight.memory import Memory
-from bptt.insight.verdict import reason, verdict
+from bptt.insight.verdict import Verdict, reason, verdict
 from bptt.insight.walks import record
 from support import normal
 
@@ -46,6 +46,23 @@ def test_one_layer_beside_the_data(g, need, enough, words):
     found = verdict([layer(g=g)], memory(need), False, 40, 30)
     assert found.enough is enough
     assert re.search(words, found.sentence), found.sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "enough", "severity"),
+    [
+        ("healthy", True, "fine"),
+        ("healthy", None, "fine"),
+        ("vanishing", True, "fine"),
+        ("vanishing", None, "note"),
+        ("vanishing", False, "warning"),
+        ("exploding", True, "warning"),
+        ("no gradient", None, "warning"),
+        ("non-finite", None, "warning"),
+    ],
+)
+def test_only_what_costs_something_is_a_warning(kind, enough, severity):
+    assert Verdict(kind, "", enough).severity == severity
 
 
 def test_the_worst_layer_speaks_and_is_named():

@@ -11,9 +11,11 @@ from tyro.conf import Positional, arg
 from ..training.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
-    from ..training.run import Run
+    Checked = tuple[nn.Module, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor], str]
 
 MODELS = ("elman", "rnn", "gru", "lstm")
 OUTPUTS = 2  # of the read-out behind a model made here
@@ -25,9 +27,9 @@ class CheckConfig:
     """Take one gradient by every way there is and compare: fused kernels, reference, checkpointed, torch.nn,
     autograd, and finite differences, which judge the others.
 
-    MODEL is elman, rnn, gru or lstm, with random weights, input and targets, or a run folder, with its own weights
-    and a stretch of its own data (random input where the data are not there). Ends with 0 if all ways agree, with
-    1 if not.
+    MODEL is elman, rnn, gru or lstm, with random weights, input and targets, or a run folder, with its weights,
+    the loss it was trained by and a stretch of its own data (random where the data are not there). Ends with 0 if
+    all ways agree, with 1 if not.
     """
 
     model: Annotated[str, Positional, arg(metavar="MODEL")]
@@ -64,13 +66,12 @@ def check(config: CheckConfig) -> int:
 
     from ..insight.check import check as checked
     from ..insight.trust import check_table, remarks
-    from ..networks import squared_error
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model, x, d, what = _of_name(config) if config.model in MODELS else _of_run(config)
+        model, x, d, criterion, what = _of_name(config) if config.model in MODELS else _of_run(config)
     try:
-        result = checked(model, x, d, squared_error, looks=config.looks, seed=config.seed)
+        result = checked(model, x, d, criterion, looks=config.looks, seed=config.seed)
     except ValueError as error:  # a run's weights may give a loss that is not finite
         raise UserError(str(error)) from error
     console = Console()
@@ -81,18 +82,18 @@ def check(config: CheckConfig) -> int:
     return 0 if result.passed else 1
 
 
-def _of_name(config: CheckConfig) -> tuple[nn.Module, Tensor, Tensor, str]:
+def _of_name(config: CheckConfig) -> Checked:
     """A model with random weights, with random input and targets."""
     import torch
 
     from ..modules import GRU, LSTM, RNN
-    from ..networks import Elman, SequenceModel
+    from ..networks import Elman, SequenceModel, squared_error
 
     T, B, I, H = config.size
     if config.model == "elman":
         net = Elman(I, H, OUTPUTS, config.activation, leak=config.leak)
         what = f"{net}, x (B, T, I) = ({B}, {T}, {I}), seed {config.seed}"
-        return net, torch.randn(B, T, I), torch.randn(B, T, OUTPUTS), what
+        return net, torch.randn(B, T, I), torch.randn(B, T, OUTPUTS), squared_error, what
     if config.model == "rnn":
         layer = RNN(I, H, config.layers, config.activation, bidirectional=config.bidirectional, leak=config.leak)
     elif config.model == "gru":
@@ -101,39 +102,25 @@ def _of_name(config: CheckConfig) -> tuple[nn.Module, Tensor, Tensor, str]:
         layer = LSTM(I, H, config.layers, bidirectional=config.bidirectional, proj_size=config.projection)
     model = SequenceModel(layer, OUTPUTS)
     what = f"{layer} and a read-out of {OUTPUTS}, x (T, B, I) = ({T}, {B}, {I}), seed {config.seed}"
-    return model, torch.randn(T, B, I), torch.randn(T, B, OUTPUTS), what
+    return model, torch.randn(T, B, I), torch.randn(T, B, OUTPUTS), squared_error, what
 
 
-def _of_run(config: CheckConfig) -> tuple[nn.Module, Tensor, Tensor, str]:
-    """A run's model with the last steps it learned from, or random ones."""
-    import torch
-
-    from ..training.run import load_run
+def _of_run(config: CheckConfig) -> Checked:
+    """A run's model with the last steps it learned from, or random ones, and the loss it was learned by."""
+    from .opened import Opened
 
     folder = Path(config.model)
     if not folder.exists():
         raise UserError(f"{config.model} is neither {', '.join(MODELS)} nor a run folder: there is no such folder")
-    run = load_run(folder)
-    model = run.model
+    opened = Opened(folder)
+    what = f"{opened.model.recurrent} of {folder}"
     try:
-        x, d = _learned(run)
-        x, d = x[-config.steps :], d[-config.steps :]
-        return model, x, d, f"{model.recurrent} of {folder}, on the last {len(x)} steps it learned from"
+        sample = opened.sample().last(config.steps)
+        what += f", on the last {len(sample.x)} steps of what it learned from: {sample.what}"
     except UserError as error:
-        x = torch.randn(config.steps, model.recurrent.input_size)
-        what = f"{model.recurrent} of {folder}, on {len(x)} random steps, seed {config.seed}, since its data "
-        return model, x, torch.randn(config.steps, 1), f"{what}cannot be read: {error}"
-
-
-def _learned(run: Run) -> tuple[Tensor, Tensor]:
-    """x and d of every step a run learned from."""
-    import warnings
-
-    from ..training.tasks.made import made_task
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is odd about the data was said when it was trained
-        return made_task(run.config).sample()
+        sample = opened.random_sample(config.steps)
+        what += f", on {len(sample.x)} random steps, seed {config.seed}, since its data cannot be read: {error}"
+    return opened.model, sample.x, sample.d, sample.criterion, what
 
 
 def _check(config: CheckConfig) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +14,8 @@ from ..training.errors import UserError
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..training.run import Run
-    from ..training.tasks.task import Loss
+    from ..training.tasks.sample import Sample
+    from .opened import Opened
 
 
 @dataclass(frozen=True)
@@ -51,38 +48,27 @@ def diagnose(config: DiagnoseConfig) -> int:
     if config.lags < 1:
         raise UserError(f"--lags must be at least 1, got {config.lags}")
     check_new(config.json, "--json FILE")
-    from torch.nn.functional import cross_entropy, mse_loss
-
     from ..insight.diagnose import LEAST_STEPS
-    from ..insight.diagnose import diagnose as diagnosis_of
-    from ..training.run import load_run
+    from .diagnosis import diagnosis_of
+    from .opened import Opened
 
-    run = load_run(config.run)
-    x, d, name, loss = _steps(config, run)
-    if len(x) < LEAST_STEPS:
-        raise UserError(f"{name} gives {len(x)} steps with a target; at least {LEAST_STEPS} are needed")
-    criterion = mse_loss if loss == "squared_error" else cross_entropy
-    found = diagnosis_of(run.model, x, d, criterion, lags=config.lags)
+    opened = Opened(config.run)
+    sample = _sample(config, opened)
+    found = diagnosis_of(opened.model, sample, config.lags)
+    if found is None:
+        raise UserError(f"{sample.what}: {len(sample.x)} steps with a target; at least {LEAST_STEPS} are needed")
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
-    network, of = f"{run.config.cell} network, {run.config.hidden} units", (run.columns or [name])[0]
-    print(f"{config.run}: {network}, {len(x)} steps of {of}", found, sep="\n\n")
+    network = f"{opened.config.cell} network, {opened.config.hidden} units"
+    print(f"{config.run}: {network}; {found.where}", found, sep="\n\n")
     return 0
 
 
-def _steps(config: DiagnoseConfig, run: Run) -> tuple[Tensor, Tensor, str, Loss]:
-    """x and d of the steps the error is taken back over, where they are from, and the loss."""
-    from ..training.run import new_tasks
-    from ..training.tasks.made import made_task
-
+def _sample(config: DiagnoseConfig, opened: Opened) -> Sample:
+    """The steps the error is taken back over, and the loss."""
     if config.data is not None:
-        new = max(new_tasks(run, config.data, None, config.missing), key=lambda task: len(task.table.values))
-        d = new.targets().nan_to_num()
-        return new.inputs()[: len(d)], d, new.name, new.loss
+        return opened.sample(config.data, config.missing)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
-            task = made_task(run.config)
+        return opened.sample()
     except UserError as error:
         raise UserError(f"the run's own data cannot be used: {error}; pass --data FILE") from error
-    return *task.sample(), task.name, task.loss

@@ -38,12 +38,12 @@ def export(config: ExportConfig) -> int:
         UserError: the run cannot be used, the file exists or cannot be written, or the extra is not installed.
     """
     from ..export.file import export_onnx
-    from ..training.run import load_run
+    from .opened import Opened
 
     out = config.out or config.run / "model.onnx"
     if out.exists():
         raise UserError(f"{out} exists already and is not overwritten; pass another --out")
-    run = load_run(config.run)
+    run = Opened(config.run).run
     facts = {
         "columns": run.columns,
         "mean": run.scaling.mean,

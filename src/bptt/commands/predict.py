@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..training.run import Run
+    from .opened import Opened
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,15 @@ def predict(config: PredictConfig) -> int:
     Raises:
         UserError: the run, the data or the file to write cannot be used.
     """
-    from ..training.config import task_of
-    from ..training.run import load_run
+    from .opened import Opened
 
     check_new(config.out, "--out")
     if config.follow:
         _check_follow(config)
     elif config.data is None:
         raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
-    run = load_run(config.run)
-    task = task_of(run.config)
+    opened = Opened(config.run)
+    run, task = opened.run, opened.kind
     if task == "text":
         raise UserError(f"{config.run} was trained on text; let it write with: bptt sample {config.run}")
     if config.follow:
@@ -78,7 +78,8 @@ def predict(config: PredictConfig) -> int:
             return follow(run, config.time, sys.stdin.buffer)
     with warnings.catch_warnings(record=True) as odd:
         warnings.simplefilter("always")
-        text = (_classes if task == "classify" else _forecast)(run, config).write_csv()
+        rows = _classes(run, config) if task == "classify" else _forecast(opened, config)
+        text = rows.write_csv()
     for warning in odd:
         print(f"bptt predict: warning: {warning.message}", file=sys.stderr)
     if config.out is None:
@@ -88,22 +89,19 @@ def predict(config: PredictConfig) -> int:
     return 0
 
 
-def _forecast(run: Run, config: PredictConfig) -> pl.DataFrame:
+def _forecast(opened: Opened, config: PredictConfig) -> pl.DataFrame:
     """The forecast of each row."""
     import polars as pl
 
-    from ..training.run import new_tasks
     from ..training.tasks.judging import forecast_rows
     from ..training.updates import predict as outputs
 
     assert config.data is not None
-    with warnings.catch_warnings(record=True) as odd:
-        warnings.simplefilter("always")
-        tasks = new_tasks(run, config.data, config.time, config.missing)
-    for warning in odd:
-        print(f"warning: {warning.message}", file=sys.stderr)
-    found = [task.forecasts(outputs(run.model, task.inputs())) for task in tasks]
-    return pl.concat(forecast_rows(task, own, run.intervals) for task, own in zip(tasks, found, strict=True))
+    tasks = opened.new(config.data, config.time, config.missing)
+    found = [task.forecasts(outputs(opened.model, task.inputs())) for task in tasks]
+    return pl.concat(
+        forecast_rows(task, own, opened.run.intervals) for task, own in zip(tasks, found, strict=True)
+    )
 
 
 def _classes(run: Run, config: PredictConfig) -> pl.DataFrame:

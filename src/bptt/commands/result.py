@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from ..insight.diagnose import Diagnosis
 from ..report.run import Lags, RunReport
 from ..training.config import TrainConfig
 from ..training.fit import Fitted
@@ -25,6 +27,8 @@ class Result:
     judged: Judged
     by_lag: dict[str, list[float]]  # mean gradient norm by lag of the last layer, at the "start" and "end"
     seconds: float
+    diagnosis: Diagnosis | None = None  # of the trained network; None where what it learned from is too short
+    looked_at: str = ""  # where the gradient by lag was taken, in words
 
     def test_line(self) -> dict[str, Any]:
         """The last line of metrics.jsonl."""
@@ -69,6 +73,7 @@ class Result:
             losses=[epoch.loss for epoch in fitted.epochs],
             validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
             lags=self._lags(),
+            looked_at=self.looked_at,
         )
 
     def _lags(self) -> list[Lags]:
@@ -89,6 +94,13 @@ class Result:
         least, most = f"{min(held):.0%}", f"{max(held):.0%}"
         found = least if least == most else f"{least} to {most}"
         return f"{judged.intervals.note} They held {found} of what came in the rows tested on."
+
+    def warning(self, folder: Path) -> str | None:
+        """What the diagnosis warns of, or None."""
+        found = self.diagnosis
+        if found is None or found.severity != "warning":
+            return None
+        return f"warning: {found.sentence} (on {found.where}) What to do: bptt diagnose {folder}"
 
     def ending(self) -> str:
         """How training ended, in a sentence."""

@@ -34,10 +34,9 @@ def sample(config: SampleConfig) -> int:
     Raises:
         UserError: the run is none of text, the prompt has a character it never saw, or a number makes no sense.
     """
-    from ..training.config import task_of
-    from ..training.run import load_run
     from ..training.sampling import sample_text
     from ..training.text import as_bytes, as_tokens
+    from .opened import Opened
 
     if not 0 <= config.temperature < float("inf"):
         raise UserError(f"--temperature must be at least 0 and finite, got {config.temperature}")
@@ -45,10 +44,11 @@ def sample(config: SampleConfig) -> int:
         raise UserError(f"--length must be at least 1, got {config.length}")
     if not 0 <= config.seed < 2**63:
         raise UserError(f"--seed must be at least 0 and below 2^63, got {config.seed}")
-    run = load_run(config.run)
-    if task_of(run.config) != "text":
+    opened = Opened(config.run)
+    run = opened.run
+    if opened.kind != "text":
         raise UserError(
-            f"{config.run} was trained with --task {task_of(run.config)} and writes no text; use `bptt predict`"
+            f"{config.run} was trained with --task {opened.kind} and writes no text; use `bptt predict`"
         )
     tokens, prompt = run.config.tokens, as_tokens(config.prompt, run.config.tokens)
     written = sample_text(run.model, run.labels, prompt, config.length, config.temperature, config.seed)

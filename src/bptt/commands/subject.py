@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,12 @@ from ..networks import SequenceModel
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
 from ..training.config import TrainConfig
-from ..training.run import load_run
 from ..training.tasks.forecast import Forecast
-from ..training.tasks.made import made_task
+from ..training.tasks.sample import filled
 from ..training.tasks.task import Task
+from ..training.updates import predict
+from .diagnosis import diagnosis_of
+from .opened import Opened
 from .result import Result, described
 
 SHOWN = 100  # steps of a run's sequence that are shown at first
@@ -34,6 +35,7 @@ class Subject:
         t: the step looked at first, from 1.
         times: a label for each step of the start's longest sequence, or None.
         run: what a training run came to, or None.
+        diagnosis: the numbers of a run's diagnosis; None where the page's sequence is diagnosed.
     """
 
     title: str
@@ -43,6 +45,7 @@ class Subject:
     t: int
     times: list[str] | None = None
     run: RunReport | None = None
+    diagnosis: dict[str, Any] | None = None
 
     def page(self, live: bool = False) -> Page:
         """The page as it starts.
@@ -54,7 +57,8 @@ class Subject:
         choices = Live(start.activations(), start.losses(), start.most_steps()) if live else None
         about = {"title": self.title, "lead": self.lead, "command": self.command, "t": self.t, "run": self.run}
         situation = varied(start, {})
-        return Page(**about, **self._found(situation), diagnosis=diagnosed(situation), live=choices)
+        diagnosis = self.diagnosis or diagnosed(situation)
+        return Page(**about, **self._found(situation), diagnosis=diagnosis, live=choices)
 
     def explored(self, question: dict[str, Any]) -> str:
         """Everything but the diagnosis anew, with the question's "changes", as JSON.
@@ -65,8 +69,10 @@ class Subject:
         return json_of(self._found(varied(self.start, question.get("changes", {}))))
 
     def diagnosed(self, question: dict[str, Any]) -> str:
-        """The diagnosis anew, which takes longer."""
-        return json_of({"diagnosis": diagnosed(varied(self.start, question.get("changes", {})))})
+        """The diagnosis of the changed sequence, which takes longer; of an unchanged run, the run's own."""
+        changes = question.get("changes", {})
+        unchanged = None if changes else self.diagnosis
+        return json_of({"diagnosis": unchanged or diagnosed(varied(self.start, changes))})
 
     def descended(self, question: dict[str, Any]) -> str:
         """The same after a step of gradient descent by "rate", on the error of step "t" or, with null, on all."""
@@ -87,7 +93,9 @@ class Subject:
 def diagnosed(situation: Situation) -> dict[str, Any] | None:
     """`bptt.diagnose`'s numbers of a situation; None where its sequence is too short, or d never reaches it."""
     net, x, d, loss = situation
-    return None if len(x) < LEAST_STEPS else diagnose(net, x, d, loss).numbers()
+    if len(x) < LEAST_STEPS:
+        return None
+    return replace(diagnose(net, x, d, loss), where=f"the {len(x)} steps shown").numbers()
 
 
 def run_subject(
@@ -102,7 +110,9 @@ def run_subject(
         steps: how many are shown at first. Default 100, or fewer where there are fewer.
         result: what the training came to, where that is known.
     """
-    x, d = task.sample()
+    sample = task.sample()
+    x, d = sample.sequence()
+    d = filled(d, predict(model, x))
     x, d = x.double(), d.double() if d.is_floating_point() else d
     most = min(len(x), most_steps(model))
     situation = Situation(copy.deepcopy(model).double(), x[-most:], d[-most:], task.loss)
@@ -110,12 +120,14 @@ def run_subject(
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand
         first = task.first_step + task.farthest
-        times = task.times()[first : first + task.train_steps][-most:]
+        times = task.times()[first : first + task.learned_steps][-most:]
     lead = [described(config, task)]
     if result is not None:
         lead += [result.ending(), *([said] if (said := result.intervals()) is not None else [])]
     report = result.report() if result else None
-    return Subject(folder.name, lead, f"bptt explore {folder.name}", start, start.steps, times, report)
+    found = result.diagnosis if result else diagnosis_of(model, sample)
+    numbers = None if found is None else found.numbers()
+    return Subject(folder.name, lead, f"bptt explore {folder.name}", start, start.steps, times, report, numbers)
 
 
 def subject_of(folder: Path, steps: int | None) -> Subject:
@@ -124,8 +136,5 @@ def subject_of(folder: Path, steps: int | None) -> Subject:
     Raises:
         UserError: the run or its data cannot be used.
     """
-    run = load_run(folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
-        task = made_task(run.config)
-    return run_subject(folder, run.config, task, run.model, steps, None)
+    opened = Opened(folder)
+    return run_subject(folder, opened.config, opened.task, opened.model, steps, None)

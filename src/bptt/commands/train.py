@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..insight.lags import gradient_by_lag
-from ..insight.watch import Watch, verdict
 from ..networks import SequenceModel
 from ..reach.plan import bytes_in
 from ..report.page import page_html
@@ -34,15 +32,14 @@ from ..training.tasks.roles import roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.workers import Workers, workers
+from .diagnosis import diagnosis_of
+from .film import Film
 from .interruption import Interruption
 from .launch import launch, launch_id, restarted
 from .result import Result, confusion_rows, reach
 from .subject import run_subject
 
 RUNS = Path("runs")
-LOOKED_AT = 64  # steps of what is learned from, in which the gradient by lag is looked at
-FRESH = 0.1  # of the epochs: so long a gradient may vanish, since weights start small
-OVERHEAD = 2e7  # what an epoch costs beside its walks, in products: updates, progress, a line of metrics
 
 
 @dataclass
@@ -53,13 +50,14 @@ class Work:
     task: Task
     model: SequenceModel
     training: Training
+    film: Film
     by_lag: list[float] = field(default_factory=list)  # mean gradient norm by lag of the last layer, at the start
     seconds: float = 0.0  # spent on training so far
+    warned: bool = False  # of the gradient, while it trained
 
     def look(self) -> list[float]:
         """The mean gradient norm by lag of the last layer, now."""
-        by_lag = gradient_by_lag(self.model, *self.task.sample(), self.task.loss)
-        return by_lag[f"l{self.config.layers - 1}"].tolist()
+        return self.film.now()[f"l{self.config.layers - 1}"]
 
 
 def train(config: TrainConfig) -> int:
@@ -170,24 +168,9 @@ def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
         check_installed()
     task = _task(config, console)
     model = network_of(config, task.columns, task.labels, task.calendar)
-    look = _looking(task, model)
-    return Work(config, task, model, Training(model, task.updates(model, config, team), config, team, look))
-
-
-def _looking(task: Task, model: SequenceModel) -> Callable[[int], dict[str, list[float]] | None]:
-    """A look at the gradient by lag after an epoch, in as many epochs as cost a few percent of the time."""
-    x, d = (part[-LOOKED_AT:] for part in task.sample())
-    if len(x) < 2:
-        return lambda number: None
-    watch = Watch(model, len(x), loss=task.loss, trained=task.train_steps, overhead=OVERHEAD)
-
-    def look(number: int) -> dict[str, list[float]] | None:
-        if not watch.due(number):
-            return None
-        watch(x)
-        return watch.by_lag(d)
-
-    return look
+    film = Film(model, task, config.epochs)
+    training = Training(model, task.updates(model, config, team), config, team, film.look)
+    return Work(config, task, model, training, film)
 
 
 def _task(config: TrainConfig, console: Console) -> Task:
@@ -256,7 +239,8 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
             if judged.intervals is not None:
                 save_intervals(folder, judged.intervals)
             by_lag = {"start": work.by_lag, "end": work.look()}
-            result = Result(work.config, task, fitted, judged, by_lag, work.seconds)
+            diagnosis = diagnosis_of(work.model, work.film.sample)
+            result = Result(work.config, task, fitted, judged, by_lag, work.seconds, diagnosis, work.film.what)
             page = page_html(run_subject(folder, work.config, task, work.model, None, result).page())
             write_whole(folder / "report.html", page.encode())
             journal.line(result.test_line())
@@ -280,13 +264,13 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
             board = opened.enter_context(closing(TensorBoard(journal.folder, len(training.epochs) + 1)))
         bar = progress.add_task("epochs", total=config.epochs, completed=len(training.epochs), losses="")
 
-        said: list[str] = []  # what is odd about the gradient, in a line, once
-
         def warn(epoch: Epoch) -> None:
-            fresh = epoch.epoch <= config.epochs * FRESH
-            if not said and not fresh and epoch.gradient_by_lag and (line := verdict(epoch.gradient_by_lag)):
-                said.append(line)
-                _print(console, f"warning: epoch {epoch.epoch}: {line}")
+            """Say what is wrong with the gradient while there is time to change it, once."""
+            if journal.writes and not work.warned and work.film.to_judge(epoch.epoch):
+                found = diagnosis_of(work.model, work.film.sample)
+                if found is not None and found.severity == "warning":
+                    work.warned = True
+                    _print(console, f"warning: epoch {epoch.epoch}: {found.sentence}")
 
         def on_epoch(epoch: Epoch) -> None:
             journal.epoch(epoch)
@@ -345,8 +329,9 @@ def _say(console: Console, folder: Path, result: Result) -> None:
     _print(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
     judged, measure = result.judged, result.judged.measure
     console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
-    if (said := result.intervals()) is not None:
-        _print(console, said)
+    for said in (result.intervals(), result.warning(folder)):
+        if said is not None:
+            _print(console, said)
     if result.fitted.interrupted:
         _print(console, f"go on with: bptt train --resume {folder}")
     _print(console, f"written to {folder}/   open {folder}/report.html")

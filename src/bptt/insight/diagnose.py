@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,9 +20,10 @@ from .lags import gradient_by_lag
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
 from .memory import Memory, input_memory
 from .norms import Criterion, GradientNorms, gradient_norms
-from .remedies import Place, remedies
+from .remedies import Place, remedies, spared
 from .tables import text_html
-from .verdict import Kind, verdict
+from .trial import Remedy, Trial, tried
+from .verdict import Kind, Severity, Verdict, verdict
 from .walks import Bare, Loss, Network, Record, record
 
 LEAST_STEPS = 8  # steps of x below which a decay over lags cannot be told
@@ -40,17 +41,21 @@ class Diagnosis:
     Attributes:
         kind: "non-finite", "no gradient", "exploding", "vanishing" or "healthy": the worst of the layers'.
         sentence: the same beside what the data needs.
+        severity: "warning" where something is to be mended, "note" where that is not known, else "fine".
         enough: whether the gradient reaches as far back as the data needs; None where one of the two is unknown.
         steps: T.
         lags: how far back was looked.
         layers: each layer and direction, the lowest first; empty where numbers are not finite.
         memory: how far back x predicts d; None where that cannot be told.
         gradient_norms: what clipping sees; None where numbers are not finite.
-        remedies: what to do, the first thing first.
+        remedies: what to do, the first thing first, and what a trial of each one showed.
+        where: the data that was looked at, in words.
+        notes: what else was found, a sentence each.
     """
 
     kind: Kind
     sentence: str
+    severity: Severity
     enough: bool | None
     steps: int
     lags: int
@@ -58,15 +63,16 @@ class Diagnosis:
     memory: Memory | None
     gradient_norms: GradientNorms | None
     remedies: list[str]
+    where: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def numbers(self) -> dict[str, Any]:
         """Every number as plain lists, ready for JSON; None for what is infinite or unknown."""
         return _plain(self)
 
     def __str__(self) -> str:
-        return diagnosis_text(
-            self.sentence, self.steps, self.layers, self.memory, self.gradient_norms, self.remedies
-        )
+        found = self.layers, self.memory, self.gradient_norms, self.remedies, self.notes
+        return diagnosis_text(self.sentence, self.steps, *found, self.severity)
 
     def _repr_html_(self) -> str:
         return text_html(str(self))
@@ -110,6 +116,19 @@ def diagnose(
     >>> found.kind, found.layers[0].reach
     ('vanishing', 6)
     """
+    return diagnosed(model, x, d, criterion, lags, window)
+
+
+def diagnosed(
+    model: Any,
+    x: Tensor,
+    d: Tensor,
+    criterion: Loss,
+    lags: int = LAGS,
+    window: int | None = None,
+    errors: Criterion | None = None,
+) -> Diagnosis:
+    """`diagnose`, with the gradient by lag of other errors than the criterion: the sum that it is the mean of."""
     net, axis = _copy(model), _time_axis(model, x)
     _check(model, x, d, axis, lags, window)
     loss = _as_trained(model, criterion)
@@ -120,7 +139,7 @@ def diagnose(
     records = [walk for of_layer in layers_of for walk in of_layer]
     if (trouble := _first_not_finite(net, records)) is not None:
         return _not_finite(trouble, T, lags)
-    dy = _adjoint_of_outputs(net, x, d, loss)
+    dy = _adjoint_of_outputs(net, x, d, loss if errors is None else _as_trained(model, errors))
     if not dy.isfinite().all():
         return _not_finite(
             "The loss or its gradient is not finite, though every state of the network is.", T, lags
@@ -135,8 +154,10 @@ def diagnose(
         memory = input_memory(_time_major(x, axis, some), _time_major(d.cpu(), axis, some), lags)
     told = verdict(layers, memory, not dy.any(), T, lags)
     need = None if memory is None else memory.lag
-    found = remedies(told, _places(layers, records), need, norms)
-    return Diagnosis(told.kind, told.sentence, told.enough, T, lags, layers, memory, norms, found)
+    places = _places(layers, records)
+    trial = Trial(net, x, d, loss, axis) if per_step else None
+    found = tried(remedies(told, places, need, norms), trial) + spared(told, places, need)
+    return Diagnosis(told.kind, told.sentence, told.severity, told.enough, T, lags, layers, memory, norms, found)
 
 
 def _copy(model: Any) -> Network:
@@ -218,7 +239,9 @@ def _not_finite(sentence: str, steps: int, lags: int) -> Diagnosis:
         "Take a smaller learning rate, and clip: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).",
         "If the states grow by themselves, W_s is too large: torch.nn.init.orthogonal_(W_s), or tanh for Φ.",
     ]
-    return Diagnosis("non-finite", sentence, None, steps, lags, [], None, None, advice)
+    told = Verdict("non-finite", sentence, None)
+    advice = tried([Remedy("", text) for text in advice], None)
+    return Diagnosis(told.kind, sentence, told.severity, None, steps, lags, [], None, None, advice)
 
 
 def _adjoint_of_outputs(net: Network, x: Tensor, d: Tensor, loss: Criterion) -> Tensor:

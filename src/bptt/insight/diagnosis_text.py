@@ -11,7 +11,7 @@ from .layers import Gate, LayerDiagnosis
 from .memory import GAIN, Memory
 from .norms import GradientNorms
 from .text import bar
-from .verdict import reason
+from .verdict import Severity, reason
 
 WIDE = 100  # characters of a line
 EXPONENTS_SHOWN = 4
@@ -26,11 +26,15 @@ def diagnosis_text(
     memory: Memory | None,
     norms: GradientNorms | None,
     remedies: list[str],
+    notes: list[str],
+    severity: Severity,
 ) -> str:
     """The verdict, the reasons with their numbers, and the remedies; the arguments are a `Diagnosis`'s parts."""
     lines = _wrapped(sentence)
+    for note in notes:
+        lines += ["", *_wrapped(note)]
     for layer in layers:
-        lines += ["", *_layer_rows(layer)]
+        lines += ["", *_layer_rows(layer, severity)]
     if layers:
         lines += ["", *_memory_rows(memory)]
     if norms is not None:
@@ -42,8 +46,9 @@ def diagnosis_text(
     return "\n".join(lines)
 
 
-def _layer_rows(layer: LayerDiagnosis) -> list[str]:
-    rows = _wrapped(f"{layer.layer}, {layer.cell}: {layer.kind}; {reason(layer)}")
+def _layer_rows(layer: LayerDiagnosis, severity: Severity) -> list[str]:
+    kind = "fading, as it may" if layer.kind == "vanishing" and severity == "fine" else layer.kind
+    rows = _wrapped(f"{layer.layer}, {layer.cell}: {kind}; {reason(layer)}")
     if layer.gradient_by_lag is None:
         rows += _wrapped(
             "not to be had: the error comes from other steps on both sides", _label("gradient by lag")

@@ -26,7 +26,7 @@ def gradient_by_lag(
         d: what was desired at every step, laid out as y.
         loss: as `bptt.explain` takes it; a callable must be a sum over steps.
         lags: the longest lag; shortened to T - 1. Default 40.
-        most: how many steps t are taken at most, spread evenly over the sequence. Default 512.
+        most: how many steps t are taken at most, spread evenly over those that have an error. Default 512.
 
     Returns:
         by layer ("l0", "l1", ...) a tensor (lags + 1); entry 0 is ‖∂E_t/∂s_t‖.
@@ -43,7 +43,9 @@ def gradient_by_lag(
     dh = into_hidden(net, dz)
     T = len(x)
     lags = min(lags, T - 1)
-    ends = torch.linspace(lags, T - 1, min(most, T - lags), device=x.device).round().long()
+    able = torch.arange(lags, T, device=x.device)
+    able = able[dh[lags:].any(-1)] if dh[lags:].any() else able  # the steps that have an error, if any has
+    ends = able[torch.linspace(0, len(able) - 1, min(most, len(able)), device=x.device).round().long()]
     steps = ends + torch.arange(-lags, 1, device=x.device)[:, None]  # (lags+1, windows): each column a window
     d_outputs = dh.new_zeros(lags + 1, len(ends), dh.shape[-1])
     d_outputs[-1] = dh[ends]

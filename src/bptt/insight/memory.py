@@ -42,7 +42,7 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> Memory | None:
 
     Args:
         x: (T, B, I).
-        d: (T, B, O), or class numbers (T, B).
+        d: (T, B, O), rows with a missing number (NaN) left out, or class numbers (T, B).
         longest: the longest lag tried, shortened to T / 4.
 
     Returns:
@@ -53,6 +53,8 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> Memory | None:
     T, B = x.shape[:2]
     longest = min(longest, T // 4)
     at = torch.linspace(longest * B, T * B - 1, min(ROWS, (T - longest) * B)).round().long()
+    there = d[at // B, at % B].isfinite().all(-1)
+    at = at[there]
     target = d[at // B, at % B]
     if len(at) < LEAST_ROWS or (target == target[0]).all():
         return None

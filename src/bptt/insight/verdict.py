@@ -10,6 +10,8 @@ from .memory import Memory
 
 Kind = Literal["non-finite", "no gradient", "exploding", "vanishing", "healthy"]
 
+Severity = Literal["fine", "note", "warning"]
+
 MOST_SATURATED = 0.3  # share of saturated units above which they are what stands in the way
 KEEPING = {"z": "update", "f": "forget"}  # the gates that keep the state
 WORST_FIRST: tuple[Kind, ...] = ("no gradient", "exploding", "vanishing", "healthy")
@@ -21,6 +23,13 @@ class Verdict(NamedTuple):
     kind: Kind
     sentence: str
     enough: bool | None  # whether the gradient reaches as far back as the data needs; None where that is not known
+
+    @property
+    def severity(self) -> Severity:
+        """Whether something is to be mended ("warning"), may be ("note"), or not ("fine")."""
+        if self.kind == "healthy" or (self.kind == "vanishing" and self.enough):
+            return "fine"
+        return "note" if self.kind == "vanishing" and self.enough is None else "warning"
 
 
 def verdict(layers: list[LayerDiagnosis], memory: Memory | None, silent: bool, steps: int, lags: int) -> Verdict:

@@ -27,8 +27,6 @@ LOOK = 3.5e6  # that a look costs a layer, beside its own products
 STEP = 4e6  # and a training step: forward, backward, clipping and Adam
 SMALL = 2.5e5  # products that are not worth a second thread: a look is no more than that, or one stretch
 MOST = 4  # stretches
-GONE, SOON = 1e-3, 10  # vanishing: this part of lag 0 is left after so many lags, or less
-GROWN = 100.0  # exploding: so many times lag 0
 
 
 Network = Elman | SequenceModel
@@ -74,8 +72,10 @@ class Watch:
         trained: where the watched walk is one of its own, beside the training's, how many steps and rows an epoch
             of that walks.
         overhead: what an epoch costs beside its walks, in products. Default that of one bare training step.
+        most: how many steps t are taken at most; one alone is the last. Default 4.
 
     Attributes:
+        epoch: what an epoch costs, in products.
         every: how many epochs lie between two that are watched, plus 1.
         stretches: how many steps t are taken.
     """
@@ -89,6 +89,7 @@ class Watch:
         lags: int = 40,
         trained: int | None = None,
         overhead: float = STEP,
+        most: int = MOST,
     ) -> None:
         check_sizes(steps=steps, batch=batch, lags=lags)
         if steps < 2:
@@ -99,12 +100,12 @@ class Watch:
         lags = min(lags, steps - 2)
         forward, back = _products(net)
         one = (lags + 1) * back
-        self.stretches = max(1, min(MOST, int(SMALL / one), steps - 1 - lags))
+        self.stretches = max(1, min(most, int(SMALL / one), steps - 1 - lags))
         look = LOOK + self.stretches * one
         if trained is not None:
             look += STEP / 4 + steps * batch * forward / 3  # a walk forward
-        epoch = overhead + (steps * batch if trained is None else trained) * forward
-        self.every = math.ceil(look / (SHARE * epoch))
+        self.epoch = overhead + (steps * batch if trained is None else trained) * forward
+        self.every = math.ceil(look / (SHARE * self.epoch))
         self._at = _spread(self.stretches, lags, steps, batch, net.readout_matrix().device)
         self._layers: list[Watched] = []
         self._unbatched = False
@@ -213,32 +214,3 @@ def _put_aside(
 
 def _versions(weights: Weights[Tensor]) -> list[int]:
     return [w._version for w in weights if w is not None]
-
-
-def verdict(by_lag: dict[str, list[float]]) -> str | None:
-    """One line where the gradient vanishes or explodes on its way back; None where it does neither.
-
-    It vanishes where no more than `GONE` of lag 0 is left after `SOON` lags or fewer, and explodes where it grows
-    to `GROWN` times lag 0 or is no longer finite.
-
-    Args:
-        by_lag: as `Watch.by_lag` returns it.
-    """
-    for layer, norms in by_lag.items():
-        where = "" if len(by_lag) == 1 else f" in {layer}"
-        for lag, norm in enumerate(norms):
-            part = norm / norms[0] if norms[0] > 0 else 1.0
-            if not part < GROWN:
-                return (
-                    f"the gradient explodes{where}: {_told(part, lag)}; try a tighter --clip or a smaller --init"
-                )
-            if part <= GONE and lag <= SOON:
-                return f"the gradient vanishes{where}: {_told(part, lag)}; what lies further back is not learned"
-    return None
-
-
-def _told(part: float, lag: int) -> str:
-    each = part ** (1 / lag) if lag else part
-    return (
-        f"{lag} steps back it is {part:.2g} times what it was, a factor of {each:.2g} a step (bptt diagnose RUN)"
-    )

@@ -32,6 +32,7 @@ class RunReport:
         judged_on: the columns of the scores.
         losses, validation: by epoch; validation may be empty.
         lags: how far back the gradient reached in the last layer, from before training to its end.
+        looked_at: where that was measured, in words.
         measure, meaning, better: what a score is, what its values say, and whether less or more is better.
         loss: what is learned from.
         labels: classes or tokens, by output.
@@ -51,6 +52,7 @@ class RunReport:
     validation: list[float]
     lags: list[Lags]
     judged_on: list[str]
+    looked_at: str = ""
     measure: str = "average relative variance"
     meaning: str = ""
     better: str = "less"

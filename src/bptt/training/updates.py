@@ -85,7 +85,7 @@ class Whole:
         self.numbers = numbers_in(d)
         self.loss, self.reduction = nn.MSELoss(), "mean"
         if self.numbers < d.numel():
-            self.loss, self.reduction = (lambda y, d: _squares(y, d) / self.numbers), "sum"
+            self.loss, self.reduction = (lambda y, d: sum_of_squares(y, d) / self.numbers), "sum"
         self.plan = None
         if config.reach == "checkpointed":
             memory = config.memory or DEFAULT
@@ -233,10 +233,10 @@ def numbers_in(d: Tensor) -> int:
 def mean_square(y: Tensor, d: Tensor) -> Tensor:
     """The mean square error over the numbers of d that are there; 0 where none is."""
     numbers = numbers_in(d)
-    return nn.functional.mse_loss(y, d) if numbers == d.numel() else _squares(y, d) / max(1, numbers)
+    return nn.functional.mse_loss(y, d) if numbers == d.numel() else sum_of_squares(y, d) / max(1, numbers)
 
 
-def _squares(y: Tensor, d: Tensor) -> Tensor:
+def sum_of_squares(y: Tensor, d: Tensor) -> Tensor:
     """The sum of the square errors; where d is NaN there is none, and no gradient."""
     return torch.where(d.isnan(), 0.0, y - d.nan_to_num()).square().sum()
 

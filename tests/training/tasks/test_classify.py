@@ -125,8 +125,8 @@ def test_too_few_sequences_or_classes(tmp_path, text, words):
 
 def test_a_sequence_of_one_step_and_a_look_at_the_longest(tmp_path):
     (tmp_path / "p.ts").write_text("@classLabel true a b\n@data\n1:a\n2:b\n3,4:a\n5:b\n")
-    x, d = classify_task(configured_for(tmp_path / "p.ts")).sample()
-    assert x.shape[0] == len(d)
+    sample = classify_task(configured_for(tmp_path / "p.ts")).sample()
+    assert sample.x.shape[:2] == (1, len(sample.d))
 
 
 def test_new_sequences_are_read_as_the_run_read_its_own(path, tmp_path):

@@ -55,8 +55,11 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     assert parts.scaling.mean == pytest.approx(whole.scaling.mean)
     assert parts.scaling.std == pytest.approx(whole.scaling.std)
     assert (parts.train_steps, parts.train_rows) == (whole.train_steps, whole.train_rows)
-    for found, wanted in zip(parts.sample(), whole.sample(), strict=True):
-        assert torch.allclose(found, wanted[: len(found)], atol=1e-6)
+    (found, wanted), names = (parts.sample(), whole.sample()), ("x", "d")
+    for name in names:
+        assert torch.allclose(getattr(found, name), getattr(wanted, name), atol=1e-6)
+    assert found.what == wanted.what
+    assert found.notes == wanted.notes
 
     results = []
     for name, task in (("whole", whole), ("parts", parts)):

@@ -119,8 +119,9 @@ def test_the_embedded_text_is_the_default():
     task = text_task(configured("text"))
     assert task.name == "the embedded Moby-Dick"
     assert len(task.labels) == 83
-    x, d = task.sample()
-    assert (tuple(x.shape), tuple(d.shape)) == ((512, 83), (512,))
+    sample = task.sample()
+    assert (tuple(sample.x.shape), tuple(sample.d.shape)) == ((512, 1, 83), (512, 1))
+    assert sample.what == "characters 1-512 of the embedded Moby-Dick"
 
 
 @pytest.mark.parametrize("text", ["", "a", "abcdefgh" * 2])

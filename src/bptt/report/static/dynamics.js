@@ -7,6 +7,7 @@ import { number } from "./format.js";
 import { HUES } from "./reach.js";
 import { store } from "./store.js";
 
+const SEVERITIES = { fine: "Fine", note: "Note", warning: "Warning" };
 const MARKS = ["circle", "diamond", "square", "triangle-up"];
 
 export function setUpDynamics() {
@@ -21,7 +22,9 @@ export function showDynamics() {
   const { diagnosis } = store.page;
   const short = "A verdict needs at least 8 steps: this sequence is too short to see a gradient fade or grow.";
   byId("verdict").replaceChildren(
-    diagnosis ? el("p", { class: `verdict ${diagnosis.kind}` }, el("strong", {}, `${diagnosis.kind}. `), diagnosis.sentence) : el("p", { class: "say" }, short),
+    diagnosis ? el("p", { class: `verdict ${diagnosis.severity}` }, el("strong", {}, `${SEVERITIES[diagnosis.severity]}. `), diagnosis.sentence) : el("p", { class: "say" }, short),
+    ...(diagnosis?.notes ?? []).map((note) => el("p", { class: "verdict note" }, note)),
+    diagnosis?.where ? el("p", { class: "say" }, `Measured on ${diagnosis.where}.`) : "",
     diagnosis?.remedies.length ? el("ul", {}, ...diagnosis.remedies.map((remedy) => el("li", {}, remedy))) : "",
   );
   for (const id of ["lyapunov", "singular"]) byId(id).closest("figure").hidden = !diagnosis?.layers.length;

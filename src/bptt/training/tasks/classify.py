@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,12 @@ from ..scaling import Moments, Scaling
 from ..ts_format import read_ts
 from ..updates import Updates
 from ..workers import ALONE, Workers
+from .ranges import beyond
+from .sample import Sample
 from .task import ACCURACY, Judged, Loss, Undated
 
 STATISTICS = ("mean", "std", "min", "max")  # of each column, which the nearest neighbour is told by
+SAMPLED = 8  # sequences of a look at how gradients flow
 BLOCK = 256  # sequences whose neighbours are looked for together
 
 
@@ -87,10 +91,7 @@ class Classify(Undated):
     def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
         """Minibatches of the training sequences."""
         x, classes = self.inputs("training"), self.truth("training")
-        weight = None
-        if config.class_weights == "balanced":
-            counts = torch.bincount(classes, minlength=len(self.labels)).clamp(min=1)
-            weight = len(classes) / (len(self.labels) * counts)
+        weight = self.weights()
         held = (self.inputs("validation"), self.truth("validation")) if "validation" in self.splits else None
 
         def validation() -> float | None:
@@ -100,11 +101,36 @@ class Classify(Undated):
 
         return Minibatches(model, x, classes, config, validation, weight, workers)
 
-    def sample(self) -> tuple[Tensor, Tensor]:
-        """The longest training sequence, x (T, I), and its class at every step, d (T)."""
+    def sample(self) -> Sample:
+        """The longest training sequences, of as many steps each, and their classes."""
         x, classes = self.inputs("training"), self.truth("training")
-        place = max(range(len(x)), key=lambda number: len(x[number]))
-        return x[place], classes[place].expand(len(x[place]))
+        steps = max(map(len, x))
+        places = [place for place, sequence in enumerate(x) if len(sequence) == steps][:SAMPLED]
+        config, weight = self.config, self.weights()
+
+        def entropy(y: Tensor, d: Tensor, reduction: str = "mean") -> Tensor:
+            score = y.mean(0) if config.readout == "mean" else y[-1]
+            own = None if weight is None else weight.to(score)
+            return nn.functional.cross_entropy(score, d, own, reduction=reduction)
+
+        of = f"{len(places)} training sequences" if len(places) > 1 else "the longest training sequence"
+        what = f"{of} of {self.name}, {steps} steps{' each' if len(places) > 1 else ''}"
+        rows = torch.stack([x[place] for place in places], 1)
+        note = beyond(self._steps("training"), [self._steps("test")], self.columns, "steps of test sequences")
+        errors, notes = partial(entropy, reduction="sum"), () if note is None else (note,)
+        return Sample(rows, classes[places], entropy, errors, self.loss, what, notes)
+
+    def _steps(self, split: str) -> np.ndarray:
+        """The steps of all sequences of a split, (N, C), in the columns' units."""
+        return np.concatenate([self.data.sequences[place] for place in self.splits[split]])
+
+    def weights(self) -> Tensor | None:
+        """What each class weighs in the loss; None for the same."""
+        if self.config.class_weights != "balanced":
+            return None
+        classes = self.truth("training")
+        counts = torch.bincount(classes, minlength=len(self.labels)).clamp(min=1)
+        return len(classes) / (len(self.labels) * counts)
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Name the class of every sequence, write it down, and compare with the baselines."""

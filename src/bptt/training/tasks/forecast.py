@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from ..config import TrainConfig
 from ..data import Table, sunspots
@@ -16,12 +16,14 @@ from ..errors import NothingThere, UserError
 from ..scaling import Moments, Scaling
 from ..spacing import Spacing, spacing_of
 from ..stamps import Clock
-from ..updates import Updates, updates_of
+from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
 from .calendar import periods_of
 from .forecasting import Forecasting
 from .judging import judged
+from .ranges import beyond
+from .sample import LONGEST, Sample
 from .series import Series, Span
 from .task import Judged
 
@@ -65,10 +67,27 @@ class Forecast(Series, Forecasting):
         """
         return updates_of(model, *self.training_steps(), config, workers)
 
-    def sample(self) -> tuple[Tensor, Tensor]:
-        """The same, a missing target at its mean."""
-        x, d = self.training_steps()
-        return x, d.nan_to_num()
+    def sample(self) -> Sample:
+        """The last of the steps that are learned from; of new data, where none is, of all that have a target."""
+        d = self.targets()[: self.learned_steps if self.train_rows else None]
+        stop, first = len(d), max(0, len(d) - LONGEST)
+        x, d = (part[first:stop, None] for part in (self.inputs(), d))
+        note = self.beyond() if self.train_rows else None
+        notes = () if note is None else (note,)
+        return Sample(x, d, mean_square, sum_of_squares, self.loss, self.rows_read(first, stop), notes)
+
+    def beyond(self) -> str | None:
+        """Whether the rows after those learned from leave their range, in a sentence."""
+        stop = self.learned_steps + self.first_step + self.farthest
+        values = self.table.values
+        later = "later rows" + (f" of series {self.part!r}" if self.part else "")
+        return beyond(values[:stop], [values[stop:]], self.columns, later)
+
+    def rows_read(self, first: int, stop: int) -> str:
+        """The rows that steps first to stop read, in words."""
+        of = f"{self.train_rows} training rows" if self.train_rows else f"{len(self.table.values)} rows"
+        series = f", series {self.part!r}" if self.part else ""
+        return f"rows {first + 1}-{stop + self.first_step} of the {of} of {self.name}{series}"
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Forecast every row, write the forecasts, and compare with the baselines and published figures."""

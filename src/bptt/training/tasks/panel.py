@@ -21,6 +21,7 @@ from ..workers import ALONE, Workers
 from .forecast import Forecast, note_spacing, table_forecast
 from .forecasting import Forecasting
 from .judging import judged
+from .sample import Sample
 from .task import Judged
 
 
@@ -112,9 +113,12 @@ class Panel(Forecasting):
 
         return group(list(range(count))) if size == count else Groups(count, size, config.seed, group, validation)
 
-    def sample(self) -> tuple[Tensor, Tensor]:
-        """x (T, I) and d (T, K) of the longest series' training steps."""
-        return max(self.parts, key=lambda part: part.train_steps).sample()
+    def sample(self) -> Sample:
+        """The last of the steps that are learned from of the longest series."""
+        longest = max(self.parts, key=lambda part: part.train_steps).sample()
+        notes = [note for part in self.parts if (note := part.beyond()) is not None]
+        more = [f"So do {len(notes) - 1} of the other {len(self.parts) - 1} series."] if len(notes) > 1 else []
+        return longest._replace(notes=(*notes[:1], *more))
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Forecast every row of each series, write that, and compare with the baselines on each one's end."""

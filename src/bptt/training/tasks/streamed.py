@@ -19,13 +19,15 @@ from ..errors import UserError
 from ..files import replacing
 from ..scaling import Moments, Scaling
 from ..stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
-from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers
+from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
 from .forecast import check_rows, train_rows_of
 from .forecasting import Forecasting, output_words
 from .intervals import Intervals
 from .judging import MEAN, rows_of
+from .ranges import beyond
+from .sample import LONGEST, Sample
 from .task import Judged, Undated
 
 WARM_UP = 1000  # steps walked before the first one that is judged
@@ -111,11 +113,27 @@ class StreamedForecast(Forecasting, Undated):
 
         return Windows(model, sequences, config, validation, workers=workers)
 
-    def sample(self) -> tuple[Tensor, Tensor]:
-        """x (T, I) and d (T, K) of the first training steps."""
-        first = self.lags - 1
-        _, piece = next(self._pieces(first, first + min(SHOWN, ROWS, self.train_steps), first))
-        return self._inputs(piece, first)[:, 0], torch.from_numpy(self._targets(piece, first)).float()
+    def sample(self) -> Sample:
+        """The last of the steps that are learned from."""
+        first, stop = self.lags - 1, self.lags - 1 + self.learned_steps
+        start = max(first, stop - LONGEST)
+        pieces = [piece for _, piece in self._pieces(start, stop, first)]
+        x = torch.cat([self._inputs(piece, first) for piece in pieces])
+        d = torch.from_numpy(np.concatenate([self._targets(piece, first) for piece in pieces])).float()[:, None]
+        what = f"rows {start - first + 1}-{stop} of the {self.train_rows} training rows of {self.name}"
+        note = self._beyond()
+        return Sample(x, d, mean_square, sum_of_squares, self.loss, what, () if note is None else (note,))
+
+    def _beyond(self) -> str | None:
+        """Whether the rows after those learned from leave their range, in a sentence."""
+        stop = self.lags - 1 + self.farthest + self.learned_steps
+
+        def pieces(first: int, stop: int) -> Iterator[np.ndarray]:
+            for start in range(first, stop, PIECE):
+                yield read_finite(self.source, self.name, start, min(PIECE, stop - start), self.columns)
+
+        extremes = [np.stack([piece.min(0), piece.max(0)]) for piece in pieces(0, stop)]
+        return beyond(np.concatenate(extremes), pieces(stop, self.source.rows), self.columns)
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import polars as pl
-from torch import Tensor, nn
+from torch import nn
 
 from ..config import TrainConfig
 from ..scaling import Scaling
@@ -16,9 +16,7 @@ from ..stamps import Clock
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .intervals import Intervals
-
-Loss = Literal["squared_error", "cross_entropy"]
-
+from .sample import Loss, Sample
 
 SHOWN = 12  # scores of a model in a table
 
@@ -189,8 +187,8 @@ class Task(Protocol):
         """What the model learns from, or this worker's share of it."""
         ...
 
-    def sample(self) -> tuple[Tensor, Tensor]:
-        """x (T, I) and d of some steps of what is learned from, for a look at how gradients flow."""
+    def sample(self) -> Sample:
+        """Some of what is learned from, with its loss, for a look at how gradients flow."""
         ...
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:

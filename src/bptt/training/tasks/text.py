@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from ...networks import cross_entropy as sum_of_cross_entropies
 from ...trees import Tree
 from ..config import Tokens, TrainConfig
 from ..errors import UserError
@@ -33,6 +34,7 @@ from ..text import (
 )
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
+from .sample import Sample
 from .task import BITS, BITS_OF_BYTES, Judged, Loss, Undated
 
 STEPS = 4096  # tokens that are walked and judged at a time
@@ -111,10 +113,12 @@ class TextTask(Undated):
         one_hot = OneHot(model, len(self.labels))
         return Windows(one_hot, lambda epoch: (x, d), config, validation, mean_cross_entropy, workers)
 
-    def sample(self) -> tuple[Tensor, Tensor]:
-        """x (T, V), one-hot, and d (T) of the first tokens."""
-        numbers = torch.from_numpy(self.numbers[: min(LOOKED_AT, self.train_steps) + 1])
-        return one_hot(numbers[:-1], len(self.labels)).float(), numbers[1:]
+    def sample(self) -> Sample:
+        """The first tokens, one-hot, and the ones that come next."""
+        steps = min(LOOKED_AT, self.train_steps)
+        numbers = torch.from_numpy(self.numbers[: steps + 1])[:, None]
+        x, what = one_hot(numbers[:-1], len(self.labels)).float(), f"{self.tokens} 1-{steps} of {self.name}"
+        return Sample(x, numbers[1:], mean_cross_entropy, sum_of_cross_entropies, self.loss, what)
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Let the model predict what it was not trained on, compare with the baselines, and let it write."""

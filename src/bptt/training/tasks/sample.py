@@ -1,0 +1,56 @@
+"""Some of what a task learns from, with the loss it is learned by, for a look at how gradients flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+Loss = Literal["squared_error", "cross_entropy"]
+
+LONGEST = 4000  # steps of a sample at most, the last ones
+
+
+class Sample(NamedTuple):
+    """Sequences of one length side by side, and their loss.
+
+    Attributes:
+        x: (T, B, I).
+        d: (T, B, K), NaN where a target is missing; class numbers (T, B); or one for each sequence, (B).
+        criterion: (y, d) -> scalar: the mean that training takes of these sequences.
+        errors: (y, d) -> scalar: the sum of the errors that it is the mean of.
+        loss: E_t, of one step, as `bptt.explain` takes it.
+        what: which part of the data they are, in words.
+        notes: what else is to be said of the data, a sentence each.
+    """
+
+    x: Tensor
+    d: Tensor
+    criterion: Callable[[Tensor, Tensor], Tensor]
+    errors: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
+    what: str
+    notes: tuple[str, ...] = ()
+
+    def last(self, steps: int) -> Sample:
+        """The last so many steps of it, or all of them where there are fewer."""
+        return self._replace(x=self.x[-steps:], d=self.d if self.of_sequences else self.d[-steps:])
+
+    @property
+    def of_sequences(self) -> bool:
+        """Whether d has one entry for each sequence, and none for each step."""
+        return self.d.dim() == 1
+
+    def sequence(self) -> tuple[Tensor, Tensor]:
+        """The first sequence alone, x (T, I), and what is desired at each of its steps, d (T, K) or (T).
+
+        A sequence's class is desired at each of its steps.
+        """
+        x = self.x[:, 0]
+        return x, self.d[0].expand(len(x)) if self.of_sequences else self.d[:, 0]
+
+
+def filled(d: Tensor, y: Tensor) -> Tensor:
+    """Targets d, the missing ones set to what a network puts out, y: there is no error then, and no gradient."""
+    return d.where(~d.isnan(), y.detach()) if d.isnan().any() else d

@@ -1,0 +1,157 @@
+"""Every command on every kind of run: each reads the run, its data and its loss through the same door."""
+
+import json
+import math
+
+import polars as pl
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from bptt.commands.check import CheckConfig, check
+from bptt.commands.diagnose import DiagnoseConfig, diagnose
+from bptt.commands.explain import ExplainConfig, explain
+from bptt.commands.export import ExportConfig, export
+from bptt.commands.opened import Opened
+from bptt.commands.predict import PredictConfig, predict
+from bptt.commands.sample import SampleConfig, sample
+from bptt.commands.subject import subject_of
+from bptt.commands.train import train
+from bptt.report.page import page_html
+from bptt.training.config import configured
+from bptt.training.errors import UserError
+
+ROWS = 60
+
+
+def _series(path, gaps=False):
+    y = [math.sin(i / 3) if not gaps or i % 7 else None for i in range(ROWS)]
+    pl.DataFrame({"y": y, "a": [i % 5 for i in range(ROWS)], "t": list(range(ROWS))}).write_csv(path)
+
+
+def _panel(path):
+    rows = [(name, math.sin(i / 3 + len(name))) for name, n in (("a", 40), ("bb", 55)) for i in range(n)]
+    pl.DataFrame(rows, schema=["name", "y"], orient="row").write_csv(path)
+
+
+def _labelled(path):
+    rows = [
+        (number, step, math.sin(step / (2 + number % 2)), "ud"[number % 2])
+        for number in range(12)
+        for step in range(10 + number % 3)
+    ]
+    pl.DataFrame(rows, schema=["s", "t", "x", "l"], orient="row").write_csv(path)
+
+
+def _ts(path):
+    lines = [
+        ",".join(f"{math.sin(step / (2 + number % 2)):.3f}" for step in range(9 + number % 4))
+        + f":{'ud'[number % 2]}"
+        for number in range(12)
+    ]
+    path.write_text("\n".join(["@classLabel true u d", "@data", *lines]) + "\n")
+
+
+CLASSIFY = {"hidden": 4, "batch": 4}
+KINDS = {
+    "sunspots": (None, None, {"task": "forecast"}),
+    "one": (_series, "d.csv", {"target": "y", "validation": 0.2}),
+    "many": (_series, "d.csv", {"target": ("y", "a"), "horizon": (1, 3), "cell": "gru", "leak": 0.7, "layers": 2}),
+    "panel": (_panel, "d.csv", {"target": "y", "series": "name", "cell": "lstm"}),
+    "masked": (lambda path: _series(path, gaps=True), "d.csv", {"target": "y", "missing": "mask"}),
+    "streamed": (_series, "d.csv", {"target": "y", "reach": "truncated", "memory": "1kB"}),
+    "ragged": (_ts, "p.ts", {**CLASSIFY, "class_weights": "balanced", "readout": "mean"}),
+    "labelled": (_labelled, "d.csv", {**CLASSIFY, "series": "s", "label": "l", "time": "t"}),
+    "text": (lambda path: path.write_text("so it goes, and so it went. " * 8), "t.txt", {"hidden": 4, "batch": 2}),
+}
+TASKS = {"ragged": "classify", "labelled": "classify", "text": "text"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder of each kind of run, trained for an epoch."""
+    place = tmp_path_factory.mktemp("runs")
+    for name, (write, file, choices) in KINDS.items():
+        (place / name).mkdir()
+        data = None if file is None else place / name / file
+        if data is not None:
+            write(data)
+        choices = {"task": TASKS.get(name, "forecast"), "hidden": 3, "epochs": 1, **choices}
+        train(configured(choices.pop("task"), data=data, out=place / name / "run", **choices))
+    return place
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_every_command_reads_it(runs, name, capsys, tmp_path):
+    run, kind = runs / name / "run", TASKS.get(name, "forecast")
+    capsys.readouterr()
+    assert check(CheckConfig(str(run), steps=8, looks=3)) == 0
+    assert "steps of what it learned from" in capsys.readouterr().out
+    assert diagnose(DiagnoseConfig(run, json=tmp_path / "n.json")) == 0
+    opened = Opened(run)
+    what = opened.sample().what
+    assert what in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    page = page_html(subject_of(run, None).page(live=True))
+    shown = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert shown["diagnosis"] == numbers
+    assert numbers["where"] == what
+    assert explain(ExplainConfig(run, json=tmp_path / "e.json")) == 0
+    errors = json.loads((tmp_path / "e.json").read_text())
+    assert errors["error"] == pytest.approx(shown["exploration"]["forward"]["errors"][shown["t"] - 1], rel=1e-3)
+    if kind == "text":
+        assert sample(SampleConfig(run, length=5)) == 0
+        with pytest.raises(UserError, match="was trained on text"):
+            predict(PredictConfig(run, runs / name / "t.txt"))
+    elif opened.config.data is not None:
+        assert predict(PredictConfig(run, opened.config.data, out=tmp_path / "p.csv")) == 0
+        with pytest.raises(UserError, match="writes no text"):
+            sample(SampleConfig(run))
+
+
+def test_every_run_is_exported(runs, tmp_path):
+    pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+    for name in KINDS:
+        assert export(ExportConfig(runs / name / "run", out=tmp_path / f"{name}.onnx")) == 0
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_the_loss_is_the_one_it_was_trained_by(runs, name):
+    """A whole epoch's first loss, of those runs that take one update from what the sample has."""
+    opened = Opened(runs / name / "run")
+    model, x = opened.model, opened.sample().x
+    found = opened.sample().criterion(model(x)[0], opened.sample().d)
+    y, d = model(x)[0], opened.sample().d
+    if name == "text":
+        wanted = cross_entropy(y[:, 0], d[:, 0])
+    elif name == "ragged":  # the mean of its outputs is read, and every class weighs the same
+        wanted = cross_entropy(y.mean(0), d, opened.task.weights())
+    elif name == "labelled":
+        wanted = cross_entropy(y[-1], d)
+    else:
+        wanted = (y - d)[~d.isnan()].square().mean()
+        if name == "masked":
+            assert d.isnan().any()
+    assert torch.allclose(found, wanted)
+    numbers = d.numel() - int(d.isnan().sum())
+    if name != "ragged":
+        assert torch.allclose(opened.sample().errors(y, d) / numbers, wanted)
+
+
+@pytest.mark.parametrize("name", ["ragged", "labelled", "text", "many"])
+def test_a_run_without_its_data_is_checked_on_random_steps_by_its_own_kind_of_loss(runs, name, capsys):
+    data = runs / name / KINDS[name][1]
+    aside = data.rename(data.with_suffix(".aside"))
+    capsys.readouterr()
+    assert check(CheckConfig(str(runs / name / "run"), steps=6, looks=3)) == 0
+    assert "on 6 random steps" in capsys.readouterr().out
+    with pytest.raises(UserError, match="pass --data FILE"):
+        diagnose(DiagnoseConfig(runs / name / "run"))
+    aside.rename(data)
+
+
+def test_other_data_are_read_by_forecasting_runs_alone(runs):
+    data = runs / "one" / "d.csv"
+    assert Opened(runs / "one" / "run").sample(data).what == "rows 1-59 of the 60 rows of d.csv"
+    with pytest.raises(UserError, match="trained with --task text"):
+        Opened(runs / "text" / "run").sample(data)

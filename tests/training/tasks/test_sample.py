@@ -1,0 +1,36 @@
+import math
+
+import torch
+
+from bptt import squared_error
+from bptt.training.tasks.sample import Sample, filled
+from support import normal
+
+
+def sample(d):
+    return Sample(normal(9, 2, 3), d, torch.nn.MSELoss(), squared_error, "squared_error", "rows")
+
+
+def test_its_last_steps_and_its_first_sequence():
+    d = normal(9, 2, 1)
+    part = sample(d).last(4)
+    assert (len(part.x), len(part.d)) == (4, 4)
+    x, wanted = part.sequence()
+    assert torch.equal(x, normal(9, 2, 3)[-4:, 0])
+    assert torch.equal(wanted, d[-4:, 0])
+    assert len(sample(d).last(100).x) == 9
+
+
+def test_a_class_of_a_sequence_is_desired_at_each_of_its_steps():
+    part = sample(torch.tensor([1, 0])).last(4)
+    assert part.of_sequences
+    assert part.d.tolist() == [1, 0]
+    assert part.sequence()[1].tolist() == [1] * 4
+
+
+def test_a_missing_target_has_no_error():
+    d, y = torch.tensor([[1.0], [math.nan]]), torch.tensor([[3.0], [7.0]])
+    assert filled(d, y).tolist() == [[1.0], [7.0]]
+    assert filled(y, d) is y
+    classes = torch.tensor([1, 2])
+    assert filled(classes, y) is classes
