@@ -17,6 +17,7 @@ FLOORS = {
     "fused": 1,
     "operators": 1,
     "kernels": 1,
+    "dropout": 1,
     "cell": 2,
     "packing": 2,
     "recurrent": 2,

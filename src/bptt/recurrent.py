@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from . import checks, kernels
+from .dropout import dropout
 from .equations import Cell, Weights
 from .equations.cell import State
 from .fused import Choices
@@ -289,7 +289,7 @@ class Recurrent(nn.Module):
                 finals.append(final)
             x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
             if self.dropout and self.training and layer < self.num_layers - 1:
-                x = dropout(x, self.dropout, training=True)
+                x = dropout(x, self.dropout)
         if len(finals) == 1:
             return x, tuple(part.unsqueeze(0) for part in finals[0])
         return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))

@@ -1,6 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
+import bptt
 from bptt.training.config import TrainConfig, configured
 from bptt.training.network import build, network_of
 
@@ -39,3 +42,27 @@ def test_weights_are_drawn_by_the_seed_and_the_process_own_numbers_left_alone(ce
 def test_dropout_acts_between_layers():
     model = build(TrainConfig(layers=2, dropout=0.5), 1)
     assert model.recurrent.dropout == 0.5
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_a_seed_gives_the_weights_it_has_always_given(cell):
+    config = TrainConfig(cell=cell, layers=2, hidden=5, seed=7)
+    kind = {"elman": bptt.RNN, "gru": bptt.GRU, "lstm": bptt.LSTM}[cell]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        wanted = bptt.SequenceModel(kind(3, 5, 2), 2)
+        for weight in wanted.parameters():
+            torch.nn.init.uniform_(weight, -config.init / 5**0.5, config.init / 5**0.5)
+    for name, weight in build(config, 3, 2).state_dict().items():
+        assert torch.equal(weight, wanted.state_dict()[name]), name
+
+
+def test_threads_draw_the_weights_that_each_draws_alone():
+    def drawn(seed):
+        return [build(TrainConfig(seed=seed), 3).readout.weight for _ in range(50)]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(drawn, range(4)))
+    for seed, weights in enumerate(found):
+        alone = build(TrainConfig(seed=seed), 3).readout.weight
+        assert all(torch.equal(weight, alone) for weight in weights)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from ..insight.nonfinite import first_non_finite
-from ..reach.randomness import Randomness, randomness
 from .config import TrainConfig
 from .errors import TrainingDiverged
 from .optimizing import Clipping, LearningRate, out_of_patience
@@ -52,7 +50,8 @@ class Training:
     its state, and go on from there bit for bit.
 
     Adam with L2 weight decay, a scheduled learning rate, and clipping of the norm of each update's gradient.
-    Random numbers come from the seed; the process's own are left alone.
+    It draws nothing, and its updates draw from generators of their own, by the seed: no random generator of the
+    process is read or changed.
 
     Args:
         model: whose weights are learned.
@@ -80,8 +79,6 @@ class Training:
         self._pass = updates.epoch(1)
         self._done = _Sum()  # of this pass
         self._finite = _weights(model)  # the last whose loss was
-        self._random: Randomness | None = None  # the generators' states while it does not run
-        self._running = False
         self._reached: dict[str, Tensor] | None = None  # weights at the end of a run
 
     @property
@@ -106,14 +103,14 @@ class Training:
         Raises:
             TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
         """
-        with self._own_randomness():
-            while not self._is_done() and not self.workers.ask(should_stop):
-                if self._update():
-                    on_update()
-                    continue
-                self._finish_epoch()
-                on_epoch(self._epochs[-1])
+        self._reached = None
+        while not self._is_done() and not self.workers.ask(should_stop):
+            if self._update():
                 on_update()
+                continue
+            self._finish_epoch()
+            on_epoch(self._epochs[-1])
+            on_update()
         interrupted = not self._is_done()
         self._reached = _weights(self.model)
         if self._kept is None:
@@ -172,8 +169,6 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on, as a tree of numbers and tensors."""
-        now = randomness(self.model.parameters()) if self._running else self._random
-        random = now and {"cpu": now.cpu, "devices": [(str(d), s) for d, s in now.devices]}
         return {
             "weights": dict(self._reached or self.model.state_dict()),
             "optimizer": self._optimizer.state_dict(),
@@ -184,7 +179,6 @@ class Training:
             "best": (self._lowest, self._best),
             "place": self._pass.state_dict(),
             "done": tuple(self._done),
-            "random": self.workers.all(random),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -199,22 +193,6 @@ class Training:
         self._pass = self.updates.epoch(len(self._epochs) + 1, state["place"])
         self._done = _Sum(*state["done"])
         self._finite = _weights(self.model)
-        saved = dict(enumerate(state["random"])).get(self.workers.rank)  # none where there are more workers now
-        self._random = saved and Randomness(saved["cpu"], tuple((torch.device(d), s) for d, s in saved["devices"]))
-
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        before = randomness(self.model.parameters())
-        if self._random is None:
-            torch.manual_seed(self.config.seed + self.workers.rank)
-        else:
-            self._random.restore()
-        self._running, self._reached = True, None
-        try:
-            yield
-        finally:
-            self._random, self._running = randomness(self.model.parameters()), False
-            before.restore()
 
 
 class _Sum(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,19 +37,23 @@ def network_of(
 def build(config: TrainConfig, input_size: int, output_size: int = 1) -> SequenceModel:
     """A recurrent network, its weights drawn from U(-init/√H, init/√H) by the seed; in eval mode.
 
-    The random generator of the process is left as it was.
+    They are drawn from a generator of their own, so that threads do not disturb each other; the process's is
+    neither read nor changed.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = SequenceModel(_recurrent(config, input_size), output_size)
-        bound = config.init / math.sqrt(config.hidden)
-        for parameter in model.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+    model = SequenceModel(_recurrent(config, input_size), output_size)  # on "meta", where nothing is drawn
+    model = model.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(config.seed)
+    weights = list(model.parameters())
+    torch.rand(sum(weight.numel() for weight in weights), generator=generator)  # a module's own start, not ours
+    bound = config.init / math.sqrt(config.hidden)
+    for weight in weights:
+        nn.init.uniform_(weight, -bound, bound, generator)
     return model.eval()
 
 
 def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:
     sizes = input_size, config.hidden, config.layers
+    choices: dict[str, Any] = {"dropout": config.dropout, "device": "meta", "dtype": torch.float32}
     if config.cell == "elman":
-        return RNN(*sizes, config.activation, dropout=config.dropout, leak=config.leak)
-    return {"gru": GRU, "lstm": LSTM}[config.cell](*sizes, dropout=config.dropout)
+        return RNN(*sizes, config.activation, leak=config.leak, **choices)
+    return {"gru": GRU, "lstm": LSTM}[config.cell](*sizes, **choices)

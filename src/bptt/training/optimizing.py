@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -42,9 +41,8 @@ class LearningRate:
         if isinstance(self._schedule, schedules.ReduceLROnPlateau):
             self._schedule.step(loss)
             return
-        with warnings.catch_warnings():  # after a resume, the optimizer's own step may lie before it
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-            self._schedule.step()
+        setattr(self._optimizer, "_opt_called", True)  # noqa: B010  after a resume, its step may lie before it
+        self._schedule.step()
 
     def state_dict(self) -> dict[str, Any]:
         return self._schedule.state_dict()

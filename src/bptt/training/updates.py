@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from ..dropout import dropout_from
 from ..reach.checkpointed import DEFAULT, checkpointed
 from ..reach.plan import plan
 from ..reach.truncated import Truncated, Walked, truncated
@@ -329,8 +330,9 @@ def learning(model: nn.Module, config: TrainConfig, *numbers: int) -> Iterator[N
     if config.dropout == 0:
         yield
         return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_seed(config, 0, *numbers))  # 0 is no epoch, so no noise is drawn by it
+    generator = torch.Generator(next(model.parameters()).device)
+    generator.manual_seed(_seed(config, 0, *numbers))  # 0 is no epoch, so no noise is drawn by it
+    with dropout_from(generator):
         model.train()
         try:
             yield

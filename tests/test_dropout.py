@@ -1,0 +1,63 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+import bptt
+from bptt.dropout import chosen_generator, dropout, dropout_from
+from bptt.reach.randomness import randomness
+
+X = torch.randn(40, 3, 2, generator=torch.Generator().manual_seed(0))
+
+
+def layers():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return bptt.GRU(2, 4, 2, dropout=0.5).train()
+
+
+def drawn(seed):
+    gru = layers()
+    with dropout_from(torch.Generator().manual_seed(seed)):
+        return [gru(X)[0] for _ in range(20)]
+
+
+def test_a_generator_draws_what_the_process_own_would_and_leaves_that_alone():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        wanted = [torch.nn.functional.dropout(X, 0.3), torch.nn.functional.dropout(X, 0.3)]
+        torch.manual_seed(5)
+        assert torch.equal(dropout(X, 0.3), wanted[0])
+    before = torch.get_rng_state()
+    with dropout_from(torch.Generator().manual_seed(5)):
+        assert torch.equal(dropout(X, 0.3), wanted[0])
+        assert torch.equal(dropout(X, 0.3), wanted[1])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert chosen_generator() is None
+
+
+def test_threads_draw_what_each_draws_alone():
+    alone = [drawn(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(drawn, range(4)))
+    for one, other in zip(alone, together, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(alone[0][0], alone[0][1])
+
+
+def test_steps_walked_again_draw_the_same():
+    with dropout_from(torch.Generator().manual_seed(5)):
+        state = randomness([])
+        first = dropout(X, 0.5)
+        assert not randomness([]).same_as(state)
+        state.restore()
+        assert torch.equal(dropout(X, 0.5), first)
+        assert not torch.equal(dropout(X, 0.5), first)
+
+
+def test_a_compiled_module_still_drops_out():
+    gru = layers()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        wanted = gru(X)[0]
+        torch.manual_seed(3)
+        assert torch.equal(torch.compile(gru, backend="eager", fullgraph=True)(X)[0], wanted)
