@@ -4,7 +4,7 @@ from torch import nn
 
 from bptt.insight.nonfinite import first_non_finite
 from bptt.training.config import configured
-from bptt.training.minibatches import Minibatches, logits_of
+from bptt.training.minibatches import Minibatches, balanced, logits_of
 from bptt.training.network import build
 
 LENGTHS = (5, 1, 3, 7, 2, 4, 6)
@@ -101,3 +101,10 @@ def test_what_an_update_was_computed_from_is_there_as_the_model_takes_it():
     for name, value in {"weight_ih_l0": 0.0, "bias_ih_l0": 1.0, "weight_hh_l0": 1e20}.items():
         getattr(model.recurrent, name).data.fill_(value)  # 1, 4e20, past 3.4e38 in its third step
     assert first_non_finite(model, updates.walked.x) == "step 3, layer l0, activation Φ"
+
+
+def test_balanced_classes_weigh_the_same_and_one_on_average():
+    totals = torch.tensor([6.0, 0.5, 1.5, 0.0])
+    weights = balanced(totals)
+    assert (weights * totals)[:3].tolist() == pytest.approx([2, 2, 2])
+    assert weights[3].isfinite()

@@ -80,6 +80,11 @@ class _Batched(Iterator[Update]):
         return {"start": self._start}
 
 
+def balanced(totals: Tensor) -> Tensor:
+    """The weight of each class (C) by which all weigh the same, 1 on average, from what each comes to (C)."""
+    return totals.sum() / (len(totals) * torch.where(totals > 0, totals, 1))
+
+
 def pooled(y: PackedSequence, config: TrainConfig) -> Tensor:
     """What each sequence's outputs come to, (B, C): the last one, or their mean.
 

@@ -18,7 +18,7 @@ from ..data import listed, read_frame
 from ..errors import UserError
 from ..files import write_whole
 from ..labelled import Labelled, read_long
-from ..minibatches import Minibatches, logits_of
+from ..minibatches import Minibatches, balanced, logits_of
 from ..scaling import Moments, Scaling
 from ..ts_format import read_ts
 from ..updates import Updates
@@ -128,9 +128,7 @@ class Classify(Undated):
         """What each class weighs in the loss; None for the same."""
         if self.config.class_weights != "balanced":
             return None
-        classes = self.truth("training")
-        counts = torch.bincount(classes, minlength=len(self.labels)).clamp(min=1)
-        return len(classes) / (len(self.labels) * counts)
+        return balanced(torch.bincount(self.truth("training"), minlength=len(self.labels)))
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Name the class of every sequence, write it down, and compare with the baselines."""
