@@ -1,11 +1,16 @@
 import pickle
+import random
 import subprocess
 import sys
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
+from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bptt.sklearn import RecurrentClassifier, RecurrentForecaster, RecurrentRegressor
@@ -22,7 +27,7 @@ QUICK = {"cell": "elman", "hidden": 16, "epochs": 30, "lr": 0.02, "random_state"
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
-    [RecurrentRegressor(**QUICK), RecurrentClassifier(**QUICK | {"epochs": 2})],
+    [RecurrentRegressor(**QUICK), RecurrentClassifier(**QUICK | {"epochs": 10})],
     expected_failed_checks=lambda estimator: {
         name: reason
         for name, reason in EXPECTED.items()
@@ -119,3 +124,53 @@ def test_without_scikit_learn_the_extra_is_named():
     program = "import sys; sys.modules['sklearn'] = None; import bptt.sklearn"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "pip install bptt[sklearn]" in found.stderr.splitlines()[-1]
+
+
+def test_threads_fit_what_each_fits_alone_and_leave_the_process_as_it_was():
+    X, y = wave()
+
+    def fitted(seed):
+        return (
+            RecurrentRegressor(hidden=4, epochs=5, validation_fraction=0.25, random_state=seed)
+            .fit(X, y)
+            .predict(X)
+        )
+
+    before = (np.random.get_state()[1].tolist(), random.getstate(), torch.get_rng_state().tolist())
+    alone = [fitted(seed) for seed in range(3)]
+    together = Parallel(n_jobs=4, backend="threading")(delayed(fitted)(place % 3) for place in range(18))
+    for place, found in enumerate(together):
+        np.testing.assert_array_equal(found, alone[place % 3])
+    assert before == (np.random.get_state()[1].tolist(), random.getstate(), torch.get_rng_state().tolist())
+
+
+def test_columns_are_known_by_their_names():
+    X, y = wave()
+    frames = [pl.DataFrame(x, ["a", "b"], orient="row") for x in X]
+    regressor = RecurrentRegressor(hidden=3, epochs=1, random_state=0).fit(frames, y)
+    assert regressor.feature_names_in_.tolist() == ["a", "b"]
+    assert regressor.n_features_in_ == 2
+    np.testing.assert_array_equal(
+        regressor.predict(frames), RecurrentRegressor(**regressor.get_params()).fit(X, y).predict(X)
+    )
+    with pytest.raises(ValueError, match="same order as they were in fit"):
+        regressor.predict([frame.select("b", "a") for frame in frames])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        regressor.predict(list(X))
+    steps = pl.DataFrame(X[:, :, 0], [f"t{step}" for step in range(9)], orient="row")
+    named = RecurrentRegressor(hidden=3, epochs=1).fit(steps, y)
+    with pytest.raises(ValueError, match="same order as they were in fit"):
+        named.score(steps.select(reversed(steps.columns)), y)
+    assert not hasattr(named.fit(X, y), "feature_names_in_")
+
+
+def test_sequences_and_their_weights_are_split_by_searches_and_cross_validation():
+    X, y = wave(N=18)
+    ragged = [x[place % 4 :] for place, x in enumerate(X)]
+    regressor = RecurrentRegressor(hidden=3, epochs=2, random_state=0)
+    with parallel_config("threading"):
+        search = GridSearchCV(regressor, {"hidden": [2, 3], "k1": [None, 4]}, cv=3, n_jobs=2, error_score="raise")
+        search.fit(ragged, y, sample_weight=np.arange(18))
+        scores = cross_val_score(make_pipeline("passthrough", regressor), ragged, y, cv=3, n_jobs=2)
+    assert search.best_estimator_.predict(ragged).shape == (18,)
+    assert np.isfinite(scores).all()

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from bptt.sklearn import RecurrentClassifier
 
@@ -30,3 +31,58 @@ def test_partial_fit_knows_classes_that_have_not_come_yet():
         classifier.partial_fit(X, np.full(60, "left"))
     with pytest.raises(ValueError, match="those of the calls before"):
         classifier.partial_fit(X, y[:, -1], classes=["left", "up"])
+
+
+def test_class_weights_are_those_of_the_samples():
+    X, y = labelled(N=24)
+    y = np.where(np.arange(24) < 6, "rare", "usual")
+    classifier = RecurrentClassifier(hidden=4, epochs=3, random_state=0)
+    for class_weight, weights in (
+        ({"rare": 5}, np.where(y == "rare", 5, 1)),
+        ("balanced", np.where(y == "rare", 24 / 12, 24 / 36)),
+    ):
+        by_class = clone(classifier).set_params(class_weight=class_weight).fit(X, y)
+        by_sample = clone(classifier).fit(X, y, sample_weight=weights)
+        np.testing.assert_allclose(by_class.loss_curve_, by_sample.loss_curve_)
+        assert by_class.loss_curve_ != clone(classifier).fit(X, y).loss_curve_
+    twice = np.r_[np.arange(24), np.arange(4)]
+    balanced = clone(classifier).set_params(class_weight="balanced")
+    weighed = clone(balanced).fit(X, y, sample_weight=np.where(np.arange(24) < 4, 2, 1))
+    np.testing.assert_allclose(weighed.loss_curve_, balanced.fit(X[twice], y[twice]).loss_curve_)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "error", "message"),
+    [
+        ({"left": 1}, ValueError, r"class_weight has \['left'\]"),
+        ({"up": -1}, ValueError, "at least 0"),
+        ({"up": "much"}, TypeError, "numbers for weights"),
+        ("equal", ValueError, "None, 'balanced' or a dict"),
+        ({"up": 0, "down": 0}, ValueError, "nothing to learn from"),
+    ],
+)
+def test_bad_class_weights_are_named(class_weight, error, message):
+    X, y = labelled()
+    with pytest.raises(error, match=message):
+        RecurrentClassifier(class_weight=class_weight).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a", None], r"y\[1\] is None"),
+        (["a", 1], "text beside what is none"),
+        (np.array(["a", 1], object), "text beside what is none"),
+        (np.array([1, 2j]), "Complex data not supported"),
+        ([0.0, np.nan], "NaN"),
+    ],
+)
+def test_bad_labels_are_named(y, message):
+    with pytest.raises(ValueError, match=message):
+        RecurrentClassifier().fit(np.zeros((2, 3)), y)
+
+
+def test_balanced_needs_all_of_y():
+    X, y = labelled()
+    with pytest.raises(ValueError, match="pass a dict"):
+        RecurrentClassifier(class_weight="balanced").partial_fit(X, y)

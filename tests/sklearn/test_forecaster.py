@@ -1,4 +1,5 @@
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
@@ -81,3 +82,37 @@ def test_values_that_cannot_be_squared_are_refused():
 def test_a_small_variation_on_a_large_level_is_learned():
     forecaster = RecurrentForecaster(hidden=8, epochs=150, lr=0.02, random_state=0).fit(1e9 + 1e-3 * Y[:100])
     assert forecaster.score(1e9 + 1e-3 * Y[100:]) > 0.95
+
+
+def test_a_step_that_weighs_nothing_is_read_and_not_learned():
+    def fitted(sample_weight):
+        return RecurrentForecaster(hidden=4, epochs=3, random_state=0).fit(Y, sample_weight=sample_weight)
+
+    weights, late = np.ones(120), np.r_[np.ones(119), 0]
+    weights[40] = 0
+    assert fitted(None).loss_curve_ == fitted(3.0).loss_curve_ != fitted(weights).loss_curve_
+    wrong = np.r_[Y[:-1], 700]  # its last step is read by none
+    assert fitted(None).score(wrong, sample_weight=late) == pytest.approx(fitted(None).score(Y[:-1]))
+    with pytest.raises(ValueError, match="the last 24 steps, which are for validation"):
+        RecurrentForecaster(validation_fraction=0.2).fit(Y, sample_weight=np.arange(120) < 90)
+    piece = RecurrentForecaster(hidden=4, random_state=0).partial_fit(Y, sample_weight=weights)
+    assert piece.loss_curve_ != RecurrentForecaster(hidden=4, random_state=0).partial_fit(Y).loss_curve_
+
+
+def test_columns_are_known_by_their_names():
+    frame = pl.DataFrame({"a": Y, "b": -Y})
+    forecaster = RecurrentForecaster(hidden=4, epochs=2, random_state=0).fit(frame, frame.rename({"a": "c"}))
+    assert forecaster.feature_names_in_.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        forecaster.score(frame.select("b", "a"), frame.rename({"a": "c"}))
+    with pytest.raises(ValueError, match=r"X has the columns \['b', 'c'\], but it was fitted with \['c', 'b'\]"):
+        forecaster.predict(120, frame.select(pl.col("b"), pl.col("a").alias("c")))
+
+
+def test_any_layout_of_a_series_is_read():
+    wanted = RecurrentForecaster(hidden=4, epochs=2, random_state=0).fit(Y)
+    for same in (Y[::-1].copy()[::-1], Y.astype(">f8"), np.repeat(Y, 2)[::2], Y.tolist(), pl.Series(Y)):
+        found = RecurrentForecaster(hidden=4, epochs=2, random_state=0).fit(same)
+        np.testing.assert_array_equal(found.predict(3), wanted.predict(3))
+    with pytest.raises(ValueError, match="y has NaN at step 3, column 1"):
+        wanted.fit(np.where(np.arange(8) == 2, np.nan, 1)[:, None])

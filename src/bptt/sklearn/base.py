@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, check_scalar
+from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
 
 from ..checks import check_leak
 from ..equations.activations import ACTIVATIONS
@@ -20,8 +20,10 @@ from ..training.config import TrainConfig
 from ..training.fit import Epoch, Training
 from ..training.network import build
 from ..training.optimizing import Clipping
+from .batch import Batch, side_by_side
 from .learning import Batches, Carried, Loss, Reach, learn_piece
-from .sequences import Batch, Sequences, Targets, read_sequences, side_by_side
+from .sequences import Sequences, read_sequences
+from .targets import CHOICES, Targets
 
 TOGETHER = 256  # sequences walked side by side where nothing is learned
 
@@ -34,6 +36,7 @@ class RecurrentEstimator(BaseEstimator):
     loss_curve_: list[float]
     validation_curve_: list[float]
     n_iter_: int
+    targets = "auto"  # what y has a target for; chosen where it can be either
     _default_batch = 32
 
     def __init__(
@@ -72,7 +75,8 @@ class RecurrentEstimator(BaseEstimator):
         self.verbose = verbose
 
     def _check_parameters(self) -> None:
-        for name, known in (("cell", ("elman", "gru", "lstm")), ("activation", tuple(ACTIVATIONS))):
+        known_values = {"cell": ("elman", "gru", "lstm"), "activation": tuple(ACTIVATIONS), "targets": CHOICES}
+        for name, known in known_values.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("hidden", "layers", "epochs", "n_iter_no_change", "batch_size", "k1", "k2"):
@@ -127,17 +131,20 @@ class RecurrentEstimator(BaseEstimator):
         return Reach(None if self.k1 is None else int(self.k1), None if self.k2 is None else int(self.k2))
 
     def _learn(self, sequences: Sequences, targets: Targets, outputs: int, loss: Loss) -> Self:
-        """Draw a network and let it learn from whole sequences."""
-        draw, N = self._draw(), len(sequences.each)
+        """Draw a network and let it learn from whole sequences, but those that weigh nothing."""
+        kept, weights = normalised(targets.weights)
+        draw, N = self._draw(), len(kept)
         held = round(float(self.validation_fraction) * N)
         if held == N:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} leaves none of {N} sequences to learn from"
             )
-        order = draw.permutation(N) if held else np.arange(N)
+        order = kept[draw.permutation(N)] if held else kept
 
-        def batch(numbers: np.ndarray) -> Batch:
-            return side_by_side([sequences.each[i] for i in numbers], [targets.each[i] for i in numbers])
+        def batch(places: np.ndarray) -> Batch:
+            return side_by_side(
+                *([of_each[i] for i in places] for of_each in (sequences.each, targets.each, weights))
+            )
 
         learned, held_out = order[held:], batch(order[:held]) if held else None
         self._train(
@@ -189,7 +196,7 @@ class RecurrentEstimator(BaseEstimator):
                 f"{before.steps.x.shape[1]}: the pieces of a stream need the same ones, in the same "
                 "order; fit anew for others"
             )
-        piece = side_by_side(sequences.each, targets.each).of(self._dtype)
+        piece = side_by_side(sequences.each, targets.each, targets.weights).of(self._dtype)
         found, after = learn_piece(
             self.model_, self._optimizer, Clipping(self._clip), piece, loss, self._reach, before
         )
@@ -215,16 +222,32 @@ class RecurrentEstimator(BaseEstimator):
     def _outputs(self, X: Any) -> tuple[list[np.ndarray], Sequences]:
         """What the network puts out, (T_i, O) a sequence, each from a zero state."""
         check_is_fitted(self)
-        sequences = read_sequences(X, type(self).__name__)
+        sequences = self._read_sequences(X, fresh=False)
         self._check_features(sequences)
-        found: list[np.ndarray] = []
-        for start in range(0, len(sequences.each), TOGETHER):
-            chosen = sequences.each[start : start + TOGETHER]
-            x = side_by_side(chosen, [part[:1, 0] for part in chosen]).x
+        order = sorted(range(len(sequences.each)), key=lambda place: -len(sequences.each[place]))
+        found: dict[int, np.ndarray] = {}
+        for start in range(0, len(order), TOGETHER):
+            places = order[start : start + TOGETHER]
+            chosen = [sequences.each[place] for place in places]
+            batch = side_by_side(chosen, [part[:1, 0] for part in chosen]).of(self._dtype)
             with torch.no_grad():
-                y = self.model_(x.to(self._dtype))[0].numpy()
-            found += [y[: len(part), place] for place, part in enumerate(chosen)]
-        return found, sequences
+                y = batch.walked_by(self.model_)(batch.x, None)[0].numpy()
+            found |= {
+                place: y[: len(part), column]
+                for column, (place, part) in enumerate(zip(places, chosen, strict=True))
+            }
+        return [found[place] for place in range(len(order))], sequences
+
+    def _read_sequences(self, X: Any, fresh: bool) -> Sequences:
+        """X as sequences, their columns named as before unless the estimator starts afresh."""
+        sequences = read_sequences(X, type(self).__name__)
+        validate_data(self, sequences.named, reset=fresh, skip_check_array=True, ensure_2d=False)
+        return sequences
+
+    def _told_targets(self) -> str:
+        """What y has a target for, as `targets` says or as it was fitted."""
+        per_step = getattr(self, "per_step_", None)
+        return self.targets if per_step is None else ("sequence", "step")[per_step]
 
     def _check_features(self, sequences: Sequences) -> None:
         features = sequences.each[0].shape[1]
@@ -239,6 +262,16 @@ class RecurrentEstimator(BaseEstimator):
         if self.verbose:
             held_out = "" if epoch.validation is None else f", validation {epoch.validation:.6g}"
             print(f"epoch {epoch.epoch}: loss {epoch.loss:.6g}{held_out}")
+
+
+def normalised(weights: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Which sequences weigh something, and the weights over their mean; all exactly 1 where they are equal."""
+    all_weights = np.concatenate(weights)
+    there = all_weights[all_weights > 0]
+    if not len(there):
+        raise ValueError("the weights of all targets are 0, which leaves nothing to learn from")
+    mean = there[0] if (there == there[0]).all() else there.mean()
+    return np.flatnonzero([w.any() for w in weights]), [w / mean for w in weights]
 
 
 def _network(config: TrainConfig, like: np.ndarray, outputs: int) -> SequenceModel:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
+import torch
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import assert_all_finite
@@ -12,8 +14,10 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import cross_entropy
 
+from ..training.minibatches import balanced
 from .base import RecurrentEstimator
-from .sequences import Sequences, Targets, read_sequences, read_targets
+from .sequences import Sequences
+from .targets import Targets, read_targets
 
 
 class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
@@ -22,14 +26,19 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
     Learned by Adam on the cross entropy, taken back through time over all steps, or by truncated BPTT every k1
     steps over k2.
 
-    Args and X: as `RecurrentRegressor`.
+    Args:
+        class_weight: what an error weighs by its class: "balanced", so that all classes weigh the same in the end;
+            a dict {label: weight}, 1 where it has none; or None for 1. Times sample_weight. Default None.
+
+    The other arguments, X and sample_weight are those of `RecurrentRegressor`.
 
     y is (n_samples,), one label a sequence, or (n_samples, n_steps), one a step, a list of arrays where X is one;
     labels are integers, text or booleans.
 
     Attributes:
         classes_: the labels, sorted.
-        model_, n_features_in_, loss_curve_, validation_curve_, n_iter_, per_step_: as `RecurrentRegressor`.
+        model_, n_features_in_, feature_names_in_, loss_curve_, validation_curve_, n_iter_, per_step_: as
+            `RecurrentRegressor`.
 
     Raises:
         ValueError, TypeError: at `fit`, for parameters, X and y, by what came and what was wanted.
@@ -44,35 +53,85 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
     classes_: np.ndarray
     per_step_: bool
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def __init__(
+        self,
+        cell: str = "gru",
+        hidden: int = 32,
+        layers: int = 1,
+        *,
+        activation: str = "tanh",
+        leak: float = 1.0,
+        epochs: int = 100,
+        lr: float = 0.01,
+        clip: float | None = 1.0,
+        batch_size: int | None = None,
+        k1: int | None = None,
+        k2: int | None = None,
+        validation_fraction: float = 0.0,
+        n_iter_no_change: int = 10,
+        targets: str = "auto",
+        class_weight: Any = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            cell,
+            hidden,
+            layers,
+            activation=activation,
+            leak=leak,
+            epochs=epochs,
+            lr=lr,
+            clip=clip,
+            batch_size=batch_size,
+            k1=k1,
+            k2=k2,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.targets = targets
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn anew from whole sequences.
 
         Args:
-            X, y: as the class says.
+            X, y, sample_weight: as the class says.
         """
         self._check_parameters()
-        sequences, targets = self._read(X, y)
+        sequences = self._read_sequences(X, fresh=True)
+        targets = self._read(y, sequences, self.targets, sample_weight)
         classes = _classes_of(targets)
-        self._learn(sequences, _encoded(targets, classes), len(classes), cross_entropy)
+        encoded = _weighed(_encoded(targets, classes), classes, self.class_weight)
+        self._learn(sequences, encoded, len(classes), cross_entropy)
         self.classes_, self.per_step_ = classes, targets.per_step
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Learn from one more piece, as `RecurrentRegressor.partial_fit`.
 
         Args:
-            X, y: as the class says.
+            X, y, sample_weight: as the class says.
             classes: all labels that may come; needed at the first call, if not all are in its y. Default None.
         """
         self._check_parameters()
-        sequences, targets = self._read(X, y)
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} needs all of y at once, which partial_fit does not see; pass "
+                "a dict {label: weight}"
+            )
+        sequences = self._read_sequences(X, fresh=not hasattr(self, "model_"))
+        targets = self._read(y, sequences, self._told_targets(), sample_weight)
         own = getattr(self, "classes_", None)
         given = None if classes is None else np.unique(np.asarray(classes))
         if own is None:
             own = _classes_of(targets) if given is None else given
         elif given is not None and not np.array_equal(own, given):
             raise ValueError(f"classes are {given.tolist()}, but those of the calls before are {own.tolist()}")
-        self._learn_more(sequences, _encoded(targets, own), len(own), cross_entropy)
+        encoded = _weighed(_encoded(targets, own), own, self.class_weight)
+        self._learn_more(sequences, encoded, len(own), cross_entropy)
         self.classes_, self.per_step_ = own, targets.per_step
         return self
 
@@ -99,21 +158,63 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
             X, y: as the class says.
             sample_weight: (n_samples,) of each sequence. Default the same for all.
         """
-        found, (_, targets) = self.predict(X), self._read(X, y)
-        lengths = [len(target) for target in targets.each]
-        weights = None if sample_weight is None else np.repeat(np.asarray(sample_weight), lengths)
-        predicted = np.concatenate([np.reshape(part, -1) for part in found])
+        found, sequences = self._outputs(X)
+        targets = self._read(y, sequences, self._told_targets(), sample_weight)
+        outputs = np.concatenate(found if self.per_step_ else [part[-1:] for part in found])
+        weights = None if sample_weight is None else np.concatenate(targets.weights)
+        predicted = self.classes_[outputs.argmax(-1)]
         return float(accuracy_score(np.concatenate(targets.each), predicted, sample_weight=weights))
 
-    def _read(self, X: Any, y: Any) -> tuple[Sequences, Targets]:
-        def checked(values: Any) -> np.ndarray:
-            labels = np.asarray(values)
-            assert_all_finite(labels, input_name="y")
-            check_classification_targets(labels.reshape(-1))
-            return labels
+    def _read(self, y: Any, sequences: Sequences, choice: str, sample_weight: Any) -> Targets:
+        return read_targets(y, sequences, _labels, False, choice, sample_weight)
 
-        sequences = read_sequences(X, type(self).__name__)
-        return sequences, read_targets(y, sequences, checked, outputs=False)
+
+def _labels(values: Any, name: str) -> np.ndarray:
+    labels = np.asarray(values)
+    if labels.dtype.kind == "c":
+        raise ValueError(f"{name} is complex. Complex data not supported; pass integers, text or booleans")
+    if labels.dtype.kind in "OUS":
+        _check_words(np.asarray(values, dtype=object).ravel(), name)
+    assert_all_finite(labels, input_name=name)
+    check_classification_targets(labels.reshape(-1))
+    return labels
+
+
+def _check_words(labels: np.ndarray, name: str) -> None:
+    """Labels are there, and of one kind: no text beside numbers."""
+    for place, label in enumerate(labels):
+        if label is None:
+            raise ValueError(f"{name}[{place}] is None; every target needs a label")
+        if isinstance(label, str) != isinstance(labels[0], str):
+            raise ValueError(
+                f"{name} has text beside what is none, {labels[0]!r} and {label!r}; pass labels of one kind"
+            )
+
+
+def _weighed(targets: Targets, classes: np.ndarray, class_weight: Any) -> Targets:
+    """The targets, class numbers, with the weight of each one's class in theirs.
+
+    Raises:
+        ValueError, TypeError: class_weight is neither None, "balanced" nor a dict of labels and weights.
+    """
+    if class_weight is None:
+        return targets
+    if isinstance(class_weight, dict):
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown:
+            raise ValueError(f"class_weight has {unknown}, which are none of the classes {classes.tolist()}")
+        of_class = np.array([class_weight.get(label, 1) for label in classes.tolist()], object)
+        if not all(isinstance(weight, Real) for weight in of_class):
+            raise TypeError(f"class_weight must have numbers for weights, got {class_weight}")
+        of_class = of_class.astype(float)
+    elif isinstance(class_weight, str) and class_weight == "balanced":
+        numbers, weights = np.concatenate(targets.each), np.concatenate(targets.weights)
+        of_class = balanced(torch.from_numpy(np.bincount(numbers, weights, len(classes)))).numpy()
+    else:
+        raise ValueError(f"class_weight must be None, 'balanced' or a dict of labels, got {class_weight!r}")
+    if not (np.isfinite(of_class).all() and (of_class >= 0).all()):
+        raise ValueError(f"class_weight must have finite weights of at least 0, got {class_weight}")
+    return targets.times([of_class[numbers] for numbers in targets.each])
 
 
 def _classes_of(targets: Targets) -> np.ndarray:

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_is_fitted, check_scalar
+from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ..training import updates
-from ..training.cells import LARGEST
 from ..training.scaling import FARTHEST, Moments
 from ..trees import Tree
-from .base import RecurrentEstimator
+from .arrays import numbers
+from .base import RecurrentEstimator, normalised
+from .batch import Batch
 from .learning import Carried
-from .sequences import Batch, Sequences, Targets, numbers
+from .sequences import Sequences
+from .targets import Targets, read_weights
 
 
 class Scale(NamedTuple):
@@ -63,11 +65,13 @@ class RecurrentForecaster(RecurrentEstimator):
     The other arguments are those of `RecurrentRegressor`.
 
     y is (n_steps,), or (n_steps, n_outputs) for several series together; X is (n_steps, n_inputs), or None.
+    sample_weight is (n_steps,), at least 0: what the error at each step weighs; one that weighs 0 is still read.
     It stands in a pipeline behind transformers of y: `pipeline.fit(y)`, `pipeline.score(later_y)`; forecasts are
     then `pipeline[:-1].inverse_transform(pipeline[-1].predict(horizon))`.
 
     Attributes:
         n_features_in_: columns of y.
+        feature_names_in_: the columns of y, where it has text for names: frames.
         model_, loss_curve_, validation_curve_, n_iter_: as `RecurrentRegressor`.
 
     Raises:
@@ -81,14 +85,14 @@ class RecurrentForecaster(RecurrentEstimator):
 
     _default_batch = 1
 
-    def fit(self, y: Any, X: Any = None) -> Self:
+    def fit(self, y: Any, X: Any = None, sample_weight: Any = None) -> Self:
         """Learn anew from a series.
 
         Args:
-            y, X: as the class says; at least 3 steps.
+            y, X, sample_weight: as the class says; at least 3 steps.
         """
         self._check_parameters()
-        columns, inputs = _read(y, X, least=3)
+        columns, inputs = self._read(y, X, least=3, fresh=True)
         held = round(float(self.validation_fraction) * (len(columns) - 1))
         learned, stretches = len(columns) - 1 - held, self.batch_size or 1
         if learned < stretches:
@@ -100,27 +104,33 @@ class RecurrentForecaster(RecurrentEstimator):
         scaled, beside = y_scale.to(columns, "y"), X_scale.to(inputs, "X")
         x, d = (torch.tensor(part) for part in (np.hstack([scaled[:-1], beside[1:]]), scaled[1:]))
         cut_x, cut_d = (updates.side_by_side(part[:learned], int(stretches)) for part in (x, d))
-        batch = Batch(cut_x, cut_d, torch.ones(cut_x.shape[:2], dtype=torch.bool))
-        late = torch.arange(len(x))[:, None] >= learned
+        weights = read_weights(sample_weight, len(columns), columns.dtype)[1:]
+        _, (weights[:learned],) = normalised([weights[:learned]])
+        weight = torch.tensor(weights)[:, None]
+        batch = Batch(cut_x, cut_d, updates.side_by_side(weight[:learned], int(stretches))[..., 0])
+        late = weight * (torch.arange(len(x))[:, None] >= learned)
+        if held and not late.any():
+            raise ValueError(f"sample_weight is zero for all of the last {held} steps, which are for validation")
         held_out = Batch(x[:, None], d[:, None], late) if held else None
         self._train(lambda _: batch, 1, held_out, d.shape[1], mse_loss, self._draw(), x.numpy())
         self._y_scale, self._X_scale, self._single = y_scale, X_scale, np.ndim(y) == 1
         self.n_features_in_ = columns.shape[1]
         self._state, self._last = self._follow(x, None)[1], scaled[-1:]
-        self._carried = Carried(Batch(*(part[:0, :1] for part in batch)), self._state)
+        self._carried = Carried(Batch(x[:0, None], d[:0, None], weight[:0]), self._state)
         return self
 
-    def partial_fit(self, y: Any, X: Any = None) -> Self:
+    def partial_fit(self, y: Any, X: Any = None, sample_weight: Any = None) -> Self:
         """Learn from the steps that follow, by one pass of truncated BPTT; the first ones' scale is kept.
 
         The state is carried from piece to piece, and an error goes back over k2 steps, into pieces before as well.
 
         Args:
-            y, X: as the class says; at the first call at least 3 steps.
+            y, X, sample_weight: as the class says; at the first call at least 3 steps.
         """
         self._check_parameters()
         new = not hasattr(self, "model_")
-        columns, inputs = _read(y, X, least=3 if new else 1)
+        columns, inputs = self._read(y, X, least=3 if new else 1, fresh=new)
+        weights = read_weights(sample_weight, len(columns), columns.dtype)[int(new) :]
         if new:
             self._y_scale, self._X_scale = Scale.of(columns), Scale.of(inputs)
             self._single, self._state = np.ndim(y) == 1, None
@@ -130,7 +140,8 @@ class RecurrentForecaster(RecurrentEstimator):
         if new:
             self._last, scaled, beside = scaled[:1], scaled[1:], beside[1:]
         x = np.hstack([np.concatenate([self._last, scaled[:-1]]), beside])
-        self._learn_more(Sequences([x], False), Targets([scaled], True), scaled.shape[1], mse_loss)
+        targets = Targets([scaled], True, True, [weights])
+        self._learn_more(Sequences([x], False), targets, scaled.shape[1], mse_loss)
         self.n_features_in_ = scaled.shape[1]
         self._state, self._last = self._follow(torch.tensor(x), self._state)[1], scaled[-1:]
         return self
@@ -147,7 +158,7 @@ class RecurrentForecaster(RecurrentEstimator):
         """
         check_is_fitted(self)
         check_scalar(horizon, "horizon", Integral, min_val=1)
-        beside = self._X_scale.to(_inputs(X, int(horizon), self._last.dtype), "X")
+        beside = self._X_scale.to(self._inputs(X, int(horizon), self._last.dtype, fresh=False), "X")
         self._check_columns(self._last, beside)
         y, state, found = self._last, self._state, []
         for step in range(int(horizon)):
@@ -157,19 +168,21 @@ class RecurrentForecaster(RecurrentEstimator):
         forecast = self._y_scale.back(np.stack(found))
         return forecast[:, 0] if self._single else forecast
 
-    def score(self, y: Any, X: Any = None) -> float:
+    def score(self, y: Any, X: Any = None, sample_weight: Any = None) -> float:
         """R² of forecasting, one step ahead, the steps after those learned from; a step forecast is then seen.
 
         Args:
             y: (n_steps,) or (n_steps, n_outputs), the steps that follow those learned from; at least 2.
             X: (n_steps, n_inputs) of them, where it was fitted with some. Default None.
+            sample_weight: (n_steps,) of each step. Default the same for all.
         """
         check_is_fitted(self)
-        columns, inputs = _read(y, X, least=2)
+        columns, inputs = self._read(y, X, least=2, fresh=False)
+        weights = None if sample_weight is None else read_weights(sample_weight, len(columns))
         self._check_columns(columns, inputs)
         before = np.concatenate([self._last, self._y_scale.to(columns, "y")[:-1]])
         found, _ = self._follow(torch.tensor(np.hstack([before, self._X_scale.to(inputs, "X")])), self._state)
-        return float(r2_score(columns, self._y_scale.back(found.numpy())))
+        return float(r2_score(columns, self._y_scale.back(found.numpy()), sample_weight=weights))
 
     def _follow(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
         """Outputs (T, O) for steps (T, I), and the state after them."""
@@ -185,28 +198,26 @@ class RecurrentForecaster(RecurrentEstimator):
                     f"was fitted with {len(scale.mean)}"
                 )
 
+    def _read(self, y: Any, X: Any, least: int, fresh: bool) -> tuple[np.ndarray, np.ndarray]:
+        """y as (T, O) and X as (T, I), I = 0 for None; their columns named as before unless it starts afresh."""
+        if y is None:
+            raise ValueError("y must be a series, (n_steps,) or (n_steps, n_outputs), got None")
+        validate_data(self, y, reset=fresh, skip_check_array=True, ensure_2d=False)
+        columns = numbers(y, "y", ("step", "column"), ensure_2d=False, ensure_min_samples=least)
+        columns = columns[:, None] if columns.ndim == 1 else columns
+        return columns, self._inputs(X, len(columns), columns.dtype, fresh)
 
-def _read(y: Any, X: Any, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """y as (T, O) and X as (T, I), I = 0 for None."""
-    if y is None:
-        raise ValueError("y must be a series, (n_steps,) or (n_steps, n_outputs), got None")
-    columns = _bounded(numbers(y, "y", ensure_2d=False, ensure_min_samples=least), "y")
-    columns = columns[:, None] if columns.ndim == 1 else columns
-    return columns, _inputs(X, len(columns), columns.dtype)
-
-
-def _bounded(columns: np.ndarray, name: str) -> np.ndarray:
-    if (large := np.abs(columns.astype(np.float64)) > LARGEST).any():
-        raise ValueError(
-            f"{name} holds {columns[large][0]:g}, beyond 1e100, more than can be learned from; use a larger unit"
-        )
-    return columns
-
-
-def _inputs(X: Any, steps: int, dtype: np.dtype) -> np.ndarray:
-    if X is None:
-        return np.zeros((steps, 0), dtype)
-    inputs = _bounded(numbers(X, "X", dtype=dtype), "X")
-    if len(inputs) != steps:
-        raise ValueError(f"X has {len(inputs)} steps, but {steps} are needed, one for each of y")
-    return inputs
+    def _inputs(self, X: Any, steps: int, dtype: np.dtype, fresh: bool) -> np.ndarray:
+        names = list(X.columns) if hasattr(X, "columns") else None
+        if fresh:
+            self._input_names = names
+        elif None not in (names, self._input_names) and names != self._input_names:
+            raise ValueError(
+                f"X has the columns {names}, but it was fitted with {self._input_names}, in this order"
+            )
+        if X is None:
+            return np.zeros((steps, 0), dtype)
+        inputs = numbers(X, "X", ("step", "column"), dtype=dtype)
+        if len(inputs) != steps:
+            raise ValueError(f"X has {len(inputs)} steps, but {steps} are needed, one for each of y")
+        return inputs

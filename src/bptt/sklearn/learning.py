@@ -15,9 +15,9 @@ from ..training.errors import TrainingDiverged
 from ..training.optimizing import Clipping
 from ..training.updates import Update
 from ..trees import Tree
-from .sequences import Batch
+from .batch import Batch
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]  # (y (N, ·), d (N, ·), reduction="mean" or "none")
 
 
 class Carried(NamedTuple):
@@ -33,21 +33,31 @@ class Reach(NamedTuple):
     k1: int | None
     k2: int | None  # None for k1
 
-    def windows(self, model: nn.Module, batch: Batch, loss: Loss) -> Truncated:
+    def windows(self, model: nn.Module, batch: Batch, loss: Loss, share: float) -> Truncated:
+        """The batch's windows; their losses are times `share`, what its steps weigh on average."""
         k1, k2 = self.within(len(batch.x))
-        return truncated(model, batch.x, (batch.d, batch.desired), _where_desired(loss), k1, k2)
+        d, criterion = (batch.d, batch.weight), _weighed(loss, share)
+        return truncated(batch.walked_by(model), batch.x, d, criterion, k1, k2)
 
     def within(self, steps: int) -> tuple[int, int]:
         """k1 and k2 of so many steps."""
         return (steps, steps) if self.k1 is None else (self.k1, self.k2 or self.k1)
 
 
-def _where_desired(loss: Loss) -> Callable[[Tensor, Any], Tensor]:
-    """A mean loss over the steps that have a target; 0 where none has."""
+def _weighed(loss: Loss, share: float = 1.0) -> Callable[[Tensor, Any], Tensor]:
+    """`share` times the weighted mean loss of the steps that have a target; 0 where none has."""
 
     def criterion(y: Tensor, wanted: tuple[Tensor, Tensor]) -> Tensor:
-        d, desired = wanted
-        return loss(y[desired], d[desired]) if bool(desired.any()) else 0 * y.sum()
+        d, weight = wanted
+        desired = weight.nonzero(as_tuple=True)
+        if not len(desired[0]):
+            return 0 * y.sum()
+        y, d, weight = y[desired], d[desired], weight[desired]
+        if bool((weight == weight[0]).all()):
+            return share * loss(y, d)
+        each = loss(y, d, reduction="none")
+        each = each.mean(1) if each.dim() > 1 else each
+        return share * (each * weight).sum() / weight.sum()
 
     return criterion
 
@@ -86,9 +96,9 @@ class Batches:
     def validation(self) -> float | None:
         if self.held_out is None:
             return None
-        x, d, desired = self.held_out
         with torch.no_grad():
-            return self.loss(self.model(x)[0][desired], d[desired]).item()
+            y, _ = self.held_out.walked_by(self.model)(self.held_out.x, None)
+            return _weighed(self.loss)(y, (self.held_out.d, self.held_out.weight)).item()
 
 
 class _Pass(Iterator[Update]):
@@ -97,23 +107,25 @@ class _Pass(Iterator[Update]):
     def __init__(self, source: Batches) -> None:
         self._source = source
         self._order = source.draw.permutation(source.count)
-        self._windows: Iterator[tuple[Truncated, float, int]] = self._walk()
+        self._windows = self._walk()
         self.walked: Walked | None = None
 
     def __next__(self) -> Update:
-        windows, loss, numbers = next(self._windows)
-        self.walked = windows.walked
-        return Update(loss, numbers)
+        update, self.walked = next(self._windows)
+        return update
 
-    def _walk(self) -> Iterator[tuple[Truncated, float, int]]:
+    def _walk(self) -> Iterator[tuple[Update, Walked]]:
         source = self._source
         for start in range(0, source.count, source.size):
             batch = source.batch(self._order[start : start + source.size])
-            windows = source.reach.windows(source.model, batch, source.loss)
+            share = batch.share
+            windows = source.reach.windows(source.model, batch, source.loss, share)
             for window in windows:
-                numbers = int(batch.desired[window.start : window.stop].sum())
-                if numbers:
-                    yield windows, window.loss.item(), numbers
+                weight = batch.weight[window.start : window.stop].sum().item()
+                if weight and windows.walked is not None:
+                    x, d, state, first = windows.walked
+                    x, state = batch.packed(x, state)
+                    yield Update(window.loss.item() / share, weight), Walked(x, d, state, first)
 
     def state_dict(self) -> Tree:  # of the loop; an estimator is not taken up in the middle
         return None
@@ -136,19 +148,17 @@ def learn_piece(
     Raises:
         TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
     """
-    steps = (
-        piece if before is None else Batch(*(torch.cat(pair) for pair in zip(before.steps, piece, strict=True)))
-    )
+    steps = piece if before is None else before.steps.then(piece)
     k1, k2 = reach.within(len(piece.x))
-    chunks = iter([(steps.x, (steps.d, steps.desired))])  # as a stream, whose end is not known
-    windows = truncated(model, chunks, None, _where_desired(loss), k1, k2)
+    chunks = iter([(steps.x, (steps.d, steps.weight))])  # as a stream, whose end is not known
+    windows = truncated(steps.walked_by(model), chunks, None, _weighed(loss), k1, k2)
     start = len(steps.x) - len(piece.x)
     windows.load_state_dict({"first": 0, "start": start, "state": None if before is None else before.state})
     total, seen = 0.0, 0
     optimizer.zero_grad()
     for window in windows:
-        numbers = int(steps.desired[window.start : window.stop].sum())
-        if numbers:
+        weight = steps.weight[window.start : window.stop].sum().item()
+        if weight:
             found, norm = window.loss.item(), clipping.clip(model)
             if not (math.isfinite(found) and math.isfinite(norm)):
                 raise TrainingDiverged(
@@ -158,7 +168,7 @@ def learn_piece(
                     windows.walked,
                 )
             optimizer.step()
-            total, seen = total + found * numbers, seen + numbers
+            total, seen = total + found * weight, seen + weight
         optimizer.zero_grad()
     place = windows.state_dict()
-    return total / seen, Carried(Batch(*(part[place["first"] :] for part in steps)), place["state"])
+    return total / seen, Carried(steps.since(place["first"]), place["state"])

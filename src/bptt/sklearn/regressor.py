@@ -7,10 +7,13 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
+from sklearn.utils import Tags
 from torch.nn.functional import mse_loss
 
+from .arrays import numbers
 from .base import RecurrentEstimator
-from .sequences import Sequences, Targets, numbers, read_sequences, read_targets
+from .sequences import Sequences
+from .targets import Targets, read_targets
 
 
 class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
@@ -35,18 +38,25 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
         validation_fraction: part of the sequences, drawn at random, that is not learned from and chooses the best
             epoch; 0 keeps the last epoch. Default 0.
         n_iter_no_change: epochs without a better validation loss after which training stops. Default 10.
+        targets: what y has a target for: "step", each step; "sequence", the whole sequence; "auto", what its shape
+            says. "auto" refuses y (n_samples, n_steps), which could be several targets a sequence. Default "auto".
         random_state: an int, or a numpy RandomState, for the same weights and order again; None for others each
             time. No global generator is used or changed. Default None.
         verbose: whether each epoch's loss is printed. Default False.
 
-    X is (n_samples, n_steps, n_features); (n_samples, n_steps) for one feature a step; or a list of arrays
-    (n_steps, n_features) of different lengths. y is (n_samples,), one a sequence, or one a step: (n_samples,
-    n_steps) or (n_samples, n_steps, n_outputs), a list of arrays where X is one. X in float32 is computed in
-    float32, else in float64.
+    X is (n_samples, n_steps, n_features); (n_samples, n_steps) for one feature a step; or a list of arrays or
+    frames (n_steps, n_features) of different lengths, (n_steps,) for one feature. Sequences of different lengths
+    are walked packed: a short one costs its own steps. X in float32 is computed in float32, else in float64.
+
+    y is one a sequence, (n_samples,), or several, (n_samples, n_outputs); or one a step, (n_samples, n_steps) with
+    targets="step" or (n_samples, n_steps, n_outputs). Where X is a list, y may be one: arrays (n_steps,) or
+    (n_steps, n_outputs). sample_weight is (n_samples,), at least 0: in one batch, a weight of 2 is the sequence
+    twice, one of 0 leaves it out.
 
     Attributes:
         model_: the `bptt.SequenceModel`.
         n_features_in_: features of a step.
+        feature_names_in_: the columns of X, where it has text for names: frames.
         loss_curve_, validation_curve_: the loss of each epoch; of each piece after `partial_fit`.
         n_iter_: epochs made; pieces after `partial_fit`.
         per_step_: whether it predicts at each step.
@@ -63,19 +73,59 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
 
     per_step_: bool
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def __init__(
+        self,
+        cell: str = "gru",
+        hidden: int = 32,
+        layers: int = 1,
+        *,
+        activation: str = "tanh",
+        leak: float = 1.0,
+        epochs: int = 100,
+        lr: float = 0.01,
+        clip: float | None = 1.0,
+        batch_size: int | None = None,
+        k1: int | None = None,
+        k2: int | None = None,
+        validation_fraction: float = 0.0,
+        n_iter_no_change: int = 10,
+        targets: str = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            cell,
+            hidden,
+            layers,
+            activation=activation,
+            leak=leak,
+            epochs=epochs,
+            lr=lr,
+            clip=clip,
+            batch_size=batch_size,
+            k1=k1,
+            k2=k2,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.targets = targets
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn anew from whole sequences.
 
         Args:
-            X, y: as the class says.
+            X, y, sample_weight: as the class says.
         """
         self._check_parameters()
-        sequences, targets, several = self._read(X, y)
+        sequences = self._read_sequences(X, fresh=True)
+        targets = self._read(y, sequences, self.targets, sample_weight)
         self._learn(sequences, targets, targets.each[0].shape[1], mse_loss)
-        self.per_step_, self._several = targets.per_step, several
+        self.per_step_, self._several = targets.per_step, targets.several
         return self
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from one more piece, by one pass of truncated BPTT over it.
 
         With a target a step, X are the next steps of the same n_samples streams, in the same order: the state is
@@ -84,26 +134,27 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
         sequence, each sequence stands for itself.
 
         Args:
-            X, y: as the class says; the streams' pieces are of one length.
+            X, y, sample_weight: as the class says; the streams' pieces are of one length. Weights compare the
+                sequences of a piece.
         """
         self._check_parameters()
-        sequences, targets, several = self._read(X, y)
-        outputs = targets.each[0].shape[1]
-        self._learn_more(sequences, targets, outputs, mse_loss)
-        self.per_step_, self._several = targets.per_step, several
+        sequences = self._read_sequences(X, fresh=not hasattr(self, "model_"))
+        targets = self._read(y, sequences, self._told_targets(), sample_weight)
+        self._learn_more(sequences, targets, targets.each[0].shape[1], mse_loss)
+        self.per_step_, self._several = targets.per_step, targets.several
         return self
 
     def predict(self, X: Any) -> Any:
         """What is predicted for sequences, each walked from a zero state.
 
         Returns:
-            laid out as y was, (n_samples,), (n_samples, n_steps) or (n_samples, n_steps, n_outputs), or a list of
-            arrays where X is one and there is a prediction a step.
+            laid out as y was, (n_samples,), (n_samples, n_outputs), (n_samples, n_steps) or (n_samples, n_steps,
+            n_outputs), or a list of arrays where X is one and there is a prediction a step.
         """
         found, sequences = self._outputs(X)
-        if not self.per_step_:
-            return np.array([y[-1, 0] for y in found])
         found = found if self._several else [y[:, 0] for y in found]
+        if not self.per_step_:
+            return np.stack([y[-1] for y in found])
         return found if sequences.ragged else np.stack(found)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -113,25 +164,25 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
             X, y: as the class says.
             sample_weight: (n_samples,) of each sequence. Default the same for all.
         """
-        found, (_, targets, _) = self.predict(X), self._read(X, y)
-        lengths = [len(target) for target in targets.each]
-        weights = None if sample_weight is None else np.repeat(np.asarray(sample_weight), lengths)
-        outputs = targets.each[0].shape[1]
-        predicted = np.concatenate([np.reshape(part, (-1, outputs)) for part in found])
+        found, sequences = self._outputs(X)
+        targets = self._read(y, sequences, self._told_targets(), sample_weight)
+        self._check_outputs(targets.each[0].shape[1])
+        predicted = np.concatenate(found if self.per_step_ else [part[-1:] for part in found])
+        weights = None if sample_weight is None else np.concatenate(targets.weights)
         return float(r2_score(np.concatenate(targets.each), predicted, sample_weight=weights))
 
-    def _read(self, X: Any, y: Any) -> tuple[Sequences, Targets, bool]:
-        """X, y as (T_i, O) or (1, O) a sequence, and whether y has an axis of outputs."""
-        sequences = read_sequences(X, type(self).__name__)
+    def _read(self, y: Any, sequences: Sequences, choice: str, sample_weight: Any) -> Targets:
+        """y as (T_i, O) or (1, O) a sequence."""
         dtype = sequences.each[0].dtype
 
-        def checked(values: Any) -> np.ndarray:
-            return numbers(values, "y", dtype=dtype, ensure_2d=False, allow_nd=True)
+        def checked(values: Any, name: str) -> np.ndarray:
+            return numbers(values, name, (), dtype=dtype, ensure_2d=False, allow_nd=True)
 
-        targets = read_targets(y, sequences, checked, outputs=True)
-        several = targets.each[0].ndim == 2
-        return (
-            sequences,
-            targets if several else targets._replace(each=[d[:, None] for d in targets.each]),
-            several,
-        )
+        targets = read_targets(y, sequences, checked, True, choice, sample_weight)
+        each = [part if targets.several else part[:, None] for part in targets.each]
+        return targets._replace(each=each)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
