@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -55,6 +56,14 @@ def test_a_seed_gives_the_weights_it_has_always_given(cell):
             torch.nn.init.uniform_(weight, -config.init / 5**0.5, config.init / 5**0.5)
     for name, weight in build(config, 3, 2).state_dict().items():
         assert torch.equal(weight, wanted.state_dict()[name]), name
+
+
+def test_weights_are_those_of_the_seed_whatever_the_process_computes_in(request):
+    wanted = build(TrainConfig(seed=7), 3).state_dict()
+    request.addfinalizer(partial(torch.set_default_dtype, torch.get_default_dtype()))
+    torch.set_default_dtype(torch.float64)
+    for name, weight in build(TrainConfig(seed=7), 3).state_dict().items():
+        assert torch.equal(weight, wanted[name]), name
 
 
 def test_threads_draw_the_weights_that_each_draws_alone():

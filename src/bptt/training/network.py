@@ -43,11 +43,10 @@ def build(config: TrainConfig, input_size: int, output_size: int = 1) -> Sequenc
     model = SequenceModel(_recurrent(config, input_size), output_size)  # on "meta", where nothing is drawn
     model = model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(config.seed)
-    weights = list(model.parameters())
-    torch.rand(sum(weight.numel() for weight in weights), generator=generator)  # a module's own start, not ours
     bound = config.init / math.sqrt(config.hidden)
-    for weight in weights:
-        nn.init.uniform_(weight, -bound, bound, generator)
+    for _ in range(2):  # a seed's weights have always been the second ones it gives, after the modules' own
+        for weight in model.parameters():
+            nn.init.uniform_(weight, -bound, bound, generator)
     return model.eval()
 
 

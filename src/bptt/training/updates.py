@@ -321,7 +321,7 @@ def noisy(x: Tensor, config: TrainConfig, *numbers: int) -> Tensor:
     if config.noise == 0:
         return x
     generator = torch.Generator().manual_seed(_seed(config, *numbers))
-    return x + config.noise * torch.randn(x.shape, generator=generator)
+    return x + config.noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
 
 @contextmanager
