@@ -82,6 +82,14 @@ def test_bad_labels_are_named(y, message):
         RecurrentClassifier().fit(np.zeros((2, 3)), y)
 
 
+def test_a_piece_of_which_nothing_weighs_is_refused():
+    X, _ = labelled()
+    classifier = RecurrentClassifier(class_weight={"up": 0})
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        classifier.partial_fit(X, ["up"] * 60, classes=["up", "down"])
+    assert not hasattr(classifier, "model_")
+
+
 def test_balanced_needs_all_of_y():
     X, y = labelled()
     with pytest.raises(ValueError, match="pass a dict"):

@@ -180,6 +180,7 @@ class RecurrentEstimator(BaseEstimator):
             raise ValueError(
                 f"the pieces of streams that are learned side by side need one length, got {sorted(lengths)} steps"
             )
+        _, weights = normalised(targets.weights)
         if hasattr(self, "model_"):
             self._check_features(sequences)
             self._check_outputs(outputs)
@@ -196,7 +197,7 @@ class RecurrentEstimator(BaseEstimator):
                 f"{before.steps.x.shape[1]}: the pieces of a stream need the same ones, in the same "
                 "order; fit anew for others"
             )
-        piece = side_by_side(sequences.each, targets.each, targets.weights).of(self._dtype)
+        piece = side_by_side(sequences.each, targets.each, weights).of(self._dtype)
         found, after = learn_piece(
             self.model_, self._optimizer, Clipping(self._clip), piece, loss, self._reach, before
         )

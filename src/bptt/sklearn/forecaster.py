@@ -104,9 +104,9 @@ class RecurrentForecaster(RecurrentEstimator):
         scaled, beside = y_scale.to(columns, "y"), X_scale.to(inputs, "X")
         x, d = (torch.tensor(part) for part in (np.hstack([scaled[:-1], beside[1:]]), scaled[1:]))
         cut_x, cut_d = (updates.side_by_side(part[:learned], int(stretches)) for part in (x, d))
-        weights = read_weights(sample_weight, len(columns), columns.dtype)[1:]
+        weights = read_weights(sample_weight, len(columns))[1:]
         _, (weights[:learned],) = normalised([weights[:learned]])
-        weight = torch.tensor(weights)[:, None]
+        weight = torch.tensor(weights, dtype=x.dtype)[:, None]
         batch = Batch(cut_x, cut_d, updates.side_by_side(weight[:learned], int(stretches))[..., 0])
         late = weight * (torch.arange(len(x))[:, None] >= learned)
         if held and not late.any():
@@ -130,7 +130,7 @@ class RecurrentForecaster(RecurrentEstimator):
         self._check_parameters()
         new = not hasattr(self, "model_")
         columns, inputs = self._read(y, X, least=3 if new else 1, fresh=new)
-        weights = read_weights(sample_weight, len(columns), columns.dtype)[int(new) :]
+        weights = read_weights(sample_weight, len(columns))[int(new) :]
         if new:
             self._y_scale, self._X_scale = Scale.of(columns), Scale.of(inputs)
             self._single, self._state = np.ndim(y) == 1, None

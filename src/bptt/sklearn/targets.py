@@ -69,7 +69,7 @@ def read_targets(
         each, several = [part[0] for part in each], False
     if not per_step:
         each = [np.asarray(part)[None] for part in each]
-    weights = read_weights(sample_weight, len(each), sequences.each[0].dtype)
+    weights = read_weights(sample_weight, len(each))
     return Targets(each, per_step, several, [np.full(len(part), w) for part, w in zip(each, weights, strict=True)])
 
 
@@ -101,17 +101,17 @@ def _is_per_step(each: list[np.ndarray], lengths: list[int], outputs: bool, choi
     )
 
 
-def read_weights(sample_weight: Any, count: int, dtype: Any = np.float64) -> np.ndarray:
+def read_weights(sample_weight: Any, count: int) -> np.ndarray:
     """Weights (count,), at least 0; a single number, or None, for the same.
 
     Raises:
         ValueError, TypeError: they are of another shape, negative, not finite, or all 0.
     """
     if sample_weight is None:
-        return np.ones(count, dtype)
+        return np.ones(count)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(count, sample_weight)
-    weights = numbers(sample_weight, "sample_weight", (), ensure_2d=False, allow_nd=True).astype(dtype)
+    weights = numbers(sample_weight, "sample_weight", (), ensure_2d=False, allow_nd=True).astype(np.float64)
     if weights.shape != (count,):
         raise ValueError(f"sample_weight is {weights.shape}, but ({count},) is needed, one for each sample")
     if (weights < 0).any():
