@@ -24,8 +24,8 @@ def numbers(values: Any, name: str, axes: tuple[str, ...] = (), **choices: Any) 
         choices: those of `check_array`.
 
     Raises:
-        ValueError, TypeError: they hold text, dates, gaps, NaN, infinity or numbers beyond 1e100, or are no array; by name
-            and place.
+        ValueError, TypeError: they hold text, dates, gaps, NaN, infinity or numbers beyond 1e100, or are no
+            array; by name and place.
     """
     values = plain(values, name)
     try:
