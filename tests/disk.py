@@ -229,7 +229,8 @@ class Disk:
         path = self._inside(file)
         if path is None or not set(mode) & set("wax+"):
             return _OPEN(file, mode, *rest, **more)
-        return _buffered(_Raw(self, path, mode.translate({ord("b"): None, ord("t"): None})), mode, *rest, **more)
+        raw = _Raw(self, path, mode.translate({ord("b"): None, ord("t"): None}), more.pop("opener", None))
+        return _buffered(raw, mode, *rest, **more)
 
     def _fsync(self, descriptor: Any) -> None:
         path = self._inside(_path_of(descriptor if isinstance(descriptor, int) else descriptor.fileno()))
@@ -295,9 +296,9 @@ def _buffered(raw: _Raw, mode: str, buffering: int = -1, *text: Any, **more: Any
 class _Raw(io.FileIO):
     """An open file; a write to it is done in two halves, as the system may."""
 
-    def __init__(self, disk: Disk, path: Path, mode: str) -> None:
+    def __init__(self, disk: Disk, path: Path, mode: str, opener: Any) -> None:
         disk.before("open", path)
-        super().__init__(path, mode)
+        super().__init__(path, mode, opener=opener)
         self._disk, self._path, self._first_half = disk, path, False
         self._file = disk.opened(path, "w" in mode)
 

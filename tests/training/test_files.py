@@ -5,7 +5,7 @@ import pytest
 
 from bptt.training import files
 from bptt.training.errors import UserError
-from bptt.training.files import read_regular, replacing, write_whole
+from bptt.training.files import appending, creating, read_regular, replacing, write_whole
 
 
 def test_what_is_written_is_there_and_nothing_beside_it(tmp_path):
@@ -62,3 +62,56 @@ def test_only_regular_files_are_read(tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             read_regular(tmp_path / name)
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """A file of the user's, which no link to it may change."""
+    path = tmp_path / "theirs"
+    path.write_text("mine")
+    yield path
+    assert path.read_text() == "mine"
+
+
+def placed(kind, path, theirs):
+    """What is no file of ours."""
+    {"link": path.symlink_to, "folder": lambda _: path.mkdir(), "pipe": lambda _: os.mkfifo(path)}[kind](theirs)
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+@pytest.mark.parametrize("name", ["a", "a.part"])
+def test_what_is_no_regular_file_is_not_written_through(tmp_path, theirs, kind, name):
+    placed(kind, tmp_path / name, theirs)
+    with pytest.raises(UserError, match=rf"{name} is a .*remove it"):
+        write_whole(tmp_path / "a", b"run")
+    with pytest.raises(UserError, match="remove it"), appending(tmp_path / name):
+        pass
+    with pytest.raises(FileExistsError), creating(tmp_path / name):
+        pass
+
+
+def test_a_hard_link_keeps_what_the_other_name_has(tmp_path, theirs):
+    (tmp_path / "a").hardlink_to(theirs)
+    (tmp_path / "a.part").hardlink_to(theirs)
+    with pytest.raises(UserError, match="is a hard link"), appending(tmp_path / "a"):
+        pass
+    write_whole(tmp_path / "a", b"run")
+    assert (tmp_path / "a").read_bytes() == b"run"
+
+
+def test_half_of_a_new_file_does_not_stay(tmp_path):
+    def half_written():
+        with creating(tmp_path / "a") as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        half_written()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_read_where_it_may_be_and_no_more_than_is_allowed(tmp_path, theirs):
+    (tmp_path / "a").symlink_to(theirs)
+    assert read_regular(tmp_path / "a", follow=True) == b"mine"
+    with pytest.raises(UserError, match="has 4 bytes; at most 3 are read"):
+        read_regular(theirs, most=3)

@@ -98,3 +98,22 @@ def test_whatever_cannot_be_written_is_named(tmp_path, name):
         with broken.watched(), pytest.raises(OSError, match=r"No space|Input/output") as error:
             a_journal(folder)
         assert folder in Path(error.value.filename, "it").parents, disk.operations[at - 1]
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "report.html.part", "forecast.csv", ".lock", "snapshots/1"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_run_is_not_begun_where_something_else_stands_in_a_files_place(tmp_path, name, kind):
+    (tmp_path / "run" / "snapshots").mkdir(parents=True)
+    (tmp_path / "theirs").write_text("mine")
+    path = tmp_path / "run" / name
+    path.symlink_to(tmp_path / "theirs") if kind == "link" else os.mkfifo(path)
+    with pytest.raises(UserError, match=f"{name} is a .*remove it"):
+        Journal(tmp_path / "run")
+    assert (tmp_path / "theirs").read_text() == "mine"
+
+
+@pytest.mark.parametrize("last", ["5", "[]", "null", '"test"', "{}", "[" * 20_000, '{"event": "test"}', "\xff"])
+def test_a_last_line_that_is_none_of_ours_finishes_nothing(tmp_path, last):
+    (tmp_path / "metrics.jsonl").write_text(last, encoding="latin-1")
+    with Journal(tmp_path) as journal:
+        assert not journal.is_finished()

@@ -127,3 +127,23 @@ def test_whatever_operation_fails_the_last_snapshots_are_there(tmp_path, taking,
             take_four(folder, team)
             assert not fault.hit, f"{name} at operation {at} was not told"
         goes_on(folder, promised[at - 1], f"{name} at operation {at}")
+
+
+def test_only_numbered_names_of_its_own_are_snapshots(tmp_path):
+    store = Snapshots(tmp_path / "snapshots")
+    store.save(1)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").write_text("mine")
+    for strange in ("²³.safetensors", "٣.safetensors", "notes.txt"):
+        (store.folder / strange).write_text("")
+    (store.folder / "000000007").symlink_to(tmp_path / "theirs")
+    (store.folder / "000000001.part").symlink_to(tmp_path / "theirs")
+    tree, (said,) = store.load()
+    assert (tree, "is a symbolic link" in said) == (1, True)
+    store.save(2)
+    kept = ["000000001.safetensors", "000000008.safetensors", "notes.txt", "²³.safetensors", "٣.safetensors"]
+    assert names(store.folder) == sorted(kept)
+    assert (tmp_path / "theirs" / "file").read_text() == "mine"
+    (tmp_path / "link").symlink_to(store.folder)
+    with pytest.raises(UserError, match="is a symbolic link, and a run writes into its own folder"):
+        Snapshots(tmp_path / "link")

@@ -11,6 +11,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ..training.errors import UserError
+from .writing import check_new
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ def export(config: ExportConfig) -> int:
     from .opened import Opened
 
     out = config.out or config.run / "model.onnx"
-    if out.exists():
-        raise UserError(f"{out} exists already and is not overwritten; pass another --out")
+    check_new(out if config.run.is_dir() else config.out, "--out")
     run = Opened(config.run).run
     facts = {
         "columns": run.columns,

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..training.errors import UserError
+from ..training.files import creating
 
 
 def check_new(path: Path | None, option: str) -> None:
-    """Refuse a file that exists, before any work; None is no file.
+    """Refuse a file that exists or cannot be made, before any work; None is no file.
 
     Raises:
-        UserError: it exists.
+        UserError: it exists, or there is no folder for it that can be written to.
     """
-    if path is not None and path.exists():
+    if path is None:
+        return
+    if os.path.lexists(path):
         raise UserError(f"{path} exists already and is not overwritten; pass another {option}")
+    if not path.parent.is_dir():
+        raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written: no files can be made in {path.parent}")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file.
+    """Write a text file, a new one.
 
     Raises:
         UserError: it cannot be written.
     """
     try:
-        path.write_text(text, encoding="utf-8")
+        with creating(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..checks import check_flags
 from ..equations import Cell, Weights
 from ..networks import Elman, SequenceModel, without_dropout
 from ..recurrent import Recurrent
+from ..training.files import creating
 from ..trees import leaves
 from .graph import IR_VERSION, OPSET, Graph, floats, onnx
 from .layers import check_exportable, layer
@@ -103,7 +105,7 @@ def export_onnx(
             f"the model's weights are {dtype}, but ONNX runtimes compute recurrent nodes in float32; convert it "
             "with model.float()"
         )
-    if path.exists():
+    if os.path.lexists(path):
         raise FileExistsError(f"{path} exists already and is not overwritten; choose another path")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
@@ -112,13 +114,8 @@ def export_onnx(
     onnx().checker.check_model(proto, full_check=True)
     whole = proto.SerializeToString()
     difference = _difference(model, network, inputs, whole) if find_spec("onnxruntime") else None
-    with path.open("xb") as file:
-        try:
-            file.write(whole)
-            file.flush()
-        except OSError:
-            path.unlink()
-            raise
+    with creating(path) as file:
+        file.write(whole)
     return OnnxFile(path, inputs, network.outputs, difference)
 
 

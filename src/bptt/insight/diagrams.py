@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from .. import checks
+from ..training.files import creating
 from .explanation import Explanation
 from .flows import Flow, flows, folded_flows
 from .folding import stretches
@@ -46,8 +47,8 @@ class Diagram:
         Raises:
             FileExistsError: there is such a file; it is left as it is.
         """
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(f"{self.svg}\n")
+        with creating(Path(path)) as file:
+            file.write(f"{self.svg}\n".encode())
 
     def _repr_svg_(self) -> str:
         return self.svg

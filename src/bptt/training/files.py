@@ -2,6 +2,8 @@
 
 Written aside, synced to the disk, renamed, and the folder synced: POSIX makes the rename atomic, and the order of
 the syncs makes it last.
+
+What is written is a new file, or a regular one with one name: never what a link leads to, a pipe or a device.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import BinaryIO, TextIO
 from .errors import UserError
 
 ASIDE = ".part"
+LARGEST_TEXT = 2**28  # bytes of a run's config.toml, intervals.toml or metrics.jsonl
 
 
 @contextmanager
@@ -23,21 +26,61 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which becomes `path` when the block ends without an error.
 
     Raises:
+        UserError: something that is no regular file stands where it is to be written.
         OSError: it cannot be written; it names the file, and what was there before is untouched.
     """
     aside = path.with_name(path.name + ASIDE)
-    try:
-        with naming(aside):
-            with open(aside, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, path)
-    except BaseException:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
+    check_regular(path)
+    if check_regular(aside):
+        aside.unlink()  # of a process that was killed as it wrote; another name of it keeps what it has
+    with creating(aside) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        os.replace(aside, path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write to, which goes again where the block ends with an error.
+
+    Raises:
+        FileExistsError: there is something of this name, a link that leads nowhere included.
+        OSError: it cannot be written; it names the file.
+    """
+    with naming(path):
+        file = open(path, "xb")  # noqa: SIM115
+        try:
+            with file:
+                yield file
+        except BaseException:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise
+
+
+def check_regular(path: Path) -> bool:
+    """Whether there is a regular file; False where there is nothing.
+
+    Raises:
+        UserError: there is something else.
+    """
+    with naming(path):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return False
+    _refuse_others(path, found)
+    return True
+
+
+def _refuse_others(path: Path, found: os.stat_result) -> None:
+    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
+    kind = stat.S_IFMT(found.st_mode)
+    if kind != stat.S_IFREG:
+        what = kinds.get(kind, "a device or a socket")
+        raise UserError(f"{path} is {what}, and only a regular file is written there; remove it")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -51,10 +94,20 @@ def appending(path: Path) -> Iterator[TextIO]:
     """A text file to add to.
 
     Raises:
+        UserError: it is no regular file, or has another name as well, under which it would change too.
         OSError: it cannot be opened, or at the end what it was given not be written; it names the file.
     """
-    with naming(path), path.open("a", encoding="utf-8") as file:
+    check_regular(path)
+    with naming(path), open(path, "a", encoding="utf-8", opener=_not_followed) as file:
+        found = os.fstat(file.fileno())
+        _refuse_others(path, found)
+        if found.st_nlink > 1:
+            raise UserError(f"{path} is a hard link to a file that has other names too; remove it")
         yield file
+
+
+def _not_followed(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def make_folder(path: Path, exist_ok: bool = False) -> None:
@@ -69,6 +122,16 @@ def make_folder(path: Path, exist_ok: bool = False) -> None:
         sync_folder(folder)
         if folder == above:
             break
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a link in a folder's place: what is written into it would land elsewhere.
+
+    Raises:
+        UserError: it is one.
+    """
+    if path.is_symlink():
+        raise UserError(f"{path} is a symbolic link, and a run writes into its own folder alone; remove it")
 
 
 def sync_folder(folder: Path) -> None:
@@ -92,22 +155,32 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def read_regular(path: Path) -> bytes:
-    """The content of a regular file; nothing is followed or waited for.
+def read_regular(path: Path, follow: bool = False, most: int | None = None) -> bytes:
+    """The content of a regular file; nothing is waited for.
+
+    Args:
+        path: of the file.
+        follow: whether it may be a link to one.
+        most: bytes that it may have. Default any number.
 
     Raises:
-        UserError: there is none, it is a link, a folder or a pipe, or it cannot be read.
+        UserError: there is none, it is a link, a folder or a pipe, it is too large, or it cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise UserError(f"{path} is not a regular file")
         with os.fdopen(descriptor, "rb") as file:
+            if most is not None and found.st_size > most:
+                raise UserError(f"{path} has {found.st_size:,} bytes; at most {most:,} are read")
             return file.read()
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing") from error
+    except MemoryError as error:
+        raise UserError(f"{path} is larger than the memory that is free") from error
     except OSError as error:
-        if path.is_symlink():
+        if path.is_symlink() and not follow:
             raise UserError(f"{path} is a symbolic link; only regular files are read") from error
         raise UserError(f"{path} could not be read: {error.strerror}") from error

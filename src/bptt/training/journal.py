@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from ..networks import SequenceModel
 from .config import TrainConfig
 from .errors import UserError
-from .files import appending, naming, write_whole
+from .files import ASIDE, LARGEST_TEXT, appending, check_regular, naming, read_regular, write_whole
 from .fit import Epoch
 from .run import locked, save_config, save_model
 from .snapshot import Snapshots
@@ -20,6 +20,8 @@ from .tensors import write_tensors
 from .workers import ALONE, Workers
 
 METRICS = "metrics.jsonl"
+WRITES = ("config.toml", METRICS, "model.safetensors", "diverged.safetensors", "intervals.toml", "report.html")
+WRITES += ("forecast.csv", "predictions.csv", "confusion.csv", "sample.txt")  # in the run folder, beside snapshots
 
 
 class Journal:
@@ -31,7 +33,8 @@ class Journal:
         owner: stands in the folder's lock.
 
     Raises:
-        UserError: another process writes to it, or a worker does not see it.
+        UserError: another process writes to it, a worker does not see it, or a link, a pipe or a device stands
+            where a file is to be written.
     """
 
     def __init__(self, folder: Path, workers: Workers = ALONE, owner: str = "") -> None:
@@ -44,6 +47,10 @@ class Journal:
                 f"worker {workers.rank} sees no {folder}; let the run be on a disk that all workers share"
             )
         if self.writes:
+            taken = [path for path in (folder / "snapshots").glob("*") if path.is_symlink() or not path.is_dir()]
+            for path in [*(folder / name for name in WRITES), *taken]:
+                check_regular(path)
+                check_regular(path.with_name(path.name + ASIDE))
             self._open.enter_context(locked(folder, owner))
 
     def __enter__(self) -> Journal:
@@ -98,10 +105,10 @@ class Journal:
     def is_finished(self) -> bool:
         """Whether the run has its last line of metrics, which is written when all else is, and was not stopped."""
         try:
-            last = json.loads((self.folder / METRICS).read_text(encoding="utf-8").splitlines()[-1])
-        except (OSError, ValueError, IndexError):
+            last = json.loads(read_regular(self.folder / METRICS, most=LARGEST_TEXT).splitlines()[-1])
+        except (UserError, ValueError, IndexError, RecursionError):
             return False
-        return last["event"] == "test" and not last["interrupted"]
+        return isinstance(last, dict) and last.get("event") == "test" and last.get("interrupted") is False
 
 
 def _epoch_line(epoch: Epoch) -> dict[str, Any]:

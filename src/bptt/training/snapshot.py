@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .files import ASIDE, make_folder
+from .files import ASIDE, check_folder, make_folder
 from .tensors import read_tensors, write_tensors
 from .workers import ALONE, Workers
 
 KEPT = 2
 SUFFIX = ".safetensors"
+NAME = rf"[0-9]+({re.escape(SUFFIX)})?"  # of one worker's file, or of several workers' folder
 
 
 class Snapshots:
@@ -24,9 +26,13 @@ class Snapshots:
     Args:
         folder: made with the first snapshot.
         workers: all of them call the same methods at the same time.
+
+    Raises:
+        UserError: the folder is a link to one.
     """
 
     def __init__(self, folder: Path, workers: Workers = ALONE) -> None:
+        check_folder(folder)
         self.folder, self.workers = folder, workers
         self._damaged: set[Path] = set()  # found when one was read
 
@@ -80,12 +86,13 @@ class Snapshots:
     def _read(self, path: Path) -> Any:
         if path.suffix == SUFFIX:
             return read_tensors(path)
+        check_folder(path)
         from .shards import load_shards
 
         return load_shards(path, self.workers)
 
     def _there(self) -> list[Path]:
-        named = [path for path in self.folder.glob("*") if path.stem.isdigit() and path.suffix in ("", SUFFIX)]
+        named = [path for path in self.folder.glob("*") if re.fullmatch(NAME, path.name)]
         return sorted(named, key=_number)
 
 
@@ -95,7 +102,7 @@ def _number(path: Path) -> int:
 
 def _remove(path: Path) -> None:
     """A file, or a folder, which first loses its name, so that no half of one is taken for a snapshot."""
-    if not path.is_dir():
+    if path.is_symlink() or not path.is_dir():
         path.unlink()
         return
     if path.suffix != ASIDE:
