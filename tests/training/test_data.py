@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
-from bptt.training.data import read_table, sunspots
+from bptt.training.data import read_frame, read_table, sunspots
 from bptt.training.errors import UserError
+from bptt.training.stream import open_source
 
 
 def read(folder, text, target="y", inputs=(), time=None, missing="error", name="data.csv"):
@@ -159,3 +162,15 @@ def test_series_may_stand_between_each_other():
     assert tables["a"].times == [1, 2]
     with pytest.raises(UserError, match=r"f, series 'a': row 2, column 't': 1 is out of order"):
         select_series(frame.reverse(), "f", "who", "y", (), "t", "error")
+
+
+@pytest.mark.parametrize(
+    "name", ["g[1].parquet", "*.parquet", "g?.parquet", "{g1}.pq", "~/a b.parquet", "s3:/x.pq"]
+)
+def test_a_name_is_a_name_and_no_pattern_or_address(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    pl.DataFrame({"y": [7.0]}).write_parquet("g1.parquet")
+    Path(name).parent.mkdir(exist_ok=True)
+    pl.DataFrame({"y": [1.0, 2.0]}).write_parquet(tmp_path / name)
+    assert read_frame(Path(name))["y"].to_list() == [1.0, 2.0]
+    assert open_source(Path(name)).read(0, 2, ["y"]).tolist() == [[1.0], [2.0]]

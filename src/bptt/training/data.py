@@ -86,7 +86,7 @@ def read_frame(path: Path) -> pl.DataFrame:
         return pl.DataFrame(array, schema=[str(number) for number in range(array.shape[1])], orient="row")
     if path.suffix.lower() in PARQUET:
         with reading_parquet(path):
-            return pl.read_parquet(path)
+            return pl.read_parquet(path.absolute(), glob=False)  # a name, never a pattern or an address
     return read_csv(path)
 
 

@@ -244,7 +244,7 @@ class _Parquet:
     def __init__(self, path: Path) -> None:
         self.path = path
         with reading_parquet(path):
-            self.frame = pl.scan_parquet(path)
+            self.frame = pl.scan_parquet(path.absolute(), glob=False)
             self.columns = list(self.frame.collect_schema())
             self.rows = int(self.frame.select(pl.len()).collect().item())
 
