@@ -58,3 +58,20 @@ def test_bytes_and_room():
     assert trees.bytes_of(nested()) == 4 * 6 + 4 + 8 * 4
     room = trees.stacked_room(nested(), 7)
     assert [tuple(leaf.shape) for leaf in trees.leaves(room)] == [(7, 2, 3), (7, 1), (7, 4)]
+
+
+def test_where_a_saved_state_is_of_another_kind():
+    like = {"w": torch.zeros(2), "n": 1, "deep": {"a": [1.0, "x"]}, "later": None, "on": True}
+    assert trees.differing({**like, "deep": {"b": 3}, "later": torch.ones(1), "more": 1}, like) is None
+    assert trees.differing({**like, "deep": {"a": (2, "y", 3)}}, like) is None
+    for change, place in (
+        ({"w": torch.zeros(3)}, "w"),
+        ({"w": torch.zeros(2, dtype=torch.int)}, "w"),
+        ({"n": "1"}, "n"),
+        ({"on": 1}, "on"),
+        ({"deep": []}, "deep"),
+        ({"deep": {"a": [1.0, 2]}}, "deep/a/1"),
+    ):
+        assert trees.differing({**like, **change}, like) == place
+    assert trees.differing({"w": like["w"]}, like) == "n"
+    assert trees.differing([], like) == ""

@@ -106,3 +106,27 @@ def bytes_of(tree: Tree) -> int:
 def stacked_room(tree: Tree, rows: int) -> Tree:
     """Uninitialised room for so many copies of a tree, one tensor (rows, ...) per leaf."""
     return mapped(lambda leaf: torch.empty((rows, *leaf.shape), dtype=leaf.dtype, device=leaf.device), tree)
+
+
+def differing(found: Any, like: Any, whole: bool = True) -> str | None:
+    """Where a saved state is of another kind than one of the same object has; None where that is nowhere.
+
+    Where `like` has None anything may stand, and sequences are compared as far as both go.
+
+    Args:
+        whole: whether all names of a dict are needed, at the top of the tree; below it those that both have count.
+    """
+    if isinstance(like, Tensor):
+        same = isinstance(found, Tensor) and (found.shape, found.dtype) == (like.shape, like.dtype)
+        return None if same else ""
+    kinds: tuple[Any, ...] = (dict, list | tuple, bool, int | float, str)
+    kind = next((kind for kind in kinds if isinstance(like, kind)), None)
+    if like is None or kind is None or not isinstance(found, kind):
+        return None if like is None else ""
+    pairs: Any = enumerate(zip(found, like, strict=False)) if kind == list | tuple else ()
+    if kind is dict:
+        if whole and (absent := [name for name in like if name not in found]):
+            return str(absent[0])
+        pairs = [(name, (found[name], own)) for name, own in like.items() if name in found]
+    places = ((name, differing(one, own, whole=False)) for name, (one, own) in pairs)
+    return next((f"{name}/{place}".rstrip("/") for name, place in places if place is not None), None)

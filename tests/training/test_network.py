@@ -6,7 +6,8 @@ import torch
 
 import bptt
 from bptt.training.config import TrainConfig, configured
-from bptt.training.network import build, network_of
+from bptt.training.errors import UserError
+from bptt.training.network import build, count_of, network_of
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,17 @@ def test_threads_draw_the_weights_that_each_draws_alone():
     for seed, weights in enumerate(found):
         alone = build(TrainConfig(seed=seed), 3).readout.weight
         assert all(torch.equal(weight, alone) for weight in weights)
+
+
+@pytest.mark.parametrize(
+    "config", [TrainConfig(), TrainConfig(cell="gru", layers=3), TrainConfig(cell="lstm", hidden=5)]
+)
+def test_weights_are_counted_before_they_are_made(config):
+    assert count_of(config, 7, 3) == sum(weight.numel() for weight in build(config, 7, 3).parameters())
+
+
+def test_a_network_larger_than_the_machine_is_refused_before_it_is_made():
+    with pytest.raises(
+        UserError, match=r"--hidden 1073741824, --layers 1 and 2 inputs has .* weights, which take"
+    ):
+        build(TrainConfig(hidden=2**30), 2)

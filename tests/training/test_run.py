@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from bptt.training.config import TrainConfig
+from bptt.training.described import save_config
 from bptt.training.errors import UserError
 from bptt.training.network import build
-from bptt.training.run import load_run, save_config, save_model
+from bptt.training.run import load_run, save_model
 from bptt.training.stamps import Clock
 from bptt.training.tasks.forecast import sunspot_forecast
 
@@ -53,7 +54,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(run):
         (
             "config.toml",
             'format = 1\ncolumns = ["y"]\n[train]\nhidden = "x"\n[scaling]\nmean=[0]\nstd=[1]',
-            "no network",
+            "hidden = 'x' is not what it takes, a whole number",
         ),
         ("config.toml", CONFIG + '[clock]\nzone = "Middle/Earth"', "damaged"),
         ("config.toml", CONFIG + '[clock]\nzone = "Europe"', "damaged"),

@@ -21,17 +21,19 @@ from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard, check_installed
 from ..training.config import TrainConfig, arguments_of, check, configured, option_of, task_of
+from ..training.described import Described, read_config
 from ..training.errors import TrainingDiverged, UserError
 from ..training.files import make_folder, write_whole
 from ..training.fit import Epoch, Fitted, Training
 from ..training.journal import Journal
 from ..training.network import network_of
-from ..training.run import Described, check_same_data, owned, read_config, save_intervals
+from ..training.run import check_same_data, owned, save_intervals
 from ..training.tasks.made import made_task
 from ..training.tasks.roles import roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.workers import Workers, workers
+from ..trees import differing
 from .diagnosis import diagnosis_of
 from .film import Film
 from .interruption import Interruption
@@ -101,7 +103,10 @@ def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) 
         if _agreed(team, journal.is_finished):
             _print(console, f"{folder} is finished: there is nothing to go on with")
             return 0
-        work = _prepared(began.config, team, console)
+        try:
+            work = _prepared(began.config, team, console)
+        except UserError as error:
+            raise UserError(f"{folder} cannot be gone on with: {error}") from error
         check_same_data(folder, work.task, began)
         saved, wrong = journal.last_snapshot()
         for problem in wrong:
@@ -109,9 +114,28 @@ def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) 
         if saved is None:
             work.by_lag = work.look()
         else:
-            work.training.load_state_dict(saved["training"])
-            work.by_lag, work.seconds = saved["by_lag"], saved["seconds"]
+            _restore(work, saved, folder)
         return _finished(work, journal, console)
+
+
+def _restore(work: Work, saved: Any, folder: Path) -> None:
+    """Let a training be as a snapshot has it.
+
+    Raises:
+        UserError: it is one of something else.
+    """
+    own = {"training": {}, "by_lag": [0.0], "seconds": 0.0}
+    try:
+        if (place := differing(saved, own)) is not None:
+            raise ValueError(f"{place} is not as this training has it")
+        work.training.load_state_dict(saved["training"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        why = str(error).splitlines() or [type(error).__name__]
+        raise UserError(
+            f"the newest snapshot in {folder / 'snapshots'} is of another training: {why[0]}; remove it, or begin "
+            "a new run"
+        ) from error
+    work.by_lag, work.seconds = saved["by_lag"], saved["seconds"]
 
 
 def _checked_run(given: TrainConfig, folder: Path) -> Described:

@@ -17,6 +17,8 @@ Reach = Literal["full", "truncated", "checkpointed"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
 Tokens = Literal["characters", "bytes"]
 
+MOST = 2**31  # of options that are whole numbers
+MOST_LAYERS = 1000
 LARGE = 1e37  # where options that are real numbers end; a float32, and ten times as much in Adam, does at 3.4e38
 
 # Defaults that another task than forecasting has; the others are those of the class below.
@@ -255,11 +257,9 @@ def check(config: TrainConfig) -> None:
                 f"{option_of(name)} is a choice of --task {' and '.join(tasks)}; this is --task {task}"
             )
     _CHECKS[task](config)
-    for name in ("hidden", "layers", "lags", "epochs"):
-        _require(getattr(config, name) >= 1, name, config, "at least 1")
-    _require(len(config.horizons) > 0 and min(config.horizons) >= 1, "horizon", config, "at least 1")
-    _require(config.workers is None or config.workers >= 1, "workers", config, "at least 1")
-    _require(config.patience is None or config.patience >= 1, "patience", config, "at least 1")
+    for name in ("hidden", "lags", "epochs", "workers", "patience", "horizon"):
+        _require_counts(name, config)
+    _require(1 <= config.layers <= MOST_LAYERS, "layers", config, f"at least 1 and at most {MOST_LAYERS}")
     for name in ("lr", "init"):
         _require(0 < getattr(config, name) < LARGE, name, config, f"above 0 and below {LARGE:g}")
     if config.clip != "auto":
@@ -297,7 +297,7 @@ def _check_forecast(config: TrainConfig) -> None:
         )
     if len(set(config.horizons)) < len(config.horizons):
         raise UserError(f"--horizon {' '.join(map(str, config.horizons))} names one twice")
-    _require(config.season is None or config.season >= 1, "season", config, "at least 1")
+    _require_counts("season", config)
     if config.calendar and config.time is None:
         raise UserError("--calendar reads the dates of --time COLUMN, and none was named")
     if config.data is None and config.test != TrainConfig.test:
@@ -334,7 +334,7 @@ def _check_reach(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and config.reach != "truncated" and not (name == "batch" and many):
             raise UserError(f"--{name} {value} is a choice of --reach truncated; this is --reach {config.reach}")
-        _require(value is None or value >= 1, name, config, "at least 1")
+        _require_counts(name, config)
     if config.k2 is not None and config.k2 < config.window:
         raise UserError(
             f"--k2 {config.k2} is less than --k1 {config.window}: some rows would never be learned from; "
@@ -345,6 +345,13 @@ def _check_reach(config: TrainConfig) -> None:
             "--memory bounds --reach checkpointed, or a table read piece by piece with --reach truncated; "
             "this is --reach full"
         )
+
+
+def _require_counts(name: str, config: TrainConfig) -> None:
+    value = getattr(config, name)
+    counts = value if isinstance(value, tuple) else () if value is None else (value,)
+    holds = value != () and all(1 <= count < MOST for count in counts)
+    _require(holds, name, config, "at least 1" + (f" and below {MOST}" if max(counts, default=0) >= MOST else ""))
 
 
 def _require(holds: bool, name: str, config: TrainConfig, wanted: str) -> None:

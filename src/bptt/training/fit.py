@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..insight.nonfinite import first_non_finite
+from ..trees import differing
 from .config import TrainConfig
 from .errors import TrainingDiverged
 from .optimizing import Clipping, LearningRate, out_of_patience
@@ -182,13 +183,25 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, of the same model, updates and config."""
+        """Go on from a saved state, of the same model, updates and config.
+
+        Raises:
+            ValueError: it is of something else.
+        """
+        if (place := differing(state, self.state_dict())) is not None:
+            raise ValueError(f"{place} is not as this training has it")
         self.model.load_state_dict(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._rate.load_state_dict(state["rate"])
         self._clipping.load_state_dict(state["clipping"])
         self._epochs = [Epoch(*epoch) for epoch in state["epochs"]]
         self._kept = state["kept"]
+        moments = ((p.shape, m) for p, own in self._optimizer.state.items() for m in own.values() if m.dim())
+        if any(shape != moment.shape for shape, moment in moments):
+            raise ValueError("optimizer is not as this training has it")
+        kept, weights = state["kept"], state["weights"]
+        if kept is not None and (differing(kept, weights) is not None or len(kept) > len(weights)):
+            raise ValueError("kept is not as this training has it")
         self._lowest, self._best = state["best"]
         self._pass = self.updates.epoch(len(self._epochs) + 1, state["place"])
         self._done = _Sum(*state["done"])

@@ -10,10 +10,11 @@ from typing import Any, TextIO
 
 from ..networks import SequenceModel
 from .config import TrainConfig
+from .described import save_config
 from .errors import UserError
 from .files import ASIDE, LARGEST_TEXT, appending, check_regular, naming, read_regular, write_whole
 from .fit import Epoch
-from .run import locked, save_config, save_model
+from .run import locked, save_model
 from .snapshot import Snapshots
 from .tasks.task import Task
 from .tensors import write_tensors

@@ -10,14 +10,32 @@ from torch import nn
 
 from ..modules import GRU, LSTM, RNN
 from ..networks import SequenceModel
+from ..reach.plan import shown
 from ..recurrent import Recurrent
 from .config import TrainConfig, task_of
+from .errors import UserError
+from .tasks.footprint import machine_memory
+
+TAKEN = 16  # bytes of a weight while it is learned: itself, its gradient, and Adam's two moments
 
 
 def network_of(
     config: TrainConfig, columns: list[str], labels: list[str], calendar: list[str] | None = None
 ) -> SequenceModel:
-    """The network that a task asks for: what it reads at a step, and what it puts out.
+    """The network that a task asks for.
+
+    Args: as `sizes_of` takes them.
+
+    Raises:
+        UserError: it would not fit into the machine's memory.
+    """
+    return build(config, *sizes_of(config, columns, labels, calendar))
+
+
+def sizes_of(
+    config: TrainConfig, columns: list[str], labels: list[str], calendar: list[str] | None = None
+) -> tuple[int, int]:
+    """What the network of a task reads at a step, and what it puts out.
 
     Args:
         config: the choices of the run.
@@ -27,11 +45,11 @@ def network_of(
     """
     task = task_of(config)
     if task == "text":
-        return build(config, len(labels), len(labels))
+        return len(labels), len(labels)
     if task == "classify":
-        return build(config, len(columns), len(labels))
+        return len(columns), len(labels)
     of_a_row = len(columns) * (2 if config.missing == "mask" else 1)
-    return build(config, of_a_row * config.lags + 2 * len(calendar or []), len(config.outputs))
+    return of_a_row * config.lags + 2 * len(calendar or []), max(1, len(config.targets)) * len(config.horizons)
 
 
 def build(config: TrainConfig, input_size: int, output_size: int = 1) -> SequenceModel:
@@ -39,7 +57,17 @@ def build(config: TrainConfig, input_size: int, output_size: int = 1) -> Sequenc
 
     They are drawn from a generator of their own, so that threads do not disturb each other; the process's is
     neither read nor changed.
+
+    Raises:
+        UserError: it would not fit into the machine's memory.
     """
+    count, memory = count_of(config, input_size, output_size), machine_memory()
+    if count * TAKEN > memory:
+        raise UserError(
+            f"a network of --hidden {config.hidden}, --layers {config.layers} and {input_size} inputs has "
+            f"{count:,} weights, which take {shown(count * TAKEN)} while they are learned, and this machine has "
+            f"{shown(memory)}; make it smaller"
+        )
     model = SequenceModel(_recurrent(config, input_size), output_size)  # on "meta", where nothing is drawn
     model = model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(config.seed)
@@ -48,6 +76,13 @@ def build(config: TrainConfig, input_size: int, output_size: int = 1) -> Sequenc
         for weight in model.parameters():
             nn.init.uniform_(weight, -bound, bound, generator)
     return model.eval()
+
+
+def count_of(config: TrainConfig, input_size: int, output_size: int) -> int:
+    """How many weights such a network has, nothing of it built."""
+    gates, hidden = {"elman": 1, "gru": 3, "lstm": 4}[config.cell], config.hidden
+    read = input_size + (config.layers - 1) * hidden  # by all layers
+    return gates * hidden * (read + config.layers * (hidden + 2)) + (hidden + 1) * output_size
 
 
 def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:

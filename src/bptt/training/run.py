@@ -3,59 +3,35 @@
 from __future__ import annotations
 
 import fcntl
-import tomllib
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import tomli_w
+import torch
 from torch import Tensor
 
 from ..networks import SequenceModel
-from .config import Missing, TrainConfig, check, task_of
+from .config import Missing, task_of
 from .data import Table, read_frame, select, select_series
 from .dates import NoDate
+from .described import Described, read_config, read_toml
 from .errors import UserError
-from .files import appending, read_regular, write_whole
-from .network import network_of
+from .files import appending, write_whole
+from .network import build, count_of, sizes_of
 from .scaling import Moments, Scaling
-from .spacing import Fixed, Spacing, follows, plain, read_spacing, spacing_of
+from .spacing import Fixed, follows, spacing_of
 from .stamps import Clock
 from .tasks.forecast import Forecast, note_spacing
 from .tasks.intervals import Intervals
 from .tasks.task import Task
 from .tensors import read_tensors, write_tensors
+from .typed import filled
 
-FORMAT = 1  # of config.toml
 INTERVALS = "intervals.toml"
-
-
-@dataclass(frozen=True)
-class Described:
-    """What config.toml says.
-
-    Attributes:
-        config: the choices it was trained with.
-        columns: the columns it reads, the target first.
-        scaling: of those columns.
-        labels: classes or tokens, by output; empty where numbers are put out.
-        calendar: the periods of the dates that are input.
-        series: of the columns within each of many series, by its name.
-        clock: what the dates of its rows leave unsaid.
-        spacings: how its rows are spaced in time, by series; a single one has no name.
-    """
-
-    config: TrainConfig
-    columns: list[str]
-    scaling: Scaling
-    labels: list[str]
-    calendar: list[str]
-    series: dict[str, Scaling]
-    clock: Clock
-    spacings: dict[str, Spacing]
 
 
 @dataclass(frozen=True)
@@ -69,24 +45,6 @@ class Run(Described):
 
     model: SequenceModel
     intervals: Intervals | None
-
-
-def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
-    """Write config.toml: every choice, the columns and their scaling, the labels, the periods of the dates."""
-    choices = {name: _plain(value) for name, value in asdict(config).items() if value is not None}
-    choices.pop("resume", None)
-    document = {
-        "format": FORMAT,
-        "train": choices,
-        "columns": task.columns,
-        "scaling": asdict(task.scaling),
-        "labels": task.labels,
-        **({"calendar": task.calendar} if task.calendar else {}),
-        **({"series": {name: asdict(own) for name, own in task.series.items()}} if task.series else {}),
-        **({"clock": _plain_clock(task.clock)} if task.spacings else {}),
-        **({"spacings": {name: plain(own) for name, own in task.spacings.items()}} if task.spacings else {}),
-    }
-    write_whole(folder / "config.toml", tomli_w.dumps(document).encode())
 
 
 def save_model(folder: Path, model: SequenceModel) -> None:
@@ -155,12 +113,15 @@ def load_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
     described = read_config(folder / "config.toml")
+    sizes = sizes_of(described.config, described.columns, described.labels, described.calendar)
+    weights = _read_weights(folder / "model.safetensors")
     try:
-        check(described.config)
-        model = network_of(described.config, described.columns, described.labels, described.calendar)
+        count, there = count_of(described.config, *sizes), sum(weight.numel() for weight in weights.values())
+        if count > there:  # nothing larger than the file is built
+            raise UserError(f"its network has {count:,} weights, and model.safetensors {there:,}")
+        model = build(described.config, *sizes)
     except (UserError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / 'config.toml'} describes no network: {error}") from error
-    weights: dict[str, Tensor] = read_tensors(folder / "model.safetensors")
+        raise UserError(f"{folder / 'config.toml'} describes no network of this run: {error}") from error
     wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     found = {name: tuple(weight.shape) for name, weight in weights.items()}
     if wanted != found:
@@ -170,16 +131,33 @@ def load_run(folder: Path) -> Run:
             f"in the file and {wanted.get(name, 'unknown')} by the config"
         )
     model.load_state_dict(weights)
-    return Run(**vars(described), model=model, intervals=_read_intervals(folder / INTERVALS))
+    outputs = len(described.config.outputs)
+    return Run(**vars(described), model=model, intervals=_read_intervals(folder / INTERVALS, outputs))
 
 
-def _read_intervals(path: Path) -> Intervals | None:
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """A network's weights, finite float32."""
+    weights = read_tensors(path)
+    if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
+        raise UserError(f"{path} is damaged: it holds something else than weights by their names")
+    for name, weight in weights.items():
+        if weight.dtype != torch.float32 or not weight.isfinite().all():
+            raise UserError(f"{path} is damaged: {name} is not finite float32 throughout")
+    return weights
+
+
+def _read_intervals(path: Path, outputs: int) -> Intervals | None:
     """What an intervals.toml says; None where there is none."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
-        return Intervals(**tomllib.loads(read_regular(path).decode("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        found = filled(Intervals, read_toml(path))
+        if len(found.widths) != outputs or not all(width >= 0 for width in found.widths):
+            raise ValueError(f"{outputs} widths of at least 0 are needed")
+        if not 0 < found.coverage < 1:
+            raise ValueError(f"coverage must be between 0 and 1, got {found.coverage}")
+        return found
+    except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from error
 
 
@@ -251,42 +229,3 @@ def _by_clock(table: Table, clock: Clock) -> Table:
     except NoDate as error:
         raise UserError(f"{table.name}: {error}") from error
     return replace(table, times=times)
-
-
-def read_config(path: Path) -> Described:
-    """What a config.toml says.
-
-    Raises:
-        UserError: it is missing, damaged or of a newer version.
-    """
-    try:
-        document = tomllib.loads(read_regular(path).decode("utf-8"))
-        if document["format"] > FORMAT:
-            raise UserError(f"{path} has format {document['format']}; this bptt reads up to {FORMAT}: update bptt")
-        known = {field.name for field in fields(TrainConfig)}
-        choices = {name: _read(name, value) for name, value in document["train"].items() if name in known}
-        config = TrainConfig(**choices)
-        scaling, labels = Scaling(**document["scaling"]), document.get("labels", [])
-        series = {name: Scaling(**own) for name, own in document.get("series", {}).items()}
-        calendar, clock = document.get("calendar", []), Clock(**document.get("clock", {}))
-        spacings = {name: read_spacing(own) for name, own in document.get("spacings", {}).items()}
-        if calendar and not spacings:
-            raise UserError(f"{path} reads dates and does not say how they are spaced: train it again")
-        return Described(config, document["columns"], scaling, labels, calendar, series, clock, spacings)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-
-
-def _plain_clock(clock: Clock) -> dict[str, Any]:
-    return {name: value for name, value in asdict(clock).items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
-
-
-def _read(name: str, value: Any) -> Any:
-    """A choice as `TrainConfig` has it, from TOML's types."""
-    if name in ("data", "out"):
-        return Path(value)
-    return tuple(_read("", one) for one in value) if isinstance(value, list) else value

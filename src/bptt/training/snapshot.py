@@ -71,7 +71,8 @@ class Snapshots:
         for path in reversed(self._there()):
             tree, problem = None, None
             try:
-                tree = self._read(path)
+                if (tree := self._read(path)) is None:
+                    problem = f"{path} is damaged: there is nothing in it"
             except UserError as error:
                 problem = str(error)
             met = [said for said in self.workers.all(problem) if said is not None]

@@ -87,19 +87,25 @@ def read_tensors(path: Path) -> Any:
     """
     content = read_regular(path)
     try:
-        tensors = load(content)
-        note = json.loads(_metadata(content)[NOTE])
-        version, sums, plain = note["format"], note["sha256"], note["tree"]
-        parts = {name: Part(tensors[name], *cut) for name, cut in note.get("parts", {}).items()}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
+        return _read(content)
+    except UserError as error:
+        raise UserError(f"{path} {error}") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error or type(error).__name__}") from error
+
+
+def _read(content: bytes) -> Any:
+    """The tree that a file holds; where it is damaged, a UserError says how, or another error comes as it may."""
+    tensors, note = load(content), json.loads(_metadata(content)[NOTE])
+    version, sums, plain = note["format"], note["sha256"], note["tree"]
     if version != FORMAT:
-        raise UserError(f"{path} has format {version}; this bptt reads {FORMAT}: update bptt, or train again")
+        raise UserError(f"has format {version}; this bptt reads {FORMAT}: update bptt, or train again")
+    parts = {name: Part(tensors[name], *cut) for name, cut in note.get("parts", {}).items()}
     for name, tensor in tensors.items():
         if sums.get(name) != _checksum(tensor):
-            raise UserError(f"{path} is damaged: tensor {name} does not have its checksum")
+            raise UserError(f"is damaged: tensor {name} does not have its checksum")
     if _bytes(tensors | parts, plain) != content:
-        raise UserError(f"{path} is damaged: its header does not have its checksum")
+        raise UserError("is damaged: its header does not have its checksum")
     return put_together(tensors | parts, plain)
 
 

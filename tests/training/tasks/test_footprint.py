@@ -28,7 +28,7 @@ def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
     assert is_streamed(configured(path, memory="1kB"))
     assert not is_streamed(configured(path, memory="1GB"))
     assert not is_streamed(TrainConfig())
-    monkeypatch.setattr(footprint, "_machine", lambda: 2000)
+    monkeypatch.setattr(footprint, "machine_memory", lambda: 2000)
     assert is_streamed(configured(path))
     for reach in ("full", "checkpointed"):
         with pytest.raises(UserError, match=rf"half of this machine's; --reach {reach}.*--reach truncated"):

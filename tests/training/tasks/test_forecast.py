@@ -1,3 +1,4 @@
+import re
 from datetime import datetime
 
 import numpy as np
@@ -8,6 +9,7 @@ from bptt.training.config import TrainConfig
 from bptt.training.data import Table
 from bptt.training.errors import UserError
 from bptt.training.tasks.forecast import (
+    check_rows,
     sunspot_forecast,
     table_forecast,
 )
@@ -65,3 +67,10 @@ def test_a_season_that_is_too_long_is_refused():
     with pytest.raises(UserError, match="--season 49 is longer than the 48 training rows"):
         table_forecast(table(), TrainConfig(season=49))
     assert "seasonal persistence (5)" in table_forecast(table(), TrainConfig(season=5)).baselines()
+
+
+@pytest.mark.parametrize(("test", "rows"), [(0.2, 2**31 * 5 // 4), (0.999999, 2**31 * 10**6)])
+def test_the_rows_that_are_needed_are_said_at_once_however_many(test, rows):
+    with pytest.raises(UserError, match=r"at least (\d+) rows are needed") as caught:
+        check_rows("d.csv", 100, 80, TrainConfig(lags=2**31 - 1, test=test))
+    assert int(re.search(r"at least (\d+) rows", str(caught.value))[1]) == pytest.approx(rows, rel=1e-3)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from bptt.training.config import TrainConfig
+from bptt.training.described import read_config, save_config
 from bptt.training.errors import UserError
 from bptt.training.fit import Training
 from bptt.training.network import network_of
-from bptt.training.run import check_same_data, read_config, save_config
+from bptt.training.run import check_same_data
 from bptt.training.stamps import Clock
 from bptt.training.tasks.made import made_task
 from bptt.training.tasks.panel import panel

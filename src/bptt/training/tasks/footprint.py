@@ -20,7 +20,7 @@ def is_streamed(config: TrainConfig) -> bool:
     """
     if config.data is None or not config.data.is_file():
         return False
-    half = _machine() // 2
+    half = machine_memory() // 2
     allowed = half
     if config.reach == "truncated" and config.memory is not None:
         allowed = bytes_in(config.memory)
@@ -36,7 +36,7 @@ def is_streamed(config: TrainConfig) -> bool:
     return True
 
 
-def _machine() -> int:
+def machine_memory() -> int:
     """The machine's memory in bytes; 8 GiB where it cannot be asked."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +146,7 @@ def check_rows(name: str, rows: int, train_rows: int, config: TrainConfig) -> No
     """
     needed = config.lags - 1 + max(config.horizons) + MINIMUM_TARGETS
     if train_rows < needed:
-        minimum = next(n for n in count(needed) if train_rows_of(n, config) >= needed)
+        minimum = bisect_left(range(2**62), True, lo=needed, key=lambda n: train_rows_of(n, config) >= needed)
         raise NothingThere(
             f"{name} has {rows} rows, {max(0, train_rows)} of them to learn from; with lags={config.lags}, "
             f"horizon={max(config.horizons)} and test={config.test:g} at least {minimum} rows are needed"

@@ -1,0 +1,50 @@
+"""Names and texts of others as one line on a terminal or a page: no control characters, and not too long."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+LONGEST = 60  # characters of a name that are shown
+LONGEST_WORD = 400  # of a word in a message
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""A text with its control characters written out, those that turn the line around among them.
+
+    >>> print(printable("a\x1b[31m\u202eb\n"))
+    a\x1b[31m\u202eb\n
+    """
+    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
+
+
+def shortened(name: str, most: int = LONGEST) -> str:
+    """A name's beginning and end, where it is long.
+
+    >>> shortened("abcdefghijklmnopqrstuvwxyz", 11)
+    'abcdef…vwxyz'
+    """
+    half = most // 2
+    return name if len(name) <= most else f"{name[: most - half]}…{name[-half:]}"
+
+
+def shown(name: str) -> str:
+    """A name as a table or a page shows it."""
+    return shortened(printable(name))
+
+
+def told_apart(names: Iterable[str]) -> dict[str, str]:
+    """Each of some names, as it is shown; those that look the same then are numbered."""
+    found: dict[str, str] = {}
+    for name in names:
+        own, number = shown(name), 1
+        while own in found.values():
+            number += 1
+            own = f"{shown(name)} ({number})"
+        found[name] = own
+    return found
+
+
+def message(text: str) -> str:
+    """What went wrong, as one line: control characters written out, words of others shortened."""
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: shortened(word[0], LONGEST_WORD), printable(text))
