@@ -11,7 +11,7 @@ from bptt.training.tasks.forecast import sunspot_forecast
 def test_what_was_written_is_read(tmp_path):
     config = TrainConfig(horizon=(1, 3), out=tmp_path)
     task = sunspot_forecast(config)
-    save_config(tmp_path, config, task)
+    save_config(tmp_path, config, task, {})
     found = read_config(tmp_path / "config.toml")
     assert (found.config, found.columns, found.scaling) == (config, ["sunspots"], task.scaling)
     assert (found.labels, found.calendar, found.series) == ([], [], {})
@@ -19,7 +19,7 @@ def test_what_was_written_is_read(tmp_path):
 
 def test_a_choice_that_a_later_version_adds_is_passed_over_and_a_later_format_is_not(tmp_path):
     config = TrainConfig()
-    save_config(tmp_path, config, sunspot_forecast(config))
+    save_config(tmp_path, config, sunspot_forecast(config), {})
     path = Path(tmp_path / "config.toml")
     path.write_text(path.read_text().replace("[train]", "[train]\nlater = 3"))
     assert read_config(path).config == config
@@ -30,7 +30,7 @@ def test_a_choice_that_a_later_version_adds_is_passed_over_and_a_later_format_is
 
 def test_choices_that_cannot_work_are_said_with_the_file(tmp_path):
     config = TrainConfig()
-    save_config(tmp_path, config, sunspot_forecast(config))
+    save_config(tmp_path, config, sunspot_forecast(config), {})
     path = Path(tmp_path / "config.toml")
     path.write_text(path.read_text().replace("hidden = 12", f"hidden = {2**40}"))
     with pytest.raises(UserError, match=r"config.toml is damaged: --hidden must be .* below 2147483648"):

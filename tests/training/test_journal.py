@@ -22,7 +22,7 @@ EPOCH = Epoch(1, 0.5, None, 0.1, 2.0, 1.0)
 def test_what_a_run_writes(tmp_path):
     config = TrainConfig(epochs=2)
     with Journal(tmp_path) as journal:
-        journal.config(config, sunspot_forecast(config))
+        journal.config(config, sunspot_forecast(config), {})
         journal.begin([EPOCH])
         journal.epoch(EPOCH._replace(epoch=2))
         journal.snapshot({"a": 1})
@@ -39,7 +39,7 @@ def test_what_a_run_writes(tmp_path):
 def test_of_several_one_writes(tmp_path):
     with Journal(tmp_path, Workers(1, 2)) as journal:
         config = TrainConfig()
-        journal.config(config, sunspot_forecast(config))
+        journal.config(config, sunspot_forecast(config), {})
         journal.begin([])
         journal.epoch(EPOCH)
         journal.model(build(config, 2))

@@ -18,7 +18,7 @@ CONFIG = 'format = 1\ncolumns = ["y"]\n[train]\n[scaling]\nmean = [0]\nstd = [1]
 def run(tmp_path):
     config = TrainConfig(cell="lstm", layers=2, input=(("a", "b"),), data=Path("d.csv"), target="sunspots")
     model = build(config, config.lags)
-    save_config(tmp_path, config, sunspot_forecast(config))
+    save_config(tmp_path, config, sunspot_forecast(config), {})
     save_model(tmp_path, model)
     return tmp_path, config, model
 

@@ -23,12 +23,12 @@ from ..report.tensorboard import TensorBoard, check_installed
 from ..training.config import TrainConfig, arguments_of, check, configured, option_of, task_of
 from ..training.described import Described, read_config
 from ..training.errors import TrainingDiverged, UserError
-from ..training.files import make_folder, write_whole
+from ..training.files import digest_of, make_folder, write_whole
 from ..training.fit import Epoch, Fitted, Training
 from ..training.journal import Journal
 from ..training.network import network_of
-from ..training.run import check_same_data, owned, save_intervals
-from ..training.tasks.made import made_task
+from ..training.run import check_same_data, check_same_files, owned, save_intervals
+from ..training.tasks.made import check_there, files_of, made_task
 from ..training.tasks.roles import roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
@@ -53,6 +53,7 @@ class Work:
     model: SequenceModel
     training: Training
     film: Film
+    digests: dict[str, str]  # SHA-256 of each file that was read, by its path
     by_lag: list[float] = field(default_factory=list)  # mean gradient norm by lag of the last layer, at the start
     seconds: float = 0.0  # spent on training so far
     warned: bool = False  # of the gradient, while it trained
@@ -81,7 +82,7 @@ def train(config: TrainConfig) -> int:
         work = _prepared(config, team, console)
         folder = _agreed(team, lambda: _new_folder(config))
         with Journal(folder, team, launch_id()) as journal:
-            journal.config(config, work.task)
+            journal.config(config, work.task, work.digests)
             work.by_lag = work.look()
             return _finished(work, journal, console)
 
@@ -103,10 +104,7 @@ def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) 
         if _agreed(team, journal.is_finished):
             _print(console, f"{folder} is finished: there is nothing to go on with")
             return 0
-        try:
-            work = _prepared(began.config, team, console)
-        except UserError as error:
-            raise UserError(f"{folder} cannot be gone on with: {error}") from error
+        work = _prepared(began.config, team, console, (folder, began))
         check_same_data(folder, work.task, began)
         saved, wrong = journal.last_snapshot()
         for problem in wrong:
@@ -184,9 +182,28 @@ def _agreed(team: Workers, ask: Callable[[], Found]) -> Found:
     return found
 
 
-def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
-    """Everything that can be wrong with options and data is, before anything is written."""
-    check(config)
+def _prepared(
+    config: TrainConfig, team: Workers, console: Console, begun: tuple[Path, Described] | None = None
+) -> Work:
+    """Everything that can be wrong with options and data is, before anything is written.
+
+    Args:
+        begun: the folder of the run that is gone on with, and what it says.
+    """
+    try:
+        check_there(config)
+        check(config)
+        digests = {str(path): digest_of(path) for path in files_of(config)}
+        if begun is not None:
+            check_same_files(begun[0], digests, begun[1])
+        return _built(config, team, console, digests)
+    except UserError as error:
+        if begun is None:
+            raise
+        raise UserError(f"{begun[0]} cannot be gone on with: {error}") from error
+
+
+def _built(config: TrainConfig, team: Workers, console: Console, digests: dict[str, str]) -> Work:
     _check_memory(config)
     if config.tensorboard:
         check_installed()
@@ -194,7 +211,7 @@ def _prepared(config: TrainConfig, team: Workers, console: Console) -> Work:
     model = network_of(config, task.columns, task.labels, task.calendar)
     film = Film(model, task, config.epochs)
     training = Training(model, task.updates(model, config, team), config, team, film.look)
-    return Work(config, task, model, training, film)
+    return Work(config, task, model, training, film, digests)
 
 
 def _task(config: TrainConfig, console: Console) -> Task:

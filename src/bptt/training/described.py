@@ -36,6 +36,7 @@ class Described:
         series: of the columns within each of many series, by its name.
         clock: what the dates of its rows leave unsaid.
         spacings: how its rows are spaced in time, by series; a single one has no name.
+        digests: the SHA-256 of each file that was read, by its path; empty for runs of versions that had none.
     """
 
     config: TrainConfig
@@ -46,10 +47,15 @@ class Described:
     series: dict[str, Scaling]
     clock: Clock
     spacings: dict[str, Spacing]
+    digests: dict[str, str]
 
 
-def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
-    """Write config.toml: every choice, the columns and their scaling, the labels, the periods of the dates."""
+def save_config(folder: Path, config: TrainConfig, task: Task, digests: dict[str, str]) -> None:
+    """Write config.toml: every choice, the columns and their scaling, the labels, the periods of the dates.
+
+    Args:
+        digests: of the files that were read, by their paths.
+    """
     choices = {name: _plain(value) for name, value in asdict(config).items() if value is not None}
     choices.pop("resume", None)
     document = {
@@ -59,6 +65,7 @@ def save_config(folder: Path, config: TrainConfig, task: Task) -> None:
         "scaling": asdict(task.scaling),
         "labels": task.labels,
         **({"calendar": task.calendar} if task.calendar else {}),
+        **({"digests": digests} if digests else {}),
         **({"series": {name: asdict(own) for name, own in task.series.items()}} if task.series else {}),
         **({"clock": _plain_clock(task.clock)} if task.spacings else {}),
         **({"spacings": {name: plain(own) for name, own in task.spacings.items()}} if task.spacings else {}),
@@ -126,6 +133,9 @@ def _described(document: dict[str, Any]) -> Described:
     spacings = _table(document.get("spacings", {}), "spacings")
     if calendar and not spacings:
         raise ValueError("it reads dates and does not say how they are spaced: train it again")
+    digests = _table(document.get("digests", {}), "digests")
+    if not all(isinstance(digest, str) for digest in digests.values()):
+        raise ValueError("digests are not texts")
     return Described(
         config,
         columns,
@@ -135,6 +145,7 @@ def _described(document: dict[str, Any]) -> Described:
         {name: _scaling(own, f"series {name!r}", len(columns)) for name, own in series.items()},
         _clock(document.get("clock", {})),
         {name: read_spacing(own) for name, own in spacings.items()},
+        digests,
     )
 
 

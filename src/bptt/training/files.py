@@ -8,6 +8,7 @@ What is written is a new file, or a regular one with one name: never what a link
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -153,6 +154,21 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
+
+def digest_of(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal; it is read piece by piece.
+
+    Raises:
+        UserError: it cannot be read, or is no regular file.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is not a file, or is not there")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror}") from error
 
 
 def read_regular(path: Path, follow: bool = False, most: int | None = None) -> bytes:

@@ -91,17 +91,34 @@ def owned(folders: Iterable[Path], owner: str) -> Path | None:
 
 
 def check_same_data(folder: Path, task: Task, began: Described) -> None:
-    """A run is gone on with from the data it began with.
+    """Refuse to resume on changed data that have no digest: runs of older versions.
 
     Raises:
         UserError: the columns, or their means and deviations over the rows learned from, or the labels are others
             now.
     """
-    if any(getattr(task, name) != value for name, value in vars(began).items() if name != "config"):
+    told = {name: value for name, value in vars(began).items() if name not in ("config", "digests")}
+    if any(getattr(task, name) != value for name, value in told.items()):
         raise UserError(
             f"{task.name} has changed since {folder} was begun: its training rows have another mean or deviation, "
             "or other labels; put the data back as they were, or begin a new run"
         )
+
+
+def check_same_files(folder: Path, digests: dict[str, str], began: Described) -> None:
+    """Refuse to resume where a file that was read is another now.
+
+    Raises:
+        UserError: one is; the message names it.
+    """
+    if not began.digests:  # of a version that had none
+        return
+    for name in sorted(began.digests.keys() | digests.keys()):
+        if began.digests.get(name) != digests.get(name):
+            raise UserError(
+                f"{name} has changed since {folder} was begun (its SHA-256 is another), and --resume goes on with "
+                "the data it began with; put the file back as it was, or begin a new run"
+            )
 
 
 def load_run(folder: Path) -> Run:

@@ -146,7 +146,7 @@ def test_a_series_that_stands_still_is_forecast_as_it_stands(tmp_path):
 def test_a_run_folder_knows_its_series_again(tmp_path):
     config = configured(written(tmp_path / "d.csv"))
     task = panel(config)
-    save_config(tmp_path, config, task)
+    save_config(tmp_path, config, task, {})
     began = read_config(tmp_path / "config.toml")
     assert list(began.series) == list(LENGTHS)
     check_same_data(tmp_path, panel(config), began)

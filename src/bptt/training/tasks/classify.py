@@ -243,8 +243,7 @@ def classify_task(config: TrainConfig) -> Classify:
     assert path is not None
     data = read_labelled(path, config)
     learned, test = list(range(len(data.sequences))), []
-    beside = path.with_name(path.name.removesuffix("_TRAIN.ts") + "_TEST.ts")
-    if path.name.endswith("_TRAIN.ts") and beside.exists():
+    if (beside := test_file(path)) is not None:
         if config.test != TrainConfig.test:
             raise UserError(
                 f"--test {config.test:g} draws test sequences, but {beside.name} beside {path.name} has them"
@@ -279,6 +278,12 @@ def _note_rare(data: Labelled, learned: list[int]) -> None:
         warnings.warn(f"{data.name} has no sequence of {listed(unseen)} to learn from", stacklevel=2)
     if single := [label for label in data.classes if whole[label] == 1]:
         warnings.warn(f"{data.name} has one sequence of {listed(single)}: too few to learn and test", stacklevel=2)
+
+
+def test_file(path: Path) -> Path | None:
+    """The _TEST.ts beside a _TRAIN.ts, where there is one."""
+    beside = path.with_name(path.name.removesuffix("_TRAIN.ts") + "_TEST.ts")
+    return beside if path.name.endswith("_TRAIN.ts") and beside.exists() else None
 
 
 def _joined(data: Labelled, other: Labelled) -> tuple[Labelled, list[int]]:

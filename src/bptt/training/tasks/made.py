@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..config import TrainConfig, task_of
 from ..data import read_table
-from .classify import classify_task
+from ..errors import UserError
+from .classify import classify_task, test_file
 from .footprint import is_streamed
 from .forecast import note_spacing, sunspot_forecast, table_forecast
 from .panel import panel
@@ -19,7 +22,27 @@ def made_task(config: TrainConfig) -> Task:
     Raises:
         UserError: its data cannot be used.
     """
+    check_there(config)
     return {"forecast": _forecast, "classify": classify_task, "text": text_task}[task_of(config)](config)
+
+
+def check_there(config: TrainConfig) -> None:
+    """The run's data are where it looks for them.
+
+    Raises:
+        UserError: they are not; the message has the whole path.
+    """
+    if (path := config.data) is not None and not path.exists():
+        place = "" if path.is_absolute() else f" in {Path.cwd()}, from where it is looked for"
+        raise UserError(f"{path}: there is no such file{place}")
+
+
+def files_of(config: TrainConfig) -> list[Path]:
+    """The files that a run's data are read from; none for those that are embedded."""
+    if config.data is None:
+        return []
+    beside = test_file(config.data) if task_of(config) == "classify" else None
+    return [config.data] if beside is None else [config.data, beside]
 
 
 def _forecast(config: TrainConfig) -> Task:

@@ -1,0 +1,95 @@
+"""A run does not go on with other data than it began with, whatever its kind and however small the change."""
+
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bptt.commands import train as command
+from bptt.commands.train import train
+from bptt.training.config import TrainConfig, configured
+from bptt.training.errors import UserError
+
+ROWS = "".join(f"{i % 7},{i % 5},s{i % 2}\n" for i in range(60))
+LONG = "".join(f"{s},{i},{i * s % 5},{'ab'[s % 2]}\n" for s in range(8) for i in range(4))
+TS = "@univariate true\n@classLabel true a b\n@data\n" + "".join(
+    f"{i % 3},{i % 4},1:{'ab'[i % 2]}\n" for i in range(8)
+)
+PIECES = {"reach": "truncated", "k1": 5, "memory": "100B"}
+KINDS = {
+    "table": ("d.csv", configured("forecast", target="y")),
+    "panel": ("d.csv", configured("forecast", target="y", series="s")),
+    "parquet": ("d.parquet", configured("forecast", target="y")),
+    "stream": ("d.csv", configured("forecast", target="y", **PIECES)),
+    "stream of Parquet": ("d.parquet", configured("forecast", target="y", **PIECES)),
+    "stream of numbers": ("d.npy", configured("forecast", target="0", **PIECES)),
+    "text": ("d.txt", configured("text", k1=5, batch=2)),
+    "labelled": ("long.csv", configured("classify", series="s", label="l")),
+    "test file": ("d_TEST.ts", configured("classify")),
+    "training file": ("d_TRAIN.ts", configured("classify")),
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "run_subject", Mock())
+    monkeypatch.setattr(command, "page_html", lambda page: "a page")
+    Path("d.csv").write_text("y,a,s\n" + ROWS)
+    pl.read_csv("d.csv").write_parquet("d.parquet")
+    np.save("d.npy", pl.read_csv("d.csv")["y"].to_numpy())
+    Path("d.txt").write_text("the cat sat on the mat. " * 20)
+    Path("long.csv").write_text("s,t,x,l\n" + LONG)
+    Path("d_TRAIN.ts").write_text(TS)
+    Path("d_TEST.ts").write_text(TS)
+
+
+def changed(path):
+    """One row, or letter, at the end of what is tested on, or two of them swapped."""
+    if path.suffix == ".parquet":
+        frame = pl.read_parquet(path)
+        return frame[[1, 0, *range(2, len(frame))]].write_parquet(path)
+    if path.suffix == ".npy":
+        return np.save(path, np.load(path)[[1, 0, *range(2, 60)]])
+    before, comma, after = path.read_text().rpartition("," if path.suffix != ".txt" else "c")
+    return path.write_text(f"{before[:-1]}{'9' if before[-1] != '9' else '8'}{comma}{after}")
+
+
+@pytest.mark.parametrize(("name", "config"), KINDS.values(), ids=KINDS)
+def test_changed_data_are_refused_by_the_files_name(here, name, config):
+    data, folder = Path(name.replace("_TEST", "_TRAIN")), Path("run")
+    train(TrainConfig(**vars(config) | {"data": data, "hidden": 2, "epochs": 1, "out": folder}))
+    (folder / "metrics.jsonl").write_text("")
+    assert train(configured("forecast", resume=folder)) == 0
+    (folder / "metrics.jsonl").write_text("")
+    changed(Path(name))
+    with pytest.raises(
+        UserError, match=rf"^run cannot be gone on with: {name} has changed since run .*--resume goes on"
+    ):
+        train(configured("forecast", resume=folder))
+
+
+def test_a_run_of_a_version_without_digests_goes_on(here):
+    train(TrainConfig(data=Path("d.csv"), target="y", hidden=2, epochs=1, out=Path("run")))
+    before, _, after = Path("run/config.toml").read_text().partition("[digests]\n")
+    Path("run/config.toml").write_text(before + after.partition("\n")[2])
+    Path("run/metrics.jsonl").write_text("")
+    assert train(TrainConfig(resume=Path("run"))) == 0
+    Path("run/metrics.jsonl").write_text("")
+    Path("d.csv").write_text("y,a,s\n" + ROWS[:96])
+    with pytest.raises(UserError, match=r"d\.csv has changed since"):
+        train(TrainConfig(resume=Path("run")))
+
+
+def test_a_run_gone_on_with_from_elsewhere_says_where_it_looks(here, tmp_path, monkeypatch):
+    train(TrainConfig(data=Path("d.csv"), target="y", hidden=2, epochs=1, out=Path("run")))
+    (Path("run") / "metrics.jsonl").write_text("")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    wanted = (
+        rf"^\.\./run cannot be gone on with: d\.csv: there is no such file in {tmp_path}/elsewhere, from where"
+    )
+    with pytest.raises(UserError, match=wanted):
+        train(TrainConfig(resume=Path("../run")))
