@@ -18,9 +18,11 @@ import anyio
 import anyio.to_thread
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+
+from . import connections
 
 BODY = 1_000_000  # bytes of a question
 QUERY = 2_000  # bytes of a query
@@ -145,10 +147,16 @@ async def _question(request: Request) -> dict[str, Any] | Refusal:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         return 415, "a question must come as application/json"
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY:
-            return 413, f"a question may have {BODY} bytes; this one is longer"
+    try:
+        with anyio.fail_after(connections.BODY):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY:
+                    return 413, f"a question may have {BODY} bytes; this one is longer"
+    except TimeoutError:
+        return 408, "the question took too long to come"
+    except ClientDisconnect:
+        return 400, "the question never came to its end"
     try:
         question = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
@@ -199,7 +207,13 @@ class Server:
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="none", http="h11", server_header=False
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http=connections.patient(),
+            server_header=False,
         )
         self._server, self._listener = uvicorn.Server(config), listener
 
