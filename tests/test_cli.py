@@ -110,3 +110,28 @@ def test_a_signal_ends_training_cleanly_with_what_was_reached_saved(tmp_path, si
     written = {path.name for path in (tmp_path / "run").iterdir()}
     results = {"model.safetensors", "metrics.jsonl", "forecast.csv", "intervals.toml", "report.html"}
     assert written == {*results, "config.toml", "snapshots", ".lock"}
+
+
+@pytest.mark.parametrize("command", ["--help", "train --help", "explain", "check elman --size 4 1 2 3"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_any_encoding_of_the_terminal_will_do(command, encoding):
+    shown = subprocess.run(
+        [sys.executable, "-m", "bptt", *command.split()],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert shown.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize("module", ["tyro", "bptt.commands.line", "torch", "bptt.insight.explain"])
+def test_ctrl_c_while_it_is_loaded_ends_quietly(tmp_path, module):
+    code = (
+        "import builtins, os, signal\nreal = builtins.__import__\n"
+        "def load(name, *rest):\n"
+        f"    if name == {module!r} or {module!r}.endswith('.' + name): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = load\nfrom bptt.cli import main\nmain(['explain'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "")

@@ -22,3 +22,13 @@ def test_where_much_was_judged_the_models_are_columns():
     assert ["ours", "theirs"] in lines
     assert ["part", "1", "0.125"] in lines
     assert ["part", "8", "1.000", "0.500"] in lines
+
+
+def test_names_are_no_markup_and_not_too_long():
+    names = ["[/]", "[red]x[/red]", ":smile:", "a\x1b[2Jb", "n" * 10_000, "n" * 10_001]
+    console = Console(width=400, file=StringIO())
+    console.print(score_table({name: {"[/]": 1.0} for name in names}, ["[/]"], "title"))
+    shown = console.file.getvalue()
+    for name in ["[/]", "[red]x[/red]", ":smile:", "a\\x1b[2Jb", "n" * 30 + "…" + "n" * 30, "(2)"]:
+        assert name in shown
+    assert "\x1b" not in shown

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from ..training.errors import UserError
+from ..training.names import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ def check(config: CheckConfig) -> int:
     except ValueError as error:  # a run's weights may give a loss that is not finite
         raise UserError(str(error)) from error
     console = Console()
-    console.print(f"{what}\n", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{message(what)}\n", markup=False, highlight=False, soft_wrap=True)
     console.print(check_table(result))
     for line in (*remarks(result), result.verdict):
         console.print(line, markup=False, highlight=False)

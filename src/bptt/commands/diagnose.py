@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from ..training.config import Missing
 from ..training.errors import UserError
+from .streams import say
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def diagnose(config: DiagnoseConfig) -> int:
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
     network = f"{opened.config.cell} network, {opened.config.hidden} units"
-    print(f"{config.run}: {network}; {found.where}", found, sep="\n\n")
+    say(f"{config.run}: {network}; {found.where}", found)
     return 0
 
 

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from ..training.config import option_of
 from ..training.errors import UserError
+from .streams import say
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def explain(config: ExplainConfig) -> int:
     parts = [heading, e]
     if config.derivation:
         parts.append(derivation(net, t, x, d, loss=loss).text)
-    print(*parts, sep="\n\n")
+    say(*parts)
     return 0
 
 

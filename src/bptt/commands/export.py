@@ -11,6 +11,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ..training.errors import UserError
+from .streams import say
 from .writing import check_new
 
 
@@ -61,7 +62,7 @@ def export(config: ExportConfig) -> int:
         written = export_onnx(run.model, out, {name: json.dumps(value) for name, value in facts.items()})
     except (ModuleNotFoundError, FileNotFoundError, RuntimeError) as error:
         raise UserError(str(error)) from error
-    print(f"{out}: {', '.join(written.inputs)} -> {', '.join(written.outputs)}")
+    say(f"{out}: {', '.join(written.inputs)} -> {', '.join(written.outputs)}")
     if written.difference is None:
         print("not compared with the run's network, since onnxruntime is not installed")
     else:

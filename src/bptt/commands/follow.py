@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ..training.errors import UserError
+from .streams import Exact
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +99,7 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     from ..training.csv_text import why_ragged
 
     lines = csv.reader(_text(source), strict=True)
-    out = csv.writer(sys.stdout, lineterminator="\n")
+    out = csv.writer(Exact(), lineterminator="\n")
     forecasters: dict[str, Forecaster] = {}
     outputs, several = outputs_of(run), len(run.config.horizons) > 1
     rows = _rows(lines)

@@ -14,6 +14,7 @@ from ..training.config import Missing
 from ..training.errors import UserError
 from .follow import follow
 from .interruption import ended_at_once
+from .streams import Exact
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def predict(config: PredictConfig) -> int:
     for warning in odd:
         print(f"bptt predict: warning: {warning.message}", file=sys.stderr)
     if config.out is None:
-        sys.stdout.write(text)
+        Exact().write(text)
     else:
         write_text(config.out, text)
     return 0

@@ -34,6 +34,7 @@ def sample(config: SampleConfig) -> int:
     Raises:
         UserError: the run is none of text, the prompt has a character it never saw, or a number makes no sense.
     """
+    from ..training.names import printable
     from ..training.sampling import sample_text
     from ..training.text import as_bytes, as_tokens
     from .opened import Opened
@@ -53,7 +54,8 @@ def sample(config: SampleConfig) -> int:
     tokens, prompt = run.config.tokens, as_tokens(config.prompt, run.config.tokens)
     written = sample_text(run.model, run.labels, prompt, config.length, config.temperature, config.seed)
     if tokens == "characters":
-        sys.stdout.write(f"{prompt}{written}\n")
+        text = f"{prompt}{written}\n"
+        sys.stdout.write(printable(text, keep="\n\t") if sys.stdout.isatty() else text)
     else:
         sys.stdout.buffer.write(as_bytes(f"{prompt}{written}\n", tokens))
     return 0

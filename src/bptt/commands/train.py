@@ -26,6 +26,7 @@ from ..training.errors import TrainingDiverged, UserError
 from ..training.files import digest_of, make_folder, write_whole
 from ..training.fit import Epoch, Fitted, Training
 from ..training.journal import Journal
+from ..training.names import message
 from ..training.network import network_of
 from ..training.run import check_same_data, check_same_files, owned, save_intervals
 from ..training.tasks.made import check_there, files_of, made_task
@@ -380,4 +381,4 @@ def _say(console: Console, folder: Path, result: Result) -> None:
 
 def _print(console: Console, line: str) -> None:
     """A line as it is, however wide the terminal."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(message(line) + "\n" * line.endswith("\n"), markup=False, highlight=False, soft_wrap=True)

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
+
+from ..training.names import told_apart
 
 
 def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title: str) -> Table:
@@ -19,9 +22,10 @@ def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title
         rows = [(part, cells((name, part) for name in scores)) for part in judged_on]
     else:
         rows = [(name, cells((name, part) for part in judged_on)) for name in scores]
+    looks = told_apart([*scores, *judged_on])
     table.add_column("" if is_wide else "model")
     for place, column in enumerate(scores if is_wide else judged_on):
-        table.add_column(column, justify="right", style="bold" if is_wide and place == 0 else None)
+        table.add_column(Text(looks[column]), justify="right", style="bold" if is_wide and place == 0 else None)
     for place, (name, row) in enumerate(rows):
-        table.add_row(name, *row, style="bold" if not is_wide and place == 0 else None)
+        table.add_row(Text(looks[name]), *row, style="bold" if not is_wide and place == 0 else None)
     return table

@@ -17,6 +17,7 @@ Reach = Literal["full", "truncated", "checkpointed"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
 Tokens = Literal["characters", "bytes"]
 
+TABLES = (".csv", ".parquet", ".pq", ".npy")
 MOST = 2**31  # of options that are whole numbers
 MOST_LAYERS = 1000
 LARGE = 1e37  # where options that are real numbers end; a float32, and ten times as much in Adam, does at 3.4e38
@@ -289,7 +290,9 @@ def check(config: TrainConfig) -> None:
 
 def _check_forecast(config: TrainConfig) -> None:
     if config.data is not None and not config.targets:
-        raise UserError(f"--target COLUMN is needed with {config.data}: which column is to be forecast?")
+        text = f"; {config.data.name} is no table by its name: to learn it as a text, pass --task text"
+        hint = "" if config.data.suffix.lower() in TABLES else text
+        raise UserError(f"--target COLUMN is needed with {config.data}: which column is to be forecast?{hint}")
     if config.data is None and (config.target or config.input or config.time or config.series):
         raise UserError(
             "--target, --input, --time and --series choose columns of DATA, but no DATA was given "

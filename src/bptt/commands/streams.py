@@ -1,0 +1,96 @@
+"""Standard input, output and errors, whatever they are: closed, ASCII, a terminal."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+from typing import Any
+
+from ..training.errors import UserError
+from ..training.names import printable
+
+PLAIN = "bptt.plain"  # how what an encoding has not is written
+BLOCKS = "".join(map(chr, range(0x2580, 0x25A0)))  # of bars
+SPELLED = {"∂": "d", "Φ": "Phi", "Σ": "sum", "Π": "prod", "δ": "delta", "α": "alpha", "σ": "sigma", "ρ": "rho"}
+SPELLED |= {"→": "->", "←": "<-", "·": "*", "×": "x", "−": "-", "≤": "<=", "≥": ">=", "…": "...", "•": "*"}
+
+
+def open_all() -> None:
+    """Let there be three streams, and let none of them fail on a character; for the start of a process.
+
+    A closed one reads as empty, and what is written to it goes nowhere; nothing opened later takes its place.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    codecs.register_error(PLAIN, _spelled)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=PLAIN)
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    found = error.object[error.start : error.end]
+    return "".join(SPELLED.get(one, "#" if one in BLOCKS else "?") for one in found), error.end
+
+
+def say(*parts: Any, sep: str = "\n\n") -> None:
+    """Print words for a person, names of others in them."""
+    print(printable(sep.join(map(str, parts)), keep="\n"))
+
+
+def complain(what: str, error: object) -> None:
+    """Print what went wrong, as one line."""
+    from ..training.names import message
+
+    print(f"{what}: {message(str(error))}", file=sys.stderr)
+
+
+class Exact:
+    """Standard output for data: every character as it is, or none; written out where it is shown on a terminal."""
+
+    def write(self, text: str) -> None:
+        """Write a text.
+
+        Raises:
+            UserError: it has a character that standard output cannot hold.
+        """
+        if sys.stdout.isatty():
+            text = printable(text, keep="\n")
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"standard output is {sys.stdout.encoding} and cannot hold {error.object[error.start]!r}; set "
+                "PYTHONIOENCODING=utf-8, or pass --out FILE where there is one"
+            ) from error
+        sys.stdout.write(text)
+
+
+def checked(arguments: list[str]) -> list[str]:
+    """A command line's arguments, all of them text.
+
+    Raises:
+        UserError: one is not, and why.
+    """
+    for place, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raw = os.fsencode(argument)
+            try:
+                raw.decode("utf-8")
+            except UnicodeDecodeError:
+                raise UserError(
+                    f"argument {place}, {argument!r}, is not UTF-8; rename the file, or change the text"
+                ) from error
+            raise UserError(
+                f"argument {place}, {raw.decode('utf-8')!r}, has characters that this locale does not; set "
+                "LC_ALL=C.UTF-8"
+            ) from error
+    return arguments

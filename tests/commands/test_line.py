@@ -1,0 +1,31 @@
+import pytest
+
+from bptt.commands.line import answered
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], "bptt: 'trian' is no command; did you mean train?"),
+        (["wxyz"], "the commands are train, predict"),
+        (["train", "none.csv"], "bptt train: none.csv: there is no such file in "),
+        (["sample", "run", "--prompt", "\udcff"], "bptt: argument 4, '\\udcff', is not UTF-8"),
+        (["predict", "a\x1b[31mb", "d.csv"], "bptt predict: a\\x1b[31mb is not a run folder"),
+        (["predict", "b" * 10_000, "d.csv"], "bptt predict: "),
+        (["train", "b" * 10_000], "bptt train: "),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(arguments, words, capsys):
+    assert answered(arguments) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(words) or words in err
+    assert err.count("\n") == 1
+    assert len(err) < 2000
+
+
+def test_a_text_is_recognised_by_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text("words")
+    assert answered(["train", "README.md"]) == 2
+    assert "to learn it as a text, pass --task text" in capsys.readouterr().err
