@@ -24,6 +24,26 @@ def test_what_cannot_be_run_is_one_line(arguments, words, capsys):
     assert len(err) < 2000
 
 
+def test_names_that_are_markup_too_long_or_obeyed_train_and_are_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = ["[/]", "a\x1b[2Jb", "n" * 10_000]
+    rows = "".join(f"{name},{i % 7}\n" for name in names for i in range(30))
+    (tmp_path / "d.csv").write_text(f"s,y\n{rows}")
+    assert (
+        answered(
+            ["train", "d.csv", "--series", "s", "--target", "y", "--epochs", "1", "--hidden", "2", "--out", "run"]
+        )
+        == 0
+    )
+    shown = capsys.readouterr().out
+    assert "[/]" in shown
+    assert "\x1b" not in shown
+    assert "s)\n" in shown
+    assert "n" * 100 not in shown
+    assert "n" * 1000 not in (tmp_path / "run" / "report.html").read_text()
+    assert "n" * 10_000 in (tmp_path / "run" / "forecast.csv").read_text()
+
+
 def test_a_text_is_recognised_by_its_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "README.md").write_text("words")

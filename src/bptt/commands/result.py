@@ -12,6 +12,7 @@ from ..insight.diagnose import Diagnosis
 from ..report.run import Lags, RunReport
 from ..training.config import TrainConfig
 from ..training.fit import Fitted
+from ..training.names import shortened, told_apart
 from ..training.tasks.task import Judged, Task
 
 LOOKS = 24  # epochs of which the page shows the gradient by lag
@@ -52,8 +53,10 @@ class Result:
         config, task, fitted, judged = self.config, self.task, self.fitted, self.judged
         nothing = {key: [] for key in ("time", "truth", "forecast", "lower", "upper")}
         rows = pl.DataFrame(nothing) if judged.rows is None else judged.rows
+        choices = [(key, value) for key, value in asdict(config).items() if value not in (None, ())]
+        looks = told_apart([on for of_model in judged.scores.values() for on in of_model])
         return RunReport(
-            choices={key: value for key, value in asdict(config).items() if value not in (None, ())},
+            choices={key: shortened(value) if isinstance(value, str) else value for key, value in choices},
             target=_shown(rows),
             times=rows["time"].to_list(),
             truth=rows["truth"].to_list(),
@@ -61,15 +64,18 @@ class Result:
             lower=rows["lower"].to_list(),
             upper=rows["upper"].to_list(),
             spans=judged.spans,
-            judged_on=judged.judged_on,
+            judged_on=[looks[on] for on in judged.judged_on],
             measure=judged.measure.name,
             meaning=judged.measure.meaning,
             better=judged.measure.better,
             loss="mean square error" if task.loss == "squared_error" else "cross entropy (nats)",
-            labels=task.labels,
+            labels=list(told_apart(task.labels).values()) if judged.confusion else task.labels,
             confusion=judged.confusion,
             sample=judged.sample,
-            scores=judged.scores,
+            scores={
+                name: {looks[on]: score for on, score in of_model.items()}
+                for name, of_model in judged.scores.items()
+            },
             losses=[epoch.loss for epoch in fitted.epochs],
             validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
             lags=self._lags(),
@@ -127,7 +133,7 @@ def _shown(rows: pl.DataFrame) -> str:
     if not len(rows):
         return ""
     first = rows.row(0, named=True)
-    said = [str(first[name]) for name in ("series", "target") if name in first]
+    said = [shortened(str(first[name])) for name in ("series", "target") if name in first]
     return ", ".join([*said, f"{first['horizon']} ahead"] if "horizon" in first else said)
 
 

@@ -14,6 +14,7 @@ from ..networks import SequenceModel
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
 from ..training.config import TrainConfig
+from ..training.names import message
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.sample import filled
 from ..training.tasks.task import Task
@@ -121,7 +122,7 @@ def run_subject(
     if isinstance(task, Forecast):  # others do not have them at hand
         first = task.first_step + task.farthest
         times = task.times()[first : first + task.learned_steps][-most:]
-    lead = [described(config, task)]
+    lead = [message(described(config, task))]
     if result is not None:
         lead += [result.ending(), *([said] if (said := result.intervals()) is not None else [])]
     report = result.report() if result else None

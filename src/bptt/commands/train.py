@@ -381,4 +381,6 @@ def _say(console: Console, folder: Path, result: Result) -> None:
 
 def _print(console: Console, line: str) -> None:
     """A line as it is, however wide the terminal."""
-    console.print(message(line) + "\n" * line.endswith("\n"), markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        message(line.rstrip("\n")) + "\n" * line.endswith("\n"), markup=False, highlight=False, soft_wrap=True
+    )
