@@ -249,7 +249,7 @@ class Size(NamedTuple):
     two: Found
     two_halves: Found
     snapshot: int  # bytes, of two workers
-    own: int  # bytes of each worker in it: the state carried on, and that of its random numbers
+    own: int  # bytes of each worker in it: the state carried on
     taken: float  # seconds
 
     def efficiency(self, way: Way, network: Network, faster: float, wait: bool, count: int) -> float:
@@ -303,7 +303,7 @@ def taken(team: Workers, training: Training, carried: int) -> tuple[int, int, fl
         *_, last = sorted(path for path in snapshots.folder.iterdir() if path.name.isdigit())
         size = sum(path.stat().st_size for path in last.iterdir())
         dist.barrier()
-    return size, carried + torch.get_rng_state().numel(), statistics.median(seconds)
+    return size, carried, statistics.median(seconds)
 
 
 def messages(team: Workers, rounds: int) -> list[float]:
