@@ -16,6 +16,7 @@ FLOORS = {
     "sweeps": 1,
     "fused": 1,
     "operators": 1,
+    "registering": 1,
     "kernels": 1,
     "dropout": 1,
     "cell": 2,

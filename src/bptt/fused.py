@@ -48,6 +48,15 @@ def scratch() -> int:
     return _native.scratch() if available() else 0
 
 
+def keeps(choices: tuple[int, int, float]) -> int:
+    """How many (·, H) tensors a walk of these choices (cell, activation, leak) keeps for its way back.
+
+    Raises:
+        ValueError: one of them is out of range.
+    """
+    return _native.keeps(choices)
+
+
 def chunk_steps(batch: int) -> int:
     """How many steps the threads take at a time on the way back; for fewer steps they hold less scratch."""
     if not available() or batch == 0:
@@ -97,7 +106,7 @@ def _named(choices: Choices, way: str, native: Callable[..., Any]) -> Callable[.
 
 
 def forward(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: tuple) -> tuple:
-    """(y, c, kept, h_n, c_n) of a walk; None for what there is not.
+    """(y, c, kept, h_n, c_n, and where the weights stood, if it is to keep that) of a walk; None for what there is not.
 
     Args:
         keep: whether to keep what the way back needs.
@@ -112,7 +121,7 @@ def walk(
 ) -> tuple[Tensor, State]:
     """`kernels.walk` by the native kernels, for a dtype and device they have, where nobody looks on."""
     operands, keep = operands_of(choices, x, state, weights)
-    walked = y, _, _, h_n, c_n = forward(choices, batch_sizes, keep, operands)
+    walked = y, _, _, h_n, c_n, _ = forward(choices, batch_sizes, keep, operands)
     if keep:
         y, h_n, c_n = _graph(choices, batch_sizes, walked, *operands)
     return y, (h_n, c_n) if choices.has_c else (h_n,)
@@ -166,51 +175,90 @@ def must_be_an_operator(tensors: Sequence) -> bool:
 
 
 class _EagerWalk(torch.autograd.Function):
-    """The operator's place in the graph, for a walk that was walked without its dispatcher."""
+    """The operator's place in the graph, for a walk that was walked without its dispatcher.
+
+    Backward takes what was walked, or raises, whatever became of the tensors: `t.data = ...` and `Module.half()` do not
+    touch aliases (of x and the state), nor what `origin` says of the weights.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, choices: Choices, batch_sizes: BatchSizes, walked: tuple, *operands: Tensor | None
     ) -> Any:
-        y, c, kept, h_n, c_n = walked
-        x, h0, c0, W_ih, W_hh, b_ih, b_hh = operands
-        ctx.choices, ctx.batch_sizes = choices, batch_sizes
+        y, c, kept, h_n, c_n, ctx.origin = walked
+        x, h0, c0, *weights = operands
+        ctx.choices, ctx.batch_sizes, ctx.weights = choices, batch_sizes, tuple(weights)
+        ctx.walk_again = False
         ctx.set_materialize_grads(False)
-        # What a first backward reads is saved; of the others it wants the shapes, and a second one the values.
-        ctx.aside = W_ih, b_ih, b_hh
-        ctx.versions = _versions(ctx.aside)
-        ctx.save_for_backward(x, h0, c0, W_ih if ctx.needs_input_grad[3] else None, W_hh, y, c, kept)
+        ctx.save_for_backward(y, x, h0, c0, c, kept)
         return y, h_n, c_n
 
     @staticmethod
     def backward(ctx: Any, *seeds: Tensor | None) -> Any:
-        x, h0, c0, _, W_hh, *walked = ctx.saved_tensors
-        W_ih, b_ih, b_hh = ctx.aside
-        if is_grad_enabled() and _versions(ctx.aside) != ctx.versions:
-            raise RuntimeError(
-                "a weight was changed in place after the forward pass, and gradients that are to be "
-                "differentiated again need it as it was; change it after the backward pass, or clone it before"
-            )
-        operands = x, h0, c0, W_ih, W_hh, b_ih, b_hh
-        return None, None, None, *way_back(ctx, ctx.needs_input_grad[3:], operands, tuple(walked), seeds)
+        try:
+            y, x, h0, c0, c, kept = ctx.saved_tensors
+        except RuntimeError:  # something was changed in place: if that is y, which is the caller's, we do without
+            ctx._raw_saved_tensors[0].register_hooks(_same, _same)  # y is not checked from now on
+            y, x, h0, c0, c, kept = ctx.saved_tensors
+            ctx.walk_again = True
+        wanted, weights, origin = ctx.needs_input_grad[3:], ctx.weights, ctx.origin
+        again = is_grad_enabled()
+        if again or ctx.walk_again or _watched():
+            weights, origin = _native.as_walked(origin, weights), None
+        operands, walked = (x, h0, c0, *weights), (y, c, kept)
+        if again:
+            if weights is not ctx.weights:
+                raise RuntimeError(
+                    "a weight's data was replaced after the forward pass, and gradients that are to be differentiated "
+                    "again need it as it was; replace it after the backward pass"
+                )
+        elif ctx.walk_again:
+            walked = forward(ctx.choices, ctx.batch_sizes, True, operands)[:3]
+        found = way_back(ctx, wanted, operands, walked, seeds, origin)
+        return None, None, None, *found
+
+
+def _same(t: Tensor) -> Tensor:
+    return t
 
 
 # `_EagerWalk.apply` without its search for tensors of functorch's, which never get here.
-_graph: Any = super(torch.autograd.Function, _EagerWalk).apply  # pyright: ignore[reportAttributeAccessIssue]
+_apply: Any = super(torch.autograd.Function, _EagerWalk).apply  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _versions(tensors: tuple[Tensor | None, ...]) -> list[int | None]:
-    return [None if t is None else t._version for t in tensors]
+def _graph(
+    choices: Choices,
+    batch_sizes: BatchSizes,
+    walked: tuple,
+    x: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    *weights: Tensor | None,
+) -> Any:
+    """y, h_n and c_n of a walk, in autograd's graph."""
+    if h0 is not None:
+        h0, c0 = alias(h0), None if c0 is None else alias(c0)
+    return _apply(choices, batch_sizes, walked, alias(x), h0, c0, *weights)
+
+
+def alias(t: Tensor) -> Tensor:
+    """t for autograd, which keeps its memory when `t.data` is given another one."""
+    return t.view_as(t) if t.requires_grad else t.detach()
 
 
 def way_back(
-    ctx: Any, wanted: tuple[bool, ...], operands: tuple, walked: tuple, seeds: tuple
+    ctx: Any,
+    wanted: tuple[bool, ...],
+    operands: tuple,
+    walked: tuple,
+    seeds: tuple,
+    origin: tuple | None = None,
 ) -> Sequence[Tensor | None]:
-    """The gradients of the operands, None where not wanted."""
+    """The gradients of the operands, None where not wanted; `origin` as `gradients` takes it."""
     if is_grad_enabled():
         return _second_order(ctx.choices, ctx.batch_sizes, wanted, operands, seeds)
-    if not must_be_an_operator(operands):
-        return gradients(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds)
+    if origin is not None or not must_be_an_operator(operands):
+        return gradients(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds, origin=origin)
     walk_backward: Any = torch.ops.bptt.walk_backward
     found = walk_backward(*ctx.choices[:3], ctx.batch_sizes, list(wanted), *operands, *walked, *seeds)
     return [g if want else None for g, want in zip(found, wanted, strict=True)]
@@ -226,6 +274,7 @@ def gradients(
     stops: tuple = (None,) * 6,
     shared: int = 0,
     active: list[int] | None = None,
+    origin: tuple | None = None,
 ) -> list[Tensor | None]:
     """∂L/∂(x, h0, c0, W_ih, W_hh, b_ih, b_hh), None where not wanted.
 
@@ -236,10 +285,11 @@ def gradients(
             of a sweep for the squares of dh's rows, and the products of delta_ih's and delta_hh's.
         shared: of a sweep, B of the walk that all errors are taken back through.
         active: of a sweep, how many rows an error has reached at each step; None for all.
+        origin: where the weights stood in the walk, if they may have changed since.
     """
     native = _named(choices, "backward", _native.backward) if _profiler_enabled() else _native.backward
     threads = get_num_threads()
-    return native(choices, batch_sizes, wanted, threads, operands, walked, seeds, stops, shared, active)
+    return native(choices, batch_sizes, wanted, threads, operands, walked, seeds, stops, shared, active, origin)
 
 
 def _second_order(
@@ -282,7 +332,7 @@ def record(choices: Choices, x: Tensor, state: State, weights: Weights[Tensor]) 
     """`unfolded.unfold` by the native kernels, without a graph; x (T, B, I)."""
     with torch.no_grad():
         operands, _ = operands_of(choices, x, state, weights)
-        y, c, gates, h_n, c_n = forward(choices, None, True, operands)
+        y, c, gates, h_n, c_n, _ = forward(choices, None, True, operands)
         none = y[..., :0]
         cs = none if c is None else torch.cat([state[1][None], c])
         kept = Kept(none, none, none if gates is None else gates)
@@ -296,7 +346,7 @@ def walk_and_keep(
 ) -> tuple[Tensor, State, Unfolded]:
     """`walk` under autograd, and of its steps after the first what it kept, without a copy; x (T, B, I)."""
     operands, _ = operands_of(choices, x, state, weights)
-    walked = y, c, gates, _, _ = forward(choices, None, True, operands)
+    walked = y, c, gates, *_ = forward(choices, None, True, operands)
     none = y[1:, :, :0]
     kept = Kept(none, none, none if gates is None else gates[1:])
     if c is not None:

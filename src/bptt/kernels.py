@@ -77,8 +77,9 @@ def adjoint_walk(
     cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes = None
 ) -> tuple[Tensor, State]:
     """`walk` in the second room: the equations forward, and the cell's own adjoint back."""
-    states, *final = _Walk.apply(cell, batch_sizes, len(state), x, *state, *weights)  # pyright: ignore
-    return outputs_of(states, state[0].shape[0], batch_sizes), tuple(final)
+    aliases = (None if t is None else fused.alias(t) for t in (x, *state, *weights))
+    y, *final = _Walk.apply(cell, batch_sizes, len(state), *aliases)  # pyright: ignore
+    return y, tuple(final)
 
 
 def plain_walk(
@@ -129,9 +130,10 @@ def walk_and_keep(cell: Cell, x: Tensor, state: State, weights: Weights[Tensor])
     elif choices is not None:
         return fused.walk_and_keep(choices, x, state, weights)
     else:
-        states, *final = _Walk.apply(cell, None, len(state), x, *state, *weights)  # pyright: ignore
-        y, node = outputs_of(states, state[0].shape[0]), states.grad_fn
-        kept = node.kept(*node.saved_tensors[-len(node.kept._fields) :])
+        y, final = adjoint_walk(cell, x, state, weights)
+        node: Any = y.grad_fn
+        states, *fields = node.saved_tensors[-1 - len(node.kept._fields) :]
+        kept = node.kept(*fields)
     return y, tuple(final), Unfolded(states[1:].detach(), (), kept._make(field[1:] for field in kept))
 
 
@@ -244,15 +246,15 @@ class _Walk(torch.autograd.Function):
         ctx.kept = type(unfolded.kept)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, *rest, unfolded.states, *unfolded.kept)
-        return unfolded.states, *unfolded.state
+        y = outputs_of(unfolded.states, state[0].shape[0], batch_sizes)
+        return y.clone(), *unfolded.state  # the caller's, to change in place
 
     @staticmethod
     def backward(ctx: Any, *d_walked: Tensor | None):
         n = 1 + ctx.n_state + len(Weights._fields)
         inputs, (states, *kept) = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
         if torch.is_grad_enabled():
-            d_states, *d_final = d_walked
-            dy = None if d_states is None else outputs_of(d_states, len(inputs[1]), ctx.batch_sizes)
+            dy, *d_final = d_walked
             gradients = differentiable_gradients(
                 ctx.cell, inputs, ctx.n_state, ctx.needs_input_grad[3:], dy, d_final, ctx.batch_sizes
             )
@@ -264,13 +266,12 @@ class _Walk(torch.autograd.Function):
 def _gradients(ctx: Any, inputs: tuple, unfolded: Unfolded, d_walked: tuple) -> list[Tensor | None]:
     """∂L/∂(x, state, weights) by the adjoint walk; None for what is frozen."""
     x, state, weights = _sorted_out(ctx, inputs)
-    d_states, *d_final = d_walked
-    batch = state[0].shape[0]
+    dy, *d_final = d_walked
     adjoint = unfold_adjoint(
         ctx.cell,
         unfolded,
         weights,
-        None if d_states is None else outputs_of(d_states, batch, ctx.batch_sizes),
+        dy,
         tuple(torch.zeros_like(s) if d is None else d for s, d in zip(state, d_final, strict=True)),
         ctx.batch_sizes,
     )

@@ -1,22 +1,24 @@
 """The native walks as registered operators: torch.compile and torch.export see each as one node.
 
 `bptt::walk` and `bptt::walk_backward` run on CPUs in float32 and float64. What backward needs is an output of the
-forward operator; their arithmetic and the rule for second derivatives are those of `fused`.
+forward operator; their arithmetic, the checks of their arguments and the rule for second derivatives are those of
+`fused`, which is imported when an operator is first called: `import bptt` registers the operators at little cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
-from . import fused
-from .equations import ACTIVATIONS, Elman, Weights
-from .equations.cell import State
-from .fused import CELLS, NAMES, Choices
-from .unfolded import BatchSizes
+if TYPE_CHECKING:
+    from .equations import Weights
+    from .equations.cell import State
+    from .fused import Choices
+    from .unfolded import BatchSizes
 
 _library = torch.library.Library("bptt", "DEF")
 _library.define(
@@ -35,24 +37,13 @@ def walk(
     choices: Choices, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
 ) -> tuple[Tensor, State]:
     """`fused.walk` as an operator."""
+    from . import fused
+
     operands, keep = fused.operands_of(choices, x, state, weights)
+    if not is_compiling():  # a compiler has the tensors to itself
+        operands = tuple(t if t is None else fused.alias(t) for t in operands)
     y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices[:3], keep, batch_sizes, *operands)
     return y, (h_n, c_n) if choices.has_c else (h_n,)
-
-
-def _check(choices: Choices, batch_sizes: BatchSizes, operands: Sequence[Tensor | None]) -> None:
-    """What the native code takes on trust, for callers of the bare operator; modules check it themselves."""
-    x, h0, c0 = cast("list[Tensor]", operands[:3])
-    (B, H), I = h0.shape, x.shape[-1]
-    rows = CELLS[choices.cell].gates * H
-    whole = (x.shape[0], B, I) if batch_sizes is None else (sum(batch_sizes), I)
-    names = ("x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh")
-    shapes = (whole, (B, H), (B, H), (rows, I), (rows, H), (rows,), (rows,))
-    for name, t, shape in zip(names, operands, shapes, strict=True):
-        if t is not None and (tuple(t.shape) != tuple(shape) or t.dtype != x.dtype):
-            raise ValueError(f"{name} is {tuple(t.shape)}, {t.dtype}; {tuple(shape)}, {x.dtype} is needed")
-    if choices.has_c != (c0 is not None):
-        raise ValueError("c0 is for the LSTM, and needed there")
 
 
 def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
@@ -61,19 +52,19 @@ def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor
 
 
 def _choices(cell: int, activation: int, leak: float) -> Choices:
-    """What an operator was told, in full."""
-    if CELLS[cell] is not Elman:
-        return Choices(cell, 0, 1.0, 4)
-    return cast("Choices", Choices.of(Elman(ACTIVATIONS[NAMES[activation]], leak)))
+    """What an operator was told, checked and in full."""
+    from . import fused
+
+    return fused.Choices(cell, activation, leak, fused.keeps((cell, activation, leak)))
 
 
 def _walk_cpu(
     cell: int, activation: int, leak: float, keep: bool, batch_sizes: BatchSizes, *operands: Any
 ) -> tuple[Tensor, ...]:
-    choices = _choices(cell, activation, leak)
-    _check(choices, batch_sizes, operands)
-    walked = fused.forward(choices, batch_sizes, keep, operands)
-    return _all_tensors(operands[0], walked)
+    from . import fused
+
+    walked = fused.forward(_choices(cell, activation, leak), batch_sizes, keep, operands)
+    return _all_tensors(operands[0], walked[:5])
 
 
 def _walk_fake(
@@ -90,8 +81,10 @@ def _walk_fake(
 def _backward_cpu(
     cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
 ) -> list[Tensor]:
-    choices, operands, walked = _choices(cell, activation, leak), tensors[:7], tensors[7:10]
-    walked = (walked[0], *map(fused.some, walked[1:]))
+    from . import fused
+
+    choices, operands, (y, *kept) = _choices(cell, activation, leak), tensors[:7], tensors[7:10]
+    walked = (y, *map(fused.some, kept))
     gradients = fused.gradients(choices, batch_sizes, tuple(wanted), operands, walked, tensors[10:])
     return list(_all_tensors(tensors[0], gradients))
 
@@ -100,7 +93,9 @@ def _backward_fake(
     cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
 ) -> list[Tensor]:
     x, *_ = sources = tensors[:7]
-    return [x.new_empty(s.shape if want else 0) for s, want in zip(sources, wanted, strict=True)]
+    return [
+        x.new_empty(s.shape if want and s is not None else 0) for s, want in zip(sources, wanted, strict=True)
+    ]
 
 
 def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -113,9 +108,12 @@ def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
 
 
 def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor | None, dc_n: Tensor | None) -> Any:
-    operands, walked = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
-    wanted = tuple(ctx.needs_input_grad[5:])
-    return (None,) * 5 + tuple(fused.way_back(ctx, wanted, operands, walked, (dy, dh_n, dc_n)))
+    from . import fused
+
+    operands, (y, *kept) = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
+    walked, wanted = (y, *map(fused.some, kept)), tuple(ctx.needs_input_grad[5:])
+    seeds = dy, dh_n, dc_n if ctx.choices.has_c else None
+    return (None,) * 5 + tuple(fused.way_back(ctx, wanted, operands, walked, seeds))
 
 
 _library.impl("walk", _walk_cpu, "CPU")

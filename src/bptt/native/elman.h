@@ -8,7 +8,6 @@ namespace bptt::BPTT_ISA {
 struct Elman {
     static constexpr int gates = 1, vectors = 2, apart = -1, keeps = 1, blocks = 1, recurrent_block = 0;
     static constexpr int input_order[] = {0};
-    enum Activation { TANH, RELU, SIGMOID, SOFTPLUS, GELU, IDENTITY };
 
     template <class S>
     static V<S> phi(int activation, V<S> a) {

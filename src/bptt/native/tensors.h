@@ -58,14 +58,15 @@ struct DLPackExchange {
 
 // What is looked up in torch once.
 struct Torch {
-    nb::object Tensor, Parameter, empty_like;
+    nb::object Tensor, Parameter, Base, empty_like;
     const DLPackExchange* exchange;
     Name requires_grad{"requires_grad"}, contiguous{"contiguous"}, is_neg{"is_neg"}, resolve_neg{"resolve_neg"};
-    Name new_empty{"new_empty"};
+    Name new_empty{"new_empty"}, storage{"untyped_storage"}, data_ptr{"data_ptr"};
+    Name dtype{"dtype"}, shape{"shape"}, version{"_version"};
     Torch() {
         nb::module_ torch = nb::module_::import_("torch");
         Tensor = torch.attr("Tensor"), Parameter = torch.attr("nn").attr("Parameter");
-        empty_like = torch.attr("empty_like");
+        Base = torch.attr("_C").attr("TensorBase"), empty_like = torch.attr("empty_like");
         if (!nb::hasattr(Tensor, "__dlpack_c_exchange_api__"))
             throw nb::import_error("this torch has no DLPack exchange table");
         nb::object capsule = Tensor.attr("__dlpack_c_exchange_api__");
@@ -78,6 +79,9 @@ struct Torch {
         auto* type = reinterpret_cast<PyObject*>(Py_TYPE(t.ptr()));
         return type == Tensor.ptr() || type == Parameter.ptr();
     }
+    bool is_tensor(nb::handle t) const {
+        return has_type(t) || PyType_IsSubtype(Py_TYPE(t.ptr()), reinterpret_cast<PyTypeObject*>(Base.ptr()));
+    }
 };
 
 inline const Torch& torch() {
@@ -85,17 +89,20 @@ inline const Torch& torch() {
     return *names;
 }
 
-// A tensor that DLPack has no words for: of the meta device, sparse.
-struct Unreadable : std::invalid_argument {
-    using std::invalid_argument::invalid_argument;
-};
-
 // What a tensor is, while it lives.
 struct View : DLTensor {
-    explicit View(nb::handle t) {
+    View() : DLTensor{} {}
+    explicit View(nb::handle t) : DLTensor{} {
+        if (!torch().is_tensor(t)) throw nb::type_error("a walk takes torch.Tensors");
         if (torch().exchange->view(t.ptr(), this) == 0) return;
         nb::python_error why;
-        throw Unreadable(why.what());
+        throw std::invalid_argument(why.what());
+    }
+    // Whether there is a view of t: not of a tensor that DLPack has no words for, of the meta device or sparse.
+    bool of(nb::handle t) {
+        if (torch().exchange->view(t.ptr(), this) == 0) return true;
+        PyErr_Clear();
+        return false;
     }
     std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(data) + byte_offset; }
     // 32 or 64; 0 for what the kernels do not take: another dtype, another device.
@@ -112,42 +119,60 @@ struct View : DLTensor {
             if (shape[i] != 1 && strides[i] != expected) return false;
         return true;
     }
+    // How many bytes there are from the first element to the end of the last.
+    std::uintptr_t span() const {
+        std::uintptr_t last = 0;
+        for (int i = 0; i < dimensions; ++i) {
+            if (shape[i] == 0) return 0;
+            last += static_cast<std::uintptr_t>(shape[i] - 1) * static_cast<std::uintptr_t>(strides[i]);
+        }
+        return (last + 1) * (dtype.bits / 8);
+    }
 };
 
-inline std::uintptr_t address(nb::handle t) { return t.is_none() ? 0 : View(t).address(); }
+// Where a tensor stands in its storage, and whether that still has all that the tensor spans: it may have been resized.
+struct Place {
+    nb::object storage;
+    std::uintptr_t offset = 0;  // bytes
+    bool is_whole = true;
+    Place() : storage(nb::none()) {}
+    Place(nb::handle t, const View& view) : storage(torch().storage.call(t)) {
+        const std::uintptr_t span = view.span();
+        if (span == 0) return;
+        const Py_ssize_t size = PyObject_Size(storage.ptr());  // bytes
+        nb::object start = torch().data_ptr.call(storage);
+        offset = view.address() - PyLong_AsSize_t(start.ptr());
+        if (PyErr_Occurred()) throw nb::python_error();
+        is_whole = span <= static_cast<std::size_t>(size) && offset <= size - span;
+    }
+};
 
-// t as its memory has it: contiguous, and not negated by a view. None stays None.
-inline nb::object dense(nb::handle t) {
-    if (t.is_none()) return nb::borrow(t);
-    nb::object d = View(t).is_contiguous() ? nb::borrow(t) : torch().contiguous.call(t);
-    return torch().is_neg.says(d) ? torch().resolve_neg.call(d) : d;
-}
-
-// Rows whose elements stand next to each other, or on each other where `spread` allows it; else a copy.
-inline nb::object readable(nb::handle rows, bool spread) {
-    View view(rows);
-    Index unit = view.strides[view.dimensions - 1];
-    nb::object r = unit == 1 || (spread && unit == 0) ? nb::borrow(rows) : torch().contiguous.call(rows);
-    return torch().is_neg.says(r) ? torch().resolve_neg.call(r) : r;
-}
+// A shape that is wanted. A state may come as a module has it, with a 1 in front; `or_more` steps may come of what a
+// sweep reads the first ones of.
+struct Shape {
+    Index sizes[4];
+    int dimensions;
+    bool of_module = false, or_more = false;
+    bool fits(const View& v) const {
+        const int extra = v.dimensions - dimensions;
+        if (extra != 0 && !(of_module && extra == 1 && v.shape[0] == 1)) return false;
+        for (int i = 0; i < dimensions; ++i)
+            if (v.shape[i + extra] != sizes[i] && !(or_more && i == 0 && v.shape[0] > sizes[0])) return false;
+        return true;
+    }
+    nb::object tuple() const {
+        nb::object all = owned(PyTuple_New(dimensions));
+        for (int i = 0; i < dimensions; ++i)
+            PyTuple_SET_ITEM(all.ptr(), i, owned(PyLong_FromLongLong(sizes[i])).release().ptr());
+        return all;
+    }
+};
 
 // Uninitialised, of like's dtype.
-inline nb::object empty(nb::handle like, std::initializer_list<Index> shape) {
-    nb::object tuple = owned(PyTuple_New(shape.size()));
-    Py_ssize_t i = 0;
-    for (Index size : shape) PyTuple_SET_ITEM(tuple.ptr(), i++, owned(PyLong_FromLongLong(size)).release().ptr());
-    return torch().new_empty.call(like, tuple);
-}
+inline nb::object empty(nb::handle like, const Shape& shape) { return torch().new_empty.call(like, shape.tuple()); }
 
 inline nb::object empty_like(nb::handle t) {
     return owned(PyObject_CallOneArg(torch().empty_like.ptr(), t.ptr()));
-}
-
-
-inline nb::object empty_contiguous_like(nb::handle t) {
-    const View view(t);
-    if (view.is_contiguous()) return empty_like(t);
-    return view.dimensions == 1 ? empty(t, {view.shape[0]}) : empty(t, {view.shape[0], view.shape[1]});
 }
 
 }  // namespace bptt

@@ -64,7 +64,11 @@ inline void store(S* p, V<S> v, std::int64_t n) {
 // Where elements stand `stride` apart: 1, or 0 for one value throughout.
 template <class S>
 inline V<S> load(const S* p, std::int64_t n, std::int64_t stride) {
-    return stride == 1 ? load(p, n) : all<S>(*p);
+    if (stride == 1) return load(p, n);
+    if (n >= L<S>) return all<S>(*p);
+    typename Lanes<S>::I lane;
+    for (int i = 0; i < L<S>; ++i) lane[i] = i;
+    return lane < static_cast<typename Lanes<S>::Int>(n) ? all<S>(*p) : all<S>(0);
 }
 
 template <class S>

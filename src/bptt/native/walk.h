@@ -69,6 +69,7 @@ std::vector<Part> parts_of(const Layer<S>& a, const std::vector<Index>& starts, 
             walked += length[row++];
         parts.push_back({first, row, &starts, a.active});
     }
+    if (parts.empty()) parts.push_back({0, 0, &starts, a.active});  // of a batch of none
     return parts;
 }
 
