@@ -90,6 +90,8 @@ def unfold(
     Returns:
         the states, the final state and what was kept.
     """
+    if batch_sizes is None and x.shape[1] == 0 and x.shape[0] > 1:  # a batch of none: one step says all
+        return _repeated(unfold(cell, x[:1], state, weights, keep=keep), x.shape[0])
     p = linear(x, weights.W_ih, weights.b_ih)
     outputs, kept, ended = [state[0]], [], []
     for p_t in _steps(p, batch_sizes):
@@ -128,6 +130,11 @@ def unfold_adjoint(
     Returns:
         delta of every step, and the adjoint of the initial state.
     """
+    T = len(unfolded.kept[0])
+    if batch_sizes is None and unfolded.states.shape[1] == 0 and T > 1:
+        first = Unfolded(unfolded.states[:2], (), unfolded.kept._make(field[:1] for field in unfolded.kept))
+        one = unfold_adjoint(cell, first, weights, None if d_outputs is None else d_outputs[:1], d_state)
+        return Adjoint(*(rows.expand(T, -1, -1) for rows in one[:3]), one.d_state)
     kept = list(zip(*(_steps(field, batch_sizes) for field in unfolded.kept), strict=True))
     dy = [None] * len(kept) if d_outputs is None else _steps(d_outputs, batch_sizes)
     d, rows = tuple(g[:0] for g in d_state), 0
@@ -146,6 +153,12 @@ def unfold_adjoint(
     one_delta = delta_hh[0] is delta_ih[0]
     walked_hh = walked_ih if one_delta else _join(delta_hh[::-1], batch_sizes)
     return Adjoint(walked_ih, walked_hh, _join(dh[::-1], batch_sizes), d)
+
+
+def _repeated(one: Unfolded, T: int) -> Unfolded:
+    """The walk of T steps of a batch of none, from that of its first."""
+    kept = one.kept and one.kept._make(field.expand(T, *field.shape[1:]) for field in one.kept)
+    return Unfolded(one.states[1:].expand(T + 1, -1, -1), one.state, kept)
 
 
 def weight_factors(
