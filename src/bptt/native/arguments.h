@@ -45,6 +45,11 @@ inline std::string text(nb::handle object) { return nb::cast<std::string>(nb::st
                                 text(shape.tuple()) + (shape.or_more ? " or more, " : ", ") + text(torch().dtype.of(like)) + " in main memory is needed");
 }
 
+inline std::string lost_memory(const char* name) {
+    return std::string(name) + " has lost its memory: its storage was resized to less than the tensor spans; give it its "
+                               "values again before the call";
+}
+
 // How an argument's elements may stand. dense: one after the other. rows: those of a row do. spread: those of a row
 // do, or they are all one. A copy is made of what stands otherwise. made: dense, and by a walk: no view that negates.
 enum class Stands { dense, rows, spread, made };
@@ -63,8 +68,7 @@ struct Argument {
         if (view.bits() != bits || !shape.fits(view)) refuse(name, t, shape, like);
         place = Place(t, view);
         if (!place.is_whole)
-            throw std::invalid_argument(std::string(name) + " has lost its memory: its storage was resized to less than the "
-                                        "tensor spans; give it its values again before the call");
+            throw std::invalid_argument(lost_memory(name));
         if (!may_stay(stands)) replace(torch().contiguous.call(held));
         if (stands != Stands::made && torch().is_neg.says(held)) replace(torch().resolve_neg.call(held));
     }

@@ -23,6 +23,12 @@ struct Standing {
         std::copy_n(view.shape, dimensions, shape), std::copy_n(view.strides, dimensions, strides);
     }
     static Index version_of(nb::handle t) { return nb::cast<Index>(torch().version.of(t)); }
+    // How many bytes of the storage it takes up to its last element.
+    Address end() const {
+        Address last = 0;
+        for (int i = 0; i < dimensions; ++i) last += static_cast<Address>(shape[i] - 1) * strides[i];
+        return offset + (last + 1) * bits / 8;
+    }
     bool is_that_of(const View& v) const {
         return address == v.address() && bits == v.bits() && dimensions == v.dimensions &&
                std::equal(shape, shape + dimensions, v.shape) && std::equal(strides, strides + dimensions, v.strides);
@@ -64,6 +70,8 @@ class Origin {
 
     nb::object walked(int i) const {
         const Standing& then = standings[i];
+        if (then.end() > static_cast<Address>(PyObject_Size(item(storages, i).ptr())))  // `set_` would make it larger
+            throw std::invalid_argument(lost_memory("a weight"));
         nb::module_ module = nb::module_::import_("torch");
         nb::object dtype = module.attr(then.bits == 32 ? "float32" : "float64");
         nb::object empty = module.attr("empty")(0, nb::arg("dtype") = dtype, nb::arg("device") = "cpu");
