@@ -94,6 +94,88 @@ def test_the_bare_operator_checks_what_the_native_code_trusts(place, bad, words)
         torch.ops.bptt.walk(*arguments)
 
 
+def of_gru(packed, **changed):
+    """The arguments of `walk` for a GRU of T=3, B=2, I=3, H=4, and of its `walk_backward`, by name."""
+    state, weights = layer(GRU(), 2, 3, 4, grad=False)
+    sizes = [2, 2, 1] if packed else None
+    x = normal(*((5,) if packed else (3, 2)), 3)
+    y, _, kept, _, _ = torch.ops.bptt.walk(1, 0, 1.0, True, sizes, x, *state, None, *weights[:4])
+    names = "x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh"
+    operands = dict(zip(names, (x, *state, None, *weights[:4]), strict=True))
+    numbers = {"cell": 1, "activation": 0, "leak": 1.0, "batch_sizes": sizes}
+    forward = {**numbers, "keep": True, **operands}
+    seeds = {"dy": normal(*y.shape), "dh_n": None, "dc_n": None}
+    back = {**numbers, "wanted": [True] * 7, **operands, "y": y, "c": None, "kept": kept, **seeds}
+    return [{**arguments, **{k: v for k, v in changed.items() if k in arguments}} for arguments in (forward, back)]
+
+
+BAD = {
+    "batch_sizes": [[10, -3], [], [1, 4], [2, 2, 2], [2, 2, 0, 1], [5], [2**40, 1], [2, 1, 2]],
+    "cell": [-1, 3, 2**31],
+    "activation": [-1, 6],
+    "leak": [0.0, -1.0, 1.5, float("nan")],
+    "x": [normal(5), normal(5, 2), normal(5, 0)],
+    "h0": [normal(4), normal(3, 4), normal(2, 5), normal(2, 4, dtype=torch.float32)],
+    "c0": [normal(2, 4)],
+    "W_ih": [normal(2, 2), normal(12, 3, dtype=torch.float32)],
+    "W_hh": [normal(12, 5), normal(4), normal(0, 4)],
+    "b_ih": [normal(11), normal(12, 1)],
+    "b_hh": [normal(1)],
+    "y": [normal(5, 5), normal(4, 4)],
+    "c": [normal(5, 4)],
+    "kept": [None, normal(5, 12)],
+    "dy": [normal(5, 5), normal(1, 4)],
+    "dh_n": [normal(1, 4), normal(2, 3, 4)],
+    "dc_n": [normal(2, 4)],
+    "wanted": [[], [True] * 6, [True] * 8],
+}
+
+
+@pytest.mark.parametrize(("name", "bad"), [(name, bad) for name, values in BAD.items() for bad in values])
+def test_both_operators_refuse_what_is_out_of_range(name, bad):
+    forward, back = of_gru(True, **{name: bad})
+    if name in forward:
+        with pytest.raises((ValueError, RuntimeError)):
+            torch.ops.bptt.walk(**forward)
+    with pytest.raises((ValueError, RuntimeError)):
+        torch.ops.bptt.walk_backward(**back)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["x", "h0", "W_ih", "W_hh", "b_ih", "b_hh", "y", "kept", "dy"])
+def test_other_strides_and_negated_views_are_read_as_they_are(name, packed):
+    _, back = of_gru(packed)
+    wanted = torch.ops.bptt.walk_backward(**back)
+    t = back[name]
+    spread = torch.stack([t, t + 1], -1)[..., 0]
+    for other in (spread, t.mT.contiguous().mT if t.dim() > 1 else spread, torch._neg_view(-t)):
+        for found, w in zip(torch.ops.bptt.walk_backward(**{**back, name: other}), wanted, strict=True):
+            assert torch.equal(found, w)
+
+
+@pytest.mark.parametrize("name", ["x", "h0", "W_ih", "W_hh", "b_ih", "y", "kept", "dy"])
+@pytest.mark.parametrize("bytes_left", [0, 8])
+def test_a_tensor_without_its_memory_is_refused(name, bytes_left):
+    forward, back = of_gru(False)
+    for operator, arguments in ((torch.ops.bptt.walk, forward), (torch.ops.bptt.walk_backward, back)):
+        if name in arguments:
+            t = arguments[name].clone()
+            t.untyped_storage().resize_(bytes_left)
+            with pytest.raises(ValueError, match="lost its memory"):
+                operator(**{**arguments, name: t})
+
+
+def test_a_batch_of_none_and_a_length_of_none():
+    forward, back = of_gru(False)
+    forward |= {"x": normal(7, 0, 3), "h0": normal(0, 4)}
+    y, _, kept, h_n, _ = torch.ops.bptt.walk(**forward)
+    assert (y.shape, h_n.shape) == ((7, 0, 4), (0, 4))
+    back |= {"x": forward["x"], "h0": forward["h0"], "y": y, "kept": normal(7, 0, 16), "dy": torch.empty_like(y)}
+    assert all(not g.any() for g in torch.ops.bptt.walk_backward(**back))
+    with pytest.raises(ValueError, match="length 0"):
+        torch.ops.bptt.walk(**forward | {"x": normal(0, 2, 3), "h0": normal(2, 4)})
+
+
 class Watching(TorchDispatchMode):
     def __init__(self):
         super().__init__()
