@@ -18,7 +18,7 @@ native = pytest.mark.skipif(not fused.available(), reason="installed without the
 @native
 def test_changed_tensors_give_the_gradients_of_what_was_walked_or_an_error():
     script = Path(__file__).with_name("fuzz_memory.py")
-    run = subprocess.run([sys.executable, script, "300"], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, script, "200"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
@@ -62,7 +62,8 @@ def test_a_module_converted_after_its_walk_has_the_gradients_of_the_walk(kind, c
     wanted = torch.autograd.grad(module(x)[0].sum(), weights)
     y = module(x)[0]
     getattr(module, convert)()
-    assert all(torch.equal(f, w) for f, w in zip(torch.autograd.grad(y.sum(), weights), wanted, strict=True))
+    y.sum().backward()
+    assert all(torch.equal(w.grad, g) for w, g in zip(weights, wanted, strict=True))
 
 
 @native
