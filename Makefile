@@ -31,12 +31,14 @@ wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --exclude 'libgomp*' --wheel-dir dist build/wheel/*.whl
 
-# The kernels' tests with address and undefined-behaviour sanitizers in the native code.
+# The kernels' tests, and thousands of tensors changed between the two walks, with address and undefined-behaviour
+# sanitizers in the native code.
 sanitize: $(INSTALLED)
 	rm -f $(INSTALLED)
 	$(INSTALL) --no-deps -e . -C cmake.define.BPTT_SANITIZE=ON
-	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
-	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider tests/test_fused.py tests/test_kernels.py tests/test_operators.py
+	export LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0; \
+	  $(BIN)/pytest -p no:cacheprovider tests/test_fused.py tests/test_kernels.py tests/test_operators.py tests/test_sweeps.py && \
+	  $(BIN)/python tests/fuzz_memory.py 2500
 	$(INSTALL) --no-deps -e .
 	touch $(INSTALLED)
 

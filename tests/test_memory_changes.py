@@ -25,12 +25,16 @@ def test_changed_tensors_give_the_gradients_of_what_was_walked_or_an_error():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("change", [torch.relu_, lambda y: y[2:].zero_(), lambda y: y[:, 0].mul_(3)])
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}])
-def test_an_output_may_be_changed_in_place(kind, change, options):
+@pytest.mark.parametrize("given", [False, True])
+def test_an_output_may_be_changed_in_place(kind, change, options, given):
     module, x = getattr(bptt, kind)(3, 5, **options), normal(4, 2, 3, grad=True, dtype=torch.float32)
-    theirs = getattr(torch.nn, kind)(3, 5, **options)
-    theirs.load_state_dict(module.state_dict())
-    sources = [x, *module.parameters()]
-    y, plain = module(x)[0], module(x)[0]
+    layers = module.num_layers * module.num_directions
+    state = (
+        tuple(normal(layers, 2, 5, grad=True, dtype=torch.float32) for _ in module.state_names) if given else ()
+    )
+    hx = None if not given else state if kind == "LSTM" else state[0]
+    sources = [x, *state, *module.parameters()]
+    y, plain = module(x, hx)[0], module(x, hx)[0]
     change(y)
     out_of_place = plain.clone()
     change(out_of_place)

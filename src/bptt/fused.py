@@ -213,7 +213,8 @@ class _EagerWalk(torch.autograd.Function):
                     "again need it as it was; replace it after the backward pass"
                 )
         elif ctx.walk_again:
-            walked = forward(ctx.choices, ctx.batch_sizes, True, operands)[:3]
+            state = (s if s is None or s.dim() == 2 else s.squeeze(0) for s in (h0, c0))  # a module's is (1, B, H)
+            walked = forward(ctx.choices, ctx.batch_sizes, True, (x, *state, *weights))[:3]
         found = way_back(ctx, wanted, operands, walked, seeds, origin)
         return None, None, None, *found
 

@@ -93,9 +93,7 @@ def _backward_fake(
     cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
 ) -> list[Tensor]:
     x, *_ = sources = tensors[:7]
-    return [
-        x.new_empty(s.shape if want and s is not None else 0) for s, want in zip(sources, wanted, strict=True)
-    ]
+    return [x.new_empty(s.shape if want and s is not None else 0) for s, want in zip(sources, wanted, strict=True)]
 
 
 def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
