@@ -168,7 +168,7 @@ def test_a_tensor_without_its_memory_is_refused(name, bytes_left):
 def test_a_batch_of_none_and_a_length_of_none():
     forward, back = of_gru(False)
     forward |= {"x": normal(7, 0, 3), "h0": normal(0, 4)}
-    y, _, kept, h_n, _ = torch.ops.bptt.walk(**forward)
+    y, _, _, h_n, _ = torch.ops.bptt.walk(**forward)
     assert (y.shape, h_n.shape) == ((7, 0, 4), (0, 4))
     back |= {"x": forward["x"], "h0": forward["h0"], "y": y, "kept": normal(7, 0, 16), "dy": torch.empty_like(y)}
     assert all(not g.any() for g in torch.ops.bptt.walk_backward(**back))

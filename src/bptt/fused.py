@@ -106,11 +106,14 @@ def _named(choices: Choices, way: str, native: Callable[..., Any]) -> Callable[.
 
 
 def forward(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: tuple) -> tuple:
-    """(y, c, kept, h_n, c_n, and where the weights stood, if it is to keep that) of a walk; None for what there is not.
+    """(y, c, kept, h_n, c_n, origin) of a walk; None for what there is not.
 
     Args:
         keep: whether to keep what the way back needs.
         operands: x, h0, c0, W_ih, W_hh, b_ih, b_hh; None for a state of zeros, and for biases that are not there.
+
+    Returns:
+        with `keep` also the origin: where the weights stood, as `gradients` takes it.
     """
     native = _named(choices, "forward", _native.forward) if _profiler_enabled() else _native.forward
     return native(choices, batch_sizes, keep, get_num_threads(), operands)
@@ -177,46 +180,54 @@ def must_be_an_operator(tensors: Sequence) -> bool:
 class _EagerWalk(torch.autograd.Function):
     """The operator's place in the graph, for a walk that was walked without its dispatcher.
 
-    Backward takes what was walked, or raises, whatever became of the tensors: `t.data = ...` and `Module.half()` do not
-    touch aliases (of x and the state), nor what `origin` says of the weights.
+    Backward takes what was walked, or raises, whatever became of the tensors: `t.data = ...` and `Module.half()`
+    touch neither aliases (of x and the state) nor what `origin` says of the weights.
     """
 
     @staticmethod
     def forward(
         ctx: Any, choices: Choices, batch_sizes: BatchSizes, walked: tuple, *operands: Tensor | None
     ) -> Any:
-        y, c, kept, h_n, c_n, ctx.origin = walked
-        x, h0, c0, *weights = operands
-        ctx.choices, ctx.batch_sizes, ctx.weights = choices, batch_sizes, tuple(weights)
-        ctx.walk_again = False
+        y, c, kept, h_n, c_n, origin = walked
+        ctx.walk = choices, batch_sizes, operands[3:], origin
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(y, x, h0, c0, c, kept)
+        ctx.save_for_backward(y, *operands[:3], c, kept)
         return y, h_n, c_n
 
     @staticmethod
     def backward(ctx: Any, *seeds: Tensor | None) -> Any:
+        choices, batch_sizes, weights, origin = ctx.walk
+        wanted = ctx.needs_input_grad[3:]
         try:
             y, x, h0, c0, c, kept = ctx.saved_tensors
         except RuntimeError:  # something was changed in place: if that is y, which is the caller's, we do without
             ctx._raw_saved_tensors[0].register_hooks(_same, _same)  # y is not checked from now on
             y, x, h0, c0, c, kept = ctx.saved_tensors
-            ctx.walk_again = True
-        wanted, weights, origin = ctx.needs_input_grad[3:], ctx.weights, ctx.origin
-        again = is_grad_enabled()
-        if again or ctx.walk_again or _watched():
-            weights, origin = _native.as_walked(origin, weights), None
-        operands, walked = (x, h0, c0, *weights), (y, c, kept)
-        if again:
-            if weights is not ctx.weights:
+            origin = _Again(origin)
+            ctx.walk = choices, batch_sizes, weights, origin
+        if is_grad_enabled() or isinstance(origin, _Again) or _watched():
+            walk_again = isinstance(origin, _Again)
+            as_walked = _native.as_walked(tuple(origin), weights)
+            if is_grad_enabled() and as_walked is not weights:
                 raise RuntimeError(
-                    "a weight's data was replaced after the forward pass, and gradients that are to be differentiated "
-                    "again need it as it was; replace it after the backward pass"
+                    "a weight's data was replaced after the forward pass, and gradients that are to be "
+                    "differentiated again need it as it was; replace it after the backward pass"
                 )
-        elif ctx.walk_again:
-            state = (s if s is None or s.dim() == 2 else s.squeeze(0) for s in (h0, c0))  # a module's is (1, B, H)
-            walked = forward(ctx.choices, ctx.batch_sizes, True, (x, *state, *weights))[:3]
-        found = way_back(ctx, wanted, operands, walked, seeds, origin)
+            if walk_again and not is_grad_enabled():
+                state = (
+                    s if s is None or s.dim() == 2 else s.squeeze(0) for s in (h0, c0)
+                )  # (1, B, H) of a module
+                y, c, kept, *_ = forward(choices, batch_sizes, True, (x, *state, *as_walked))
+            operands = x, h0, c0, *as_walked
+            found = way_back(choices, batch_sizes, wanted, operands, (y, c, kept), seeds)
+        else:
+            operands, walked = (x, h0, c0, *weights), (y, c, kept)
+            found = gradients(choices, batch_sizes, wanted, operands, walked, seeds, origin=origin)
         return None, None, None, *found
+
+
+class _Again(tuple):
+    """The origin of a walk whose y was changed in place: it has to be walked again."""
 
 
 def _same(t: Tensor) -> Tensor:
@@ -248,20 +259,20 @@ def alias(t: Tensor) -> Tensor:
 
 
 def way_back(
-    ctx: Any,
+    choices: Choices,
+    batch_sizes: BatchSizes,
     wanted: tuple[bool, ...],
     operands: tuple,
     walked: tuple,
     seeds: tuple,
-    origin: tuple | None = None,
 ) -> Sequence[Tensor | None]:
-    """The gradients of the operands, None where not wanted; `origin` as `gradients` takes it."""
+    """The gradients of the operands, None where not wanted."""
     if is_grad_enabled():
-        return _second_order(ctx.choices, ctx.batch_sizes, wanted, operands, seeds)
-    if origin is not None or not must_be_an_operator(operands):
-        return gradients(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds, origin=origin)
+        return _second_order(choices, batch_sizes, wanted, operands, seeds)
+    if not must_be_an_operator(operands):
+        return gradients(choices, batch_sizes, wanted, operands, walked, seeds)
     walk_backward: Any = torch.ops.bptt.walk_backward
-    found = walk_backward(*ctx.choices[:3], ctx.batch_sizes, list(wanted), *operands, *walked, *seeds)
+    found = walk_backward(*choices[:3], batch_sizes, list(wanted), *operands, *walked, *seeds)
     return [g if want else None for g, want in zip(found, wanted, strict=True)]
 
 

@@ -111,7 +111,7 @@ def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor |
     operands, (y, *kept) = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
     walked, wanted = (y, *map(fused.some, kept)), tuple(ctx.needs_input_grad[5:])
     seeds = dy, dh_n, dc_n if ctx.choices.has_c else None
-    return (None,) * 5 + tuple(fused.way_back(ctx, wanted, operands, walked, seeds))
+    return (None,) * 5 + tuple(fused.way_back(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds))
 
 
 _library.impl("walk", _walk_cpu, "CPU")

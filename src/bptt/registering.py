@@ -1,7 +1,7 @@
 """Registers the operators of `operators` once torch is there, without being the one who imports it.
 
-So that `import bptt` is enough for `torch.export.load`, in either order with `import torch`, and the command line still
-answers before torch has loaded.
+So that `import bptt` is enough for `torch.export.load`, in either order with `import torch`, and the command line
+still answers before torch has loaded.
 """
 
 from __future__ import annotations

@@ -134,7 +134,8 @@ def unfold_adjoint(
     if batch_sizes is None and unfolded.states.shape[1] == 0 and T > 1:
         first = Unfolded(unfolded.states[:2], (), unfolded.kept._make(field[:1] for field in unfolded.kept))
         one = unfold_adjoint(cell, first, weights, None if d_outputs is None else d_outputs[:1], d_state)
-        return Adjoint(*(rows.expand(T, -1, -1) for rows in one[:3]), one.d_state)
+        ih, hh, dh = (rows.expand(T, -1, -1) for rows in one[:3])
+        return Adjoint(ih, hh, dh, one.d_state)
     kept = list(zip(*(_steps(field, batch_sizes) for field in unfolded.kept), strict=True))
     dy = [None] * len(kept) if d_outputs is None else _steps(d_outputs, batch_sizes)
     d, rows = tuple(g[:0] for g in d_state), 0
