@@ -147,3 +147,10 @@ def test_only_numbered_names_of_its_own_are_snapshots(tmp_path):
     (tmp_path / "link").symlink_to(store.folder)
     with pytest.raises(UserError, match="is a symbolic link, and a run writes into its own folder"):
         Snapshots(tmp_path / "link")
+
+
+def test_a_run_folder_that_was_removed_is_not_made_again(tmp_path):
+    store = Snapshots(tmp_path / "run" / "snapshots")
+    with pytest.raises(FileNotFoundError, match="run"):
+        store.save(1)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 from pathlib import Path
@@ -45,6 +47,8 @@ class Snapshots:
         Raises:
             OSError: it cannot be written; those before it are untouched.
         """
+        if not self.folder.parent.is_dir():  # removed while the run goes on: nobody looks for what would be made
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder.parent))
         there = self._there()
         place = self.folder / f"{_number(there[-1]) + 1 if there else 1:09d}"
         if self.workers.size == 1:
