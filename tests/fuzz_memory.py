@@ -2,8 +2,8 @@
 
     python tests/fuzz_memory.py 2000 [FIRST]     so many cases, from seed FIRST on
 
-Each case draws a module, a tensor of its call and a change: other data, another dtype, its storage emptied or cut, a
-change in place. Its gradients must be bit by bit those of an undisturbed copy, which are torch.nn's, or a Python
+Each case draws a module, a tensor of its call and a change: other data, another dtype, its storage emptied or cut,
+a change in place. Its gradients must be bit by bit those of an undisturbed copy, which are torch.nn's, or a Python
 error. The cases run in a process of their own, whose crash is a failure like any other.
 """
 

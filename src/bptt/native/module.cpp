@@ -198,7 +198,7 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
     auto wants = [&](int i) { return item(wanted, i).ptr() == Py_True && !item(tensors, i).is_none(); };
     nb::object read_ones = nb::borrow(tensors);
     if (!origin.is_none()) read_ones = with_weights_of(Origin(origin), tensors, wants(0));
-    const Operands o(choices, batch_sizes, read_ones, true, wants(0), false, shared);
+    const Operands o(choices, batch_sizes, read_ones, true, wants(0) || origin.is_none(), origin.is_none(), shared);
     for (int i = 1; i < operands; ++i) require(!shared || !wants(i), "a sweep has the gradient of x alone");
 
     const Index K = choices.keeps() * o.H;
@@ -210,7 +210,8 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
     const Argument y = read("y", item(walked, 0), recorded(o.H), Stands::made);
     const Argument c = read("c", item(walked, 1), recorded(o.H), Stands::made);
     const Argument kept = read("kept", item(walked, 2), recorded(K), Stands::made);
-    require(y.is_there() && c.is_there() == choices.has_c() && kept.is_there() == (K > 0),
+    const bool is_all = c.is_there() == choices.has_c() && kept.is_there() == (K > 0);
+    require(y.is_there() && (is_all || o.B == 0),  // an operator's empty tensor stands for None
             "y, c of an LSTM, and what the walk kept are needed, as a walk with keep=True returns them");
     const Argument dy = read("dy", item(seeds, 0), o.rows(o.H), Stands::spread);
     const Argument dh_n = read("dh_n", item(seeds, 1), state), dc_n = read("dc_n", item(seeds, 2), state);
