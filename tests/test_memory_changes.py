@@ -73,10 +73,18 @@ def test_a_module_converted_after_its_walk_has_the_gradients_of_the_walk(kind, c
 @native
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("which", ["x", "weight_ih_l0", "weight_hh_l0", "bias_hh_l0"])
-def test_a_tensor_whose_storage_was_emptied_is_refused_before_the_walk(kind, which):
-    module, x = getattr(bptt, kind)(5, 9), normal(7, 3, 5, dtype=torch.float32)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_tensor_whose_storage_was_emptied_is_refused_before_the_walk(kind, which, dtype):
+    module, x = getattr(bptt, kind)(5, 9, dtype=dtype), normal(7, 3, 5, dtype=dtype)
     (x if which == "x" else getattr(module, which)).untyped_storage().resize_(0)
     with pytest.raises(ValueError, match="lost its memory"):
+        module(x)
+
+
+def test_an_emptied_tensor_is_refused_where_no_kernel_walks():
+    module, x = bptt.LSTM(5, 9, proj_size=2), normal(7, 3, 5, dtype=torch.float32)
+    module.weight_hr_l0.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="W_hr has lost its memory"):
         module(x)
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active, _is_any_autocast_enabled
 from torch.autograd import forward_ad
+from torch.compiler import is_compiling
+from torch.nn import Parameter
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
@@ -64,13 +66,31 @@ def walk(
         native = operators if fused.must_be_an_operator((x, *state, *weights)) else fused
         if x.dtype not in HALF:
             return native.walk(choices, x, state, weights, batch_sizes)
+        _check_memory(x, state, weights)
         y, final = native.walk(choices, *_in(torch.float32, x, state, weights), batch_sizes)
         return y.to(x.dtype), tuple(s.to(x.dtype) for s in final)  # computed in float32, rounded once
+    _check_memory(x, state, weights)
     tensors = [t for t in (x, *state, *weights) if t is not None]
     differentiate = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     if not differentiate or _transformed() or torch.compiler.is_compiling():
         return plain_walk(cell, x, state, weights, batch_sizes)
     return adjoint_walk(cell, x, state, weights, batch_sizes)
+
+
+def _check_memory(x: Tensor, state: State, weights: Weights[Tensor]) -> None:
+    """Refuse a tensor whose storage was resized below it, which torch's own operations would read past its end."""
+    if _transformed() or is_compiling():
+        return
+    states = (f"state {number}" for number in range(len(state)))
+    for name, t in zip(("x", *states, *weights._fields), (x, *state, *weights), strict=True):
+        if t is None or type(t) not in (Tensor, Parameter) or t.layout != torch.strided:
+            continue
+        last = sum((n - 1) * stride for n, stride in zip(t.shape, t.stride(), strict=True))
+        if t.numel() and (t.storage_offset() + last + 1) * t.element_size() > t.untyped_storage().nbytes():
+            raise ValueError(
+                f"{name} has lost its memory: its storage was resized to less than the tensor spans; give it its "
+                "values again before the call"
+            )
 
 
 def adjoint_walk(
