@@ -1,4 +1,4 @@
-"""Tensors changed between the walk forward and the walk back; `make sanitize` runs more such cases."""
+"""Tensors changed between the two walks; `make sanitize` runs more of `fuzz_memory`'s cases."""
 
 import subprocess
 import sys
