@@ -188,7 +188,6 @@ SNAPSHOTS = {
             "epochs": [(1, 2)],
             "place": [],
             "best": 3,
-            "random": [{"cpu": torch.zeros(3), "devices": []}],
             "clipping": {"limit": "a", "seen": None},
             "rate": [],
             "done": ("a", "b"),

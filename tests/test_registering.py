@@ -33,6 +33,14 @@ def test_any_of_its_modules_may_be_the_one_that_brings_torch(name):
     assert run.returncode == 0, run.stderr
 
 
+def test_to_ask_whether_there_is_a_torch_is_not_to_import_it():
+    program = "import bptt, sys, importlib.util as u; u.find_spec('torch'); assert 'torch' not in sys.modules; "
+    run = subprocess.run(
+        [sys.executable, "-c", program + "import torch; torch.ops.bptt.walk"], capture_output=True
+    )
+    assert run.returncode == 0, run.stderr
+
+
 def test_bptt_alone_brings_no_torch():
     program = "import sys, bptt; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

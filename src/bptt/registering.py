@@ -23,17 +23,22 @@ def register_with_torch() -> None:
 
 
 class _WhenTorchComes(MetaPathFinder):
-    """Finds torch as it would be found anyway, once, and registers behind it."""
+    """Finds torch as it would be found anyway, and registers behind it when it is imported."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname != "torch":
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        sys.meta_path.remove(self)  # to ask the others
+        try:
+            spec = find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_register(module: ModuleType) -> None:
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 execute(module)
                 from . import operators  # noqa: F401
 

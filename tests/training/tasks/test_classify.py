@@ -125,8 +125,9 @@ def test_too_few_sequences_or_classes(tmp_path, text, words):
 
 def test_a_sequence_of_one_step_and_a_look_at_the_longest(tmp_path):
     (tmp_path / "p.ts").write_text("@classLabel true a b\n@data\n1:a\n2:b\n3,4:a\n5:b\n")
-    sample = classify_task(configured_for(tmp_path / "p.ts")).sample()
-    assert sample.x.shape[:2] == (1, len(sample.d))
+    task = classify_task(configured_for(tmp_path / "p.ts"))
+    sample, longest = task.sample(), max(len(task.data.sequences[place]) for place in task.splits["training"])
+    assert sample.x.shape[:2] == (longest, len(sample.d))
 
 
 def test_new_sequences_are_read_as_the_run_read_its_own(path, tmp_path):
