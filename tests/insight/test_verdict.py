@@ -32,7 +32,7 @@ def memory(lag):
     ("g", "need", "enough", "words"),
     [
         (0.5, None, None, "vanishes: all but 1 % of it comes from the last 6 steps; how far .* not known"),
-        (0.5, 6, True, "Nothing to mend.* last 6 steps, but the data needs about 6 steps"),
+        (0.5, 6, True, "Nothing to mend.* last 6 steps, and the data needs about 6 steps"),
         (0.5, 7, False, "vanishes.* the data needs about 7 steps"),
         (0.5, 1, True, "about 1 step[.]"),
         (0.5, 0, True, "x_t alone"),

@@ -23,6 +23,7 @@ def test_long_names_are_shortened_and_still_told_apart():
     names = ["a" * 10_000, "a" * 10_001, "b"]
     assert list(told_apart(names)) == names
     assert len(set(told_apart(names).values())) == 3
+    assert told_apart(["test", "training", "test"]) == {"test": "test", "training": "training"}
 
 
 def test_a_message_is_one_line_of_words_that_can_be_read():

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..training.config import Missing, TaskName, task_of
-from ..training.run import load_run, new_tasks
-from ..training.tasks.made import made_task
+from ..training.errors import UserError
+from ..training.files import digest_of
+from ..training.run import changed_file, load_run, new_tasks
+from ..training.tasks.made import files_of, made_task
 from ..training.tasks.sample import Sample
 
 if TYPE_CHECKING:
@@ -41,8 +43,11 @@ class Opened:
         """The task it learned, its own data read once more.
 
         Raises:
-            UserError: the data cannot be used.
+            UserError: the data cannot be used, or have changed since.
         """
+        changed = changed_file({str(path): digest_of(path) for path in files_of(self.config)}, self.run)
+        if changed is not None:
+            raise UserError(f"{changed} has changed since {self.folder} learned from it: its SHA-256 is another")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd about the data was said when the run was trained
             return made_task(self.config)

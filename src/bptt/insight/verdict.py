@@ -85,7 +85,7 @@ def _vanishing(worst: LayerDiagnosis, where: str, need: int | None, enough: bool
     last = f"the last {worst.reach} steps" if worst.reach else "the step of the error itself"
     reach = f"all but 1 % of it{where} comes from {last}"
     if enough:
-        return f"Nothing to mend: the gradient fades, {reach}, but {_needed(need)}."
+        return f"Nothing to mend: the gradient fades, {reach}, and {_needed(need)}."
     if enough is False:
         return f"The gradient vanishes: {reach}, and {_needed(need)}."
     return f"The gradient vanishes: {reach}; how far back the data needs it is not known."

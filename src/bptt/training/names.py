@@ -36,7 +36,7 @@ def shown(name: str) -> str:
 def told_apart(names: Iterable[str]) -> dict[str, str]:
     """Each of some names, as it is shown; those that look the same then are numbered."""
     found: dict[str, str] = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         own, number = shown(name), 1
         while own in found.values():
             number += 1

@@ -111,14 +111,17 @@ def check_same_files(folder: Path, digests: dict[str, str], began: Described) ->
     Raises:
         UserError: one is; the message names it.
     """
-    if not began.digests:  # of a version that had none
-        return
-    for name in sorted(began.digests.keys() | digests.keys()):
-        if began.digests.get(name) != digests.get(name):
-            raise UserError(
-                f"{name} has changed since {folder} was begun (its SHA-256 is another), and --resume goes on with "
-                "the data it began with; put the file back as it was, or begin a new run"
-            )
+    if (name := changed_file(digests, began)) is not None:
+        raise UserError(
+            f"{name} has changed since {folder} was begun (its SHA-256 is another), and --resume goes on with "
+            "the data it began with; put the file back as it was, or begin a new run"
+        )
+
+
+def changed_file(digests: dict[str, str], began: Described) -> str | None:
+    """A file that was read and is another now; None where all are the same, or a run says nothing of its files."""
+    names = sorted(began.digests.keys() | digests.keys()) if began.digests else []
+    return next((name for name in names if began.digests.get(name) != digests.get(name)), None)
 
 
 def load_run(folder: Path) -> Run:

@@ -164,9 +164,11 @@ class Stamps:
                 hint = "; if a clock was set back there, write times with their offset from UTC, such as +01:00"
             if after < before:
                 found = f"is out of order, after {other} in row {place}"
-                raise UserError(f"{where} {found}; sort the rows by time{hint}")
+                raise UserError(f"{where} {found}; sort the rows by time, or name their series: --series{hint}")
             found = "is there twice" if text == other else f"is the same as {other} to the microsecond"
-            raise UserError(f"{where} {found}, in row {place} too; each row needs its own{hint}")
+            raise UserError(
+                f"{where} {found}, in row {place} too; each row needs its own, or a series: --series{hint}"
+            )
 
 
 def read_stamps(column: pl.Series, name: str, clock: Clock | None = None) -> Stamps:

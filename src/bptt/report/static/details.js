@@ -35,7 +35,7 @@ function errorPanel(k) {
   const equation = SUMS[network.loss];
   return {
     title: `Error of ${stepName(k)}`,
-    equations: [equation ? equation(k) : `E_{${k}} = ${network.loss}(y_{${k}}, d_{${k}})`],
+    equations: [equation ? equation(k, network) : `E_{${k}} = ${network.loss}(y_{${k}}, d_{${k}})`],
     rows: [
       row(f(`d_{${k}}`), Array.isArray(network.d[k - 1]) ? vector(network.d[k - 1]) : `class ${network.d[k - 1]}`),
       row(f(`y_{${k}}`), vector(network.forward.outputs[k - 1])),

@@ -30,10 +30,11 @@ export function letters(label) {
   return layer ? `${name}^{${layer}}` : name;
 }
 
+/** The equation of a step's error, by its name. */
 export const SUMS = {
   squared_error: (t) => `E_{${t}} = Σ (d_{${t}} - y_{${t}})^2`,
   absolute_error: (t) => `E_{${t}} = Σ |d_{${t}} - y_{${t}}|`,
-  cross_entropy: (t) => `E_{${t}} = - Σ d_{${t}} log y_{${t}}`,
+  cross_entropy: (t, network) => `E_{${t}} = - Σ d_{${t}} log ${network.softmax ? `y_{${t}}` : `softmax(y_{${t}})`}`,
 };
 
 /** The equation of a step's state. */

@@ -17,7 +17,7 @@ import { change, onChange, store, stepName } from "./store.js";
 function showHead() {
   const { network } = store;
   const layer = network.layers.at(-1);
-  const lines = [stateEquation(network, "t", layer), outputEquation(network, "t"), SUMS[network.loss]?.("t")];
+  const lines = [stateEquation(network, "t", layer), outputEquation(network, "t"), SUMS[network.loss]?.("t", network)];
   byId("equations").replaceChildren(...lines.filter(Boolean).map((line) => formula(line, "p")));
 }
 

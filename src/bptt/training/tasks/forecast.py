@@ -86,8 +86,7 @@ class Forecast(Series, Forecasting):
     def rows_read(self, first: int, stop: int) -> str:
         """The rows that steps first to stop read, in words."""
         of = f"{self.train_rows} training rows" if self.train_rows else f"{len(self.table.values)} rows"
-        series = f", series {self.part!r}" if self.part else ""
-        return f"rows {first + 1}-{stop + self.first_step} of the {of} of {self.name}{series}"
+        return f"rows {first + 1}-{stop + self.first_step} of the {of} of {self.name}"
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Forecast every row, write the forecasts, and compare with the baselines and published figures."""

@@ -19,6 +19,8 @@ class _Table(Protocol):
     def config(self) -> TrainConfig: ...
     @property
     def train_steps(self) -> int: ...
+    @property
+    def learned_steps(self) -> int: ...
 
 
 class Forecasting:
@@ -42,7 +44,9 @@ class Forecasting:
     @property
     def amount(self: _Table) -> str:
         """How much of what is learned from, in words."""
-        return f"{self.train_steps} training steps of {_targets(self)}"
+        later = self.train_steps - self.learned_steps
+        validated = f", {later} more for validation" if later else ""
+        return f"{self.learned_steps} training steps of {_targets(self)}{validated}"
 
     @property
     def aim(self: _Table) -> str:

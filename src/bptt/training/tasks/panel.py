@@ -50,6 +50,11 @@ class Panel(Forecasting):
         return sum(part.train_steps for part in self.parts)
 
     @property
+    def learned_steps(self) -> int:
+        """How many of them are learned from; the others are for validation."""
+        return sum(part.learned_steps for part in self.parts)
+
+    @property
     def amount(self) -> str:
         """How much of what is learned from, in words."""
         return f"{super().amount} in {len(self.parts)} series"
