@@ -134,3 +134,28 @@ def test_autocast_walks_in_its_dtype_and_gives_gradients_in_the_weights():
     assert y.dtype == torch.bfloat16
     y.sum().backward()
     assert weights.W_hh.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "own"])
+def test_many_gradients_at_once_are_those_one_by_one(name):
+    cell, x = CELLS[name], normal(4, 2, 3)
+    state, weights = layer(cell, 2, 3, 5)
+
+    def outputs(x):
+        return kernels.walk(cell, x, state, weights)[0]
+
+    for of in (torch.autograd.functional.jacobian, torch.autograd.functional.hessian):
+        function = outputs if of is torch.autograd.functional.jacobian else lambda x: outputs(x).square().sum()
+        assert_close(of(function, x, vectorize=True), of(function, x), f"{of.__name__} of {name}")
+
+
+@pytest.mark.parametrize("name", ["gru", "own"])
+def test_outputs_changed_in_place_where_hooks_save_tensors(name):
+    cell, x = CELLS[name], normal(4, 2, 3)
+    state, weights = layer(cell, 2, 3, 5)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        y, _ = kernels.walk(cell, x, state, weights)
+    y.mul_(2)
+    (found,) = torch.autograd.grad(y.sum(), weights.W_hh)
+    (wanted,) = torch.autograd.grad(2 * kernels.walk(cell, x, state, weights)[0].sum(), weights.W_hh)
+    assert_close(found, wanted, name)

@@ -45,3 +45,11 @@ def test_reversed_rows_mirror_each_sequence_and_are_their_own_inverse():
     # rows: t0 (a b c) t1 (a b) t2 (a b) t3 (a)
     assert mirror.tolist() == [7, 6, 2, 5, 4, 3, 1, 0]
     assert mirror[mirror].tolist() == list(range(8))
+
+
+def test_lengths_stay_on_the_cpu_whatever_the_default_device(request):
+    request.addfinalizer(lambda: torch.set_default_device(None))
+    x = torch.zeros(4, 2, 3)
+    torch.set_default_device("meta")
+    packed = pack_padded_sequence(x, [4, 2])
+    assert packed.batch_sizes.device.type == reversed_rows([2, 2, 1, 1], x.device).device.type == "cpu"

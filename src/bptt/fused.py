@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, get_num_threads, is_grad_enabled
-from torch._C import _get_tracing_state, _len_torch_dispatch_stack
-from torch._C._autograd import _profiler_enabled
+from torch._C import _get_tracing_state, _has_storage, _len_torch_dispatch_stack
+from torch._C._autograd import _profiler_enabled, _top_saved_tensors_default_hooks
 from torch._C._profiler import _RecordFunctionFast
 from torch.compiler import is_compiling
 from torch.nn import Parameter
@@ -191,7 +191,9 @@ class _EagerWalk(torch.autograd.Function):
         y, c, kept, h_n, c_n, origin = walked
         ctx.walk = choices, batch_sizes, operands[3:], origin
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(y, *operands[:3], c, kept)
+        # Where hooks say how tensors are saved, a change of y in place is not noticed.
+        saved = y if _top_saved_tensors_default_hooks(True) is None else y.clone()
+        ctx.save_for_backward(saved, *operands[:3], c, kept)
         return y, h_n, c_n
 
     @staticmethod
@@ -222,7 +224,13 @@ class _EagerWalk(torch.autograd.Function):
             found = way_back(choices, batch_sizes, wanted, operands, (y, c, kept), seeds)
         else:
             operands, walked = (x, h0, c0, *weights), (y, c, kept)
-            found = gradients(choices, batch_sizes, wanted, operands, walked, seeds, origin=origin)
+            try:
+                found = gradients(choices, batch_sizes, wanted, operands, walked, seeds, origin=origin)
+            except ValueError:
+                if not are_batched(seeds):
+                    raise
+                operands = x, h0, c0, *_native.as_walked(tuple(origin), weights)
+                found = _second_order(choices, batch_sizes, wanted, operands, seeds)
         return None, None, None, *found
 
 
@@ -256,6 +264,11 @@ def _graph(
 def alias(t: Tensor) -> Tensor:
     """t for autograd, which keeps its memory when `t.data` is given another one."""
     return t.view_as(t) if t.requires_grad else t.detach()
+
+
+def are_batched(seeds: Sequence[Tensor | None]) -> bool:
+    """Whether many gradients come at once, as `torch.autograd.grad(is_grads_batched=True)` sends them."""
+    return not all(seed is None or _has_storage(seed) for seed in seeds)
 
 
 def way_back(

@@ -273,7 +273,7 @@ class _Walk(torch.autograd.Function):
     def backward(ctx: Any, *d_walked: Tensor | None):
         n = 1 + ctx.n_state + len(Weights._fields)
         inputs, (states, *kept) = ctx.saved_tensors[:n], ctx.saved_tensors[n:]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or fused.are_batched(d_walked):
             dy, *d_final = d_walked
             gradients = differentiable_gradients(
                 ctx.cell, inputs, ctx.n_state, ctx.needs_input_grad[3:], dy, d_final, ctx.batch_sizes

@@ -44,7 +44,7 @@ def pack_padded_sequence(
                     f"lengths are not sorted longest first: lengths[{row}] is {sizes[row]} after "
                     f"{sizes[row - 1]}. Pass enforce_sorted=False to have them sorted."
                 )
-    return rnn.pack_padded_sequence(input, torch.tensor(sizes), batch_first, enforce_sorted)
+    return rnn.pack_padded_sequence(input, torch.tensor(sizes, device="cpu"), batch_first, enforce_sorted)
 
 
 def _checked_lengths(lengths: Any, T: int, B: int) -> list[int]:
@@ -69,9 +69,9 @@ def reversed_rows(batch_sizes: list[int], device: torch.device) -> Tensor:
 
     Step t of a sequence of length n trades places with step n-1-t of the same sequence.
     """
-    sizes = torch.tensor(batch_sizes)
+    sizes = torch.tensor(batch_sizes, device="cpu")
     starts = sizes.cumsum(0) - sizes
-    lengths = (sizes[None, :] > torch.arange(batch_sizes[0])[:, None]).sum(1)
-    step = torch.arange(len(batch_sizes)).repeat_interleave(sizes)
-    row = torch.arange(int(sizes.sum())) - starts[step]
+    lengths = (sizes[None, :] > torch.arange(batch_sizes[0], device="cpu")[:, None]).sum(1)
+    step = torch.arange(len(batch_sizes), device="cpu").repeat_interleave(sizes)
+    row = torch.arange(int(sizes.sum()), device="cpu") - starts[step]
     return (starts[lengths[row] - 1 - step] + row).to(device)

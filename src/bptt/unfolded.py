@@ -210,12 +210,13 @@ def differentiable_gradients(
         wanted: for each input, whether its gradient is computed; None stands for the others.
         d_outputs, d_state: ∂E/∂(outputs) and ∂E/∂(final state), None for zero.
     """
-    # Aliases: were an input computed from another one, its own history must not count here.
-    aliases = [None if t is None else t.view_as(t) for t in inputs]
-    x, state = cast("Tensor", aliases[0]), cast("State", tuple(aliases[1 : 1 + n_state]))
-    weights = cast("Weights[Tensor]", Weights(*aliases[1 + n_state :]))
-    unfolded = unfold(cell, x, state, weights, batch_sizes, keep=False)
-    results = (outputs_of(unfolded.states, state[0].shape[0], batch_sizes), *unfolded.state)
+    with torch.enable_grad():  # also where many gradients come at once
+        # Aliases: were an input computed from another one, its own history must not count here.
+        aliases = [None if t is None else t.view_as(t) for t in inputs]
+        x, state = cast("Tensor", aliases[0]), cast("State", tuple(aliases[1 : 1 + n_state]))
+        weights = cast("Weights[Tensor]", Weights(*aliases[1 + n_state :]))
+        unfolded = unfold(cell, x, state, weights, batch_sizes, keep=False)
+        results = (outputs_of(unfolded.states, state[0].shape[0], batch_sizes), *unfolded.state)
     walked, seeds = [], []
     for result, d in zip(results, (d_outputs, *d_state), strict=True):
         if d is not None:

@@ -116,3 +116,20 @@ def test_any_layout_of_a_series_is_read():
         np.testing.assert_array_equal(found.predict(3), wanted.predict(3))
     with pytest.raises(ValueError, match="y has NaN at step 3, column 1"):
         wanted.fit(np.where(np.arange(8) == 2, np.nan, 1)[:, None])
+
+
+def test_inputs_of_another_width_are_refused_by_predict():
+    forecaster = RecurrentForecaster(hidden=4, epochs=2, random_state=0).fit(Y, np.stack([Y, -Y], 1))
+    with pytest.raises(ValueError, match="X has 1 columns, but RecurrentForecaster was fitted with 2"):
+        forecaster.predict(3, np.ones((3, 1)))
+    with pytest.raises(ValueError, match="X has 0 columns, but RecurrentForecaster was fitted with 2"):
+        forecaster.predict(3)
+
+
+def test_a_fit_that_fails_leaves_the_names_as_they_were():
+    frame = pl.DataFrame({"a": Y, "b": -Y})
+    forecaster = RecurrentForecaster(hidden=4, epochs=2, random_state=0).fit(Y, frame)
+    with pytest.raises(ValueError, match="X has 5 steps"):
+        forecaster.fit(Y, frame.select("b", "a")[:5])
+    with pytest.raises(ValueError, match=r"X has the columns \['b', 'a'\]"):
+        forecaster.predict(3, frame.select("b", "a")[:3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -263,6 +264,24 @@ class RecurrentEstimator(BaseEstimator):
         if self.verbose:
             held_out = "" if epoch.validation is None else f", validation {epoch.validation:.6g}"
             print(f"epoch {epoch.epoch}: loss {epoch.loss:.6g}{held_out}")
+
+
+def unchanged_by_errors(method: Callable[..., Any]) -> Any:
+    """What the columns are called stays as it was where a fit fails."""
+    names = ("feature_names_in_", "n_features_in_", "_input_names")
+
+    @wraps(method)
+    def guarded(self: Any, *arguments: Any, **choices: Any) -> Any:
+        before = {name: value for name, value in vars(self).items() if name in names}
+        try:
+            return method(self, *arguments, **choices)
+        except BaseException:
+            for name in names:
+                vars(self).pop(name, None)
+            vars(self).update(before)
+            raise
+
+    return guarded
 
 
 def normalised(weights: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import cross_entropy
 
 from ..training.minibatches import balanced
-from .base import RecurrentEstimator
+from .base import RecurrentEstimator, unchanged_by_errors
 from .sequences import Sequences
 from .targets import Targets, read_targets
 
@@ -94,6 +94,7 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
         self.targets = targets
         self.class_weight = class_weight
 
+    @unchanged_by_errors
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn anew from whole sequences.
 
@@ -109,6 +110,7 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
         self.classes_, self.per_step_ = classes, targets.per_step
         return self
 
+    @unchanged_by_errors
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Learn from one more piece, as `RecurrentRegressor.partial_fit`.
 

@@ -16,7 +16,7 @@ from ..training import updates
 from ..training.scaling import FARTHEST, Moments
 from ..trees import Tree
 from .arrays import numbers
-from .base import RecurrentEstimator, normalised
+from .base import RecurrentEstimator, normalised, unchanged_by_errors
 from .batch import Batch
 from .learning import Carried
 from .sequences import Sequences
@@ -85,6 +85,7 @@ class RecurrentForecaster(RecurrentEstimator):
 
     _default_batch = 1
 
+    @unchanged_by_errors
     def fit(self, y: Any, X: Any = None, sample_weight: Any = None) -> Self:
         """Learn anew from a series.
 
@@ -119,6 +120,7 @@ class RecurrentForecaster(RecurrentEstimator):
         self._carried = Carried(Batch(x[:0, None], d[:0, None], weight[:0]), self._state)
         return self
 
+    @unchanged_by_errors
     def partial_fit(self, y: Any, X: Any = None, sample_weight: Any = None) -> Self:
         """Learn from the steps that follow, by one pass of truncated BPTT; the first ones' scale is kept.
 
@@ -158,8 +160,9 @@ class RecurrentForecaster(RecurrentEstimator):
         """
         check_is_fitted(self)
         check_scalar(horizon, "horizon", Integral, min_val=1)
-        beside = self._X_scale.to(self._inputs(X, int(horizon), self._last.dtype, fresh=False), "X")
-        self._check_columns(self._last, beside)
+        inputs = self._inputs(X, int(horizon), self._last.dtype, fresh=False)
+        self._check_columns(self._last, inputs)
+        beside = self._X_scale.to(inputs, "X")
         y, state, found = self._last, self._state, []
         for step in range(int(horizon)):
             outputs, state = self._follow(torch.tensor(np.hstack([y, beside[step : step + 1]])), state)

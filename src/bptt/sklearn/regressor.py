@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 from torch.nn.functional import mse_loss
 
 from .arrays import numbers
-from .base import RecurrentEstimator
+from .base import RecurrentEstimator, unchanged_by_errors
 from .sequences import Sequences
 from .targets import Targets, read_targets
 
@@ -112,6 +112,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
         )
         self.targets = targets
 
+    @unchanged_by_errors
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn anew from whole sequences.
 
@@ -125,6 +126,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
         self.per_step_, self._several = targets.per_step, targets.several
         return self
 
+    @unchanged_by_errors
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from one more piece, by one pass of truncated BPTT over it.
 
