@@ -274,3 +274,27 @@ def test_a_stream_is_turned_for_a_model_of_batches(tmp_path, wrap):
         assert [w.stop for w in windows] == [6, 12, 18, 20]
         found.append([(w.loss, gradients(model)) for w in windows[-1:]])
     assert_same(*found)
+
+
+class OwnLoop(nn.Module):
+    """A loop over steps of (B, T, ·), which says nowhere that it is one."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(3, 5)
+
+    def forward(self, x, state):
+        y, state = [], x.new_zeros(len(x), 5) if state is None else state
+        for x_t in x.unbind(1):
+            state = self.cell(x_t, state)
+            y.append(state)
+        return torch.stack(y, 1), state
+
+
+@pytest.mark.parametrize("batch", [1, 8, 4, 40])
+def test_a_loop_of_batches_that_does_not_say_so_is_asked_for_its_axis(batch):
+    model, x = OwnLoop(), torch.randn(batch, 4 if batch > 1 else 20, 3)
+    d = torch.zeros(*x.shape[:2], 5)
+    with pytest.raises(ValueError, match="time=1"):
+        list(truncated(model, x, d, bptt.squared_error, k1=4))
+    assert len(list(truncated(model, x, d, bptt.squared_error, k1=4, time=1))) == x.shape[1] // 4

@@ -101,10 +101,6 @@ def _hooks_off(tensors: Sequence[Tensor]) -> Iterator[None]:
             t._backward_hooks = hooks
 
 
-def _version(d: Any) -> int:
-    return d._version if isinstance(d, Tensor) and not d.is_inference() else 0
-
-
 def scalar_loss(criterion: Callable[[Tensor, Any], Tensor], y: Tensor, d: Any) -> Tensor:
     """criterion(y, d), checked.
 
@@ -113,13 +109,7 @@ def scalar_loss(criterion: Callable[[Tensor, Any], Tensor], y: Tensor, d: Any) -
     """
     if not callable(criterion):
         raise TypeError(f"criterion must be a function (y, d) -> loss, got {type(criterion).__name__}")
-    version = _version(d)
     loss = criterion(y, d)
-    if _version(d) != version:
-        raise ValueError(
-            "the criterion changed d in place, and with it the data, which is read more than once; let it work on "
-            "a copy: d = d.clone()"
-        )
     if not isinstance(loss, Tensor):
         raise TypeError(f"the criterion must return a scalar tensor, got {type(loss).__name__}")
     if loss.dim() != 0:

@@ -62,6 +62,7 @@ class Walker:
         check_model(model)
         own = getattr(model, "batch_first", None)
         inside = [told for root in roots for told in layouts(root)]
+        self._looked = False  # at the state of a first piece
         self.layouts = inside if own is None else [(self.name, bool(own))]  # who is batch_first, and who is not
 
     def time_axis(self, x: Tree) -> int:
@@ -127,6 +128,9 @@ class Walker:
             check_same_form(state, after, self.name)
         if self.time is None and not isinstance(self.model, OURS):
             self._check_rows(tensors[0], after, axis)
+            if not self._looked:
+                self._looked = True
+                self._look(x, after, axis)
         return y, after
 
     def _check_hx(self, model: nn.RNNBase, x: Tensor, state: Tree, axis: int) -> None:
@@ -148,6 +152,26 @@ class Walker:
                 f"the state that {self.name} returned has a row for each of {steps} steps of x {tuple(x.shape)}, "
                 f"taken along axis {axis}, and none for its {rows} sequences: it does not fit the next steps. "
                 f"Pass time={1 - axis} if that axis of x is time, or time={axis} if this is meant"
+            )
+
+    def _look(self, x: Tree, state: Tree, axis: int) -> None:
+        """A first piece of as many steps as sequences, or of one step, is no evidence by its state alone."""
+        first = leaves(x, "x")[0]
+        steps, rows = first.shape[axis], _rows(first, axis)
+        if rows is None or rows < 2 or self.layouts:
+            return
+        if steps == rows:  # one step fewer tells them apart
+            from .surroundings import undisturbed
+
+            with torch.no_grad(), undisturbed(self, leaves(x, "x")):
+                shorter = mapped(lambda leaf: leaf.narrow(axis, 0, steps - 1).clone(), x)
+                _, state = pair_of(self.model(shorter, None), self.name, "a pair (y, state)")
+            self._check_rows(first.narrow(axis, 0, steps - 1), state, axis)
+        sizes = [leaf.shape for leaf in leaves(state)]
+        if steps == 1 and any(1 in size for size in sizes) and not any(rows in size for size in sizes):
+            raise ValueError(
+                f"x {tuple(first.shape)} would be a single step of {rows} sequences, but the state that "
+                f"{self.name} returned has no row for each of them: pass {_CHOICE}"
             )
 
     def _check_given(self, x: Tensor, state: Tree, axis: int, error: RuntimeError) -> None:
