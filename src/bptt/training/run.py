@@ -6,7 +6,7 @@ import fcntl
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ..networks import SequenceModel
 from .config import Missing, task_of
-from .data import Table, read_frame, select, select_series
+from .data import Table, leaving_out, read_frame, select, select_series
 from .dates import NoDate
 from .described import Described, read_config, read_toml
-from .errors import UserError
+from .errors import NothingThere, UserError
 from .files import appending, write_whole
 from .network import build, count_of, sizes_of
 from .scaling import Moments, Scaling
@@ -184,7 +184,7 @@ def _read_intervals(path: Path, outputs: int) -> Intervals | None:
 def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -> list[Forecast]:
     """New data as a run reads it, series by series: every row may be forecast, none is for training or judged.
 
-    A series that the run has not seen is scaled by its own rows.
+    A series that the run has not seen is scaled by its own rows; one with too few is left out, with a warning.
 
     Args:
         run: a trained run.
@@ -193,8 +193,8 @@ def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -
         missing: what to do with missing values; None masks them where the run does, and else refuses them.
 
     Raises:
-        UserError: it is no forecasting run, the file cannot be read, a column is missing, or there are fewer rows
-            than the run's lags.
+        UserError: it is no forecasting run, the file cannot be read, a column is missing, or no series has as many
+            rows as the run's lags.
     """
     config = run.config
     if (task := task_of(config)) != "forecast":
@@ -213,32 +213,44 @@ def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -
         tables = select_series(frame, data.name, config.series, *columns, time, missing, run.clock)
     found = []
     for name, table in tables.items():
-        known = Fixed("1", dated=False) if time is None else run.spacings.get(name)
-        unknown = run.calendar and known is None and config.lags < 2
-        needed, why = (2, "two dates") if unknown else (config.lags, "its lags")
-        if len(table.values) < needed:
-            raise UserError(
-                f"{table.name} has {len(table.values)} rows, but this run needs at least {needed} ({why})"
-            )
-        scaling = run.scaling if config.series is None else run.series.get(name)
-        scaling = scaling or Scaling.of(table.values, table.columns, table.name)
-        scaling.check(Moments.of(table.values), table.columns, table.name)
-        own = known if known is not None and follows(known, table.times) else spacing_of(table.times)
-        if run.calendar:
-            table = _by_clock(table, run.clock)
-            if known is not None and known.usual and own != known:
-                warnings.warn(
-                    f"{table.name}: the rows are spaced {own}, and this run learned from rows {known}, by which "
-                    "its calendar counts",
-                    stacklevel=2,
-                )
-        ahead = known or own
-        found.append(
-            Forecast(table, config, 0, [], scaling, [], {}, run.calendar, part=name, spacing=own, ahead=ahead)
-        )
-        found[-1].check_times()
+        with leaving_out(f"series {name!r} is left out") if len(tables) > 1 else nullcontext():
+            found.append(_new_task(run, name, table, time))
+    if not found:
+        raise UserError(f"{data} has no series with as many rows as this run needs for its {config.lags} lags")
     note_spacing(found)
     return found
+
+
+def _new_task(run: Run, name: str, table: Table, time: str | None) -> Forecast:
+    """The same of one series, "" where there is but one.
+
+    Raises:
+        NothingThere: it has too few rows.
+    """
+    config = run.config
+    known = Fixed("1", dated=False) if time is None else run.spacings.get(name)
+    unknown = run.calendar and known is None and config.lags < 2
+    needed, why = (2, "two dates") if unknown else (config.lags, "its lags")
+    if len(table.values) < needed:
+        raise NothingThere(
+            f"{table.name} has {len(table.values)} rows, but this run needs at least {needed} ({why})"
+        )
+    scaling = run.scaling if config.series is None else run.series.get(name)
+    scaling = scaling or Scaling.of(table.values, table.columns, table.name)
+    scaling.check(Moments.of(table.values), table.columns, table.name)
+    own = known if known is not None and follows(known, table.times) else spacing_of(table.times)
+    if run.calendar:
+        table = _by_clock(table, run.clock)
+        if known is not None and known.usual and own != known:
+            warnings.warn(
+                f"{table.name}: the rows are spaced {own}, and this run learned from rows {known}, by which "
+                "its calendar counts",
+                stacklevel=3,
+            )
+    ahead = known or own
+    task = Forecast(table, config, 0, [], scaling, [], {}, run.calendar, part=name, spacing=own, ahead=ahead)
+    task.check_times()
+    return task
 
 
 def _by_clock(table: Table, clock: Clock) -> Table:
