@@ -95,6 +95,11 @@ def test_a_line_without_an_end_is_refused(folder, monkeypatch):
         followed(load_run(folder / "gru"), "y,a\n" + "1" * 2000)
 
 
+def test_a_cell_longer_than_the_csv_module_reads_is_refused(folder):
+    with pytest.raises(UserError, match="line 2: a cell has more than 131,072 characters; shorten it"):
+        followed(load_run(folder / "gru"), "y,a\n1," + "1" * 131_073)
+
+
 def test_a_time_that_is_not_there_is_an_error_only_where_it_was_asked_for(folder, capsys):
     run = load_run(folder / "gru")
     with pytest.raises(UserError, match="no column 'day'"):

@@ -100,6 +100,29 @@ def test_both_readers_refuse_the_same_files_in_the_same_words(tmp_path, text, wo
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("LONG,y\n1,2\n", 1),
+        ("a,y\nLONG\n", 2),
+        ("a,y\nLONG,2\n", 2),
+        ('a,y\n"1",2\nLONG,2\n', 3),
+        ('a,y\n"LONG",2\n', 2),
+    ],
+)
+def test_a_cell_longer_than_the_csv_module_reads_is_refused(tmp_path, text, line):
+    (tmp_path / "a.csv").write_text(text.replace("LONG", "x" * 131_073))
+    for read in (in_memory, in_pieces):
+        with pytest.raises(UserError, match=f"line {line}: a cell has more than 131,072 characters; shorten it"):
+            read(tmp_path / "a.csv")
+
+
+def test_a_line_without_quotes_may_be_longer_than_a_cell(tmp_path):
+    columns = [f"column {number}" for number in range(20_000)]
+    (tmp_path / "a.csv").write_text(",".join(columns) + "\n" + ",".join(["1"] * 20_000) + "\n")
+    assert read_csv(tmp_path / "a.csv").columns == columns
+
+
 @pytest.mark.parametrize("missing", ["-nan", "+NaN", "NA", "?", "", "#N/A", "."])
 def test_both_readers_know_the_same_missing_words(tmp_path, missing):
     (tmp_path / "a.csv").write_text(f"a,y\n1,2\n3,{missing}\n")

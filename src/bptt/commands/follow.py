@@ -164,10 +164,12 @@ def _text(source: BinaryIO) -> Iterator[str]:
 
 def _rows(lines: Iterable[list[str]]) -> Iterator[list[str]]:
     """The rows of a CSV reader but for blank lines."""
+    from ..training.csv_text import why_unread
+
     try:
         yield from (row for row in lines if row)
     except csv.Error as error:
-        raise UserError(f"{_line(lines)}: {error}") from error
+        raise UserError(f"{_line(lines)}: {why_unread(error)}") from error
 
 
 def _line(lines: Any) -> str:

@@ -41,23 +41,24 @@ class Rows:
         line, place: number of the line there, and its place in bytes.
 
     Raises:
-        UserError: while iterating, a line is not UTF-8, is longer than 16 MB, or a quote in it is not closed.
+        UserError: while iterating, a line is not UTF-8, is longer than 16 MB, a cell in it is longer than
+            the csv module reads, or a quote in it is not closed.
     """
 
     def __init__(self, file: BinaryIO, path: Path, line: int = 1, place: int = 0) -> None:
         self.file, self.path, self.line, self.place = file, path, line, place
 
     def __iter__(self) -> Iterator[Row]:
-        lines = self._lines()
+        lines, longest = self._lines(), csv.field_size_limit()
         for text in lines:
             begin, self.place, self.line = self.place, self.place + len(text), self.line + 1
             if not text.strip():
                 continue
-            if b'"' not in text:
+            if b'"' not in text and len(text) <= longest:
                 yield Row(self.line - 1, begin, text, text.count(b",") + 1)
                 continue
             taken = [text]
-            cells = self._quoted(chain([text], self._noted(lines, taken)))
+            cells = self._cells(chain([text], self._noted(lines, taken)))
             yield Row(self.line - 1, begin, b"".join(taken), len(cells))
 
     def _noted(self, lines: Iterator[bytes], taken: list[bytes]) -> Iterator[bytes]:
@@ -67,12 +68,12 @@ class Rows:
             self.place, self.line = self.place + len(text), self.line + 1
             yield text
 
-    def _quoted(self, lines: Iterable[bytes]) -> list[str]:
+    def _cells(self, lines: Iterable[bytes]) -> list[str]:
         """The cells of the row that begins with the first of these lines."""
         try:
             return next(csv.reader((line.decode() for line in lines), strict=True))
         except csv.Error as error:
-            raise UserError(f"{self.path}, line {self.line - 1}: {error}; is a quote missing?") from error
+            raise UserError(f"{self.path}, line {self.line - 1}: {why_unread(error)}") from error
 
     def _lines(self) -> Iterator[bytes]:
         """Lines with their ends, which are those of Unix, Windows or the old Macintosh."""
@@ -181,6 +182,13 @@ def checked_header(row: list[str], name: str) -> list[str]:
                 f"{place}; rename one"
             )
     return header
+
+
+def why_unread(error: csv.Error) -> str:
+    """What is wrong with a row whose cells the csv module cannot tell apart."""
+    if "field limit" in str(error):
+        return f"a cell has more than {csv.field_size_limit():,} characters; shorten it, or is a quote missing?"
+    return f"{error}; is a quote missing?"
 
 
 def why_ragged(row: list[str], header: list[str]) -> str:
