@@ -6,7 +6,7 @@ import pytest
 
 from bptt.training.data import read_frame, read_table, sunspots
 from bptt.training.errors import UserError
-from bptt.training.stream import open_source
+from bptt.training.stream import checked_columns, open_source
 
 
 def read(folder, text, target="y", inputs=(), time=None, missing="error", name="data.csv"):
@@ -103,6 +103,14 @@ def test_corrupt_parquet_and_wrong_paths(tmp_path):
 def test_columns_asked_for_wrongly(tmp_path, inputs, time, words):
     with pytest.raises(UserError, match=words):
         read(tmp_path, "a,y\n1,2\n3,4\n", inputs=inputs, time=time)
+
+
+def test_a_parquet_file_without_columns_is_refused(tmp_path):
+    pl.DataFrame().write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(UserError, match=r"^t\.parquet has no columns$"):
+        read_table(tmp_path / "t.parquet", "y", (), None, "error")
+    with pytest.raises(UserError, match=r"^t\.parquet has no columns$"):
+        checked_columns("y", open_source(tmp_path / "t.parquet"), tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,8 @@ def check_columns(wanted: Iterable[str], there: Sequence[str], name: str) -> Non
     Raises:
         UserError: one is not there; it names those that are, and the nearest.
     """
+    if not there:
+        raise UserError(f"{name} has no columns")
     known = set(there)
     for column in wanted:
         if column in known:
