@@ -28,6 +28,13 @@ def test_rows_of_a_series_need_not_stand_together(write):
     assert (data.labels, data.classes) == (["up", "down"], ["down", "up"])
 
 
+def test_day_and_month_are_told_apart_by_the_order_within_each_sequence(write):
+    dates = [f"01/{month:02}/{year}" for year in (2000, 2001) for month in range(1, 13)]
+    rows = [f"{who},up,{date},{place}" for who in "xy" for place, date in enumerate(dates)]
+    data = read_long(write("\n".join(["who,kind,t,a", *rows])), "who", "kind", ("a",), "t")
+    assert [len(sequence) for sequence in data.sequences] == [24, 24]
+
+
 def test_the_columns_asked_for_and_no_labels(write):
     data = read_long(write(TEXT), "who", None, ("b",))
     assert data.columns == ["b"]

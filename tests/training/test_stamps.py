@@ -6,7 +6,7 @@ import pytest
 
 from bptt.training.dates import NoDate
 from bptt.training.errors import UserError
-from bptt.training.stamps import OFFSETS, Clock, NumberForm, Stamps, read_stamp, read_stamps
+from bptt.training.stamps import OFFSETS, Clock, NumberForm, Stamps, read_stamp, read_stamps, stamps_by
 
 
 def read(cells, clock=None):
@@ -130,6 +130,22 @@ def test_day_and_month_are_told_apart_by_the_column():
     months = [f"{month:02}/01/{year}" for year in (2020, 2021) for month in range(1, 13)]
     assert read(months).moments[1] == datetime(2020, 2, 1)  # the only order that is even
     assert read(["01/02/2020", "02/02/2020"], Clock(day_first=True)).moments[0] == datetime(2020, 2, 1)
+
+
+@pytest.mark.parametrize("is_day_first", [True, False])
+def test_day_and_month_are_told_apart_by_the_order_within_each_series(is_day_first):
+    dates = [(month, year) for year in (2000, 2001) for month in range(1, 13)]
+    months = [f"01/{month:02}/{year}" if is_day_first else f"{month:02}/01/{year}" for month, year in dates]
+    for who in (["A"] * 24 + ["B"] * 24 + ["C"], ["A", "B"] * 24 + ["C"]):
+        times = months * 2 if who[1] == "A" else [month for month in months for _ in "AB"]
+        frame = pl.DataFrame({"who": who, "t": [*times, "01/01/2000"]})
+        found = stamps_by(frame, "who", "t", "t.csv")
+        assert [found["A"].moments, found["B"].moments] == [
+            [datetime(year, month, 1) for month, year in dates]
+        ] * 2
+    alone = pl.DataFrame({"who": ["A", "B"], "t": ["01/02/2000", "01/03/2000"]})
+    with pytest.raises(UserError, match="may have the day or the month first"):
+        stamps_by(alone, "who", "t", "t.csv")
 
 
 def test_further_dates_are_read_by_the_clock_of_those_learned_from():

@@ -79,8 +79,9 @@ def read_long(
     if not values:
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
     whole, names, sequences, labels = np.column_stack(list(values.values())), [], [], []
-    stamps = None if time is None else read_stamps(frame[time], name)
-    for own, rows in _rows_of(frame[series]).items():
+    places = _rows_of(frame[series])
+    stamps = None if time is None else read_stamps(frame[time], name, parts=places.values())
+    for own, rows in places.items():
         part, where = frame[named][rows], f"{name}, series {own!r}"
         if time is not None and stamps is not None:
             stamps.take(rows).check_increasing(where, time)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
@@ -171,13 +171,16 @@ class Stamps:
             )
 
 
-def read_stamps(column: pl.Series, name: str, clock: Clock | None = None) -> Stamps:
+def read_stamps(
+    column: pl.Series, name: str, clock: Clock | None = None, parts: Collection[Sequence[int]] | None = None
+) -> Stamps:
     """A column's numbers or dates, in the order of its rows.
 
     Args:
         column: text, numbers, dates, or durations, which are numbers of seconds.
         name: of the table, for errors.
         clock: of the dates that were learned from, which says what these leave unsaid.
+        parts: the places of each series' rows, in which they are in order; None where there is but one.
 
     Raises:
         UserError: a cell is missing or neither, they are not all of a kind, or it cannot be seen whether the day
@@ -212,7 +215,9 @@ def read_stamps(column: pl.Series, name: str, clock: Clock | None = None) -> Sta
     if other is not None and NUMBER.fullmatch(texts[0]):
         found = f"{shortened(texts[other - 1])!r} in row {other}, {shortened(texts[0])!r} in row 1"
         raise UserError(f"{where} is neither numbers nor dates throughout: {found}")
-    return _read_dates(texts, where, clock)
+    if clock is None or clock.day_first is None:
+        return _read_dates(texts, where, _day_first(texts, where, parts or [range(len(texts))]))
+    return _read_dates(texts, where, clock.day_first)
 
 
 def _are_dates(texts: list[str], where: str) -> bool:
@@ -234,9 +239,10 @@ def stamps_by(
     """The labels of each series' rows by its name, read together; none where no column holds them."""
     if time not in frame.columns:
         return {}
-    whole, places = read_stamps(frame[time], name, clock), {}
+    places: dict[str, list[int]] = {}
     for place, own in enumerate(frame[series].to_list()):
         places.setdefault(own, []).append(place)
+    whole = read_stamps(frame[time], name, clock, places.values())
     return {own: whole.take(found) for own, found in places.items()}
 
 
@@ -249,8 +255,7 @@ def read_stamp(text: str, clock: Clock) -> datetime:
     return clock.local(read_date(text, clock.day_first)[0], text)
 
 
-def _read_dates(texts: list[str], where: str, clock: Clock | None) -> Stamps:
-    day_first = _day_first(texts, where) if clock is None or clock.day_first is None else clock.day_first
+def _read_dates(texts: list[str], where: str, day_first: bool | None) -> Stamps:
     moments: list[datetime] = []
     pattern = None
     for row, text in enumerate(texts, start=1):
@@ -290,11 +295,11 @@ def _templates(texts: list[str], pattern: str, day_first: bool | None) -> tuple[
     return tuple(template for template, _ in Counter(by_shape[shape] for shape in shapes).most_common())
 
 
-def _day_first(texts: list[str], where: str) -> bool | None:
+def _day_first(texts: list[str], where: str, parts: Collection[Sequence[int]]) -> bool | None:
     """Whether the day stands before the month, where dates such as 02/03/2020 leave that open.
 
-    Seen from a number above 12, or else from the order in which the dates increase, evenly if both do; with points
-    between them, as in 02.03.2020, the day is first.
+    Seen from a number above 12, or else from the order in which the dates of each part increase, evenly if both
+    do; with points between them, as in 02.03.2020, the day is first.
     """
     pairs: list[tuple[int, int]] = []
     try:
@@ -315,15 +320,27 @@ def _day_first(texts: list[str], where: str) -> bool | None:
         return bool(day_first)
     if "." in texts[0][:3]:
         return True
-    ways = {way: [read_date(text, way)[0] for text in texts] for way in (True, False)}
-    increasing = [way for way, moments in ways.items() if all(a < b for a, b in pairwise(map(instant, moments)))]
-    likely = increasing if len(increasing) == 1 else [way for way in increasing if is_regular(ways[way])]
+    ways = {}
+    for way in (True, False):
+        moments = [read_date(text, way)[0] for text in texts]
+        ways[way] = [[moments[place] for place in part] for part in parts]
+    increasing = [way for way, each in ways.items() if all(map(_increases, each))]
+    likely = increasing if len(increasing) == 1 else [way for way in increasing if _are_regular(ways[way])]
     if len(likely) == 1:
         return likely[0]
     raise UserError(
         f"{where}: {texts[0]} may have the day or the month first, and no row shows which; write dates as "
         "2020-01-31"
     )
+
+
+def _increases(moments: list[datetime]) -> bool:
+    return all(before < after for before, after in pairwise(map(instant, moments)))
+
+
+def _are_regular(parts: list[list[datetime]]) -> bool:
+    """Whether each part of more than one row is."""
+    return all(is_regular(part) for part in parts if len(part) > 1)
 
 
 def _number_form(texts: list[str]) -> NumberForm:
