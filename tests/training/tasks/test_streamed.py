@@ -11,6 +11,7 @@ from bptt.training.data import read_table
 from bptt.training.errors import UserError
 from bptt.training.fit import Training
 from bptt.training.network import build
+from bptt.training.stream import read_finite
 from bptt.training.tasks import streamed
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.streamed import streamed_forecast
@@ -91,6 +92,25 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     assert list(judged_of_parts.covered.values()) == list(judged.covered.values())
     if len(parts.outputs) > 1:
         assert list(judged_of_parts.scores["ours"]) == list(judged.scores["ours"])
+
+
+@pytest.mark.parametrize("validation", [0, 0.25])
+@pytest.mark.parametrize(("leap", "times"), [(0, 0), (100, 1)])
+def test_a_sample_reads_the_later_rows_once_and_only_if_they_leave_the_range(
+    tmp_path, monkeypatch, validation, leap, times
+):
+    y = np.sin(np.arange(ROWS) / 5)
+    y[-1] += leap
+    np.save(tmp_path / "y.npy", y)
+    task, read = streamed_forecast(configured(tmp_path / "y.npy", target="0", input=(), validation=validation)), []
+
+    def noted(source, name, first, rows, columns):
+        read.append(first + rows)
+        return read_finite(source, name, first, rows, columns)
+
+    monkeypatch.setattr(streamed, "read_finite", noted)
+    assert [len(task.sample().notes) for _ in range(3)] == [times] * 3
+    assert read.count(ROWS) == times
 
 
 def outputs_of(rows):

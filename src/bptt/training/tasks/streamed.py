@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ class StreamedForecast(Forecasting, Undated):
         train_rows: how many rows from the start may be learned from.
         scaling: fitted to them.
         season: rows after which the series comes again, where that is known.
+        learned, later: what the values of each column come to in the rows learned from, and in those after them.
     """
 
     source: Source
@@ -58,6 +60,8 @@ class StreamedForecast(Forecasting, Undated):
     train_rows: int
     scaling: Scaling
     season: int | None
+    learned: Moments
+    later: Moments
 
     @property
     def lags(self) -> int:
@@ -77,12 +81,12 @@ class StreamedForecast(Forecasting, Undated):
     @property
     def train_steps(self) -> int:
         """How many steps have all their targets among the training rows."""
-        return self.train_rows - self.lags + 1 - self.farthest
+        return sum(_steps_of(self.train_rows, self.config))
 
     @property
     def learned_steps(self) -> int:
         """How many of them are left beside those for validation."""
-        return self.train_steps - round(self.train_steps * self.config.validation)
+        return _steps_of(self.train_rows, self.config)[0]
 
     @property
     def order(self) -> int:
@@ -115,6 +119,10 @@ class StreamedForecast(Forecasting, Undated):
 
     def sample(self) -> Sample:
         """The last of the steps that are learned from."""
+        return self._sample
+
+    @cached_property
+    def _sample(self) -> Sample:
         first, stop = self.lags - 1, self.lags - 1 + self.learned_steps
         start = max(first, stop - LONGEST)
         pieces = [piece for _, piece in self._pieces(start, stop, first)]
@@ -125,15 +133,12 @@ class StreamedForecast(Forecasting, Undated):
         return Sample(x, d, mean_square, sum_of_squares, self.loss, what, () if note is None else (note,))
 
     def _beyond(self) -> str | None:
-        """Whether the rows after those learned from leave their range, in a sentence."""
-        stop = self.lags - 1 + self.farthest + self.learned_steps
-
-        def pieces(first: int, stop: int) -> Iterator[np.ndarray]:
-            for start in range(first, stop, PIECE):
-                yield read_finite(self.source, self.name, start, min(PIECE, stop - start), self.columns)
-
-        extremes = [np.stack([piece.min(0), piece.max(0)]) for piece in pieces(0, stop)]
-        return beyond(np.concatenate(extremes), pieces(stop, self.source.rows), self.columns)
+        """Whether the rows after those learned from leave their range, in a sentence; if so, they are read."""
+        learned, later = (np.stack([found.low, found.high]) for found in (self.learned, self.later))
+        if beyond(learned, [later], self.columns) is None:
+            return None
+        first = self.source.rows - int(self.later.count[0])
+        return beyond(learned, _read(self.source, self.name, first, self.source.rows, self.columns), self.columns)
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines.
@@ -294,26 +299,37 @@ def streamed_forecast(config: TrainConfig) -> StreamedForecast:
     check_once(columns)
     train_rows = train_rows_of(source.rows, config)
     check_rows(config.data.name, source.rows, train_rows, config)
-    learned = _moments(source, config.data.name, 0, train_rows, columns)
-    tested = _moments(source, config.data.name, train_rows, source.rows, columns)
-    scaling = Scaling.of_moments(learned, columns)
-    scaling.check(learned.joined(tested), columns, config.data.name)
+    learned_rows = train_rows - _steps_of(train_rows, config)[1]
+    spans = pairwise(sorted({0, learned_rows, train_rows, source.rows}))
+    learned, *held, tested = [_moments(source, config.data.name, *span, columns) for span in spans]
+    later = reduce(Moments.joined, [*held, tested])
+    scaling = Scaling.of_moments(reduce(Moments.joined, [learned, *held]), columns)
+    scaling.check(learned.joined(later), columns, config.data.name)
     season = config.season
     if season is None:
         first = read_finite(source, config.data.name, 0, min(SEASON_ROWS, train_rows), columns[:1])
         season = season_of(first[:, 0], [])
     elif season > train_rows:
         raise UserError(f"--season {season} is longer than the {train_rows} training rows of {config.data}")
-    return StreamedForecast(source, config.data.name, columns, config, train_rows, scaling, season)
+    return StreamedForecast(source, config.data.name, columns, config, train_rows, scaling, season, learned, later)
+
+
+def _steps_of(train_rows: int, config: TrainConfig) -> tuple[int, int]:
+    """How many steps are learned from, and how many are for validation, all their targets training rows."""
+    steps = train_rows - config.lags + 1 - max(config.horizons)
+    held = round(steps * config.validation)
+    return steps - held, held
 
 
 def _moments(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Moments:
     """Of rows first to stop, read piece by piece."""
-    pieces = (
-        Moments.of(read_finite(source, name, start, min(PIECE, stop - start), columns))
-        for start in range(first, stop, PIECE)
-    )
-    return reduce(Moments.joined, pieces)
+    return reduce(Moments.joined, map(Moments.of, _read(source, name, first, stop, columns)))
+
+
+def _read(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Iterator[np.ndarray]:
+    """Rows first to stop piece by piece."""
+    for start in range(first, stop, PIECE):
+        yield read_finite(source, name, start, min(PIECE, stop - start), columns)
 
 
 def _check_choices(config: TrainConfig) -> None:
