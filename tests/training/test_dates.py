@@ -1,8 +1,9 @@
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bptt.training.dates import (
@@ -159,8 +160,25 @@ def test_iso_is_read_as_python_writes_it(moment, zone):
 
 
 @given(st.text(max_size=30))
-def test_no_text_breaks_it(text):
-    names = [name for name in PATTERNS if PATTERNS[name].fullmatch(text)]
-    if not names:
-        with pytest.raises(NoDate):
-            read_date(text, True)
+def test_a_text_of_no_pattern_is_no_date(text):
+    assume(not any(pattern.fullmatch(text) for pattern in PATTERNS.values()))
+    with pytest.raises(NoDate):
+        read_date(text, True)
+
+
+def read_or_none(text, pattern):
+    """A date by a pattern; None where its day, time or zone is none."""
+    with suppress(NoDate):
+        return read_date(text, True, pattern)[0]
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_no_text_of_a_pattern_breaks_it(name, data):
+    text = data.draw(st.from_regex(PATTERNS[name], fullmatch=True))
+    template = template_of(text, name, True)
+    noon = datetime(2020, 1, 31, 12, 5, 6, 123_456, ZoneInfo("Europe/Berlin"))
+    assert PATTERNS[name].fullmatch(written(noon, template))
+    if (moment := read_or_none(text, name)) is not None:
+        assert instant(read_date(DateForm((template,), True).write(moment), True)[0]) == instant(moment)
