@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.training.spacing import Days, Fixed, Months, follows, is_regular, plain, read_spacing, spacing_of
+from bptt.training.spacing import (
+    Days,
+    Fixed,
+    Months,
+    follows,
+    is_regular,
+    plain,
+    read_spacing,
+    seconds_of,
+    spacing_of,
+)
 from bptt.training.stamps import read_stamps
 
 
@@ -332,3 +342,8 @@ def test_so_many_steps_are_one_after_another(rule, moment, count):
 def test_a_rule_that_is_none(found):
     with pytest.raises(ValueError, match="is no spacing of rows"):
         read_spacing(found)
+
+
+def test_a_span_in_seconds_is_written_without_an_exponent():
+    spans = [timedelta(microseconds=1), timedelta(days=1), timedelta(seconds=-1.5), timedelta(days=10**8)]
+    assert [seconds_of(span) for span in spans] == ["0.000001", "86400", "-1.5", "8640000000000"]

@@ -166,7 +166,7 @@ def spacing_of(times: list[Any]) -> Spacing | None:
         rounded = _commonest([Decimal(f"{gap:.6g}") for gap in gaps])
         found = max((Fixed(str(usual), False), Fixed(str(rounded), False)), key=lambda rule: _close(rule, gaps))
         return found if 2 * _close(found, gaps) >= len(gaps) else Fixed(str(_median(gaps)), False, usual=False)
-    rules = [*_monthly(pairs), *_daily(pairs), Fixed(_seconds(usual), True)]
+    rules = [*_monthly(pairs), *_daily(pairs), Fixed(seconds_of(usual), True)]
     best, followed = max(((rule, _followed(rule, pairs)) for rule in rules), key=lambda pair: pair[1])
     if followed < len(pairs):
         particular = [(rule, _followed(rule, pairs)) for rule in (*_weekly(times), *_odd_months(pairs))]
@@ -174,7 +174,7 @@ def spacing_of(times: list[Any]) -> Spacing | None:
         is_known = rule == Days(1, WORKDAYS) or (isinstance(rule, Months) and count == len(pairs))
         if count >= followed + (1 if is_known else 2):  # a rule that says more must explain more
             best, followed = rule, count
-    return best if _is_usual(best, pairs) else Fixed(_seconds(_median(gaps)), True, usual=False)
+    return best if _is_usual(best, pairs) else Fixed(seconds_of(_median(gaps)), True, usual=False)
 
 
 def is_regular(times: list[Any]) -> bool:
@@ -304,7 +304,8 @@ def _number(moment: Any) -> Decimal:
     return moment if isinstance(moment, Decimal) else Decimal(str(moment))
 
 
-def _seconds(span: timedelta) -> str:
+def seconds_of(span: timedelta) -> str:
+    """A span's seconds as a decimal number."""
     return f"{Decimal(span // timedelta(microseconds=1)) / 10**6:f}"
 
 

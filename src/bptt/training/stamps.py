@@ -29,7 +29,7 @@ from .dates import (
     unpadded,
 )
 from .errors import UserError
-from .spacing import is_regular
+from .spacing import is_regular, seconds_of
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 DIGIT = re.compile(r"\d", re.ASCII)
@@ -192,7 +192,7 @@ def read_stamps(
         raise UserError(f"{where} has no time in row {missing + 1}; each row needs one")
     kind = column.dtype
     if kind == pl.Duration:
-        texts = [_seconds(span) for span in column.cast(pl.Duration("us")).to_list()]
+        texts = [seconds_of(span) for span in column.cast(pl.Duration("us")).to_list()]
         return Stamps([Decimal(text) for text in texts], texts, _number_form(texts))
     if kind in (pl.Date, pl.Datetime):
         years = column.dt.year()
@@ -347,11 +347,6 @@ def _number_form(texts: list[str]) -> NumberForm:
     short = [text for text in texts if len(text) <= PRECISE] or texts  # longer ones are sums that were rounded
     decimals = {max(0, -int(Decimal(text).as_tuple().exponent)) for text in short}
     return NumberForm(max(decimals), len(decimals) > 1)
-
-
-def _seconds(span: timedelta) -> str:
-    whole = Decimal(span // timedelta(microseconds=1)) / 10**6
-    return f"{whole:f}"
 
 
 def _zone_of(moment: Any) -> str:
