@@ -55,6 +55,19 @@ def test_other_data(run, capsys):
         diagnose(DiagnoseConfig(run / "run", data=run / "short.csv"))
 
 
+def test_what_is_odd_about_other_data_is_said_in_a_line(run, capsys):
+    frame = pl.DataFrame({"y": [math.sin(i) for i in range(40)], "a": [i % 5 for i in range(40)]})
+    frame = pl.concat([frame.with_columns(who=pl.lit(who)) for who in ("b", "c")])
+    frame.write_csv(run / "long.csv")
+    train(TrainConfig(data=run / "long.csv", target="y", series="who", epochs=1, out=run / "many"))
+    dead = frame.filter(who="b").with_columns(who=pl.lit("dead"), y=None)
+    pl.concat([frame, dead]).write_csv(run / "odd\x1b.csv")
+    capsys.readouterr()
+    assert diagnose(DiagnoseConfig(run / "many", data=run / "odd\x1b.csv")) == 0
+    why = r"odd\x1b.csv, series 'dead': column 'y' has no values at all"
+    assert capsys.readouterr().err == f"bptt diagnose: warning: series 'dead' is left out: {why}\n"
+
+
 def test_what_cannot_be_diagnosed(run):
     with pytest.raises(UserError, match="no such folder"):
         diagnose(DiagnoseConfig(run / "nowhere"))

@@ -4,10 +4,11 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
-from bptt.commands.streams import Exact, checked, open_all, say
+from bptt.commands.streams import Exact, checked, open_all, say, warnings_told
 from bptt.training.errors import UserError
 
 
@@ -83,3 +84,17 @@ def test_closed_streams_are_no_error(closed, command, code):
 def test_files_opened_later_do_not_take_the_place_of_a_closed_stream():
     code = "import os; from bptt.commands.streams import open_all; open_all(); assert os.open('/dev/null', 0) > 2"
     assert subprocess.run(["bash", "-c", f'{sys.executable} -c "{code}" <&- >&-'], check=False).returncode == 0
+
+
+def test_warnings_are_told_before_the_error_they_came_with():
+    told = []
+
+    def odd():
+        with warnings_told(told.append):
+            warnings.warn("a is constant", stacklevel=1)
+            warnings.warn("a is constant", stacklevel=1)
+            raise UserError("b is missing")
+
+    with pytest.raises(UserError):
+        odd()
+    assert told == ["warning: a is constant"] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from ..training.config import Missing
 from ..training.errors import UserError
-from .streams import say
+from .streams import complain, say, warnings_told
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def diagnose(config: DiagnoseConfig) -> int:
 def _sample(config: DiagnoseConfig, opened: Opened) -> Sample:
     """The steps the error is taken back over, and the loss."""
     if config.data is not None:
-        return opened.sample(config.data, config.missing)
+        with warnings_told(partial(complain, "bptt diagnose")):
+            return opened.sample(config.data, config.missing)
     try:
         return opened.sample()
     except UserError as error:

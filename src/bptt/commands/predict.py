@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from ..training.config import Missing
 from ..training.errors import UserError
 from .follow import follow
 from .interruption import ended_at_once
-from .streams import Exact
+from .streams import Exact, complain, warnings_told
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
@@ -77,12 +77,9 @@ def predict(config: PredictConfig) -> int:
             raise UserError(f"{config.run} names classes of whole sequences; --follow is for forecasts")
         with ended_at_once():
             return follow(run, config.time, sys.stdin.buffer)
-    with warnings.catch_warnings(record=True) as odd:
-        warnings.simplefilter("always")
+    with warnings_told(partial(complain, "bptt predict")):
         rows = _classes(run, config) if task == "classify" else _forecast(opened, config)
         text = rows.write_csv()
-    for warning in odd:
-        print(f"bptt predict: warning: {warning.message}", file=sys.stderr)
     if config.out is None:
         Exact().write(text)
     else:

@@ -6,6 +6,9 @@ import codecs
 import io
 import os
 import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..training.errors import UserError
@@ -49,6 +52,22 @@ def complain(what: str, error: object) -> None:
     from ..training.names import message
 
     print(f"{what}: {message(str(error))}", file=sys.stderr)
+
+
+@contextmanager
+def warnings_told(tell: Callable[[str], None]) -> Iterator[None]:
+    """Record the warnings of a block and tell each as one line at its end, before any error it ends with.
+
+    Args:
+        tell: prints a line `warning: ...`, names of others written out in it.
+    """
+    with warnings.catch_warnings(record=True) as odd:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            for warning in odd:
+                tell(f"warning: {warning.message}")
 
 
 class Exact:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ from .film import Film
 from .interruption import Interruption
 from .launch import launch, launch_id, restarted
 from .result import Result, confusion_rows, reach
+from .streams import warnings_told
 from .subject import run_subject
 
 RUNS = Path("runs")
@@ -217,13 +218,10 @@ def _built(config: TrainConfig, team: Workers, console: Console, digests: dict[s
 
 def _task(config: TrainConfig, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
-    with warnings.catch_warnings(record=True) as odd:
-        warnings.simplefilter("always")
+    with warnings_told(partial(_print, console)):
         task = made_task(config)
     if isinstance(task, StreamedForecast):
         _print(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
-    for warning in odd:
-        _print(console, f"warning: {warning.message}")
     if line := roles(task, config):
         _print(console, line)
     return task
