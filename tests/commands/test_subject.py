@@ -1,12 +1,15 @@
 import json
+import math
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
 import bptt
 from bptt.commands.explain import ExplainConfig, lesson_subject
 from bptt.commands.subject import run_subject
+from bptt.commands.train import train
 from bptt.report.page import json_of
 from bptt.training.config import TrainConfig
 from bptt.training.network import build
@@ -97,3 +100,15 @@ def test_nothing_of_the_process_is_changed():
     subject.descended({"rate": 0.1})
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (torch.get_num_threads(), torch.get_default_dtype()) == before[1:]
+
+
+def test_names_of_others_are_shown_short_and_without_control_characters(tmp_path):
+    target, column = ("\u202e" + letter * 304 for letter in "nm")
+    rows = {target: [math.sin(i / 3) + i for i in range(80)], column: [i % 5 for i in range(80)]}
+    pl.DataFrame(rows).write_csv(tmp_path / "a\u202e.csv")
+    out = tmp_path / "b\u202e"
+    train(TrainConfig(data=tmp_path / "a\u202e.csv", target=target, input=((column,),), epochs=1, out=out))
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "lies outside" in page
+    for told in ("\u202e", target[-61:], column[-61:]):
+        assert told not in page

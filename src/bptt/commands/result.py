@@ -12,7 +12,7 @@ from ..insight.diagnose import Diagnosis
 from ..report.run import Lags, RunReport
 from ..training.config import TrainConfig
 from ..training.fit import Fitted
-from ..training.names import shortened, told_apart
+from ..training.names import message, shown, told_apart
 from ..training.tasks.task import Judged, Task
 
 LOOKS = 24  # epochs of which the page shows the gradient by lag
@@ -56,7 +56,7 @@ class Result:
         choices = [(key, value) for key, value in asdict(config).items() if value not in (None, ())]
         looks = told_apart([on for of_model in judged.scores.values() for on in of_model])
         return RunReport(
-            choices={key: shortened(value) if isinstance(value, str) else value for key, value in choices},
+            choices={key: _readable(value) for key, value in choices},
             target=_shown(rows),
             times=rows["time"].to_list(),
             truth=rows["truth"].to_list(),
@@ -79,7 +79,7 @@ class Result:
             losses=[epoch.loss for epoch in fitted.epochs],
             validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
             lags=self._lags(),
-            looked_at=self.looked_at,
+            looked_at=message(self.looked_at),
         )
 
     def _lags(self) -> list[Lags]:
@@ -128,12 +128,21 @@ def described(config: TrainConfig, task: Task) -> str:
     return f"{task.aim} by {network} network of {config.hidden} units, trained by {how}."
 
 
+def _readable(choice: Any) -> Any:
+    """A choice of the run as a page shows it, the names in it shortened."""
+    if isinstance(choice, tuple):
+        return tuple(_readable(one) for one in choice)
+    if isinstance(choice, Path):
+        return message(str(choice))
+    return shown(choice) if isinstance(choice, str) else choice
+
+
 def _shown(rows: pl.DataFrame) -> str:
     """What the rows are forecasts of, in words."""
     if not len(rows):
         return ""
     first = rows.row(0, named=True)
-    said = [shortened(str(first[name])) for name in ("series", "target") if name in first]
+    said = [shown(str(first[name])) for name in ("series", "target") if name in first]
     return ", ".join([*said, f"{first['horizon']} ahead"] if "horizon" in first else said)
 
 

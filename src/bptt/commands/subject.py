@@ -127,8 +127,12 @@ def run_subject(
         lead += [result.ending(), *([said] if (said := result.intervals()) is not None else [])]
     report = result.report() if result else None
     found = result.diagnosis if result else diagnosis_of(model, sample)
-    numbers = None if found is None else found.numbers()
-    return Subject(folder.name, lead, f"bptt explore {folder.name}", start, start.steps, times, report, numbers)
+    numbers = None
+    if found is not None:
+        said = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
+        numbers = said.numbers()
+    name = message(folder.name)
+    return Subject(name, lead, f"bptt explore {name}", start, start.steps, times, report, numbers)
 
 
 def subject_of(folder: Path, steps: int | None) -> Subject:

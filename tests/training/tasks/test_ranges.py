@@ -11,14 +11,17 @@ LEARNED = np.array([[0.0, 5.0], [10.0, 5.0], [4.0, np.nan]])
     [
         (
             [[11.0, 5], [3, 5], [14, 5], [9, 5]],
-            "a lies outside it in 2 of 4 later rows (50%), by up to 4 above its la",
+            "'a' lies outside it in 2 of 4 later rows (50%), by up to 4 above its la",
         ),
         (
             [[-3.0, 5], [3, 5]],
-            "a lies outside it in 1 of 2 later rows (50%), by up to 3 below its least training value",
+            "'a' lies outside it in 1 of 2 later rows (50%), by up to 3 below its least training value",
         ),
-        ([[1.0, 5], [3, 7]], "b lies outside it in 1 of 2 later rows (50%), by up to 2 above"),  # constant before
-        ([[12.0, np.nan], [np.nan, 5]], "a lies outside it in 1 of 2"),
+        (
+            [[1.0, 5], [3, 7]],
+            "'b' lies outside it in 1 of 2 later rows (50%), by up to 2 above",
+        ),  # constant before
+        ([[12.0, np.nan], [np.nan, 5]], "'a' lies outside it in 1 of 2"),
     ],
 )
 def test_the_column_that_leaves_its_range_furthest_is_named(later, words):

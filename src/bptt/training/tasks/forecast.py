@@ -13,6 +13,7 @@ from torch import nn
 from ..config import TrainConfig
 from ..data import Table, sunspots
 from ..errors import NothingThere, UserError
+from ..names import shortened
 from ..scaling import Moments, Scaling
 from ..spacing import Spacing, spacing_of
 from ..stamps import Clock
@@ -80,7 +81,7 @@ class Forecast(Series, Forecasting):
         """Whether the rows after those learned from leave their range, in a sentence."""
         stop = self.learned_steps + self.first_step + self.farthest
         values = self.table.values
-        later = "later rows" + (f" of series {self.part!r}" if self.part else "")
+        later = "later rows" + (f" of series {shortened(self.part)!r}" if self.part else "")
         return beyond(values[:stop], [values[stop:]], self.columns, later)
 
     def rows_read(self, first: int, stop: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..config import TrainConfig
+from ..names import shortened
 from .task import Loss
 
 
@@ -66,7 +67,7 @@ def output_words(columns: list[str], outputs: list[tuple[int, int]]) -> list[lis
 
 
 def _targets(table: _Table) -> str:
-    return in_words(table.columns[: max(1, len(table.config.targets))])
+    return in_words([shortened(name) for name in table.columns[: max(1, len(table.config.targets))]])
 
 
 def in_words(names: list[str]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..names import shortened
+
 FAR = 0.05  # of a column's range that values must lie beyond it to be worth a word
 
 
@@ -33,8 +35,9 @@ def beyond(
     if not parts[side, place] > FAR:
         return None
     which, edge = ("below its least", least[place]) if side == 0 else ("above its largest", most[place])
+    column = repr(shortened(columns[place]))
     return (
-        f"The inputs leave the range trained on: {columns[place]} lies outside it in {outside[place]} of {count} "
+        f"The inputs leave the range trained on: {column} lies outside it in {outside[place]} of {count} "
         f"{rows} ({outside[place] / count:.0%}), by up to {farthest[side, place]:.3g} {which} training value, "
         f"{edge:.4g}, which is {parts[side, place]:.0%} of that range. A network extrapolates poorly there: learn "
         "from more rows, or from the change from row to row."
