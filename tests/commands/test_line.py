@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from bptt.commands.line import answered
@@ -22,6 +24,15 @@ def test_what_cannot_be_run_is_one_line(arguments, words, capsys):
     assert err.startswith(words) or words in err
     assert err.count("\n") == 1
     assert len(err) < 2000
+
+
+@pytest.mark.parametrize(("name", "what"), [("folder", "a folder"), ("pipe", "no regular file")])
+def test_what_is_no_file_is_said_with_the_files_that_can_be_used(name, what, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo("pipe")
+    assert answered(["train", name, "--target", "a"]) == 2
+    assert capsys.readouterr().err == f"bptt train: {name} is {what}; a CSV, Parquet or .npy file is needed\n"
 
 
 def test_names_that_are_markup_too_long_or_obeyed_train_and_are_shown(tmp_path, monkeypatch, capsys):

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from bptt.training.errors import UserError
@@ -29,10 +32,16 @@ def test_other_files_are_refused_by_what_they_are(tmp_path, raw, words):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_what_is_no_file_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="is a folder; a table is needed"):
         check_file(tmp_path, "a table")
     with pytest.raises(UserError, match="there is no such file"):
         check_file(tmp_path / "a", "a table")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="is no regular file; a table is needed"):
+        check_file(tmp_path / "pipe", "a table")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"a: there is no such file in {tmp_path}, from where"):
+        check_file(Path("a"), "a table")
     with pytest.raises(UserError, match="could not be read: Is a directory"):
         text_of(tmp_path)

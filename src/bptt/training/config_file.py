@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .config import TrainConfig, configured, task_of
 from .errors import UserError
-from .plain_text import text_of
+from .plain_text import check_file, text_of
 from .typed import filled
 
 
@@ -21,8 +21,7 @@ def read_choices(path: Path) -> TrainConfig:
     Raises:
         UserError: there is no such file, or it holds something that is no choice.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+    check_file(path, "a run's config.toml")
     try:
         document = tomllib.loads(text_of(path))
     except (ValueError, RecursionError) as error:

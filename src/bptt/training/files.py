@@ -160,10 +160,8 @@ def digest_of(path: Path) -> str:
     """A file's SHA-256, in hexadecimal; it is read piece by piece.
 
     Raises:
-        UserError: it cannot be read, or is no regular file.
+        UserError: it cannot be read.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is not a file, or is not there")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -29,13 +29,18 @@ MARK = b"\xef\xbb\xbf"  # the byte order mark that a UTF-8 file may begin with
 def check_file(path: Path, wanted: str) -> None:
     """There is such a file.
 
+    Args:
+        path: of the file.
+        wanted: the kinds of file that can be used, for the error.
+
     Raises:
-        UserError: there is none, or it is a folder or no regular file.
+        UserError: there is none, and then the message has the whole path, or it is a folder or no regular file.
     """
     if not path.exists():
-        raise UserError(f"{path}: there is no such file")
+        place = "" if path.is_absolute() else f" in {Path.cwd()}, from where it is looked for"
+        raise UserError(f"{path}: there is no such file{place}")
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "not a file"
+        what = "a folder" if path.is_dir() else "no regular file"
         raise UserError(f"{path} is {what}; {wanted} is needed")
 
 

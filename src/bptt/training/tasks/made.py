@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..config import TrainConfig, task_of
 from ..data import read_table
-from ..errors import UserError
+from ..plain_text import check_file
 from .classify import classify_task, test_file
 from .footprint import is_streamed
 from .forecast import note_spacing, sunspot_forecast, table_forecast
@@ -14,6 +14,12 @@ from .panel import panel
 from .streamed import streamed_forecast
 from .task import Task
 from .text import text_task
+
+WANTED = {
+    "forecast": "a CSV, Parquet or .npy file",
+    "classify": "a .ts, CSV or Parquet file",
+    "text": "a file of text",
+}
 
 
 def made_task(config: TrainConfig) -> Task:
@@ -27,14 +33,13 @@ def made_task(config: TrainConfig) -> Task:
 
 
 def check_there(config: TrainConfig) -> None:
-    """The run's data are where it looks for them.
+    """The run's data are where it looks for them, each a file.
 
     Raises:
-        UserError: they are not; the message has the whole path.
+        UserError: one is not.
     """
-    if (path := config.data) is not None and not path.exists():
-        place = "" if path.is_absolute() else f" in {Path.cwd()}, from where it is looked for"
-        raise UserError(f"{path}: there is no such file{place}")
+    for path in files_of(config):
+        check_file(path, WANTED[task_of(config)])
 
 
 def files_of(config: TrainConfig) -> list[Path]:
