@@ -174,3 +174,14 @@ def test_sequences_and_their_weights_are_split_by_searches_and_cross_validation(
         scores = cross_val_score(make_pipeline("passthrough", regressor), ragged, y, cv=3, n_jobs=2)
     assert search.best_estimator_.predict(ragged).shape == (18,)
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("kind", [RecurrentRegressor, RecurrentClassifier, RecurrentForecaster])
+@pytest.mark.parametrize("learn", ["fit", "partial_fit"])
+def test_a_network_larger_than_the_memory_is_refused_by_its_parameters(kind, learn):
+    X, y = wave()
+    data = (y,) if kind is RecurrentForecaster else (X, y > 0 if kind is RecurrentClassifier else y)
+    classes = {"classes": [False, True]} if kind is RecurrentClassifier and learn == "partial_fit" else {}
+    estimator = kind(hidden=10**6, layers=2, epochs=1)
+    with pytest.raises(ValueError, match=r"^hidden=1000000 and layers=2 with \d features make .* smaller$"):
+        getattr(estimator, learn)(*data, **classes)

@@ -18,8 +18,9 @@ from ..equations.activations import ACTIVATIONS
 from ..networks import SequenceModel
 from ..reach.truncated import check_reach
 from ..training.config import TrainConfig
+from ..training.errors import UserError
 from ..training.fit import Epoch, Training
-from ..training.network import build
+from ..training.network import build, count_of
 from ..training.optimizing import Clipping
 from .batch import Batch, side_by_side
 from .learning import Batches, Carried, Loss, Reach, learn_piece
@@ -295,5 +296,17 @@ def normalised(weights: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]
 
 
 def _network(config: TrainConfig, like: np.ndarray, outputs: int) -> SequenceModel:
-    model = build(config, like.shape[1], outputs)
+    """The network, drawn by the seed, in the type of `like`.
+
+    Raises:
+        ValueError: it would not fit into the machine's memory.
+    """
+    try:
+        model = build(config, like.shape[1], outputs)
+    except UserError as error:
+        raise ValueError(
+            f"hidden={config.hidden} and layers={config.layers} with {like.shape[1]} features make "
+            f"{count_of(config, like.shape[1], outputs):,} weights, more than this machine's memory can learn; "
+            "make them smaller"
+        ) from error
     return model.to(torch.from_numpy(np.zeros(0, like.dtype)).dtype)
