@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bptt.training.cells import MISSING_WORDS, as_numbers, is_number_like, number_of, shortened, text_in, why_wrong
+from bptt.training.cells import MISSING_WORDS, as_numbers, is_number_like, number_of, text_in, why_wrong
 from bptt.training.errors import UserError
 
 
@@ -75,4 +75,3 @@ def test_columns_of_text_are_told_from_numbers_with_a_wrong_cell():
     for cells in (["1", "red"], ["NA"], ["1,5", "2,5"], ["2020-01-01"], []):
         assert text_in(pl.Series(cells, dtype=pl.String)) is None
     assert text_in(pl.Series([1.5])) is None
-    assert shortened("x" * 100) == "x" * 60 + "..."

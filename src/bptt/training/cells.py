@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from .errors import UserError
+from .names import shortened
 
 # Those of pandas, and the marks of other programs; upper case or lower, with spaces around them or without.
 MISSING_WORDS = (
@@ -87,11 +88,6 @@ def _hint(text: str) -> str:
     """How to write a cell that looks like a number."""
     flags = re.IGNORECASE | re.ASCII
     return next((f"; {hint}" for form, hint in HINTS if re.fullmatch(form, text, flags)), "")
-
-
-def shortened(text: str, length: int = 60) -> str:
-    """The begin of a text that is too long to be shown."""
-    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def is_number_like(column: pl.Series) -> bool:

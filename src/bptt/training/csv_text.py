@@ -14,8 +14,9 @@ from typing import BinaryIO, NamedTuple
 
 import polars as pl
 
-from .cells import number_of, shortened
+from .cells import number_of
 from .errors import UserError
+from .names import shortened
 from .plain_text import MARK, check_text, decoded
 
 BLOCK = 2**20  # bytes read at a time

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from .cells import as_numbers, is_number_like, number_of, shortened, text_in
+from .cells import as_numbers, is_number_like, number_of, text_in
 from .config import Missing
 from .csv_text import read_csv
 from .errors import NothingThere, UserError
+from .names import shortened
 from .npy import native, read_npy
 from .plain_text import check_file
 from .stamps import Clock, Stamps, read_stamps, stamps_by

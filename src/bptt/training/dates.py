@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .cells import shortened
+from .names import shortened
 
 MONTHS = (
     *("january", "february", "march", "april", "may", "june"),

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from .cells import MISSING_WORDS, shortened
+from .cells import MISSING_WORDS
 from .dates import (
     DateForm,
     NoDate,
@@ -29,6 +29,7 @@ from .dates import (
     unpadded,
 )
 from .errors import UserError
+from .names import shortened
 from .spacing import is_regular, seconds_of
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from .cells import as_numbers, shortened
+from .cells import as_numbers
 from .config import Missing
 from .data import listed
 from .errors import UserError
 from .labelled import Labelled
+from .names import shortened
 from .plain_text import check_file, text_of
 
 FLAGS = ("timestamps", "missing", "univariate", "equallength")
@@ -79,7 +80,7 @@ def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
             continue
         if not line.startswith("@"):
             raise UserError(
-                f"{where}: {line[:40]!r} stands before @data; a header of @tags and @data must come first"
+                f"{where}: {shortened(line)!r} stands before @data; a header of @tags and @data must come first"
             )
         tag, *words = line[1:].split() or [""]
         tag = {"dimension": "dimensions"}.get(tag.lower(), tag.lower())
