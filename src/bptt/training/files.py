@@ -169,19 +169,18 @@ def digest_of(path: Path) -> str:
         raise UserError(f"{path} could not be read: {error.strerror}") from error
 
 
-def read_regular(path: Path, follow: bool = False, most: int | None = None) -> bytes:
+def read_regular(path: Path, most: int | None = None) -> bytes:
     """The content of a regular file; nothing is waited for.
 
     Args:
         path: of the file.
-        follow: whether it may be a link to one.
         most: bytes that it may have. Default any number.
 
     Raises:
         UserError: there is none, it is a link, a folder or a pipe, it is too large, or it cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
@@ -195,6 +194,6 @@ def read_regular(path: Path, follow: bool = False, most: int | None = None) -> b
     except MemoryError as error:
         raise UserError(f"{path} is larger than the memory that is free") from error
     except OSError as error:
-        if path.is_symlink() and not follow:
+        if path.is_symlink():
             raise UserError(f"{path} is a symbolic link; only regular files are read") from error
         raise UserError(f"{path} could not be read: {error.strerror}") from error
