@@ -1,7 +1,7 @@
 """Clients that hold a server up: they send half of something, or read nothing, and wait."""
 
 import socket
-import time
+import threading
 from contextlib import ExitStack
 
 import pytest
@@ -63,15 +63,19 @@ def test_a_question_that_does_not_come_to_its_end_is_not_waited_for(serve, monke
 
 
 def test_who_reads_nothing_is_let_go(serve, monkeypatch):
+    gone, lose = threading.Event(), connections.H11Protocol.connection_lost
+
+    def lost(connection, error):
+        lose(connection, error)
+        gone.set()
+
     monkeypatch.setattr(connections, "STALLED", 0.2)
+    monkeypatch.setattr(connections.H11Protocol, "connection_lost", lost)
     connect, serving = serve(PAGE)
     connect(WHOLE)
-    deadline = time.monotonic() + 20
-    while not (seen := serving.server._server.server_state).total_requests and time.monotonic() < deadline:
-        pass
-    while seen.connections and time.monotonic() < deadline:
-        pass
-    assert not seen.connections
+    assert gone.wait(20)
+    seen = serving.server._server.server_state
+    assert (seen.total_requests, len(seen.connections)) == (1, 0)
 
 
 def test_half_sent_heads_do_not_starve_others(serve):
