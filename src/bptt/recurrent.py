@@ -27,7 +27,7 @@ class Recurrent(nn.Module):
 
     cell: Any  # the equations, a `Cell`
     state_names: tuple[str, ...] = ("h_0",)
-    projects = False  # whether proj_size is to be had
+    projects = False  # whether proj_size is supported
 
     def __init__(
         self,

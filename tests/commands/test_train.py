@@ -280,7 +280,7 @@ def test_what_cannot_be_gone_on_with_is_refused(here):
     with pytest.raises(UserError, match=r"d\.csv has changed since"):
         train(TrainConfig(resume=here / "run"))
     (here / "run" / "config.toml").unlink()
-    with pytest.raises(UserError, match=r"ended before its config\.toml was written.*begin anew"):
+    with pytest.raises(UserError, match=r"ended before its config\.toml was written.*begin a new run"):
         train(TrainConfig(resume=here / "run"))
 
 

@@ -193,7 +193,7 @@ def test_both_directions_are_judged_by_their_exponents():
     assert all(layer.gradient_by_lag is None for layer in found.layers)
     assert found.kind == "vanishing"
     assert found.enough is None
-    assert "not to be had" in str(found)
+    assert "not available" in str(found)
 
 
 def test_a_frozen_network_is_diagnosed_as_well():

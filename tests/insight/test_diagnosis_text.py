@@ -46,7 +46,7 @@ def test_the_numbers_are_the_diagnosiss():
     [
         ({"efold_lag": math.inf}, "does not fall to 1/e"),
         ({"reach": None}, "more than 1 % comes from beyond the 39 lags"),
-        ({"gradient_by_lag": None}, "not to be had"),
+        ({"gradient_by_lag": None}, "not available"),
         ({"exponents": torch.tensor([-math.inf, -math.inf])}, "e^λ_1 = 0 a step"),
         ({"gradient_by_lag": 2.0 ** torch.arange(40)}, "256 x"),
     ],

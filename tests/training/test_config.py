@@ -60,7 +60,7 @@ DATA = Path("data.csv")
         ({"task": "forecast", "class_weights": "balanced"}, "--class-weights is a choice of --task classify"),
         ({"tokens": "bytes"}, "--tokens is a choice of --task text; this is --task forecast"),
         ({"task": "text", "noise": 0.1}, "--noise is a choice of --task forecast and classify"),
-        ({"task": "text", "reach": "checkpointed"}, "--task text is learned by --reach truncated"),
+        ({"task": "text", "reach": "checkpointed"}, "--task text supports only --reach truncated"),
         ({"clip": 0.0}, r"--clip must be above 0 and below 1e\+37, or auto"),
         ({"lr": 1e39}, r"--lr must be above 0 and below 1e\+37, got 1e\+39"),
         ({"dropout": 1.0}, "--dropout must be at least 0 and below 1"),

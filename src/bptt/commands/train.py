@@ -153,7 +153,7 @@ def _checked_run(given: TrainConfig, folder: Path) -> Described:
     if not (folder / "config.toml").exists():
         raise UserError(
             f"{folder} ended before its config.toml was written, so that there is nothing to go on with; "
-            "remove it and begin anew"
+            "remove it and begin a new run"
         )
     return read_config(folder / "config.toml")
 

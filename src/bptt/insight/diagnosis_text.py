@@ -51,7 +51,7 @@ def _layer_rows(layer: LayerDiagnosis, severity: Severity) -> list[str]:
     rows = _wrapped(f"{layer.layer}, {layer.cell}: {kind}; {reason(layer)}")
     if layer.gradient_by_lag is None:
         rows += _wrapped(
-            "not to be had: the error comes from other steps on both sides", _label("gradient by lag")
+            "not available: the error comes from other steps on both sides", _label("gradient by lag")
         )
     else:
         rows += _lag_rows(layer)

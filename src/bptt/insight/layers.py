@@ -44,8 +44,8 @@ class LayerDiagnosis:
         cell: "Elman", "GRU" or "LSTM".
         kind: "vanishing": all but 1 % of the gradient comes from lags up to `reach`, which is less than was looked
             at; "exploding": it grows more than tenfold; "healthy": neither; "no gradient": none gets here.
-        gradient_by_lag: the mean over t of ‖∂E_t/∂s_{t-lag}‖, (lags + 1); None where it is not to be had
-            (a direction of a bidirectional network has no lag).
+        gradient_by_lag: the mean over t of ‖∂E_t/∂s_{t-lag}‖, (lags + 1); None for a
+            bidirectional network, whose error comes from steps on both sides.
         efold_lag: the lag at which it first is below 1/e of that at lag 0, interpolated; inf if it never is.
         reach: the lag beyond which less than 1 % of the sum over lags comes; None if that is beyond those seen.
         growth: the largest of it over that at lag 0.

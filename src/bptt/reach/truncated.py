@@ -80,7 +80,7 @@ def truncated(
 
     Returns:
         an iterator of `Window`, which can tell its place and go on from it (`state_dict`, `load_state_dict`).
-        With k2 > k1 steps are walked again: dropout is drawn anew for them, and buffers that the model changes as
+        With k2 > k1 steps are walked again: dropout is drawn again for them, and buffers that the model changes as
         it walks (batch normalisation) are changed again.
 
     Raises:

@@ -197,7 +197,7 @@ class RecurrentEstimator(BaseEstimator):
             raise ValueError(
                 f"this piece has {len(sequences.each)} sequences, but those before had "
                 f"{before.steps.x.shape[1]}: the pieces of a stream need the same ones, in the same "
-                "order; fit anew for others"
+                "order; call fit for others"
             )
         piece = side_by_side(sequences.each, targets.each, weights).of(self._dtype)
         found, after = learn_piece(

@@ -325,7 +325,7 @@ def _check_classify(config: TrainConfig) -> None:
 
 def _check_text(config: TrainConfig) -> None:
     if config.reach != "truncated":
-        raise UserError(f"--task text is learned by --reach truncated; --reach {config.reach} is not to be had")
+        raise UserError(f"--task text supports only --reach truncated, got --reach {config.reach}")
 
 
 _CHECKS = {"forecast": _check_forecast, "classify": _check_classify, "text": _check_text}

@@ -122,10 +122,10 @@ def outputs_of(rows):
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
-        ({"time": "0", "input": ()}, "--time 0 is not to be had"),
-        ({"missing": "interpolate"}, "--missing interpolate is not to be had"),
-        ({"series": "0", "input": ()}, "--series 0 is not to be had"),
-        ({"calendar": True}, "--calendar is not to be had"),
+        ({"time": "0", "input": ()}, "--time 0 is not supported"),
+        ({"missing": "interpolate"}, "--missing interpolate is not supported"),
+        ({"series": "0", "input": ()}, "--series 0 is not supported"),
+        ({"calendar": True}, "--calendar is not supported"),
         ({"season": 321}, "--season 321 is longer than the 320 training rows"),
         ({"target": "z"}, "has no column 'z'; its columns are '0', '1'"),
         ({"input": (("1",),)}, "'1' was asked for twice"),

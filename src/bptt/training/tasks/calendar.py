@@ -30,7 +30,7 @@ def periods_of(times: list[Any], name: str) -> list[str]:
     if not found:
         raise UserError(
             f"{name}: --calendar finds no day, week or year that the training rows, {times[0]} to {times[-1]}, "
-            "have several rows of and come to twice; leave it out"
+            "have several rows of and hold twice; leave it out"
         )
     return found
 

@@ -167,7 +167,7 @@ def panel(config: TrainConfig) -> Panel:
         raise UserError(f"{config.data}: no series has what is needed to be learned from")
     shared = [period for period in parts[0].calendar if all(period in part.calendar for part in parts)]
     if config.calendar and not shared:
-        raise UserError(f"{config.data}: --calendar finds no period that all series come to twice; leave it out")
+        raise UserError(f"{config.data}: --calendar finds no period that all series hold twice; leave it out")
     season = max(parts, key=lambda part: part.train_rows).season
     if season is not None and season > min(part.train_rows for part in parts):
         season = None

@@ -340,6 +340,6 @@ def _check_choices(config: TrainConfig) -> None:
         if value != getattr(plain, name):
             said = f"--{name}" if value is True else f"--{name} {value}"
             raise UserError(
-                f"{config.data} is read piece by piece, where {said} is not to be had: rows are numbered"
+                f"{config.data} is read piece by piece, where {said} is not supported: rows are numbered"
                 " and missing values must be filled before; or pass a larger --memory"
             )
