@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from bptt.training.config import TrainConfig, configured
 from bptt.training.config_file import read_choices
 from bptt.training.errors import TrainingDiverged, UserError
 from bptt.training.fit import Training
+from bptt.training.journal import Journal
 from bptt.training.run import load_run
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast
@@ -265,6 +267,24 @@ def test_a_run_killed_before_its_first_snapshot_begins_anew(here, monkeypatch):
             train(TrainConfig(epochs=2, out=here / "run"))
     assert train(TrainConfig(resume=here / "run")) == 0
     assert len((here / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_trained_run_without_its_snapshots_is_refused_and_left_as_it_is(here, monkeypatch):
+    killed_at(monkeypatch, TrainConfig(epochs=4, snapshot=0, out=here / "run"), 3)
+    shutil.rmtree(here / "run" / "snapshots")
+    before = contents(here / "run")
+    assert before[Path("metrics.jsonl")] or Path("model.safetensors") in before
+    with pytest.raises(UserError, match=r"has been trained, but there is no snapshot in .*begin a new run"):
+        train(TrainConfig(resume=here / "run"))
+    assert contents(here / "run") == before
+
+
+def test_weights_alone_show_that_a_run_was_trained(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.check_untrained()
+        (tmp_path / "model.safetensors").touch()
+        with pytest.raises(UserError, match="has been trained"):
+            journal.check_untrained()
 
 
 def test_what_cannot_be_gone_on_with_is_refused(here):

@@ -112,6 +112,7 @@ def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) 
         for problem in wrong:
             _print(console, f"warning: {problem}; the snapshot before it is used")
         if saved is None:
+            _agreed(team, journal.check_untrained)
             work.by_lag = work.look()
         else:
             _restore(work, saved, folder)

@@ -103,6 +103,19 @@ class Journal:
         """The newest snapshot that is whole, None where there is none, and what is wrong with those after it."""
         return self._snapshots.load()
 
+    def check_untrained(self) -> None:
+        """Nothing is there that training wrote, so that it may start from the beginning.
+
+        Raises:
+            UserError: there are weights, or lines of metrics.
+        """
+        weights, metrics = self.folder / "model.safetensors", self.folder / METRICS
+        if weights.exists() or (metrics.exists() and metrics.stat().st_size > 0):
+            raise UserError(
+                f"{self.folder} has been trained, but there is no snapshot in {self.folder / 'snapshots'} to go "
+                "on from; put the snapshots back, or begin a new run"
+            )
+
     def is_finished(self) -> bool:
         """Whether the run has its last line of metrics, which is written when all else is, and was not stopped."""
         try:
