@@ -279,6 +279,16 @@ def test_a_trained_run_without_its_snapshots_is_refused_and_left_as_it_is(here, 
     assert contents(here / "run") == before
 
 
+def test_a_file_in_the_place_of_the_snapshots_is_refused_before_anything_changes(here, monkeypatch):
+    killed_at(monkeypatch, TrainConfig(epochs=4, snapshot=0, out=here / "run"), 3)
+    shutil.rmtree(here / "run" / "snapshots")
+    (here / "run" / "snapshots").write_text("mine")
+    before = contents(here / "run")
+    with pytest.raises(UserError, match="snapshots is no folder, where a folder is needed; remove it"):
+        train(TrainConfig(resume=here / "run"))
+    assert contents(here / "run") == before
+
+
 def test_weights_alone_show_that_a_run_was_trained(tmp_path):
     with Journal(tmp_path) as journal:
         journal.check_untrained()

@@ -126,13 +126,15 @@ def make_folder(path: Path, exist_ok: bool = False) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a link in a folder's place: what is written into it would land elsewhere.
+    """Refuse what is no folder in a folder's place: through a link, what is written would land elsewhere.
 
     Raises:
-        UserError: it is one.
+        UserError: it is a link, a file or anything else that is no folder.
     """
     if path.is_symlink():
         raise UserError(f"{path} is a symbolic link, and a run writes into its own folder alone; remove it")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is no folder, where a folder is needed; remove it")
 
 
 def sync_folder(folder: Path) -> None:

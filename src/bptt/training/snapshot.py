@@ -30,7 +30,7 @@ class Snapshots:
         workers: all of them call the same methods at the same time.
 
     Raises:
-        UserError: the folder is a link to one.
+        UserError: a link or a file stands in the folder's place.
     """
 
     def __init__(self, folder: Path, workers: Workers = ALONE) -> None:
