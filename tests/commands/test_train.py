@@ -102,6 +102,16 @@ def test_a_second_run_takes_the_next_name_and_a_named_one_is_not_overwritten(her
     assert contents(named) == before
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling"])
+@pytest.mark.parametrize("workers", [None, 2])
+def test_resuming_is_offered_only_for_a_run(here, kind, workers):
+    out = here / "d.csv"
+    make = {"file": out.touch, "folder": out.mkdir, "dangling": lambda: out.symlink_to(here / "none")}
+    make[kind]()
+    with pytest.raises(UserError, match=r"d\.csv exists already and is not overwritten; pass another --out$"):
+        train(TrainConfig(epochs=1, out=out, workers=workers, reach="truncated", k1=50, batch=2))
+
+
 def test_an_unwritable_place_is_said_before_training(here):
     (here / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made"):

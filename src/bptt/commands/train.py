@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable
@@ -94,7 +95,7 @@ def _launched(config: TrainConfig, size: int) -> int:
     chosen = config if config.resume is None else _checked_run(config, config.resume).config
     check(replace(chosen, workers=size))
     _prepared(chosen, Workers(0, size), Console(quiet=True))
-    if config.out is not None and config.out.exists():
+    if config.out is not None and os.path.lexists(config.out):
         raise _overwriting(config.out)
     return launch(size, ["train", *arguments_of(config)])
 
@@ -259,10 +260,8 @@ def _new_folder(config: TrainConfig) -> Path:
 
 
 def _overwriting(folder: Path) -> UserError:
-    return UserError(
-        f"{folder} exists already and is not overwritten; pass another --out, or go on with it by "
-        f"--resume {folder}"
-    )
+    go_on = f", or go on with it by --resume {folder}" if (folder / "config.toml").exists() else ""
+    return UserError(f"{folder} exists already and is not overwritten; pass another --out{go_on}")
 
 
 def _finished(work: Work, journal: Journal, console: Console) -> int:
