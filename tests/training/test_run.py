@@ -74,7 +74,10 @@ def test_damaged_files_are_said(run, file, text, words):
 def test_what_is_missing_is_said(run, tmp_path_factory):
     folder, _, _ = run
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="missing"):
+    with pytest.raises(UserError, match=r"is not finished: .*`bptt train --resume .*` goes on with it"):
+        load_run(folder)
+    (folder / "metrics.jsonl").write_text('{"event": "test", "interrupted": false}\n')
+    with pytest.raises(UserError, match=r"model\.safetensors is missing"):
         load_run(folder)
     (folder / "config.toml").unlink()
     with pytest.raises(UserError, match=r"config\.toml is missing"):

@@ -12,15 +12,14 @@ from ..networks import SequenceModel
 from .config import TrainConfig
 from .described import save_config
 from .errors import UserError
-from .files import ASIDE, LARGEST_TEXT, appending, check_regular, naming, read_regular, write_whole
+from .files import ASIDE, appending, check_regular, naming, write_whole
 from .fit import Epoch
-from .run import locked, save_model
+from .run import METRICS, is_finished, locked, save_model
 from .snapshot import Snapshots
 from .tasks.task import Task
 from .tensors import write_tensors
 from .workers import ALONE, Workers
 
-METRICS = "metrics.jsonl"
 WRITES = ("config.toml", METRICS, "model.safetensors", "diverged.safetensors", "intervals.toml", "report.html")
 WRITES += ("forecast.csv", "predictions.csv", "confusion.csv", "sample.txt")  # in the run folder, beside snapshots
 
@@ -118,11 +117,7 @@ class Journal:
 
     def is_finished(self) -> bool:
         """Whether the run has its last line of metrics, which is written when all else is, and was not stopped."""
-        try:
-            last = json.loads(read_regular(self.folder / METRICS, most=LARGEST_TEXT).splitlines()[-1])
-        except (UserError, ValueError, IndexError, RecursionError):
-            return False
-        return isinstance(last, dict) and last.get("event") == "test" and last.get("interrupted") is False
+        return is_finished(self.folder)
 
 
 def _epoch_line(epoch: Epoch) -> dict[str, Any]:

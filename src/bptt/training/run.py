@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from .data import Table, leaving_out, read_frame, select, select_series
 from .dates import NoDate
 from .described import Described, read_config, read_toml
 from .errors import NothingThere, UserError
-from .files import appending, write_whole
+from .files import LARGEST_TEXT, appending, read_regular, write_whole
 from .network import build, count_of, sizes_of
 from .scaling import Moments, Scaling
 from .spacing import Fixed, follows, spacing_of
@@ -32,6 +33,7 @@ from .tensors import read_tensors, write_tensors
 from .typed import filled
 
 INTERVALS = "intervals.toml"
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,15 @@ def owned(folders: Iterable[Path], owner: str) -> Path | None:
     return None
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a run has its last line of metrics, which is written when all else is, and was not stopped."""
+    try:
+        last = json.loads(read_regular(folder / METRICS, most=LARGEST_TEXT).splitlines()[-1])
+    except (UserError, ValueError, IndexError, RecursionError):
+        return False
+    return isinstance(last, dict) and last.get("event") == "test" and last.get("interrupted") is False
+
+
 def check_same_data(folder: Path, task: Task, began: Described) -> None:
     """Refuse to resume on changed data that have no digest: runs of older versions.
 
@@ -128,13 +139,19 @@ def load_run(folder: Path) -> Run:
     """Read a run folder.
 
     Raises:
-        UserError: it is no run folder, or a file in it is missing, damaged or of a newer version.
+        UserError: it is no run folder or not finished, or a file in it is missing, damaged or of a newer version.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
     described = read_config(folder / "config.toml")
     sizes = sizes_of(described.config, described.columns, described.labels, described.calendar)
-    weights = _read_weights(folder / "model.safetensors")
+    weights_path = folder / "model.safetensors"
+    if not os.path.lexists(weights_path) and not is_finished(folder):
+        raise UserError(
+            f"{folder} is not finished: it has no model.safetensors yet; if its training was broken off, "
+            f"`bptt train --resume {folder}` goes on with it"
+        )
+    weights = _read_weights(weights_path)
     try:
         count, there = count_of(described.config, *sizes), sum(weight.numel() for weight in weights.values())
         if count > there:  # nothing larger than the file is built
