@@ -102,6 +102,17 @@ def test_a_second_run_takes_the_next_name_and_a_named_one_is_not_overwritten(her
     assert contents(named) == before
 
 
+@pytest.mark.parametrize("choices", [{}, {"target": "y"}, {"task": "text"}])
+def test_a_folder_as_data_is_named_and_what_a_run_folder_is_for_said(here, choices):
+    folder = here / "x"
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"x is a folder; DATA is a file$"):
+        train(TrainConfig(data=folder, **choices))
+    (folder / "config.toml").touch()
+    with pytest.raises(UserError, match=r"x/config\.toml` trains again, `bptt train --resume .*x` goes on"):
+        train(TrainConfig(data=folder, **choices))
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "dangling"])
 @pytest.mark.parametrize("workers", [None, 2])
 def test_resuming_is_offered_only_for_a_run(here, kind, workers):

@@ -12,7 +12,7 @@ DATA = Path("data.csv")
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
-        ({"data": DATA}, "--target COLUMN is needed"),
+        ({"data": DATA}, r"--target COLUMN is needed with data\.csv: the column to forecast$"),
         ({"target": "y"}, "no DATA was given"),
         ({"input": (("a",),)}, "no DATA was given"),
         ({"test": 0.5}, "sunspots' test years are fixed"),

@@ -196,6 +196,7 @@ def _prepared(
     """
     try:
         check_there(config)
+        _check_no_folder(config)
         check(config)
         digests = {str(path): digest_of(path) for path in files_of(config)}
         if begun is not None:
@@ -205,6 +206,14 @@ def _prepared(
         if begun is None:
             raise
         raise UserError(f"{begun[0]} cannot be gone on with: {error}") from error
+
+
+def _check_no_folder(config: TrainConfig) -> None:
+    """DATA is a file, not a folder."""
+    if (path := config.data) is not None and path.is_dir():
+        ways = f"`bptt train {path}/config.toml` trains again, `bptt train --resume {path}` goes on with this run"
+        hint = ways if (path / "config.toml").exists() else "DATA is a file"
+        raise UserError(f"{path} is a folder; {hint}")
 
 
 def _built(config: TrainConfig, team: Workers, console: Console, digests: dict[str, str]) -> Work:

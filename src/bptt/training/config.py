@@ -292,7 +292,7 @@ def _check_forecast(config: TrainConfig) -> None:
     if config.data is not None and not config.targets:
         text = f"; {config.data.name} is no table by its name: to learn it as a text, pass --task text"
         hint = "" if config.data.suffix.lower() in TABLES else text
-        raise UserError(f"--target COLUMN is needed with {config.data}: which column is to be forecast?{hint}")
+        raise UserError(f"--target COLUMN is needed with {config.data}: the column to forecast{hint}")
     if config.data is None and (config.target or config.input or config.time or config.series):
         raise UserError(
             "--target, --input, --time and --series choose columns of DATA, but no DATA was given "
