@@ -293,10 +293,18 @@ def repaired(values: np.ndarray, column: str, name: str, missing: Missing) -> np
             f"{name}: column {column!r} has {int(absent.sum())} missing of {len(values)} values, the first in "
             f"row {int(absent.argmax()) + 1}; fill them, or pass --missing interpolate"
         )
-    if missing == "mask":
-        return values
-    rows = np.arange(len(values))
+    return values if missing == "mask" else interpolated(values)
+
+
+def interpolated(values: np.ndarray) -> np.ndarray:
+    """A column's values (N,), NaN filled on a line between neighbours, at the ends by the nearest value."""
+    absent, rows = np.isnan(values), np.arange(len(values))
     return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
+
+
+def gaps_kept(missing: Missing) -> Missing:
+    """How to read a table that is interpolated later: with NaN where a value is missing."""
+    return "mask" if missing == "interpolate" else missing
 
 
 def listed(names: Sequence[str]) -> str:

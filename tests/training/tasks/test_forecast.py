@@ -44,6 +44,28 @@ def test_nothing_of_the_test_rows_is_learned_from():
         assert np.allclose(found[:49], two.baselines()[name][:49], equal_nan=True)
 
 
+def test_no_training_row_is_interpolated_from_a_later_one():
+    gappy = table()
+    gappy.values[[0, 5, 46, 47, 48, 59], 0] = np.nan
+    gappy.values[[6, 50], 1] = np.nan
+    y, a = gappy.values.T.copy()
+    found = table_forecast(gappy, TrainConfig(missing="interpolate")).table.values
+    assert found[[0, 5], 0] == pytest.approx([y[1], (y[4] + y[6]) / 2])
+    assert found[[46, 47], 0].tolist() == [y[45]] * 2
+    assert found[[48, 59], 0] == pytest.approx([(y[45] + y[49]) / 2, y[58]])
+    assert found[[6, 50], 1] == pytest.approx([(a[5] + a[7]) / 2, (a[49] + a[51]) / 2])
+    assert np.isnan(gappy.values).sum() == 8
+
+
+@pytest.mark.parametrize(("column", "needed"), [(0, 10), (1, 1)])
+def test_a_column_that_begins_after_the_training_rows_is_not_interpolated(column, needed):
+    gappy = table()
+    gappy.values[:48, column] = np.nan
+    words = rf"column '{'ya'[column]}' has 0 values in the 48 training rows; at least {needed} are needed"
+    with pytest.raises(UserError, match=words):
+        table_forecast(gappy, TrainConfig(missing="interpolate"))
+
+
 def test_too_few_rows_name_the_minimum():
     with pytest.raises(UserError, match=r"has 12 rows.*at least 16 rows are needed"):
         table_forecast(table(12), TrainConfig(lags=3))

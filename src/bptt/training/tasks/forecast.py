@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from ..config import TrainConfig
-from ..data import Table, sunspots
+from ..data import Table, interpolated, sunspots
 from ..errors import NothingThere, UserError
 from ..names import shortened
 from ..scaling import Moments, Scaling
@@ -116,9 +117,18 @@ def table_forecast(table: Table, config: TrainConfig, part: str = "") -> Forecas
     train_rows = train_rows_of(rows, config)
     check_rows(table.name, rows, train_rows, config)
     texts = table.stamps.texts
-    name = f"{texts[train_rows]} to {texts[-1]}"
+    spans = [Span(f"{texts[train_rows]} to {texts[-1]}", train_rows, rows)]
+    if config.missing == "interpolate":
+        _check_values(table, train_rows, spans)
+        table = replace(table, values=_interpolated(table.values, train_rows))
     variances = np.square(Moments.of(table.values[:train_rows, : table.targets]).unit).tolist()
-    return forecast_of(table, config, train_rows, [Span(name, train_rows, rows)], variances, {}, part)
+    return forecast_of(table, config, train_rows, spans, variances, {}, part)
+
+
+def _interpolated(values: np.ndarray, train_rows: int) -> np.ndarray:
+    """Columns (N, C), NaN filled; no training row is filled by what a later row holds."""
+    learned = np.apply_along_axis(interpolated, 0, values[:train_rows])
+    return np.apply_along_axis(interpolated, 0, np.concatenate([learned, values[train_rows:]]))
 
 
 def note_spacing(parts: Sequence[Series]) -> None:
@@ -191,7 +201,7 @@ def forecast_of(
 
 
 def _check_values(table: Table, train_rows: int, spans: list[Span]) -> None:
-    """Masked values leave enough of each column."""
+    """Missing values leave enough of each column."""
     there = ~np.isnan(table.values)
     for place, column in enumerate(table.columns):
         is_target = place < table.targets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..config import TrainConfig, task_of
-from ..data import read_table
+from ..data import gaps_kept, read_table
 from ..plain_text import check_file
 from .classify import classify_task, test_file
 from .footprint import is_streamed
@@ -57,7 +57,7 @@ def _forecast(config: TrainConfig) -> Task:
         return streamed_forecast(config)
     if config.series is not None:
         return panel(config)
-    table = read_table(config.data, config.targets, config.inputs, config.time, config.missing)
+    table = read_table(config.data, config.targets, config.inputs, config.time, gaps_kept(config.missing))
     task = table_forecast(table, config)
     note_spacing([task])
     return task

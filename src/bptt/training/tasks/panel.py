@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import TrainConfig
-from ..data import leaving_out, read_frame, select_series
+from ..data import gaps_kept, leaving_out, read_frame, select_series
 from ..errors import UserError
 from ..groups import Groups
 from ..scaling import Moments, Scaling
@@ -157,7 +157,7 @@ def panel(config: TrainConfig) -> Panel:
         config.targets,
         config.inputs,
         config.time,
-        config.missing,
+        gaps_kept(config.missing),
     )
     parts = []
     for part, table in tables.items():
