@@ -82,9 +82,9 @@ def test_bad_use(options, words, run):
         check(CheckConfig(**options))
 
 
-def test_a_run_whose_loss_is_not_finite(run):
+def test_a_run_whose_weights_are_not_finite(run):
     model = load_run(run / "run").model
     torch.nn.init.constant_(model.readout.bias, math.nan)
     save_model(run / "run", model)
-    with pytest.raises(UserError, match="loss is nan"):
+    with pytest.raises(UserError, match=r"readout\.bias is not finite"):
         check(CheckConfig("run"))
