@@ -97,8 +97,11 @@ def test_hour_24_is_the_next_midnight():
         ("2020-01-01T12:00[/etc/passwd]", "no date"),
         ("2020-01-01T12:00[Europe]", "no date"),
         ("2020-01-01T12:00[../passwd]", "../passwd"),
-        ("0001-01-01T00:00+02:00", "out of range"),
-        ("9999-12-31T24:00", "out of range"),
+        ("0001-01-01T00:00+02:00", "beyond the years 2 to 9998"),
+        ("0001-12-31", "beyond the years 2 to 9998"),
+        ("1 Jan 9999", "beyond the years 2 to 9998"),
+        ("9998-12-31T24:00", "beyond the years 2 to 9998"),
+        ("9999-12-31T24:00", "beyond the years 2 to 9998"),
         ("0000-01-01", "year 0 is out of range"),
         ("12020-01-01", "'12020-01-01'"),
         ("1.2.20", "write the year with four digits"),
@@ -136,6 +139,10 @@ def test_a_form_writes_what_loses_nothing_of_the_date():
         .write(datetime(2020, 1, 1, 12, tzinfo=TWO))
         .endswith("+02:00")
     )
+
+
+def test_a_date_that_is_too_late_to_read_is_written_in_its_form():
+    assert DateForm(("{Y:04d}-{m:02d}",)).write(datetime(9999, 1, 1)) == "9999-01"
 
 
 def test_parts_without_zeros_in_front_show_in_short_ones_only():

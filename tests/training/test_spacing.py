@@ -290,6 +290,12 @@ def test_few_rows_may_follow_a_rule_that_they_do_not_show():
     assert not follows(Days(1), [datetime(2024, 1, day) for day in (1, 3, 5, 7)])
 
 
+def test_a_rule_that_would_count_back_beyond_the_first_year_is_not_followed():
+    times = [datetime(year, 6, day) for year, day in ((2, 1), (7, 2), (12, 2), (17, 2))]
+    assert spacing_of(times) == Months(60, ("2",))
+    assert not is_regular(times)
+
+
 def test_regular_times_have_no_gap():
     assert is_regular([datetime(2024, 1, day) for day in (1, 2, 3)])
     assert not is_regular([datetime(2024, 1, day) for day in (1, 2, 4)])

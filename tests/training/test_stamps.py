@@ -97,6 +97,20 @@ def test_dates_beyond_those_of_the_calendar():
 
 
 @pytest.mark.parametrize(
+    "cells",
+    [
+        [f"{year:04}-06-01" for year in range(1, 9)],
+        [f"{year}-12-31" for year in range(9990, 10_000)],
+        ["01/02/0001", "01/03/0001"],
+        ["Q1 9999", "Q2 9999"],
+    ],
+)
+def test_dates_as_text_beyond_those_of_the_calendar(cells):
+    with pytest.raises(UserError, match="column 't' has dates beyond the years 2 to 9998"):
+        read(cells)
+
+
+@pytest.mark.parametrize(
     ("cells", "words"),
     [
         (["2", "1"], "row 2, column 't': 1 is out of order, after 2 in row 1; sort the rows by time"),

@@ -15,6 +15,8 @@ MONTHS = (
     *("july", "august", "september", "october", "november", "december"),
 )
 YEARS = range(1800, 2200)  # in which digits alone, such as 20200131, are a date
+FIRST_YEAR, LAST_YEAR = 2, 9998  # a zone or a step may lead a year on, which must be a date as well
+BEYOND = f"beyond the years {FIRST_YEAR} to {LAST_YEAR}, which are all that can be read"
 
 # Letters as in strftime: Y year, m month, d day, b the month's name, G V u ISO year, week and weekday, q quarter;
 # one and two are day and month in an order that the column tells; s is a separator.
@@ -52,6 +54,10 @@ class NoDate(ValueError):
     """A text that no date is written as; its message says why, where that is known."""
 
 
+class OtherYears(NoDate):
+    """A date that is too early or too late to count on from."""
+
+
 def read_date(text: str, day_first: bool | None = None, pattern: str | None = None) -> tuple[datetime, str]:
     """A date and the name of its pattern; a month, week or quarter is its first day.
 
@@ -63,12 +69,22 @@ def read_date(text: str, day_first: bool | None = None, pattern: str | None = No
     Raises:
         NoDate: it is none.
     """
+    moment, name = _any_year(text, day_first, pattern)
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise OtherYears(f"{shortened(text)!r} is {BEYOND}")
+    return moment, name
+
+
+def _any_year(text: str, day_first: bool | None, pattern: str | None = None) -> tuple[datetime, str]:
+    """The same, whatever the year."""
     if pattern == ISO and (moment := _iso(text)) is not None:
         return moment, ISO
     name, match = _matched(text, pattern)
     try:
         return _moment(name, match, day_first), name
-    except (ValueError, OverflowError, KeyError, OSError) as error:  # the last two of names that are no zone
+    except OverflowError as error:
+        raise OtherYears(f"{shortened(text)!r} is {BEYOND}") from error
+    except (ValueError, KeyError, OSError) as error:  # the last two of names that are no zone
         raise NoDate(f"{shortened(text)!r} is no date: {error}") from error
 
 
@@ -115,7 +131,7 @@ def _iso(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if 1 < moment.year < 9999 else None
+    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
 
 
 def _moment(name: str, match: re.Match[str], day_first: bool | None) -> datetime:
@@ -233,7 +249,7 @@ class DateForm:
         for template in self.templates:
             text = written(moment, template)
             try:
-                if instant(read_date(text, self.day_first)[0]) == instant(moment):
+                if instant(_any_year(text, self.day_first)[0]) == instant(moment):
                     return text
             except NoDate:
                 continue

@@ -222,7 +222,7 @@ def _reaches(rule: Spacing, before: Any, after: Any) -> bool:
 def _is_step(rule: Spacing, before: Any, after: Any, steps: int) -> bool:
     """Whether so many steps lead from a time that the rule knows to another."""
     found = _after(rule, before, steps)
-    if found is None or rule.after(before, 0) != before:
+    if found is None or _after(rule, before, 0) != before:
         return False
     if isinstance(rule, Fixed):
         return instant(found) == instant(after)

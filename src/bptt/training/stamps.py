@@ -17,8 +17,12 @@ import polars as pl
 
 from .cells import MISSING_WORDS
 from .dates import (
+    BEYOND,
+    FIRST_YEAR,
+    LAST_YEAR,
     DateForm,
     NoDate,
+    OtherYears,
     are_alike,
     first_numbers,
     instant,
@@ -197,8 +201,8 @@ def read_stamps(
         return Stamps([Decimal(text) for text in texts], texts, _number_form(texts))
     if kind in (pl.Date, pl.Datetime):
         years = column.dt.year()
-        if not 2 <= years.min() <= years.max() <= 9998:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
-            raise UserError(f"{where} has dates beyond the years 2 to 9998, which are all that can be read")
+        if not FIRST_YEAR <= years.min() <= years.max() <= LAST_YEAR:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+            raise UserError(f"{where} has dates {BEYOND}")
         dates = [datetime(day.year, day.month, day.day) if type(day) is date else day for day in column.to_list()]
         if kind == pl.Datetime("ns") and (column.dt.nanosecond() % 1000 != 0).any():
             return replace(Stamps.of(dates, decimals=9), texts=column.dt.to_string("iso:strict").to_list())
@@ -216,9 +220,12 @@ def read_stamps(
     if other is not None and NUMBER.fullmatch(texts[0]):
         found = f"{shortened(texts[other - 1])!r} in row {other}, {shortened(texts[0])!r} in row 1"
         raise UserError(f"{where} is neither numbers nor dates throughout: {found}")
-    if clock is None or clock.day_first is None:
-        return _read_dates(texts, where, _day_first(texts, where, parts or [range(len(texts))]))
-    return _read_dates(texts, where, clock.day_first)
+    try:
+        if clock is None or clock.day_first is None:
+            return _read_dates(texts, where, _day_first(texts, where, parts or [range(len(texts))]))
+        return _read_dates(texts, where, clock.day_first)
+    except OtherYears as error:
+        raise UserError(f"{where} has dates {BEYOND}") from error
 
 
 def _are_dates(texts: list[str], where: str) -> bool:
@@ -262,6 +269,8 @@ def _read_dates(texts: list[str], where: str, day_first: bool | None) -> Stamps:
     for row, text in enumerate(texts, start=1):
         try:
             moment, found = read_date(text, day_first, pattern)
+        except OtherYears:
+            raise
         except NoDate as error:
             _check_alike(texts, row, where)
             said = f"row {row} has {error}"
