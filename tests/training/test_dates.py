@@ -151,6 +151,23 @@ def test_parts_without_zeros_in_front_show_in_short_ones_only():
     assert written(datetime(2020, 5, 1, 0, 5), "{I:d}:{M:02d} {p_lower} {B} {b_upper}") == "12:05 am May MAY"
 
 
+@pytest.mark.parametrize(
+    ("hour", "first", "second", "zone"),
+    [
+        ("2020-11-01T01:00:00", "-04:00", "-05:00", "America/New_York"),
+        ("2020-10-25T02:30", "+02:00", "+01:00", "Europe/Berlin"),
+        ("2020-10-31T24:00", "-04:00", "-05:00", "America/Havana"),
+    ],
+)
+def test_an_hour_that_a_named_zone_shows_twice_is_told_apart_by_its_offset(hour, first, second, zone):
+    texts = [f"{hour}{offset}[{zone}]" for offset in (first, second)]
+    moments = [read_date(text)[0] for text in texts]
+    assert instant(moments[1]) - instant(moments[0]) == timedelta(hours=1)
+    if "T24" not in hour:
+        form = DateForm((template_of(texts[0], "year-month-day", None),))
+        assert [form.write(moment) for moment in moments] == texts
+
+
 def test_zoned_dates_are_compared_as_instants():
     berlin = ZoneInfo("Europe/Berlin")
     first, second = (datetime(2024, 10, 27, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1))

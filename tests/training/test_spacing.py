@@ -223,6 +223,10 @@ NEXT = {  # a column, and the three that a person would write below it
         NAMED,
         [f"{OFFSETS[2]}[Europe/Berlin]", f"{OFFSETS[3]}[Europe/Berlin]", "2024-10-30T00:00+01:00[Europe/Berlin]"],
     ),
+    "hours with a zone's name in autumn": (
+        [f"2020-11-01T0{hour}:00:00-0{offset}:00[America/New_York]" for hour, offset in ((0, 4), (1, 4), (1, 5))],
+        [f"2020-11-01T0{hour}:00:00-05:00[America/New_York]" for hour in (2, 3, 4)],
+    ),
     "months": (["2020-10", "2020-11"], ["2020-12", "2021-01", "2021-02"]),
     "months of digits": (["202010", "202011"], ["202012", "202101", "202102"]),
     "months with a point": (["2020.10", "2020.11"], ["2020.12", "2021.01", "2021.02"]),

@@ -148,9 +148,9 @@ def _moment(name: str, match: re.Match[str], day_first: bool | None) -> datetime
     micro = int(f"{found['f'] or 0:0<6}"[:6])
     zone = _zone(found["z"]) if found["z"] else None
     moment = datetime(day.year, day.month, day.day, hour % 24 if next_day else hour, minute, second, micro, zone)
+    moment += next_day  # before the zone, as a sum does not say which of an hour that clocks show twice it is in
     if found["N"]:
         moment = moment.astimezone(ZoneInfo(found["N"])) if zone else moment.replace(tzinfo=ZoneInfo(found["N"]))
-    moment += next_day
     if moment.tzinfo is not None:
         moment.astimezone(UTC)  # which must be a date as well
     return moment
