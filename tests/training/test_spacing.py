@@ -78,7 +78,7 @@ YEAR_OFFSETS = [
 ]
 NAMED = [f"{text}[Europe/Berlin]" for text in OFFSETS[:2]]
 
-NEXT = {  # a column, and the three that a person would write below it
+NEXT = {  # a column, and those that a person would write below it
     "days over a leap day": (days("2024-02-20", "2024-02-27"), ["2024-02-28", "2024-02-29", "2024-03-01"]),
     "days, no leap year": (days("2023-02-20", "2023-02-27"), ["2023-02-28", "2023-03-01", "2023-03-02"]),
     "1900 is no leap year": (days("1900-02-20", "1900-02-27"), ["1900-02-28", "1900-03-01", "1900-03-02"]),
@@ -240,7 +240,20 @@ NEXT = {  # a column, and the three that a person would write below it
     "halves of years": (["1700.5", "1701.5"], ["1702.5", "1703.5", "1704.5"]),
     "halves": (["0", "0.5", "1"], ["1.5", "2", "2.5"]),
     "hundredths": (["0.10", "0.20", "0.30"], ["0.40", "0.50", "0.60"]),
-    "rounded thirds": (["0.333", "0.667", "1.000", "1.333"], ["1.666", "1.999", "2.332"]),
+    "rounded thirds": (["0.333", "0.667", "1.000", "1.333"], ["1.666", "2.000", "2.333"]),
+    "twelfths of years, to hundredths": (
+        [f"{1980 + i / 12:.2f}" for i in range(40)],
+        [f"{1980 + i / 12:.2f}" for i in range(40, 56)],
+    ),
+    "twelfths of years, to thousandths": (
+        [f"{1980 + i / 12:.3f}" for i in range(40)],
+        [f"{1980 + i / 12:.3f}" for i in range(40, 56)],
+    ),
+    "rounded to whole numbers": (["2", "4", "6", "9", "11"], ["13", "16", "18"]),
+    "twelfths of years, some missing": (
+        [f"{1980 + i / 12:.2f}" for i in range(40) if i % 9 != 4],
+        ["1983.33", "1983.42", "1983.50"],
+    ),
     "epoch seconds": (["1700000000", "1700000060"], ["1700000120", "1700000180", "1700000240"]),
     "numbers with one missing": (["1", "2", "3", "5", "6"], ["7", "8", "9"]),
     "large numbers": (
@@ -266,7 +279,8 @@ def test_times_go_on_as_a_person_would_write_them(name):
     spacing = spacing_of(stamps.moments)
     assert spacing is not None
     assert spacing.usual
-    assert [stamps.write(spacing.after(stamps.moments[-1], i)) for i in (1, 2, 3)] == wanted, spacing
+    found = [stamps.write(spacing.after(stamps.moments[-1], i)) for i in range(1, len(wanted) + 1)]
+    assert found == wanted, spacing
     assert read_spacing(plain(spacing)) == spacing
     assert follows(spacing, stamps.moments)
 
@@ -292,6 +306,8 @@ def test_few_rows_may_follow_a_rule_that_they_do_not_show():
     assert not follows(Days(1), [Decimal(1)])
     assert not follows(Fixed("1", False), [datetime(2024, 1, 1)])
     assert not follows(Days(1), [datetime(2024, 1, day) for day in (1, 3, 5, 7)])
+    assert follows(Fixed("0.083333", False), [Decimal("1980.08"), Decimal("1980.25")])
+    assert not follows(Fixed("0.083333", False), [Decimal("1980.08"), Decimal("1980.21")])
 
 
 def test_a_rule_that_would_count_back_beyond_the_first_year_is_not_followed():

@@ -8,9 +8,9 @@ from calendar import monthrange
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_DOWN, Decimal
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from .dates import instant, is_zoned
@@ -20,6 +20,7 @@ NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WORKDAYS = WEEK[:5]
 DAY = timedelta(days=1)
 MOST_PAIRS = 5000  # of neighbouring rows that a rule is tried on
+MEAN_DIGITS = 6  # of a mean step, after the decimals of the numbers
 MOST_TIMES = 1440  # of day that a rule names
 RARE = 0.25  # a weekday or time of day with less than this of the rows of the commonest is an exception
 
@@ -165,6 +166,8 @@ def spacing_of(times: list[Any]) -> Spacing | None:
     if not dated:
         rounded = _commonest([Decimal(f"{gap:.6g}") for gap in gaps])
         found = max((Fixed(str(usual), False), Fixed(str(rounded), False)), key=lambda rule: _close(rule, gaps))
+        if _close(found, gaps) < len(gaps) and (mean := _mean_rule(times[-MOST_PAIRS:], usual)) is not None:
+            return mean
         return found if 2 * _close(found, gaps) >= len(gaps) else Fixed(str(_median(gaps)), False, usual=False)
     rules = [*_monthly(pairs), *_daily(pairs), Fixed(seconds_of(usual), True)]
     best, followed = max(((rule, _followed(rule, pairs)) for rule in rules), key=lambda pair: pair[1])
@@ -211,7 +214,7 @@ def _reaches(rule: Spacing, before: Any, after: Any) -> bool:
 
     def is_there(steps: int) -> bool:
         there = _after(rule, before, steps)
-        return there is None or instant(there) >= instant(after)
+        return there is None or instant(there) >= instant(after) or _meets(rule, there, before, after)
 
     stop = 1
     while not is_there(stop):
@@ -224,8 +227,16 @@ def _is_step(rule: Spacing, before: Any, after: Any, steps: int) -> bool:
     found = _after(rule, before, steps)
     if found is None or _after(rule, before, 0) != before:
         return False
+    return _meets(rule, found, before, after)
+
+
+def _meets(rule: Spacing, found: Any, before: Any, after: Any) -> bool:
+    """Whether the time that a rule leads to is another; numbers may be rounded to fewer decimals than the step."""
     if isinstance(rule, Fixed):
-        return instant(found) == instant(after)
+        if rule.dated or found == after:
+            return instant(found) == instant(after)
+        decimals = max(_decimals(_number(before)), _decimals(_number(after)))
+        return _decimals(Decimal(rule.step)) > decimals and abs(found - _number(after)) <= _unit(decimals)
     return found.replace(tzinfo=None) == after.replace(tzinfo=None) or instant(found) == instant(after)
 
 
@@ -294,6 +305,36 @@ def _close(rule: Fixed, gaps: list[Decimal]) -> int:
     """How many gaps between numbers are the rule's step but for rounding."""
     step = Decimal(rule.step)
     return sum(abs(gap - step) <= abs(step) / 10**6 for gap in gaps)
+
+
+def _mean_rule(times: list[Any], usual: Decimal) -> Fixed | None:
+    """The mean step of numbers, where it leads from the first to all others but for rounding.
+
+    Args:
+        times: numbers, increasing.
+        usual: the commonest step, which says how many of them a longer gap is.
+    """
+    numbers = [_number(time) for time in times]
+    decimals = max(map(_decimals, numbers))
+    counts = [int((_gap(*pair) / usual).to_integral_value(ROUND_HALF_DOWN)) for pair in pairwise(numbers)]
+    places = list(accumulate((max(1, count) for count in counts), initial=0))
+    step = round((numbers[-1] - numbers[0]) / places[-1], decimals + MEAN_DIGITS)
+
+    def furthest(step: Decimal) -> Decimal:
+        return max(abs(numbers[0] + place * step - number) for place, number in zip(places, numbers, strict=True))
+
+    is_better = furthest(step) <= _unit(decimals) and furthest(step) < furthest(usual)
+    return Fixed(f"{step.normalize():f}", False) if is_better else None
+
+
+def _decimals(number: Decimal) -> int:
+    """After the point."""
+    return max(0, -int(number.as_tuple().exponent))
+
+
+def _unit(decimals: int) -> Decimal:
+    """The last of so many decimals."""
+    return Decimal(1).scaleb(-decimals)
 
 
 def _gap(before: Any, after: Any) -> Any:
