@@ -141,6 +141,8 @@ def read_spacing(found: dict[str, Any]) -> Spacing:
             n: tuple(value) if isinstance(value, list) else value for n, value in found.items()
         }
         spacing = KINDS[rest.pop("kind")](**rest)
+        if isinstance(spacing, Days) and list(spacing.weekdays) != sorted({*spacing.weekdays} & {*WEEK}):
+            raise ValueError("weekdays are some of 0 to 6, in order")
         moment: Any = datetime(2000, 1, 3) if not isinstance(spacing, Fixed) or spacing.dated else 0
         is_later = spacing.after(moment, 1) > moment
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
