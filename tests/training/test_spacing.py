@@ -1,7 +1,7 @@
 import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import polars as pl
 import pytest
@@ -150,6 +150,22 @@ NEXT = {  # a column, and those that a person would write below it
     "last working days of months": (SALARIES, ["2024-07-31", "2024-08-30", "2024-09-30"]),
     "first working days of months": (FIRST_WORKDAYS, ["2024-10-01", "2024-11-01", "2024-12-02"]),
     "the 1st and the 15th": (TWICE_A_MONTH, ["2023-07-01", "2023-07-15", "2023-08-01"]),
+    "the 1st, 11th and 21st": (
+        [f"2023-{month:02}-{day}" for month in range(1, 5) for day in ("01", "11", "21")],
+        ["2023-05-01", "2023-05-11", "2023-05-21", "2023-06-01"],
+    ),
+    "the 10th, the 20th and the end": (
+        [
+            f"2023-{month:02}-{day}"
+            for month, end in enumerate((31, 28, 31, 30, 31), start=1)
+            for day in (10, 20, end)
+        ],
+        ["2023-06-10", "2023-06-20", "2023-06-30", "2023-07-10"],
+    ),
+    "the 1st, 8th, 15th and 22nd": (
+        [f"2023-{month:02}-{day:02}" for month in range(1, 5) for day in (1, 8, 15, 22)],
+        ["2023-05-01", "2023-05-08", "2023-05-15", "2023-05-22", "2023-06-01"],
+    ),
     "hours": (steps("2024-02-28T20:00", 5, hours=1), ["2024-02-29T01:00", "2024-02-29T02:00", "2024-02-29T03:00"]),
     "hours with rows missing": (
         [time for i, time in enumerate(steps("2024-01-01T00:00", 200, hours=1)) if i % 7 < 5],
@@ -291,6 +307,17 @@ def test_what_no_rule_explains_goes_on_by_the_median():
     assert spacing_of([Decimal(n) for n in (1, 2, 4, 8, 16, 32)]) == Fixed("4", False, usual=False)
     assert not follows(Fixed("259200", True, usual=False), irregular)
     assert str(spacing_of(irregular)) == "every 3 days"
+
+
+def test_a_usual_step_that_is_far_from_the_mean_is_no_rule():
+    def at(*seconds):
+        return [datetime(2024, 1, 1) + timedelta(seconds=second) for second in accumulate(seconds, initial=0)]
+
+    assert spacing_of(at(*(61, 61, 58) * 10)) == Fixed("61", True, usual=False)
+    assert spacing_of(at(*(60, 60, 61, 60, 59) * 10)) == Fixed("60", True)
+    assert spacing_of(at(*(60, 60, 180, 60) * 10)) == Fixed("60", True)  # rows are missing
+    dekads = [datetime(2023, month, day) for month in (2, 3) for day in (1, 11, 21)]
+    assert spacing_of(dekads) == Fixed("864000", True, usual=False)  # too few to name their days
 
 
 def test_a_rule_is_seen_of_many_rows_as_well():

@@ -20,6 +20,8 @@ NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WORKDAYS = WEEK[:5]
 DAY = timedelta(days=1)
 MOST_PAIRS = 5000  # of neighbouring rows that a rule is tried on
+MOST_DAYS = 4  # of a month that a rule names
+FAR = 0.01  # a mean step that is more than this part of the commonest away from it
 MEAN_DIGITS = 6  # of a mean step, after the decimals of the numbers
 MOST_TIMES = 1440  # of day that a rule names
 RARE = 0.25  # a weekday or time of day with less than this of the rows of the commonest is an exception
@@ -179,7 +181,8 @@ def spacing_of(times: list[Any]) -> Spacing | None:
         is_known = rule == Days(1, WORKDAYS) or (isinstance(rule, Months) and count == len(pairs))
         if count >= followed + (1 if is_known else 2):  # a rule that says more must explain more
             best, followed = rule, count
-    return best if _is_usual(best, pairs) else Fixed(seconds_of(_median(gaps)), True, usual=False)
+    is_usual = _is_usual(best, pairs) and (followed == len(pairs) or not _drifts(best, pairs))
+    return best if is_usual else Fixed(seconds_of(_median(gaps)), True, usual=False)
 
 
 def is_regular(times: list[Any]) -> bool:
@@ -204,6 +207,17 @@ def _is_usual(rule: Spacing, pairs: list[tuple[Any, Any]]) -> bool:
     if 2 * followed >= len(pairs) or 3 * followed < len(pairs):
         return 2 * followed >= len(pairs)
     return 20 * sum(_reaches(rule, *pair) for pair in pairs) >= 19 * len(pairs)
+
+
+def _drifts(rule: Spacing, pairs: list[tuple[datetime, datetime]]) -> bool:
+    """Whether rows, none of them missing, are on average far from the one step of a rule."""
+    if isinstance(rule, Months) or (isinstance(rule, Days) and (rule.weekdays != WEEK or rule.times)):
+        return False
+    if isinstance(rule, Days):  # by what clocks show
+        pairs = [(before.replace(tzinfo=None), after.replace(tzinfo=None)) for before, after in pairs]
+    step = rule.every * DAY if isinstance(rule, Days) else rule._step
+    gaps = [_gap(*pair) for pair in pairs]
+    return 2 * max(gaps) < 3 * step and abs(sum(gaps, timedelta(0)) / len(gaps) - step) > FAR * step
 
 
 def _followed(rule: Spacing, pairs: list[tuple[Any, Any]]) -> int:
@@ -259,7 +273,7 @@ def _monthly(pairs: list[tuple[datetime, datetime]]) -> list[Spacing]:
 
 
 def _odd_months(pairs: list[tuple[datetime, datetime]]) -> list[Spacing]:
-    """Days of months that are no number: the first or last weekday, the third Friday; or two days of each."""
+    """Days of months that are no number: the first or last weekday, the third Friday; or several days of each."""
     every = _commonest(sorted(_months(before, after) for before, after in pairs))
     dates = [after for _, after in pairs]
     found: list[Spacing] = []
@@ -270,6 +284,11 @@ def _odd_months(pairs: list[tuple[datetime, datetime]]) -> list[Spacing]:
     days = sorted(day for day, _ in Counter(date.day for date in dates).most_common(2))
     if len(days) == 2:
         found += [Months(1, (str(days[0]), str(days[1]))), Months(1, (str(days[0]), "end"))]
+    repeated = [day for day, count in Counter(date.day for date in dates).most_common(MOST_DAYS) if count > 1]
+    for count in range(3, MOST_DAYS + 1):  # of days that are there but once, any would do
+        for some, end in ((repeated[:count], ()), (repeated[: count - 1], ("end",))):
+            if len(some) + len(end) == count:
+                found.append(Months(1, (*map(str, sorted(some)), *end)))
     return found
 
 
