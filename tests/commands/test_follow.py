@@ -4,6 +4,7 @@ import math
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -15,7 +16,8 @@ from bptt.commands.train import train
 from bptt.training.config import TrainConfig
 from bptt.training.errors import UserError
 from bptt.training.run import load_run
-from bptt.training.stamps import read_stamps
+from bptt.training.spacing import Months
+from bptt.training.stamps import Clock, read_stamps
 
 ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
 TEXT = "t,y,a\n" + "".join(f"{t},{y!r},{a}\n" for t, y, a in ROWS)
@@ -104,8 +106,56 @@ def test_a_time_that_is_not_there_is_an_error_only_where_it_was_asked_for(folder
     run = load_run(folder / "gru")
     with pytest.raises(UserError, match="no column 'day'"):
         followed(run, "t,y,a\n1,2,3\n", time="day")
-    followed(run, "day,y,a\nMon,2,3\n", time="day")
-    assert capsys.readouterr().out.endswith("\nMon,y,2.0,,,\n")
+    followed(run, "day,y,a\n7,2,3\n", time="day")
+    assert capsys.readouterr().out.endswith("\n7,y,2.0,,,\n")
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (["Mon"], "is neither numbers nor dates throughout: 'Mon'"),
+        (["2020-01-01", ""], "has no time, ''; each row needs one"),
+        (["2020-01-02", "2020-01-01"], "2020-01-01 is out of order, after 2020-01-02 in the row before; sort"),
+        (["2020-01-02", "2020-01-02"], "2020-01-02 is there twice, in the row before too; each row needs its own"),
+        (["2020-01-02T12:00Z", "2020-01-02T13:00+01:00"], "is the same as 2020-01-02T12:00Z to the microsecond"),
+        (["2020-01-02T02:30", "2020-01-02T02:00"], "out of order, .*; if a clock was set back there"),
+        (["2", "1.5"], "1.5 is out of order, after 2 in the row before"),
+        (["20200131", "20200131"], "20200131 is there twice"),
+        (["1", "2020-01-02"], "is neither numbers nor dates throughout: '2020-01-02', '1' in the row before"),
+        (["2020-01-02", "03.01.2020"], "'2020-01-02' in the row before and '03.01.2020' in this; write all dates"),
+        (
+            ["2020-01-02", "2020-01-03T00:00Z"],
+            "'2020-01-02' in the row before has no offset .* has one; write all",
+        ),
+        (["2020-01-02T00:00Z", "2020-01-03"], "in the row before has an offset .* has none; write all"),
+        (["9998-12-31", "9999-01-01"], "has dates beyond the years 2 to 9998"),
+    ],
+)
+def test_a_time_that_does_not_follow_the_one_before_it(folder, times, words, capsys):
+    day_first = "03.01.2020" in times
+    run = load_run(folder / "gru")
+    run = replace(run, clock=Clock(day_first=True)) if day_first else run
+    text = "t,y,a\n" + "".join(f"{time},1,2\n" for time in times)
+    with pytest.raises(UserError, match=f"^standard input, line {len(times) + 1}, column 't'.*{words}"):
+        followed(run, text)
+    assert capsys.readouterr().out.count("\n") == len(times)  # the header, and the rows before
+
+
+def test_times_that_the_run_cannot_read_are_passed_on(folder, capsys):
+    """Which of two numbers is the month is seen from all the rows of a file, and not from one."""
+    followed(load_run(folder / "gru"), "t,y,a\n01/02/2020,1,2\n02/02/2020,1,2\n")
+    assert capsys.readouterr().out.count("\n") == 3
+
+
+def test_times_of_different_series_need_no_order(tmp_path, capsys):
+    rows = [f"{who},{i},{math.sin(i)}" for i in range(30) for who in "ab"]
+    (tmp_path / "d.csv").write_text("who,t,y\n" + "\n".join(rows) + "\n")
+    choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "series": "who"}
+    train(TrainConfig(**choices, epochs=1, out=tmp_path / "run"))
+    capsys.readouterr()
+    with pytest.raises(UserError, match="line 5, column 't': 7 is there twice"):
+        followed(load_run(tmp_path / "run"), "who,t,y\na,7,1\nb,3,1\nb,4,1\na,7,1\n")
+    assert capsys.readouterr().out.count("\n") == 4
 
 
 @pytest.mark.parametrize(
@@ -157,7 +207,7 @@ def test_a_run_that_reads_dates_answers_the_first_row(tmp_path, ahead, capsys):
         ),
         ("who,t,y\na,noon,1\n", "line 2: 'noon'"),
         ("who,t,y\na,7,1\n", "line 2: '7'"),
-        ("who,t,y\na,9999-12-31T23:00,1\n", "line 2: the row forecast from .* dated after the year 9999"),
+        ("who,t,y\na,9999-12-31T23:00,1\n", "line 2: .* is beyond the years 2 to 9998"),
         ("who,t,y\na,2024-01-02,1\nb,2024-01-01,1\na,2024-01-02,1\n", "line 4: 2024-01-02 does not come after"),
         (
             "who,t,y\na,2024-01-02,1\na,2024-01-03T00:00Z,1\n",
@@ -170,8 +220,12 @@ def test_series_and_dates_that_cannot_be_used(tmp_path, text, words, capsys):
     (tmp_path / "d.csv").write_text("who,t,y\n" + "\n".join(rows) + "\n")
     choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "calendar": True, "series": "who"}
     train(TrainConfig(**choices, epochs=1, out=tmp_path / "run"))
+    run = load_run(tmp_path / "run")
     with pytest.raises(UserError, match=words):
-        followed(load_run(tmp_path / "run"), text)
+        followed(run, text)
+    distant = replace(run, spacings={"a": Months(24, ("1",))})
+    with pytest.raises(UserError, match="line 2: the row forecast from 9998-05-01 would be dated after the year"):
+        followed(distant, "who,t,y\na,9998-05-01,1\n")
 
 
 def dated(cells):

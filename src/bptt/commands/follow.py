@@ -16,6 +16,7 @@ from .streams import Exact
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..training.incoming import Label
     from ..training.run import Run
     from ..training.scaling import Scaling
 
@@ -36,6 +37,7 @@ class Forecaster:
         self.seen = 0  # rows
         self.rows: deque[Any] = deque(maxlen=run.config.lags)  # as they are input, the newest first
         self.date: datetime | None = None  # of the newest
+        self.label: Label | None = None  # of the newest, where a column holds it
         self.state: Any = None
 
     def next(self, values: list[float], date: datetime | None = None) -> list[float] | None:
@@ -97,6 +99,7 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
         UserError: a line that cannot be used, by its number; the lines before it have been answered.
     """
     from ..training.csv_text import why_ragged
+    from ..training.incoming import next_label
 
     lines = csv.reader(_text(source), strict=True)
     out = csv.writer(Exact(), lineterminator="\n")
@@ -119,6 +122,9 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
         forecaster = forecasters[series]
         values = _numbers([row[place] for place in places.columns], run, forecaster.scaling, lines)
         date = _date(row, places, forecaster, lines) if run.calendar else None
+        if not run.calendar and places.time is not None:
+            where = f"{_line(lines)}, column {header[places.time].strip()!r}"
+            forecaster.label = next_label(row[places.time].strip(), forecaster.label, run.clock, where)
         forecasts = forecaster.next(values, date) or [None] * len(outputs)
         moment = forecaster.seen if places.time is None else row[places.time].strip()
         for (place, ahead, width), forecast in zip(outputs, forecasts, strict=True):

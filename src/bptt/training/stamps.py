@@ -162,18 +162,35 @@ class Stamps:
         for place, (before, after) in enumerate(pairwise(map(instant, self.moments)), start=1):
             if after > before:
                 continue
-            text, other = shortened(self.texts[place]), shortened(self.texts[place - 1])
-            where = f"{name}: row {place + 1}, column {column!r}: {text}"
-            hint = ""
-            if isinstance(after, datetime) and not is_zoned(after) and before - after <= HOUR and after.hour:
-                hint = "; if a clock was set back there, write times with their offset from UTC, such as +01:00"
-            if after < before:
-                found = f"is out of order, after {other} in row {place}"
-                raise UserError(f"{where} {found}; sort the rows by time, or name their series: --series{hint}")
-            found = "is there twice" if text == other else f"is the same as {other} to the microsecond"
-            raise UserError(
-                f"{where} {found}, in row {place} too; each row needs its own, or a series: --series{hint}"
-            )
+            texts = self.texts[place], self.texts[place - 1]
+            if (found := why_not_later(texts[0], after, texts[1], before, f"row {place}")) is not None:
+                raise UserError(f"{name}: row {place + 1}, column {column!r}: {found}")
+
+
+def why_not_later(text: str, moment: Any, other: str, before: Any, row: str) -> str | None:
+    """Why a row's label cannot follow another's, in words; None where it comes after it.
+
+    Args:
+        text: the label, as it is written.
+        moment: the number or date that it is.
+        other: the label before it.
+        before: what that is.
+        row: which row it is of, in words.
+    """
+    after, before = instant(moment), instant(before)
+    if after > before:
+        return None
+    is_same, text, other = text == other, shortened(text), shortened(other)
+    hint = ""
+    if isinstance(after, datetime) and not is_zoned(after) and before - after <= HOUR and after.hour:
+        hint = "; if a clock was set back there, write times with their offset from UTC, such as +01:00"
+    if after < before:
+        return (
+            f"{text} is out of order, after {other} in {row}; sort the rows by time, or name their series: "
+            f"--series{hint}"
+        )
+    found = "is there twice" if is_same else f"is the same as {other} to the microsecond"
+    return f"{text} {found}, in {row} too; each row needs its own, or a series: --series{hint}"
 
 
 def read_stamps(
