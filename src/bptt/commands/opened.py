@@ -11,7 +11,7 @@ from ..training.config import Missing, TaskName, task_of
 from ..training.errors import UserError
 from ..training.files import digest_of
 from ..training.run import changed_file, load_run, new_tasks
-from ..training.tasks.made import files_of, made_task
+from ..training.tasks.made import check_there, files_of, made_task
 from ..training.tasks.sample import Sample
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Opened:
         Raises:
             UserError: the data cannot be used, or have changed since.
         """
+        check_there(self.config)
         changed = changed_file({str(path): digest_of(path) for path in files_of(self.config)}, self.run)
         if changed is not None:
             raise UserError(f"{changed} has changed since {self.folder} learned from it: its SHA-256 is another")

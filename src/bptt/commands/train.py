@@ -195,8 +195,8 @@ def _prepared(
         begun: the folder of the run that is gone on with, and what it says.
     """
     try:
+        _check_no_run(config)
         check_there(config)
-        _check_no_folder(config)
         check(config)
         digests = {str(path): digest_of(path) for path in files_of(config)}
         if begun is not None:
@@ -208,12 +208,14 @@ def _prepared(
         raise UserError(f"{begun[0]} cannot be gone on with: {error}") from error
 
 
-def _check_no_folder(config: TrainConfig) -> None:
-    """DATA is a file, not a folder."""
-    if (path := config.data) is not None and path.is_dir():
-        ways = f"`bptt train {path}/config.toml` trains again, `bptt train --resume {path}` goes on with this run"
-        hint = ways if (path / "config.toml").exists() else "DATA is a file"
-        raise UserError(f"{path} is a folder; {hint}")
+def _check_no_run(config: TrainConfig) -> None:
+    """DATA is a file, not the folder of a run."""
+    path = config.data
+    if path is not None and (path / "config.toml").exists():
+        raise UserError(
+            f"{path} is a folder; `bptt train {path}/config.toml` trains again, `bptt train --resume {path}` "
+            "goes on with this run"
+        )
 
 
 def _built(config: TrainConfig, team: Workers, console: Console, digests: dict[str, str]) -> Work:

@@ -15,6 +15,7 @@ from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
 from ..trees import Tree, check_same_form, form, leaves, mapped
 from .parts import layouts, roots_of
+from .surroundings import undisturbed
 
 Model = Callable[[Any, Any], tuple[Tensor, Any]]
 
@@ -161,8 +162,6 @@ class Walker:
         if rows is None or rows < 2 or self.layouts:
             return
         if steps == rows:  # one step fewer tells them apart
-            from .surroundings import undisturbed
-
             with torch.no_grad(), undisturbed(self, leaves(x, "x")):
                 shorter = mapped(lambda leaf: leaf.narrow(axis, 0, steps - 1).clone(), x)
                 _, state = pair_of(self.model(shorter, None), self.name, "a pair (y, state)")

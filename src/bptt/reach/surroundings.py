@@ -8,16 +8,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .models import Walker
 from .randomness import Randomness, randomness
 
 NUMPY, PYTHON = 2_700, 25_000  # bytes of their generators' states: an array, and a tuple of 625 ints
+
+
+class Modular(Protocol):
+    """A model, by the modules it is made of."""
+
+    modules: list[nn.Module]
 
 
 class Buffer(NamedTuple):
@@ -65,7 +70,7 @@ class Surroundings(NamedTuple):
         return size + sum(buffer.values.nbytes for buffer in self.buffers if id(buffer) not in kept)
 
 
-def surroundings(walker: Walker, tensors: list[Tensor], before: Surroundings | None = None) -> Surroundings:
+def surroundings(walker: Modular, tensors: list[Tensor], before: Surroundings | None = None) -> Surroundings:
     """The surroundings now; what did not change is shared with those before.
 
     Args:
@@ -98,7 +103,7 @@ def _same_numpy(a: Any, b: Any) -> bool:
 
 
 @contextmanager
-def undisturbed(walker: Walker, tensors: list[Tensor]) -> Iterator[None]:
+def undisturbed(walker: Modular, tensors: list[Tensor]) -> Iterator[None]:
     """Everything as it was, afterwards."""
     before = surroundings(walker, tensors)
     try:
