@@ -190,6 +190,7 @@ class _EagerWalk(torch.autograd.Function):
     ) -> Any:
         y, c, kept, h_n, c_n, origin = walked
         ctx.walk = choices, batch_sizes, operands[3:], origin
+        ctx.y_changed = False
         ctx.set_materialize_grads(False)
         # Where hooks say how tensors are saved, a change of y in place is not noticed.
         saved = y if _top_saved_tensors_default_hooks(True) is None else y.clone()
@@ -205,20 +206,16 @@ class _EagerWalk(torch.autograd.Function):
         except RuntimeError:  # something was changed in place: if that is y, which is the caller's, we do without
             ctx._raw_saved_tensors[0].register_hooks(_same, _same)  # y is not checked from now on
             y, x, h0, c0, c, kept = ctx.saved_tensors
-            origin = _Again(origin)
-            ctx.walk = choices, batch_sizes, weights, origin
-        if is_grad_enabled() or isinstance(origin, _Again) or _watched():
-            walk_again = isinstance(origin, _Again)
-            as_walked = _native.as_walked(tuple(origin), weights)
+            ctx.y_changed = True
+        if is_grad_enabled() or ctx.y_changed or _watched():
+            as_walked = _native.as_walked(origin, weights)
             if is_grad_enabled() and as_walked is not weights:
                 raise RuntimeError(
                     "a weight's data was replaced after the forward pass, and gradients that are to be "
                     "differentiated again need it as it was; replace it after the backward pass"
                 )
-            if walk_again and not is_grad_enabled():
-                state = (
-                    s if s is None or s.dim() == 2 else s.squeeze(0) for s in (h0, c0)
-                )  # (1, B, H) of a module
+            if ctx.y_changed and not is_grad_enabled():  # walked again; a module's state is (1, B, H)
+                state = (s if s is None or s.dim() == 2 else s.squeeze(0) for s in (h0, c0))
                 y, c, kept, *_ = forward(choices, batch_sizes, True, (x, *state, *as_walked))
             operands = x, h0, c0, *as_walked
             found = way_back(choices, batch_sizes, wanted, operands, (y, c, kept), seeds)
@@ -229,13 +226,9 @@ class _EagerWalk(torch.autograd.Function):
             except ValueError:
                 if not are_batched(seeds):
                     raise
-                operands = x, h0, c0, *_native.as_walked(tuple(origin), weights)
+                operands = x, h0, c0, *_native.as_walked(origin, weights)
                 found = _second_order(choices, batch_sizes, wanted, operands, seeds)
         return None, None, None, *found
-
-
-class _Again(tuple):
-    """The origin of a walk whose y was changed in place: it has to be walked again."""
 
 
 def _same(t: Tensor) -> Tensor:
