@@ -66,7 +66,7 @@ def test_changed_data_are_refused_by_the_files_name(here, name, config):
     (folder / "metrics.jsonl").write_text("")
     changed(Path(name))
     with pytest.raises(
-        UserError, match=rf"^run cannot be gone on with: {name} has changed since run .*--resume goes on"
+        UserError, match=rf"^run cannot be resumed: {name} has changed since run .*--resume goes on"
     ):
         train(configured("forecast", resume=folder))
 
@@ -88,8 +88,6 @@ def test_a_run_gone_on_with_from_elsewhere_says_where_it_looks(here, tmp_path, m
     (Path("run") / "metrics.jsonl").write_text("")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
-    wanted = (
-        rf"^\.\./run cannot be gone on with: d\.csv: there is no such file in {tmp_path}/elsewhere, from where"
-    )
+    wanted = rf"^\.\./run cannot be resumed: d\.csv: there is no such file in {tmp_path}/elsewhere, from where"
     with pytest.raises(UserError, match=wanted):
         train(TrainConfig(resume=Path("../run")))

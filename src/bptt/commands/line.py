@@ -90,7 +90,7 @@ def _completed(config: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
     else:
         chosen = configured(task_of(config))
     repeated = {name: () for name, value in vars(config).items() if isinstance(value, tuple) and value}
-    whole = _parsed(arguments, replace(chosen, **repeated))  # options that add up begin anew where they are given
+    whole = _parsed(arguments, replace(chosen, **repeated))  # options given several times replace the file's
     return replace(whole, data=chosen.data) if from_file else whole
 
 

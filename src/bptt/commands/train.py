@@ -141,7 +141,7 @@ def _restore(work: Work, saved: Any, folder: Path) -> None:
 
 
 def _checked_run(given: TrainConfig, folder: Path) -> Described:
-    """What config.toml of a run says that is to be gone on with."""
+    """What config.toml of a run to resume says."""
     plain = vars(replace(configured(task_of(given)), resume=folder))
     others = [name for name, value in vars(given).items() if value != plain[name]]
     if others:
@@ -192,7 +192,7 @@ def _prepared(
     """Everything that can be wrong with options and data is, before anything is written.
 
     Args:
-        begun: the folder of the run that is gone on with, and what it says.
+        begun: the folder of the run to resume, and what its config.toml says.
     """
     try:
         _check_no_run(config)
@@ -205,7 +205,7 @@ def _prepared(
     except UserError as error:
         if begun is None:
             raise
-        raise UserError(f"{begun[0]} cannot be gone on with: {error}") from error
+        raise UserError(f"{begun[0]} cannot be resumed: {error}") from error
 
 
 def _check_no_run(config: TrainConfig) -> None:

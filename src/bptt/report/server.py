@@ -156,7 +156,7 @@ async def _question(request: Request) -> dict[str, Any] | Refusal:
     except TimeoutError:
         return 408, "the question took too long to come"
     except ClientDisconnect:
-        return 400, "the question never came to its end"
+        return 400, "the request ended before its last byte"
     try:
         question = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):

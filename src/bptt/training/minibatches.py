@@ -81,7 +81,7 @@ class _Batched(Iterator[Update]):
 
 
 def balanced(totals: Tensor) -> Tensor:
-    """The weight of each class (C) by which all weigh the same, 1 on average, from what each comes to (C)."""
+    """Weights that give every class the same share of the loss, (C), from each class's total weight, (C)."""
     return totals.sum() / (len(totals) * torch.where(totals > 0, totals, 1))
 
 
