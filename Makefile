@@ -37,7 +37,7 @@ sanitize: $(INSTALLED)
 	rm -f $(INSTALLED)
 	$(INSTALL) --no-deps -e . -C cmake.define.BPTT_SANITIZE=ON
 	export LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0; \
-	  $(BIN)/pytest -p no:cacheprovider tests/test_fused.py tests/test_kernels.py tests/test_operators.py tests/test_sweeps.py && \
+	  $(BIN)/pytest -p no:cacheprovider tests/walks && \
 	  $(BIN)/python tests/fuzz_memory.py 2500
 	$(INSTALL) --no-deps -e .
 	touch $(INSTALLED)

@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--columns", nargs="+", default=["call", "by_step", "write", "by_pair"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, kernels {bptt.fused.isa()}, T={options.steps}, {options.threads} threads")
+    print(f"torch {torch.__version__}, kernels {bptt.isa()}, T={options.steps}, {options.threads} threads")
     print(f"{'B,I,H':<12}{'cell':<6}{'step':>18}" + "".join(f"{name:>26}" for name in options.columns))
     for size in options.sizes:
         for kind in ("RNN", "GRU", "LSTM"):

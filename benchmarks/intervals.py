@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from bptt.training.config import TrainConfig
-from bptt.training.data import Table
-from bptt.training.fit import Training
+from bptt.training.data.tables import Table
+from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.tasks.forecast import Forecast, sunspot_forecast, table_forecast
 

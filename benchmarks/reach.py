@@ -9,8 +9,8 @@ A step is zero_grad, forward and backward; float32, one thread, a read-out of on
 way is a process of its own, all wait while one works, and each takes its turn in each round. One line for each:
 the median and least wall time, its ratio to full and that of processor time (medians), its microseconds by step of
 the sequence, the peak of resident memory above what was there with the model and the data in memory and one short
-step taken, how much less than full's that is, and what `bptt.plan` predicts and schedules. A memory in per cent
-is of full's measured peak.
+step taken, how much less than full's that is, and what `bptt.plan_checkpoints` predicts and schedules. A memory in
+per cent is of full's measured peak.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 
 import bptt
+from bptt.reach.plan import Plan
 
 
 class TorchModel(nn.Module):
@@ -107,11 +108,11 @@ def serve(way: str, cell: str, T: int, B: int, I: int, H: int, folder: str | Non
 
     def checkpointed(x: Any, d: Any) -> None:
         model.zero_grad()
-        bptt.checkpointed(model, x, d, criterion, memory=bptt.Plan(**told))
+        bptt.checkpointed(model, x, d, criterion, memory=Plan(**told))
 
     if way == "plan":
         try:
-            print(json.dumps(vars(bptt.plan(model, x, d, criterion, memory=told))))
+            print(json.dumps(vars(bptt.plan_checkpoints(model, x, d, criterion, memory=told))))
         except ValueError as error:
             print(json.dumps({"error": str(error)}))
         return
@@ -232,7 +233,7 @@ def main() -> None:
     if options.serve:
         serve(*json.loads(options.serve))
         return
-    print(f"torch {torch.__version__}, kernels {bptt.fused.isa()}, {options.cell}, ", end="")
+    print(f"torch {torch.__version__}, kernels {bptt.isa()}, {options.cell}, ", end="")
     print(f"I={options.inputs}, H={options.hidden}, 1 thread", flush=True)
     for B in options.batch:
         for T in options.steps:

@@ -40,7 +40,7 @@ from torch import Tensor
 
 import bptt
 from bptt.training.config import TrainConfig
-from bptt.training.fit import Training
+from bptt.training.loop import Training
 from bptt.training.snapshot import Snapshots
 from bptt.training.updates import Windows
 from bptt.training.workers import Workers, workers
@@ -404,7 +404,7 @@ def show_snapshot(H: int, size: Size) -> None:
 
 def show(seconds: list[float], sizes: dict[int, Size], options: argparse.Namespace) -> None:
     """Print all tables."""
-    print(f"torch {torch.__version__}, kernels {bptt.fused.isa()}, LSTM, I={options.inputs}, k1={options.k1}")
+    print(f"torch {torch.__version__}, kernels {bptt.isa()}, LSTM, I={options.inputs}, k1={options.k1}")
     network = show_messages(seconds)
     columns = "".join(f"{column:>9}" for column in ("compute", "packing", "reducing", "waiting"))
     print(f"\n{'ms':<7}{'N x B':<8}{'step (of rounds)':>27}{columns}  calls    bytes  gain   model  error")

@@ -15,17 +15,12 @@ import sys
 from dataclasses import replace
 
 from bptt.training.config import TrainConfig
-from bptt.training.data import Table, sunspots
-from bptt.training.fit import Training
+from bptt.training.data.scaling import Scaling
+from bptt.training.data.tables import Table, sunspots
+from bptt.training.loop import Training
 from bptt.training.network import build
-from bptt.training.scaling import Scaling
 from bptt.training.tasks.baselines import ar_order
-from bptt.training.tasks.forecast import (
-    SUNSPOT_VARIANCE,
-    Forecast,
-    Span,
-    sunspot_forecast,
-)
+from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, sunspot_forecast
 from bptt.training.updates import predict
 
 ORIGINS = ((1776, 1800), (1840, 1880), (1860, 1900), (1880, 1920), (1900, 1920))

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from bptt.training.config import TrainConfig, configured
+from bptt.training.data.text import bits
 from bptt.training.network import network_of
 from bptt.training.optimizing import Clipping, LearningRate
 from bptt.training.tasks.text import TextTask, text_task
-from bptt.training.text import bits
 
 
 class Torch(nn.Module):

@@ -16,8 +16,9 @@ from dataclasses import replace
 import torch
 
 import bptt
+from bptt.reach.bias import Bias
 from bptt.training.config import TrainConfig
-from bptt.training.fit import Training
+from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.tasks.forecast import sunspot_forecast
 
@@ -27,14 +28,14 @@ CELLS = "elman", "gru", "lstm"
 MOMENTS = {"untrained": 0.0, "after 30 epochs": 0.1, "trained": 1.0}
 
 
-def rows(config: TrainConfig, part: float) -> list[bptt.Bias]:
+def rows(config: TrainConfig, part: float) -> list[Bias]:
     """The comparison for a network trained for a part of its epochs."""
     task = sunspot_forecast(config)
     model = build(config, len(task.columns) * config.lags)
     stop, done = round(part * config.epochs), []
     Training(model, task.updates(model, config), config).run(done.append, lambda: len(done) >= stop)
     sample = task.sample()
-    return bptt.bias(model, sample.x, sample.d, bptt.squared_error, k1=K1, k2s=K2)
+    return bptt.truncation_bias(model, sample.x, sample.d, bptt.squared_error, k1=K1, k2s=K2)
 
 
 def main() -> None:

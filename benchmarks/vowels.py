@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from bptt.training.config import configured
-from bptt.training.fit import Training
+from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.tasks.classify import classify_task
 

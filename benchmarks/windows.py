@@ -102,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print(f"torch {torch.__version__}, kernels {bptt.fused.isa()}, {options.cell}, I={options.inputs}, ", end="")
+    print(f"torch {torch.__version__}, kernels {bptt.isa()}, {options.cell}, I={options.inputs}, ", end="")
     print(f"H={options.hidden}, 1 thread")
     print(
         f"{'us / window (min)':<13}{'by hand':>19}{'k2 = k':>21}{'k2 = 3 k':>21}{'gain':>7}{'wanted':>8}{'3 k':>7}"

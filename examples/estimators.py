@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
 from bptt.sklearn import RecurrentClassifier, RecurrentForecaster, RecurrentRegressor
-from bptt.training.data import sunspots
+from bptt.training.data.tables import sunspots
 
 
 def rows_of_pixels(X: np.ndarray) -> np.ndarray:

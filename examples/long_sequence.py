@@ -14,8 +14,8 @@ def main(steps: int = 100_000, memory: str = "8MB") -> None:
     series = torch.sin(torch.arange(steps + 1) / 9)[:, None, None]
     x, d = series[:-1], series[1:]
 
-    plan = bptt.plan(model, x, d, bptt.squared_error, memory=memory)
-    whole = bptt.plan(model, x, d, bptt.squared_error, segment=steps).bytes
+    plan = bptt.plan_checkpoints(model, x, d, bptt.squared_error, memory=memory)
+    whole = bptt.plan_checkpoints(model, x, d, bptt.squared_error, segment=steps).bytes
     print(f"{plan.segments} segments of {plan.segment} steps take {plan.bytes / 1e6:.2f} MB", end=", ")
     print(f"all steps at once {whole / 1e6:.2f} MB")
     bptt.checkpointed(model, x, d, bptt.squared_error, memory=plan)
@@ -23,7 +23,7 @@ def main(steps: int = 100_000, memory: str = "8MB") -> None:
     print(f"norm of the full gradient: {norm:.4g}")
 
     few = min(steps, 2000)
-    for row in bptt.bias(model, x[:few], d[:few], bptt.squared_error, k1=10, k2s=[10, 20, 40]):
+    for row in bptt.truncation_bias(model, x[:few], d[:few], bptt.squared_error, k1=10, k2s=[10, 20, 40]):
         print(f"truncated at k2 = {row.k2}: cosine {row.cosine:.4f}")
 
 

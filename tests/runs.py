@@ -28,7 +28,7 @@ import torch._dynamo  # which every optimizer imports when it is made
 
 from bptt import cli
 from bptt.commands import train as command
-from bptt.training.errors import UserError
+from bptt.errors import UserError
 from bptt.training.tensors import read_tensors
 from disk import Disk
 

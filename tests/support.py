@@ -12,19 +12,19 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from bptt.equations import ACTIVATIONS, GRU, LSTM, Activation, Cell, Elman, Weights
+from bptt.equations import ACTIVATIONS, Activation, ElmanEquations, Equations, GRUEquations, LSTMEquations, Weights
 
 # Relative error allowed between two ways to the same number.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 SINE = Activation(torch.sin, torch.cos, keeps="input", name="sine")
 
-CELLS: dict[str, Cell] = {
-    **{name: Elman(activation) for name, activation in ACTIVATIONS.items()},
-    **{f"leaky {name}": Elman(activation, leak=0.3) for name, activation in ACTIVATIONS.items()},
-    "own": Elman(SINE),
-    "gru": GRU(),
-    "lstm": LSTM(),
+CELLS: dict[str, Equations] = {
+    **{name: ElmanEquations(activation) for name, activation in ACTIVATIONS.items()},
+    **{f"leaky {name}": ElmanEquations(activation, leak=0.3) for name, activation in ACTIVATIONS.items()},
+    "own": ElmanEquations(SINE),
+    "gru": GRUEquations(),
+    "lstm": LSTMEquations(),
 }
 NATIVE = {name: cell for name, cell in CELLS.items() if name != "own"}  # those the native kernels have
 
@@ -48,10 +48,10 @@ def normal(*shape: int, seed: int = 0, grad: bool = False, dtype: torch.dtype = 
     return torch.randn(shape, generator=g, dtype=torch.float64).to(dtype).requires_grad_(grad)
 
 
-def layer(cell: Cell, B: int, I: int, H: int, R: int | None = None, bias: bool = True, grad: bool = True):
+def layer(cell: Equations, B: int, I: int, H: int, R: int | None = None, bias: bool = True, grad: bool = True):
     """A state and weights for one layer of a cell, random; R projects an LSTM's output."""
     G, out = cell.gates, R or H
-    names = ["h", "c"][: 2 if isinstance(cell, LSTM) else 1]
+    names = ["h", "c"][: 2 if isinstance(cell, LSTMEquations) else 1]
     state = tuple(normal(B, out if name == "h" else H, seed=i, grad=grad) for i, name in enumerate(names))
     shapes = {"W_ih": (G * H, I), "W_hh": (G * H, out)}
     if bias:

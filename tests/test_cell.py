@@ -94,7 +94,7 @@ def test_bad_arguments():
 
 
 def test_both_names_are_public_whatever_was_imported_before():
-    import_module("bptt.kernels")
+    import_module("bptt.walks.door")
     assert bptt.Cell is Cell
     assert bptt.unfold is unfold
 

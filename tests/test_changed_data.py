@@ -9,8 +9,8 @@ import pytest
 
 from bptt.commands import train as command
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig, configured
-from bptt.training.errors import UserError
 
 ROWS = "".join(f"{i % 7},{i % 5},s{i % 2}\n" for i in range(60))
 LONG = "".join(f"{s},{i},{i * s % 5},{'ab'[s % 2]}\n" for s in range(8) for i in range(4))

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from bptt.training.files import make_folder, sync_folder, write_whole
+from bptt.files import make_folder, sync_folder, write_whole
 from disk import CRASHES, FAULTS, Disk, kill, lay_out
 
 

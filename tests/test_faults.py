@@ -12,8 +12,8 @@ import pytest
 
 from bptt.commands import train as command
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
 from disk import FAULTS, Disk, lay_out
 
 CHOICES = {

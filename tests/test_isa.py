@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from bptt import fused
+from bptt.walks import cpu
 
 TESTS = Path(__file__).parent
 
 
-@pytest.mark.skipif(not fused.available(), reason="installed without the native kernels")
+@pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
 @pytest.mark.parametrize("isa", ["avx512", "avx2", "portable"])
 def test_the_ladder_under(isa):
     environment = {**os.environ, "BPTT_ISA": isa}
     asked = subprocess.run(
-        [sys.executable, "-c", "import bptt; print(bptt.fused.isa())"],
+        [sys.executable, "-c", "import bptt; print(bptt.isa())"],
         env=environment,
         capture_output=True,
         text=True,
@@ -25,9 +25,10 @@ def test_the_ladder_under(isa):
     if "has no" in asked.stderr:
         pytest.skip(f"this machine has no {isa}")
     assert asked.stdout.strip() == isa
-    if os.environ.get("BPTT_ISA", fused.isa()) == isa:
+    if os.environ.get("BPTT_ISA", cpu.isa()) == isa:
         pytest.skip(f"{isa} is what all tests run under")
-    ladder = [str(TESTS / f"test_{name}.py") for name in ("kernels", "fused", "operators", "complex_step")]
+    names = ("walks/test_door", "walks/test_cpu", "walks/test_operators", "test_complex_step")
+    ladder = [str(TESTS / f"{name}.py") for name in names]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *ladder],
         env=environment,
@@ -41,6 +42,9 @@ def test_the_ladder_under(isa):
 def test_an_unknown_one_is_said():
     environment = {**os.environ, "BPTT_ISA": "mmx"}
     run = subprocess.run(
-        [sys.executable, "-c", "import bptt; bptt.fused.isa()"], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", "import bptt; bptt.isa()"],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert "BPTT_ISA=mmx is none of avx512, avx2, portable" in run.stderr

@@ -14,8 +14,8 @@ from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import bptt
-from bptt import kernels
 from bptt.trees import leaves
+from bptt.walks import door
 from support import SINE, TOLERANCE, assert_close, normal
 
 KINDS = ["RNN", "GRU", "LSTM"]
@@ -484,7 +484,7 @@ def test_step_by_step_is_the_whole_walk_and_its_gradient(kind, layers, batch_fir
 def test_a_step_is_a_walk_of_length_one(kind, dtype, H):
     """Bit for bit where it takes the same way, and to rounding for the large layer that takes plain operations."""
     module = getattr(bptt, kind)(3, H, 2).to(dtype)
-    assert (module._numbers >= kernels.MANY) == (H == 300)
+    assert (module._numbers >= door.MANY) == (H == 300)
     x, hx = normal(2, 3, dtype=dtype), normal(2, 2, H, dtype=dtype)
     hx = (hx, hx) if kind == "LSTM" else hx
     y_t, state = module.step(x, hx)

@@ -6,9 +6,9 @@ command line answers before torch has loaded. The operators of exported programs
 
 import lazy_loader
 
-from .registering import register_with_torch
+from .walks.registering import register_with_torch
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

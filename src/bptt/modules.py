@@ -1,4 +1,4 @@
-"""RNN, GRU, LSTM: torch.nn's modules, with the cells of `equations` walked through the door of `kernels`.
+"""RNN, GRU, LSTM: torch.nn's modules, with the cells of `equations` walked through the door of `walks`.
 
 Same constructors, parameter names, shapes, initialisation and results as torch.nn's; what the vendor
 kernels refuse works too: second derivatives, backward in eval mode, vmap, per-sample gradients, forward
@@ -21,10 +21,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from . import checks
-from .equations import GRU as GRUCell
-from .equations import LSTM as LSTMCell
-from .equations import Activation
-from .equations import Elman as ElmanCell
+from .equations import Activation, ElmanEquations, GRUEquations, LSTMEquations
 from .equations.activations import as_activation
 from .recurrent import Recurrent
 
@@ -63,7 +60,7 @@ class RNN(Recurrent):
     ((10, 4, 32), (1, 4, 32))
     """
 
-    cell = ElmanCell()
+    cell = ElmanEquations()
 
     def __init__(
         self,
@@ -92,7 +89,7 @@ class RNN(Recurrent):
             device=device,
             dtype=dtype,
         )
-        self.cell = ElmanCell(as_activation(nonlinearity), float(leak))
+        self.cell = ElmanEquations(as_activation(nonlinearity), float(leak))
 
     @property
     def mode(self) -> str:
@@ -132,7 +129,7 @@ class GRU(Recurrent):
     Source: Cho et al. (2014), equations 5-8, the reset gate after the product as in cuDNN.
     """
 
-    cell = GRUCell()
+    cell = GRUEquations()
 
     def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         output, (h_n,) = self.run(input, hx)
@@ -159,7 +156,7 @@ class LSTM(Recurrent):
     Source: Hochreiter & Schmidhuber (1997), Gers et al. (2000); projection: Sak et al. (2014).
     """
 
-    cell = LSTMCell()
+    cell = LSTMEquations()
     state_names = ("h_0", "c_0")
     projects = True
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from . import checks, kernels
-from .equations import Activation, Weights
-from .equations import Elman as ElmanCell
+from . import checks
+from .equations import Activation, ElmanEquations, Weights
 from .equations.activations import as_activation
 from .recurrent import Recurrent, Walk
+from .walks import door
 
 
 def squared_error(y: Tensor, d: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class Elman(nn.Module):
         checks.check_leak(leak)
         self.input_size, self.state_size, self.output_size = input_size, state_size, output_size
         self.softmax = softmax
-        self.cell = ElmanCell(as_activation(activation), float(leak))
+        self.cell = ElmanEquations(as_activation(activation), float(leak))
         checks.check_factory("Elman", device, dtype)
         self.W_x, self.W_s, self.W_y = (self._empty(name, device, dtype) for name in ("W_x", "W_s", "W_y"))
         self.b_s = self._empty("b_s", device, dtype) if bias else None
@@ -175,7 +175,7 @@ class Elman(nn.Module):
         y, s = self.forward(x_t.unsqueeze(-2), s)
         return y.squeeze(-2), s.squeeze(-2)
 
-    def hidden(self, x: Tensor, s_0: Tensor | None = None, walk: Walk = kernels.walk) -> Tensor:
+    def hidden(self, x: Tensor, s_0: Tensor | None = None, walk: Walk = door.walk) -> Tensor:
         """The states s_t after each step, laid out as x; by a walk that may look on."""
         checks.check_input("Elman", x, self.input_size, True, self.W_x)
         rows = x.unsqueeze(1) if x.dim() == 2 else x.transpose(0, 1)
@@ -278,7 +278,7 @@ class SequenceModel(nn.Module):
         """Whether x and y are (B, T, ·)."""
         return self.recurrent.batch_first
 
-    def hidden(self, x: Tensor, state: Any = None, walk: Walk = kernels.walk) -> Tensor:
+    def hidden(self, x: Tensor, state: Any = None, walk: Walk = door.walk) -> Tensor:
         """The recurrent module's outputs h_t, laid out as x; by a walk that may look on."""
         return self.recurrent.run(x, state, walk)[0]
 

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from . import checks, kernels
+from . import checks
 from .dropout import dropout
-from .equations import Cell, Weights
-from .equations.cell import State
-from .fused import Choices
+from .equations import Equations, Weights
+from .equations.protocol import State
 from .packing import reversed_rows
-from .unfolded import BatchSizes
+from .walks import door
+from .walks.cpu import Choices
+from .walks.unfold import BatchSizes
 
-Walk = Callable[[Cell, Tensor, State, Weights[Tensor], BatchSizes], tuple[Tensor, State]]
+Walk = Callable[[Equations, Tensor, State, Weights[Tensor], BatchSizes], tuple[Tensor, State]]
 
 
 class Recurrent(nn.Module):
@@ -115,7 +116,7 @@ class Recurrent(nn.Module):
     @property
     def mode(self) -> str:
         """The kind of network by torch.nn's name: "GRU", "LSTM", "RNN_TANH", "RNN_RELU", ..."""
-        return type(self.cell).__name__
+        return self.cell.name
 
     def flatten_parameters(self) -> None:
         """Nothing to do: weights need no special layout here; it is for code written for torch.nn."""
@@ -145,7 +146,7 @@ class Recurrent(nn.Module):
         """The names of the weights, by layer and direction."""
         return self._names
 
-    def run(self, input: Any, hx: Any, walk: Walk = kernels.walk) -> tuple[Any, State]:
+    def run(self, input: Any, hx: Any, walk: Walk = door.walk) -> tuple[Any, State]:
         """Check the input, walk all layers and directions, and lay the results out as the input was.
 
         Args:
@@ -155,7 +156,7 @@ class Recurrent(nn.Module):
         Returns:
             the outputs, and the final state as a tuple of (L·D, B, ·), without B for unbatched input.
         """
-        if walk is kernels.walk:
+        if walk is door.walk:
             found = self._run_ordinary(input, hx)
             if found is not None:
                 return found
@@ -200,7 +201,7 @@ class Recurrent(nn.Module):
         """All layers by the short way, x (T, B, I)."""
         choices, names = self._chosen[1], self._chain
         if len(names) == 1:
-            return kernels.ordinary_walk(self, names[0], choices, x, hx, self.input_size)
+            return door.ordinary_walk(self, names[0], choices, x, hx, self.input_size)
         if self.dropout and self.training:
             return None
         if not _holds(hx, lambda s: s.dim() == 3 and len(s) == len(names)):
@@ -209,7 +210,7 @@ class Recurrent(nn.Module):
         for layer, w in enumerate(names):
             initial = _each(hx, lambda s, layer=layer: s.narrow(0, layer, 1))
             features = self.hidden_size if layer else self.input_size
-            found = kernels.ordinary_walk(self, w, choices, x, initial, features)
+            found = door.ordinary_walk(self, w, choices, x, initial, features)
             if found is None:
                 return None
             x, final = found
@@ -244,7 +245,7 @@ class Recurrent(nn.Module):
             )
         checks.check_step(who, x_t, self.input_size)
         axis = int(self.batch_first and x_t.dim() == 2)
-        walk = kernels.one_step if self._numbers >= kernels.MANY else kernels.walk
+        walk = door.one_step if self._numbers >= door.MANY else door.walk
         y, state = self.run(x_t.unsqueeze(axis), hx, walk)
         return y.squeeze(axis), state if len(self.state_names) > 1 else state[0]
 

@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 import bptt
 from bptt.commands.explain import ExplainConfig, lesson_subject
 from bptt.commands.subject import Subject
-from bptt.insight.variations import Situation, Start
+from bptt.insight.exploring.variations import Situation, Start
 from bptt.report.page import page_html, policy
 from bptt.report.server import Server, application, listening
 from report.test_run import REPORT

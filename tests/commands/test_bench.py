@@ -3,7 +3,7 @@ import re
 import pytest
 
 from bptt.commands.bench import BenchConfig, bench
-from bptt.training.errors import UserError
+from bptt.errors import UserError
 
 
 def lines_of(capsys, **options):

@@ -6,9 +6,9 @@ import torch
 
 from bptt.commands.check import CheckConfig, check
 from bptt.commands.train import train
-from bptt.equations import GRU
+from bptt.equations import GRUEquations
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
 from bptt.training.run import load_run, save_model
 
 
@@ -31,8 +31,10 @@ def test_the_models_pass(options, capsys):
 
 
 def test_a_wrong_adjoint_ends_with_1(monkeypatch, capsys):
-    right = GRU.step_adjoint
-    monkeypatch.setattr(GRU, "step_adjoint", lambda self, d, kept, w: right(self, (1.01 * d[0],), kept, w))
+    right = GRUEquations.step_adjoint
+    monkeypatch.setattr(
+        GRUEquations, "step_adjoint", lambda self, d, kept, w: right(self, (1.01 * d[0],), kept, w)
+    )
     assert check(CheckConfig("gru", size=(5, 2, 2, 3))) == 1
     out = capsys.readouterr().out
     assert "WRONG" in out

@@ -6,8 +6,8 @@ import pytest
 
 from bptt.commands.diagnose import DiagnoseConfig, diagnose
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
 
 
 def write(path, rows):

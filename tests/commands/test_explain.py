@@ -6,10 +6,10 @@ import torch
 import bptt
 from bptt.commands.explain import ExplainConfig, explain
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
 from bptt.training.run import load_run
-from bptt.training.tasks.made import made_task
+from bptt.training.tasks.factory import made_task
 
 
 def test_the_lessons_example(capsys):

@@ -8,9 +8,9 @@ import pytest
 
 from bptt.commands.explore import ExploreConfig, explore
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.report import server
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
 
 
 @pytest.fixture

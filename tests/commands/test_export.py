@@ -7,9 +7,9 @@ import pytest
 
 from bptt.commands.export import ExportConfig, export
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.data import sunspots
-from bptt.training.errors import UserError
+from bptt.training.data.tables import sunspots
 
 
 @pytest.fixture

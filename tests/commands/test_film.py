@@ -11,8 +11,8 @@ from bptt.insight.lags import gradient_by_lag
 from bptt.training.config import configured
 from bptt.training.network import build, network_of
 from bptt.training.tasks.classify import classify_task
+from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.forecast import sunspot_forecast
-from bptt.training.tasks.made import made_task
 
 
 def sunspots():

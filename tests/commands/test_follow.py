@@ -13,11 +13,11 @@ import pytest
 from bptt.commands.follow import Forecaster, follow
 from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
+from bptt.training.data.spacing import Months
+from bptt.training.data.stamps import Clock, read_stamps
 from bptt.training.run import load_run
-from bptt.training.spacing import Months
-from bptt.training.stamps import Clock, read_stamps
 
 ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
 TEXT = "t,y,a\n" + "".join(f"{t},{y!r},{a}\n" for t, y, a in ROWS)
@@ -92,7 +92,7 @@ def test_a_bad_line_is_named_after_those_before_it_were_answered(folder, text, w
 
 
 def test_a_line_without_an_end_is_refused(folder, monkeypatch):
-    monkeypatch.setattr("bptt.training.csv_text.LONGEST", 1000)
+    monkeypatch.setattr("bptt.training.data.csv_text.LONGEST", 1000)
     with pytest.raises(UserError, match="line 2 is longer than 0 MB"):
         followed(load_run(folder / "gru"), "y,a\n" + "1" * 2000)
 

@@ -2,8 +2,8 @@ import pytest
 
 from bptt.commands.launch import launch_id, restarted
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
 from bptt.training.run import load_run
 
 

@@ -17,9 +17,9 @@ from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.sample import SampleConfig, sample
 from bptt.commands.subject import subject_of
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.report.page import page_html
 from bptt.training.config import configured
-from bptt.training.errors import UserError
 
 ROWS = 60
 

@@ -10,8 +10,8 @@ import pytest
 from bptt.commands.follow import follow
 from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig, configured
-from bptt.training.errors import UserError
 from bptt.training.run import load_run
 
 

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from bptt.commands.result import LOOKS, Result, described, reach
-from bptt.insight.diagnose import Diagnosis
+from bptt.insight.diagnosis.diagnose import Diagnosis
 from bptt.report.run import Lags
 from bptt.training.config import TrainConfig
-from bptt.training.fit import Epoch, Fitted
+from bptt.training.loop import Epoch, Fitted
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tasks.task import Judged
 

@@ -5,8 +5,8 @@ import pytest
 from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.sample import SampleConfig, sample
 from bptt.commands.train import train
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig, configured
-from bptt.training.errors import UserError
 
 
 @pytest.fixture(scope="module")

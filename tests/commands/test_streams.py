@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from bptt.commands.streams import Exact, checked, open_all, say, warnings_told
-from bptt.training.errors import UserError
+from bptt.errors import UserError
 
 
 class Terminal(io.TextIOWrapper):

@@ -17,11 +17,11 @@ from bptt.commands import film
 from bptt.commands.diagnose import DiagnoseConfig, diagnose
 from bptt.commands.launch import launch_id
 from bptt.commands.train import train
+from bptt.errors import TrainingDiverged, UserError
 from bptt.training.config import TrainConfig, configured
 from bptt.training.config_file import read_choices
-from bptt.training.errors import TrainingDiverged, UserError
-from bptt.training.fit import Training
 from bptt.training.journal import Journal
+from bptt.training.loop import Training
 from bptt.training.run import load_run
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast

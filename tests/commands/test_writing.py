@@ -1,7 +1,7 @@
 import pytest
 
 from bptt.commands.writing import check_new, write_text
-from bptt.training.errors import UserError
+from bptt.errors import UserError
 
 
 def test_a_file_that_exists_is_refused_by_its_name_and_option(tmp_path):

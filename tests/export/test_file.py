@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import bptt
+from bptt import files
 from bptt.equations import ACTIVATIONS
 from bptt.export import file
-from bptt.training import files
 from support import SINE, normal
 
 MODELS = {

@@ -198,7 +198,7 @@ def test_any_size(T, B, name):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"model": torch.nn.GRU(2, 3)}, TypeError, r"torch.nn.GRU.*bptt.accelerate"),
+        ({"model": torch.nn.GRU(2, 3)}, TypeError, r"torch.nn.GRU.*bptt.from_torch"),
         ({"model": torch.nn.Sequential(bptt.GRU(2, 3))}, TypeError, "Sequential.*SequenceModel.*Cell"),
         ({"model": "gru"}, TypeError, "got str"),
         ({"x": [1.0]}, TypeError, "x must be a torch.Tensor"),

@@ -30,7 +30,7 @@ def test_what_else_was_found_stands_in_a_notebook_as_in_a_terminal():
     found = [
         bptt.contributions(model, x, d, "squared_error"),
         bptt.diagnose(model, x, d),
-        bptt.check(model, x, d, torch.nn.MSELoss()),
+        bptt.check_gradient(model, x, d, torch.nn.MSELoss()),
     ]
     for one in found:
         assert one._repr_html_() == text_html(str(one))

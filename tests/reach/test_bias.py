@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.reach.bias import bias
+from bptt.reach.bias import truncation_bias
 from support import normal
 from zoo import MAKERS, laid_out, model_of
 
@@ -16,7 +16,7 @@ def test_with_all_steps_there_is_none(name):
     model, module = model_of(name)
     x = laid_out(model, normal(13, 2, 3))
     d = torch.tanh(normal(*model(x, None)[0].shape, seed=1))
-    rows = bias(model, x, d, mean_square, k1=3)
+    rows = truncation_bias(model, x, d, mean_square, k1=3)
     assert [row.k2 for row in rows] == [3, 6, 12, 13]
     assert rows[-1].cosine == pytest.approx(1, abs=1e-12)
     assert rows[-1].norm_ratio == pytest.approx(1, abs=1e-12)
@@ -36,7 +36,7 @@ def test_the_figures_are_those_of_gradients_by_hand():
     first, h = gru(x[:5])
     second, _ = gru(x[5:], h.detach())
     cut = flat(torch.autograd.grad(mean_square(first, d[:5]) + mean_square(second, d[5:]), weights))
-    (row,) = bias(gru, x, d, mean_square, k1=5, k2s=[5])
+    (row,) = truncation_bias(gru, x, d, mean_square, k1=5, k2s=[5])
     assert row.cosine == pytest.approx((cut @ full / cut.norm() / full.norm()).item(), abs=1e-12)
     assert row.norm_ratio == pytest.approx((cut.norm() / full.norm()).item(), abs=1e-12)
 
@@ -55,7 +55,7 @@ def test_refused():
         ({"k2s": 40}, TypeError, "k2s must be several ints"),
     ):
         with pytest.raises(error, match=words):
-            bias(**{"model": gru, "x": x, "d": d, "criterion": mean_square, **change})
+            truncation_bias(**{"model": gru, "x": x, "d": d, "criterion": mean_square, **change})
 
 
 class Noisy(nn.Module):
@@ -74,7 +74,7 @@ class Noisy(nn.Module):
 def test_it_leaves_no_trace():
     model, x, d = Noisy(), normal(9, 2, 2, dtype=torch.float32), normal(9, 2, 3, dtype=torch.float32)
     state, generator = torch.zeros(2, 2, 3), torch.get_rng_state()
-    rows = bias(model, x, d, mean_square, 3, k2s=(k2 for k2 in (3, 9)), state=state)
+    rows = truncation_bias(model, x, d, mean_square, 3, k2s=(k2 for k2 in (3, 9)), state=state)
     assert [row.k2 for row in rows] == [3, 9]
     assert torch.equal(torch.get_rng_state(), generator)
     assert model.norm.num_batches_tracked == 0

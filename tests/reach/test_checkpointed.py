@@ -8,7 +8,7 @@ from torch import nn
 import bptt
 from bptt.reach.checkpointed import checkpointed
 from bptt.reach.meter import Meter
-from bptt.reach.plan import plan
+from bptt.reach.plan import plan_checkpoints
 from support import assert_close, normal
 from zoo import MAKERS, laid_out, model_of
 
@@ -70,7 +70,7 @@ def test_with_fewer_checkpoints_too(name, segment, checkpoints):
     model, module = model_of(name)
     x, d = sequence(model)
     _, _, _, gradients = full(model, module, x, d, mean_square)
-    schedule = plan(model, x, d, mean_square, segment=segment)
+    schedule = plan_checkpoints(model, x, d, mean_square, segment=segment)
     few = type(schedule)(**{**vars(schedule), "checkpoints": checkpoints})
     checkpointed(model, x, d, mean_square, memory=few)
     assert_gradients(module, gradients)
@@ -173,7 +173,7 @@ def test_random_numbers_are_replayed(checkpoints, reduction):
     gradients = torch.autograd.grad(loss, list(model.parameters()))
 
     torch.manual_seed(5)
-    schedule = plan(model, x, d, mean_square, segment=4)
+    schedule = plan_checkpoints(model, x, d, mean_square, segment=4)
     schedule = type(schedule)(**{**vars(schedule), "checkpoints": checkpoints})
     result = checkpointed(model, x, d, mean_square, memory=schedule, reduction=reduction)
     assert torch.equal(torch.rand(3), following), "the generator goes on as after one forward walk"
@@ -291,7 +291,7 @@ def test_a_state_that_changes_its_form():
 
 def test_a_plan_for_another_length():
     model = bptt.GRU(3, 4)
-    schedule = plan(model, X, D, mean_square, steps=10)
+    schedule = plan_checkpoints(model, X, D, mean_square, steps=10)
     with pytest.raises(ValueError, match="the plan is for 10 steps, but x has 6"):
         checkpointed(model, X, D, mean_square, memory=schedule)
 
@@ -332,7 +332,7 @@ def test_buffers_and_all_generators_are_replayed(checkpoints, reduction):
     loss = mean_square(torch.cat(outputs), d)
     gradients = torch.autograd.grad(loss, list(twin.parameters()))
     seeded()
-    schedule = plan(model, x, d, mean_square, segment=4)
+    schedule = plan_checkpoints(model, x, d, mean_square, segment=4)
     schedule = type(schedule)(**{**vars(schedule), "checkpoints": checkpoints})
     result = checkpointed(model, x, d, mean_square, memory=schedule, reduction=reduction)
     assert (random.random(), np.random.rand()) == following

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import bptt
-from bptt.reach.bias import bias
+from bptt.reach.bias import truncation_bias
 from bptt.reach.checkpointed import checkpointed
-from bptt.reach.plan import plan
+from bptt.reach.plan import plan_checkpoints
 from bptt.reach.truncated import truncated
 from support import assert_close, normal
 
@@ -106,9 +106,12 @@ def test_batches_first_or_time_first_every_reach_finds_the_same(twins):
     found, wanted = learned(second, second_module, *turned), learned(first, first_module, x, d)
     assert_same(found[0], wanted[0])
     assert_same(found[1], wanted[1])
-    rows = [bias(first, x, d, mean_square, 3), bias(second, *turned, mean_square, 3)]
+    rows = [truncation_bias(first, x, d, mean_square, 3), truncation_bias(second, *turned, mean_square, 3)]
     assert np.allclose(rows[0], rows[1])
-    plans = [plan(first, x, d, mean_square, segment=5), plan(second, *turned, mean_square, segment=5)]
+    plans = [
+        plan_checkpoints(first, x, d, mean_square, segment=5),
+        plan_checkpoints(second, *turned, mean_square, segment=5),
+    ]
     assert plans[0].steps == plans[1].steps == T
 
 
@@ -142,8 +145,8 @@ def mixed():
 VERBS = {
     "truncated": lambda *a, **k: list(truncated(*a, k1=4, **k)),
     "checkpointed": lambda *a, **k: checkpointed(*a, segment=4, **k),
-    "plan": plan,
-    "bias": lambda *a, **k: bias(*a, k1=4, **k),
+    "plan": plan_checkpoints,
+    "bias": lambda *a, **k: truncation_bias(*a, k1=4, **k),
 }
 
 
@@ -254,8 +257,8 @@ def test_time_is_the_first_or_second_axis(time):
 def test_a_known_module_has_its_own():
     model = nn.GRU(3, 4)
     with pytest.raises(ValueError, match=r"time=1, but for this GRU time is axis 0.*batch_first=True"):
-        plan(model, torch.zeros(T, B, 3), torch.zeros(T, B, 4), mean_square, time=1)
-    plan(model, torch.zeros(T, B, 3), torch.zeros(T, B, 4), mean_square, time=0)
+        plan_checkpoints(model, torch.zeros(T, B, 3), torch.zeros(T, B, 4), mean_square, time=1)
+    plan_checkpoints(model, torch.zeros(T, B, 3), torch.zeros(T, B, 4), mean_square, time=0)
 
 
 @pytest.mark.parametrize("wrap", [lambda model: model, Encoder])

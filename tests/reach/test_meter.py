@@ -2,8 +2,8 @@ import pytest
 import torch
 
 import bptt
-from bptt import fused
 from bptt.reach.meter import Meter
+from bptt.walks import cpu
 
 
 def test_views_and_results_in_place_are_not_counted_twice():
@@ -26,7 +26,7 @@ def test_inputs_are_not_counted():
     assert meter.peak == 0
 
 
-@pytest.mark.skipif(not fused.available(), reason="installed without the native kernels")
+@pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
 def test_what_the_kernels_hold_for_themselves_is_told_apart():
     gru, x = bptt.GRU(3, 4), torch.zeros(50, 2, 3)
     y, _ = gru(x)

@@ -7,7 +7,7 @@ from torch import nn
 import bptt
 from bptt.reach.checkpointed import checkpointed
 from bptt.reach.meter import Meter
-from bptt.reach.plan import MOST_WALKS, bytes_in, plan, shown
+from bptt.reach.plan import MOST_WALKS, bytes_in, plan_checkpoints, shown
 from support import normal
 from zoo import MAKERS, laid_out, model_of
 
@@ -37,7 +37,7 @@ def one_thread():
 def test_the_peak_is_as_predicted(name, criterion, arguments):
     model, _ = model_of(name, H=16, dtype=torch.float32)
     x, d = sequence(model, 400)
-    schedule = plan(model, x, d, criterion, **arguments)
+    schedule = plan_checkpoints(model, x, d, criterion, **arguments)
     with Meter() as meter:
         checkpointed(model, x, d, criterion, memory=schedule)
     assert abs(schedule.bytes / meter.total - 1) < 0.2, f"predicted {schedule.bytes}, measured {meter.total}"
@@ -48,22 +48,23 @@ def test_the_smallest_memory_that_works_works(name):
     model, _ = model_of(name, dtype=torch.float32)
     x, d = sequence(model, 60)
     with pytest.raises(ValueError, match="the smallest that works is") as caught:
-        plan(model, x, d, mean_square, memory=1, steps=5000)
+        plan_checkpoints(model, x, d, mean_square, memory=1, steps=5000)
     smallest = int(str(caught.value).split("works is ")[1].split()[0])
-    schedule = plan(model, x, d, mean_square, memory=smallest, steps=5000)
+    schedule = plan_checkpoints(model, x, d, mean_square, memory=smallest, steps=5000)
     assert schedule.bytes <= smallest
     assert schedule.replayed <= MOST_WALKS * 5000
     rounded = str(caught.value).split("memory='")[1].rstrip("'")
-    assert plan(model, x, d, mean_square, memory=rounded, steps=5000).bytes <= bytes_in(rounded)
+    assert plan_checkpoints(model, x, d, mean_square, memory=rounded, steps=5000).bytes <= bytes_in(rounded)
     with pytest.raises(ValueError, match="too little for 5000 steps"):
-        plan(model, x, d, mean_square, memory=smallest - 1, steps=5000)
+        plan_checkpoints(model, x, d, mean_square, memory=smallest - 1, steps=5000)
 
 
 def test_more_memory_is_less_work():
     model, _ = model_of("GRU", dtype=torch.float32)
     x, d = sequence(model, 60)
     plans = [
-        plan(model, x, d, nn.MSELoss(), memory=memory, steps=100_000) for memory in ("60kB", "300kB", "2MB", "1GB")
+        plan_checkpoints(model, x, d, nn.MSELoss(), memory=memory, steps=100_000)
+        for memory in ("60kB", "300kB", "2MB", "1GB")
     ]
     replayed = [schedule.replayed for schedule in plans]
     assert replayed == sorted(replayed, reverse=True)
@@ -88,21 +89,21 @@ def test_a_trial_leaves_no_trace():
     x, d = sequence(model, 60)
     model.walks.zero_()
     before = torch.get_rng_state()
-    schedule = plan(model, x, d, mean_square, segment=10)
+    schedule = plan_checkpoints(model, x, d, mean_square, segment=10)
     assert torch.equal(torch.get_rng_state(), before)
     assert model.walks == 0
     assert all(w.grad is None for w in model.parameters())
-    without = plan(model.eval(), x, d, mean_square, segment=10)
+    without = plan_checkpoints(model.eval(), x, d, mean_square, segment=10)
     assert schedule.bytes - without.bytes >= 5 * before.numel(), "the generator's state at each checkpoint"
 
 
 def test_it_says_what_it_costs():
     model = bptt.GRU(3, 4)
     x, d = sequence(model, 10)
-    found = plan(model, x, d, mean_square, segment=4)
+    found = plan_checkpoints(model, x, d, mean_square, segment=4)
     assert (found.steps, found.segment, found.segments, found.checkpoints, found.replayed) == (10, 4, 3, 2, 8)
-    assert plan(model, x[:1], d[:1], mean_square, steps=30).steps == 30
-    assert plan(model, x, d, mean_square, segment=100).segments == 1
+    assert plan_checkpoints(model, x[:1], d[:1], mean_square, steps=30).steps == 30
+    assert plan_checkpoints(model, x, d, mean_square, segment=100).segments == 1
 
 
 @pytest.mark.parametrize(
@@ -163,4 +164,4 @@ def test_refused():
         ({"criterion": lambda y, d: y}, ValueError, "scalar tensor, got shape"),
     ):
         with pytest.raises(error, match=words):
-            plan(**{"model": model, "x": x, "d": d, "criterion": mean_square, **change})
+            plan_checkpoints(**{"model": model, "x": x, "d": d, "criterion": mean_square, **change})

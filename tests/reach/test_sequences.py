@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.reach.models import Walker
 from bptt.reach.sequences import Chunks, Sequences, open_sequences
+from bptt.reach.walker import Walker
 
 WALKER = Walker(nn.GRU(3, 4))
 X, D = torch.arange(60.0).view(10, 2, 3), torch.arange(20.0).view(10, 2)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.reach.models import Walker
 from bptt.reach.surroundings import NUMPY, PYTHON, surroundings, undisturbed
+from bptt.reach.walker import Walker
 
 
 class Counting(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from plotly.offline import get_plotlyjs
 
 import bptt
-from bptt.insight.exploration import explore
+from bptt.insight.exploring.exploration import explore
 from bptt.report.page import Live, Page, json_of, page_html, policy
 from report.test_run import REPORT
 from support import normal

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
+from bptt.errors import UserError
 from bptt.report.tensorboard import TensorBoard
-from bptt.training.errors import UserError
 
 
 def test_every_number_of_a_record_is_a_scalar_at_its_epoch(tmp_path):

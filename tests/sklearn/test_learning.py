@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import mse_loss
 
 import bptt
+from bptt.errors import TrainingDiverged
 from bptt.sklearn.batch import Batch, side_by_side
 from bptt.sklearn.learning import Batches, Reach, learn_piece
-from bptt.training.errors import TrainingDiverged
 from bptt.training.optimizing import Clipping
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import tyro
 
+from bptt.errors import UserError
 from bptt.training.config import TASK_DEFAULTS, TrainConfig, arguments_of, check, configured, task_of
-from bptt.training.errors import UserError
 
 DATA = Path("data.csv")
 

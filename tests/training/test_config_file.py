@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig, configured
 from bptt.training.config_file import read_choices
-from bptt.training.errors import UserError
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
 from bptt.training.described import read_config, read_toml, save_config
-from bptt.training.errors import UserError
 from bptt.training.tasks.forecast import sunspot_forecast
 
 

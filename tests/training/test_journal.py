@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
-from bptt.training.fit import Epoch
 from bptt.training.journal import Journal
+from bptt.training.loop import Epoch
 from bptt.training.network import build
 from bptt.training.run import LOCK, load_run, owned
 from bptt.training.tasks.forecast import sunspot_forecast

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import bptt
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig, configured
-from bptt.training.errors import UserError
 from bptt.training.network import build, count_of, network_of
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.insight.norms import suggested_clip
+from bptt.insight.diagnosis.clipping import suggested_clip
 from bptt.training.config import TrainConfig
-from bptt.training.fit import Epoch
+from bptt.training.loop import Epoch
 from bptt.training.optimizing import Clipping, LearningRate, out_of_patience
 
 

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
+from bptt.training.data.stamps import Clock
 from bptt.training.described import save_config
-from bptt.training.errors import UserError
 from bptt.training.network import build
 from bptt.training.run import load_run, save_model
-from bptt.training.stamps import Clock
 from bptt.training.tasks.forecast import sunspot_forecast
 
 CONFIG = 'format = 1\ncolumns = ["y"]\n[train]\n[scaling]\nmean = [0]\nstd = [1]\n'

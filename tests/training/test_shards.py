@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from bptt.errors import UserError
 from bptt.training import shards
-from bptt.training.errors import UserError
 from bptt.training.shards import INDEX, load_shards
 from bptt.training.snapshot import Snapshots
 from bptt.training.tensors import read_tensors

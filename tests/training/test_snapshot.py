@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from bptt.training.errors import UserError
+from bptt.errors import UserError
 from bptt.training.snapshot import Snapshots
 from bptt.training.workers import ALONE, Workers
 from disk import FAULTS, Disk, lay_out

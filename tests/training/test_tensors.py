@@ -6,7 +6,7 @@ import struct
 import pytest
 import torch
 
-from bptt.training.errors import UserError
+from bptt.errors import UserError
 from bptt.training.tensors import read_tensors, write_tensors
 
 TREE = {

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from bptt.training.config import TrainConfig
-from bptt.training.scaling import Scaling
+from bptt.training.data.scaling import Scaling
 from bptt.training.tasks.intervals import Intervals
 from bptt.training.typed import filled
 

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 import bptt
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
-from bptt.training.fit import Training
+from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.updates import NoisyChunks, mean_square, noisy, numbers_in, side_by_side, updates_of
 from bptt.training.workers import Workers

@@ -6,9 +6,9 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.errors import UserError
-from bptt.training.fit import Training
+from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.snapshot import Snapshots
 from bptt.training.tensors import Part, read_tensors, write_tensors

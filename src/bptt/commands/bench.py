@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ..training.errors import UserError
+from ..errors import UserError
 
 Kind = Literal["RNN", "GRU", "LSTM"]
 
@@ -47,9 +47,10 @@ def bench(config: BenchConfig) -> int:
     _check(config)
     import torch
 
-    from .. import fused, speed
+    from .. import speed
+    from ..walks import cpu
 
-    isa = fused.isa() if fused.available() else "none installed"
+    isa = cpu.isa() if cpu.available() else "none installed"
     threads = config.threads or torch.get_num_threads()
     print(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}, 1 where B is 1")
     first = (speed.STREAMING,) if config.inference else ()

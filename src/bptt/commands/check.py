@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from ..training.errors import UserError
-from ..training.names import message
+from ..errors import UserError
+from ..printable import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +65,8 @@ def check(config: CheckConfig) -> int:
     import torch
     from rich.console import Console
 
-    from ..insight.check import check as checked
-    from ..insight.trust import check_table, remarks
+    from ..insight.agreement.check import check_gradient as checked
+    from ..insight.agreement.result import check_table, remarks
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from ..errors import UserError
 from ..training.config import Missing
-from ..training.errors import UserError
 from .streams import complain, say, warnings_told
 from .writing import check_new, write_text
 
@@ -50,7 +50,7 @@ def diagnose(config: DiagnoseConfig) -> int:
     if config.lags < 1:
         raise UserError(f"--lags must be at least 1, got {config.lags}")
     check_new(config.json, "--json FILE")
-    from ..insight.diagnose import LEAST_STEPS
+    from ..insight.diagnosis.diagnose import LEAST_STEPS
     from .diagnosis import diagnosis_of
     from .opened import Opened
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..insight.diagnose import LAGS, LEAST_STEPS, Diagnosis, diagnosed
+from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS, Diagnosis, diagnosed
 from ..networks import SequenceModel
 from ..training.tasks.sample import Sample
 

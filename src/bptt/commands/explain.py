@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from ..errors import UserError
 from ..training.config import option_of
-from ..training.errors import UserError
 from .streams import say
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
-    from ..insight.variations import Situation
+    from ..insight.exploring.variations import Situation
     from .subject import Subject
 
 STEP = 3  # of the lesson, whose error it takes back
@@ -72,9 +72,9 @@ def explain(config: ExplainConfig) -> int:
     """
     import torch
 
-    from ..insight.derivation import derivation
-    from ..insight.diagrams import diagram
-    from ..insight.explain import explain as explanation_of
+    from ..insight.lesson.derivation import derivation
+    from ..insight.lesson.diagram import diagram
+    from ..insight.lesson.explain import explain as explanation_of
     from ..report.page import page_html
 
     check(config)
@@ -115,7 +115,7 @@ def lesson(config: ExplainConfig) -> Situation:
     """The lesson's network and sequence, by the seed; the sequence with steps after its end up to `FURTHER`."""
     import torch
 
-    from ..insight.variations import Situation
+    from ..insight.exploring.variations import Situation
     from ..networks import Elman
 
     classes = config.loss == "cross_entropy"
@@ -139,7 +139,7 @@ def lesson(config: ExplainConfig) -> Situation:
 
 def lesson_subject(config: ExplainConfig) -> Subject:
     """The page about the lesson's network."""
-    from ..insight.variations import Start
+    from ..insight.exploring.variations import Start
     from .subject import Subject
 
     lead = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from ..training.errors import UserError
+from ..errors import UserError
 from .explain import STEP, ExplainConfig, lesson_subject
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from ..training.errors import UserError
+from ..errors import UserError
 from .streams import say
 from .writing import check_new
 

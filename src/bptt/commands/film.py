@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..insight.lags import gradient_by_lag
-from ..insight.watch import MOST, Watch
 from ..networks import SequenceModel
 from ..training.tasks.sample import filled
 from ..training.tasks.task import Task
 from ..training.updates import predict
+from ..training.watch import MOST, Watch
 
 STEPS = 64  # of what is learned from, the last ones, that are looked at
 OVERHEAD = 2e7  # what an epoch costs beside its walks, in products: updates, progress, a line of metrics

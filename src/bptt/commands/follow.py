@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ..training.errors import UserError
+from ..errors import UserError
 from .streams import Exact
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..training.incoming import Label
+    from ..training.data.incoming import Label
+    from ..training.data.scaling import Scaling
     from ..training.run import Run
-    from ..training.scaling import Scaling
 
 NAME = "standard input"
 
@@ -51,7 +51,7 @@ class Forecaster:
         """
         import numpy as np
 
-        from ..training.scaling import as_input
+        from ..training.data.scaling import as_input
 
         config = self.run.config
         self.seen += 1
@@ -71,7 +71,7 @@ class Forecaster:
         import numpy as np
         import torch
 
-        from ..training.tasks.calendar import features
+        from ..training.data.calendar import features
 
         run, x_t = self.run, list(self.rows)
         if run.calendar:
@@ -98,8 +98,8 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     Raises:
         UserError: a line that cannot be used, by its number; the lines before it have been answered.
     """
-    from ..training.csv_text import why_ragged
-    from ..training.incoming import next_label
+    from ..training.data.csv_text import why_ragged
+    from ..training.data.incoming import next_label
 
     lines = csv.reader(_text(source), strict=True)
     out = csv.writer(Exact(), lineterminator="\n")
@@ -157,7 +157,7 @@ def outputs_of(run: Run) -> list[Output]:
 
 def _text(source: BinaryIO) -> Iterator[str]:
     """Lines as they come, decoded one by one, a byte order mark left out."""
-    from ..training.csv_text import LONGEST
+    from ..training.data.csv_text import LONGEST
 
     for number, line in enumerate(iter(lambda: source.readline(LONGEST + 1), b""), start=1):
         if len(line) > LONGEST:
@@ -170,7 +170,7 @@ def _text(source: BinaryIO) -> Iterator[str]:
 
 def _rows(lines: Iterable[list[str]]) -> Iterator[list[str]]:
     """The rows of a CSV reader but for blank lines."""
-    from ..training.csv_text import why_unread
+    from ..training.data.csv_text import why_unread
 
     try:
         yield from (row for row in lines if row)
@@ -192,8 +192,8 @@ class Places(NamedTuple):
 
 def _places(row: list[str], run: Run, time: str | None) -> Places:
     """Where the run's columns stand in the header, where the rows' label and where their series."""
-    from ..training.csv_text import checked_header
-    from ..training.data import check_columns
+    from ..training.data.csv_text import checked_header
+    from ..training.data.tables import check_columns
 
     header, series = checked_header(row, NAME), run.config.series
     place = {column: number for number, column in enumerate(header)}
@@ -205,7 +205,7 @@ def _places(row: list[str], run: Run, time: str | None) -> Places:
 
 def _series(cell: str, run: Run, lines: Any) -> str:
     """One of those that the run was trained on, whose scale is known."""
-    from ..training.data import listed
+    from ..training.data.tables import listed
 
     name = cell.strip()
     if name not in run.series:
@@ -218,8 +218,8 @@ def _series(cell: str, run: Run, lines: Any) -> str:
 
 def _date(row: list[str], places: Places, forecaster: Forecaster, lines: Any) -> datetime:
     """A row's date, after that of the row before it."""
-    from ..training.dates import NoDate, instant
-    from ..training.stamps import read_stamp
+    from ..training.data.dates import NoDate, instant
+    from ..training.data.stamps import read_stamp
 
     assert places.time is not None
     text, before = row[places.time].strip(), forecaster.date
@@ -242,8 +242,8 @@ def _numbers(cells: list[str], run: Run, scaling: Scaling, lines: Any) -> list[f
     import numpy as np
     import polars as pl
 
-    from ..training.cells import as_numbers
-    from ..training.scaling import Moments
+    from ..training.data.scaling import Moments
+    from ..training.data.values import as_numbers
 
     line, columns = _line(lines), run.columns
     values = as_numbers(pl.Series(cells), lambda place: f"{line}, column {columns[place]!r}")

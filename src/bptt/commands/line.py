@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import subcommand
 
+from ..errors import TrainingDiverged, UserError
 from ..training.config import TrainConfig, configured, task_of
-from ..training.errors import TrainingDiverged, UserError
 from .bench import BenchConfig, bench
 from .check import CheckConfig, check
 from .diagnose import DiagnoseConfig, diagnose

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
+from ..files import digest_of
 from ..training.config import Missing, TaskName, task_of
-from ..training.errors import UserError
-from ..training.files import digest_of
 from ..training.run import changed_file, load_run, new_tasks
-from ..training.tasks.made import check_there, files_of, made_task
+from ..training.tasks.factory import check_there, files_of, made_task
 from ..training.tasks.sample import Sample
 
 if TYPE_CHECKING:

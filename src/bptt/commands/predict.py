@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from ..errors import UserError
 from ..training.config import Missing
-from ..training.errors import UserError
 from .follow import follow
 from .interruption import ended_at_once
 from .streams import Exact, complain, warnings_told
@@ -91,7 +91,7 @@ def _forecast(opened: Opened, config: PredictConfig) -> pl.DataFrame:
     """The forecast of each row."""
     import polars as pl
 
-    from ..training.tasks.judging import forecast_rows
+    from ..training.tasks.scores import forecast_rows
     from ..training.updates import predict as outputs
 
     assert config.data is not None
@@ -106,8 +106,8 @@ def _classes(run: Run, config: PredictConfig) -> pl.DataFrame:
     """The class of each sequence, and the probability of every one."""
     import numpy as np
 
-    from ..training.minibatches import logits_of
-    from ..training.scaling import Moments
+    from ..training.batches import logits_of
+    from ..training.data.scaling import Moments
     from ..training.tasks.classify import inputs_of, prediction_rows, read_new
 
     assert config.data is not None

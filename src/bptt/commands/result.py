@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from ..insight.diagnose import Diagnosis
+from ..insight.diagnosis.diagnose import Diagnosis
+from ..printable import message, shown, told_apart
 from ..report.run import Lags, RunReport
 from ..training.config import TrainConfig
-from ..training.fit import Fitted
-from ..training.names import message, shown, told_apart
+from ..training.loop import Fitted
 from ..training.tasks.task import Judged, Task
 
 LOOKS = 24  # epochs of which the page shows the gradient by lag

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from ..training.errors import UserError
+from ..errors import UserError
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def sample(config: SampleConfig) -> int:
     Raises:
         UserError: the run is none of text, the prompt has a character it never saw, or a number makes no sense.
     """
-    from ..training.names import printable
-    from ..training.sampling import sample_text
-    from ..training.text import as_bytes, as_tokens
+    from ..printable import printable
+    from ..training.data.text import as_bytes, as_tokens
+    from ..training.tasks.sampling import sample_text
     from .opened import Opened
 
     if not 0 <= config.temperature < float("inf"):

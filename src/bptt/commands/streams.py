@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..training.errors import UserError
-from ..training.names import printable
+from ..errors import UserError
+from ..printable import printable
 
 PLAIN = "bptt.plain"  # how what an encoding has not is written
 BLOCKS = "".join(map(chr, range(0x2580, 0x25A0)))  # of bars
@@ -49,7 +49,7 @@ def say(*parts: Any, sep: str = "\n\n") -> None:
 
 def complain(what: str, error: object) -> None:
     """Print what went wrong, as one line."""
-    from ..training.names import message
+    from ..printable import message
 
     print(f"{what}: {message(str(error))}", file=sys.stderr)
 

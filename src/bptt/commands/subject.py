@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..insight.diagnose import LEAST_STEPS, diagnose
-from ..insight.exploration import explore, most_steps
-from ..insight.variations import Situation, Start, descended, varied
+from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
+from ..insight.exploring.exploration import explore, most_steps
+from ..insight.exploring.variations import Situation, Start, descended, varied
 from ..networks import SequenceModel
+from ..printable import message
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
 from ..training.config import TrainConfig
-from ..training.names import message
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.sample import filled
 from ..training.tasks.task import Task

@@ -16,21 +16,21 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..errors import TrainingDiverged, UserError
+from ..files import digest_of, make_folder, write_whole
 from ..networks import SequenceModel
+from ..printable import message
 from ..reach.plan import bytes_in
 from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard, check_installed
 from ..training.config import TrainConfig, arguments_of, check, configured, option_of, task_of
 from ..training.described import Described, read_config
-from ..training.errors import TrainingDiverged, UserError
-from ..training.files import digest_of, make_folder, write_whole
-from ..training.fit import Epoch, Fitted, Training
 from ..training.journal import Journal
-from ..training.names import message
+from ..training.loop import Epoch, Fitted, Training
 from ..training.network import network_of
 from ..training.run import check_same_data, check_same_files, owned, save_intervals
-from ..training.tasks.made import check_there, files_of, made_task
+from ..training.tasks.factory import check_there, files_of, made_task
 from ..training.tasks.roles import roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..training.errors import UserError
-from ..training.files import creating
+from ..errors import UserError
+from ..files import creating
 
 
 def check_new(path: Path | None, option: str) -> None:

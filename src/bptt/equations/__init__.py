@@ -2,9 +2,9 @@
 
 from .activations import ACTIVATIONS as ACTIVATIONS
 from .activations import Activation as Activation
-from .cell import Cell as Cell
-from .cell import Deltas as Deltas
-from .cell import Weights as Weights
-from .elman import Elman as Elman
-from .gru import GRU as GRU
-from .lstm import LSTM as LSTM
+from .elman import ElmanEquations as ElmanEquations
+from .gru import GRUEquations as GRUEquations
+from .lstm import LSTMEquations as LSTMEquations
+from .protocol import Deltas as Deltas
+from .protocol import Equations as Equations
+from .protocol import Weights as Weights

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .activations import ACTIVATIONS, Activation
-from .cell import Deltas, State, Weights
+from .protocol import Deltas, State, Weights
 
 
 class Kept(NamedTuple):
@@ -27,11 +27,12 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Elman:
+class ElmanEquations:
     """h' = (1 - α) h + α Φ(p + h W_hhᵀ + b_hh), with p = x W_ihᵀ + b_ih."""
 
     activation: Activation = ACTIVATIONS["tanh"]
     leak: float = 1.0
+    name = "Elman"
     gates = 1
 
     def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, Kept]:

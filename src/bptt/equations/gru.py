@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .cell import Deltas, State, Weights
+from .protocol import Deltas, State, Weights
 
 
 class Kept(NamedTuple):
@@ -32,9 +32,10 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GRU:
+class GRUEquations:
     """The gated recurrent unit; state (h,)."""
 
+    name = "GRU"
     gates = 3
 
     def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, Kept]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .cell import Deltas, State, Weights
+from .protocol import Deltas, State, Weights
 
 
 class Kept(NamedTuple):
@@ -33,9 +33,10 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LSTM:
+class LSTMEquations:
     """Long short-term memory; state (h, c)."""
 
+    name = "LSTM"
     gates = 4
 
     def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, Kept]:

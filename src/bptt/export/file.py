@@ -14,10 +14,10 @@ from torch import Tensor
 
 from .. import __version__
 from ..checks import check_flags
-from ..equations import Cell, Weights
+from ..equations import Equations, Weights
+from ..files import creating
 from ..networks import Elman, SequenceModel, without_dropout
 from ..recurrent import Recurrent
-from ..training.files import creating
 from ..trees import leaves
 from .graph import IR_VERSION, OPSET, Graph, floats, onnx
 from .layers import check_exportable, layer
@@ -46,7 +46,7 @@ class OnnxFile(NamedTuple):
 class _Network(NamedTuple):
     """What the three kinds of models come to."""
 
-    cell: Cell
+    cell: Equations
     layers: list[list[Weights[Tensor]]]
     batch_first: bool
     state: dict[

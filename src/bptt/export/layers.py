@@ -12,29 +12,35 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ..equations import ACTIVATIONS, GRU, LSTM, Cell, Elman, Weights
+from ..equations import ACTIVATIONS, ElmanEquations, Equations, GRUEquations, LSTMEquations, Weights
 from .graph import Graph, floats
 
-ORDERS = {Elman: (0,), GRU: (1, 0, 2), LSTM: (0, 3, 1, 2)}  # where ONNX's gates stand among ours
-NAMES = {Elman: "RNN", GRU: "GRU", LSTM: "LSTM"}
+ORDERS = {
+    ElmanEquations: (0,),
+    GRUEquations: (1, 0, 2),
+    LSTMEquations: (0, 3, 1, 2),
+}  # where ONNX's gates stand among ours
+NAMES = {ElmanEquations: "RNN", GRUEquations: "GRU", LSTMEquations: "LSTM"}
 IN_NODES = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus", "identity": "Affine"}
 OPERATORS = {**IN_NODES, "identity": "Identity", "gelu": "Gelu"}
 
 
-def check_exportable(cell: Cell) -> None:
+def check_exportable(cell: Equations) -> None:
     """Refuse a cell that ONNX's operators cannot say.
 
     Raises:
         ValueError: its activation is a user's own.
     """
-    if isinstance(cell, Elman) and cell.activation != ACTIVATIONS.get(cell.activation.name):
+    if isinstance(cell, ElmanEquations) and cell.activation != ACTIVATIONS.get(cell.activation.name):
         raise ValueError(
             f"the activation {cell.activation.name!r} is a Python function of your own, which ONNX cannot hold; "
             f"it can hold {', '.join(OPERATORS)}"
         )
 
 
-def layer(g: Graph, cell: Cell, x: str, state: list[str], weights: list[Weights[Tensor]]) -> tuple[str, list[str]]:
+def layer(
+    g: Graph, cell: Equations, x: str, state: list[str], weights: list[Weights[Tensor]]
+) -> tuple[str, list[str]]:
     """One layer in one or both directions.
 
     Args:
@@ -59,19 +65,19 @@ def layer(g: Graph, cell: Cell, x: str, state: list[str], weights: list[Weights[
     return g.concatenated(outputs, axis=2), whole
 
 
-def _needs_scan(cell: Cell) -> bool:
-    return isinstance(cell, Elman) and (cell.leak != 1 or cell.activation.name not in IN_NODES)
+def _needs_scan(cell: Equations) -> bool:
+    return isinstance(cell, ElmanEquations) and (cell.leak != 1 or cell.activation.name not in IN_NODES)
 
 
 def _node(g: Graph, cell: Any, x: str, state: list[str], weights: list[Weights[Tensor]]) -> tuple[str, list[str]]:
     directions, hidden = len(weights), weights[0].W_hh.shape[1]
     attributes: dict[str, Any] = {"hidden_size": hidden}
     attributes["direction"] = "forward" if directions == 1 else "bidirectional"
-    if isinstance(cell, Elman):
+    if isinstance(cell, ElmanEquations):
         attributes["activations"] = [IN_NODES[cell.activation.name]] * directions
         if cell.activation.name == "identity":  # Affine is alpha a + beta
             attributes |= {"activation_alpha": [1.0] * directions, "activation_beta": [0.0] * directions}
-    if isinstance(cell, GRU):
+    if isinstance(cell, GRUEquations):
         attributes["linear_before_reset"] = 1  # the reset gate after the product, equation (3)
     W = torch.stack([_reordered(cell, w.W_ih) for w in weights])
     R = torch.stack([_reordered(cell, w.W_hh) for w in weights])
@@ -82,12 +88,12 @@ def _node(g: Graph, cell: Any, x: str, state: list[str], weights: list[Weights[T
     return g.node("Reshape", by_row, g.constant([0, 0, directions * hidden])), final
 
 
-def _reordered(cell: Cell, weight: Tensor) -> Tensor:
+def _reordered(cell: Equations, weight: Tensor) -> Tensor:
     gates = weight.detach().chunk(cell.gates)
     return torch.cat([gates[place] for place in ORDERS[type(cell)]])
 
 
-def _biases(cell: Cell, w: Weights[Tensor]) -> Tensor:
+def _biases(cell: Equations, w: Weights[Tensor]) -> Tensor:
     """Both biases in one row; the lesson's network has the first only."""
     b_ih = _reordered(cell, cast("Tensor", w.b_ih))
     return torch.cat([b_ih, torch.zeros_like(b_ih) if w.b_hh is None else _reordered(cell, w.b_hh)])
@@ -99,7 +105,7 @@ def _scan(
     """One direction by the cell's own step; state in and out (1, B, ·)."""
     p = g.linear(x, w.W_ih, w.b_ih)
     body, names = Graph(inside=g), [f"{s}_in_{direction}" for s in state]
-    if isinstance(cell, LSTM):
+    if isinstance(cell, LSTMEquations):
         after = _lstm_step(body, f"{p}_t", names, w)
     else:
         after = _elman_step(body, cell, f"{p}_t", names, w)
@@ -120,7 +126,7 @@ def _scan(
     return walked[-1], [g.node("Unsqueeze", s, first) for s in walked[:-1]]
 
 
-def _elman_step(g: Graph, cell: Elman, p: str, state: list[str], w: Weights[Tensor]) -> list[str]:
+def _elman_step(g: Graph, cell: ElmanEquations, p: str, state: list[str], w: Weights[Tensor]) -> list[str]:
     a = g.node("Add", p, g.linear(state[0], w.W_hh, w.b_hh))  # (1)
     s = g.node(OPERATORS[cell.activation.name], a)  # (2)
     if cell.leak == 1:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from ..cell import Cell
 from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
-from ..unfolded import Factor
-from .cells import StepByStep
+from ..walks.unfold import Factor
+from .own_cells import StepByStep
 from .pairs import Norms, norms_by_pair
 from .tables import text_html
 from .text import contributions_text
@@ -243,7 +243,7 @@ def _refusal(model: Any) -> str:
     if not isinstance(model, nn.Module):
         return f"{wanted}{type(model).__name__}"
     if isinstance(model, nn.RNN | nn.GRU | nn.LSTM):
-        return f"{wanted}torch.nn.{type(model).__name__}; bptt.accelerate(model) makes bptt's of it"
+        return f"{wanted}torch.nn.{type(model).__name__}; bptt.from_torch(model) makes bptt's of it"
     return (
         f"{wanted}{type(model).__name__}; write it as bptt.SequenceModel(recurrent, output_size), or as a "
         "bptt.Cell with the whole step in `step`"

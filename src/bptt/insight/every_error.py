@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..networks import Elman, SequenceModel
-from ..unfolded import Factor
+from ..walks.unfold import Factor
 from .walks import Record, into_hidden, walk_back
 
 ROOM = 4_000_000  # numbers of one layer's deltas that are held at a time

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .. import kernels
 from ..equations import Weights
-from ..sweeps import Errors, products
+from ..walks import door
+from ..walks.sweep import Errors, products
 from .walks import Network, Record, back_through_layers, readout_factors
 
 SWEPT = 4_000_000  # numbers that a sweep writes at once, about
@@ -86,7 +86,7 @@ def _sweep(
 
     def back(record: Record, entering: Tensor, wanted: bool) -> Tensor | None:
         errors = Errors(entering, ends if one_way else None)
-        swept = kernels.sweep(record.cell, record.x, record.unfolded, record.weights, steps, errors, wanted)
+        swept = door.sweep(record.cell, record.x, record.unfolded, record.weights, steps, errors, wanted)
         found.states[record.layer][ends, :steps] = record.in_time(swept.squares.sqrt()).mT
         deltas = (swept.ih, swept.hh, swept.ih, swept.hh, swept.h)
         named = [

@@ -12,20 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .. import kernels
-from ..equations import Cell, Weights
-from ..equations.cell import State
+from ..equations import Equations, Weights
+from ..equations.protocol import State
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error, without_dropout
 from ..recurrent import Recurrent, Walk
-from ..sweeps import products
-from ..unfolded import (
-    BatchSizes,
-    Factor,
-    Unfolded,
-    input_gradient,
-    outputs_of,
-    weight_factors,
-)
+from ..walks import door
+from ..walks.sweep import products
+from ..walks.unfold import BatchSizes, Factor, Unfolded, input_gradient, outputs_of, weight_factors
 
 Loss = str | Callable[[Tensor, Tensor], Tensor]
 
@@ -65,11 +58,11 @@ def record(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
     records: list[Record] = []
 
     def walk(
-        cell: Cell, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+        cell: Equations, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
     ) -> tuple[Tensor, State]:
         if batch_sizes is not None:
             raise TypeError("packed sequences cannot be explained; pass one sequence, or a batch of one length")
-        unfolded = kernels.record(cell, x, state, weights)
+        unfolded = door.record(cell, x, state, weights)
         records.append(Record(*places[len(records)], cell, x, weights.each(Tensor.detach), unfolded))
         return outputs_of(unfolded.states, state[0].shape[0]), unfolded.state
 
@@ -85,7 +78,7 @@ class Record(NamedTuple):
     layer: str  # "l0", "l0_reverse", ...
     backwards: bool  # whether it walks from the last step to the first
     names: Weights[str]
-    cell: Cell
+    cell: Equations
     x: Tensor
     weights: Weights[Tensor]
     unfolded: Unfolded
@@ -219,7 +212,7 @@ def walk_back(records: list[list[Record]], d_outputs: Tensor) -> list[WalkedBack
         record = record.up_to(len(d_outputs))
         cell, x, weights, unfolded = record.cell, record.x, record.weights, record.unfolded
         zeros = tuple(torch.zeros_like(s) for s in unfolded.state)
-        adjoint = kernels.adjoint(cell, x, unfolded, weights, d_outputs, zeros)
+        adjoint = door.adjoint(cell, x, unfolded, weights, d_outputs, zeros)
         factors = weight_factors(x, unfolded, adjoint, weights)
         if record.backwards:
             factors = factors.each(Factor.mirrored)

@@ -20,7 +20,7 @@ inline nb::handle tuple_of(nb::handle tuple, Py_ssize_t size, const char* what) 
     return tuple;
 }
 
-// What is walked, as fused.py's Choices has it: cell, activation, leak.
+// What is walked, as walks/cpu.py's Choices has it: cell, activation, leak.
 struct Choices {
     int cell, activation;
     double leak;

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..trees import Tree, leaves
 from .gradients import Gradients
-from .models import Model, Walker
-from .reverse import Cut, Reverse
+from .replay import Cut, Reverse
 from .sequences import Sequences, open_sequences
 from .surroundings import undisturbed
 from .truncated import Truncated, check_constant, check_reach
+from .walker import Model, Walker
 
 Sums = dict[int, tuple[Tensor, Tensor]]  # by a leaf's id: the leaf, and its gradient
 
@@ -35,7 +35,7 @@ class Bias(NamedTuple):
     norm_ratio: float
 
 
-def bias(
+def truncation_bias(
     model: Model,
     x: Any,
     d: Any,
@@ -63,7 +63,7 @@ def bias(
         ValueError, TypeError: as `bptt.truncated`; no sequence in x; a full gradient of zero, or not finite.
 
     >>> model, x = torch.nn.GRU(1, 3), torch.linspace(0, 9, 50).sin().view(50, 1, 1)
-    >>> [row.k2 for row in bias(model, x, x.expand(-1, -1, 3), torch.nn.MSELoss(), k1=10)]
+    >>> [row.k2 for row in truncation_bias(model, x, x.expand(-1, -1, 3), torch.nn.MSELoss(), k1=10)]
     [10, 20, 40, 50]
     """
     check_reach(k1, None)

@@ -15,11 +15,11 @@ from torch import Tensor
 from ..checks import check_sizes
 from ..trees import Tree, detached, leaves
 from .arrays import check_desired
-from .models import Model, Walker
 from .plan import Plan, plan_for
 from .reductions import reduction_of
-from .reverse import Cut, Reverse
+from .replay import Cut, Reverse
 from .sequences import Chunks, Sequences, open_sequences
+from .walker import Model, Walker
 
 DEFAULT = "64MB"
 
@@ -64,7 +64,8 @@ def checkpointed(
         d: what is desired, laid out as x and as long.
         criterion: (y, d) -> the loss, a scalar.
         memory: bytes it may use beside x, d and the weights, the gradients counted in: an int, or text as
-            "64MB" or "1GiB"; the model is tried on a few steps, once. Or a `bptt.plan` for this T. Default "64MB".
+            "64MB" or "1GiB"; the model is tried on a few steps, once. Or what
+            `bptt.plan_checkpoints` returned. Default "64MB".
         segment: steps of a segment, instead of memory; the states before all segments are kept.
         state: the state before the first step; None for the model's own.
         reduction: how the criterion comes from its steps. "whole": it is called once, on y of all T steps, and

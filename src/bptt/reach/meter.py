@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .. import fused
+from ..walks import cpu
 
 
 class Meter(TorchDispatchMode):
@@ -37,7 +37,7 @@ class Meter(TorchDispatchMode):
         return False  # or the first use imports the whole of torch.compile, for seconds
 
     def __enter__(self) -> Meter:
-        fused.scratch()  # forget what was before
+        cpu.scratch()  # forget what was before
         return super().__enter__()
 
     def __torch_dispatch__(self, function: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -48,7 +48,7 @@ class Meter(TorchDispatchMode):
         for t in result if isinstance(result, tuple | list) else (result,):
             if isinstance(t, Tensor):
                 self._count(t, made=True)
-        scratch = fused.scratch()
+        scratch = cpu.scratch()
         self.scratch = max(self.scratch, scratch)
         self.total = max(self.total, self.live + scratch)
         return result

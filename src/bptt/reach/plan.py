@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ..checks import check_sizes
 from ..trees import Tree
-from .models import Model, Walker
-from .need import Need, measured_once
+from .memory import Need, measured_once
 from .reductions import reduction_of
 from .schedule import walks
 from .sequences import Chunks, Sequences, open_sequences
+from .walker import Model, Walker
 
 UNITS = {"": 1, "b": 1} | {
     f"{letter}{ending}": base**power
@@ -51,7 +51,7 @@ class Plan:
     bytes: int
 
 
-def plan(
+def plan_checkpoints(
     model: Model,
     x: Any,
     d: Any,
@@ -79,7 +79,7 @@ def plan(
 
     >>> import torch
     >>> model, x, d = torch.nn.GRU(4, 8), torch.zeros(50, 1, 4), torch.zeros(50, 1, 8)
-    >>> found = plan(model, x, d, torch.nn.MSELoss(), memory="200kB", steps=10_000)
+    >>> found = plan_checkpoints(model, x, d, torch.nn.MSELoss(), memory="200kB", steps=10_000)
     >>> found.segments == -(-10_000 // found.segment), found.bytes <= 200_000
     (True, True)
     """

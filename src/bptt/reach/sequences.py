@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..trees import Tree, form, leaves, mapped, refilled
 from .arrays import as_tensors, holds_arrays
-from .models import Walker
+from .walker import Walker
 
 _MISSING = object()
 

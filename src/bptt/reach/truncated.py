@@ -16,8 +16,8 @@ from torch import Tensor
 from ..checks import check_sizes
 from ..trees import Tree, cloned, leaves
 from .gradients import backward, scalar_loss
-from .models import Model, Walker
 from .sequences import Chunks, Piece, Sequences, open_sequences
+from .walker import Model, Walker
 
 
 class Window(NamedTuple):

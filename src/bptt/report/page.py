@@ -20,7 +20,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from plotly.offline import get_plotlyjs
 
-from ..insight.exploration import Exploration
+from ..insight.exploring.exploration import Exploration
 from .run import RunReport
 
 

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from ..training.names import told_apart
+from ..printable import told_apart
 
 
 def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title: str) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..training.errors import UserError
+from ..errors import UserError
 
 LAGS = (0, 1, 3, 10, 30, 100, 300, 1000)  # of which a gradient by lag has a curve each
 

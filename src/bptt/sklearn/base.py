@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted, check_scalar, validate_dat
 
 from ..checks import check_leak
 from ..equations.activations import ACTIVATIONS
+from ..errors import UserError
 from ..networks import SequenceModel
 from ..reach.truncated import check_reach
 from ..training.config import TrainConfig
-from ..training.errors import UserError
-from ..training.fit import Epoch, Training
+from ..training.loop import Epoch, Training
 from ..training.network import build, count_of
 from ..training.optimizing import Clipping
 from .batch import Batch, side_by_side

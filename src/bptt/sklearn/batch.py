@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from ..reach.models import Model
+from ..reach.walker import Model
 from ..trees import Tree, leaves, mapped, refilled
 
 

@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import cross_entropy
 
-from ..training.minibatches import balanced
+from ..training.batches import balanced
 from .base import RecurrentEstimator, unchanged_by_errors
 from .sequences import Sequences
 from .targets import Targets, read_targets

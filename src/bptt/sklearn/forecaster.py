@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ..training import updates
-from ..training.scaling import FARTHEST, Moments
+from ..training.data.scaling import FARTHEST, Moments
 from ..trees import Tree
 from .arrays import numbers
 from .base import RecurrentEstimator, normalised, unchanged_by_errors

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import TrainingDiverged
 from ..reach.truncated import Truncated, Walked, truncated
-from ..training.errors import TrainingDiverged
 from ..training.optimizing import Clipping
 from ..training.updates import Update
 from ..trees import Tree

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from .errors import UserError
+from ..errors import UserError
 
 TaskName = Literal["forecast", "classify", "text"]
 Cell = Literal["elman", "gru", "lstm"]

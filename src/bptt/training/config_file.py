@@ -7,9 +7,9 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+from ..errors import UserError
 from .config import TrainConfig, configured, task_of
-from .errors import UserError
-from .plain_text import check_file, text_of
+from .data.plain_text import check_file, text_of
 from .typed import filled
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import tomli_w
 
+from ..errors import UserError
+from ..files import LARGEST_TEXT, read_regular, write_whole
 from .config import TrainConfig, check, task_of
-from .errors import UserError
-from .files import LARGEST_TEXT, read_regular, write_whole
-from .scaling import Scaling
-from .spacing import Spacing, plain, read_spacing
-from .stamps import Clock
-from .tasks.calendar import PERIODS
+from .data.calendar import PERIODS
+from .data.scaling import Scaling
+from .data.spacing import Spacing, plain, read_spacing
+from .data.stamps import Clock
 from .tasks.task import Task
 from .typed import filled
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..errors import UserError
+from ..files import ASIDE, appending, check_regular, naming, write_whole
 from ..networks import SequenceModel
 from .config import TrainConfig
 from .described import save_config
-from .errors import UserError
-from .files import ASIDE, appending, check_regular, naming, write_whole
-from .fit import Epoch
+from .loop import Epoch
 from .run import METRICS, is_finished, locked, save_model
 from .snapshot import Snapshots
 from .tasks.task import Task

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import UserError
 from ..modules import GRU, LSTM, RNN
 from ..networks import SequenceModel
 from ..reach.plan import shown
 from ..recurrent import Recurrent
 from .config import TrainConfig, task_of
-from .errors import UserError
-from .tasks.footprint import machine_memory
+from .data.size import machine_memory
 
 TAKEN = 16  # bytes of a weight while it is learned: itself, its gradient, and Adam's two moments
 

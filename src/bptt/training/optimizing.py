@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as schedules
 
-from ..insight.norms import suggested_clip
+from ..insight.diagnosis.clipping import suggested_clip
 from ..trees import Tree
 from .config import TrainConfig
 

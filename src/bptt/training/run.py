@@ -15,17 +15,17 @@ import tomli_w
 import torch
 from torch import Tensor
 
+from ..errors import NothingThere, UserError
+from ..files import LARGEST_TEXT, appending, read_regular, write_whole
 from ..networks import SequenceModel
 from .config import Missing, task_of
-from .data import Table, leaving_out, read_frame, select, select_series
-from .dates import NoDate
+from .data.dates import NoDate
+from .data.scaling import Moments, Scaling
+from .data.spacing import Fixed, follows, spacing_of
+from .data.stamps import Clock
+from .data.tables import Table, leaving_out, read_frame, select, select_series
 from .described import Described, read_config, read_toml
-from .errors import NothingThere, UserError
-from .files import LARGEST_TEXT, appending, read_regular, write_whole
 from .network import build, count_of, sizes_of
-from .scaling import Moments, Scaling
-from .spacing import Fixed, follows, spacing_of
-from .stamps import Clock
 from .tasks.forecast import Forecast, note_spacing
 from .tasks.intervals import Intervals
 from .tasks.task import Task

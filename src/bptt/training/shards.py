@@ -38,8 +38,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.checkpoint.storage import StorageReader, StorageWriter, WriteResult
 from torch.futures import Future
 
-from .errors import UserError
-from .files import ASIDE, make_folder, naming, sync_folder
+from ..errors import UserError
+from ..files import ASIDE, make_folder, naming, sync_folder
 from .tensors import Leaves, Part, held, put_together, read_tensors, taken_apart, write_tensors
 from .workers import Workers
 

@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
-from .files import ASIDE, check_folder, make_folder
+from ..errors import UserError
+from ..files import ASIDE, check_folder, make_folder
 from .tensors import read_tensors, write_tensors
 from .workers import ALONE, Workers
 

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from .errors import UserError
-from .files import read_regular, write_whole
+from ..errors import UserError
+from ..files import read_regular, write_whole
 
 FORMAT = 2  # of the files written now
 NOTE = "bptt"  # the one entry of the metadata

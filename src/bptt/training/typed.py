@@ -6,7 +6,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .names import shortened
+from ..printable import shortened
 
 Filled = TypeVar("Filled")
 

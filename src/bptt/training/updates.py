@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..dropout import dropout_from
+from ..errors import UserError
 from ..reach.checkpointed import DEFAULT, checkpointed
-from ..reach.plan import plan
+from ..reach.plan import plan_checkpoints
 from ..reach.truncated import Truncated, Walked, truncated
 from ..trees import Tree, mapped
 from .config import TrainConfig
-from .errors import UserError
 from .workers import ALONE, Workers
 
 ROWS = 1  # the axis of a state, (L·D, B, ·), that its stretches stand on
@@ -91,7 +91,7 @@ class Whole:
         if config.reach == "checkpointed":
             memory = config.memory or DEFAULT
             try:
-                self.plan = plan(self.model, x, d, self.loss, memory, reduction=self.reduction)
+                self.plan = plan_checkpoints(self.model, x, d, self.loss, memory, reduction=self.reduction)
             except ValueError as error:
                 raise UserError(f"--{error}") from error
 

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from bptt.training.data import sunspots
+from bptt.training.data.tables import sunspots
 from bptt.training.tasks.baselines import ar_order, autoregression, carried_on, persistence, season_of
 
 

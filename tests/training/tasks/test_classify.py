@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 import torch
 
+from bptt.errors import UserError
 from bptt.training.config import configured
-from bptt.training.errors import UserError
-from bptt.training.fit import Training
+from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.tasks.classify import classify_task, inputs_of, read_new
 

@@ -5,15 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.data import Table
-from bptt.training.errors import UserError
-from bptt.training.tasks.forecast import (
-    check_rows,
-    sunspot_forecast,
-    table_forecast,
-)
-from bptt.training.tasks.judging import forecast_rows
+from bptt.training.data.tables import Table
+from bptt.training.tasks.forecast import check_rows, sunspot_forecast, table_forecast
+from bptt.training.tasks.scores import forecast_rows
 
 
 def table(rows=60, columns=("y", "a"), times=None):

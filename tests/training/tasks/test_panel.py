@@ -6,14 +6,14 @@ import polars as pl
 import pytest
 import torch
 
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
+from bptt.training.data.stamps import Clock
 from bptt.training.described import read_config, save_config
-from bptt.training.errors import UserError
-from bptt.training.fit import Training
+from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.run import check_same_data
-from bptt.training.stamps import Clock
-from bptt.training.tasks.made import made_task
+from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.panel import panel
 from bptt.training.workers import Workers
 

@@ -1,7 +1,7 @@
 import pytest
 
 from bptt.training.config import configured
-from bptt.training.tasks.made import made_task
+from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.roles import roles
 
 

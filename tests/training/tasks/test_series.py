@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.data import Table
-from bptt.training.errors import UserError
-from bptt.training.tasks.calendar import features
-from bptt.training.tasks.forecast import (
-    table_forecast,
-)
+from bptt.training.data.calendar import features
+from bptt.training.data.tables import Table
+from bptt.training.tasks.forecast import table_forecast
 
 
 def table(rows=60, columns=("y", "a"), times=None):

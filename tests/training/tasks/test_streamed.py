@@ -5,13 +5,13 @@ import polars as pl
 import pytest
 import torch
 
-from bptt.training import stream
+from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.data import read_table
-from bptt.training.errors import UserError
-from bptt.training.fit import Training
+from bptt.training.data import stream
+from bptt.training.data.stream import read_finite
+from bptt.training.data.tables import read_table
+from bptt.training.loop import Training
 from bptt.training.network import build
-from bptt.training.stream import read_finite
 from bptt.training.tasks import streamed
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.streamed import streamed_forecast

@@ -5,9 +5,9 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 import bptt
+from bptt.errors import UserError
 from bptt.training.config import configured
-from bptt.training.errors import UserError
-from bptt.training.fit import Training
+from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.tasks import text as text_room
 from bptt.training.tasks.text import text_task

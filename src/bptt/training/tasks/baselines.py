@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data import lagged
-from ..scaling import Moments
+from ..data.scaling import Moments
+from ..data.tables import lagged
 
 AR_ORDER = 9
 LONGEST_SEASON = 2000  # rows

@@ -13,14 +13,14 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from ...errors import UserError
+from ...files import write_whole
+from ..batches import Minibatches, balanced, logits_of
 from ..config import Missing, TrainConfig
-from ..data import listed, read_frame
-from ..errors import UserError
-from ..files import write_whole
-from ..labelled import Labelled, read_long
-from ..minibatches import Minibatches, balanced, logits_of
-from ..scaling import Moments, Scaling
-from ..ts_format import read_ts
+from ..data.labelled import Labelled, read_long
+from ..data.scaling import Moments, Scaling
+from ..data.tables import listed, read_frame
+from ..data.ts_format import read_ts
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .ranges import beyond

@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from ...errors import NothingThere, UserError
+from ...printable import shortened
 from ..config import TrainConfig
-from ..data import Table, interpolated, sunspots
-from ..errors import NothingThere, UserError
-from ..names import shortened
-from ..scaling import Moments, Scaling
-from ..spacing import Spacing, spacing_of
-from ..stamps import Clock
+from ..data.calendar import periods_of
+from ..data.scaling import Moments, Scaling
+from ..data.spacing import Spacing, spacing_of
+from ..data.stamps import Clock
+from ..data.tables import Table, interpolated, sunspots
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
-from .calendar import periods_of
 from .forecasting import Forecasting
-from .judging import judged
 from .ranges import beyond
 from .sample import LONGEST, Sample
+from .scores import judged
 from .series import Series, Span
 from .task import Judged
 

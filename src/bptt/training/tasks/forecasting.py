@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ...printable import shortened
 from ..config import TrainConfig
-from ..names import shortened
 from .task import Loss
 
 

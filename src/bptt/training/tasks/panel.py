@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ..config import TrainConfig
-from ..data import gaps_kept, leaving_out, read_frame, select_series
-from ..errors import UserError
+from ..data.scaling import Moments, Scaling
+from ..data.spacing import Spacing
+from ..data.stamps import OFFSETS, Clock
+from ..data.tables import gaps_kept, leaving_out, read_frame, select_series
 from ..groups import Groups
-from ..scaling import Moments, Scaling
-from ..spacing import Spacing
-from ..stamps import OFFSETS, Clock
 from ..updates import Updates, Whole, Windows, check_workers, mean_square, noisy, predict
 from ..workers import ALONE, Workers
 from .forecast import Forecast, note_spacing, table_forecast
 from .forecasting import Forecasting
-from .judging import judged
 from .sample import Sample
+from .scores import judged
 from .task import Judged
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..names import shortened
+from ...printable import shortened
 
 FAR = 0.05  # of a column's range that values must lie beyond it to be worth a word
 

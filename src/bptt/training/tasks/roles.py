@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..config import TrainConfig
-from ..data import listed
+from ..data.tables import listed
 from .task import Task
 
 

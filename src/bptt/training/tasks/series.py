@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import UserError
 from ..config import TrainConfig
-from ..data import Table, lagged
-from ..errors import UserError
-from ..scaling import Scaling, as_input
-from ..spacing import Spacing
+from ..data.calendar import features
+from ..data.scaling import Scaling, as_input
+from ..data.spacing import Spacing
+from ..data.tables import Table, lagged
 from .baselines import autoregression, persistence
-from .calendar import features
 from .forecasting import output_words
 
 

@@ -14,21 +14,21 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from ...errors import UserError
+from ...files import replacing
 from ..config import TrainConfig
-from ..data import check_once, lagged
-from ..errors import UserError
-from ..files import replacing
-from ..scaling import Moments, Scaling
-from ..stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
+from ..data.scaling import Moments, Scaling
+from ..data.stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
+from ..data.tables import check_once, lagged
 from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
 from .forecast import check_rows, train_rows_of
 from .forecasting import Forecasting, output_words
 from .intervals import Intervals
-from .judging import MEAN, rows_of
 from .ranges import beyond
 from .sample import LONGEST, Sample
+from .scores import MEAN, rows_of
 from .task import Judged, Undated
 
 WARM_UP = 1000  # steps walked before the first one that is judged

@@ -10,9 +10,9 @@ import polars as pl
 from torch import nn
 
 from ..config import TrainConfig
-from ..scaling import Scaling
-from ..spacing import Spacing
-from ..stamps import Clock
+from ..data.scaling import Scaling
+from ..data.spacing import Spacing
+from ..data.stamps import Clock
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .intervals import Intervals

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from ...errors import UserError
+from ...files import write_whole
 from ...networks import cross_entropy as sum_of_cross_entropies
 from ...trees import Tree
 from ..config import Tokens, TrainConfig
-from ..errors import UserError
-from ..files import write_whole
-from ..sampling import sample_text
-from ..scaling import Scaling
-from ..text import (
+from ..data.scaling import Scaling
+from ..data.text import (
     MOBY_DICK,
     ORDER,
     as_bytes,
@@ -35,6 +34,7 @@ from ..text import (
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
 from .sample import Sample
+from .sampling import sample_text
 from .task import BITS, BITS_OF_BYTES, Judged, Loss, Undated
 
 STEPS = 4096  # tokens that are walked and judged at a time

@@ -1,0 +1,105 @@
+"""Replace torch.nn's recurrent modules inside any model by ours, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from .modules import GRU, LSTM, RNN
+from .recurrent import Recurrent
+
+Model = TypeVar("Model", bound=nn.Module)
+
+OURS: dict[type[nn.Module], type[Recurrent]] = {nn.RNN: RNN, nn.GRU: GRU, nn.LSTM: LSTM}
+THEIRS = {ours: theirs for theirs, ours in OURS.items()}
+OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+
+
+def from_torch(model: Model) -> Model:
+    """Replace every torch.nn.RNN, GRU and LSTM inside a model by ours.
+
+    Weights stay the same Parameter objects (an optimizer goes on working); buffers, hooks, parametrizations,
+    device, dtype, train or eval mode stay too. A module used in two places is replaced once and used in both.
+    Subclasses of torch's modules are left alone, since they may do something else.
+
+    Args:
+        model: any module; changed in place, unless it is itself one of the three.
+
+    Returns:
+        the model, or what replaces it.
+
+    >>> from_torch(nn.Sequential(nn.GRU(3, 5)))
+    Sequential(
+      (0): GRU(3, 5)
+    )
+    """
+    return _replaced(model, _to_ours)
+
+
+def to_torch(model: Model) -> Model:
+    """The way back: replace every one of our modules inside a model by torch.nn's.
+
+    Args:
+        model: any module; changed in place, unless it is itself one of ours.
+
+    Raises:
+        ValueError: an RNN has an activation or leak that torch.nn.RNN has not; nothing has been replaced then.
+    """
+    for name, module in model.named_modules():
+        if type(module) is RNN and (module.nonlinearity not in ("tanh", "relu") or module.leak != 1):
+            raise ValueError(
+                f"{name or 'the model'} is {module}, but torch.nn.RNN knows tanh and relu without leak only"
+            )
+    return _replaced(model, _to_torch)
+
+
+def _replaced(model: Model, replacement: Callable[[nn.Module], nn.Module | None]) -> Model:
+    found = {module: replacement(module) for module in model.modules()}
+    for module in list(model.modules()):
+        for name, child in module._modules.items():
+            if child is not None and found.get(child) is not None:
+                module._modules[name] = found[child]
+    whole = found[model]
+    return model if whole is None else whole  # pyright: ignore[reportReturnType]
+
+
+def _to_ours(module: nn.Module) -> nn.Module | None:
+    kind = OURS.get(_plain_type(module))
+    return None if kind is None else _remade(module, kind)
+
+
+def _to_torch(module: nn.Module) -> nn.Module | None:
+    kind = THEIRS.get(_plain_type(module))
+    if kind is None:
+        return None
+    fresh: Any = _remade(module, kind)
+    fresh._init_flat_weights()  # torch's modules hold their weights twice
+    return fresh
+
+
+def _plain_type(module: nn.Module) -> Any:
+    """A module's type without what a parametrization has made of it."""
+    return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
+
+
+def _remade(old: Any, kind: type[nn.Module]) -> nn.Module:
+    """A module of another kind with everything the old one carries: weights, buffers, hooks, attributes."""
+    options = {name: getattr(old, name) for name in OPTIONS}
+    if kind in (LSTM, nn.LSTM):
+        options["proj_size"] = old.proj_size
+    if kind in (RNN, nn.RNN):
+        options["nonlinearity"] = old.nonlinearity
+    fresh = kind(**{**options, "dropout": 0.0}, device="meta")  # torch warns of dropout in one layer: not twice
+    fresh.dropout = old.dropout
+    built_with = set(vars(_plain_type(old)(1, 1, device="meta"))) - set(vars(nn.Module()))
+    for name, value in vars(old).items():
+        if name not in built_with:
+            fresh.__dict__[name] = value
+    if parametrize.is_parametrized(old):
+        parametrize._inject_new_class(fresh)
+        for name in old.parametrizations:
+            parametrize._inject_property(fresh, name)
+    return fresh

@@ -1,0 +1,1 @@
+"""One gradient by several routes, compared. Start at `check`."""

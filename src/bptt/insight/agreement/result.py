@@ -1,0 +1,157 @@
+"""What a trust check found: how far each way to the gradient is off, as data and as the table a person reads."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ..tables import text_html
+
+# Relative error allowed: against finite differences whatever the dtype, and against autograd in float64.
+DIFFERENCES = "finite differences"
+TOLERANCE: dict[str | torch.dtype, float] = {DIFFERENCES: 1e-6, torch.float64: 1e-10, torch.float32: 1e-4}
+
+
+class Error(NamedTuple):
+    """How far a tensor's gradient by one way is from the one it is judged by."""
+
+    error: float  # relative, of the whole tensor
+    place: str  # where the two are furthest apart: an entry, "(3, 1)", or "direction 1" through all entries
+    found: float  # there
+    wanted: float  # there
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to the gradient.
+
+    Attributes:
+        name: "fused", "reference", "checkpointed", "torch.nn", "autograd" or "finite differences".
+        dtype: computed in.
+        note: why it does not apply here (then there are no errors), or in which part it does.
+        by_differences: errors against finite differences, by parameter, "x", "state"; over the probes alone.
+        by_autograd: errors against autograd in float64, over all entries; "loss" is among them.
+        passed: whether all are within `TOLERANCE`; None where the way does not apply.
+    """
+
+    name: str
+    dtype: torch.dtype
+    note: str | None
+    by_differences: dict[str, Error]
+    by_autograd: dict[str, Error]
+    passed: bool | None
+
+    @property
+    def label(self) -> str:
+        """Its name, with the dtype where that is not float64."""
+        return (
+            self.name if self.dtype == torch.float64 else f"{self.name}, {str(self.dtype).removeprefix('torch.')}"
+        )
+
+    def worst(self) -> tuple[str, str, Error]:
+        """The judge this way is furthest from, as a part of what that allows; in which tensor; and the error."""
+        found = [(DIFFERENCES, *item) for item in self.by_differences.items()]
+        found += [("autograd", *item) for item in self.by_autograd.items()]
+        return max(found, key=lambda row: row[2].error / self.allowed(row[0]))
+
+    def allowed(self, judge: str) -> float:
+        """The relative error that a judge allows."""
+        of_dtype = TOLERANCE[self.dtype]
+        return max(of_dtype, TOLERANCE[DIFFERENCES]) if judge == DIFFERENCES else of_dtype
+
+
+@dataclass(frozen=True)
+class Check:
+    """Every way to one gradient side by side; print it.
+
+    Attributes:
+        ways: one a row, finite differences last.
+        entries: how many entries there are in all parameters, x and the initial state.
+        looked: how many of them finite differences looked at one by one.
+        directions: along how many directions through all entries of a tensor they looked beside.
+        passed: whether every way that applies is within `TOLERANCE`.
+        verdict: in a sentence, which ways agree, or which does not and where.
+    """
+
+    ways: tuple[Way, ...]
+    entries: int
+    looked: int
+    directions: int
+
+    @property
+    def passed(self) -> bool:
+        return all(way.passed is not False for way in self.ways)
+
+    @property
+    def verdict(self) -> str:
+        wrong = [_told(way) for way in self.ways if way.passed is False]
+        if wrong:
+            return "failed: " + "; ".join(wrong)
+        return f"passed: {sum(way.passed is True for way in self.ways)} ways to the gradient agree"
+
+    def __str__(self) -> str:
+        return check_text(self)
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
+
+
+def _told(way: Way) -> str:
+    """Which way is wrong, where it is furthest off, and by how much."""
+    judge, name, worst = way.worst()
+    return (
+        f"{way.label} disagrees with {judge} in {name} {worst.place}: {worst.found:.6g} and not "
+        f"{worst.wanted:.6g}, a relative error of {worst.error:.1e} where {way.allowed(judge):.0e} is allowed"
+    )
+
+
+def check_table(check: Check) -> Table:
+    """A row for each way: its worst error against either judge, where it is furthest off, and the verdict."""
+    table = Table(box=SIMPLE_HEAD, title="worst relative error", title_justify="left", pad_edge=False)
+    table.add_column("way", no_wrap=True)
+    for judge in ("finite\ndifferences", "\nautograd"):
+        table.add_column(judge, justify="right", no_wrap=True)
+    table.add_column("furthest off in", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    for way in check.ways:
+        table.add_row(*_cells(way), style="bold red" if way.passed is False else None)
+    return table
+
+
+def remarks(check: Check) -> list[str]:
+    """What the table has no room for, a line each: what was looked at, and which ways do not apply and why."""
+    beside = f", and along {check.directions} directions through all of a tensor" if check.directions else ""
+    lines = [f"Finite differences looked at {check.looked:,} of {check.entries:,} entries{beside}."]
+    for note in dict.fromkeys(way.note for way in check.ways if way.note is not None):
+        ways = [way for way in check.ways if way.note == note]
+        says = "Does not apply" if ways[0].passed is None else "Applies"
+        lines.append(f"{says}: {', '.join(dict.fromkeys(way.name for way in ways))} ({note}).")
+    return lines
+
+
+def check_text(check: Check) -> str:
+    """The table, the remarks and the verdict as plain text."""
+    out = io.StringIO()
+    Console(file=out, width=100, color_system=None).print(check_table(check))
+    table = "\n".join(line.rstrip() for line in out.getvalue().strip("\n").splitlines())
+    return "\n".join([table, *remarks(check), check.verdict])
+
+
+def _cells(way: Way) -> list[str]:
+    if way.passed is None:
+        return [way.label, "", "", "", "-"]
+    _, name, worst = way.worst()
+    if not way.by_autograd and way.name != "autograd":
+        return ["differences", f"± {worst.error:.0e}", "", name, "judge"]
+    errors = [_largest(way.by_differences), _largest(way.by_autograd)]
+    return [way.label, *errors, f"{name} {worst.place}".strip(), "passed" if way.passed else "WRONG"]
+
+
+def _largest(errors: dict[str, Error]) -> str:
+    return f"{max(error.error for error in errors.values()):.1e}" if errors else ""

@@ -1,0 +1,300 @@
+"""Does the gradient reach as far back as it must? A verdict a person can act on, with the numbers behind it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ... import checks
+from ...convert import OURS, from_torch
+from ...networks import Elman, SequenceModel, cross_entropy, squared_error
+from ...reach.gradients import scalar_loss
+from ...recurrent import Recurrent
+from ..lags import gradient_by_lag
+from ..tables import text_html
+from ..walks import Bare, Loss, Network, Record, record
+from .clipping import Criterion, GradientNorms, gradient_norms
+from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
+from .memory import Memory, input_memory
+from .remedies import Place, remedies, spared
+from .text import diagnosis_text
+from .trial import Remedy, Trial, tried
+from .verdict import Kind, Severity, Verdict, verdict
+
+LEAST_STEPS = 8  # steps of x below which a decay over lags cannot be told
+LAGS = 100  # how far back is looked by default: where benchmarks of long memory (copying, adding) begin
+SEQUENCES = 8  # of a batch looked at, spread evenly; the rest would only narrow the averages
+ERRORS = 512  # taken back by lag, over all sequences; large networks get fewer, but `LEAST_ERRORS`
+LEAST_ERRORS = 32
+WINDOWS = 20  # into which the sequence is cut for the gradient norms, where no window was asked for
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `bptt.diagnose` found; print it. Steps count from 1.
+
+    Attributes:
+        kind: "non-finite", "no gradient", "exploding", "vanishing" or "healthy": the worst of the layers'.
+        sentence: the same beside what the data needs.
+        severity: "warning" where something is to be mended, "note" where that is not known, else "fine".
+        enough: whether the gradient reaches as far back as the data needs; None where one of the two is unknown.
+        steps: T.
+        lags: how far back was looked.
+        layers: each layer and direction, the lowest first; empty where numbers are not finite.
+        memory: how far back x predicts d; None where that cannot be told.
+        gradient_norms: what clipping sees; None where numbers are not finite.
+        remedies: what to do, the first thing first, and what a trial of each one showed.
+        where: the data that was looked at, in words.
+        notes: what else was found, a sentence each.
+    """
+
+    kind: Kind
+    sentence: str
+    severity: Severity
+    enough: bool | None
+    steps: int
+    lags: int
+    layers: list[LayerDiagnosis]
+    memory: Memory | None
+    gradient_norms: GradientNorms | None
+    remedies: list[str]
+    where: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def numbers(self) -> dict[str, Any]:
+        """Every number as plain lists, ready for JSON; None for what is infinite or unknown."""
+        return _plain(self)
+
+    def __str__(self) -> str:
+        found = self.layers, self.memory, self.gradient_norms, self.remedies, self.notes
+        return diagnosis_text(self.sentence, self.steps, *found, self.severity)
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
+
+
+def diagnose(
+    model: Any,
+    x: Tensor,
+    d: Tensor,
+    criterion: Loss = "squared_error",
+    *,
+    lags: int = LAGS,
+    window: int | None = None,
+) -> Diagnosis:
+    """Say whether the gradient vanishes or explodes on its way back in time, why, and what to do about it.
+
+    A copy of the model is looked at, in float64 and without dropout; the model stays as it is.
+
+    Args:
+        model: a `bptt.Elman`, a `bptt.SequenceModel`, or a recurrent module on its own (ours or torch.nn's), whose
+            output is then y.
+        x: the input, as the model takes it: (T, I) or batched, T at least 8; 8 sequences of a batch are looked at.
+        d: what was desired, laid out as y, or class numbers. In another layout (one for each sequence, say)
+            what the data needs is not told, and the norms are of the whole sequence.
+        criterion: the loss trained on, (y, d) -> scalar; "squared_error"; or "cross_entropy", of what is before
+            the softmax.
+        lags: how far back is looked. Default 100; at most 2/3 of the sequence.
+        window: steps of the windows whose gradient norms are taken, as you train. Default T / 20.
+
+    Returns:
+        the verdict, the numbers of each layer, what the data needs, and remedies. A bidirectional network has no
+        gradient by lag: its directions are judged by their Lyapunov exponents, and not beside the data.
+
+    Raises:
+        TypeError: the model, x, d or the criterion are of another type.
+        ValueError: x is too short or not finite, shapes do not fit, or the criterion's loss is no scalar.
+
+    >>> net = Elman(1, 2, 1, activation="identity")
+    >>> net.W_s = [[0.0, 0.5], [-0.5, 0.0]]  # each step back halves the gradient
+    >>> found = diagnose(net, torch.ones(30, 1), torch.zeros(30, 1))
+    >>> found.kind, found.layers[0].reach
+    ('vanishing', 6)
+    """
+    return diagnosed(model, x, d, criterion, lags, window)
+
+
+def diagnosed(
+    model: Any,
+    x: Tensor,
+    d: Tensor,
+    criterion: Loss,
+    lags: int = LAGS,
+    window: int | None = None,
+    errors: Criterion | None = None,
+) -> Diagnosis:
+    """`diagnose`, with the gradient by lag of other errors than the criterion: the sum that it is the mean of."""
+    net, axis = _copy(model), _time_axis(model, x)
+    _check(model, x, d, axis, lags, window)
+    loss = _as_trained(model, criterion)
+    T, x, d = x.shape[axis], x.detach().to("cpu", torch.float64), d.detach()
+    lags = min(lags, 2 * (T - 1) // 3)
+    some = _some_sequences(x, axis)
+    _, layers_of = record(net, x if some is None else x.index_select(1 - axis, some))
+    records = [walk for of_layer in layers_of for walk in of_layer]
+    if (trouble := _first_not_finite(net, records)) is not None:
+        return _not_finite(trouble, T, lags)
+    dy = _adjoint_of_outputs(net, x, d, loss if errors is None else _as_trained(model, errors))
+    if not dy.isfinite().all():
+        return _not_finite(
+            "The loss or its gradient is not finite, though every state of the network is.", T, lags
+        )
+    per_step = d.shape[: x.dim() - 1] == x.shape[:-1]
+    norms = gradient_norms(net, x, d, loss, _window(net, per_step, window, T))
+    by_lag = _by_lag(net, x, dy, axis, some, lags)
+    with torch.no_grad():
+        layers = [diagnose_layer(walk.layer, walk, by_lag.get(walk.layer), lags) for walk in records]
+    memory = None
+    if per_step:
+        memory = input_memory(_time_major(x, axis, some), _time_major(d.cpu(), axis, some), lags)
+    told = verdict(layers, memory, not dy.any(), T, lags)
+    need = None if memory is None else memory.lag
+    places = _places(layers, records)
+    trial = Trial(net, x, d, loss, axis) if per_step else None
+    found = tried(remedies(told, places, need, norms), trial) + spared(told, places, need)
+    return Diagnosis(told.kind, told.sentence, told.severity, told.enough, T, lags, layers, memory, norms, found)
+
+
+def _copy(model: Any) -> Network:
+    """A model's copy in float64 on the CPU, in eval mode, every weight requiring gradients."""
+    if not isinstance(model, (Elman, SequenceModel, Recurrent, *OURS)):
+        raise TypeError(
+            "diagnose takes a bptt.Elman, a bptt.SequenceModel, or a recurrent module (bptt.RNN, GRU, LSTM, or "
+            f"torch.nn's), got {type(model).__name__}"
+        )
+    net: Any = from_torch(copy.deepcopy(model)).to("cpu", torch.float64).eval().requires_grad_(True)
+    return Bare(net) if isinstance(net, Recurrent) else net
+
+
+def _time_axis(model: Any, x: Any) -> int:
+    return int(model.batch_first and isinstance(x, Tensor) and x.dim() == 3)
+
+
+def _check(model: Any, x: Any, d: Any, axis: int, lags: Any, window: Any) -> None:
+    inner = model.recurrent if isinstance(model, SequenceModel) else model
+    checks.check_input(type(inner).__name__, x, inner.input_size, inner.batch_first, next(inner.parameters()))
+    checks.check_sizes(lags=lags, **({} if window is None else {"window": window}))
+    if not isinstance(d, Tensor):
+        raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
+    if x.shape[axis] < LEAST_STEPS:
+        raise ValueError(
+            f"x has {x.shape[axis]} steps; at least {LEAST_STEPS} are needed to see a gradient fade or grow"
+        )
+    if x.numel() == 0:
+        raise ValueError(f"x holds no sequence: {tuple(x.shape)}")
+    if not x.isfinite().all():
+        first = (~x.isfinite()).nonzero()[0].tolist()
+        raise ValueError(f"x is not finite at {first} ({x[tuple(first)].item()}); repair or drop such rows first")
+
+
+def _as_trained(model: nn.Module, criterion: Loss) -> Criterion:
+    """The criterion on y in the model's own dtype and on its device, where d and a loss's weights are."""
+    like = next(model.parameters())
+    functions = {"squared_error": squared_error, "cross_entropy": cross_entropy}
+    if isinstance(criterion, str) and criterion not in functions:
+        raise ValueError(
+            f'unknown criterion {criterion!r}: choose "squared_error", "cross_entropy" or pass a callable (y, d)'
+        )
+    if not isinstance(criterion, str) and not callable(criterion):
+        raise TypeError(f"criterion must be a name or a callable (y, d), got {type(criterion).__name__}")
+    function = functions[criterion] if isinstance(criterion, str) else criterion
+    of_probabilities = criterion == "cross_entropy" and getattr(model, "softmax", False)
+
+    def loss(y: Tensor, d: Tensor) -> Tensor:
+        y = y.to(like.device, like.dtype)
+        return function(y.log() if of_probabilities else y, d)  # log y differs from the logits by a constant
+
+    return loss
+
+
+def _some_sequences(x: Tensor, axis: int) -> Tensor | None:
+    """Which sequences of a batch are looked at; None for one without a batch axis."""
+    if x.dim() == 2:
+        return None
+    B = x.shape[1 - axis]
+    return torch.linspace(0, B - 1, min(B, SEQUENCES)).round().long()
+
+
+def _first_not_finite(net: Network, records: list[Record]) -> str | None:
+    """The first weight, or else state, that is not finite."""
+    for name, weight in net.named_parameters():
+        if not weight.isfinite().all():
+            return f"{name} holds numbers that are not finite: every output is lost."
+    for walk in records:
+        lost = ~walk.unfolded.states.isfinite().flatten(1).all(1)
+        if lost.any():
+            first = int(lost.nonzero()[0])  # row 0 is the initial state
+            return f"The states of {walk.layer} are not finite from step {first} on: they grow beyond all bounds."
+    return None
+
+
+def _not_finite(sentence: str, steps: int, lags: int) -> Diagnosis:
+    advice = [
+        "Go back to the last weights that were finite: a snapshot, or a fresh start.",
+        "Take a smaller learning rate, and clip: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).",
+        "If the states grow by themselves, W_s is too large: torch.nn.init.orthogonal_(W_s), or tanh for Φ.",
+    ]
+    told = Verdict("non-finite", sentence, None)
+    advice = tried([Remedy("", text) for text in advice], None)
+    return Diagnosis(told.kind, sentence, told.severity, None, steps, lags, [], None, None, advice)
+
+
+def _adjoint_of_outputs(net: Network, x: Tensor, d: Tensor, loss: Criterion) -> Tensor:
+    """∂E/∂y, of the loss over all steps and sequences, laid out as y."""
+    with torch.no_grad():
+        y = net(x)[0]
+    with torch.enable_grad():
+        y.requires_grad_()
+        (dy,) = torch.autograd.grad(scalar_loss(loss, y, d), y, materialize_grads=True)
+    return dy
+
+
+def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | None:
+    """Steps of a window; None where the loss cannot be cut in time."""
+    if not per_step or len(net.weight_names()[0]) == 2:
+        return None
+    return min(window or max(1, T // WINDOWS), T)
+
+
+def _by_lag(net: Network, x: Tensor, dy: Tensor, axis: int, some: Tensor | None, lags: int) -> dict[str, Tensor]:
+    """The gradient by lag, the mean over sequences; empty where there is none."""
+    if len(net.weight_names()[0]) == 2:
+        return {}
+    pairs = [(x, dy)] if some is None else [(x.select(1 - axis, b), dy.select(1 - axis, b)) for b in some.tolist()]
+    cost = 6 * (lags + 1) * sum(weight.numel() for weight in net.parameters())  # of one error, taken back
+    most = max(LEAST_ERRORS, min(ERRORS, OPERATIONS // cost)) // len(pairs)
+    # ∂E/∂y is known: a loss linear in y that has it takes every layout and reduction of the criterion along.
+    found = [gradient_by_lag(net, x_b, dy_b, lambda y, dy_b: (y * dy_b).sum(), lags, most) for x_b, dy_b in pairs]
+    by_lag = {layer: torch.stack([one[layer] for one in found]).mean(0) for layer in found[0]}
+    return by_lag if list(by_lag.values())[-1][0] > 0 else {}  # no error at the steps that have so many lags
+
+
+def _places(layers: list[LayerDiagnosis], records: list[Record]) -> list[Place]:
+    return [
+        Place(layer, walk.cell, walk.names, len(walk.weights.W_ih) // walk.cell.gates, walk.x.shape[-1])
+        for layer, walk in zip(layers, records, strict=True)
+    ]
+
+
+def _time_major(part: Tensor, axis: int, some: Tensor | None) -> Tensor:
+    """x or d as (T, B, ...), of the sequences that are looked at."""
+    return part.unsqueeze(1) if some is None else part.index_select(1 - axis, some).transpose(0, axis)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

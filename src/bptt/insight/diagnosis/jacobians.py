@@ -1,0 +1,89 @@
+"""The Jacobians ∂(state after a step)/∂(state before it) along a walk, and the singular values of their products.
+
+A step's Jacobian J_t is never guessed at: its rows are unit seeds taken back through the cell's own
+`step_adjoint`, for many seeds, sequences and steps at once. An LSTM's state is (h, c), side by side.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from ...equations import Equations, Weights
+from ..walks import Record
+
+
+class Steps(NamedTuple):
+    """Steps of one layer and direction, walked and ready to be taken back."""
+
+    cell: Equations
+    weights: Weights[Tensor]
+    kept: Any  # the cell's own NamedTuple, each field (T, B, ·)
+    sizes: list[int]  # of the state's parts: [R], or [R, H] for (h, c); S is their sum
+
+    @classmethod
+    def of(cls, record: Record, most: int | None = None, sequences: int | None = None) -> Steps:
+        """The last steps of the first sequences of a recorded walk, at most so many; all by default."""
+        cell, x, weights, unfolded = record.cell, record.x, record.weights, record.unfolded
+        last = slice(-min(most or len(x), len(x)), None), slice(sequences)
+        before = [unfolded.states[:-1][last]]
+        if len(unfolded.state) == 2:
+            before.append(unfolded.kept.c_prev[last])
+        p = linear(x[last], weights.W_ih, weights.b_ih)
+        _, kept = cell.step(p, tuple(before), weights)  # every step from its known state: no walk in time
+        return cls(cell, weights, kept, [part.shape[-1] for part in before])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """T, B and S."""
+        T, B = self.kept[0].shape[:2]
+        return T, B, sum(self.sizes)
+
+    def back(self, steps: Tensor, seeds: Tensor) -> Tensor:
+        """Seeds ∂E/∂(state after a step) taken back to the state before it: seeds @ J.
+
+        Args:
+            steps: (n), which step each of the n rows of seeds stands after.
+            seeds: (n, B, K, S), K seeds each.
+
+        Returns:
+            (n, B, K, S).
+        """
+        kept = self.kept._make(field[steps].unsqueeze(-2) for field in self.kept)
+        _, before = self.cell.step_adjoint(seeds.split(self.sizes, -1), kept, self.weights)
+        return torch.cat(before, -1)
+
+
+def jacobians(steps: Steps, at: Tensor) -> Tensor:
+    """J_t[i, j] = ∂(state_t)_i/∂(state_{t-1})_j for the steps `at` (n): (n, B, S, S)."""
+    return steps.back(at, _units(steps, len(at)))
+
+
+def product_singular_values(steps: Steps, lags: list[int], windows: int) -> Tensor:
+    """The singular values of J_t J_{t-1} ... J_{t-lag+1}, largest first: a gradient's gain in lag steps.
+
+    Args:
+        steps: a walk.
+        lags: how many Jacobians are multiplied, ascending; the last at most T.
+        windows: how many steps t are taken, spread evenly over the walk.
+
+    Returns:
+        (lags, S), the geometric mean over windows and sequences. What is below 1e-16 of the largest is rounding.
+    """
+    T = steps.shape[0]
+    ends = torch.linspace(lags[-1] - 1, T - 1, windows).round().long().unique()
+    product, found = _units(steps, len(ends)), []
+    for lag in range(1, lags[-1] + 1):
+        product = steps.back(ends - (lag - 1), product)
+        if lag in lags:
+            found.append(torch.linalg.svdvals(product).log().flatten(0, -2).mean(0).exp())
+    return torch.stack(found)
+
+
+def _units(steps: Steps, n: int) -> Tensor:
+    """The unit seeds of every state, (n, B, S, S)."""
+    _, B, S = steps.shape
+    return torch.eye(S, dtype=steps.kept[0].dtype).expand(n, B, S, S)

@@ -1,0 +1,147 @@
+"""A diagnosis as a report a person reads in a terminal."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+
+from torch import Tensor
+
+from ..text import bar
+from .clipping import GradientNorms
+from .layers import Gate, LayerDiagnosis
+from .memory import GAIN, Memory
+from .verdict import Severity, reason
+
+WIDE = 100  # characters of a line
+EXPONENTS_SHOWN = 4
+NOTHING = 1e-4  # part of the gradient below which further lags are not shown
+PRODUCTS_SHOWN = 2  # every second of the lags 1, 2, 4, ...
+
+
+def diagnosis_text(
+    sentence: str,
+    steps: int,
+    layers: list[LayerDiagnosis],
+    memory: Memory | None,
+    norms: GradientNorms | None,
+    remedies: list[str],
+    notes: list[str],
+    severity: Severity,
+) -> str:
+    """The verdict, the reasons with their numbers, and the remedies; the arguments are a `Diagnosis`'s parts."""
+    lines = _wrapped(sentence)
+    for note in notes:
+        lines += ["", *_wrapped(note)]
+    for layer in layers:
+        lines += ["", *_layer_rows(layer, severity)]
+    if layers:
+        lines += ["", *_memory_rows(memory)]
+    if norms is not None:
+        lines += ["", *_norm_rows(norms, steps)]
+    if remedies:
+        lines += ["", "what to do"]
+        for number, remedy in enumerate(remedies, 1):
+            lines += _wrapped(remedy, f"  {number}. ")
+    return "\n".join(lines)
+
+
+def _layer_rows(layer: LayerDiagnosis, severity: Severity) -> list[str]:
+    kind = "fading, as it may" if layer.kind == "vanishing" and severity == "fine" else layer.kind
+    rows = _wrapped(f"{layer.layer}, {layer.cell}: {kind}; {reason(layer)}")
+    if layer.gradient_by_lag is None:
+        rows += _wrapped(
+            "not available: the error comes from other steps on both sides", _label("gradient by lag")
+        )
+    else:
+        rows += _lag_rows(layer)
+    for name, radius in layer.spectral_radius.items():
+        rows.append(f"{_label(name)}spectral radius {radius:.3g}, norm {layer.norm[name]:.3g}")
+    rows.append(f"{_label('units')}{layer.saturated:.0%} saturated: a slope below a tenth of Φ's")
+    rows += [f"{_label(f'gate {name}')}{_gate(gate)}" for name, gate in layer.gates.items()]
+    lags, values = layer.product_lags[::PRODUCTS_SHOWN], layer.singular_values[::PRODUCTS_SHOWN]
+    shown = ", ".join(str(lag) for lag in lags)
+    rows.append(f"{_label('Jacobians')}singular values of the products over {shown} steps:")
+    for name, place in (("largest", 0), ("middle", values.shape[1] // 2), ("smallest", -1)):
+        rows.append(_label("") + f"{name:<9}" + ", ".join(f"{value:.3g}" for value in values[:, place].tolist()))
+    return rows + _wrapped(_exponents(layer.exponents), _label("exponents"))
+
+
+def _lag_rows(layer: LayerDiagnosis) -> list[str]:
+    """The gradient at lags 0, 1, 2, 4, ..., the start 100 %, until nothing is left."""
+    by_lag = layer.gradient_by_lag
+    assert by_lag is not None
+    last = len(by_lag) - 1
+    reach = f"less than 1 % comes from beyond lag {layer.reach}" if layer.reach is not None else None
+    fold = (
+        "does not fall to 1/e" if math.isinf(layer.efold_lag) else f"falls to 1/e in {layer.efold_lag:.1f} steps"
+    )
+    rows = _wrapped(
+        f"{fold}; " + (reach or f"more than 1 % comes from beyond the {last} lags looked at"),
+        _label("gradient"),
+    )
+    lags = sorted({0, last, *(2**i for i in range(last.bit_length()))} if last else {0})
+    start = by_lag[0].item()
+    for lag in lags:
+        part = by_lag[lag].item() / start if start > 0 else 0.0
+        rows.append(f"{_label(f'lag {lag}')}{_percent(part):>9}  {bar(part)}".rstrip())
+        if part < NOTHING:
+            break
+    return rows
+
+
+def _exponents(exponents: Tensor) -> str:
+    shown = ", ".join(f"{value:.3g}" for value in exponents[:EXPONENTS_SHOWN].tolist())
+    rest = f", ... {exponents[-1].item():.3g}" if len(exponents) > EXPONENTS_SHOWN else ""
+    return f"Lyapunov {shown}{rest}; e^λ_1 = {math.exp(exponents[0].item()):.3g} a step"
+
+
+def _gate(gate: Gate) -> str:
+    return f"{gate.mean:.2f} on average; {gate.closed:.0%} closed (below 0.1), {gate.open:.0%} open (above 0.9)"
+
+
+def _memory_rows(memory: Memory | None) -> list[str]:
+    if memory is None:
+        return _wrapped(
+            "what it needs cannot be told: too few steps, a constant d, or d not one a step", _label("data")
+        )
+    best = max(memory.r2)
+    if memory.lag is None:
+        said = f"no lag of x up to {memory.lags[-1]} predicts d linearly (R² {best:.2f} out of sample)"
+        return _wrapped(f"{said}; a nonlinear trace may be there", _label("data"))
+    at = dict(zip(memory.lags, memory.r2, strict=True))
+    what = f"x back to lag {memory.lag}" if memory.lag else "x_t alone"
+    rows = _wrapped(
+        f"{what} predicts d; further lags add less than {GAIN:g} to R² (linear, out of sample)",
+        _label("data"),
+    )
+    for lag in sorted({0, 1, memory.lag // 2, memory.lag, memory.lags[-1]} & set(at)):
+        rows.append(f"{_label(f'to lag {lag}')}R² {at[lag]:>6.3f}  {bar(max(at[lag], 0.0))}".rstrip())
+    return rows
+
+
+def _norm_rows(norms: GradientNorms, steps: int) -> list[str]:
+    middle, most = norms.norms.median().item(), norms.norms.max().item()
+    if len(norms.norms) == 1:
+        return [f"{_label('gradient norm')}{norms.whole:.3g} over all {steps} steps"]
+    return _wrapped(
+        f"{middle:.3g} in the middle, {norms.clip:.3g} at the 90th percentile, {most:.3g} at most, over "
+        f"{len(norms.norms)} windows of {norms.window} steps; {norms.whole:.3g} over all {steps} steps at once",
+        _label("gradient norm"),
+    )
+
+
+def _percent(part: float) -> str:
+    if part >= 10:
+        return f"{part:.3g} x"
+    return "<0.01%" if 0 < part < NOTHING else f"{part:.2%}"
+
+
+def _label(text: str) -> str:
+    return f"  {text:<15} "
+
+
+def _wrapped(text: str, start: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, WIDE, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False
+    )

@@ -1,0 +1,216 @@
+"""The lesson's chain rule written out: ∂E_t/∂W for every matrix, in symbols and with a network's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ... import checks
+from ..text import share
+from ..walks import Loss, checked_step
+from .chain import Chain
+from .edges import Network, check_network, take_back
+from .explain import explained
+from .explanation import Explanation
+from .formulas import Block, Row, equation, html_of, latex_of, number, numbers, svg_of, text_of
+from .notation import Matrix, letter, matrices, partial
+from .recursions import Output, equations, recursion
+from .terms import Factor, MatrixDerivation, Term
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The chain rule for E_t, the error at one step. Steps count from 1; formulas are in row vectors.
+
+    Attributes:
+        t: the step whose error this is.
+        steps: T, the length of the sequence; t without numbers.
+        loss: the loss's name.
+        equations: the network's equations from x_k to E_t, in LaTeX, a line each.
+        recursion: how delta_k = ∂E_t/∂a_k comes from delta_{k+1}, likewise.
+        matrices: ∂E_t/∂W for each matrix, with its terms.
+        error: E_t; None without numbers.
+
+    Show:
+        print(derivation); ``derivation.latex``, an ``aligned`` block to typeset; ``derivation.svg``, a figure that
+        takes its colour from what surrounds it. In a notebook it shows itself.
+    """
+
+    t: int
+    steps: int
+    loss: str
+    equations: tuple[str, ...]
+    recursion: tuple[str, ...]
+    matrices: tuple[MatrixDerivation, ...]
+    error: Tensor | None = None
+
+    def __getitem__(self, matrix: str) -> MatrixDerivation:
+        """The derivative by a matrix, by its parameter's name or its letter: d["W_s"]."""
+        for found in self.matrices:
+            if matrix in (found.name, found.symbol):
+                return found
+        raise KeyError(f"no matrix {matrix!r}; there are {', '.join(found.name for found in self.matrices)}")
+
+    @property
+    def text(self) -> str:
+        """Everything as plain text."""
+        return text_of(self.blocks())
+
+    @property
+    def latex(self) -> str:
+        """Everything as LaTeX, one ``aligned`` block; needs amsmath."""
+        return latex_of(self.blocks())
+
+    @property
+    def svg(self) -> str:
+        """Everything typeset as an SVG of paths, in currentColor."""
+        return svg_of(self.blocks(), f"The chain rule for E_{self.t} and every matrix")
+
+    def blocks(self) -> list[Block]:
+        """Everything in rows of LaTeX: equations, each matrix's terms, their factors, the recursion of delta."""
+        head = [equation(line) for line in self.equations]
+        if self.error is not None:
+            head[-1] = Row(head[-1].left, "=", f"{head[-1].right} = {number(self.error.item())}")
+        return [
+            Block(r"\text{The network}", head),
+            *(Block(rf"\text{{Back to }} {matrix.symbol}", _matrix_rows(matrix)) for matrix in self.matrices),
+            Block(r"\text{The factors}", _factor_rows(self.matrices)),
+            Block(r"\text{The recursion of }\delta", [equation(line) for line in self.recursion]),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex}$"
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def _repr_html_(self) -> str:
+        return html_of(self.svg, self.latex)
+
+
+def derivation(
+    model: Network,
+    t: int,
+    x: Tensor | None = None,
+    d: Tensor | None = None,
+    loss: Loss = "squared_error",
+    *,
+    shown: int = 6,
+) -> Derivation:
+    """Write the chain rule for E_t and each matrix out: every term one path back through the unfolded network.
+
+        ∂E_3/∂W_s = ∂E_3/∂y_3 ∂y_3/∂s_3 ∂s_3/∂W_s + ∂E_3/∂y_3 ∂y_3/∂s_3 ∂s_3/∂s_2 ∂s_2/∂W_s + ...
+
+    ∂s_k/∂W counts the use of W at step k alone. Networks with gates, layers or directions have too many paths to
+    write: there a term is operandᵀ delta_k, with the recursion of delta beside it.
+
+    Args:
+        model: a `bptt.Elman` or `bptt.SequenceModel`.
+        t: the step whose error is derived, from 1.
+        x, d: one sequence (T, I) and what was desired at every step, for the numbers; None for symbols alone, of a
+            sequence that ends at t.
+        loss: as `bptt.explain` takes it.
+        shown: how many terms, and factors of a term, are written one by one; those between them are folded. At
+            least 4, default 6.
+
+    Returns:
+        the derivation; print it.
+
+    Raises:
+        TypeError: model or t is of another type, or only one of x and d is given.
+        ValueError: t is outside 1..T, x is batched, shown is below 4, or as `bptt.explain` says.
+
+    Source: Werbos (1990), "Backpropagation through time", equations 8-13.
+
+    >>> from bptt import Elman
+    >>> print(derivation(Elman(2, 3, 1), t=2)["W_s"].text)
+    ∂E_2/∂W_s = ∂E_2/∂y_2 · ∂y_2/∂s_2 · ∂s_2/∂W_s + ∂E_2/∂y_2 · ∂y_2/∂s_2 · ∂s_2/∂s_1 · ∂s_1/∂W_s
+    """
+    check_network(model)
+    checks.check_sizes(shown=shown)
+    if shown < 4:
+        raise ValueError(f"shown must be at least 4, got {shown}")
+    if (x is None) != (d is None):
+        raise TypeError("numbers need both x and d; pass both, or neither for symbols alone")
+    taken, e, steps = None, None, checked_step("t", t)
+    if x is not None and d is not None:
+        if isinstance(x, Tensor) and x.dim() != 2:
+            raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")
+        taken = take_back(model, x, d, t, loss)
+        e, steps = explained(model, taken, loss, one=True), len(x)
+    output = Output(model, t, loss)
+    chain = Chain(model, t, steps, output, shown, taken)
+    return Derivation(
+        t=t,
+        steps=steps,
+        loss=loss if isinstance(loss, str) else getattr(loss, "__name__", "loss"),
+        equations=tuple(equations(model, output)),
+        recursion=tuple(recursion(model, output)),
+        matrices=tuple(_derived(model, chain, matrix, e) for matrix in matrices(model)),
+        error=None if e is None else e.error,
+    )
+
+
+def _derived(net: Network, chain: Chain, matrix: Matrix, e: Explanation | None) -> MatrixDerivation:
+    """∂E_t/∂(matrix): its terms, with their values where the network was walked."""
+    terms, gradient = chain.terms(matrix), None
+    if e is not None:
+        parts = e.contributions[matrix.name]
+        if parts.dim() == 3 and not net.row_vectors:
+            parts = parts.mT
+        gradient = parts.sum(0)
+        terms = [_valued(term, parts[term.first - 1 : term.last].sum(0), gradient) for term in terms]
+    left = partial(letter("E", chain.t), matrix.latex)
+    use = chain.use(matrix)
+    return MatrixDerivation(matrix.name, matrix.latex, left, tuple(terms), chain.total(matrix), use, gradient)
+
+
+def _valued(term: Term, value: Tensor, gradient: Tensor) -> Term:
+    return Term(term.first, term.last, term.factors, value, share(value, gradient))
+
+
+def _matrix_rows(matrix: MatrixDerivation) -> list[Row]:
+    """The terms in symbols, their closed form, and where there are numbers the value of each and of their sum."""
+    rows = []
+    for place, term in enumerate(matrix.terms):
+        left, sign = (matrix.left, "=") if place == 0 else ("", "+")
+        folded = "" if term.factors else rf"\ \text{{ {term.count} terms }}"
+        rows.append(Row(left, sign, term.latex + folded))
+    rows.append(Row("", "=", matrix.total))
+    if matrix.gradient is None:
+        return rows
+    for place, term in enumerate(matrix.terms if len(matrix.terms) > 1 else ()):
+        if term.value is not None and term.share is not None:
+            note = rf"{term.label},\ \text{{share }} {100 * term.share:.1f}\,\%"
+            rows.append(Row("", "=" if place == 0 else "+", numbers(term.value), note))
+    return [*rows, Row("", "=", numbers(matrix.gradient))]
+
+
+def _factor_rows(matrices: tuple[MatrixDerivation, ...]) -> list[Row]:
+    """Every factor once, as what it is made of, with its numbers."""
+    rows: dict[str, Row] = {}
+    parts: dict[str, Row] = {}
+    for matrix in matrices:
+        for factor, of_path in _factors(matrix):
+            for quantity in factor.quantities:
+                value = "" if quantity.value is None else numbers(quantity.value)
+                if of_path:
+                    shown = quantity.latex + (f" = {value}" if value else "")
+                    rows.setdefault(factor.latex, Row(factor.latex, "=", shown))
+                else:
+                    parts.setdefault(quantity.latex, Row(quantity.latex, "=", value))
+        if matrix.use:
+            rows[matrix.use] = equation(matrix.use)
+    return [*rows.values(), *(row for row in parts.values() if row.right)]
+
+
+def _factors(matrix: MatrixDerivation) -> Iterator[tuple[Factor, bool]]:
+    """Every factor of every term, and whether it is a derivative on the way to the last one, W's use."""
+    for term in matrix.terms:
+        for factor in term.factors:
+            yield factor, matrix.use != "" and factor is not term.factors[-1] and factor.steps == 1

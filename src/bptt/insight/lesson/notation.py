@@ -1,0 +1,170 @@
+"""The lesson's letters for a network's parts, in LaTeX, and LaTeX as plain text.
+
+Everything is in row vectors, s_k = Φ(x_k W_x + s_{k-1} W_s): W_x, W_s and W_y of a `SequenceModel` are its
+weight_ih, weight_hh and readout.weight transposed, b_x and b_s its bias_ih and bias_hh, W_p its weight_hr. Where
+there are several layers or directions the letters carry them above: s_3^{(2)}, s_3^{←}.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .edges import Network
+
+T = r"\mathsf{T}"
+ROLES = ("x", "s", "b_x", "b_s", "p")  # of the fields of `Weights`, in order
+
+
+class Letters(NamedTuple):
+    """The letters of one layer and direction."""
+
+    above: str = ""  # what they carry above: "", "(2)", r"\leftarrow", r"(2)\leftarrow"
+    back: int = -1  # where the state before a step comes from: -1, or +1 for a backward direction
+
+    def __call__(self, base: str, k: object = "k", above: str = "") -> str:
+        """A letter at step k; `above` names a gate: p_k^{(2)r}."""
+        return letter(base, k, " ".join(part for part in (self.above, above) if part))
+
+    def before(self, base: str, k: object = "k", above: str = "") -> str:
+        """A letter at the step that comes before k in this direction."""
+        return self(base, moved(k, self.back), above)
+
+    def after(self, base: str, k: object = "k", above: str = "") -> str:
+        """A letter at the step that comes after k in this direction."""
+        return self(base, self.moved(k), above)
+
+    def moved(self, k: object) -> object:
+        """The step that comes after k in this direction."""
+        return moved(k, -self.back)
+
+
+class Matrix(NamedTuple):
+    """A weight of the network and where it stands."""
+
+    name: str  # the parameter's name
+    latex: str  # its letter: W_s, b_y, W_x^{(2)}
+    role: str  # "x", "s", "b_x", "b_s", "p", "y" or "b_y"
+    field: str  # its field of `Weights`; "" for the read-out's
+    layer: int  # -1 for the read-out
+    direction: int
+
+
+def letter(base: str, sub: object, above: str = "") -> str:
+    """W_s, s_{12}, W_x^{(2)}."""
+    sub = str(sub)
+    return f"{base}_{sub if len(sub) == 1 else f'{{{sub}}}'}" + (f"^{{{above}}}" if above else "")
+
+
+def moved(k: object, by: int) -> object:
+    """The step so many after k: 3 and -1 make 2, "k" and -1 make "k-1"."""
+    return k + by if isinstance(k, int) else f"{k}{by:+d}"
+
+
+def partial(of: str, by: str) -> str:
+    r"""∂of/∂by: \frac{\partial E_3}{\partial s_2}."""
+    return rf"\frac{{\partial {of}}}{{\partial {by}}}"
+
+
+def letters(net: Network) -> list[list[Letters]]:
+    """The letters by layer and direction."""
+    names = net.weight_names()
+    numbers = [f"({layer + 1})" for layer in range(len(names))] if len(names) > 1 else [""]
+    return [_directions(number, len(directions)) for number, directions in zip(numbers, names, strict=True)]
+
+
+def general_letters(net: Network) -> list[Letters]:
+    """The letters of any layer, by direction: with an ℓ for its number where there are several."""
+    names = net.weight_names()
+    return _directions(r"(\ell)" if len(names) > 1 else "", len(names[0]))
+
+
+def _directions(number: str, directions: int) -> list[Letters]:
+    if directions == 1:
+        return [Letters(number)]
+    return [Letters(number + r"\rightarrow"), Letters(number + r"\leftarrow", 1)]
+
+
+def top(net: Network, k: object, above: str = "") -> str:
+    """The last layer's state at step k, all directions."""
+    layers = len(net.weight_names())
+    return letter("s", k, (f"({layers})" if layers > 1 else "") + above)
+
+
+def matrices(net: Network) -> list[Matrix]:
+    """Every weight with its letter, in the order of `Explanation.gradient`."""
+    found = []
+    for layer, (directions, signs) in enumerate(zip(net.weight_names(), letters(net), strict=True)):
+        for direction, (weights, sign) in enumerate(zip(directions, signs, strict=True)):
+            roles = dict(zip(weights._fields, ROLES, strict=True))
+            if net.row_vectors:
+                roles["b_ih"] = "b_s"  # the one bias of the lesson's network
+            for field, name in weights._asdict().items():
+                if name is not None:
+                    role = roles[field]
+                    base, sub = role.split("_") if "_" in role else ("W", role)
+                    found.append(Matrix(name, letter(base, sub, sign.above), role, field, layer, direction))
+    weight, bias = net.readout_names()
+    found.append(Matrix(weight, "W_y", "y", "", -1, 0))
+    return found if bias is None else [*found, Matrix(bias, "b_y", "b_y", "", -1, 0)]
+
+
+_PLAIN = [  # in this order
+    (r"\\sum_\{k=1\}\^\{(\d+)\}", r"Σ_{k = 1..\1}"),
+    (r"\\frac\{\\partial ([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\{", r"∂\1/{"),
+    (r"\\begin\{bmatrix\}\s*", "["),
+    (r"\s*\\end\{bmatrix\}", "]"),
+    (r" \\\\ ", "; "),
+    (r" & ", " "),
+    (r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1"),
+    (r"\\cdot 10\^\{(-?\d+)\}", r"e\1"),
+    (r"\\tilde\\delta", "δ̃"),
+    (r"\\partial ", "∂"),
+    (r"_\{([^{}]*[-+=][^{}]*)\}", r"_(\1)"),
+    (r"_\{([^{}]*)\}", r"_\1"),
+    (r"\\mathsf\{T\}", "ᵀ"),
+    (r"\\lVert | \\rVert", "‖"),
+    (r"\\%", "%"),
+    (r"\\,|\\q?quad|\\ ", " "),
+]
+_SIGNS = {
+    r"\delta": "δ",
+    r"\varepsilon": "ε",
+    r"\sigma": "σ",
+    r"\alpha": "α",
+    r"\Phi": "Φ",
+    r"\odot": "⊙",
+    r"\times": "×",
+    r"\cdots": "⋯",
+    r"\cdot": "·",
+    r"\sum": "Σ",
+    r"\leftarrow": "◂",
+    r"\rightarrow": "▸",
+    r"\tanh": "tanh",
+    r"\log": "log",
+    r"\ell": "ℓ",
+    r"\in": "∈",
+    r"\neq": "≠",
+    r"\leq": "≤",
+    r"\colon": ":",
+    r"\{": "{",
+    r"\}": "}",
+}
+_RAISED = str.maketrans("0123456789()+-ℓrznifgo", "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻ˡʳᶻⁿⁱᶠᵍᵒ", " ")
+
+
+def plain(latex: str) -> str:
+    """LaTeX as these rooms write it, as text for a terminal.
+
+    >>> plain(partial("E_3", "s_{12}") + r" = \\delta_3 W_s^{(2)\\mathsf{T}}")
+    '∂E_3/∂s_12 = δ_3 W_s⁽²⁾ᵀ'
+    """
+    for pattern, text in _PLAIN:
+        latex = re.sub(pattern, text, latex)
+    for sign, text in _SIGNS.items():
+        latex = re.sub(re.escape(sign) + (r"(?![a-zA-Z])" if sign[-1].isalpha() else ""), text, latex)
+    latex = re.sub(r"/\{(∂[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}", r"/\1", latex)
+    latex = re.sub(r"\^\{([^{}]*)\}|\^(\w)", lambda m: (m[1] or m[2]).translate(_RAISED), latex)
+    latex = re.sub(r"(^|[ \[(;])-", r"\1−", latex)
+    latex = re.sub(r"(∂\S+/∂\S+) (?=∂)", r"\1 · ", latex)
+    return re.sub(r" {2,}", " ", latex).strip()

@@ -1,0 +1,1 @@
+"""What users bring as data, read and checked: tables, series, labelled sequences, text."""

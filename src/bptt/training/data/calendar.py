@@ -1,0 +1,51 @@
+"""What a date says of itself: its place in the day, the week and the year, as sine and cosine."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+
+DAY, WEEK, YEAR = timedelta(days=1), timedelta(days=7), timedelta(days=365.2425)
+PERIODS = {"hour of day": DAY, "day of week": WEEK, "day of year": YEAR}
+
+
+def periods_of(times: list[Any], name: str) -> list[str]:
+    """The periods that the rows have a place in: those longer than two steps, and there at least twice.
+
+    Args:
+        times: the training rows' labels.
+        name: of the table, for errors.
+
+    Raises:
+        UserError: the labels are no dates, or have a place in no period.
+    """
+    if not isinstance(times[0], datetime):
+        raise UserError(f"{name}: --calendar reads dates, and --time labels the rows by numbers: {times[0]}")
+    step, whole = (times[-1] - times[0]) / max(1, len(times) - 1), times[-1] - times[0]
+    found = [period for period, length in PERIODS.items() if 2 * step < length and 2 * length <= whole]
+    if not found:
+        raise UserError(
+            f"{name}: --calendar finds no day, week or year that the training rows, {times[0]} to {times[-1]}, "
+            "have several rows of and hold twice; leave it out"
+        )
+    return found
+
+
+def features(times: list[datetime], periods: list[str]) -> np.ndarray:
+    """Sine and cosine of the place of each date in each period, (N, 2·periods)."""
+    angles = 2 * np.pi * np.array([[_place(time, period) for period in periods] for time in times])
+    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(len(times), -1)
+
+
+def _place(time: datetime, period: str) -> float:
+    """From 0 to 1, the period's begin and end."""
+    day = (time - time.replace(hour=0, minute=0, second=0, microsecond=0)) / DAY
+    if period == "hour of day":
+        return day
+    if period == "day of week":
+        return (time.weekday() + day) / 7
+    return (time.timetuple().tm_yday - 1 + day) * DAY / YEAR

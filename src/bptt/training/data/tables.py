@@ -1,0 +1,318 @@
+"""Tables from CSV and Parquet, checked cell by cell before anything is computed from them."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ...errors import NothingThere, UserError
+from ...printable import shortened
+from ..config import Missing
+from .csv_text import read_csv
+from .npy import native, read_npy
+from .plain_text import check_file
+from .stamps import Clock, Stamps, read_stamps, stamps_by
+from .values import as_numbers, is_number_like, number_of, text_in
+
+SUNSPOTS = "the embedded yearly sunspot numbers"
+PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numeric columns over time.
+
+    Attributes:
+        name: where it came from, for messages and file names.
+        times: a label for each row: a number, a date, or the row's number from 1.
+        columns: the columns' names, the targets first.
+        values: (N, columns), float64, finite, or NaN where a missing value is masked.
+        targets: how many of the columns are targets.
+        written: how the times are written; None as they print.
+    """
+
+    name: str
+    times: list[Any]
+    columns: list[str]
+    values: np.ndarray
+    targets: int = 1
+    written: Stamps | None = None
+
+    @property
+    def stamps(self) -> Stamps:
+        """The times and how they are written."""
+        return self.written or Stamps.of(self.times)
+
+
+def sunspots() -> Table:
+    """The embedded yearly sunspot numbers, 1700-2008 (309 rows, public domain)."""
+    with resources.as_file(resources.files("bptt").joinpath("data", "sunspots.csv")) as path:
+        frame = read_csv(path)
+    return select(frame, SUNSPOTS, "sunspots", (), "year", "error")
+
+
+def read_table(
+    path: Path, target: str | tuple[str, ...], inputs: tuple[str, ...], time: str | None, missing: Missing
+) -> Table:
+    """Read the columns asked for from a CSV, Parquet or .npy file.
+
+    Args:
+        path: a file ending in .csv, .parquet, .pq or .npy.
+        target: the column to forecast, or several.
+        inputs: further columns that are known at each step.
+        time: the column that labels the rows; None numbers them from 1.
+        missing: what to do with missing values: "error", "interpolate" linearly between neighbours, or "mask",
+            which leaves NaN.
+
+    Raises:
+        UserError: the file cannot be read, or a cell in these columns is not a finite number.
+    """
+    return select(read_frame(path), path.name, target, inputs, time, missing)
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """A CSV's cells as text; a Parquet or .npy file's as they are typed, the latter in columns "0", "1", ..."""
+    check_file(path, "a CSV, Parquet or .npy file")
+    if path.suffix.lower() == ".npy":
+        array = native(read_npy(path))
+        return pl.DataFrame(array, schema=[str(number) for number in range(array.shape[1])], orient="row")
+    if path.suffix.lower() in PARQUET:
+        with reading_parquet(path):
+            return pl.read_parquet(path.absolute(), glob=False)  # a name, never a pattern or an address
+    return read_csv(path)
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """What goes wrong within is the file's fault."""
+    try:
+        yield
+    except (
+        pl.exceptions.PanicException,
+        pl.exceptions.PolarsError,
+        OSError,
+    ) as error:
+        raise UserError(f"{path} could not be read as Parquet: {first_line(error)}") from error
+
+
+def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
+    """Each row (..., C) beside the lags - 1 before it, the present one first: (N - lags + 1, ..., lags·C)."""
+    steps = len(rows) - lags + 1
+    return np.concatenate([rows[lags - 1 - lag : lags - 1 - lag + steps] for lag in range(lags)], axis=-1)
+
+
+def select(
+    frame: pl.DataFrame,
+    name: str,
+    target: str | tuple[str, ...],
+    inputs: tuple[str, ...],
+    time: str | None,
+    missing: Missing,
+    clock: Clock | None = None,
+    stamps: Stamps | None = None,
+) -> Table:
+    """The columns asked for, as numbers.
+
+    Args:
+        clock: of the dates that were learned from, where these go on by it.
+        stamps: the times, where they are read already.
+    """
+    targets = (target,) if isinstance(target, str) else target
+    columns = [*targets, *inputs]
+    check_columns([*columns, *([time] if time is not None else [])], frame.columns, name)
+    check_once(columns)
+    if time in columns:
+        raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
+    if len(frame) == 0:
+        raise UserError(f"{name} holds a header and no rows")
+    values = np.stack(list(columns_of(frame, columns, name, missing).values()), axis=1)
+    values = np.ascontiguousarray(values)
+    if time is None:
+        return Table(name, list(range(1, len(frame) + 1)), columns, values, len(targets))
+    stamps = stamps or read_stamps(frame[time], name, clock)
+    stamps.check_increasing(name, time)
+    return Table(name, stamps.moments, columns, values, len(targets), stamps)
+
+
+def select_series(
+    frame: pl.DataFrame,
+    name: str,
+    series: str,
+    target: str | tuple[str, ...],
+    inputs: tuple[str, ...],
+    time: str | None,
+    missing: Missing,
+    clock: Clock | None = None,
+) -> dict[str, Table]:
+    """The same of each of many series, by its name; their rows may stand between each other's.
+
+    A series without a value in one of the columns is left out, with a warning.
+    """
+    check_columns([series], frame.columns, name)
+    if series in (*((target,) if isinstance(target, str) else target), *inputs, time):
+        raise UserError(
+            f"column {series!r} says which series a row belongs to and cannot be anything else as well"
+        )
+    if len(frame) == 0:
+        raise UserError(f"{name} holds a header and no rows")
+    found, frame = {}, frame.with_columns(words(frame[series], name))
+    stamps = stamps_by(frame, series, time, name, clock)
+    for part in frame.partition_by(series, maintain_order=True):
+        own = part[series][0]
+        where = f"{name}, series {own!r}"
+        with leaving_out(f"series {own!r} is left out"):
+            found[own] = select(part, where, target, inputs, time, missing, stamps=stamps.get(own))
+    if not found:
+        raise UserError(f"{name} has no series with values in every column asked for")
+    return found
+
+
+@contextmanager
+def leaving_out(what: str) -> Iterator[None]:
+    """What holds too little to be used is passed over, with a warning."""
+    try:
+        yield
+    except NothingThere as error:
+        warnings.warn(f"{what}: {error}", stacklevel=3)
+
+
+NAMES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime)
+
+
+def words(column: pl.Series, name: str) -> pl.Series:
+    """Names or labels as text, none of them missing."""
+    if column.dtype.base_type() not in NAMES and not column.dtype.is_numeric():
+        raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but names or labels are needed")
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    found = column.cast(pl.String).str.strip_chars()
+    absent = (found.is_null() | (found == "")).fill_null(True).to_numpy()
+    if absent.any():
+        raise UserError(
+            f"{name}: column {column.name!r} has {int(absent.sum())} missing of {len(found)} values, the first in "
+            f"row {int(absent.argmax()) + 1}; each row needs one"
+        )
+    return found
+
+
+def check_columns(wanted: Iterable[str], there: Sequence[str], name: str) -> None:
+    """A table has these columns.
+
+    Raises:
+        UserError: one is not there; it names those that are, and the nearest.
+    """
+    if not there:
+        raise UserError(f"{name} has no columns")
+    known = set(there)
+    for column in wanted:
+        if column in known:
+            continue
+        near = difflib.get_close_matches(column, there[:1000], 1)
+        hint = f"; is {shortened(near[0])!r} meant?" if near else ""
+        if len(there) == 1 and column in there[0].split():
+            hint = "; are its columns separated by spaces? separate them by commas"
+        elif there[0] != "0" and all(number_of(other) is not None for other in there[:20]):  # as of a .npy file
+            hint = "; is its header missing? it must come first"
+        raise UserError(f"{name} has no column {column!r}; its columns are {listed(there)}{hint}")
+
+
+def check_once(columns: Sequence[str]) -> None:
+    """No column is asked for twice."""
+    seen: set[str] = set()
+    for wanted in columns:
+        if wanted in seen:
+            raise UserError(f"column {wanted!r} was asked for twice; a target is an input already")
+        seen.add(wanted)
+
+
+def columns_of(frame: pl.DataFrame, columns: list[str], name: str, missing: Missing) -> dict[str, np.ndarray]:
+    """Columns as finite float64, by name; missing values refused, interpolated, or left as NaN.
+
+    Raises:
+        UserError: a column holds something else than numbers, or a value is missing.
+    """
+    found = numbers_of(frame[columns], name)
+    return {column: repaired(values, column, name, missing) for column, values in found.items()}
+
+
+def numbers_of(frame: pl.DataFrame, name: str, first: int = 0) -> dict[str, np.ndarray]:
+    """All columns as float64, by name, NaN where a value is missing.
+
+    Args:
+        frame: a table, or a part of one that begins with row `first`.
+        name: of the table, for errors.
+
+    Raises:
+        UserError: a cell is neither a number nor missing; where whole columns hold text, it names them all.
+    """
+    found, columns = {}, frame.get_columns()
+    for column in columns:
+        if not is_number_like(column):
+            hint = "; dates can only label the rows: --time COLUMN" if column.dtype.is_temporal() else ""
+            raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but numbers are needed{hint}")
+    try:
+        for column in columns:
+            where = f"column {column.name!r}"
+            found[column.name] = as_numbers(column, lambda row, w=where: f"{name}: row {first + row + 1}, {w}")
+    except UserError:
+        _refuse_text(columns, name)
+        raise
+    return found
+
+
+def _refuse_text(columns: list[pl.Series], name: str) -> None:
+    """Where some columns hold text and no numbers, refuse them together."""
+    texts = {column.name: text for column in columns if (text := text_in(column)) is not None}
+    if texts:
+        first, text = next(iter(texts.items()))
+        hold = f"columns {listed(list(texts))} hold" if len(texts) > 1 else f"column {first!r} holds"
+        raise UserError(
+            f"{name}: {hold} text, for example {shortened(text)!r}, but numbers are needed; leave such "
+            "columns out, or write numbers for their words"
+        )
+
+
+def repaired(values: np.ndarray, column: str, name: str, missing: Missing) -> np.ndarray:
+    """A column's values (N,), those that are missing refused, interpolated, or left as NaN."""
+    absent = np.isnan(values)
+    if not absent.any():
+        return values
+    if absent.all():
+        raise NothingThere(f"{name}: column {column!r} has no values at all")
+    if missing == "error":
+        raise UserError(
+            f"{name}: column {column!r} has {int(absent.sum())} missing of {len(values)} values, the first in "
+            f"row {int(absent.argmax()) + 1}; fill them, or pass --missing interpolate"
+        )
+    return values if missing == "mask" else interpolated(values)
+
+
+def interpolated(values: np.ndarray) -> np.ndarray:
+    """A column's values (N,), NaN filled on a line between neighbours, at the ends by the nearest value."""
+    absent, rows = np.isnan(values), np.arange(len(values))
+    return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
+
+
+def gaps_kept(missing: Missing) -> Missing:
+    """How to read a table that is interpolated later: with NaN where a value is missing."""
+    return "mask" if missing == "interpolate" else missing
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in words, those beyond the twentieth counted."""
+    shown = ", ".join(repr(shortened(name)) for name in names[:20])
+    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,196 @@
+"""The .ts format of the UEA and UCR archives of time series classification.
+
+A header of tags (@problemName, @univariate, @dimensions, @equalLength, @seriesLength, @missing, @timeStamps,
+@classLabel) ends at @data; then each line is a sequence: its dimensions, separated by colons and each a list of
+numbers separated by commas, and its label. A question mark or NaN is a missing value; steps at the end of a
+sequence that are missing in all dimensions are padding and no part of it.
+
+Source: Bagnall et al. (2018), "The UEA multivariate time series classification archive".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ...errors import UserError
+from ...printable import shortened
+from ..config import Missing
+from .labelled import Labelled
+from .plain_text import check_file, text_of
+from .tables import listed
+from .values import as_numbers
+
+FLAGS = ("timestamps", "missing", "univariate", "equallength")
+NUMBERS = ("dimensions", "serieslength")
+TAGS = ("problemname", *FLAGS, *NUMBERS, "classlabel", "data")
+
+
+@dataclass
+class _Header:
+    """What the tags say."""
+
+    classes: list[str] | None = None  # None: sequences have no label
+    dimensions: int | None = None
+    length: int | None = None
+    equal: bool = False
+
+
+def read_ts(path: Path, missing: Missing = "error") -> Labelled:
+    """Read a .ts file; sequences may be of several lengths.
+
+    Args:
+        path: the file.
+        missing: what to do with missing values: "error", or "interpolate" between neighbours.
+
+    Raises:
+        UserError: it is no such file, with the number of the line that is not as it must be.
+    """
+    check_file(path, "a .ts file")
+    lines = list(enumerate(text_of(path).split("\n"), start=1))
+    start, header = _header(path.name, lines)
+    names, sequences, labels = [], [], []
+    for number, line in lines[start:]:
+        if not line.strip() or line.startswith(("#", "%")):
+            continue
+        where = f"{path.name}, line {number}"
+        values, label = _sequence(where, line.strip(), header)
+        names.append(str(len(names) + 1))
+        labels.append(label)
+        if np.isnan(values).all():
+            raise UserError(f"{where}: the sequence has no values at all")
+        sequences.append(_repaired(where, _unpadded(values), missing))
+    if not sequences:
+        raise UserError(f"{path.name} has no line after @data; sequences are needed")
+    count = sequences[0].shape[1]
+    columns = ["x"] if count == 1 else [f"x{place}" for place in range(1, count + 1)]
+    return Labelled(path.name, columns, names, sequences, labels, header.classes or [])
+
+
+def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
+    """How many lines the header takes, and what it says."""
+    header, univariate = _Header(), False
+    for place, (number, line) in enumerate(lines):
+        where, line = f"{name}, line {number}", line.strip()
+        if not line or line.startswith(("#", "%")):
+            continue
+        if not line.startswith("@"):
+            raise UserError(
+                f"{where}: {shortened(line)!r} stands before @data; a header of @tags and @data must come first"
+            )
+        tag, *words = line[1:].split() or [""]
+        tag = {"dimension": "dimensions"}.get(tag.lower(), tag.lower())
+        if tag == "data":
+            if header.classes is None and not any("classlabel" in other.lower() for _, other in lines[:place]):
+                raise UserError(f"{where}: @data comes before any @classLabel")
+            header.dimensions = 1 if univariate and header.dimensions is None else header.dimensions
+            return place + 1, header
+        if tag == "targetlabel":
+            raise UserError(f"{where}: @{tag} means numbers to be predicted; @classLabel is needed")
+        if tag not in TAGS:
+            raise UserError(
+                f"{where}: @{shortened(tag)} is not known; the tags are {', '.join('@' + known for known in TAGS)}"
+            )
+        if tag in FLAGS:
+            flag = _flag(where, tag, words)
+            if tag == "timestamps" and flag:
+                raise UserError(f"{where}: sequences with time stamps cannot be read; write their values alone")
+            univariate = flag if tag == "univariate" else univariate
+            header.equal = flag if tag == "equallength" else header.equal
+        elif tag == "dimensions":
+            header.dimensions = _number(where, tag, words)
+        elif tag == "serieslength":
+            header.length = _number(where, tag, words)
+        elif tag == "classlabel":
+            header.classes = words[1:] if _flag(where, tag, words) else None
+            if header.classes is not None and len(set(header.classes)) < max(1, len(header.classes)):
+                raise UserError(f"{where}: @classLabel true needs its labels, each of them once")
+    raise UserError(f"{name} has no @data; it is no .ts file")
+
+
+def _flag(where: str, tag: str, words: list[str]) -> bool:
+    if not words or words[0].lower() not in ("true", "false"):
+        raise UserError(f"{where}: @{tag} must be true or false, got {_said(words)}")
+    return words[0].lower() == "true"
+
+
+def _number(where: str, tag: str, words: list[str]) -> int:
+    if len(words) != 1 or not re.fullmatch("0*[1-9][0-9]{0,8}", words[0]):
+        raise UserError(f"{where}: @{tag} must be a number from 1 to 999999999, got {_said(words)}")
+    return int(words[0])
+
+
+def _said(words: list[str]) -> str:
+    return repr(shortened(" ".join(words))) if words else "nothing"
+
+
+def _sequence(where: str, line: str, header: _Header) -> tuple[np.ndarray, str | None]:
+    """Values (T, C), NaN where missing, and the label."""
+    parts, label = line.split(":"), None
+    if header.classes is not None:
+        label = parts.pop().strip()
+        if label not in header.classes:
+            raise UserError(
+                f"{where}: label {shortened(label)!r} is none of @classLabel's: {listed(header.classes)}"
+            )
+    if header.dimensions is None:
+        header.dimensions = len(parts)
+    if len(parts) != header.dimensions:
+        raise UserError(
+            f"{where}: {len(parts)} dimensions where {header.dimensions} are needed, separated by colons"
+        )
+    rows = [part.split(",") for part in parts]
+    lengths = [len(row) for row in rows]
+    if len(set(lengths)) > 1:
+        raise UserError(
+            f"{where}: dimensions of {min(lengths)} and of {max(lengths)} values; a step needs one of each"
+        )
+    if header.equal:
+        header.length = header.length or lengths[0]
+        if lengths[0] != header.length:
+            raise UserError(f"{where}: {lengths[0]} steps where @equalLength promises {header.length}")
+    return _values(where, rows).T, label
+
+
+def _values(where: str, rows: list[list[str]]) -> np.ndarray:
+    """The numbers that rows of cells say, all of one length."""
+
+    def place(cell: int) -> str:
+        dimension, step = divmod(cell, len(rows[0]))
+        return f"{where}, dimension {dimension + 1}, step {step + 1}"
+
+    cells = pl.Series([cell for row in rows for cell in row])
+    values = as_numbers(cells, place)
+    blank = np.isnan(values) & (cells.str.strip_chars() == "").to_numpy()
+    if blank.any():
+        raise UserError(f"{place(int(blank.argmax()))}: there is nothing; a missing value is written ?")
+    return values.reshape(len(rows), -1)
+
+
+def _unpadded(values: np.ndarray) -> np.ndarray:
+    """A sequence (T, C) without the steps at its end in which every value is missing."""
+    there = np.flatnonzero(~np.isnan(values).all(1))
+    return values[: int(there[-1]) + 1 if len(there) else 0]
+
+
+def _repaired(where: str, values: np.ndarray, missing: Missing) -> np.ndarray:
+    absent = np.isnan(values)
+    if not absent.any():
+        return values
+    step, dimension = np.argwhere(absent)[0]
+    if missing == "error":
+        raise UserError(
+            f"{where}: {int(absent.sum())} missing of {values.size} values, the first in dimension "
+            f"{dimension + 1}, step {step + 1}; fill them, or pass --missing interpolate"
+        )
+    if absent.all(0).any():
+        raise UserError(f"{where}: dimension {int(absent.all(0).argmax()) + 1} has no values at all")
+    steps = np.arange(len(values))
+    columns = [
+        np.interp(steps, steps[~gone], column[~gone]) for column, gone in zip(values.T, absent.T, strict=True)
+    ]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,121 @@
+"""The native walks as registered operators: torch.compile and torch.export see each as one node.
+
+`bptt::walk` and `bptt::walk_backward` run on CPUs in float32 and float64. What backward needs is an output of the
+forward operator; their arithmetic, the checks of their arguments and the rule for second derivatives are those of
+`cpu`, which is imported when an operator is first called: `import bptt` registers the operators at little cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.compiler import is_compiling
+
+if TYPE_CHECKING:
+    from ..equations import Weights
+    from ..equations.protocol import State
+    from .cpu import Choices
+    from .unfold import BatchSizes
+
+_library = torch.library.Library("bptt", "DEF")
+_library.define(
+    "walk(int cell, int activation, float leak, bool keep, int[]? batch_sizes, Tensor x, Tensor h0, Tensor? c0, "
+    "Tensor W_ih, Tensor W_hh, Tensor? b_ih, Tensor? b_hh) "
+    "-> (Tensor y, Tensor c, Tensor kept, Tensor h_n, Tensor c_n)"
+)
+_library.define(
+    "walk_backward(int cell, int activation, float leak, int[]? batch_sizes, bool[] wanted, Tensor x, Tensor? h0, "
+    "Tensor? c0, Tensor W_ih, Tensor W_hh, Tensor? b_ih, Tensor? b_hh, Tensor y, Tensor? c, Tensor? kept, "
+    "Tensor? dy, Tensor? dh_n, Tensor? dc_n) -> Tensor[]"
+)
+
+
+def walk(
+    choices: Choices, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
+) -> tuple[Tensor, State]:
+    """`cpu.walk` as an operator."""
+    from . import cpu
+
+    operands, keep = cpu.operands_of(choices, x, state, weights)
+    if not is_compiling():  # a compiler has the tensors to itself
+        operands = tuple(t if t is None else cpu.alias(t) for t in operands)
+    y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices[:3], keep, batch_sizes, *operands)
+    return y, (h_n, c_n) if choices.has_c else (h_n,)
+
+
+def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """An operator returns tensors: an empty one for each None."""
+    return tuple(like.new_empty(0) if result is None else result for result in results)
+
+
+def _choices(cell: int, activation: int, leak: float) -> Choices:
+    """What an operator was told, checked and in full."""
+    from . import cpu
+
+    return cpu.Choices(cell, activation, leak, cpu.keeps((cell, activation, leak)))
+
+
+def _walk_cpu(
+    cell: int, activation: int, leak: float, keep: bool, batch_sizes: BatchSizes, *operands: Any
+) -> tuple[Tensor, ...]:
+    from . import cpu
+
+    walked = cpu.forward(_choices(cell, activation, leak), batch_sizes, keep, operands)
+    return _all_tensors(operands[0], walked[:5])
+
+
+def _walk_fake(
+    cell: int, activation: int, leak: float, keep: bool, _batch_sizes: BatchSizes, x: Tensor, h0: Tensor, *_: Any
+) -> tuple[Tensor, ...]:
+    choices, rows, H = _choices(cell, activation, leak), x.shape[:-1], h0.shape[1]
+    y, last = x.new_empty((*rows, H)), x.new_empty(h0.shape)
+    kept = x.new_empty((*rows, choices.keeps * H)) if keep and choices.keeps else None
+    if not choices.has_c:
+        return _all_tensors(x, (y, None, kept, last, None))
+    return _all_tensors(x, (y, torch.empty_like(y), kept, last, torch.empty_like(last)))
+
+
+def _backward_cpu(
+    cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
+) -> list[Tensor]:
+    from . import cpu
+
+    choices, operands, (y, *kept) = _choices(cell, activation, leak), tensors[:7], tensors[7:10]
+    walked = (y, *map(cpu.some, kept))
+    gradients = cpu.gradients(choices, batch_sizes, tuple(wanted), operands, walked, tensors[10:])
+    return list(_all_tensors(tensors[0], gradients))
+
+
+def _backward_fake(
+    cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
+) -> list[Tensor]:
+    x, *_ = sources = tensors[:7]
+    return [x.new_empty(s.shape if want and s is not None else 0) for s, want in zip(sources, wanted, strict=True)]
+
+
+def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+    cell, activation, leak, _, batch_sizes, *operands = inputs
+    y, c, kept, _, _ = output
+    ctx.choices, ctx.batch_sizes = _choices(cell, activation, leak), batch_sizes
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(c, kept)
+    ctx.save_for_backward(*operands, y, c, kept)
+
+
+def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor | None, dc_n: Tensor | None) -> Any:
+    from . import cpu
+
+    operands, (y, *kept) = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
+    walked, wanted = (y, *map(cpu.some, kept)), tuple(ctx.needs_input_grad[5:])
+    seeds = dy, dh_n, dc_n if ctx.choices.has_c else None
+    return (None,) * 5 + tuple(cpu.way_back(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds))
+
+
+_library.impl("walk", _walk_cpu, "CPU")
+_library.impl("walk_backward", _backward_cpu, "CPU")
+torch.library.register_fake("bptt::walk", _walk_fake, lib=_library)
+torch.library.register_fake("bptt::walk_backward", _backward_fake, lib=_library)
+torch.library.register_autograd("bptt::walk", _backward, setup_context=_setup_context, lib=_library)

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+import bptt
+from bptt.insight.lesson.flows import Flow, flows, folded_flows, percent
+from bptt.insight.lesson.notation import letters
+from bptt.insight.lesson.paths import Place, way_back
+from support import normal
+
+
+def explained(model, T=5, t=None):
+    return bptt.explain(model, normal(T, 2), normal(T, 1, seed=1), t)
+
+
+def test_the_lessons_edges_carry_what_the_explanation_says():
+    net = bptt.Elman(2, 3, 1, dtype=torch.float64)
+    e = explained(net, t=3)
+    over = flows(net, e)
+    assert set(over) == {
+        *("y_3→E_3", "s_3→y_3", "s_2→s_3", "s_1→s_2"),
+        *("x_1→s_1", "x_2→s_2", "x_3→s_3"),
+    }
+    start = e.state_gradient[2].norm().item()
+    assert over["s_3→y_3"].part == pytest.approx(1)
+    assert over["s_1→s_2"].norm == pytest.approx(e.state_gradient[0].norm().item())
+    assert over["s_1→s_2"].part == pytest.approx(e.state_gradient[0].norm().item() / start)
+    assert over["x_2→s_2"].norm == pytest.approx((e.delta[1] @ net.W_x.T).norm().item())
+    contribution = e.contributions["W_s"][1].norm().item()
+    assert f"W_s at step 2: norm {contribution:.3g} of ∂E_3/∂W_s" in over["s_1→s_2"].title
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("both", [False, True])
+def test_there_is_a_flow_where_there_is_a_way_back(layers, both):
+    model = bptt.SequenceModel(bptt.LSTM(2, 3, layers, bidirectional=both), 1).double()
+    e = explained(model, 4, 2)
+    K = 4 if both else 2
+    wanted = set()
+    for direction in range(len(letters(model)[0])):
+        for k in range(1, K + 1):
+            wanted |= set(way_back(model, 2, 4, Place(0, direction), k))
+    found = {name for name in flows(model, e) if not name.startswith("x")}
+    assert {n for n in wanted if not n.endswith("E_2")} <= found
+    assert found - wanted == ({"y_2→E_2"} - wanted)
+
+
+def test_kinds():
+    kinds = {part: Flow(0.0, part, "").kind for part in (3, 1, 0.1, 0.05, 0.01, 0.009, 0.0)}
+    assert list(kinds.values()) == ["grown", "strong", "strong", "weak", "weak", "dead", "dead"]
+
+
+def test_no_gradient_at_all_divides_by_nothing():
+    net = bptt.Elman(2, 3, 1)
+    net.W_y = torch.zeros(3, 1)
+    e = bptt.explain(net, torch.ones(3, 2), torch.zeros(3, 1))
+    assert all(flow.part in (0.0, 1.0) for flow in flows(net, e).values())
+
+
+def test_folded_edges_carry_whole_gradients():
+    net = bptt.Elman(2, 3, 1, dtype=torch.float64)
+    e = explained(net, t=3)
+    over = folded_flows(net, e)
+    assert {n: f.norm for n, f in over.items()} == {
+        "x_3→s_3": e.gradient["W_x"].norm().item(),
+        "s_2→s_3": e.gradient["W_s"].norm().item(),
+        "s_3→y_3": e.gradient["W_y"].norm().item(),
+    }
+
+
+def test_percentages():
+    assert [percent(p) for p in (1, 0.476, 0.0333, 2e-7, 0.0)] == ["100 %", "48 %", "3.3 %", "2e-05 %", "0 %"]

@@ -1,0 +1,50 @@
+import itertools
+import math
+
+import pytest
+
+import bptt
+from bptt.insight.folding import stretches
+from bptt.insight.lesson.layout import RADIUS, folded, unfolded
+from bptt.insight.lesson.notation import plain
+
+NETS = {
+    "elman": lambda: bptt.Elman(2, 3, 1),
+    "lstm": lambda: bptt.SequenceModel(bptt.LSTM(2, 3, 2), 1),
+    "both": lambda: bptt.SequenceModel(bptt.LSTM(2, 3, 2, bidirectional=True), 1),
+}
+
+
+@pytest.mark.parametrize("name", list(NETS))
+@pytest.mark.parametrize("steps", [1, 3, 40])
+def test_everything_is_inside_and_apart_and_every_edge_is_named_once(name, steps):
+    net = NETS[name]()
+    for layout in (unfolded(net, stretches(steps, steps, 9, 3), steps), folded(net, "t")):
+        width, height = layout.size
+        for node in layout.nodes:
+            assert RADIUS - 12 <= node.at[0] <= width - RADIUS + 12
+            assert 19 <= node.at[1] <= height - RADIUS
+        for one, other in itertools.combinations(layout.nodes, 2):
+            assert math.dist(one.at, other.at) > 2 * RADIUS, (one.latex, other.latex)
+        names = [edge.name for edge in layout.edges]
+        assert len(names) == len(set(names))
+        for edge in layout.edges:
+            for point in (*(edge.line.at(i / 8) for i in range(9)), *(edge.back.at(i / 8) for i in range(9))):
+                assert 0 <= point[0] <= width, edge.name
+                assert 0 <= point[1] <= height, edge.name
+
+
+def test_edges_join_the_nodes_they_name():
+    layout = unfolded(bptt.SequenceModel(bptt.GRU(2, 3, 2, bidirectional=True), 1), stretches(4, 2, 9), 2)
+    at = {plain(node.latex): node.at for node in layout.nodes}
+    for edge in layout.edges:
+        start, end = edge.name.split("→")
+        assert math.dist(edge.line.start, at[start]) < RADIUS + 3, edge.name
+        assert math.dist(edge.line.end, at[end]) < RADIUS + 3, edge.name
+        assert math.dist(edge.back.start, at[end]) < RADIUS + 5, edge.name
+
+
+def test_an_error_only_above_its_own_step():
+    layout = unfolded(bptt.Elman(2, 3, 1), stretches(5, 3, 9), 3)
+    assert [n.latex for n in layout.nodes if n.latex.startswith("E")] == ["E_3"]
+    assert [n.latex for n in layout.nodes if n.idle] == ["y_1", "y_2", "y_4", "y_5"]

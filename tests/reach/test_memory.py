@@ -1,0 +1,59 @@
+import pytest
+import torch
+from torch import nn
+
+from bptt.reach.memory import Line, measured, measured_once
+from bptt.reach.sequences import Sequences
+from bptt.reach.walker import Walker
+from support import normal
+from zoo import laid_out, model_of
+
+
+def needed(name, T=64):
+    model, _ = model_of(name, dtype=torch.float32)
+    walker = Walker(model)
+    x = laid_out(model, normal(T, 2, 3, dtype=torch.float32))
+    data = Sequences(walker, x, torch.zeros_like(model(x, None)[0]).detach())
+    return measured(walker, data, nn.MSELoss(), "mean", None)
+
+
+@pytest.mark.parametrize(
+    ("short", "long", "most", "at"),
+    [
+        (30, 50, float("inf"), {10: 30, 20: 50, 100: 210}),
+        (30, 50, 20, {10: 30, 20: 50, 100: 50}),
+        (30, 40, 15, {10: 30, 15: 40, 100: 40}),
+        (40, 40, 5, {5: 40, 100: 40}),
+        (50, 30, float("inf"), {20: 30, 100: 30}),
+    ],
+)
+def test_a_line_goes_through_what_was_tried(short, long, most, at):
+    line = Line.through(10, short, long, most)
+    assert {steps: line(steps) for steps in at} == at
+
+
+def test_a_state_with_an_adjoint_costs_the_elman_network_all_its_states_again():
+    need = needed("Elman")
+    assert need.replay.tensors(100) - need.alone.tensors(100) > 0.9 * 4 * 100 * 2 * 4
+
+
+@pytest.mark.parametrize("name", ["GRU", "nn.LSTM", "cell"])
+def test_more_steps_need_more(name):
+    need = needed(name)
+    assert need(1000, 100, 9) < need(1000, 200, 9) < need(1000, 200, 50)
+    assert need.checkpoint > 0 < need.sums
+
+
+def test_of_one_step_all_is_taken_to_grow():
+    need = needed("GRU", T=1)
+    assert need.alone.tensors(10) == 10 * need.alone.tensors(1) > 0
+
+
+def test_it_is_measured_anew_when_something_else_is_asked():
+    model, x = nn.GRU(3, 4), normal(20, 2, 3, dtype=torch.float32)
+    walker = Walker(model)
+    data = Sequences(walker, x, torch.zeros(20, 2, 4))
+    criterion = nn.MSELoss()
+    first = measured_once(walker, data, criterion, "mean", None)
+    assert measured_once(walker, data, criterion, "mean", None) is first
+    assert measured_once(walker, data, criterion, "whole", None) is not first

@@ -1,0 +1,110 @@
+import pytest
+import torch
+from torch import nn
+
+from bptt.training.batches import Minibatches, balanced, logits_of
+from bptt.training.config import configured
+from bptt.training.network import build
+from bptt.training.nonfinite import first_non_finite
+
+LENGTHS = (5, 1, 3, 7, 2, 4, 6)
+
+
+def sequences():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(length, 2, generator=generator) for length in LENGTHS]
+
+
+CLASSES = torch.tensor([0, 1, 2, 0, 1, 2, 0])
+
+
+def made(**choices):
+    config = configured("classify", **{"hidden": 4, "batch": 3, **choices})
+    model = build(config, 2, 3)
+    return Minibatches(model, sequences(), CLASSES, config, lambda: None), model, config
+
+
+def logits_one_by_one(model, config):
+    """Of each sequence alone, by the read-out's own words."""
+    found = []
+    for x in sequences():
+        h = model.hidden(x[:, None])
+        found.append(model.readout(h[-1] if config.readout == "last" else h.mean(0)))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_the_gradient_is_that_of_each_sequence_alone(readout, cell):
+    source, model, config = made(readout=readout, cell=cell, batch=7)
+    update = next(source.epoch(1))
+    found = [weight.grad.clone() for weight in model.parameters()]
+    model.zero_grad()
+    loss = nn.functional.cross_entropy(logits_one_by_one(model, config), CLASSES)
+    loss.backward()
+    assert update.loss == pytest.approx(loss.item(), rel=1e-5)
+    assert update.numbers == 7
+    for (name, weight), gradient in zip(model.named_parameters(), found, strict=True):
+        assert torch.allclose(weight.grad, gradient, atol=1e-6), name
+
+
+def test_logits_are_in_the_sequences_own_order():
+    _, model, config = made()
+    assert torch.allclose(logits_of(model, sequences(), config), logits_one_by_one(model, config), atol=1e-6)
+
+
+def test_every_sequence_is_learned_from_once_an_epoch_in_an_order_of_its_own():
+    source, _, _ = made()
+    orders = [source.epoch(number)._order.tolist() for number in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == list(range(7))
+    assert [update.numbers for update in source.epoch(1)] == [3, 3, 1]
+    assert made(seed=1)[0].epoch(1)._order.tolist() != orders[0]
+
+
+@pytest.mark.parametrize("choices", [{}, {"noise": 0.5}, {"layers": 2, "dropout": 0.5}])
+def test_a_pass_goes_on_from_any_place(choices):
+    source, model, _ = made(**choices)
+    one_pass, updates, places = source.epoch(2), [], []
+    while True:
+        places.append(one_pass.state_dict())
+        update = next(one_pass, None)
+        if update is None:
+            break
+        updates.append(update)
+    assert len(updates) == 3
+    for number, place in enumerate(places):
+        assert list(source.epoch(2, place)) == updates[number:]
+    assert not model.training
+
+
+def test_class_weights_weigh_the_loss():
+    source, model, config = made(batch=7)
+    weight = torch.tensor([1.0, 2.0, 3.0])
+    weighed = Minibatches(model, sequences(), CLASSES, config, lambda: None, weight)
+    wanted = nn.functional.cross_entropy(logits_one_by_one(model, config), CLASSES, weight)
+    assert next(weighed.epoch(1)).loss == pytest.approx(wanted.item(), rel=1e-5)
+    assert next(source.epoch(1)).loss != pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_bfloat16_is_near():
+    losses = [next(made(batch=7, precision=precision)[0].epoch(1)).loss for precision in ("float32", "bfloat16")]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_what_an_update_was_computed_from_is_there_as_the_model_takes_it():
+    source, model, _ = made(batch=7, cell="elman", activation="relu")
+    updates = source.epoch(1)
+    assert updates.walked is None
+    next(updates)
+    for name, value in {"weight_ih_l0": 0.0, "bias_ih_l0": 1.0, "weight_hh_l0": 1e20}.items():
+        getattr(model.recurrent, name).data.fill_(value)  # 1, 4e20, past 3.4e38 in its third step
+    assert first_non_finite(model, updates.walked.x) == "step 3, layer l0, activation Φ"
+
+
+def test_balanced_classes_weigh_the_same_and_one_on_average():
+    totals = torch.tensor([6.0, 0.5, 1.5, 0.0])
+    weights = balanced(totals)
+    assert (weights * totals)[:3].tolist() == pytest.approx([2, 2, 2])
+    assert weights[3].isfinite()

@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from bptt.errors import TrainingDiverged
+from bptt.training.config import TrainConfig
+from bptt.training.loop import Training
+from bptt.training.network import build
+from bptt.training.updates import predict, updates_of
+
+
+def sine(T=80):
+    wave = torch.sin(torch.arange(T + 1) * 0.5)
+    return wave[:-1, None], wave[1:, None]
+
+
+def trained(**choices):
+    config = TrainConfig(**{"epochs": 60, "lags": 1, "hidden": 6, "init": 1.0, **choices})
+    model = build(config, 1)
+    x, d = sine()
+    return model, Training(model, updates_of(model, x, d, config), config).run(), x, d
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_every_cell_learns(cell):
+    model, fitted, x, d = trained(cell=cell, layers=2 if cell == "gru" else 1)
+    assert len(fitted.epochs) == fitted.best == 60
+    assert (predict(model, x) - d).square().mean() < 0.1 < (d - 0).square().mean()
+    assert fitted.epochs[-1].loss < 0.3 * fitted.epochs[0].loss
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another():
+    one, two, other = (trained(seed=seed, epochs=3, noise=0.1) for seed in (1, 1, 2))
+    assert one[1] == two[1]
+    assert all(torch.equal(a, b) for a, b in zip(one[0].parameters(), two[0].parameters(), strict=True))
+    assert one[1].epochs != other[1].epochs
+
+
+def test_the_process_own_random_numbers_are_left_alone():
+    before = torch.get_rng_state()
+    trained(epochs=2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_rate_decays_along_a_cosine():
+    rates = [epoch.lr for epoch in trained(epochs=4, lr=1e-3)[1].epochs]
+    assert rates == pytest.approx([1e-3, 0.8535533e-3, 0.5e-3, 0.1464466e-3])
+
+
+def test_validation_keeps_its_best_epoch():
+    config = TrainConfig(epochs=30, hidden=6, init=1.0, validation=0.25, lr=0.3)
+    model = build(config, 1)
+    x, d = sine()
+    fitted = Training(model, updates_of(model, x, d, config), config).run()
+    losses = [epoch.validation for epoch in fitted.epochs]
+    assert fitted.best == losses.index(min(losses)) + 1
+    assert (predict(model, x)[60:] - d[60:]).square().mean().item() == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_validation_steps_are_not_learned_from():
+    config = TrainConfig(epochs=1, validation=0.25)
+    x, d = sine()
+    models = []
+    for targets in (d, torch.cat([d[:60], d[60:] + 100])):
+        models.append(build(config, 1))
+        Training(models[-1], updates_of(models[-1], x, targets, config), config).run()
+    for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_asked_to_stop_it_stops_before_the_next_epoch():
+    config, seen = TrainConfig(epochs=50), []
+    x, d = sine()
+    model = build(config, 1)
+    fitted = Training(model, updates_of(model, x, d, config), config).run(seen.append, lambda: len(seen) == 3)
+    assert fitted.interrupted
+    assert len(fitted.epochs) == fitted.best == 3
+
+
+def test_a_loss_that_is_not_finite_is_said_and_finite_weights_are_kept():
+    config = TrainConfig(epochs=5)
+    model = build(config, 1)
+    x, d = sine()
+    with torch.no_grad():
+        model.readout.weight.mul_(1e30)
+    with pytest.raises(TrainingDiverged, match=r"inf in epoch 1.*learning rate than 0\.02"):
+        Training(model, updates_of(model, x * 0 + 1, d, config), config).run()
+    assert all(p.isfinite().all() for p in model.parameters())

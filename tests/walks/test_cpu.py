@@ -1,0 +1,246 @@
+"""The native kernels against the reference, and as operators."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bptt
+from bptt.equations import ACTIVATIONS
+from bptt.walks import cpu, door
+from bptt.walks.unfold import outputs_of, unfold
+from support import NATIVE, assert_close, layer, normal
+
+pytestmark = pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
+
+BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}
+
+
+def compared(cell, x, state, weights, batch_sizes=None, seed=9):
+    """(found, wanted): outputs, final state and all gradients, by the kernels and by autograd of the reference."""
+    inputs = [x, *state, *(w for w in weights if w is not None)]
+    results = []
+    for native in (True, False):
+        if native:
+            y, final = cpu.walk(cpu.Choices.of(cell), x, state, weights, batch_sizes)
+        else:
+            walked = unfold(cell, x, state, weights, batch_sizes, keep=False)
+            y, final = outputs_of(walked.states, len(state[0]), batch_sizes), walked.state
+        loss = sum((t * normal(*t.shape, seed=seed).to(t.dtype)).sum() for t in (y, *final))
+        results.append([y, *final, *torch.autograd.grad(loss, inputs)])
+    return zip(*results, strict=True)
+
+
+def in_dtype(dtype, x, state, weights):
+    def to(t):
+        return t.detach().to(dtype).requires_grad_()
+
+    return to(x), tuple(map(to, state)), weights.each(to)
+
+
+@pytest.mark.parametrize("name", list(NATIVE))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("bias", [True, False])
+def test_walk_and_gradients_are_the_references(name, dtype, bias):
+    for T, B, I, H in ((1, 1, 1, 1), (7, 5, 3, 33), (3, 13, 40, 17), (300, 2, 2, 5)):
+        state, weights = layer(NATIVE[name], B, I, H, bias=bias)
+        weights = weights.each(lambda w: w / max(1, w.shape[-1]) ** 0.5 if w.dim() == 2 else w)
+        case = in_dtype(dtype, normal(T, B, I), state, weights)
+        for i, (found, wanted) in enumerate(compared(NATIVE[name], *case)):
+            assert_close(found, wanted, f"{name} {(T, B, I, H)}, result {i}", BOUNDS[dtype])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(list(NATIVE)),
+    T=st.integers(1, 9),
+    B=st.integers(1, 70),
+    I=st.integers(1, 70),
+    H=st.integers(1, 70),
+)
+def test_odd_shapes(name, T, B, I, H):
+    state, weights = layer(NATIVE[name], B, I, H)
+    weights = weights.each(lambda w: w / w.shape[-1] ** 0.5 if w.dim() == 2 else w)
+    x = normal(T, B, I, grad=True)
+    for i, (found, wanted) in enumerate(compared(NATIVE[name], x, state, weights)):
+        assert_close(found, wanted, f"{name} {(T, B, I, H)}, result {i}", 1e-11)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(["tanh", "leaky relu", "gru", "lstm"]),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=20),
+    H=st.integers(1, 40),
+)
+def test_packed_rows(name, lengths, H):
+    lengths = sorted(lengths, reverse=True)
+    batch_sizes = [sum(n > t for n in lengths) for t in range(lengths[0])]
+    state, weights = layer(NATIVE[name], len(lengths), 3, H)
+    weights = weights.each(lambda w: w / w.shape[-1] ** 0.5 if w.dim() == 2 else w)
+    x = normal(sum(lengths), 3, grad=True)
+    for i, (found, wanted) in enumerate(compared(NATIVE[name], x, state, weights, batch_sizes)):
+        assert_close(found, wanted, f"{name} {lengths}, result {i}", 1e-11)
+
+
+@pytest.mark.parametrize("name", ["tanh", "gru", "lstm"])
+def test_threads_change_nothing_but_rounding_and_repeat_bitwise(name):
+    """Enough work for a team of threads."""
+    cell, before = NATIVE[name], torch.get_num_threads()
+    state, weights = layer(cell, 11, 40, 64)
+    weights = weights.each(lambda w: w.detach() / 8)
+    x = normal(40, 11, 40)
+    results = []
+    try:
+        for threads in (1, 2, 2, 3):
+            torch.set_num_threads(threads)
+            w = weights.each(lambda w: w.clone().requires_grad_())
+            y, _ = cpu.walk(cpu.Choices.of(cell), x, state, w, None)
+            y.square().sum().backward()
+            results.append([y.detach(), *(v.grad for v in w if v is not None)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(results[1], results[2], strict=True))
+    for threaded in results[1:]:
+        for found, wanted in zip(threaded, results[0], strict=True):
+            assert_close(found, wanted, name, 1e-12)
+
+
+@pytest.mark.parametrize("name", ["tanh", "leaky sigmoid", "gru", "lstm"])
+def test_strided_inputs_and_output_gradients(name):
+    cell = NATIVE[name]
+    state, weights = layer(cell, 3, 4, 5, grad=False)
+    weights = weights.each(lambda w: w.requires_grad_())
+    x = normal(3, 6, 4).transpose(0, 1)
+    for dy in (
+        torch.ones(1, dtype=torch.float64).expand(6, 3, 5),
+        normal(3, 6, 5).transpose(0, 1),
+        normal(6, 3, 10)[..., ::2],
+        normal(1, 1, 5).expand(6, 3, 5),
+        torch._neg_view(normal(6, 3, 5)),
+    ):
+        found = torch.autograd.grad(
+            cpu.walk(cpu.Choices.of(cell), x, state, weights, None)[0],
+            [w for w in weights if w is not None],
+            dy,
+        )
+        states = unfold(cell, x.contiguous(), state, weights, keep=False).states
+        wanted = torch.autograd.grad(states[1:], [w for w in weights if w is not None], dy.contiguous())
+        for f, w in zip(found, wanted, strict=True):
+            assert_close(f, w, f"{name}, dy {dy.stride()}", 1e-12)
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_activations_over_the_whole_range(name, dtype):
+    """One unit, no recurrence: the kernel is the activation and its derivative."""
+    a = torch.cat([torch.linspace(-30, 30, 4001), torch.tensor([-1e4, -100.0, -1e-8, 0.0, 1e-30, 100.0, 1e4])])
+    a = a.to(dtype)[None, :, None].requires_grad_()
+    rnn = bptt.RNN(1, 1, nonlinearity=name, bias=False, dtype=dtype)
+    with torch.no_grad():
+        rnn.weight_ih_l0.fill_(1)
+    y, _ = rnn(a)
+    (found,) = torch.autograd.grad(y.sum(), a)
+    exact = a.detach().double().requires_grad_()
+    s = ACTIVATIONS[name].function(exact)
+    (wanted,) = torch.autograd.grad(s.sum(), exact)
+    close = {torch.float32: 3e-7, torch.float64: 1e-15}[dtype]
+    assert torch.allclose(y.double(), s, rtol=4 * close, atol=close)
+    assert torch.allclose(found.double(), wanted, rtol=8 * close, atol=4 * close)
+
+
+def test_halves_are_computed_in_float32_and_rounded_once():
+    module = bptt.GRU(3, 5, dtype=torch.bfloat16)
+    x = normal(6, 2, 3, dtype=torch.bfloat16)
+    wanted = bptt.GRU(3, 5)
+    wanted.load_state_dict(module.state_dict())
+    assert torch.equal(module(x)[0], wanted(x.float())[0].bfloat16())
+
+
+@pytest.mark.parametrize(
+    ("module", "x", "words"),
+    [
+        (lambda: bptt.GRU(3, 5), torch.zeros(4, 2, 3), "fused ("),
+        (lambda: bptt.GRU(3, 5).half(), torch.zeros(4, 2, 3).half(), "computed in float32"),
+        (lambda: bptt.LSTM(3, 5, proj_size=2), torch.zeros(4, 2, 3), "reference: a projected LSTM"),
+        (lambda: bptt.RNN(3, 5, nonlinearity=(torch.exp, lambda s: s)), torch.zeros(4, 2, 3), "the user's own"),
+        (lambda: bptt.RNN(3, 5), torch.zeros(4, 0, 3), "the batch is empty"),
+        (lambda: bptt.RNN(3, 5, device="meta"), torch.zeros(4, 2, 3, device="meta"), "on meta"),
+    ],
+)
+def test_why_says_which_room_and_why(module, x, words):
+    assert words in door.why(module(), x)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layout", ["time first", "batch first", "unbatched"])
+@pytest.mark.parametrize("given", [False, True])
+def test_the_ordinary_calls_short_way_is_the_longer_one(kind, layers, layout, given, monkeypatch):
+    module = getattr(bptt, kind)(3, 5, layers, batch_first=layout == "batch first", dtype=torch.float64)
+    batch = {"time first": (2,), "batch first": (4,), "unbatched": ()}[layout]
+    x = normal(4, *(() if layout == "unbatched" else (2,)), 3, grad=True)
+    state = [normal(layers, *batch, 5, seed=i, grad=True) for i in range(1 + (kind == "LSTM"))]
+    hx = None if not given else tuple(state) if kind == "LSTM" else state[0]
+    sources = [x, *module.parameters(), *(state if given else [])]
+    taken, results = [], []
+
+    def short(*arguments):
+        taken.append(cpu.ordinary_walk(*arguments))
+        return taken[-1]
+
+    for way in (short, lambda *_: None):
+        monkeypatch.setattr(door, "cpu", SimpleNamespace(**vars(cpu) | {"ordinary_walk": way}))
+        y, last = module(x, hx)
+        last = last if kind == "LSTM" else (last,)
+        loss = y.square().sum() + sum(s.sum() for s in last)
+        first = torch.autograd.grad(loss, sources, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), sources)
+        with torch.no_grad():
+            plain, _ = module(x, hx)
+        results.append([y, *last, *first, *second, plain])
+        results[-1] += torch.autograd.grad(module(x, hx)[0].square().sum(), sources)
+    assert len(taken) == 3 * layers
+    assert None not in taken
+    for short, long in zip(*results, strict=True):
+        assert_close(short, long, kind, 1e-14)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("RNN", "elman"), ("GRU", "gru"), ("LSTM", "lstm")])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_profiler_sees_each_walk_by_its_name(kind, name, layers):
+    module, x = getattr(bptt, kind)(3, 5, layers, bidirectional=layers == 2), normal(4, 2, 3).float()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        module(x)[0].sum().backward()
+        with torch.no_grad():
+            module(x)
+    walks = layers * module.num_directions
+    seen = {event.key: event.count for event in profiler.key_averages() if event.key.startswith("bptt::")}
+    assert seen == {f"bptt::{name}_forward": 2 * walks, f"bptt::{name}_backward": walks}
+
+
+def test_a_weight_changed_in_place_is_noticed_where_its_value_counts():
+    module, x = bptt.RNN(3, 5, dtype=torch.float64), normal(4, 2, 3)
+    y, _ = module(x)
+    loss = y.square().sum()
+    with torch.no_grad():
+        module.bias_ih_l0.add_(1)
+    torch.autograd.grad(loss, module.weight_hh_l0, retain_graph=True)  # which the bias has no part in
+    with pytest.raises(RuntimeError, match="changed in place"):
+        torch.autograd.grad(loss, module.weight_hh_l0, create_graph=True)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_strides_past_two_to_the_31(kind, tmp_path):
+    """Steps of x and of the output's gradient that far apart, in a file with holes."""
+    step = 2**31 + 40
+    memory = torch.from_file(str(tmp_path / "holes"), shared=True, size=step + 40, dtype=torch.float32)
+    module = getattr(bptt, kind)(4, 5)
+    x, dy = memory.as_strided((2, 3, 4), (step, 4, 1)), memory.as_strided((2, 3, 5), (step, 5, 1), 20)
+    x.copy_(normal(2, 3, 4)), dy.copy_(normal(2, 3, 5, seed=1))
+    parameters = list(module.parameters())
+    y, near = module(x)[0], module(x.clone())[0]
+    assert torch.equal(y, near)
+    found, wanted = torch.autograd.grad(y, parameters, dy), torch.autograd.grad(near, parameters, dy.clone())
+    assert all(torch.equal(f, w) for f, w in zip(found, wanted, strict=True))

@@ -1,0 +1,161 @@
+import pytest
+import torch
+from torch.autograd import forward_ad
+
+from bptt.equations import ElmanEquations, LSTMEquations, Weights
+from bptt.walks import door
+from bptt.walks.unfold import Unfolded, outputs_of, unfold
+from support import CELLS, assert_close, layer, normal
+
+CASES = [(name, None) for name in ("tanh", "softplus", "leaky gelu", "own", "gru", "lstm")] + [("lstm", 2)]
+
+
+def as_function(cell, n_state, batch_sizes=None):
+    """The door with flat arguments, as gradcheck calls it."""
+
+    def call(x, *rest):
+        y, state = door.walk(cell, x, rest[:n_state], Weights(*rest[n_state:]), batch_sizes)
+        return y, *state
+
+    return call
+
+
+@pytest.mark.parametrize(("name", "R"), CASES)
+@pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]])
+def test_first_and_second_derivatives_by_finite_differences(name, R, batch_sizes):
+    cell, T, B, I, H = CELLS[name], 3, 2, 2, 3
+    state, weights = layer(cell, B, I, H, R)
+    x = normal(*((T, B) if batch_sizes is None else (sum(batch_sizes),)), I, grad=True)
+    call = as_function(cell, len(state), batch_sizes)
+    assert torch.autograd.gradcheck(call, (x, *state, *weights))
+    assert torch.autograd.gradgradcheck(call, (x, *state, *weights))
+
+
+@pytest.mark.parametrize("name", ["tanh", "gru", "lstm"])
+def test_the_walk_is_the_reference(name):
+    cell = CELLS[name]
+    state, weights = layer(cell, 2, 3, 4)
+    x = normal(5, 2, 3, grad=True)
+    y, final = door.walk(cell, x, state, weights)
+    reference = unfold(cell, x, state, weights, keep=False)
+    assert_close(y, outputs_of(reference.states, 2), "outputs", 1e-13)
+    for found, wanted in zip(final, reference.state, strict=True):
+        assert_close(found, wanted, "final state", 1e-13)
+
+
+def test_what_is_frozen_gets_no_gradient_and_the_rest_all_of_it():
+    cell = LSTMEquations()
+    state, weights = layer(cell, 2, 3, 4, grad=False)
+    x = normal(5, 2, 3)
+    weights.W_hh.requires_grad_()
+    y, _ = door.walk(cell, x, state, weights)
+    y.square().sum().backward()
+    assert weights.W_ih.grad is None
+    again = weights._replace(W_hh=weights.W_hh.detach().requires_grad_())
+    unfold(cell, x, state, again).states[1:].square().sum().backward()
+    assert_close(weights.W_hh.grad, again.W_hh.grad, "W_hh", 1e-12)
+
+
+@pytest.mark.parametrize("name", [*(n for n in CELLS if "softplus" in n or "tanh" in n), "own", "gru", "lstm"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_delta_itself_is_the_references(name, dtype):
+    """The walk recorded and taken back without a sum; then some of its steps, side by side as a batch."""
+    cell = CELLS[name]
+    state, weights = layer(cell, 2, 3, 4, grad=False)
+    state, weights = tuple(s.to(dtype) for s in state), weights.each(lambda w: w.to(dtype))
+    x, dy = normal(5, 2, 3, dtype=dtype), normal(5, 2, 4, dtype=dtype)
+    d_state = tuple(normal(2, 4, seed=5, dtype=dtype) for _ in state)
+    recorded, wanted = door.record(cell, x, state, weights), unfold(cell, x, state, weights)
+    bound = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 0}[dtype]
+    for back in (slice(0, 5), slice(0, 3)):  # all steps, or those up to the third
+        results = []
+        for walked in (recorded, wanted):
+            states = walked.states[: back.stop + 1]
+            part = Unfolded(states, walked.state, walked.kept._make(field[back] for field in walked.kept))
+            results.append(door.adjoint(cell, x[back], part, weights, dy[back], d_state))
+        found, reference = results
+        assert_close(found.delta_ih, reference.delta_ih, "delta_ih", bound)
+        assert_close(found.delta_hh, reference.delta_hh, "delta_hh", bound)
+        assert_close(found.dh, reference.dh, "dh", bound)
+        for f, w in zip(found.d_state, reference.d_state, strict=True):
+            assert_close(f, w, "initial state", bound)
+
+
+def test_weights_changed_in_place_before_backward_are_noticed():
+    state, weights = layer(ElmanEquations(), 2, 3, 4)
+    y, _ = door.walk(ElmanEquations(), normal(5, 2, 3), state, weights)
+    with torch.no_grad():
+        weights.W_hh.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_one_weight_used_in_two_layers_is_differentiated_twice_rightly():
+    """The second walk's input depends on the weight as well: its history must count once."""
+    state, _ = layer(ElmanEquations(), 2, 4, 4, grad=False)
+    x = normal(3, 2, 4)
+
+    def twice(W):
+        y = x
+        for _ in range(2):
+            y, _ = door.walk(ElmanEquations(), y, state, Weights(W, W))
+        return y
+
+    assert torch.autograd.gradgradcheck(twice, normal(4, 4, grad=True))
+
+
+def test_a_last_step_only_loss_needs_no_output_gradient():
+    state, weights = layer(LSTMEquations(), 2, 3, 4)
+    x = normal(5, 2, 3, grad=True)
+    _, (h, _) = door.walk(LSTMEquations(), x, state, weights)
+    (found,) = torch.autograd.grad(h.sum(), x)
+    (wanted,) = torch.autograd.grad(unfold(LSTMEquations(), x, state, weights).state[0].sum(), x)
+    assert_close(found, wanted, "dx", 1e-13)
+
+
+@pytest.mark.parametrize("name", ["tanh", "gru", "lstm"])
+def test_forward_mode(name):
+    cell = CELLS[name]
+    state, weights = layer(cell, 2, 3, 4)
+    x, v = normal(5, 2, 3), normal(5, 2, 3, seed=1)
+    with forward_ad.dual_level():
+        y, _ = door.walk(cell, forward_ad.make_dual(x, v), state, weights)
+        found = forward_ad.unpack_dual(y).tangent
+    step = 1e-6
+    (up, _), (down, _) = (door.walk(cell, x + s * v, state, weights) for s in (step, -step))
+    assert_close(found, (up - down) / (2 * step), name, 1e-8)
+
+
+def test_autocast_walks_in_its_dtype_and_gives_gradients_in_the_weights():
+    state, weights = layer(LSTMEquations(), 2, 3, 4)
+    weights = weights.each(lambda w: w.detach().float().requires_grad_())
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = door.walk(LSTMEquations(), normal(5, 2, 3, dtype=torch.float32), state, weights)
+    assert y.dtype == torch.bfloat16
+    y.sum().backward()
+    assert weights.W_hh.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "own"])
+def test_many_gradients_at_once_are_those_one_by_one(name):
+    cell, x = CELLS[name], normal(4, 2, 3)
+    state, weights = layer(cell, 2, 3, 5)
+
+    def outputs(x):
+        return door.walk(cell, x, state, weights)[0]
+
+    for of in (torch.autograd.functional.jacobian, torch.autograd.functional.hessian):
+        function = outputs if of is torch.autograd.functional.jacobian else lambda x: outputs(x).square().sum()
+        assert_close(of(function, x, vectorize=True), of(function, x), f"{of.__name__} of {name}")
+
+
+@pytest.mark.parametrize("name", ["gru", "own"])
+def test_outputs_changed_in_place_where_hooks_save_tensors(name):
+    cell, x = CELLS[name], normal(4, 2, 3)
+    state, weights = layer(cell, 2, 3, 5)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        y, _ = door.walk(cell, x, state, weights)
+    y.mul_(2)
+    (found,) = torch.autograd.grad(y.sum(), weights.W_hh)
+    (wanted,) = torch.autograd.grad(2 * door.walk(cell, x, state, weights)[0].sum(), weights.W_hh)
+    assert_close(found, wanted, name)

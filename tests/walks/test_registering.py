@@ -1,0 +1,48 @@
+"""`import bptt` is enough to load an exported program, in either order with `import torch`."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import bptt
+from bptt.walks import cpu
+from support import normal
+
+
+@pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
+@pytest.mark.parametrize("imports", ["import bptt, torch", "import torch, bptt"])
+def test_an_exported_model_loads_where_bptt_was_only_imported(imports, tmp_path):
+    module, x = bptt.GRU(3, 5).eval(), normal(4, 2, 3, dtype=torch.float32)
+    torch.export.save(torch.export.export(module, (x,)), tmp_path / "gru.pt2")
+    torch.save({"x": x, "y": module(x)[0]}, tmp_path / "wanted.pt")
+    program = f"""{imports}
+wanted = torch.load(r"{tmp_path / "wanted.pt"}")
+exported = torch.export.load(r"{tmp_path / "gru.pt2"}").module()
+assert torch.equal(exported(wanted["x"])[0], wanted["y"])
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["bptt.equations", "bptt.walks.operators", "bptt.walks.cpu", "bptt.export", "bptt.sklearn"]
+)
+def test_any_of_its_modules_may_be_the_one_that_brings_torch(name):
+    program = f"import {name}, torch; torch.ops.bptt.walk"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_to_ask_whether_there_is_a_torch_is_not_to_import_it():
+    program = "import bptt, sys, importlib.util as u; u.find_spec('torch'); assert 'torch' not in sys.modules; "
+    run = subprocess.run(
+        [sys.executable, "-c", program + "import torch; torch.ops.bptt.walk"], capture_output=True
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_bptt_alone_brings_no_torch():
+    program = "import sys, bptt; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
