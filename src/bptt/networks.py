@@ -72,6 +72,12 @@ def cross_entropy(logits: Tensor, d: Tensor) -> Tensor:
     return -log_p.gather(-1, d.long().unsqueeze(-1)).sum()
 
 
+LOSSES = {
+    "squared_error": squared_error,
+    "cross_entropy": cross_entropy,
+}  # by the names that options have for them
+
+
 class Elman(nn.Module):
     """The lesson's network, in the lesson's letters and row vectors.
 

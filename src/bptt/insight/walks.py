@@ -142,7 +142,7 @@ def loss_and_adjoint(z: Tensor, d: Any, loss: Loss, softmax: bool = False) -> tu
     """E and ∂E/∂z, with y = z, or softmax of it."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        if loss == "cross_entropy":
+        if loss in ("cross_entropy", cross_entropy):
             error = cross_entropy(z, d)
         else:
             error = _loss_function(loss)(torch.softmax(z, -1) if softmax else z, d)
