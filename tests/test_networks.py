@@ -28,12 +28,15 @@ def test_elman_is_the_lesson():
         ("W_y", (3, 1)),
     ]
     x = normal(5, 2)
-    for found, wanted in zip(net(x), lesson_loop(net, x), strict=True):
+    y, s = lesson_loop(net, x)
+    for found, wanted in zip((*net(x), net.hidden(x)), (y, s[-1], s), strict=True):
         assert_close(found, wanted, "one sequence", 1e-14)
     batch = normal(4, 5, 2)
-    y, s = net(batch)
+    y, state = net(batch)
+    s = net.hidden(batch)
     assert y.shape == (4, 5, 1)
     assert s.shape == (4, 5, 3)
+    assert torch.equal(state, s[:, -1])
     assert_close(s[2], lesson_loop(net, batch[2])[1], "a row of the batch", 1e-14)
 
 
@@ -75,8 +78,8 @@ def test_softmax_makes_probabilities():
 def test_initial_state():
     net = bptt.Elman(2, 3, 1)
     x = torch.zeros(5, 2)
-    whole = net(x)[1]
-    later = net(x[2:], whole[1])[1]
+    whole = net.hidden(x)
+    later = net.hidden(x[2:], whole[1])
     assert torch.allclose(later, whole[2:])
     with pytest.raises(ValueError, match=r"s_0 has shape \(2,\), but \(3,\)"):
         net(x, torch.zeros(2))
@@ -146,7 +149,6 @@ def test_step_by_step_is_the_whole_walk(name, batched):
         found.append(y_t)
     y, last = model(x)
     assert_close(torch.stack(found, -2), y, name, 1e-13)
-    last = last if name == "read-out" else last[..., -1, :]
     for f, w in zip(leaves(state), leaves(last), strict=True):
         assert_close(f, w, name, 1e-13)
     with pytest.raises(ValueError, match=r"x_t is \(6, 2\)"):

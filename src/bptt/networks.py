@@ -14,6 +14,7 @@ from torch.nn.functional import log_softmax
 from . import checks
 from .equations import Activation, ElmanEquations, Weights
 from .equations.activations import as_activation
+from .equations.protocol import State
 from .recurrent import Recurrent, Walk
 from .walks import door
 
@@ -97,8 +98,8 @@ class Elman(nn.Module):
     lists of their shape, is copied in. They start uniform in ±1/√S.
 
     Call:
-        net(x, s_0=None) -> y, s with x (T, I) or (B, T, I); y like x with O outputs; s like x with the
-        S units of the state after each step; s_0 (S) or (B, S), zeros by default.
+        net(x, s_0=None) -> y, state: x (T, I) or (B, T, I); y (T, O) or (B, T, O); s_0 and the state after the
+        last step (S) or (B, S). Default s_0: zeros. `hidden` returns the states s_t of all steps.
 
     Raises:
         ValueError, TypeError: by what came, what was wanted and what to do.
@@ -106,9 +107,10 @@ class Elman(nn.Module):
     Source: Elman (1990), "Finding structure in time".
 
     >>> net = Elman(input_size=2, state_size=3, output_size=1)
-    >>> y, s = net(torch.zeros(5, 2))
-    >>> tuple(y.shape), tuple(s.shape)
-    ((5, 1), (5, 3))
+    >>> x = torch.zeros(5, 2)
+    >>> y, state = net(x)
+    >>> tuple(y.shape), tuple(state.shape), tuple(net.hidden(x).shape)
+    ((5, 1), (3,), (5, 3))
     """
 
     batch_first = True
@@ -163,9 +165,9 @@ class Elman(nn.Module):
             old.copy_(new)
 
     def forward(self, x: Tensor, s_0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        s = self.hidden(x, s_0)
+        s, (state,) = self.run(x, s_0)
         y = self.readout(s)
-        return torch.softmax(y, -1) if self.softmax else y, s
+        return torch.softmax(y, -1) if self.softmax else y, state
 
     def step(self, x_t: Tensor, s: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One step, for streams: the same as a walk over all steps, one after the other.
@@ -178,16 +180,19 @@ class Elman(nn.Module):
             y_t (B, O) or (O), and the state after the step, as s.
         """
         checks.check_step("Elman", x_t, self.input_size)
-        y, s = self.forward(x_t.unsqueeze(-2), s)
-        return y.squeeze(-2), s.squeeze(-2)
+        y, state = self.forward(x_t.unsqueeze(-2), s)
+        return y.squeeze(-2), state
 
     def hidden(self, x: Tensor, s_0: Tensor | None = None, walk: Walk = door.walk) -> Tensor:
-        """The states s_t after each step, laid out as x; by a walk that may look on."""
+        """The states s_t after each step, (T, S) or (B, T, S); `walk` replaces the walk through time."""
+        return self.run(x, s_0, walk)[0]
+
+    def run(self, x: Tensor, s_0: Tensor | None = None, walk: Walk = door.walk) -> tuple[Tensor, State]:
+        """The states s_t after each step, and a tuple of the last one, as the recurrent modules' `run`."""
         checks.check_input("Elman", x, self.input_size, True, self.W_x)
         rows = x.unsqueeze(1) if x.dim() == 2 else x.transpose(0, 1)
-        state = self._initial(s_0, x)
-        s, _ = walk(self.cell, rows, (state,), self.weights(), None)
-        return s.squeeze(1) if x.dim() == 2 else s.transpose(0, 1)
+        s, (state,) = walk(self.cell, rows, (self._initial(s_0, x),), self.weights(), None)
+        return (s.squeeze(1), (state.squeeze(0),)) if x.dim() == 2 else (s.transpose(0, 1), (state,))
 
     def readout(self, s: Tensor) -> Tensor:
         """s W_y (+ b_y), before any softmax: (..., S) -> (..., O)."""
@@ -285,8 +290,12 @@ class SequenceModel(nn.Module):
         return self.recurrent.batch_first
 
     def hidden(self, x: Tensor, state: Any = None, walk: Walk = door.walk) -> Tensor:
-        """The recurrent module's outputs h_t, laid out as x; by a walk that may look on."""
-        return self.recurrent.run(x, state, walk)[0]
+        """The recurrent module's outputs h_t, laid out as x; `walk` replaces the walk through time."""
+        return self.run(x, state, walk)[0]
+
+    def run(self, x: Any, state: Any = None, walk: Walk = door.walk) -> tuple[Any, State]:
+        """The recurrent module's outputs h_t and final state, as its `run`."""
+        return self.recurrent.run(x, state, walk)
 
     def weight_names(self) -> list[list[Weights[str]]]:
         """The names of the recurrent weights, by layer and direction."""

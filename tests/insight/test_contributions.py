@@ -146,7 +146,7 @@ def test_what_was_told_stays_though_x_and_weights_change():
 def test_classes_by_number_and_cross_entropy_by_name():
     model, x, _, parameters = case("softmax")
     d = normal(3, 6, 3, seed=2).argmax(-1)
-    s = model(x)[1]
+    s = model.hidden(x)
     wanted = gradients(bptt.cross_entropy(model.readout(s), d), parameters)
     named = bptt.contributions(model, x, d, "cross_entropy")
     likelihood = torch.nn.NLLLoss(reduction="sum")

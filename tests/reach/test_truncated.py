@@ -23,10 +23,6 @@ def steps_of(model, x, first, stop):
     return x[:, first:stop] if getattr(model, "batch_first", False) else x[first:stop]
 
 
-def last_state(model, state):
-    return state[:, -1] if isinstance(model, bptt.Elman) else state
-
-
 def detached(state):
     if isinstance(state, dict):
         return {key: detached(part) for key, part in state.items()}
@@ -38,7 +34,6 @@ def step_by_step(model, x, first, stop, state):
     outputs, states = [], {first: state}
     for t in range(first, stop):
         y, state = model(steps_of(model, x, t, t + 1), state)
-        state = last_state(model, state)
         outputs.append(y)
         states[t + 1] = state
     return outputs, states

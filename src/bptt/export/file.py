@@ -233,5 +233,4 @@ def _outputs(model: Any, network: _Network, x: Tensor, state: list[Tensor]) -> l
     given = tuple(s.to(device) for s in state)
     with torch.no_grad(), without_dropout(model):
         y, final = model(x.to(device), given if len(given) > 1 else given[0] if given else None)
-    final = final[:, -1] if network.one_row else final  # Elman returns its states after every step
     return [t.cpu() for t in (y, *leaves(final))]

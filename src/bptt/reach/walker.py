@@ -121,8 +121,6 @@ class Walker:
                 f"{self.name} put out y {tuple(y.shape)} for {steps} steps of x; it needs one output for each, "
                 f"time on axis {axis} as in x. If time is another axis of x, pass {_CHOICE}"
             )
-        if isinstance(self.model, Elman):  # its second result is the state after each step
-            after = after.select(axis, -1)
         if not leaves(after):
             raise TypeError(f"{self.name} returned no state to carry to the next steps; it must be {FORM}")
         if state is not None:

@@ -7,13 +7,12 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..equations import Equations, Weights
 from ..equations.protocol import State
-from ..networks import Elman, SequenceModel
-from ..recurrent import Recurrent
+from ..networks import SequenceModel
 from ..walks.unfold import BatchSizes, outputs_of, unfold
 
 # What a cell's step keeps for its adjoint, in words; in the order it is computed.
@@ -32,7 +31,7 @@ GATES = {
 }
 
 
-def first_non_finite(net: nn.Module, x: Tensor | PackedSequence, state: Any = None, before: int = 0) -> str | None:
+def first_non_finite(net: Any, x: Tensor | PackedSequence, state: Any = None, before: int = 0) -> str | None:
     """In words, what is the first to be no finite number when a network is walked forward.
 
     Args:
@@ -51,10 +50,7 @@ def first_non_finite(net: nn.Module, x: Tensor | PackedSequence, state: Any = No
         return "the input x"
     recorder = _Recorder()
     with torch.no_grad():
-        if isinstance(net, Elman | SequenceModel):
-            net.hidden(x, state, recorder)  # pyright: ignore[reportArgumentType]
-        elif isinstance(net, Recurrent):
-            net.run(x, state, recorder)
+        net.run(x, state, recorder)
     found = [(step, order, layer, what) for order, (layer, step, what) in enumerate(_named(net, recorder))]
     if not found:
         return None
@@ -62,7 +58,7 @@ def first_non_finite(net: nn.Module, x: Tensor | PackedSequence, state: Any = No
     return f"step {before + step}, layer {layer}, {what}"
 
 
-def _named(net: nn.Module, recorder: _Recorder) -> list[tuple[str, int, str]]:
+def _named(net: Any, recorder: _Recorder) -> list[tuple[str, int, str]]:
     """(layer, step from 1, what) of each walk that has such a number."""
     recurrent = net.recurrent if isinstance(net, SequenceModel) else net
     directions = getattr(recurrent, "num_directions", 1)

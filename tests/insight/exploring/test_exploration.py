@@ -31,7 +31,7 @@ def test_its_numbers_are_those_of_the_explanation():
     net, x, d = elman(leak=0.5), normal(5, 2), normal(5, 1, seed=1)
     found = explore(net, x, d)
     assert (found.cell, found.activation, found.leak, found.steps, found.units) == ("elman", "tanh", 0.5, 5, 3)
-    y, s = net(x)
+    y, s = net(x)[0], net.hidden(x)
     assert found.forward.outputs == rounded(y)
     assert found.forward.states["l0"] == rounded(s)
     assert found.forward.products["W_x"] == rounded(x @ net.W_x)
@@ -45,7 +45,7 @@ def test_its_numbers_are_those_of_the_explanation():
 
 def test_slopes_are_the_derivative_at_the_preactivations():
     net, x, d = elman(activation="gelu", bias=True), normal(4, 2), normal(4, 1, seed=1)
-    _, s = net(x)
+    s = net.hidden(x)
     a = (x @ net.W_x + torch.cat([torch.zeros(1, 3), s[:-1]]) @ net.W_s + net.b_s).detach().requires_grad_()
     torch.nn.functional.gelu(a).sum().backward()
     assert explore(net, x, d).forward.slopes["l0"] == rounded(a.grad)

@@ -52,7 +52,7 @@ def test_the_lessons_formula_term_by_term():
     """∂E_3/∂W_s = Σ s_{k-1}ᵀ δ_k and its kin, written out as the lesson has them."""
     net = bptt.Elman(2, 3, 1, dtype=torch.float64)
     x, d = normal(5, 2), normal(5, 1, seed=1)
-    y, s = net(x)
+    y, s = net(x)[0], net.hidden(x)
     e = bptt.explain(net, x, d, t=3)
     assert e.delta.shape == (3, 3)
     delta = (2 * (y[2] - d[2]) @ net.W_y.T) * (1 - s[2] ** 2)

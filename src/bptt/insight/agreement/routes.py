@@ -69,8 +69,6 @@ def posed(model: nn.Module, x: Tensor, d: Any, criterion: Callable[[Tensor, Any]
     if not abs(loss) < float("inf"):
         raise ValueError(f"the loss is {loss}, which has no gradient; check x, d and the weights for NaN and Inf")
     if state is None and isinstance(model, Recurrent | SequenceModel | Elman | nn.RNNBase):
-        if isinstance(model, Elman):  # its second result is the state after each step
-            after = after.select(after.dim() - 2, -1)
         problem = problem._replace(state=mapped(lambda s: torch.zeros_like(s).detach(), after))
     return problem
 
@@ -195,8 +193,7 @@ def _walked_by(model: nn.Module, walk: Walk) -> int:
     """Have a model's walks taken by another function; returns how many modules there are."""
     modules: list[Any] = [m for m in model.modules() if isinstance(m, Recurrent | Elman)]
     for module in modules:
-        name = "hidden" if isinstance(module, Elman) else "run"
-        setattr(module, name, partial(getattr(module, name), walk=walk))
+        module.run = partial(module.run, walk=walk)
     return len(modules)
 
 
