@@ -16,7 +16,8 @@ from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.config import TrainConfig
 from bptt.training.data.spacing import Months
-from bptt.training.data.stamps import Clock, read_stamps
+from bptt.training.data.time_column import read_timestamps
+from bptt.training.data.timestamps import Clock
 from bptt.training.run import load_run
 
 ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
@@ -92,7 +93,7 @@ def test_a_bad_line_is_named_after_those_before_it_were_answered(folder, text, w
 
 
 def test_a_line_without_an_end_is_refused(folder, monkeypatch):
-    monkeypatch.setattr("bptt.training.data.csv_text.LONGEST", 1000)
+    monkeypatch.setattr("bptt.training.data.csv_files.LONGEST", 1000)
     with pytest.raises(UserError, match="line 2 is longer than 0 MB"):
         followed(load_run(folder / "gru"), "y,a\n" + "1" * 2000)
 
@@ -265,7 +266,7 @@ def test_training_prediction_and_following_date_rows_alike(tmp_path, name, capsy
     assert ("warning: d.parquet: the times follow no rule" in shown.err) == (name == "by no rule")
     rows = pl.read_csv(own.encode(), schema_overrides={"time": pl.String}).filter(pl.col("horizon") == 3)
     run = load_run(tmp_path / "run")
-    known = read_stamps(cells, "d.parquet").texts
+    known = read_timestamps(cells, "d.parquet").texts
     assert rows["time"].to_list()[:-3] == known[4:]
     assert rows["time"].to_list()[-3] == last
     followed(run, dated(known).write_csv())

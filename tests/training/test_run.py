@@ -5,7 +5,7 @@ import torch
 
 from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.data.stamps import Clock
+from bptt.training.data.timestamps import Clock
 from bptt.training.described import save_config
 from bptt.training.network import build
 from bptt.training.run import load_run, save_model

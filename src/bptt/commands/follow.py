@@ -16,8 +16,8 @@ from .streams import Exact
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..training.data.incoming import Label
     from ..training.data.scaling import Scaling
+    from ..training.data.time_column import Label
     from ..training.run import Run
 
 NAME = "standard input"
@@ -98,8 +98,8 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     Raises:
         UserError: a line that cannot be used, by its number; the lines before it have been answered.
     """
-    from ..training.data.csv_text import why_ragged
-    from ..training.data.incoming import next_label
+    from ..training.data.csv_files import why_ragged
+    from ..training.data.time_column import next_label
 
     lines = csv.reader(_text(source), strict=True)
     out = csv.writer(Exact(), lineterminator="\n")
@@ -157,7 +157,7 @@ def outputs_of(run: Run) -> list[Output]:
 
 def _text(source: BinaryIO) -> Iterator[str]:
     """Lines as they come, decoded one by one, a byte order mark left out."""
-    from ..training.data.csv_text import LONGEST
+    from ..training.data.csv_files import LONGEST
 
     for number, line in enumerate(iter(lambda: source.readline(LONGEST + 1), b""), start=1):
         if len(line) > LONGEST:
@@ -170,7 +170,7 @@ def _text(source: BinaryIO) -> Iterator[str]:
 
 def _rows(lines: Iterable[list[str]]) -> Iterator[list[str]]:
     """The rows of a CSV reader but for blank lines."""
-    from ..training.data.csv_text import why_unread
+    from ..training.data.csv_files import why_unread
 
     try:
         yield from (row for row in lines if row)
@@ -192,7 +192,7 @@ class Places(NamedTuple):
 
 def _places(row: list[str], run: Run, time: str | None) -> Places:
     """Where the run's columns stand in the header, where the rows' label and where their series."""
-    from ..training.data.csv_text import checked_header
+    from ..training.data.csv_files import checked_header
     from ..training.data.tables import check_columns
 
     header, series = checked_header(row, NAME), run.config.series
@@ -219,7 +219,7 @@ def _series(cell: str, run: Run, lines: Any) -> str:
 def _date(row: list[str], places: Places, forecaster: Forecaster, lines: Any) -> datetime:
     """A row's date, after that of the row before it."""
     from ..training.data.dates import NoDate, instant
-    from ..training.data.stamps import read_stamp
+    from ..training.data.time_column import read_stamp
 
     assert places.time is not None
     text, before = row[places.time].strip(), forecaster.date
@@ -242,8 +242,8 @@ def _numbers(cells: list[str], run: Run, scaling: Scaling, lines: Any) -> list[f
     import numpy as np
     import polars as pl
 
+    from ..training.data.cells import as_numbers
     from ..training.data.scaling import Moments
-    from ..training.data.values import as_numbers
 
     line, columns = _line(lines), run.columns
     values = as_numbers(pl.Series(cells), lambda place: f"{line}, column {columns[place]!r}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from .config import TrainConfig, configured, task_of
-from .data.plain_text import check_file, text_of
+from .data.text_files import check_file, read_utf8
 from .typed import filled
 
 
@@ -23,7 +23,7 @@ def read_choices(path: Path) -> TrainConfig:
     """
     check_file(path, "a run's config.toml")
     try:
-        document = tomllib.loads(text_of(path))
+        document = tomllib.loads(read_utf8(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} could not be read as TOML: {error}") from error
     choices = document.get("train")

@@ -15,8 +15,8 @@ from ..files import LARGEST_TEXT, read_regular, write_whole
 from .config import TrainConfig, check, task_of
 from .data.calendar import PERIODS
 from .data.scaling import Scaling
-from .data.spacing import Spacing, plain, read_spacing
-from .data.stamps import Clock
+from .data.spacing import Spacing, read_spacing, to_toml
+from .data.timestamps import Clock
 from .tasks.task import Task
 from .typed import filled
 
@@ -68,7 +68,7 @@ def save_config(folder: Path, config: TrainConfig, task: Task, digests: dict[str
         **({"digests": digests} if digests else {}),
         **({"series": {name: asdict(own) for name, own in task.series.items()}} if task.series else {}),
         **({"clock": _plain_clock(task.clock)} if task.spacings else {}),
-        **({"spacings": {name: plain(own) for name, own in task.spacings.items()}} if task.spacings else {}),
+        **({"spacings": {name: to_toml(own) for name, own in task.spacings.items()}} if task.spacings else {}),
     }
     write_whole(folder / "config.toml", tomli_w.dumps(document).encode())
 

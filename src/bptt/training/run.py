@@ -22,8 +22,8 @@ from .config import Missing, task_of
 from .data.dates import NoDate
 from .data.scaling import Moments, Scaling
 from .data.spacing import Fixed, follows, spacing_of
-from .data.stamps import Clock
 from .data.tables import Table, leaving_out, read_frame, select, select_series
+from .data.timestamps import Clock
 from .described import Described, read_config, read_toml
 from .network import build, count_of, sizes_of
 from .tasks.forecast import Forecast, note_spacing
@@ -273,7 +273,7 @@ def _new_task(run: Run, name: str, table: Table, time: str | None) -> Forecast:
 def _by_clock(table: Table, clock: Clock) -> Table:
     """A table whose dates are in the zone of those that were learned from."""
     try:
-        texts = table.stamps.texts
+        texts = table.timestamps.texts
         times = [clock.local(time, text) for time, text in zip(table.times, texts, strict=True)]
     except NoDate as error:
         raise UserError(f"{table.name}: {error}") from error

@@ -14,12 +14,12 @@ from bptt.training.data.spacing import (
     Months,
     follows,
     is_regular,
-    plain,
     read_spacing,
     seconds_of,
     spacing_of,
+    to_toml,
 )
-from bptt.training.data.stamps import read_stamps
+from bptt.training.data.time_column import read_timestamps
 
 
 def days(first, last, *weekdays, without=()):
@@ -290,14 +290,14 @@ NEXT = {  # a column, and those that a person would write below it
 @pytest.mark.parametrize("name", NEXT)
 def test_times_go_on_as_a_person_would_write_them(name):
     column, wanted = NEXT[name]
-    stamps = read_stamps(pl.Series("t", column), "t.csv")
+    stamps = read_timestamps(pl.Series("t", column), "t.csv")
     stamps.check_increasing("t.csv", "t")
     spacing = spacing_of(stamps.moments)
     assert spacing is not None
     assert spacing.usual
     found = [stamps.write(spacing.after(stamps.moments[-1], i)) for i in range(1, len(wanted) + 1)]
     assert found == wanted, spacing
-    assert read_spacing(plain(spacing)) == spacing
+    assert read_spacing(to_toml(spacing)) == spacing
     assert follows(spacing, stamps.moments)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.data.stamps import Clock
+from bptt.training.data.timestamps import Clock
 from bptt.training.described import read_config, save_config
 from bptt.training.loop import Training
 from bptt.training.network import network_of

@@ -11,9 +11,9 @@ import polars as pl
 
 from ...errors import UserError
 from ..config import Missing
-from .stamps import read_stamps
-from .tables import check_columns, check_once, columns_of, listed, read_frame, repaired, words
-from .values import number_of
+from .cells import number_of
+from .tables import check_columns, check_once, columns_of, listed, names_in, read_frame, repaired
+from .time_column import read_timestamps
 
 SURE = 20  # rows, in fewer of which a column may count or rise by chance
 
@@ -70,7 +70,7 @@ def read_long(
     check_once([*named, *columns])
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
-    frame = frame.with_columns(words(frame[column], name) for column in (series, label) if column is not None)
+    frame = frame.with_columns(names_in(frame[column], name) for column in (series, label) if column is not None)
     values = columns_of(frame, columns, name, "mask" if missing == "interpolate" else missing)
     if not inputs:
         if any(not column.strip() for column in frame.columns):
@@ -80,7 +80,7 @@ def read_long(
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
     whole, names, sequences, labels = np.column_stack(list(values.values())), [], [], []
     places = _rows_of(frame[series])
-    stamps = None if time is None else read_stamps(frame[time], name, parts=places.values())
+    stamps = None if time is None else read_timestamps(frame[time], name, parts=places.values())
     for own, rows in places.items():
         part, where = frame[named][rows], f"{name}, series {own!r}"
         if time is not None and stamps is not None:

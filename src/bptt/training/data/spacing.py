@@ -127,7 +127,7 @@ Spacing = Fixed | Days | Months
 KINDS: dict[str, type[Spacing]] = {"fixed": Fixed, "days": Days, "months": Months}
 
 
-def plain(spacing: Spacing) -> dict[str, Any]:
+def to_toml(spacing: Spacing) -> dict[str, Any]:
     """A rule as TOML has it."""
     return {"kind": type(spacing).__name__.lower(), **asdict(spacing)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,13 +16,17 @@ from torch import Tensor
 
 from ...checks import check_sizes
 from ...errors import UserError
-from .csv_text import Row, Rows, checked, frame_of, header_of
-from .npy import read_npy
-from .plain_text import check_file
-from .tables import PARQUET, check_columns, lagged, numbers_of, reading_parquet
+from ...reach.plan import bytes_in, shown
+from ..config import TrainConfig
+from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
+from .npy_files import read_npy
+from .tables import PARQUET, as_floats, check_columns, lagged, reading_parquet
+from .text_files import check_file
 
 PIECE = 2**18  # rows of all streams together that are read at a time
 MARK = 2**16  # rows between two marks in a CSV's index
+# What a table takes in memory beside its size on disk: a CSV's cells are read as text, Parquet is compressed.
+FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
 
 
 class Source(Protocol):
@@ -189,6 +194,38 @@ def open_source(path: Path) -> Source:
     return kinds.get(path.suffix.lower(), _Csv)(path)
 
 
+def is_streamed(config: TrainConfig) -> bool:
+    """Whether a table is too large to be read as a whole.
+
+    Raises:
+        UserError: it is, and its errors are to go back to the first row; or --memory makes no sense.
+    """
+    if config.data is None or not config.data.is_file():
+        return False
+    half = machine_memory() // 2
+    allowed = half
+    if config.reach == "truncated" and config.memory is not None:
+        allowed = bytes_in(config.memory)
+    takes = config.data.stat().st_size * FOOTPRINT.get(config.data.suffix.lower(), 1)
+    if takes <= allowed:
+        return False
+    if config.reach != "truncated":
+        raise UserError(
+            f"{config.data} would take about {shown(takes)} of memory, more than {shown(half)}, half of this "
+            f"machine's; --reach {config.reach} needs all of it: pass --reach truncated, which reads it piece by "
+            "piece"
+        )
+    return True
+
+
+def machine_memory() -> int:
+    """The machine's memory in bytes; 8 GiB where it cannot be asked."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 8 * 2**30
+
+
 def checked_columns(wanted: str | Sequence[str], source: Source, path: Path) -> list[str]:
     """The columns asked for, all of them there."""
     names = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -222,7 +259,7 @@ def read_finite(source: Source, name: str, first: int, rows: int, columns: list[
 
 def _as_rows(frame: pl.DataFrame, name: str, first: int) -> np.ndarray:
     """A part of a table that begins with row `first`, as `Source.read` has it."""
-    return np.column_stack(list(numbers_of(frame, name, first).values()))
+    return np.column_stack(list(as_floats(frame, name, first).values()))
 
 
 class _Npy:
@@ -261,9 +298,9 @@ class _Csv:
         self.path, self.rows = path, 0
         self.marks: list[tuple[int, int]] = []  # line and place in bytes
         with path.open("rb") as file:
-            rows = iter(Rows(file, path))
+            rows = iter(CsvRows(file, path))
             self.columns = header_of(rows, path)
-            for row in checked(rows, self.columns, path.name):
+            for row in check_fields(rows, self.columns, path.name):
                 if self.rows % MARK == 0:
                     self.marks.append((row.line, row.place))
                 self.rows += 1
@@ -274,7 +311,7 @@ class _Csv:
         with self.path.open("rb") as file:
             line, place = self.marks[first // MARK]
             file.seek(place)
-            there = checked(iter(Rows(file, self.path, line, place)), self.columns, self.path.name)
-            taken: Iterator[Row] = itertools.islice(there, first % MARK, first % MARK + rows)
+            there = check_fields(iter(CsvRows(file, self.path, line, place)), self.columns, self.path.name)
+            taken: Iterator[CsvRow] = itertools.islice(there, first % MARK, first % MARK + rows)
             frame = frame_of(taken, self.columns, columns)
         return _as_rows(frame, self.path.name, first)

@@ -17,11 +17,12 @@ import polars as pl
 from ...errors import NothingThere, UserError
 from ...printable import shortened
 from ..config import Missing
-from .csv_text import read_csv
-from .npy import native, read_npy
-from .plain_text import check_file
-from .stamps import Clock, Stamps, read_stamps, stamps_by
-from .values import as_numbers, is_number_like, number_of, text_in
+from .cells import as_numbers, is_number_like, number_of, text_in
+from .csv_files import read_csv
+from .npy_files import native, read_npy
+from .text_files import check_file
+from .time_column import read_timestamps, timestamps_by_series
+from .timestamps import Clock, Timestamps
 
 SUNSPOTS = "the embedded yearly sunspot numbers"
 PARQUET = (".parquet", ".pq")
@@ -45,12 +46,12 @@ class Table:
     columns: list[str]
     values: np.ndarray
     targets: int = 1
-    written: Stamps | None = None
+    written: Timestamps | None = None
 
     @property
-    def stamps(self) -> Stamps:
+    def timestamps(self) -> Timestamps:
         """The times and how they are written."""
-        return self.written or Stamps.of(self.times)
+        return self.written or Timestamps.of(self.times)
 
 
 def sunspots() -> Table:
@@ -118,7 +119,7 @@ def select(
     time: str | None,
     missing: Missing,
     clock: Clock | None = None,
-    stamps: Stamps | None = None,
+    stamps: Timestamps | None = None,
 ) -> Table:
     """The columns asked for, as numbers.
 
@@ -138,7 +139,7 @@ def select(
     values = np.ascontiguousarray(values)
     if time is None:
         return Table(name, list(range(1, len(frame) + 1)), columns, values, len(targets))
-    stamps = stamps or read_stamps(frame[time], name, clock)
+    stamps = stamps or read_timestamps(frame[time], name, clock)
     stamps.check_increasing(name, time)
     return Table(name, stamps.moments, columns, values, len(targets), stamps)
 
@@ -164,8 +165,8 @@ def select_series(
         )
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
-    found, frame = {}, frame.with_columns(words(frame[series], name))
-    stamps = stamps_by(frame, series, time, name, clock)
+    found, frame = {}, frame.with_columns(names_in(frame[series], name))
+    stamps = timestamps_by_series(frame, series, time, name, clock)
     for part in frame.partition_by(series, maintain_order=True):
         own = part[series][0]
         where = f"{name}, series {own!r}"
@@ -188,7 +189,7 @@ def leaving_out(what: str) -> Iterator[None]:
 NAMES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime)
 
 
-def words(column: pl.Series, name: str) -> pl.Series:
+def names_in(column: pl.Series, name: str) -> pl.Series:
     """Names or labels as text, none of them missing."""
     if column.dtype.base_type() not in NAMES and not column.dtype.is_numeric():
         raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but names or labels are needed")
@@ -240,11 +241,11 @@ def columns_of(frame: pl.DataFrame, columns: list[str], name: str, missing: Miss
     Raises:
         UserError: a column holds something else than numbers, or a value is missing.
     """
-    found = numbers_of(frame[columns], name)
+    found = as_floats(frame[columns], name)
     return {column: repaired(values, column, name, missing) for column, values in found.items()}
 
 
-def numbers_of(frame: pl.DataFrame, name: str, first: int = 0) -> dict[str, np.ndarray]:
+def as_floats(frame: pl.DataFrame, name: str, first: int = 0) -> dict[str, np.ndarray]:
     """All columns as float64, by name, NaN where a value is missing.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..config import Tokens
-from .plain_text import bytes_of, check_file, text_of
+from .text_files import bytes_of, check_file, read_utf8
 
 ENCODINGS: dict[Tokens, str] = {"characters": "utf-8", "bytes": "latin-1"}  # a byte is the character of its number
 MOBY_DICK = "the embedded Moby-Dick"
@@ -34,7 +34,7 @@ def read_text(path: Path, tokens: Tokens = "characters") -> str:
     check_file(path, "a file of text")
     if tokens == "bytes":
         return bytes_of(path).decode(ENCODINGS[tokens])
-    return text_of(path, "; or learn its bytes: --tokens bytes")
+    return read_utf8(path, "; or learn its bytes: --tokens bytes")
 
 
 def as_tokens(text: str, tokens: Tokens) -> str:

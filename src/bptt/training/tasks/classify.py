@@ -20,7 +20,7 @@ from ..config import Missing, TrainConfig
 from ..data.labelled import Labelled, read_long
 from ..data.scaling import Moments, Scaling
 from ..data.tables import listed, read_frame
-from ..data.ts_format import read_ts
+from ..data.ts_files import read_ts
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .ranges import beyond

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..config import TrainConfig, task_of
-from ..data.plain_text import check_file
-from ..data.size import is_streamed
+from ..data.stream import is_streamed
 from ..data.tables import gaps_kept, read_table
+from ..data.text_files import check_file
 from .classify import classify_task, test_file
 from .forecast import note_spacing, sunspot_forecast, table_forecast
 from .panel import panel

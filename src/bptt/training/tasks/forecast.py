@@ -17,8 +17,8 @@ from ..config import TrainConfig
 from ..data.calendar import periods_of
 from ..data.scaling import Moments, Scaling
 from ..data.spacing import Spacing, spacing_of
-from ..data.stamps import Clock
 from ..data.tables import Table, interpolated, sunspots
+from ..data.timestamps import Clock
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
@@ -54,7 +54,7 @@ class Forecast(Series, Forecasting):
     @property
     def clock(self) -> Clock:
         """What its dates leave unsaid."""
-        return self.table.stamps.clock if self.config.time else Clock()
+        return self.table.timestamps.clock if self.config.time else Clock()
 
     @property
     def spacings(self) -> dict[str, Spacing]:
@@ -116,7 +116,7 @@ def table_forecast(table: Table, config: TrainConfig, part: str = "") -> Forecas
     rows = len(table.values)
     train_rows = train_rows_of(rows, config)
     check_rows(table.name, rows, train_rows, config)
-    texts = table.stamps.texts
+    texts = table.timestamps.texts
     spans = [Span(f"{texts[train_rows]} to {texts[-1]}", train_rows, rows)]
     if config.missing == "interpolate":
         _check_values(table, train_rows, spans)

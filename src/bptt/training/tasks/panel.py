@@ -13,8 +13,8 @@ from ...errors import UserError
 from ..config import TrainConfig
 from ..data.scaling import Moments, Scaling
 from ..data.spacing import Spacing
-from ..data.stamps import OFFSETS, Clock
 from ..data.tables import gaps_kept, leaving_out, read_frame, select_series
+from ..data.timestamps import OFFSETS, Clock
 from ..groups import Groups
 from ..updates import Updates, Whole, Windows, check_workers, mean_square, noisy, predict
 from ..workers import ALONE, Workers

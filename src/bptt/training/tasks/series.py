@@ -180,7 +180,7 @@ class Series:
 
     def times(self) -> list[str]:
         """Labels of all target rows, those beyond the table included, (N + farthest)."""
-        stamps, last, steps = self.table.stamps, self.table.times[-1], range(1, self.farthest + 1)
+        stamps, last, steps = self.table.timestamps, self.table.times[-1], range(1, self.farthest + 1)
         if self.spacing is None:
             return [*stamps.texts, *(f"{stamps.texts[-1]} + {i}" for i in steps)]
         return [*stamps.texts, *(stamps.write(self.spacing.after(last, i)) for i in steps)]
@@ -198,7 +198,7 @@ class Series:
             except (OverflowError, ValueError) as error:
                 raise UserError(
                     f"{self.name}: rows to come would be dated after the year 9999, where dates end; the last row "
-                    f"is of {self.table.stamps.texts[-1]}"
+                    f"is of {self.table.timestamps.texts[-1]}"
                 ) from error
 
     def _nowhere(self) -> np.ndarray:

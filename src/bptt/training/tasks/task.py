@@ -12,7 +12,7 @@ from torch import nn
 from ..config import TrainConfig
 from ..data.scaling import Scaling
 from ..data.spacing import Spacing
-from ..data.stamps import Clock
+from ..data.timestamps import Clock
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .intervals import Intervals

@@ -6,11 +6,12 @@ import pytest
 
 from bptt.errors import UserError
 from bptt.training.data.dates import NoDate
-from bptt.training.data.stamps import OFFSETS, Clock, NumberForm, Stamps, read_stamp, read_stamps, stamps_by
+from bptt.training.data.time_column import Label, next_label, read_stamp, read_timestamps, timestamps_by_series
+from bptt.training.data.timestamps import OFFSETS, Clock, NumberForm, Timestamps
 
 
 def read(cells, clock=None):
-    stamps = read_stamps(pl.Series("t", cells), "t.csv", clock)
+    stamps = read_timestamps(pl.Series("t", cells), "t.csv", clock)
     stamps.check_increasing("t.csv", "t")
     return stamps
 
@@ -93,7 +94,7 @@ def test_what_labels_no_row(cells, words):
 def test_dates_beyond_those_of_the_calendar():
     days = pl.Series("t", [10, 3_000_000], dtype=pl.Int32).cast(pl.Date)
     with pytest.raises(UserError, match="beyond the years 2 to 9998"):
-        read_stamps(days, "t.pq")
+        read_timestamps(days, "t.pq")
 
 
 @pytest.mark.parametrize(
@@ -153,13 +154,13 @@ def test_day_and_month_are_told_apart_by_the_order_within_each_series(is_day_fir
     for who in (["A"] * 24 + ["B"] * 24 + ["C"], ["A", "B"] * 24 + ["C"]):
         times = months * 2 if who[1] == "A" else [month for month in months for _ in "AB"]
         frame = pl.DataFrame({"who": who, "t": [*times, "01/01/2000"]})
-        found = stamps_by(frame, "who", "t", "t.csv")
+        found = timestamps_by_series(frame, "who", "t", "t.csv")
         assert [found["A"].moments, found["B"].moments] == [
             [datetime(year, month, 1) for month, year in dates]
         ] * 2
     alone = pl.DataFrame({"who": ["A", "B"], "t": ["01/02/2000", "01/03/2000"]})
     with pytest.raises(UserError, match="may have the day or the month first"):
-        stamps_by(alone, "who", "t", "t.csv")
+        timestamps_by_series(alone, "who", "t", "t.csv")
 
 
 def test_further_dates_are_read_by_the_clock_of_those_learned_from():
@@ -188,6 +189,23 @@ def test_a_further_date_is_written_in_the_zone_of_the_rows():
 
 def test_the_labels_of_some_rows():
     assert read(["1", "2", "3"]).take([0, 2]).texts == ["1", "3"]
-    assert Stamps.of([1, 1.5]).texts == ["1", "1.5"]
-    assert Stamps.of([datetime(2020, 1, 2), datetime(2020, 1, 2, 3)]).texts[0] == "2020-01-02T00:00:00"
-    assert Stamps.of([datetime(2020, 1, 2)]).texts == ["2020-01-02"]
+    assert Timestamps.of([1, 1.5]).texts == ["1", "1.5"]
+    assert Timestamps.of([datetime(2020, 1, 2), datetime(2020, 1, 2, 3)]).texts[0] == "2020-01-02T00:00:00"
+    assert Timestamps.of([datetime(2020, 1, 2)]).texts == ["2020-01-02"]
+
+
+def test_labels_one_after_another():
+    first = next_label("20200131", None, Clock(), "line 2")
+    assert first == Label("20200131", Decimal(20200131))
+    assert next_label("20200201", first, Clock(), "line 3").moment == 20200201
+    day = next_label("03/02/2020", None, Clock(day_first=True), "line 2")
+    assert day.moment == datetime(2020, 2, 3)
+    assert next_label("01/03/2020", day, Clock(day_first=True), "line 3").moment == datetime(2020, 3, 1)
+    with pytest.raises(UserError, match="line 3: 02/02/2020 is out of order, after 03/02/2020 in the row before"):
+        next_label("02/02/2020", day, Clock(day_first=True), "line 3")
+
+
+def test_an_order_of_day_and_month_that_is_not_known_is_not_checked():
+    first = next_label("03/02/2020", None, Clock(), "line 2")
+    assert first.moment is None
+    assert next_label("02/02/2020", first, Clock(), "line 3").moment is None

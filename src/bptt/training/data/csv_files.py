@@ -16,15 +16,15 @@ import polars as pl
 
 from ...errors import UserError
 from ...printable import shortened
-from .plain_text import MARK, check_text, decoded
-from .values import number_of
+from .cells import number_of
+from .text_files import MARK, check_encoding, decode_utf8
 
 BLOCK = 2**20  # bytes read at a time
 LONGEST = 2**24  # bytes of a line
 MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-class Row(NamedTuple):
+class CsvRow(NamedTuple):
     """A row as it stands in a file."""
 
     line: int  # its last one's number, from 1
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     fields: int
 
 
-class Rows:
+class CsvRows:
     """The rows of a CSV file from its header on, or of a part of one that begins with a row.
 
     Args:
@@ -49,18 +49,18 @@ class Rows:
     def __init__(self, file: BinaryIO, path: Path, line: int = 1, place: int = 0) -> None:
         self.file, self.path, self.line, self.place = file, path, line, place
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[CsvRow]:
         lines, longest = self._lines(), csv.field_size_limit()
         for text in lines:
             begin, self.place, self.line = self.place, self.place + len(text), self.line + 1
             if not text.strip():
                 continue
             if b'"' not in text and len(text) <= longest:
-                yield Row(self.line - 1, begin, text, text.count(b",") + 1)
+                yield CsvRow(self.line - 1, begin, text, text.count(b",") + 1)
                 continue
             taken = [text]
             cells = self._cells(chain([text], self._noted(lines, taken)))
-            yield Row(self.line - 1, begin, b"".join(taken), len(cells))
+            yield CsvRow(self.line - 1, begin, b"".join(taken), len(cells))
 
     def _noted(self, lines: Iterator[bytes], taken: list[bytes]) -> Iterator[bytes]:
         """Lines that a quoted cell goes on in."""
@@ -88,14 +88,14 @@ class Rows:
             if len(rest) > LONGEST:
                 raise UserError(f"{self.path}: a line is longer than {LONGEST >> 20} MB; is it a CSV file?")
             whole = b"".join(lines)  # a carriage return at the end of a block may have a line feed in the next
-            decoded(self.path, whole, place)
+            decode_utf8(self.path, whole, place)
             place += len(whole)
             yield from lines
 
     def _begin(self) -> bytes:
         """The first bytes but for a byte order mark."""
         head = self.file.read(16)
-        check_text(self.path, head)
+        check_encoding(self.path, head)
         self.place = len(MARK) if head.startswith(MARK) else 0
         return head[self.place :]
 
@@ -108,14 +108,14 @@ def read_csv(path: Path) -> pl.DataFrame:
     """
     try:
         with path.open("rb") as file:
-            rows = iter(Rows(file, path))
+            rows = iter(CsvRows(file, path))
             header = header_of(rows, path)
-            return frame_of(checked(rows, header, path.name), header)
+            return frame_of(check_fields(rows, header, path.name), header)
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror}") from error
 
 
-def header_of(rows: Iterator[Row], path: Path) -> list[str]:
+def header_of(rows: Iterator[CsvRow], path: Path) -> list[str]:
     """The columns that the first row names.
 
     Raises:
@@ -127,7 +127,7 @@ def header_of(rows: Iterator[Row], path: Path) -> list[str]:
     return checked_header(cells_of(first.text), path.name)
 
 
-def checked(rows: Iterator[Row], header: list[str], name: str) -> Iterator[Row]:
+def check_fields(rows: Iterator[CsvRow], header: list[str], name: str) -> Iterator[CsvRow]:
     """Rows of as many fields as the header.
 
     Raises:
@@ -145,7 +145,7 @@ def cells_of(text: bytes) -> list[str]:
     return next(csv.reader(io.StringIO(text.decode(), newline="")))
 
 
-def frame_of(rows: Iterable[Row], header: list[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
+def frame_of(rows: Iterable[CsvRow], header: list[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
     """The cells of rows, those of some columns or of all, as text."""
     wanted = header if columns is None else list(columns)  # by their names: polars reads "*" in a select as all
     texts = [row.text for row in rows]

@@ -20,10 +20,10 @@ import polars as pl
 from ...errors import UserError
 from ...printable import shortened
 from ..config import Missing
+from .cells import as_numbers
 from .labelled import Labelled
-from .plain_text import check_file, text_of
 from .tables import listed
-from .values import as_numbers
+from .text_files import check_file, read_utf8
 
 FLAGS = ("timestamps", "missing", "univariate", "equallength")
 NUMBERS = ("dimensions", "serieslength")
@@ -51,7 +51,7 @@ def read_ts(path: Path, missing: Missing = "error") -> Labelled:
         UserError: it is no such file, with the number of the line that is not as it must be.
     """
     check_file(path, "a .ts file")
-    lines = list(enumerate(text_of(path).split("\n"), start=1))
+    lines = list(enumerate(read_utf8(path).split("\n"), start=1))
     start, header = _header(path.name, lines)
     names, sequences, labels = [], [], []
     for number, line in lines[start:]:

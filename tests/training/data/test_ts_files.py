@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.data.ts_format import read_ts
+from bptt.training.data.ts_files import read_ts
 
 HEADER = "@problemName p\n@timeStamps false\n@classLabel true no yes\n@data\n"
 

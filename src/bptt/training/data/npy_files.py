@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ...errors import UserError
-from .plain_text import check_text
+from .text_files import check_encoding
 
 HEADER_ERRORS = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError)
 MAGIC = b"\x93NUMPY"
@@ -49,7 +49,7 @@ def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype
     """Shape, whether columns come first, and dtype; the cursor is then at the numbers."""
     head = file.read(16)
     if not head.startswith(MAGIC):
-        check_text(path, head)
+        check_encoding(path, head)
         raise UserError(f"{path} is no .npy file: it does not begin as one; np.save writes them")
     file.seek(0)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

@@ -44,7 +44,7 @@ def check_file(path: Path, wanted: str) -> None:
         raise UserError(f"{path} is {what}; {wanted} is needed")
 
 
-def check_text(path: Path, head: bytes, otherwise: str = "") -> None:
+def check_encoding(path: Path, head: bytes, otherwise: str = "") -> None:
     """A file that begins so may be text.
 
     Args:
@@ -63,7 +63,7 @@ def check_text(path: Path, head: bytes, otherwise: str = "") -> None:
             raise UserError(f"{path} is not UTF-8 but {encoding}; {_converted(path, encoding)}{otherwise}")
 
 
-def decoded(path: Path, raw: bytes, offset: int = 0, otherwise: str = "") -> str:
+def decode_utf8(path: Path, raw: bytes, offset: int = 0, otherwise: str = "") -> str:
     """The text of some bytes of a file.
 
     Args:
@@ -100,7 +100,7 @@ def bytes_of(path: Path) -> bytes:
         raise UserError(f"{path} could not be read: {error.strerror}") from error
 
 
-def text_of(path: Path, otherwise: str = "") -> str:
+def read_utf8(path: Path, otherwise: str = "") -> str:
     """A file's text, UTF-8 with or without a byte order mark, each line ended by a line feed.
 
     Args:
@@ -111,6 +111,6 @@ def text_of(path: Path, otherwise: str = "") -> str:
         UserError: it cannot be read, or is not text.
     """
     raw = bytes_of(path)
-    check_text(path, raw, otherwise)
+    check_encoding(path, raw, otherwise)
     begin = len(MARK) if raw.startswith(MARK) else 0
-    return re.sub("\r\n?", "\n", decoded(path, raw[begin:], begin, otherwise))
+    return re.sub("\r\n?", "\n", decode_utf8(path, raw[begin:], begin, otherwise))

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.data import csv_text
-from bptt.training.data.csv_text import Rows, checked_header, read_csv
+from bptt.training.data import csv_files
+from bptt.training.data.csv_files import CsvRows, checked_header, read_csv
 from bptt.training.data.stream import checked_columns, open_source, read_finite
 from bptt.training.data.tables import read_table
 
@@ -29,7 +29,7 @@ from bptt.training.data.tables import read_table
     ],
 )
 def test_cells_are_those_of_the_csv_module(tmp_path, monkeypatch, block, text):
-    monkeypatch.setattr(csv_text, "BLOCK", block)
+    monkeypatch.setattr(csv_files, "BLOCK", block)
     (tmp_path / "a.csv").write_bytes(text.encode())
     rows = [
         row for row in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")) if any(map(str.strip, row))
@@ -42,7 +42,7 @@ def test_cells_are_those_of_the_csv_module(tmp_path, monkeypatch, block, text):
 
 def test_rows_know_their_lines_and_places(tmp_path):
     raw = b'\xef\xbb\xbfa,y\r\n\r\n"1\n2",3\r4,5\n'
-    rows = list(Rows(io.BytesIO(raw), tmp_path))
+    rows = list(CsvRows(io.BytesIO(raw), tmp_path))
     assert [(row.line, row.place, row.fields) for row in rows] == [(1, 3, 2), (4, 10, 2), (5, 18, 2)]
     for row in rows:
         assert raw[row.place :].startswith(row.text)
@@ -188,7 +188,7 @@ def in_pieces(path: Path, column: str = "y") -> np.ndarray:
 
 
 def test_a_line_without_an_end_is_refused_before_it_is_all_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_text, "LONGEST", 2**21)
+    monkeypatch.setattr(csv_files, "LONGEST", 2**21)
     (tmp_path / "a.csv").write_bytes(b"1," * 2**23)
     for read in (in_memory, in_pieces):
         with pytest.raises(UserError, match="a line is longer than 2 MB"):

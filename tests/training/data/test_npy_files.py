@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.data.npy import native, read_npy
+from bptt.training.data.npy_files import native, read_npy
 
 
 def written(folder, array):

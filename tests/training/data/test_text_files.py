@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.data.plain_text import OTHERS, check_file, text_of
+from bptt.training.data.text_files import OTHERS, check_file, read_utf8
 
 
 def test_line_ends_and_a_byte_order_mark_are_no_part_of_the_text(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthr\xc3\xa9e\n")
-    assert text_of(tmp_path / "a.txt") == "one\ntwo\nthrée\n"
+    assert read_utf8(tmp_path / "a.txt") == "one\ntwo\nthrée\n"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_other_files_are_refused_by_what_they_are(tmp_path, raw, words):
     path = tmp_path / "a.csv"
     path.write_bytes(raw)
     with pytest.raises(UserError) as error:
-        text_of(path, "; or not")
+        read_utf8(path, "; or not")
     assert words in str(error.value)
     assert str(error.value).endswith("; or not")
     assert "\n" not in str(error.value)
@@ -44,4 +44,4 @@ def test_what_is_no_file_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=f"a: there is no such file in {tmp_path}, from where"):
         check_file(Path("a"), "a table")
     with pytest.raises(UserError, match="could not be read: Is a directory"):
-        text_of(tmp_path)
+        read_utf8(tmp_path)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.data.values import (
+from bptt.training.data.cells import (
     MISSING_WORDS,
     as_numbers,
     is_number_like,
