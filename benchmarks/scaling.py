@@ -294,14 +294,14 @@ def measured(team: Workers, H: int, options: argparse.Namespace) -> Size:
 def taken(team: Workers, training: Training, carried: int) -> tuple[int, int, float]:
     """Take snapshots: their bytes, those that are each worker's own, and the median seconds."""
     with tempfile.TemporaryDirectory() as own:
-        snapshots, seconds = Snapshots(Path(team.said_by_first(own)), team), []
+        snapshots, seconds = Snapshots(Path(team.by_first(lambda: own)), team), []
         for _ in range(5):
             dist.barrier()
             start = time.perf_counter()
             snapshots.save(training.state_dict())
             seconds.append(time.perf_counter() - start)
-        *_, last = sorted(path for path in snapshots.folder.iterdir() if path.name.isdigit())
-        size = sum(path.stat().st_size for path in last.iterdir())
+        *_, last = sorted(snapshots.folder.iterdir())
+        size = last.stat().st_size
         dist.barrier()
     return size, carried, statistics.median(seconds)
 
@@ -396,10 +396,10 @@ def show_most(H: int, size: Size, network: Network) -> None:
 
 
 def show_snapshot(H: int, size: Size) -> None:
-    """Print what a snapshot takes, here and of many workers."""
+    """Print the size and time of a snapshot, here and of many workers."""
     of_many = size.snapshot + (COUNTS[-1] - 2) * size.own
     line = f"H={H:<5}{bytes_text(size.snapshot):>9}{1e3 * size.taken:>9.1f}"
-    print(line + f"{bytes_text(of_many):>12}{bytes_text(of_many / COUNTS[-1]):>12}")
+    print(line + f"{bytes_text(of_many):>12}")
 
 
 def show(seconds: list[float], sizes: dict[int, Size], options: argparse.Namespace) -> None:
@@ -420,7 +420,7 @@ def show(seconds: list[float], sizes: dict[int, Size], options: argparse.Namespa
     print(" " * 18 + "".join(f"{column:>18}" for column in columns))
     for H, size in sizes.items():
         show_most(H, size, network)
-    print(f"\nsnapshot of two workers: bytes, ms; of {COUNTS[-1]:,}: bytes, and those that each of them writes")
+    print(f"\nsnapshot of two workers: bytes, ms; of {COUNTS[-1]:,}: bytes")
     for H, size in sizes.items():
         show_snapshot(H, size)
 

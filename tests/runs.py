@@ -140,7 +140,7 @@ def lasting(folder: Path) -> Any:
 
 
 def _is_snapshot(path: Path) -> bool:
-    return path.stem.isdigit() and path.suffix in ("", ".safetensors")
+    return path.stem.isdigit() and path.suffix == ".safetensors"
 
 
 def came_to(wanted: Any, folder: Path, code: int | None, what: str) -> bool:

@@ -1,14 +1,21 @@
 import contextlib
 import errno
 import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from bptt.errors import UserError
 from bptt.training.snapshot import Snapshots
-from bptt.training.workers import ALONE, Workers
+from bptt.training.workers import ALONE, Workers, workers
 from disk import FAULTS, Disk, lay_out
+from support import run_workers
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def names(folder):
@@ -49,9 +56,6 @@ def test_a_full_disk_leaves_those_before(tmp_path, monkeypatch):
     store.save(1)
     store.save(2)
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as broken:
         broken.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
@@ -60,16 +64,9 @@ def test_a_full_disk_leaves_those_before(tmp_path, monkeypatch):
     assert names(tmp_path) == ["000000001.safetensors", "000000002.safetensors"]
 
 
-class First(Workers):
-    """The first of two, of whom the other has nothing to write."""
-
-    def said_by_first(self, thing):
-        return thing
-
-
-def take_four(folder, team):
+def take_four(folder):
     for number in range(1, 5):
-        Snapshots(folder / "snapshots", team).save({"number": number, "w": torch.full((3,), float(number))})
+        Snapshots(folder / "snapshots").save({"number": number, "w": torch.full((3,), float(number))})
 
 
 def goes_on(folder, promised, what):
@@ -84,29 +81,26 @@ def goes_on(folder, promised, what):
     assert list(store.folder.glob("*.part")) == [], what
 
 
-@pytest.fixture(params=["one", "several"])
-def taking(request, tmp_path):
-    """Who takes four snapshots, the operations of it, and how many snapshots have to last before each."""
-    team = ALONE if request.param == "one" else First(0, 2)
+@pytest.fixture
+def taking(tmp_path):
+    """The operations of four snapshots, and how many of them have to last before each operation."""
     whole = tmp_path / "whole"
     whole.mkdir()
     disk = Disk(whole)
     with disk.watched():
-        take_four(whole, team)
+        take_four(whole)
     assert disk.holds_what_is_there()
     renamed, lasting, promised = 0, 0, []
     for kind, path in disk.operations:
         promised.append(lasting)
-        named = kind == "replace" and path.parent.name == "snapshots" and path.suffix == ".part"
-        renamed += named
+        renamed += kind == "replace" and path.parent.name == "snapshots"
         lasting = renamed if kind == "fsync" and path.name == "snapshots" else lasting
     assert lasting == 4
-    return team, disk, [*promised, lasting]
+    return disk, [*promised, lasting]
 
 
-@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
 def test_wherever_it_ends_the_last_snapshots_are_there(tmp_path, taking):
-    _, disk, promised = taking
+    disk, promised = taking
     assert len(disk.crashes) > len(disk.operations)
     for tree, (at, how) in disk.crashes.items():
         folder = tmp_path / f"{at} {how}"
@@ -115,16 +109,15 @@ def test_wherever_it_ends_the_last_snapshots_are_there(tmp_path, taking):
         goes_on(folder, promised[at - 1], f"{how} before operation {at}")
 
 
-@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
 @pytest.mark.parametrize("name", FAULTS)
 def test_whatever_operation_fails_the_last_snapshots_are_there(tmp_path, taking, name):
-    team, disk, promised = taking
+    disk, promised = taking
     for at in range(1, len(disk.operations) + 1):
         folder = tmp_path / f"broken-{at}"
         folder.mkdir()
         fault = FAULTS[name](at)
         with Disk(folder, fault).watched(), contextlib.suppress(OSError):
-            take_four(folder, team)
+            take_four(folder)
             assert not fault.hit, f"{name} at operation {at} was not told"
         goes_on(folder, promised[at - 1], f"{name} at operation {at}")
 
@@ -136,13 +129,14 @@ def test_only_numbered_names_of_its_own_are_snapshots(tmp_path):
     (tmp_path / "theirs" / "file").write_text("mine")
     for strange in ("²³.safetensors", "٣.safetensors", "notes.txt"):
         (store.folder / strange).write_text("")
-    (store.folder / "000000007").symlink_to(tmp_path / "theirs")
-    (store.folder / "000000001.part").symlink_to(tmp_path / "theirs")
+    (store.folder / "000000007.safetensors").symlink_to(tmp_path / "theirs" / "file")
+    (store.folder / "000000001.safetensors.part").symlink_to(tmp_path / "theirs")
+    (store.folder / "000000009.safetensors").mkdir()
     tree, (said,) = store.load()
     assert (tree, "is a symbolic link" in said) == (1, True)
     store.save(2)
-    kept = ["000000001.safetensors", "000000008.safetensors", "notes.txt", "²³.safetensors", "٣.safetensors"]
-    assert names(store.folder) == sorted(kept)
+    kept = ["000000001.safetensors", "000000008.safetensors", "000000009.safetensors", "notes.txt"]
+    assert names(store.folder) == sorted([*kept, "²³.safetensors", "٣.safetensors"])
     assert (tmp_path / "theirs" / "file").read_text() == "mine"
     (tmp_path / "link").symlink_to(store.folder)
     with pytest.raises(UserError, match="is a symbolic link, and a run writes into its own folder"):
@@ -154,3 +148,53 @@ def test_a_run_folder_that_was_removed_is_not_made_again(tmp_path):
     with pytest.raises(FileNotFoundError, match="run"):
         store.save(1)
     assert list(tmp_path.iterdir()) == []
+
+
+WORKERS, ROWS = 3, 7
+STATE = torch.arange(2.0 * ROWS * 4).view(2, ROWS, 4)
+
+
+def tree_of(team):
+    """What a worker has: what all have, its part of a state, and what is its own."""
+    own = STATE[:, team.share(ROWS)]
+    return {
+        "weights": {"w": torch.arange(6.0).view(2, 3).T, "step": torch.tensor(3.0, dtype=torch.float64)},
+        "state": team.parts((own, [None, own + 100]), 1),
+        "places": [torch.arange(5), torch.zeros(0, dtype=torch.uint8)],
+        "rank": team.rank,
+    }
+
+
+def one_of(folder):
+    """What each of several processes does."""
+    with workers() as team:
+        store = Snapshots(folder / "snapshots", team)
+        for _ in range(3):
+            store.save(tree_of(team))
+        if team.rank == 0:
+            os.fsync = full
+        with pytest.raises(OSError, match=r"No space left on device: '.*000000004\.safetensors\.part'"):
+            store.save(tree_of(team))
+        found, wrong = store.load()
+        assert wrong == []
+        assert torch.equal(team.own(found["state"])[0], STATE[:, team.share(ROWS)])
+
+
+def test_several_workers_write_what_one_writes_and_any_number_reads_it(tmp_path):
+    run_workers(__file__, tmp_path, WORKERS)
+    store = Snapshots(tmp_path / "snapshots")
+    assert names(store.folder) == ["000000002.safetensors", "000000003.safetensors"]
+    Snapshots(tmp_path / "one").save(tree_of(ALONE))
+    wanted = (tmp_path / "one" / "000000001.safetensors").read_bytes()
+    assert (store.folder / "000000003.safetensors").read_bytes() == wanted, "what differs is the first worker's"
+    found, _ = store.load()
+    for size in (1, 2, 3, 5):
+        for team in (Workers(rank, size) for rank in range(size)):
+            state, (nothing, other) = team.own(found["state"])
+            assert torch.equal(state, STATE[:, team.share(ROWS)])
+            assert torch.equal(other, state + 100)
+            assert nothing is None
+
+
+if __name__ == "__main__":
+    one_of(Path(sys.argv[1]))

@@ -109,7 +109,7 @@ def one_of(folder):
         parts = team.parts((torch.full((1, 1 + 2 * team.rank), float(team.rank)), [None]), axis=1)
         state["parts"] = parts
         state["flags"] = (team.any(team.rank == 1), team.any(False))
-        state["said"] = team.said_by_first(f"by {team.rank}")
+        state["said"] = team.by_first(lambda: f"by {team.rank}")
         for rounds in (6, 100):
             collectives.clear()
             training = trained(Workers(team.rank, team.size), rounds)

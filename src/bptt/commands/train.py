@@ -6,12 +6,11 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -83,7 +82,7 @@ def train(config: TrainConfig) -> int:
         if (begun := _begun(config, team)) is not None:
             return _resumed(configured(task_of(config), resume=begun), begun, team, console)
         work = _prepared(config, team, console)
-        folder = _agreed(team, lambda: _new_folder(config))
+        folder = team.by_first(lambda: _new_folder(config))
         with Journal(folder, team, launch_id()) as journal:
             journal.config(config, work.task, work.digests)
             work.by_lag = work.look()
@@ -104,7 +103,7 @@ def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) 
     """Go on with a run where its last snapshot stands."""
     began = _checked_run(given, folder)
     with Journal(folder, team, launch_id()) as journal:
-        if _agreed(team, journal.is_finished):
+        if team.by_first(journal.is_finished):
             _print(console, f"{folder} is finished: there is nothing to go on with")
             return 0
         work = _prepared(began.config, team, console, (folder, began))
@@ -113,7 +112,7 @@ def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) 
         for problem in wrong:
             _print(console, f"warning: {problem}; the snapshot before it is used")
         if saved is None:
-            _agreed(team, journal.check_untrained)
+            team.by_first(journal.check_untrained)
             work.by_lag = work.look()
         else:
             _restore(work, saved, folder)
@@ -166,24 +165,7 @@ def _begun(config: TrainConfig, team: Workers) -> Path | None:
         return None
     places = [config.out] if config.out is not None else sorted(RUNS.glob("*"))
     begun = [place for place in places if (place / "config.toml").exists()]
-    return _agreed(team, lambda: owned(begun, launch_id()))
-
-
-Found = TypeVar("Found")
-
-
-def _agreed(team: Workers, ask: Callable[[], Found]) -> Found:
-    """What the first worker finds, or the error it meets, for all of them."""
-    found: Any = None
-    if team.rank == 0:
-        try:
-            found = ask()
-        except UserError as error:
-            found = error
-    found = team.said_by_first(found)
-    if isinstance(found, UserError):
-        raise found
-    return found
+    return team.by_first(lambda: owned(begun, launch_id()))
 
 
 def _prepared(

@@ -5,25 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..files import ASIDE, check_folder, make_folder
-from .tensors import read_tensors, write_tensors
+from .tensors import Leaves, read_tensors, taken_apart, write_leaves
 from .workers import ALONE, Workers
 
 KEPT = 2
 SUFFIX = ".safetensors"
-NAME = rf"[0-9]+({re.escape(SUFFIX)})?"  # of one worker's file, or of several workers' folder
 
 
 class Snapshots:
-    """The snapshots in a folder, numbered in the order they were taken.
+    """The snapshots in a folder, a file each, numbered in the order they were taken.
 
-    A new one is whole before an older one goes, so that there is always one to go on from. One worker writes a
-    file; several write a folder together. Any number of workers reads either.
+    A new one is whole before an older one goes, so that there is always one to go on from. The first worker writes
+    it, with the parts of all; any number of workers reads it.
 
     Args:
         folder: made with the first snapshot.
@@ -45,25 +43,24 @@ class Snapshots:
             tree: as `write_tensors` takes it; what is no `Part` is the same on all workers, or the first one's.
 
         Raises:
-            OSError: it cannot be written; those before it are untouched.
+            OSError: it cannot be written, which all workers raise; those before it are untouched.
         """
+        leaves, plain = taken_apart(tree)
+        leaves |= self.workers.joined(leaves)
+        self.workers.by_first(lambda: self._write(leaves, plain))
+
+    def _write(self, leaves: Leaves, plain: str) -> None:
         if not self.folder.parent.is_dir():  # removed while the run goes on: nobody looks for what would be made
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder.parent))
+        if not self.folder.exists():
+            make_folder(self.folder)
         there = self._there()
-        place = self.folder / f"{_number(there[-1]) + 1 if there else 1:09d}"
-        if self.workers.size == 1:
-            if not self.folder.exists():
-                make_folder(self.folder)
-            write_tensors(place.with_suffix(SUFFIX), tree)
-        else:
-            from .shards import save_shards
-
-            save_shards(self.workers.said_by_first(place), tree, self.workers)
-        if self.workers.rank == 0:
-            left = list(self.folder.glob(f"*{ASIDE}"))  # where one was killed as it wrote or removed a snapshot
-            whole = [path for path in there if path not in self._damaged]
-            for path in (*left, *self._damaged.intersection(there), *whole[: len(whole) + 1 - KEPT]):
-                _remove(path)
+        number = int(there[-1].stem) + 1 if there else 1
+        write_leaves(self.folder / f"{number:09d}{SUFFIX}", leaves, plain)
+        killed = self._there(SUFFIX + ASIDE)  # where a process was killed as it wrote a snapshot
+        whole = [path for path in there if path not in self._damaged]
+        for path in (*killed, *self._damaged.intersection(there), *whole[: len(whole) + 1 - KEPT]):
+            path.unlink()
 
     def load(self) -> tuple[Any, list[str]]:
         """The newest that is whole, None where there is none yet, and what is wrong with those after it.
@@ -75,7 +72,7 @@ class Snapshots:
         for path in reversed(self._there()):
             tree, problem = None, None
             try:
-                if (tree := self._read(path)) is None:
+                if (tree := read_tensors(path)) is None:
                     problem = f"{path} is damaged: there is nothing in it"
             except UserError as error:
                 problem = str(error)
@@ -88,28 +85,8 @@ class Snapshots:
             raise UserError(f"no snapshot in {self.folder} can be used: {'; '.join(wrong)}; train again")
         return None, []
 
-    def _read(self, path: Path) -> Any:
-        if path.suffix == SUFFIX:
-            return read_tensors(path)
-        check_folder(path)
-        from .shards import load_shards
-
-        return load_shards(path, self.workers)
-
-    def _there(self) -> list[Path]:
-        named = [path for path in self.folder.glob("*") if re.fullmatch(NAME, path.name)]
-        return sorted(named, key=_number)
-
-
-def _number(path: Path) -> int:
-    return int(path.stem)
-
-
-def _remove(path: Path) -> None:
-    """A file, or a folder, which first loses its name, so that no half of one is taken for a snapshot."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink()
-        return
-    if path.suffix != ASIDE:
-        path = path.replace(path.with_name(path.name + ASIDE))
-    shutil.rmtree(path)
+    def _there(self, suffix: str = SUFFIX) -> list[Path]:
+        """The files of a number and this suffix, in the order of their numbers."""
+        named = [path for path in self.folder.glob("*") if re.fullmatch(r"[0-9]+" + re.escape(suffix), path.name)]
+        files = (path for path in named if path.is_symlink() or path.is_file())
+        return sorted(files, key=lambda path: int(path.name.split(".")[0]))

@@ -76,7 +76,12 @@ def write_tensors(path: Path, tree: Any) -> None:
         OSError: it cannot be written; what was there before is untouched.
         TypeError: the tree holds something else.
     """
-    write_whole(path, _bytes(*taken_apart(tree)))
+    write_leaves(path, *taken_apart(tree))
+
+
+def write_leaves(path: Path, leaves: Leaves, plain: str) -> None:
+    """Write a tree that was `taken_apart`."""
+    write_whole(path, _bytes(leaves, plain))
 
 
 def read_tensors(path: Path) -> Any:

@@ -12,17 +12,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import reduce
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..errors import UserError
 from ..trees import Tree, leaves, mapped
-from .tensors import Part
+from .tensors import Leaves, Part
 
 TIMEOUT = timedelta(seconds=60)  # after which a missing worker is taken for dead
 SLOTS = 4  # for answers that travel with the gradients: always as many, as a sum's rounding depends on its length
+
+Found = TypeVar("Found")
 
 
 class Workers:
@@ -102,6 +105,20 @@ class Workers:
         first, size = sum(sizes[: self.rank]), sum(sizes)
         return mapped(lambda leaf: Part(leaf, axis, first, size), tree)
 
+    def joined(self, leaves: Leaves) -> dict[str, Part]:
+        """Of named tensors, those that are parts: whole for the first worker, and none for the others."""
+        parts = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, Part)}
+        if self.size == 1:
+            return parts
+        gathered: Any = [None] * self.size if self.rank == 0 else None
+        dist.gather_object(parts, gathered)
+        if gathered is None:
+            return {}
+        tensors = {
+            name: torch.cat([of_one[name].tensor for of_one in gathered], p.axis) for name, p in parts.items()
+        }
+        return {name: Part(tensors[name], part.axis, 0, part.size) for name, part in parts.items()}
+
     def own(self, tree: Tree) -> Tree:
         """This worker's share of such tensors, from parts that hold it, whoever made them."""
         return mapped(self._own, tree, kinds=(Part,))
@@ -123,12 +140,19 @@ class Workers:
             dist.barrier()
             dist.destroy_process_group()
 
-    def said_by_first(self, thing: Any) -> Any:
-        """The first worker's thing."""
-        things = [thing]
+    def by_first(self, act: Callable[[], Found]) -> Found:
+        """The result of an action of the first worker, for all of them; an error it meets is raised by all."""
+        found: list[Any] = [None]
+        if self.rank == 0:
+            try:
+                found = [act()]
+            except (UserError, OSError) as error:
+                found = [error]
         if self.size > 1:
-            dist.broadcast_object_list(things, src=0)
-        return things[0]
+            dist.broadcast_object_list(found, src=0)
+        if isinstance(found[0], UserError | OSError):
+            raise found[0]
+        return found[0]
 
 
 ALONE = Workers()
