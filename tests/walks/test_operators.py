@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import bptt
-from bptt.equations import ElmanEquations, GRUEquations, LSTMEquations
+from bptt.equations import GRUEquations, LSTMEquations
 from bptt.trees import leaves
 from bptt.walks import cpu
 from support import NATIVE, layer, normal
@@ -22,10 +22,7 @@ def test_operators_pass_opcheck(name, batch_sizes):
     state, weights = layer(cell, 2, 3, 4)
     x = normal(*((3, 2) if batch_sizes is None else (5,)), 3, grad=True)
     c0 = state[1] if len(state) == 2 else None
-    activation, leak = 0, 1.0
-    if isinstance(cell, ElmanEquations):
-        activation, leak = cpu.NAMES.index(cell.activation.name), cell.leak
-    arguments = (cpu.CELLS.index(type(cell)), activation, leak, True, batch_sizes, x, state[0], c0, *weights[:4])
+    arguments = (*cpu.Choices.of(cell), True, batch_sizes, x, state[0], c0, *weights[:4])
     torch.library.opcheck(torch.ops.bptt.walk.default, arguments)
 
 
@@ -88,7 +85,7 @@ def test_the_lessons_network_exported_with_dynamic_time_and_batch():
 )
 def test_the_bare_operator_checks_what_the_native_code_trusts(place, bad, words):
     state, weights = layer(LSTMEquations(), 2, 3, 4, grad=False)
-    arguments = [2, 0, 1.0, False, None, normal(5, 2, 3), *state, *weights[:4]]
+    arguments = ["LSTM", "tanh", 1.0, False, None, normal(5, 2, 3), *state, *weights[:4]]
     arguments[place] = bad
     with pytest.raises(ValueError, match=words):
         torch.ops.bptt.walk(*arguments)
@@ -99,10 +96,10 @@ def of_gru(packed, **changed):
     state, weights = layer(GRUEquations(), 2, 3, 4, grad=False)
     sizes = [2, 2, 1] if packed else None
     x = normal(*((5,) if packed else (3, 2)), 3)
-    y, _, kept, _, _ = torch.ops.bptt.walk(1, 0, 1.0, True, sizes, x, *state, None, *weights[:4])
+    y, _, kept, _, _ = torch.ops.bptt.walk("GRU", "tanh", 1.0, True, sizes, x, *state, None, *weights[:4])
     names = "x", "h0", "c0", "W_ih", "W_hh", "b_ih", "b_hh"
     operands = dict(zip(names, (x, *state, None, *weights[:4]), strict=True))
-    numbers = {"cell": 1, "activation": 0, "leak": 1.0, "batch_sizes": sizes}
+    numbers = {"cell": "GRU", "activation": "tanh", "leak": 1.0, "batch_sizes": sizes}
     forward = {**numbers, "keep": True, **operands}
     seeds = {"dy": normal(*y.shape), "dh_n": None, "dc_n": None}
     back = {**numbers, "wanted": [True] * 7, **operands, "y": y, "c": None, "kept": kept, **seeds}
@@ -111,8 +108,8 @@ def of_gru(packed, **changed):
 
 BAD = {
     "batch_sizes": [[10, -3], [], [1, 4], [2, 2, 2], [2, 2, 0, 1], [5], [2**40, 1], [2, 1, 2]],
-    "cell": [-1, 3, 2**31],
-    "activation": [-1, 6],
+    "cell": ["", "gru", "MGU", 1],
+    "activation": ["", "Tanh", "swish", 0],
     "leak": [0.0, -1.0, 1.5, float("nan")],
     "x": [normal(5), normal(5, 2), normal(5, 0)],
     "h0": [normal(4), normal(3, 4), normal(2, 5), normal(2, 4, dtype=torch.float32)],
@@ -203,6 +200,5 @@ def test_who_looks_on_sees_an_operator():
 
 def test_nothing_is_kept_without_gradients():
     state, weights = layer(LSTMEquations(), 2, 3, 4, grad=False)
-    *_, kept, _, _ = torch.ops.bptt.walk(2, 0, 1.0, False, None, normal(5, 2, 3), *state, *weights[:4])
+    *_, kept, _, _ = torch.ops.bptt.walk("LSTM", "tanh", 1.0, False, None, normal(5, 2, 3), *state, *weights[:4])
     assert kept.numel() == 0
-    assert isinstance(GRUEquations(), cpu.CELLS[1])

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "layer.h"
+#include "isa.h"
 #include "tensors.h"
 
 namespace bptt {
@@ -20,21 +21,31 @@ inline nb::handle tuple_of(nb::handle tuple, Py_ssize_t size, const char* what) 
     return tuple;
 }
 
-// What is walked, as walks/cpu.py's Choices has it: cell, activation, leak.
+// A str's characters.
+inline std::string_view characters(nb::handle text) {
+    Py_ssize_t size;
+    const char* first = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+    if (first == nullptr) throw nb::python_error();
+    return {first, static_cast<std::size_t>(size)};
+}
+
+// A cell as walks/cpu.py's Choices names it: (cell, activation, leak).
 struct Choices {
-    int cell, activation;
+    const CellKernels* cell = nullptr;
+    int activation = 0;
     double leak;
-    explicit Choices(nb::handle tuple)
-        : cell(nb::cast<int>(item(tuple, 0))), activation(nb::cast<int>(item(tuple, 1))),
-          leak(nb::cast<double>(item(tuple, 2))) {
-        require(cell >= 0 && cell <= 2, "cell must be 0 (Elman), 1 (GRU) or 2 (LSTM)");
-        require(activation >= 0 && activation <= IDENTITY, "activation must lie between 0 and 5, as fused.NAMES has them");
+
+    explicit Choices(nb::handle tuple) : leak(nb::cast<double>(item(tuple, 2))) {
+        const std::string_view name = characters(item(tuple, 0)), phi = characters(item(tuple, 1));
+        for (const CellKernels& one : *isa_in_use().table)
+            if (name == one.name) cell = &one;
+        require(cell != nullptr, "cell must be one of _native.cells: Elman, GRU, LSTM");
+        while (activation < n_activations && phi != activation_names[activation]) ++activation;
+        require(activation < n_activations, "activation must be tanh, relu, sigmoid, softplus, gelu or identity");
         require(leak > 0 && leak <= 1, "leak must lie in (0, 1]: 1 is the plain network, small is slow");
     }
-    int gates() const { return cell == 0 ? 1 : cell == 1 ? 3 : 4; }
-    bool has_c() const { return cell == 2; }
-    // How many (·, H) tensors a walk keeps for its way back, beside the states.
-    int keeps() const { return cell != 0 ? 4 : leak != 1 || activation == GELU; }
+    // How many (·, H) tensors a walk keeps for its backward pass, beside the states.
+    int keeps() const { return cell->reads_output && leak == 1 && activation != GELU ? 0 : cell->keeps; }
 };
 
 inline std::string text(nb::handle object) { return nb::cast<std::string>(nb::str(object)); }

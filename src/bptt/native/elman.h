@@ -6,7 +6,10 @@
 namespace bptt::BPTT_ISA {
 
 struct Elman {
-    static constexpr int gates = 1, vectors = 2, apart = -1, keeps = 1, blocks = 1, recurrent_block = 0;
+    static constexpr const char* name = "Elman";
+    static constexpr int gates = 1, keeps = 1;
+    static constexpr bool has_c = false, reads_output = true;
+    static constexpr int vectors = 2, apart = -1, blocks = 1, recurrent_block = 0;
     static constexpr int input_order[] = {0};
 
     template <class S>

@@ -7,7 +7,10 @@
 namespace bptt::BPTT_ISA {
 
 struct GRU {
-    static constexpr int gates = 3, vectors = 1, apart = 2, keeps = 4, blocks = 4, recurrent_block = 1;
+    static constexpr const char* name = "GRU";
+    static constexpr int gates = 3, keeps = 4;
+    static constexpr bool has_c = false, reads_output = false;
+    static constexpr int vectors = 1, apart = 2, blocks = 4, recurrent_block = 1;
     static constexpr int input_order[] = {2, 0, 1};
 
     template <class S>

@@ -7,7 +7,9 @@ namespace bptt {
 
 constexpr std::int64_t chunk_rows = 384;  // whose deltas a thread holds on the way back
 
-enum Activation { TANH, RELU, SIGMOID, SOFTPLUS, GELU, IDENTITY };  // of an Elman cell, as fused.NAMES has them
+enum Activation { TANH, RELU, SIGMOID, SOFTPLUS, GELU, IDENTITY };  // of an Elman cell
+constexpr const char* activation_names[] = {"tanh", "relu", "sigmoid", "softplus", "gelu", "identity"};
+constexpr int n_activations = 6;
 
 // One layer and direction; every pointer carries its shape. Packed sequences have (N, ·) rows, step after step; others N = T·B.
 template <class S>

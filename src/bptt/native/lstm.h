@@ -6,7 +6,10 @@
 namespace bptt::BPTT_ISA {
 
 struct LSTM {
-    static constexpr int gates = 4, vectors = 1, apart = -1, keeps = 4, blocks = 4, recurrent_block = 0;
+    static constexpr const char* name = "LSTM";
+    static constexpr int gates = 4, keeps = 4;
+    static constexpr bool has_c = true, reads_output = false;
+    static constexpr int vectors = 1, apart = -1, blocks = 4, recurrent_block = 0;
     static constexpr int input_order[] = {0, 1, 2, 3};
 
     template <class S>

@@ -2,60 +2,14 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
-#include <cstdlib>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
 #include "arguments.h"
-#include "layer.h"
 #include "origin.h"
 #include "scratch.h"
-#include "table.h"
-#include "tensors.h"
 
 namespace bptt {
 namespace {
-
-struct Choice {
-    std::string name;
-    const Table* table;
-};
-
-bool has(const std::string& isa) {
-#if defined(BPTT_X86)
-    if (isa == "avx512")
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-    if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-    return isa == "portable";
-}
-
-const Table& table_of(const std::string& isa) {
-#if defined(BPTT_X86)
-    if (isa == "avx512") return table_avx512();
-    if (isa == "avx2") return table_avx2();
-#endif
-    return table_portable();
-}
-
-// The best there is, or the one that BPTT_ISA names.
-Choice choose() {
-    const char* asked = std::getenv("BPTT_ISA");
-    for (const char* isa : {"avx512", "avx2", "portable"}) {
-        if (asked != nullptr && *asked != '\0' && asked != std::string(isa)) continue;
-        if (has(isa)) return {isa, &table_of(isa)};
-        if (asked != nullptr && *asked != '\0')
-            throw std::runtime_error(std::string("BPTT_ISA=") + asked + ", but this machine has no " + asked);
-    }
-    throw std::runtime_error(std::string("BPTT_ISA=") + asked + " is none of avx512, avx2, portable");
-}
-
-const Choice& chosen() {
-    static const Choice choice = choose();
-    return choice;
-}
 
 template <class S>
 S* at(Address address) { return reinterpret_cast<S*>(address); }
@@ -83,7 +37,7 @@ struct Operands {
         require(bits != 0, "the kernels take float32 and float64 in main memory");
         require(rows.dimensions == dimensions, "x must be (T, B, I), or (N, I) with batch_sizes");
         require(square.dimensions == 2, "W_hh must be (G·H, H)");
-        H = square.shape[1], G = choices.gates() * H, I = rows.shape[dimensions - 1];
+        H = square.shape[1], G = choices.cell->gates * H, I = rows.shape[dimensions - 1];
         require(H >= 1 && I >= 1, "x must have at least one feature, and W_hh one column");
         batch_sizes = checked_sizes(sizes, rows.shape[0]);
         T = sizes.is_none() ? rows.shape[0] : static_cast<Index>(batch_sizes.size());
@@ -103,7 +57,7 @@ struct Operands {
         x_row = x.view.strides[dimensions - 2];
         if (sizes.is_none()) x_step = x.view.strides[0];
         h0 = read(1, state), c0 = read(2, state);
-        require(choices.has_c() ? c0.is_there() == h0.is_there() : !c0.is_there(), "c0 is for the LSTM, and needed there");
+        require(choices.cell->has_c ? c0.is_there() == h0.is_there() : !c0.is_there(), "c0 is for the LSTM, and needed there");
         W_hh = read(4, {{G, H}, 2});
         if (reads_W_ih) W_ih = read(3, {{G, I}, 2});
         if (reads_biases) b_ih = read(5, bias), b_hh = read(6, bias);
@@ -136,19 +90,18 @@ template <class State>
 nb::object walk(const Choices& choices, const Operands& o, nb::handle tensors, bool keep, int threads, State&& state) {
     // The largest first: where walk follows walk, it then finds the place again that the one before it left.
     nb::object kept = keep && choices.keeps() > 0 ? empty(o.x.held, o.rows(choices.keeps() * o.H)) : nb::none();
-    nb::object h_n = state(), c_n = choices.has_c() ? empty_like(h_n) : nb::none();
+    nb::object h_n = state(), c_n = choices.cell->has_c ? empty_like(h_n) : nb::none();
     nb::object y = View(h_n).has_shape({o.T, o.B, o.H}) ? empty_like(h_n) : empty(o.x.held, o.rows(o.H));
-    nb::object c = choices.has_c() ? empty_like(y) : nb::none();
+    nb::object c = choices.cell->has_c ? empty_like(y) : nb::none();
     Address to[] = {made(y), made(c), made(kept), made(h_n), made(c_n)};
-    const Table& table = *chosen().table;
-    auto run = [&](auto kind, auto* kernels) {
+    auto run = [&](auto kind, auto kernel) {
         using S = decltype(kind);
         Layer<S> a = o.layer<S>(choices, threads);
         a.y = at<S>(to[0]), a.c = at<S>(to[1]), a.kept = at<S>(to[2]), a.h_n = at<S>(to[3]), a.c_n = at<S>(to[4]);
         nb::gil_scoped_release release;
-        kernels[choices.cell](a);
+        kernel(a);
     };
-    o.bits == 32 ? run(float{}, table.forward32) : run(double{}, table.forward64);
+    o.bits == 32 ? run(float{}, choices.cell->forward32) : run(double{}, choices.cell->forward64);
     const Argument* const weights[] = {&o.W_ih, &o.W_hh, &o.b_ih, &o.b_hh};
     return nb::make_tuple(y, c, kept, h_n, c_n, keep ? origin_of(weights, tensors) : nb::none());
 }
@@ -210,12 +163,12 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
     const Argument y = read("y", item(walked, 0), recorded(o.H), Stands::made);
     const Argument c = read("c", item(walked, 1), recorded(o.H), Stands::made);
     const Argument kept = read("kept", item(walked, 2), recorded(K), Stands::made);
-    const bool is_all = c.is_there() == choices.has_c() && kept.is_there() == (K > 0);
+    const bool is_all = c.is_there() == choices.cell->has_c && kept.is_there() == (K > 0);
     require(y.is_there() && (is_all || o.B == 0),  // an operator's empty tensor stands for None
             "y, c of an LSTM, and what the walk kept are needed, as a walk with keep=True returns them");
     const Argument dy = read("dy", item(seeds, 0), o.rows(o.H), Stands::spread);
     const Argument dh_n = read("dh_n", item(seeds, 1), state), dc_n = read("dc_n", item(seeds, 2), state);
-    require(choices.has_c() || !dc_n.is_there(), "dc_n is for the LSTM");
+    require(choices.cell->has_c || !dc_n.is_there(), "dc_n is for the LSTM");
     Index strides[3] = {};  // of a step, a row, a unit
     if (dy.is_there()) std::copy_n(dy.view.strides, dy.view.dimensions, strides + 3 - dy.view.dimensions);
     const std::vector<Index> reached = checked_active(active, o.T, o.B);
@@ -237,8 +190,7 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
         to[i] = made(gradient);
         gradients.append(gradient);
     }
-    const Table& table = *chosen().table;
-    auto run = [&](auto kind, auto* kernels) {
+    auto run = [&](auto kind, auto kernel) {
         using S = decltype(kind);
         Layer<S> a = o.layer<S>(choices, threads);
         a.dy = at<const S>(dy.address()), a.dh_final = at<const S>(dh_n.address()), a.dc_final = at<const S>(dc_n.address());
@@ -250,9 +202,9 @@ nb::object backward(nb::handle chosen_cell, nb::handle batch_sizes, nb::handle w
         a.squares = at<S>(stop[3]), a.products_ih = at<S>(stop[4]), a.products_hh = at<S>(stop[5]);
         a.shared = shared, a.active = reached.empty() ? nullptr : reached.data();
         nb::gil_scoped_release release;
-        kernels[choices.cell](a);
+        kernel(a);
     };
-    o.bits == 32 ? run(float{}, table.backward32) : run(double{}, table.backward64);
+    o.bits == 32 ? run(float{}, choices.cell->backward32) : run(double{}, choices.cell->backward64);
     return gradients;
 }
 
@@ -269,7 +221,7 @@ nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle paramet
     nb::handle tensors[operands] = {x, nb::none(), nb::none()};
     if (!hx.is_none()) {
         bool pair = PyTuple_Check(hx.ptr()) && PyTuple_GET_SIZE(hx.ptr()) == 2;
-        if (pair != choices.has_c()) return nb::none();
+        if (pair != choices.cell->has_c) return nb::none();
         for (int i = 0; i < 1 + pair; ++i) {
             nb::handle s = tensors[1 + i] = pair ? item(hx, i) : hx;
             if (!torch().has_type(s) || View(s).dimensions != 3) return nb::none();
@@ -294,7 +246,7 @@ nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle paramet
     });
     if (keep) return nb::make_tuple(walked, all);
     nb::handle h_n = item(walked, 3), c_n = item(walked, 4);
-    nb::object state = choices.has_c() ? nb::make_tuple(h_n, c_n) : nb::make_tuple(h_n);
+    nb::object state = choices.cell->has_c ? nb::make_tuple(h_n, c_n) : nb::make_tuple(h_n);
     return nb::make_tuple(nb::make_tuple(item(walked, 0), state), nb::none());
 } catch (const std::invalid_argument&) {
     return nb::none();
@@ -306,7 +258,11 @@ nb::object ordinary(nb::handle chosen_cell, nb::handle names, nb::handle paramet
 NB_MODULE(_native, m) {
     using namespace bptt;
     torch();  // without what is looked up there the import fails
-    m.def("isa", [] { return chosen().name; });
+    m.def("isa", [] { return isa_in_use().name; });
+    nb::list cells;
+    for (const CellKernels& cell : table_portable())
+        cells.append(nb::make_tuple(cell.name, cell.gates, cell.keeps, cell.has_c, cell.one_delta));
+    m.attr("cells") = nb::tuple(cells);
     m.attr("chunk_rows") = chunk_rows;
     m.def("scratch", &Scratch::asked);
     m.def("keeps", [](nb::handle choices) { return Choices(choices).keeps(); }, nb::arg("choices"));

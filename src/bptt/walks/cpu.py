@@ -28,9 +28,21 @@ try:  # after torch, whose OpenMP runtime it shares
 except ImportError:  # the pure package, installed with BPTT_NO_NATIVE=1, or a torch without DLPack's C exchange
     _native: Any = None
 
-CELLS = (ElmanEquations, GRUEquations, LSTMEquations)
-NAMES = tuple(ACTIVATIONS)
+EQUATIONS = (ElmanEquations, GRUEquations, LSTMEquations)  # those with kernels
 PLAIN = {Tensor, Parameter, type(None)}
+
+
+class NativeCell(NamedTuple):
+    """A cell that has kernels."""
+
+    name: str
+    gates: int  # blocks of H rows in its weights
+    keeps: int  # the most (·, H) tensors that a walk keeps for its backward pass, beside the states
+    has_c: bool
+    one_delta: bool  # delta against W_ih and against W_hh are the same
+
+
+CELLS = {} if _native is None else {cell[0]: NativeCell(*cell) for cell in _native.cells}
 
 
 def available() -> bool:
@@ -48,15 +60,6 @@ def scratch() -> int:
     return _native.scratch() if available() else 0
 
 
-def keeps(choices: tuple[int, int, float]) -> int:
-    """How many (·, H) tensors a walk of these choices (cell, activation, leak) keeps for its way back.
-
-    Raises:
-        ValueError: one of them is out of range.
-    """
-    return _native.keeps(choices)
-
-
 def chunk_steps(batch: int) -> int:
     """How many steps the threads take at a time on the way back; for fewer steps they hold less scratch."""
     if not available() or batch == 0:
@@ -66,40 +69,45 @@ def chunk_steps(batch: int) -> int:
 
 
 class Choices(NamedTuple):
-    """What is walked, in numbers."""
+    """A cell in the native module's terms, which reads the first three."""
 
-    cell: int  # its place in CELLS
-    activation: int  # its place in NAMES
+    cell: str  # its name in CELLS
+    activation: str
     leak: float
-    keeps: int  # how many (·, H) tensors a walk keeps for its way back, beside the states
 
     @classmethod
     def of(cls, cell: Equations) -> Choices | None:
         """None for a cell that has no kernel."""
-        if type(cell) is not ElmanEquations:
-            return cls(CELLS.index(type(cell)), 0, 1.0, 4) if type(cell) in CELLS else None
-        activation = ACTIVATIONS.get(cell.activation.name)
-        if activation != cell.activation:
-            return None
-        keeps = int(cell.leak != 1 or activation.keeps == "input")
-        return cls(0, NAMES.index(activation.name), cell.leak, keeps)
+        if type(cell) is ElmanEquations:
+            known = ACTIVATIONS.get(cell.activation.name) == cell.activation
+            return cls("Elman", cell.activation.name, cell.leak) if known else None
+        return cls(cell.name, "tanh", 1.0) if type(cell) in EQUATIONS else None
 
     @property
     def has_c(self) -> bool:
-        return CELLS[self.cell] is LSTMEquations
+        return CELLS[self.cell].has_c
+
+    @property
+    def keeps(self) -> int:
+        """How many (·, H) tensors a walk keeps for its backward pass, beside the states.
+
+        Raises:
+            ValueError: the cell, the activation or the leak is none that the kernels have.
+        """
+        return _native.keeps(self)
 
     def equations(self) -> Equations:
         """The cell itself."""
-        if CELLS[self.cell] is ElmanEquations:
-            return ElmanEquations(ACTIVATIONS[NAMES[self.activation]], self.leak)
-        return CELLS[self.cell]()
+        if self.cell == ElmanEquations.name:
+            return ElmanEquations(ACTIVATIONS[self.activation], self.leak)
+        return next(cell for cell in EQUATIONS if cell.name == self.cell)()
 
 
 def _named(choices: Choices, way: str, native: Callable[..., Any]) -> Callable[..., Any]:
     """A native walk that a profiler sees as `bptt::gru_forward` or the like."""
 
     def walk(*arguments: Any) -> Any:
-        with _RecordFunctionFast(f"bptt::{CELLS[choices.cell].name.lower()}_{way}"):
+        with _RecordFunctionFast(f"bptt::{choices.cell.lower()}_{way}"):
             return native(*arguments)
 
     return walk
@@ -278,7 +286,7 @@ def way_back(
     if not must_be_an_operator(operands):
         return gradients(choices, batch_sizes, wanted, operands, walked, seeds)
     walk_backward: Any = torch.ops.bptt.walk_backward
-    found = walk_backward(*choices[:3], batch_sizes, list(wanted), *operands, *walked, *seeds)
+    found = walk_backward(*choices, batch_sizes, list(wanted), *operands, *walked, *seeds)
     return [g if want else None for g, want in zip(found, wanted, strict=True)]
 
 
@@ -388,7 +396,7 @@ def adjoint(
     h0, y = states[0], states[1:]
     c0, c = (kept.c_prev[0], kept.c) if choices.has_c else (None, None)
     delta_hh = y.new_empty((*y.shape[:-1], cell.gates * y.shape[-1]))
-    delta_ih = torch.empty_like(delta_hh) if CELLS[choices.cell] is GRUEquations else delta_hh
+    delta_ih = delta_hh if CELLS[choices.cell].one_delta else torch.empty_like(delta_hh)
     dh = torch.empty_like(y)
     _, d_h0, d_c0, *_ = gradients(
         choices,
@@ -420,7 +428,7 @@ def sweep(
     rows = entering.shape[-2]
     squares = x.new_empty(steps, rows // B)
     hh = x.new_empty(steps, rows // B, B, B)
-    ih = torch.empty_like(hh) if CELLS[choices.cell] is GRUEquations else hh
+    ih = hh if CELLS[choices.cell].one_delta else torch.empty_like(hh)
     d_inputs, *_ = gradients(
         choices,
         None,

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _library = torch.library.Library("bptt", "DEF")
 _library.define(
-    "walk(int cell, int activation, float leak, bool keep, int[]? batch_sizes, Tensor x, Tensor h0, Tensor? c0, "
+    "walk(str cell, str activation, float leak, bool keep, int[]? batch_sizes, Tensor x, Tensor h0, Tensor? c0, "
     "Tensor W_ih, Tensor W_hh, Tensor? b_ih, Tensor? b_hh) "
     "-> (Tensor y, Tensor c, Tensor kept, Tensor h_n, Tensor c_n)"
 )
 _library.define(
-    "walk_backward(int cell, int activation, float leak, int[]? batch_sizes, bool[] wanted, Tensor x, Tensor? h0, "
+    "walk_backward(str cell, str activation, float leak, int[]? batch_sizes, bool[] wanted, Tensor x, Tensor? h0, "
     "Tensor? c0, Tensor W_ih, Tensor W_hh, Tensor? b_ih, Tensor? b_hh, Tensor y, Tensor? c, Tensor? kept, "
     "Tensor? dy, Tensor? dh_n, Tensor? dc_n) -> Tensor[]"
 )
@@ -42,7 +42,7 @@ def walk(
     operands, keep = cpu.operands_of(choices, x, state, weights)
     if not is_compiling():  # a compiler has the tensors to itself
         operands = tuple(t if t is None else cpu.alias(t) for t in operands)
-    y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices[:3], keep, batch_sizes, *operands)
+    y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices, keep, batch_sizes, *operands)
     return y, (h_n, c_n) if choices.has_c else (h_n,)
 
 
@@ -51,15 +51,14 @@ def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor
     return tuple(like.new_empty(0) if result is None else result for result in results)
 
 
-def _choices(cell: int, activation: int, leak: float) -> Choices:
-    """What an operator was told, checked and in full."""
+def _choices(cell: str, activation: str, leak: float) -> Choices:
     from . import cpu
 
-    return cpu.Choices(cell, activation, leak, cpu.keeps((cell, activation, leak)))
+    return cpu.Choices(cell, activation, leak)
 
 
 def _walk_cpu(
-    cell: int, activation: int, leak: float, keep: bool, batch_sizes: BatchSizes, *operands: Any
+    cell: str, activation: str, leak: float, keep: bool, batch_sizes: BatchSizes, *operands: Any
 ) -> tuple[Tensor, ...]:
     from . import cpu
 
@@ -68,18 +67,19 @@ def _walk_cpu(
 
 
 def _walk_fake(
-    cell: int, activation: int, leak: float, keep: bool, _batch_sizes: BatchSizes, x: Tensor, h0: Tensor, *_: Any
+    cell: str, activation: str, leak: float, keep: bool, _batch_sizes: BatchSizes, x: Tensor, h0: Tensor, *_: Any
 ) -> tuple[Tensor, ...]:
     choices, rows, H = _choices(cell, activation, leak), x.shape[:-1], h0.shape[1]
     y, last = x.new_empty((*rows, H)), x.new_empty(h0.shape)
-    kept = x.new_empty((*rows, choices.keeps * H)) if keep and choices.keeps else None
+    keeps = choices.keeps  # checks the cell and the activation
+    kept = x.new_empty((*rows, keeps * H)) if keep and keeps else None
     if not choices.has_c:
         return _all_tensors(x, (y, None, kept, last, None))
     return _all_tensors(x, (y, torch.empty_like(y), kept, last, torch.empty_like(last)))
 
 
 def _backward_cpu(
-    cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
+    cell: str, activation: str, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
 ) -> list[Tensor]:
     from . import cpu
 
@@ -90,7 +90,7 @@ def _backward_cpu(
 
 
 def _backward_fake(
-    cell: int, activation: int, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
+    cell: str, activation: str, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
 ) -> list[Tensor]:
     x, *_ = sources = tensors[:7]
     return [x.new_empty(s.shape if want and s is not None else 0) for s, want in zip(sources, wanted, strict=True)]
