@@ -1,11 +1,8 @@
-from importlib import import_module
-
 import pytest
 import torch
 from torch import nn
 
-import bptt
-from bptt.cell import Cell, unfold
+from bptt import Cell
 from support import assert_close, normal
 
 
@@ -37,7 +34,7 @@ def test_unfolded_it_is_the_module(batch_first):
     own = OwnLSTM(3, 4, batch_first)
     module, x = twin(own), normal(6, 2, 3)
     wanted, (_, c_n) = module(x)
-    y, state = unfold(own, x.transpose(0, 1) if batch_first else x)
+    y, state = own(x.transpose(0, 1) if batch_first else x)
     assert_close(y.transpose(0, 1) if batch_first else y, wanted, "y")
     assert_close(state["c"], c_n[0], "c_n")
     y.square().sum().backward()
@@ -78,25 +75,17 @@ class Wrong(Cell):
 )
 def test_a_wrong_step(result, error, words):
     with pytest.raises(error, match=words):
-        unfold(Wrong(result), torch.zeros(5, 2, 3))
+        Wrong(result)(torch.zeros(5, 2, 3))
 
 
 def test_bad_arguments():
-    with pytest.raises(TypeError, match=r"cell must be a bptt\.Cell, got GRUCell"):
-        unfold(nn.GRUCell(2, 3), torch.zeros(5, 2, 2))
     with pytest.raises(TypeError, match=r"x must be a torch\.Tensor, got list"):
-        unfold(OwnLSTM(2, 3), [[0.0]])
+        OwnLSTM(2, 3)([[0.0]])
     for shape in ((0, 2, 3), (3,)):
         with pytest.raises(ValueError, match=r"\(T, B, ·\) with at least one step"):
-            unfold(OwnLSTM(3, 3), torch.zeros(shape))
+            OwnLSTM(3, 3)(torch.zeros(shape))
     with pytest.raises(NotImplementedError, match="Cell must define initial_state"):
-        unfold(Cell(), torch.zeros(5, 2, 3))
-
-
-def test_both_names_are_public_whatever_was_imported_before():
-    import_module("bptt.walks.door")
-    assert bptt.Cell is Cell
-    assert bptt.unfold is unfold
+        Cell()(torch.zeros(5, 2, 3))
 
 
 def test_a_step_that_takes_no_state():

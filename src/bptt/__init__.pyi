@@ -1,5 +1,4 @@
 from .cell import Cell as Cell
-from .cell import unfold as unfold
 from .convert import from_torch as from_torch
 from .convert import to_torch as to_torch
 from .equations.activations import Activation as Activation

@@ -1,4 +1,4 @@
-"""A user's own cell: one step written down, unfolded in time by `unfold`."""
+"""Base class for custom recurrent cells: one step is written down, and the call walks it through time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from .trees import Tree, check_same_form, leaves
 
 
 class Cell(nn.Module):
-    """A recurrent cell of one's own: write one step, and walk it through time with everything else here.
+    """Base class for custom recurrent cells.
 
         (y_t, state_t) = step(x_t, state_{t-1})
 
-    A subclass defines `step` and `initial_state`, and may set ``batch_first = True``, for x and y (B, T, ·) and
-    not (T, B, ·).
+    A subclass defines `step` and `initial_state`; x and y are (T, B, ·), or (B, T, ·) with ``batch_first = True``.
 
     Call:
-        cell(x, state=None) -> y, state: as `unfold`.
+        cell(x, state=None) -> y, state: x with T ≥ 1 steps; state before the first step, None for
+        ``initial_state(B)``; y of every step, laid out as x, and the state after the last one. A loss of them is
+        backpropagated through all T steps.
+
+    Raises:
+        TypeError: x is no tensor, or a step returns no pair of a tensor and a state.
+        ValueError: x has no step, or the state changes its form.
 
     >>> class Average(Cell):
     ...     def step(self, x_t, state):
@@ -57,48 +62,26 @@ class Cell(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define initial_state(batch) -> state")
 
     def forward(self, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
-        return unfold(self, x, state)
-
-
-def unfold(cell: Cell, x: Tensor, state: Tree = None) -> tuple[Tensor, Tree]:
-    """Walk a cell of one's own through time, one copy of it for each step.
-
-    Args:
-        cell: the cell.
-        x: (T, B, ·), or (B, T, ·) if the cell is batch_first; T ≥ 1.
-        state: the state before the first step; None for ``cell.initial_state(B)``.
-
-    Returns:
-        y of every step, (T, B, ·) or (B, T, ·), and the state after the last one; under autograd, so that a loss
-        of them is full backpropagation through time.
-
-    Raises:
-        TypeError: cell is no Cell, x no tensor, or a step returns no pair of a tensor and a state.
-        ValueError: x has no step, or the state changes its form.
-    """
-    if not isinstance(cell, Cell):
-        raise TypeError(f"cell must be a bptt.Cell, got {type(cell).__name__}; derive a class from it")
-    if not isinstance(x, Tensor):
-        raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
-    axis = int(cell.batch_first)
-    layout = "(B, T, ·)" if cell.batch_first else "(T, B, ·)"
-    if x.dim() < 2 or x.shape[axis] == 0:
-        raise ValueError(f"x is {tuple(x.shape)}; it takes {layout} with at least one step")
-    check_cell(cell)
-    who = cell._get_name()
-    state = cell.initial_state(x.shape[1 - axis]) if state is None else state
-    leaves(state)
-    y = []
-    for x_t in x.unbind(axis):
-        before = state
-        y_t, state = pair_of(cell.step(x_t, state), f"{who}.step", "(y_t, state) with a tensor y_t")
-        check_same_form(before, state, f"{who}.step")
-        y.append(y_t)
-    return torch.stack(y, axis), state
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
+        axis, layout = (1, "(B, T, ·)") if self.batch_first else (0, "(T, B, ·)")
+        if x.dim() < 2 or x.shape[axis] == 0:
+            raise ValueError(f"x is {tuple(x.shape)}; it takes {layout} with at least one step")
+        check_cell(self)
+        who = self._get_name()
+        state = self.initial_state(x.shape[1 - axis]) if state is None else state
+        leaves(state)
+        y = []
+        for x_t in x.unbind(axis):
+            before = state
+            y_t, state = pair_of(self.step(x_t, state), f"{who}.step", "(y_t, state) with a tensor y_t")
+            check_same_form(before, state, f"{who}.step")
+            y.append(y_t)
+        return torch.stack(y, axis), state
 
 
 def check_cell(cell: Cell) -> None:
-    """A cell's methods take what they are called with.
+    """Check that a cell's methods take what they are called with.
 
     Raises:
         TypeError: one takes something else.

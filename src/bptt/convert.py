@@ -1,4 +1,4 @@
-"""Replace torch.nn's recurrent modules inside any model by ours, and back."""
+"""Replace torch.nn's recurrent modules inside any model by bptt's, and back."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.nn.utils import parametrize
 from .modules import GRU, LSTM, RNN
 from .recurrent import Recurrent
 
-Model = TypeVar("Model", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 OURS: dict[type[nn.Module], type[Recurrent]] = {nn.RNN: RNN, nn.GRU: GRU, nn.LSTM: LSTM}
 THEIRS = {ours: theirs for theirs, ours in OURS.items()}
 OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
 
-def from_torch(model: Model) -> Model:
-    """Replace every torch.nn.RNN, GRU and LSTM inside a model by ours.
+def from_torch(model: ModuleT) -> ModuleT:
+    """Replace every torch.nn.RNN, GRU and LSTM inside a model by bptt's.
 
     Weights stay the same Parameter objects (an optimizer goes on working); buffers, hooks, parametrizations,
     device, dtype, train or eval mode stay too. A module used in two places is replaced once and used in both.
@@ -39,24 +39,27 @@ def from_torch(model: Model) -> Model:
     return _replaced(model, _to_ours)
 
 
-def to_torch(model: Model) -> Model:
-    """The way back: replace every one of our modules inside a model by torch.nn's.
+def to_torch(model: ModuleT) -> ModuleT:
+    """Replace every bptt.RNN, GRU and LSTM inside a model by torch.nn's: the reverse of `from_torch`.
 
     Args:
-        model: any module; changed in place, unless it is itself one of ours.
+        model: any module; changed in place, unless it is itself one of the three.
+
+    Returns:
+        the model, or what replaces it.
 
     Raises:
-        ValueError: an RNN has an activation or leak that torch.nn.RNN has not; nothing has been replaced then.
+        ValueError: an RNN has an activation or leak that torch.nn.RNN does not support; nothing is replaced then.
     """
     for name, module in model.named_modules():
         if type(module) is RNN and (module.nonlinearity not in ("tanh", "relu") or module.leak != 1):
             raise ValueError(
-                f"{name or 'the model'} is {module}, but torch.nn.RNN knows tanh and relu without leak only"
+                f"{name or 'the model'} is {module}, but torch.nn.RNN supports only tanh and relu, without leak"
             )
     return _replaced(model, _to_torch)
 
 
-def _replaced(model: Model, replacement: Callable[[nn.Module], nn.Module | None]) -> Model:
+def _replaced(model: ModuleT, replacement: Callable[[nn.Module], nn.Module | None]) -> ModuleT:
     found = {module: replacement(module) for module in model.modules()}
     for module in list(model.modules()):
         for name, child in module._modules.items():
@@ -81,12 +84,12 @@ def _to_torch(module: nn.Module) -> nn.Module | None:
 
 
 def _plain_type(module: nn.Module) -> Any:
-    """A module's type without what a parametrization has made of it."""
+    """A module's type, without the class that a parametrization puts around it."""
     return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
 
 
 def _remade(old: Any, kind: type[nn.Module]) -> nn.Module:
-    """A module of another kind with everything the old one carries: weights, buffers, hooks, attributes."""
+    """A module of another type with everything the old one carries: weights, buffers, hooks, attributes."""
     options = {name: getattr(old, name) for name in OPTIONS}
     if kind in (LSTM, nn.LSTM):
         options["proj_size"] = old.proj_size

@@ -1,4 +1,4 @@
-"""Whole networks: a recurrent part, a read-out W_y, and the losses of the lesson."""
+"""Networks with a read-out, Elman and SequenceModel, and the losses of the lesson."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .walks import door
 
 
 def squared_error(y: Tensor, d: Tensor) -> Tensor:
-    """The lesson's square error, E = Σ (d - y)², summed over all there is: no ½ and no mean.
+    """The lesson's square error, E = Σ (d - y)², summed over all elements, without ½ and without mean.
 
     Args:
-        y: what the network put out, any shape.
-        d: what was desired, of the same shape.
+        y: the outputs, of any shape.
+        d: the desired outputs, of the same shape.
 
     Raises:
         ValueError: the shapes differ.
@@ -44,7 +44,7 @@ def cross_entropy(logits: Tensor, d: Tensor) -> Tensor:
     """Cross entropy E = -Σ d log softmax(logits), computed stably and summed over all steps.
 
     Args:
-        logits: (..., C), what is before the softmax.
+        logits: (..., C), the outputs before the softmax.
         d: class numbers 0..C-1, integers (...), or distributions, floating (..., C).
 
     Raises:
@@ -94,15 +94,15 @@ class Elman(nn.Module):
         leak: α in (0, 1], s_t = (1-α) s_{t-1} + α Φ(·). Default 1.
         device, dtype: of the weights.
 
-    W_x (I, S), W_s (S, S) and W_y (S, O) are parameters; what is assigned to them, a tensor or nested
-    lists of their shape, is copied in. They start uniform in ±1/√S.
+    W_x (I, S), W_s (S, S) and W_y (S, O) are parameters; a tensor or nested lists assigned to one are copied
+    into it. They start uniform in ±1/√S.
 
     Call:
         net(x, s_0=None) -> y, state: x (T, I) or (B, T, I); y (T, O) or (B, T, O); s_0 and the state after the
         last step (S) or (B, S). Default s_0: zeros. `hidden` returns the states s_t of all steps.
 
     Raises:
-        ValueError, TypeError: by what came, what was wanted and what to do.
+        ValueError, TypeError: for a wrong size, option, shape or type, of the network or of x and s_0.
 
     Source: Elman (1990), "Finding structure in time".
 
@@ -200,7 +200,7 @@ class Elman(nn.Module):
         return y if self.b_y is None else y + self.b_y
 
     def weights(self) -> Weights[Tensor]:
-        """The recurrent weights as the cells take them, checked."""
+        """The recurrent weights as the equations take them, checked."""
         for name, shape in self._shapes().items():
             if name.startswith("W") or getattr(self, name) is not None:
                 checks.check_weight("Elman", name, getattr(self, name, None), shape, self.W_x)
@@ -256,11 +256,11 @@ class SequenceModel(nn.Module):
         bias: whether the read-out has a bias. Default True.
 
     Call:
-        model(x, state=None) -> y, state, oriented as the recurrent module is (its batch_first);
-        state as the recurrent module takes and returns it.
+        model(x, state=None) -> y, state: x and y laid out by the recurrent module's batch_first, state as it
+        takes and returns it.
 
     Raises:
-        TypeError: recurrent is none of bptt's modules.
+        TypeError: recurrent is not one of bptt's modules.
         ValueError: output_size is below 1.
 
     >>> from bptt.modules import GRU
@@ -310,7 +310,7 @@ class SequenceModel(nn.Module):
         return self.readout.weight.detach()
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """One step, for streams, as the recurrent module's `step`: y_t (B, O) or (O), and the state after it."""
+        """One step, for streams: y_t (B, O) or (O), and the state after it, as the recurrent module's `step`."""
         h_t, state = self.recurrent.step(x_t, state)
         return self.readout(h_t), state
 
@@ -323,7 +323,7 @@ class SequenceModel(nn.Module):
 
 @contextmanager
 def without_dropout(net: nn.Module) -> Iterator[None]:
-    """The network in eval mode, and each of its modules back in its own mode afterwards."""
+    """The network in eval mode; afterwards each of its modules is back in the mode it had."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..cell import Cell, check_cell, unfold
+from ..cell import Cell, check_cell
 from ..trees import Tree, leaves
 from .pairs import Norms
 from .walks import without_dropout
@@ -33,7 +33,7 @@ class StepByStep(Cell):
         self.states: list[list[Tensor]] = []
         self.aliases = [self._aliases()]
         with torch.enable_grad(), without_dropout(cell):
-            self.y, _ = unfold(self, x)
+            self.y, _ = self(x)
         if not self.y.requires_grad:
             raise ValueError(f"the outputs of this {self._get_name()} depend on no parameter: nothing contributes")
 
@@ -47,7 +47,7 @@ class StepByStep(Cell):
         if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor):
             self.outputs.append(result[0])
             self.states.append([leaf for leaf in leaves(result[1]) if leaf.requires_grad])
-        return result  # `unfold` refuses what is no pair
+        return result  # `Cell.forward` refuses what is no pair
 
     def _aliases(self) -> dict[str, Tensor]:
         named = self.cell.named_parameters()
