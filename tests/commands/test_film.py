@@ -5,9 +5,8 @@ import polars as pl
 import pytest
 import torch
 
-from bptt import explain
+from bptt import contributions, explain
 from bptt.commands.film import Film
-from bptt.insight.lags import gradient_by_lag
 from bptt.training.config import configured
 from bptt.training.network import build, network_of
 from bptt.training.tasks.classify import classify_task
@@ -48,7 +47,8 @@ def test_a_classes_error_is_that_of_the_last_step(tmp_path):
     model = network_of(config, task.columns, task.labels)
     x, d = task.sample().sequence()
     errors = torch.nn.functional.cross_entropy
-    wanted = gradient_by_lag(model, x, d[:1], lambda y, d: errors(y[-1:], d), lags=10)["l0"]
+    c = contributions(model, x, d[:1], lambda y, d: errors(y[-1:], d))
+    wanted = c.by_lag.states["l0"][:11]
     assert Film(model, task, 9).now()["l0"] == pytest.approx(wanted.tolist(), rel=1e-5)
 
 

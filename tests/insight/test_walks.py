@@ -28,7 +28,7 @@ def test_a_walk_cut_short_is_the_walk_of_the_shorter_sequence():
 def test_windows_of_a_walk_are_stretches_of_it():
     model = bptt.SequenceModel(bptt.LSTM(2, 4), 3).double()
     ((walk,),) = record(model, normal(6, 2))[1]
-    windows = walk.windows(torch.tensor([[0, 2], [1, 3], [2, 4]]))
+    windows = walk.windows(torch.tensor([[0, 2], [1, 3], [2, 4]]), torch.tensor([0, 0]))
     assert torch.equal(windows.x[:, 1], walk.x[2:5, 0])
     assert torch.equal(windows.unfolded.kept.c_prev[:, 1], walk.unfolded.kept.c_prev[2:5, 0])
     assert torch.equal(windows.unfolded.states[:, 1], walk.unfolded.states[2:6, 0])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..insight.lags import gradient_by_lag
-from ..networks import SequenceModel
+from ..insight.contributions import contributions
+from ..networks import LOSSES, SequenceModel
 from ..training.tasks.sample import filled
 from ..training.tasks.task import Task
 from ..training.updates import predict
@@ -32,7 +32,7 @@ class Film:
     """
 
     def __init__(self, model: SequenceModel, task: Task, epochs: int) -> None:
-        self.model, self.sample, self.loss = model, task.sample(), task.loss
+        self.model, self.sample, self.criterion = model, task.sample(), LOSSES[task.loss]
         part = self.sample.last(STEPS)
         self.x, self.d = part.sequence()
         self.what = f"the last {len(self.x)} steps of {self.sample.what}"
@@ -41,7 +41,7 @@ class Film:
         if len(self.x) >= 2:
             most = 1 if part.of_sequences else MOST
             steps = {"trained": task.train_steps, "overhead": OVERHEAD, "most": most}
-            self._watch = Watch(model, len(self.x), loss=task.loss, **steps)
+            self._watch = Watch(model, len(self.x), criterion=self.criterion, **steps)
             self._judge_at = max(self._judge_at, DIAGNOSIS / (SHARE * self._watch.epoch))
 
     def look(self, epoch: int) -> dict[str, list[float]] | None:
@@ -51,7 +51,8 @@ class Film:
     def now(self) -> dict[str, list[float]]:
         """The gradient by lag with the weights as they are, by layer."""
         if self._watch is None:
-            found = gradient_by_lag(self.model, self.x, filled(self.d, predict(self.model, self.x)), self.loss)
+            d = filled(self.d, predict(self.model, self.x))
+            found = contributions(self.model, self.x, d, self.criterion).by_lag.states
             return {layer: norms.tolist() for layer, norms in found.items()}
         y = self._watch(self.x)
         return self._watch.by_lag(filled(self.d, y))

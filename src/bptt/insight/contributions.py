@@ -20,7 +20,7 @@ from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
 from ..walks.unfold import Factor
 from .own_cells import StepByStep
-from .pairs import Norms, norms_by_pair
+from .pairs import Norms, mean_by_lag, norms_by_pair, shares
 from .tables import text_html
 from .text import contributions_text
 from .walks import (
@@ -104,9 +104,7 @@ class Contributions:
         """
         found = {}
         for name, gradient in self.gradient.items():
-            square = gradient.square().sum()
-            along = self.by_step.along(name, gradient)
-            found[name] = along / torch.where(square > 0, square, 1)
+            found[name] = shares(self.by_step.along(name, gradient), gradient.square().sum())
         return found
 
     @cached_property
@@ -118,18 +116,12 @@ class Contributions:
         costs as much.
         """
         pairs = self._sweep() if self.by_pair is None else self.by_pair
-        by_lag = {name: self._mean_by_lag(name, p) for name, p in (pairs.states | pairs.weights).items()}
-        return Norms({n: by_lag[n] for n in pairs.states}, {n: by_lag[n] for n in pairs.weights})
+        ends = [t - 1 for t in self.steps]
 
-    def _mean_by_lag(self, name: str, pairs: Tensor) -> Tensor:
-        T = len(pairs)
-        has_error = pairs.new_zeros(T)
-        has_error[[t - 1 for t in self.steps]] = 1
-        if name.endswith("_reverse"):
-            pairs, has_error = pairs.flip(0, 1), has_error.flip(0)
-        sums = torch.stack([pairs.diagonal(-lag).sum() for lag in range(T)])
-        errors = has_error.flip(0).cumsum(0).flip(0)  # with at least so many steps before them
-        return sums / errors.clamp(min=1)
+        def means(by_name: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: mean_by_lag(p, ends, name.endswith("_reverse")) for name, p in by_name.items()}
+
+        return Norms(means(pairs.states), means(pairs.weights))
 
     def __str__(self) -> str:
         lags = {} if self.by_pair is None else self.by_lag.states

@@ -6,6 +6,8 @@ import itertools
 
 from torch import Tensor
 
+from .pairs import shares
+
 SHOWN = 12  # steps shown one by one; what lies before them is summed in one row
 WIDTH = 24  # characters of a full bar
 STRETCHES = 6  # of steps, in a table of contributions
@@ -49,8 +51,7 @@ def _contribution_rows(title: str, gradient: Tensor, contributions: Tensor) -> l
 
 def share(part: Tensor, gradient: Tensor) -> float:
     """A contribution's component along the gradient, as a part of its length; all shares sum to 1."""
-    square = gradient.square().sum()
-    return ((part * gradient).sum() / square).item() if square > 0 else 0.0
+    return shares((part * gradient).sum(), gradient.square().sum()).nan_to_num().item()
 
 
 def _decay_rows(title: str, norms: list[float], t: int) -> list[str]:

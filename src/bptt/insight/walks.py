@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from ..equations import Equations, Weights
 from ..equations.protocol import State
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error, without_dropout
+from ..reach.gradients import scalar_loss
 from ..recurrent import Recurrent, Walk
 from ..walks import door
 from ..walks.sweep import products
 from ..walks.unfold import BatchSizes, Factor, Unfolded, input_gradient, outputs_of, weight_factors
 
-Loss = str | Callable[[Tensor, Tensor], Tensor]
+Criterion = Callable[[Tensor, Any], Tensor]
+Loss = str | Criterion
 
 
 class Bare(nn.Module):
@@ -37,7 +39,7 @@ class Bare(nn.Module):
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         return self.recurrent(x, state)
 
-    def hidden(self, x: Tensor, state: Any, walk: Walk) -> Tensor:
+    def hidden(self, x: Tensor, state: Any = None, walk: Walk = door.walk) -> Tensor:
         return self.recurrent.run(x, state, walk)[0]
 
     def readout(self, h: Tensor) -> Tensor:
@@ -105,16 +107,18 @@ class Record(NamedTuple):
         kept = kept._make(field[:steps] for field in kept)
         return self._replace(x=self.x[:steps], unfolded=Unfolded(states[: steps + 1], state, kept))
 
-    def windows(self, steps: Tensor) -> Record:
-        """Stretches of the walk of one sequence side by side as a batch; steps (K, windows) says which."""
+    def windows(self, steps: Tensor, rows: Tensor) -> Record:
+        """Stretches of the walk side by side as a batch.
+
+        Args:
+            steps: of each stretch, (K, windows).
+            rows: which sequence of the walk's batch each stretch is of, (windows).
+        """
         states, state, kept = self.unfolded
-        kept = kept._make(field[steps].squeeze(2) for field in kept)
-        before = states[steps].squeeze(2)
-        after = states[steps[-1:] + 1].squeeze(2)
-        batch = tuple(s.expand(steps.shape[1], -1) for s in state)
-        return self._replace(
-            x=self.x[steps].squeeze(2), unfolded=Unfolded(torch.cat([before, after]), batch, kept)
-        )
+        kept = kept._make(field[steps, rows] for field in kept)
+        states = torch.cat([states[steps, rows], states[steps[-1:] + 1, rows]])
+        state = tuple(s[rows] for s in state)
+        return self._replace(x=self.x[steps, rows], unfolded=Unfolded(states, state, kept))
 
 
 class WalkedBack(NamedTuple):
@@ -145,12 +149,7 @@ def loss_and_adjoint(z: Tensor, d: Any, loss: Loss, softmax: bool = False) -> tu
         if loss in ("cross_entropy", cross_entropy):
             error = cross_entropy(z, d)
         else:
-            error = _loss_function(loss)(torch.softmax(z, -1) if softmax else z, d)
-        if not isinstance(error, Tensor) or error.dim() != 0:
-            got = f"shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
-            raise ValueError(f"the loss must be a scalar tensor, got {got}; sum it, for example")
-        if not error.requires_grad:
-            raise ValueError("the loss does not depend on y: the criterion detaches it, or leaves it out")
+            error = scalar_loss(_loss_function(loss), torch.softmax(z, -1) if softmax else z, d)
         (dz,) = torch.autograd.grad(error, z, materialize_grads=True)
     return error.detach(), dz
 

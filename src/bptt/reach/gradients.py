@@ -118,7 +118,7 @@ def scalar_loss(criterion: Callable[[Tensor, Any], Tensor], y: Tensor, d: Any) -
         )
     if not loss.requires_grad:
         raise ValueError(
-            "the loss depends on nothing that requires gradients: the model's weights are frozen, or the "
-            "criterion detaches y"
+            "the loss depends on nothing that requires gradients: the criterion leaves y out or detaches it, or "
+            "the model's weights are frozen"
         )
     return loss

@@ -16,10 +16,11 @@ from torch import Tensor
 from ..checks import autocast_is_on, check_sizes
 from ..equations import Equations, Weights
 from ..equations.protocol import State
-from ..insight.walks import Loss, error_and_adjoint
-from ..networks import Elman, SequenceModel
+from ..insight.pairs import back_from_the_end, norms_by_lag
+from ..insight.walks import Criterion, Record, error_and_adjoint, into_hidden
+from ..networks import Elman, SequenceModel, squared_error
 from ..walks import door
-from ..walks.unfold import BatchSizes, Unfolded, input_gradient
+from ..walks.unfold import BatchSizes, Unfolded
 
 SHARE = 0.04  # of the time of training steps
 # A call costs time before anything is computed: counted in products, of which a core does some 5 a nanosecond.
@@ -37,16 +38,6 @@ class Stretches(NamedTuple):
 
     steps: Tensor  # (lags+1, W), none of them 0
     rows: Tensor  # (W,): of the batch
-
-
-class Watched(NamedTuple):
-    """One layer's walk in these stretches."""
-
-    cell: Equations
-    x: Tensor  # (lags+1, W, I)
-    weights: Weights[Tensor]
-    versions: list[int]  # of the weights
-    unfolded: Unfolded
 
 
 class Watch:
@@ -67,7 +58,7 @@ class Watch:
         net: a `bptt.Elman` or a unidirectional `bptt.SequenceModel`, in float32 or float64.
         steps: T of the sequences it is trained on, at least 2.
         batch: their B. Default 1.
-        loss: as `bptt.explain` takes it; a callable must be a sum over steps.
+        criterion: (y, d) -> scalar of some steps, a sum over them. Default `bptt.squared_error`.
         lags: the longest lag; shortened to T - 2. Default 40.
         trained: where the watched walk is one of its own, beside the training's, how many steps and rows an epoch
             of that walks.
@@ -85,7 +76,7 @@ class Watch:
         net: Network,
         steps: int,
         batch: int = 1,
-        loss: Loss = "squared_error",
+        criterion: Criterion = squared_error,
         lags: int = 40,
         trained: int | None = None,
         overhead: float = STEP,
@@ -96,7 +87,7 @@ class Watch:
             raise ValueError(f"steps is {steps}; a gradient by lag needs sequences of at least 2")
         if len(net.weight_names()[0]) != 1:
             raise ValueError("a bidirectional network has no lag: its error reaches later steps as well")
-        self.net, self.sizes, self.loss = net, (steps, batch), loss
+        self.net, self.sizes, self.criterion = net, (steps, batch), criterion
         lags = min(lags, steps - 2)
         forward, back = _products(net)
         one = (lags + 1) * back
@@ -107,7 +98,8 @@ class Watch:
         self.epoch = overhead + (steps * batch if trained is None else trained) * forward
         self.every = math.ceil(look / (SHARE * self.epoch))
         self._at = _spread(self.stretches, lags, steps, batch, net.readout_matrix().device)
-        self._layers: list[Watched] = []
+        self._names = [names for (names,) in net.weight_names()]
+        self._layers: list[tuple[Record, list[int]]] = []  # with the versions of its weights
         self._unbatched = False
 
     def due(self, epoch: int) -> bool:
@@ -141,22 +133,14 @@ class Watch:
         layers, self._layers = self._layers, []
         if not layers:
             raise RuntimeError("no walk was watched: call watch(x) first, once for each by_lag")
-        if any(_versions(layer.weights) != layer.versions for layer in layers):
+        if any(_versions(layer.weights) != versions for layer, versions in layers):
             raise RuntimeError("the weights have changed since the walk: call by_lag before optimizer.step()")
-        h_t = layers[-1].unfolded.states[-1]
-        _, dz = error_and_adjoint(self.net, h_t, self._desired(d), self.loss)
-        found = []
+        records = [[layer] for layer, _ in layers]
+        _, dz = error_and_adjoint(self.net, records[-1][0].unfolded.states[-1], self._desired(d), self.criterion)
         with torch.no_grad():
-            d_outputs = h_t.new_zeros(len(layers[-1].x), *h_t.shape)
-            d_outputs[-1] = dz @ self.net.readout_matrix()
-            for cell, x, weights, _, unfolded in reversed(layers):
-                zeros = tuple(h.new_zeros(h.shape) for h in unfolded.state)
-                adjoint = door.adjoint(cell, x, unfolded, weights, d_outputs, zeros)
-                found.append(adjoint.dh)
-                if len(found) < len(layers):
-                    d_outputs = input_gradient(adjoint, weights)
-            norms = torch.stack(found[::-1]).norm(dim=-1).mean(-1).flip(1).tolist()
-        return {f"l{number}": by_lag for number, by_lag in enumerate(norms)}
+            norms = norms_by_lag(back_from_the_end(records, into_hidden(self.net, dz)))
+            means = torch.stack(list(norms.values())).mean(-1).tolist()
+        return dict(zip(norms, means, strict=True))
 
     def _walk(
         self, cell: Equations, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
@@ -169,7 +153,11 @@ class Watch:
             T, B = self.sizes
             raise ValueError(f"x has T={x.shape[0]}, B={x.shape[1]}, but this watch was made for T={T}, B={B}")
         y, final, unfolded = door.walk_and_keep(cell, x, state, weights)
-        self._layers.append(_put_aside(self._at, cell, x.detach(), weights, unfolded, final))
+        layer = f"l{len(self._layers)}"
+        record = Record(
+            layer, False, self._names[len(self._layers)], cell, x.detach(), weights.each(Tensor.detach), unfolded
+        )
+        self._layers.append((_put_aside(self._at, record, final), _versions(weights)))
         return y, final
 
     def _desired(self, d: Tensor) -> Tensor:
@@ -195,21 +183,20 @@ def _spread(count: int, lags: int, steps: int, batch: int, device: torch.device)
     return Stretches(ends + torch.arange(-lags, 1, device=device)[:, None], rows)
 
 
-def _put_aside(
-    stretches: Stretches, cell: Equations, x: Tensor, weights: Weights[Tensor], unfolded: Unfolded, final: State
-) -> Watched:
-    """Copies of what a walk left there; the walk's records start with its second step."""
+def _put_aside(stretches: Stretches, record: Record, final: State) -> Record:
+    """Copies of what a walk left there; its records start with its second step."""
     lags = len(stretches.steps) - 1
     places = list(zip(stretches.steps[0].tolist(), stretches.rows.tolist(), strict=True))
 
     def part(field: Tensor, first: int, length: int) -> Tensor:  # slices: an index would wake a second thread
         return torch.stack([field[start + first : start + first + length, row] for start, row in places], 1)
 
-    kept = unfolded.kept._make(part(field, -1, lags + 1) for field in unfolded.kept)
+    states, _, kept = record.unfolded
+    kept = kept._make(part(field, -1, lags + 1) for field in kept)
     state = tuple(torch.stack([s.detach()[row] for _, row in places]) for s in final)  # of its shape alone
-    at = part(unfolded.states, -1, lags + 2)
-    weights = weights.each(Tensor.detach)
-    return Watched(cell, part(x, 0, lags + 1), weights, _versions(weights), Unfolded(at, state, kept))
+    return record._replace(
+        x=part(record.x, 0, lags + 1), unfolded=Unfolded(part(states, -1, lags + 2), state, kept)
+    )
 
 
 def _versions(weights: Weights[Tensor]) -> list[int]:

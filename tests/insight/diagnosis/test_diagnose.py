@@ -222,7 +222,7 @@ NAN[3] = math.nan
         ({"criterion": "mse"}, ValueError, "mse.*squared_error"),
         ({"criterion": 3}, TypeError, "callable"),
         ({"criterion": lambda y, d: y - d}, ValueError, "scalar.*sum it"),
-        ({"criterion": lambda y, d: (y - d).detach().sum()}, ValueError, "detaches y"),
+        ({"criterion": lambda y, d: (y - d).detach().sum()}, ValueError, "leaves y out or detaches it"),
         ({"lags": 0}, ValueError, "lags"),
         ({"window": 2.5}, TypeError, "window"),
     ],

@@ -150,7 +150,7 @@ def test_numbers_are_json():
         ({"loss": "mse"}, ValueError, "mse.*squared_error.*cross_entropy"),
         ({"loss": 3}, TypeError, "callable"),
         ({"loss": lambda y, d: (y - d) ** 2}, ValueError, r"scalar.*\(1,\)"),
-        ({"loss": lambda y, d: 0.0}, ValueError, "scalar.*float"),
+        ({"loss": lambda y, d: 0.0}, TypeError, "scalar.*float"),
         ({"d": torch.zeros(4, 1)}, ValueError, r"d is \(4, 1\)"),
         ({"d": [0.0]}, TypeError, "d must be a torch.Tensor"),
         ({"net": torch.nn.RNN(2, 3)}, TypeError, "SequenceModel"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +13,7 @@ from ...reach.gradients import scalar_loss
 from ...reach.sequences import open_sequences
 from ...reach.truncated import Truncated
 from ...reach.walker import Walker
-from ..walks import Network
-
-Criterion = Callable[[Tensor, Tensor], Tensor]
+from ..walks import Criterion, Network
 
 
 def suggested_clip(norms: Tensor) -> float:

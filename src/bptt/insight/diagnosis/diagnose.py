@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from ... import checks
 from ...convert import OURS, from_torch
 from ...networks import Elman, SequenceModel, cross_entropy, squared_error
-from ...reach.gradients import scalar_loss
 from ...recurrent import Recurrent
-from ..lags import gradient_by_lag
+from ..pairs import gradient_by_lag
 from ..tables import text_html
-from ..walks import Bare, Loss, Network, Record, record
-from .clipping import Criterion, GradientNorms, gradient_norms
+from ..walks import Bare, Criterion, Loss, Network, Record, into_hidden, loss_and_adjoint, record
+from .clipping import GradientNorms, gradient_norms
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
 from .memory import Memory, input_memory
 from .remedies import Place, remedies, spared
@@ -139,20 +138,20 @@ def diagnosed(
     records = [walk for of_layer in layers_of for walk in of_layer]
     if (trouble := _first_not_finite(net, records)) is not None:
         return _not_finite(trouble, T, lags)
-    dy = _adjoint_of_outputs(net, x, d, loss if errors is None else _as_trained(model, errors))
-    if not dy.isfinite().all():
+    dz = _adjoint_of_outputs(net, x, d, loss if errors is None else _as_trained(model, errors))
+    if not dz.isfinite().all():
         return _not_finite(
             "The loss or its gradient is not finite, though every state of the network is.", T, lags
         )
     per_step = d.shape[: x.dim() - 1] == x.shape[:-1]
     norms = gradient_norms(net, x, d, loss, _window(net, per_step, window, T))
-    by_lag = _by_lag(net, x, dy, axis, some, lags)
+    by_lag = _by_lag(net, layers_of, into_hidden(net, _time_major(dz, axis, some)), lags)
     with torch.no_grad():
         layers = [diagnose_layer(walk.layer, walk, by_lag.get(walk.layer), lags) for walk in records]
     memory = None
     if per_step:
         memory = input_memory(_time_major(x, axis, some), _time_major(d.cpu(), axis, some), lags)
-    told = verdict(layers, memory, not dy.any(), T, lags)
+    told = verdict(layers, memory, not dz.any(), T, lags)
     need = None if memory is None else memory.lag
     places = _places(layers, records)
     trial = Trial(net, x, d, loss, axis) if per_step else None
@@ -245,13 +244,10 @@ def _not_finite(sentence: str, steps: int, lags: int) -> Diagnosis:
 
 
 def _adjoint_of_outputs(net: Network, x: Tensor, d: Tensor, loss: Criterion) -> Tensor:
-    """∂E/∂y, of the loss over all steps and sequences, laid out as y."""
+    """∂E/∂z, of the loss over all steps and sequences, laid out as y; z is y before any softmax."""
     with torch.no_grad():
-        y = net(x)[0]
-    with torch.enable_grad():
-        y.requires_grad_()
-        (dy,) = torch.autograd.grad(scalar_loss(loss, y, d), y, materialize_grads=True)
-    return dy
+        z = net.readout(net.hidden(x))
+    return loss_and_adjoint(z, d, loss, net.softmax)[1]
 
 
 def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | None:
@@ -261,16 +257,13 @@ def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | N
     return min(window or max(1, T // WINDOWS), T)
 
 
-def _by_lag(net: Network, x: Tensor, dy: Tensor, axis: int, some: Tensor | None, lags: int) -> dict[str, Tensor]:
+def _by_lag(net: Network, records: list[list[Record]], dh: Tensor, lags: int) -> dict[str, Tensor]:
     """The gradient by lag, the mean over sequences; empty where there is none."""
-    if len(net.weight_names()[0]) == 2:
+    if len(records[0]) == 2:
         return {}
-    pairs = [(x, dy)] if some is None else [(x.select(1 - axis, b), dy.select(1 - axis, b)) for b in some.tolist()]
     cost = 6 * (lags + 1) * sum(weight.numel() for weight in net.parameters())  # of one error, taken back
-    most = max(LEAST_ERRORS, min(ERRORS, OPERATIONS // cost)) // len(pairs)
-    # ∂E/∂y is known: a loss linear in y that has it takes every layout and reduction of the criterion along.
-    found = [gradient_by_lag(net, x_b, dy_b, lambda y, dy_b: (y * dy_b).sum(), lags, most) for x_b, dy_b in pairs]
-    by_lag = {layer: torch.stack([one[layer] for one in found]).mean(0) for layer in found[0]}
+    most = max(LEAST_ERRORS, min(ERRORS, OPERATIONS // cost)) // dh.shape[1]
+    by_lag = gradient_by_lag(records, dh, lags, most)
     return by_lag if list(by_lag.values())[-1][0] > 0 else {}  # no error at the steps that have so many lags
 
 

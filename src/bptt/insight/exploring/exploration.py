@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from ...equations import ElmanEquations
 from ...networks import Elman, SequenceModel
-from ..every_error import EveryError, every_error
+from ..pairs import EveryError, every_error
 from ..walks import Loss, Record, error_and_adjoint, record
 
 Rows = list[Any]
@@ -188,7 +188,7 @@ def explore(net: Elman | SequenceModel, x: Tensor, d: Tensor, loss: Loss = "squa
             *(_heat(name, "flow", flow) for name, flow in pairs.flow.items()),
             *(_heat(name, "contribution", norm) for name, norm in pairs.norm.items() if _is_recurrent(net, name)),
         ],
-        lags={name: rounded(_mean_by_lag(flow)) for name, flow in pairs.flow.items()},
+        lags={name: rounded(by_lag) for name, by_lag in pairs.mean_flow().items()},
         histograms={name: _histogram(r.unfolded.states[1:]) for name, r in zip(pairs.flow, records, strict=True)},
     )
 
@@ -347,9 +347,3 @@ def _histogram(values: Tensor, bins: int = 20) -> Histogram:
     reach = max(1.0, values.abs().max().item()) if values.numel() else 1.0
     counts, edges = torch.histogram(values.cpu(), bins, range=(-reach, reach))
     return Histogram(rounded(edges), counts.int().tolist())
-
-
-def _mean_by_lag(flow: Tensor) -> Tensor:
-    """The mean over all t that have this lag."""
-    T = len(flow)
-    return flow.sum(0) / torch.arange(T, 0, -1, device=flow.device)
