@@ -21,8 +21,7 @@ from ..recurrent import Recurrent
 from ..walks.unfold import Factor
 from .own_cells import StepByStep
 from .pairs import Norms, mean_by_lag, norms_by_pair, shares
-from .tables import text_html
-from .text import contributions_text
+from .text import contributions_text, text_html
 from .walks import (
     Bare,
     Loss,

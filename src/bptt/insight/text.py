@@ -1,8 +1,9 @@
-"""Explanations and contributions as tables a person reads in a terminal."""
+"""Explanations and contributions as tables, for a terminal and for a notebook."""
 
 from __future__ import annotations
 
 import itertools
+from html import escape
 
 from torch import Tensor
 
@@ -116,3 +117,69 @@ def _lag_rows(lags: dict[str, Tensor], T: int, wide: int) -> list[str]:
     rows.append(f"{'lag':<{wide}}" + "".join(f"{lag:>10}" for lag in shown))
     rows += [f"{n:<{wide}}" + "".join(f"{by_lag[k].item():>10.3g}" for k in shown) for n, by_lag in lags.items()]
     return rows
+
+
+def text_html(text: str) -> str:
+    """A text set in columns, as it stands in a terminal."""
+    return f'<pre style="line-height:1.3">{escape(text)}</pre>'
+
+
+def explanation_html(
+    t: int,
+    error: Tensor,
+    gradient: dict[str, Tensor],
+    contributions: dict[str, Tensor],
+    state_gradients: dict[str, Tensor],
+) -> str:
+    """Per step the norm of each contribution and its share of the gradient, and what reaches each state.
+
+    The arguments are an `Explanation`'s attributes; of many steps those far from t are summed.
+    """
+    head = ["step k", *(f"∂E_{t}/∂{name}" for name in contributions)]
+    head += [f"‖∂E_{t}/∂s_k‖" + (f" in {layer}" if len(state_gradients) > 1 else "") for layer in state_gradients]
+    rows = []
+    steps = len(next(iter(contributions.values())))
+    for span in stretches(steps, t, SHOWN):
+        row = [str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]}"]
+        for name, parts in contributions.items():
+            part = parts[span.start - 1 : span.stop - 1].sum(0)
+            row.append(f"{part.norm().item():.3g} ({share(part, gradient[name]):.1%})")
+        for of_state in state_gradients.values():
+            row.append(f"{of_state[span[0] - 1].norm().item():.3g}" if len(span) == 1 else "")
+        rows.append(row)
+    total = ["sum", *(f"{g.norm().item():.3g}" for g in gradient.values()), *("" for _ in state_gradients)]
+    return (
+        f"<p><i>E</i><sub>{t}</sub> = {error.item():.6g}; the norm of each contribution and its share</p>"
+        f'<table style="font-variant-numeric:tabular-nums"><thead>{_row(head, "th")}</thead>'
+        f"<tbody>{''.join(_row(row, 'td') for row in rows)}{_row(total, 'th')}</tbody></table>"
+    )
+
+
+def _row(cells: list[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def stretches(steps: int, around: int, shown: int, first: int = 1) -> list[range]:
+    """The steps 1 to `steps` in order: ranges of one step where it is shown, longer ones where it is folded.
+
+    Args:
+        steps: how many there are.
+        around: the step that matters most; those nearest to it are shown, and the first and the last one.
+        shown: how many are shown, at least first + 2; all of them where there are no more.
+        first: how many of the first ones are shown. Default 1.
+
+    >>> stretches(200, around=200, shown=4)
+    [range(1, 2), range(2, 198), range(198, 199), range(199, 200), range(200, 201)]
+    """
+    alone = {*range(1, min(first, steps) + 1), steps, around}
+    for k in sorted(range(1, steps + 1), key=lambda k: (abs(k - around), k)):
+        if len(alone) >= min(shown, steps):
+            break
+        alone.add(k)
+    found: list[range] = []
+    for k in range(1, steps + 1):
+        if k in alone or not found or found[-1].start in alone:
+            found.append(range(k, k + 1))
+        else:
+            found[-1] = range(found[-1].start, k + 1)
+    return found

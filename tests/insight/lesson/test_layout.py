@@ -4,9 +4,9 @@ import math
 import pytest
 
 import bptt
-from bptt.insight.folding import stretches
 from bptt.insight.lesson.layout import RADIUS, folded, unfolded
 from bptt.insight.lesson.notation import plain
+from bptt.insight.text import stretches
 
 NETS = {
     "elman": lambda: bptt.Elman(2, 3, 1),

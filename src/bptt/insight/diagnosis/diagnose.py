@@ -15,7 +15,7 @@ from ...convert import OURS, from_torch
 from ...networks import Elman, SequenceModel, cross_entropy, squared_error
 from ...recurrent import Recurrent
 from ..pairs import gradient_by_lag
-from ..tables import text_html
+from ..text import text_html
 from ..walks import Bare, Criterion, Loss, Network, Record, into_hidden, loss_and_adjoint, record
 from .clipping import GradientNorms, gradient_norms
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer

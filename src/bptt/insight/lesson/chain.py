@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ...equations import ElmanEquations, GRUEquations
-from ..folding import stretches
+from ..text import stretches
 from .edges import Network, TakenBack, cell_of
 from .notation import Matrix, T, letter, letters, partial, top
 from .paths import Place, edge, inputs_of, output_edges, recurrent_edges, way_back

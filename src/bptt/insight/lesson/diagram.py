@@ -10,7 +10,7 @@ from typing import Literal
 
 from ... import checks
 from ...files import creating
-from ..folding import stretches
+from ..text import stretches
 from .edges import Network, check_network
 from .explanation import Explanation
 from .flows import Flow, flows, folded_flows

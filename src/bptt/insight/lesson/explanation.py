@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..tables import explanation_html
-from ..text import explanation_text
+from ..text import explanation_html, explanation_text
 
 
 @dataclass(frozen=True)
