@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..training.data.scaling import Scaling
-    from ..training.data.time_column import Label
+    from ..training.data.timestamps import Label
     from ..training.run import Run
 
 NAME = "standard input"
@@ -99,7 +99,7 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
         UserError: a line that cannot be used, by its number; the lines before it have been answered.
     """
     from ..training.data.csv_files import why_ragged
-    from ..training.data.time_column import next_label
+    from ..training.data.time_column import read_label
 
     lines = csv.reader(_text(source), strict=True)
     out = csv.writer(Exact(), lineterminator="\n")
@@ -124,7 +124,7 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
         date = _date(row, places, forecaster, lines) if run.calendar else None
         if not run.calendar and places.time is not None:
             where = f"{_line(lines)}, column {header[places.time].strip()!r}"
-            forecaster.label = next_label(row[places.time].strip(), forecaster.label, run.clock, where)
+            forecaster.label = read_label(row[places.time].strip(), forecaster.label, run.clock, where)
         forecasts = forecaster.next(values, date) or [None] * len(outputs)
         moment = forecaster.seen if places.time is None else row[places.time].strip()
         for (place, ahead, width), forecast in zip(outputs, forecasts, strict=True):
@@ -219,12 +219,11 @@ def _series(cell: str, run: Run, lines: Any) -> str:
 def _date(row: list[str], places: Places, forecaster: Forecaster, lines: Any) -> datetime:
     """A row's date, after that of the row before it."""
     from ..training.data.dates import NoDate, instant
-    from ..training.data.time_column import read_stamp
 
     assert places.time is not None
     text, before = row[places.time].strip(), forecaster.date
     try:
-        date = read_stamp(text, forecaster.run.clock)
+        date = forecaster.run.clock.read(text)
         forecaster.due(date)
     except NoDate as error:
         raise UserError(f"{_line(lines)}: {error}") from error

@@ -14,7 +14,7 @@ from ..networks import SequenceModel
 from ..reach.plan import shown
 from ..recurrent import Recurrent
 from .config import TrainConfig, task_of
-from .data.stream import machine_memory
+from .data.sources import machine_memory
 
 TAKEN = 16  # bytes of a weight while it is learned: itself, its gradient, and Adam's two moments
 

@@ -20,8 +20,9 @@ from ..files import LARGEST_TEXT, appending, read_regular, write_whole
 from ..networks import SequenceModel
 from .config import Missing, task_of
 from .data.dates import NoDate
+from .data.find_spacing import follows, spacing_of
 from .data.scaling import Moments, Scaling
-from .data.spacing import Fixed, follows, spacing_of
+from .data.spacing import Fixed
 from .data.tables import Table, leaving_out, read_frame, select, select_series
 from .data.timestamps import Clock
 from .described import Described, read_config, read_toml

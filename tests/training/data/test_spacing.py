@@ -8,17 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.training.data.spacing import (
-    Days,
-    Fixed,
-    Months,
-    follows,
-    is_regular,
-    read_spacing,
-    seconds_of,
-    spacing_of,
-    to_toml,
-)
+from bptt.training.data.find_spacing import follows, is_regular, spacing_of
+from bptt.training.data.spacing import Days, Fixed, Months, read_spacing, seconds_of, to_toml
 from bptt.training.data.time_column import read_timestamps
 
 

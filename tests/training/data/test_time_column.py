@@ -6,8 +6,9 @@ import pytest
 
 from bptt.errors import UserError
 from bptt.training.data.dates import NoDate
-from bptt.training.data.time_column import Label, next_label, read_stamp, read_timestamps, timestamps_by_series
-from bptt.training.data.timestamps import OFFSETS, Clock, NumberForm, Timestamps
+from bptt.training.data.tables import rows_by
+from bptt.training.data.time_column import read_label, read_timestamps
+from bptt.training.data.timestamps import OFFSETS, Clock, Label, NumberForm, Timestamps
 
 
 def read(cells, clock=None):
@@ -154,29 +155,30 @@ def test_day_and_month_are_told_apart_by_the_order_within_each_series(is_day_fir
     for who in (["A"] * 24 + ["B"] * 24 + ["C"], ["A", "B"] * 24 + ["C"]):
         times = months * 2 if who[1] == "A" else [month for month in months for _ in "AB"]
         frame = pl.DataFrame({"who": who, "t": [*times, "01/01/2000"]})
-        found = timestamps_by_series(frame, "who", "t", "t.csv")
-        assert [found["A"].moments, found["B"].moments] == [
+        rows = rows_by(frame["who"])
+        found = read_timestamps(frame["t"], "t.csv", parts=rows.values())
+        assert [found.take(rows[who]).moments for who in "AB"] == [
             [datetime(year, month, 1) for month, year in dates]
         ] * 2
     alone = pl.DataFrame({"who": ["A", "B"], "t": ["01/02/2000", "01/03/2000"]})
     with pytest.raises(UserError, match="may have the day or the month first"):
-        timestamps_by_series(alone, "who", "t", "t.csv")
+        read_timestamps(alone["t"], "t.csv", parts=rows_by(alone["who"]).values())
 
 
-def test_further_dates_are_read_by_the_clock_of_those_learned_from():
+def test_further_dates_are_read_by_the_clock_of_the_training_rows():
     clock = read(["30/01/2020", "31/01/2020"]).clock
     assert clock == Clock(day_first=True)
-    assert read_stamp("01/02/2020", clock) == datetime(2020, 2, 1)
-    with pytest.raises(NoDate, match="an offset from UTC, and the dates that were learned from have none"):
-        read_stamp("2020-01-01T00:00Z", clock)
-    with pytest.raises(NoDate, match="no offset from UTC, and the dates that were learned from have one"):
-        read_stamp("2020-01-01", Clock(zone="+01:00"))
+    assert clock.read("01/02/2020") == datetime(2020, 2, 1)
+    with pytest.raises(NoDate, match="an offset from UTC, and the dates of the training rows have none"):
+        clock.read("2020-01-01T00:00Z")
+    with pytest.raises(NoDate, match="no offset from UTC, and the dates of the training rows have one"):
+        Clock(zone="+01:00").read("2020-01-01")
     with pytest.raises(NoDate, match="'7' is no date, which this run reads"):
         clock.local(Decimal(7), "7")
-    assert read_stamp("2020-06-30T23:00Z", Clock(zone="Europe/Berlin")).isoformat() == "2020-07-01T01:00:00+02:00"
-    assert read_stamp("2020-06-30T23:00Z", Clock(zone="+01:00")).isoformat() == "2020-07-01T00:00:00+01:00"
+    assert Clock(zone="Europe/Berlin").read("2020-06-30T23:00Z").isoformat() == "2020-07-01T01:00:00+02:00"
+    assert Clock(zone="+01:00").read("2020-06-30T23:00Z").isoformat() == "2020-07-01T00:00:00+01:00"
     assert read(["2020-03-28T00:00+01:00", "2020-03-30T00:00+02:00"]).clock.zone == OFFSETS
-    assert read_stamp("2020-06-30T23:00Z", Clock(zone=OFFSETS)).hour == 23
+    assert Clock(zone=OFFSETS).read("2020-06-30T23:00Z").hour == 23
     for zone in ("Middle/Earth", "+99:00", "+x"):
         with pytest.raises((KeyError, ValueError)):
             Clock(zone=zone)
@@ -184,7 +186,7 @@ def test_further_dates_are_read_by_the_clock_of_those_learned_from():
 
 def test_a_further_date_is_written_in_the_zone_of_the_rows():
     stamps = read(["2020-06-30T22:00Z", "2020-06-30T23:00Z"])
-    assert stamps.write(read_stamp("2020-07-01T02:00+02:00", Clock(zone="Europe/Berlin"))) == "2020-07-01T00:00Z"
+    assert stamps.write(Clock(zone="Europe/Berlin").read("2020-07-01T02:00+02:00")) == "2020-07-01T00:00Z"
 
 
 def test_the_labels_of_some_rows():
@@ -195,17 +197,17 @@ def test_the_labels_of_some_rows():
 
 
 def test_labels_one_after_another():
-    first = next_label("20200131", None, Clock(), "line 2")
+    first = read_label("20200131", None, Clock(), "line 2")
     assert first == Label("20200131", Decimal(20200131))
-    assert next_label("20200201", first, Clock(), "line 3").moment == 20200201
-    day = next_label("03/02/2020", None, Clock(day_first=True), "line 2")
+    assert read_label("20200201", first, Clock(), "line 3").moment == 20200201
+    day = read_label("03/02/2020", None, Clock(day_first=True), "line 2")
     assert day.moment == datetime(2020, 2, 3)
-    assert next_label("01/03/2020", day, Clock(day_first=True), "line 3").moment == datetime(2020, 3, 1)
+    assert read_label("01/03/2020", day, Clock(day_first=True), "line 3").moment == datetime(2020, 3, 1)
     with pytest.raises(UserError, match="line 3: 02/02/2020 is out of order, after 03/02/2020 in the row before"):
-        next_label("02/02/2020", day, Clock(day_first=True), "line 3")
+        read_label("02/02/2020", day, Clock(day_first=True), "line 3")
 
 
 def test_an_order_of_day_and_month_that_is_not_known_is_not_checked():
-    first = next_label("03/02/2020", None, Clock(), "line 2")
+    first = read_label("03/02/2020", None, Clock(), "line 2")
     assert first.moment is None
-    assert next_label("02/02/2020", first, Clock(), "line 3").moment is None
+    assert read_label("02/02/2020", first, Clock(), "line 3").moment is None

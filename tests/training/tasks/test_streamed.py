@@ -8,7 +8,7 @@ import torch
 from bptt.errors import UserError
 from bptt.training.config import TrainConfig
 from bptt.training.data import stream
-from bptt.training.data.stream import read_finite
+from bptt.training.data.sources import read_finite
 from bptt.training.data.tables import read_table
 from bptt.training.loop import Training
 from bptt.training.network import build

@@ -1,4 +1,4 @@
-"""What a date says of itself: its place in the day, the week and the year, as sine and cosine."""
+"""Calendar features: a date's place in the day, the week and the year, as sine and cosine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PERIODS = {"hour of day": DAY, "day of week": WEEK, "day of year": YEAR}
 
 
 def periods_of(times: list[Any], name: str) -> list[str]:
-    """The periods that the rows have a place in: those longer than two steps, and there at least twice.
+    """The periods that give a forecast features: those longer than two steps that the rows hold at least twice.
 
     Args:
         times: the training rows' labels.
         name: of the table, for errors.
 
     Raises:
-        UserError: the labels are no dates, or have a place in no period.
+        UserError: the labels are no dates, or there is no such period.
     """
     if not isinstance(times[0], datetime):
         raise UserError(f"{name}: --calendar reads dates, and --time labels the rows by numbers: {times[0]}")
@@ -42,7 +42,7 @@ def features(times: list[datetime], periods: list[str]) -> np.ndarray:
 
 
 def _place(time: datetime, period: str) -> float:
-    """From 0 to 1, the period's begin and end."""
+    """From 0 at the begin of the period to 1 at its end."""
     day = (time - time.replace(hour=0, minute=0, second=0, microsecond=0)) / DAY
     if period == "hour of day":
         return day

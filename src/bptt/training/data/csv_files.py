@@ -1,6 +1,6 @@
-"""CSV as columns of text, for tables in memory and for those read piece by piece.
+"""CSV files as columns of text, read whole or row by row.
 
-A row is a line, or several where a quoted cell holds line breaks; blank lines are passed over.
+A row is a line, or several where a quoted cell holds line breaks; blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -21,63 +21,67 @@ from .text_files import MARK, check_encoding, decode_utf8
 
 BLOCK = 2**20  # bytes read at a time
 LONGEST = 2**24  # bytes of a line
-MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class CsvRow(NamedTuple):
     """A row as it stands in a file."""
 
-    line: int  # its last one's number, from 1
+    line: int  # the number of its last line, from 1
     place: int  # where it begins, in bytes
     text: bytes  # its lines, with their ends
     fields: int
 
 
 class CsvRows:
-    """The rows of a CSV file from its header on, or of a part of one that begins with a row.
+    """Iterates over a CSV file's rows, the header included, or over the rows from some place on.
 
     Args:
-        file: where the first row begins.
-        path: of the file, for errors.
-        line, place: number of the line there, and its place in bytes.
+        file: open at the place.
+        path: for errors.
+        line, place: the number of the line there, and the place in bytes.
 
     Raises:
-        UserError: while iterating, a line is not UTF-8, is longer than 16 MB, a cell in it is longer than
-            the csv module reads, or a quote in it is not closed.
+        UserError: while iterating, a line is not UTF-8 or longer than 16 MB, a cell is longer than the csv module
+            reads, or a quote is not closed.
     """
 
     def __init__(self, file: BinaryIO, path: Path, line: int = 1, place: int = 0) -> None:
-        self.file, self.path, self.line, self.place = file, path, line, place
+        self.file, self.path, self.line, self.place = file, path, line - 1, place  # of the line read last
 
     def __iter__(self) -> Iterator[CsvRow]:
-        lines, longest = self._lines(), csv.field_size_limit()
-        for text in lines:
-            begin, self.place, self.line = self.place, self.place + len(text), self.line + 1
-            if not text.strip():
+        lines, longest = self._counted(), csv.field_size_limit()
+        for line in lines:
+            begin = self.place - len(line)
+            if not line.strip():
                 continue
-            if b'"' not in text and len(text) <= longest:
-                yield CsvRow(self.line - 1, begin, text, text.count(b",") + 1)
-                continue
-            taken = [text]
-            cells = self._cells(chain([text], self._noted(lines, taken)))
-            yield CsvRow(self.line - 1, begin, b"".join(taken), len(cells))
+            text, fields = line, line.count(b",") + 1
+            if b'"' in line or len(line) > longest:
+                text, fields = self._quoted(line, lines)
+            yield CsvRow(self.line, begin, text, fields)
 
-    def _noted(self, lines: Iterator[bytes], taken: list[bytes]) -> Iterator[bytes]:
-        """Lines that a quoted cell goes on in."""
-        for text in lines:
-            taken.append(text)
-            self.place, self.line = self.place + len(text), self.line + 1
-            yield text
+    def _quoted(self, first: bytes, lines: Iterator[bytes]) -> tuple[bytes, int]:
+        """A row's text and how many fields it has, by the csv module, which takes as many lines as it needs."""
+        taken = []
 
-    def _cells(self, lines: Iterable[bytes]) -> list[str]:
-        """The cells of the row that begins with the first of these lines."""
+        def following() -> Iterator[str]:
+            for line in chain([first], lines):
+                taken.append(line)
+                yield line.decode()
+
         try:
-            return next(csv.reader((line.decode() for line in lines), strict=True))
+            fields = len(next(csv.reader(following(), strict=True)))
         except csv.Error as error:
-            raise UserError(f"{self.path}, line {self.line - 1}: {why_unread(error)}") from error
+            raise UserError(f"{self.path}, line {self.line}: {why_unread(error)}") from error
+        return b"".join(taken), fields
+
+    def _counted(self) -> Iterator[bytes]:
+        for line in self._lines():
+            self.place, self.line = self.place + len(line), self.line + 1
+            yield line
 
     def _lines(self) -> Iterator[bytes]:
-        """Lines with their ends, which are those of Unix, Windows or the old Macintosh."""
+        """Lines with their ends: those of Unix, Windows or the old Macintosh."""
         rest = self._begin() if self.place == 0 else b""
         place, is_more = self.place, True
         while is_more:
@@ -93,7 +97,7 @@ class CsvRows:
             yield from lines
 
     def _begin(self) -> bytes:
-        """The first bytes but for a byte order mark."""
+        """The first bytes without a byte order mark."""
         head = self.file.read(16)
         check_encoding(self.path, head)
         self.place = len(MARK) if head.startswith(MARK) else 0
@@ -101,7 +105,7 @@ class CsvRows:
 
 
 def read_csv(path: Path) -> pl.DataFrame:
-    """All of a CSV file, its cells as text.
+    """A CSV file's cells as text.
 
     Raises:
         UserError: it cannot be read, has no header, or a row has not as many fields as the header.
@@ -116,11 +120,7 @@ def read_csv(path: Path) -> pl.DataFrame:
 
 
 def header_of(rows: Iterator[CsvRow], path: Path) -> list[str]:
-    """The columns that the first row names.
-
-    Raises:
-        UserError: there is no row, or it names a column twice.
-    """
+    """The columns that the first row names; a UserError where it is missing or names a column twice."""
     first = next(rows, None)
     if first is None:
         raise UserError(f"{path} is empty; a header and rows are needed")
@@ -128,14 +128,9 @@ def header_of(rows: Iterator[CsvRow], path: Path) -> list[str]:
 
 
 def check_fields(rows: Iterator[CsvRow], header: list[str], name: str) -> Iterator[CsvRow]:
-    """Rows of as many fields as the header.
-
-    Raises:
-        UserError: one has more or fewer.
-    """
-    width = len(header)
+    """The rows; a UserError at the first that has more or fewer fields than the header."""
     for row in rows:
-        if row.fields != width:
+        if row.fields != len(header):
             raise UserError(f"{name}, line {row.line}: {why_ragged(cells_of(row.text), header)}")
         yield row
 
@@ -146,7 +141,7 @@ def cells_of(text: bytes) -> list[str]:
 
 
 def frame_of(rows: Iterable[CsvRow], header: list[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The cells of rows, those of some columns or of all, as text."""
+    """The cells of rows as text; of some columns, or of all."""
     wanted = header if columns is None else list(columns)  # by their names: polars reads "*" in a select as all
     texts = [row.text for row in rows]
     whole = b"\n".join(text.rstrip(b"\r\n") for text in texts)
@@ -162,38 +157,39 @@ def frame_of(rows: Iterable[CsvRow], header: list[str], columns: Sequence[str] |
 
 
 def checked_header(row: list[str], name: str) -> list[str]:
-    """The columns of a CSV's first row, each there once.
+    """The columns named by a CSV's first row.
 
     Raises:
-        UserError: one is there twice, or the row is separated by something else than commas.
+        UserError: a column is there twice, or the row is not separated by commas.
     """
     header = [cell.strip() for cell in row]
-    if len(header) == 1 and (mark := next((mark for mark in MARKS if mark in header[0]), None)):
-        raise UserError(f"{name} is separated by {MARKS[mark]}; separate its columns by commas")
+    if len(header) == 1 and (mark := next((mark for mark in SEPARATORS if mark in header[0]), None)):
+        raise UserError(f"{name} is separated by {SEPARATORS[mark]}; separate its columns by commas")
     places: dict[str, int] = {}
     for place, column in enumerate(header, start=1):
-        if (before := places.setdefault(column, place)) != place:
-            if not column:
-                raise UserError(
-                    f"{name}: columns {before} and {place} of the header have no name; name them, or leave out "
-                    "the commas at the end of its lines"
-                )
+        if (before := places.setdefault(column, place)) == place:
+            continue
+        if not column:
             raise UserError(
-                f"{name}: column {shortened(column)!r} stands twice in the header, at positions {before} and "
-                f"{place}; rename one"
+                f"{name}: columns {before} and {place} of the header have no name; name them, or leave out the "
+                "commas at the end of its lines"
             )
+        raise UserError(
+            f"{name}: column {shortened(column)!r} stands twice in the header, at positions {before} and {place}; "
+            "rename one"
+        )
     return header
 
 
 def why_unread(error: csv.Error) -> str:
-    """What is wrong with a row whose cells the csv module cannot tell apart."""
+    """Why the csv module cannot read a row."""
     if "field limit" in str(error):
         return f"a cell has more than {csv.field_size_limit():,} characters; shorten it, or is a quote missing?"
     return f"{error}; is a quote missing?"
 
 
 def why_ragged(row: list[str], header: list[str]) -> str:
-    """What is wrong with a row of more or fewer fields than the header, and what may be the cause."""
+    """How many fields a row has instead of the header's, and the likely cause."""
     got, wanted = len(row), len(header)
     are_numbers = any(number_of(cell) is not None for cell in row)
     if header[0].startswith("#") or row[0].lstrip().startswith("#"):

@@ -1,4 +1,4 @@
-"""Dates as text: the usual ways to write them, each read as a datetime and written again in the same way."""
+"""Dates as text: the usual ways to write them, each read as a datetime and written back in the same way."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MONTHS = (
     *("july", "august", "september", "october", "november", "december"),
 )
 YEARS = range(1800, 2200)  # in which digits alone, such as 20200131, are a date
-FIRST_YEAR, LAST_YEAR = 2, 9998  # a zone or a step may lead a year on, which must be a date as well
+FIRST_YEAR, LAST_YEAR = 2, 9998  # a zone or a step may lead into the next year, which must be a date too
 BEYOND = f"beyond the years {FIRST_YEAR} to {LAST_YEAR}, which are all that can be read"
 
 # Letters as in strftime: Y year, m month, d day, b the month's name, G V u ISO year, week and weekday, q quarter;
-# one and two are day and month in an order that the column tells; s is a separator.
+# one and two are day and month, in an order that the whole column shows; s is a separator.
 _TIME = (
     r"(?:(?:[Tt]|,? +)(?P<H>\d\d|\d(?=:| ?[AaPp]))(?::?(?P<M>\d\d)(?::?(?P<S>\d\d)(?:[.,](?P<f>\d+))?)?)?"
     r"(?: ?(?P<p>[AaPp][Mm]))?(?: ?(?P<z>[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?))?(?:\[(?P<N>[\w/+-]+)\])?)?"
@@ -51,7 +51,7 @@ DIGITS = re.compile(r"\d{8}|\d{6}|\d{4}\.\d\d", re.ASCII)  # dates that could be
 
 
 class NoDate(ValueError):
-    """A text that no date is written as; its message says why, where that is known."""
+    """A text that is no date; the message says why, where that is known."""
 
 
 class OtherYears(NoDate):
@@ -62,12 +62,12 @@ def read_date(text: str, day_first: bool | None = None, pattern: str | None = No
     """A date and the name of its pattern; a month, week or quarter is its first day.
 
     Args:
-        text: the date, without blanks around it.
+        text: without blanks around it.
         day_first: whether 02/03/2020 is in March; None refuses it.
-        pattern: the one that is tried first.
+        pattern: is tried first.
 
     Raises:
-        NoDate: it is none.
+        NoDate: the text is no date.
     """
     moment, name = _any_year(text, day_first, pattern)
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
@@ -76,7 +76,7 @@ def read_date(text: str, day_first: bool | None = None, pattern: str | None = No
 
 
 def _any_year(text: str, day_first: bool | None, pattern: str | None = None) -> tuple[datetime, str]:
-    """The same, whatever the year."""
+    """The same for any year."""
     if pattern == ISO and (moment := _iso(text)) is not None:
         return moment, ISO
     name, match = _matched(text, pattern)
@@ -89,13 +89,13 @@ def _any_year(text: str, day_first: bool | None, pattern: str | None = None) -> 
 
 
 def first_numbers(text: str) -> tuple[int, int] | None:
-    """The two numbers before the year, where which of them is the month is not said."""
+    """The two numbers before the year in a text like 02/03/2020, where either may be the month."""
     name, match = _matched(text, ORDERLESS)
     return (int(match["one"]), int(match["two"])) if name == ORDERLESS else None
 
 
 def are_alike(one: str, other: str) -> bool:
-    """Whether two texts are written by one pattern, or one of them by none."""
+    """Whether two texts have one pattern, or one of them has none."""
     names = {next((name for name in PATTERNS if PATTERNS[name].fullmatch(text)), None) for text in (one, other)}
     return len(names) == 1 or None in names
 
@@ -124,7 +124,7 @@ def _matched(text: str, first: str | None) -> tuple[str, re.Match[str]]:
 
 
 def _iso(text: str) -> datetime | None:
-    """The same as `_moment` of most dates of the first pattern, in less time."""
+    """A fast `_moment` for most dates of the ISO pattern."""
     if text[4:5] != "-" or text[7:8] != "-" or text[10:11] not in ("", "T", " ") or "[" in text:
         return None
     try:
@@ -185,7 +185,7 @@ def _zone(text: str) -> tzinfo:
 
 
 def template_of(text: str, pattern: str, day_first: bool | None) -> str:
-    """How a date is written: its text, the parts replaced by fields such as {Y:04d} for `str.format`."""
+    """The text of a date with its parts replaced by fields such as {Y:04d}, for `written`."""
     _, match = _matched(text, pattern)
     parts, begin, twelve = [], 0, bool(match.groupdict().get("p"))
     spans = sorted((match.span(name), name) for name, found in match.groupdict().items() if found is not None)
@@ -197,7 +197,7 @@ def template_of(text: str, pattern: str, day_first: bool | None) -> str:
 
 
 def _field(name: str, found: str, twelve: bool, day_first: bool | None) -> str:
-    """A part of a date as a field of its template."""
+    """One part of a date as a field of its template."""
     if name in ("one", "two"):
         name = "d" if (name == "one") == day_first else "m"
     if name == "H" and twelve:
@@ -217,7 +217,7 @@ def _field(name: str, found: str, twelve: bool, day_first: bool | None) -> str:
 
 
 def written(moment: datetime, template: str) -> str:
-    """A date in the way of a template."""
+    """A date written by a template."""
     year, week, weekday = moment.isocalendar()
     month = MONTHS[moment.month - 1].capitalize()
     offset = moment.strftime("%z")[:5]
@@ -237,15 +237,15 @@ class DateForm:
     """How the dates of a column are written.
 
     Attributes:
-        templates: as `written` takes them, the most frequent first.
-        day_first: whether 02/03/2020 is in March; None where that is not asked.
+        templates: for `written`, the most frequent first.
+        day_first: whether 02/03/2020 is in March; None where no such date was read.
     """
 
     templates: tuple[str, ...] = ()
     day_first: bool | None = None
 
     def write(self, moment: datetime) -> str:
-        """A date in the first way that loses nothing of it, else as ISO has it."""
+        """A date by the first template that loses nothing of it, else in ISO format."""
         for template in self.templates:
             text = written(moment, template)
             try:
@@ -257,7 +257,7 @@ class DateForm:
 
 
 def unpadded(templates: list[str]) -> list[str]:
-    """The same, no part filled up with zeros where one of the templates shows that such parts are not."""
+    """Templates without leading zeros in a part, where one of them shows that the column writes none."""
     for letters in ("md", "HI"):
         if any(f"{{{letter}:d}}" in template for letter in letters for template in templates):
             templates = [re.sub(rf"\{{([{letters}]):02d\}}", r"{\1:d}", template) for template in templates]
@@ -270,5 +270,5 @@ def is_zoned(moment: Any) -> bool:
 
 
 def instant(moment: Any) -> Any:
-    """What times are compared by: a zoned date in UTC, all else as it is."""
+    """A time as it is compared: a zoned date in UTC, anything else unchanged."""
     return moment.astimezone(UTC) if is_zoned(moment) else moment

@@ -1,4 +1,4 @@
-"""Labelled sequences: what a classification learns from, and a table in long format as such."""
+"""Labelled sequences, for classification, and reading them from a table in long format."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from ...errors import UserError
 from ..config import Missing
 from .cells import number_of
-from .tables import check_columns, check_once, columns_of, listed, names_in, read_frame, repaired
+from .tables import (
+    check_columns,
+    check_once,
+    columns_of,
+    gaps_kept,
+    listed,
+    names_in,
+    read_frame,
+    repaired,
+    rows_by,
+)
 from .time_column import read_timestamps
 
-SURE = 20  # rows, in fewer of which a column may count or rise by chance
+SURE = 20  # in fewer rows a column may count or rise by chance
 
 
 @dataclass(frozen=True)
@@ -23,12 +32,12 @@ class Labelled:
     """Sequences of several lengths, with a label each.
 
     Attributes:
-        name: where they came from.
-        columns: what is read at each step.
-        names: what each sequence is called.
+        name: of their source.
+        columns: the inputs of a step.
+        names: one for each sequence.
         sequences: each (T, columns), float64, finite, T at least 1.
-        labels: of each sequence; None where it is not known.
-        classes: the labels there are, in the order of the outputs.
+        labels: one for each sequence; None where it is not known.
+        classes: the different labels, in the order of the outputs.
     """
 
     name: str
@@ -52,14 +61,14 @@ def read_long(
     Args:
         path: a CSV, Parquet or .npy file.
         series: the column of the sequences' names.
-        label: the column of their classes, the same in all rows of one; None where there is none.
-        inputs: the columns that are read; none for all that are left but those without a name, as an index has
-            none, and those that number the rows, which are left out with a warning.
+        label: the column of their classes, the same in all rows of a sequence; None where there is none.
+        inputs: the columns that are read; none for all others but those that number the rows or have no
+            name, which are left out with a warning.
         time: a column that must increase within each sequence; None takes the rows as they stand.
-        missing: what to do with missing values: "error", or "interpolate" within their sequence.
+        missing: refuse missing values ("error"), or "interpolate" them within their sequence.
 
     Raises:
-        UserError: the file cannot be read, or a column or cell is not what it must be.
+        UserError: the file cannot be read, or a column or cell in it cannot be used.
     """
     frame, name = read_frame(path), path.name
     named = [column for column in (series, label, time) if column is not None]
@@ -71,7 +80,7 @@ def read_long(
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
     frame = frame.with_columns(names_in(frame[column], name) for column in (series, label) if column is not None)
-    values = columns_of(frame, columns, name, "mask" if missing == "interpolate" else missing)
+    values = columns_of(frame, columns, name, gaps_kept(missing))
     if not inputs:
         if any(not column.strip() for column in frame.columns):
             warnings.warn(f"{name}: the column without a name is no input; name it to have it read", stacklevel=2)
@@ -79,40 +88,26 @@ def read_long(
     if not values:
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
     whole, names, sequences, labels = np.column_stack(list(values.values())), [], [], []
-    places = _rows_of(frame[series])
-    stamps = None if time is None else read_timestamps(frame[time], name, parts=places.values())
-    for own, rows in places.items():
+    rows_of = rows_by(frame[series])
+    timestamps = None if time is None else read_timestamps(frame[time], name, parts=rows_of.values())
+    for own, rows in rows_of.items():
         part, where = frame[named][rows], f"{name}, series {own!r}"
-        if time is not None and stamps is not None:
-            stamps.take(rows).check_increasing(where, time)
+        if time is not None and timestamps is not None:
+            timestamps.take(rows).check_increasing(where, time)
         if label is not None and part[label].n_unique() > 1:
             raise UserError(
                 f"{where} has several labels: {listed(part[label].unique(maintain_order=True).to_list())}"
             )
         names.append(own)
         labels.append(None if label is None else part[label][0])
-        sequences.append(_repaired(whole[rows], list(values), where, missing))
+        parts = zip(whole[rows].T, values, strict=True)
+        sequences.append(np.stack([repaired(cells, column, where, missing) for cells, column in parts], axis=1))
     classes = sorted({found for found in labels if found is not None}, key=_in_order)
     return Labelled(name, list(values), names, sequences, labels, classes)
 
 
-def _rows_of(series: pl.Series) -> dict[str, list[int]]:
-    """The rows of each series, by its name."""
-    found: dict[str, list[int]] = {}
-    for row, name in enumerate(series):
-        found.setdefault(name, []).append(row)
-    return found
-
-
-def _repaired(values: np.ndarray, columns: list[str], where: str, missing: Missing) -> np.ndarray:
-    """A sequence (T, C) whose missing values are filled where that is asked for."""
-    for place in np.flatnonzero(np.isnan(values).any(0)):
-        values[:, place] = repaired(values[:, place], columns[place], where, missing)
-    return values
-
-
 def _inputs(values: dict[str, np.ndarray], name: str) -> list[str]:
-    """The columns that are input when none are named: all but those that number the rows of the whole table.
+    """The inputs where none are named: all columns but those that number the rows of the whole table.
 
     In a table that stands class by class a row's number gives the class away.
     """
@@ -130,7 +125,7 @@ def _inputs(values: dict[str, np.ndarray], name: str) -> list[str]:
 
 
 def _counts(cells: np.ndarray) -> bool:
-    """Whether they are the numbers of the rows, from 0 or from 1, in whatever order."""
+    """Whether they are the row numbers, from 0 or from 1, in any order."""
     in_order = np.sort(cells)
     return len(cells) >= SURE and in_order[0] in (0, 1) and bool((np.diff(in_order) == 1).all())
 

@@ -1,4 +1,4 @@
-"""Arrays of numbers in NumPy's .npy format, mapped from the disk; other contents are refused unread."""
+"""NumPy's .npy files of numbers as memory maps; other contents are refused unread."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """Numbers as this machine has them, in as many bits as every reader knows."""
+    """The numbers in this machine's byte order and a width that polars reads."""
     return np.array(array, dtype=NATIVE[array.dtype.kind])
 
 
 def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether columns come first, and dtype; the cursor is then at the numbers."""
+    """Shape, whether the order is Fortran's, and dtype; leaves the file at the first number."""
     head = file.read(16)
     if not head.startswith(MAGIC):
         check_encoding(path, head)

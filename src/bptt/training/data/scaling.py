@@ -1,4 +1,4 @@
-"""Columns brought to mean 0 and standard deviation 1, as they are over the rows learned from, and back."""
+"""Columns standardised by their mean and standard deviation over the training rows, and back."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from ...errors import UserError
 
-ROUNDINGS = 8  # units in the last place of the largest value, within which values are the same
-LEAST = 1e-100  # a difference that is none: its square, divided by the number of rows, would be 0 in float64
+ROUNDINGS = 8  # units in the last place of the largest value: values within them are the same
+LEAST = 1e-100  # a smaller difference counts as none: its square could be 0 in float64
 FARTHEST = 1e15  # deviations from the mean: squares of them, and sums of these, are finite in float32
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What the values of each column come to, (C) each, missing values left out.
+    """Count, mean, variance and range of each column, (C) each, missing values left out.
 
     Attributes:
-        count: how many there are.
-        mean, variance: of them; 0 where there is none.
-        low, high: the least and the largest.
-        precision: the spacing of floating-point numbers at 1, in the dtype they came in.
+        count: of values.
+        mean, variance: 0 where there is no value.
+        low, high: the least and the largest value.
+        precision: the machine epsilon of the dtype they came in.
     """
 
     count: np.ndarray
@@ -40,7 +40,7 @@ class Moments:
         there = ~np.isnan(values)
         count = there.sum(0)
         mean = np.where(there, values, 0).sum(0) / np.maximum(count, 1)
-        mean = mean + np.where(there, values - mean, 0).sum(0) / np.maximum(count, 1)  # what the sum rounded off
+        mean = mean + np.where(there, values - mean, 0).sum(0) / np.maximum(count, 1)  # what the sum rounded
         variance = np.square(np.where(there, values - mean, 0)).sum(0) / np.maximum(count, 1)
         low = np.where(there, values, np.inf).min(0, initial=np.inf)
         high = np.where(there, values, -np.inf).max(0, initial=-np.inf)
@@ -66,7 +66,7 @@ class Moments:
 
     @property
     def is_constant(self) -> np.ndarray:
-        """Where the least and the largest value are the same, but for rounding; and where there is none."""
+        """Which columns have one value only, but for rounding, or none."""
         size = np.maximum(np.abs(self.low), np.abs(self.high))
         spread = np.where(self.count > 0, self.high - self.low, 0)
         return spread <= np.where(self.count > 0, np.maximum(ROUNDINGS * self.precision * size, LEAST), 0)
@@ -79,23 +79,19 @@ class Moments:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Mean and standard deviation of each column over the training rows; 1 for that of a constant column."""
+    """Mean and standard deviation of each column over the training rows; a constant column has deviation 1."""
 
     mean: list[float]
     std: list[float]
 
     @classmethod
     def of(cls, values: np.ndarray, columns: list[str], name: str = "") -> Scaling:
-        """Fit to rows (N, C), NaN left out; a constant column is left at its scale, with a warning.
-
-        Args:
-            name: where they came from, for the warning.
-        """
+        """Fit to rows (N, C), NaN left out; a constant column keeps its scale, with a warning that names it."""
         return cls.of_moments(Moments.of(values), columns, name)
 
     @classmethod
     def of_moments(cls, moments: Moments, columns: list[str], name: str = "") -> Scaling:
-        """The same of rows that are no more in memory."""
+        """The same from the moments of rows that need not be in memory."""
         for column, is_constant in zip(columns, moments.is_constant, strict=True):
             if is_constant:
                 where = f"{name}: " if name else ""
@@ -103,18 +99,13 @@ class Scaling:
         return cls(moments.mean.tolist(), moments.unit.tolist())
 
     def check(self, found: Moments, columns: list[str], name: str) -> None:
-        """No value lies farther from the mean than float32, which networks compute in, can square.
-
-        Args:
-            found: of all rows that are to be read.
-            columns: their names.
-            name: where they came from, for the error.
+        """Refuse rows with a value so far from the mean that float32, in which networks compute, cannot square it.
 
         Raises:
-            UserError: one does; it names the column and the value.
+            UserError: there is one, with its column.
         """
         for bound in (found.low, found.high):
-            with np.errstate(invalid="ignore"):  # of a column without values
+            with np.errstate(invalid="ignore"):  # a column without values
                 far = np.abs(self.apply(bound)) > FARTHEST
             far &= np.isfinite(bound)
             if far.any():
@@ -130,13 +121,13 @@ class Scaling:
         return (values - self.mean) / self.std
 
     def undo_target(self, values: np.ndarray, place: int = 0) -> np.ndarray:
-        """A target, the first column or another, back in its own unit."""
+        """Values of a target, the column at `place`, back in its own unit."""
         return values * self.std[place] + self.mean[place]
 
 
 def as_input(rows: np.ndarray, missing: str) -> np.ndarray:
     """Standardised rows (..., C) as a network reads them.
 
-    Where missing values are masked they are 0, and after the columns stands a 1 for each of them, (..., 2·C).
+    With missing="mask" missing values are 0, and further columns hold a 1 for each of them, (..., 2·C).
     """
     return np.concatenate([np.nan_to_num(rows), np.isnan(rows)], axis=-1) if missing == "mask" else rows

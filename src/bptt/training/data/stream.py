@@ -1,51 +1,25 @@
-"""One long series from a file, read piece by piece and cut into parallel streams."""
+"""A long series in a file as windows of parallel streams, read piece by piece."""
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import polars as pl
-import polars.selectors as cs
 import torch
 from torch import Tensor
 
 from ...checks import check_sizes
 from ...errors import UserError
-from ...reach.plan import bytes_in, shown
-from ..config import TrainConfig
-from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
-from .npy_files import read_npy
-from .tables import PARQUET, as_floats, check_columns, lagged, reading_parquet
-from .text_files import check_file
+from .sources import Source, checked_columns, open_source, read_finite
+from .tables import lagged
 
 PIECE = 2**18  # rows of all streams together that are read at a time
-MARK = 2**16  # rows between two marks in a CSV's index
-# What a table takes in memory beside its size on disk: a CSV's cells are read as text, Parquet is compressed.
-FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
-
-
-class Source(Protocol):
-    """A table that can be read from any row."""
-
-    rows: int
-    columns: list[str]
-
-    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        """Rows of some columns, (rows, columns), as float64; NaN where a value is missing.
-
-        Raises:
-            UserError: a cell is neither a number nor missing.
-        """
-        ...
 
 
 class Stream:
-    """What `stream` opens: an iterable of pairs (x, d), once through the series each time it is iterated.
+    """The windows (x, d) of a long series, made by `stream`; each iteration goes through the series once.
 
     Attributes:
         steps: T, the steps of each of the B parallel streams.
@@ -68,7 +42,7 @@ class Stream:
     ) -> None:
         self.source, self.name, self.x, self.d = source, name, x, d
         self.aheads, self.batch, self.window, self.dtype, self.lags = aheads, batch, window, dtype, lags
-        self.beyond = lags - 1 + max(aheads)  # rows that belong to a step beside its own
+        self.beyond = lags - 1 + max(aheads)  # rows of a step before and after its own
         self.steps = (source.rows - self.beyond) // batch
         self.position = 0
         if self.steps < 1:
@@ -105,11 +79,11 @@ class Stream:
         return np.stack(pieces, axis=1)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, and what it is a position in."""
+        """The position, with the sizes it belongs to."""
         return {"position": self.position, "rows": self.source.rows, "batch": self.batch, "window": self.window}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on at a saved position.
+        """Continue from a saved position.
 
         Raises:
             ValueError: it was saved from another series, batch or window.
@@ -123,7 +97,7 @@ class Stream:
         self.seek(state["position"])
 
     def seek(self, step: int) -> None:
-        """Let the next window begin at a step.
+        """Begin the next window at a step.
 
         Raises:
             ValueError: there is no such step.
@@ -181,137 +155,3 @@ def stream(
     x = checked_columns(columns, source, path) if columns is not None else list(source.columns)
     d = checked_columns(targets, source, path) if targets is not None else x
     return Stream(source, path.name, x, d, aheads, batch, window, dtype, lags)
-
-
-def open_source(path: Path) -> Source:
-    """A table on disk, of which no more than its index is read yet.
-
-    Raises:
-        UserError: there is no such file, or it is none that can be read.
-    """
-    check_file(path, "a CSV, Parquet or .npy file")
-    kinds = {**dict.fromkeys(PARQUET, _Parquet), ".npy": _Npy}
-    return kinds.get(path.suffix.lower(), _Csv)(path)
-
-
-def is_streamed(config: TrainConfig) -> bool:
-    """Whether a table is too large to be read as a whole.
-
-    Raises:
-        UserError: it is, and its errors are to go back to the first row; or --memory makes no sense.
-    """
-    if config.data is None or not config.data.is_file():
-        return False
-    half = machine_memory() // 2
-    allowed = half
-    if config.reach == "truncated" and config.memory is not None:
-        allowed = bytes_in(config.memory)
-    takes = config.data.stat().st_size * FOOTPRINT.get(config.data.suffix.lower(), 1)
-    if takes <= allowed:
-        return False
-    if config.reach != "truncated":
-        raise UserError(
-            f"{config.data} would take about {shown(takes)} of memory, more than {shown(half)}, half of this "
-            f"machine's; --reach {config.reach} needs all of it: pass --reach truncated, which reads it piece by "
-            "piece"
-        )
-    return True
-
-
-def machine_memory() -> int:
-    """The machine's memory in bytes; 8 GiB where it cannot be asked."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 8 * 2**30
-
-
-def checked_columns(wanted: str | Sequence[str], source: Source, path: Path) -> list[str]:
-    """The columns asked for, all of them there."""
-    names = [wanted] if isinstance(wanted, str) else list(wanted)
-    check_columns(names, source.columns, path.name)
-    if not names:
-        raise ValueError("columns are empty; name at least one")
-    return names
-
-
-def read_finite(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
-    """Rows of some columns, all of them there and finite.
-
-    Raises:
-        UserError: a row is missing, or a number is not finite.
-    """
-    piece = source.read(first, rows, columns)
-    if len(piece) != rows:
-        raise UserError(
-            f"{name} ends after row {first + len(piece)}, but had {source.rows} rows when it was opened; open it "
-            "again"
-        )
-    absent = np.isnan(piece)
-    if absent.any():
-        row, column = np.argwhere(absent)[0]
-        raise UserError(
-            f"{name}: row {first + row + 1}, column {columns[column]!r}: the value is missing, which is not "
-            "repaired in a table read piece by piece; fill or drop such rows first"
-        )
-    return piece
-
-
-def _as_rows(frame: pl.DataFrame, name: str, first: int) -> np.ndarray:
-    """A part of a table that begins with row `first`, as `Source.read` has it."""
-    return np.column_stack(list(as_floats(frame, name, first).values()))
-
-
-class _Npy:
-    """A .npy file, mapped anew for each read, so that what was read does not stay in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows, columns = read_npy(path).shape
-        self.columns = [str(number) for number in range(columns)]
-
-    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        piece = read_npy(self.path)[first : first + rows, [int(name) for name in columns]].astype(np.float64)
-        return _as_rows(pl.DataFrame(piece, schema=columns, orient="row"), self.path.name, first)
-
-
-class _Parquet:
-    """A Parquet file, of which polars reads the row groups it needs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with reading_parquet(path):
-            self.frame = pl.scan_parquet(path.absolute(), glob=False)
-            self.columns = list(self.frame.collect_schema())
-            self.rows = int(self.frame.select(pl.len()).collect().item())
-
-    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        with reading_parquet(self.path):
-            piece = self.frame.select(cs.by_name(*columns)).slice(first, rows).collect()
-        return _as_rows(piece, self.path.name, first)
-
-
-class _Csv:
-    """A CSV file and where every so many of its rows begin."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows = path, 0
-        self.marks: list[tuple[int, int]] = []  # line and place in bytes
-        with path.open("rb") as file:
-            rows = iter(CsvRows(file, path))
-            self.columns = header_of(rows, path)
-            for row in check_fields(rows, self.columns, path.name):
-                if self.rows % MARK == 0:
-                    self.marks.append((row.line, row.place))
-                self.rows += 1
-
-    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        if first >= self.rows:
-            return np.empty((0, len(columns)))
-        with self.path.open("rb") as file:
-            line, place = self.marks[first // MARK]
-            file.seek(place)
-            there = check_fields(iter(CsvRows(file, self.path, line, place)), self.columns, self.path.name)
-            taken: Iterator[CsvRow] = itertools.islice(there, first % MARK, first % MARK + rows)
-            frame = frame_of(taken, self.columns, columns)
-        return _as_rows(frame, self.path.name, first)

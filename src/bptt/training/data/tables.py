@@ -1,4 +1,4 @@
-"""Tables from CSV and Parquet, checked cell by cell before anything is computed from them."""
+"""Tables from CSV, Parquet and .npy files, every cell checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .cells import as_numbers, is_number_like, number_of, text_in
 from .csv_files import read_csv
 from .npy_files import native, read_npy
 from .text_files import check_file
-from .time_column import read_timestamps, timestamps_by_series
+from .time_column import read_timestamps
 from .timestamps import Clock, Timestamps
 
 SUNSPOTS = "the embedded yearly sunspot numbers"
@@ -33,12 +33,12 @@ class Table:
     """Numeric columns over time.
 
     Attributes:
-        name: where it came from, for messages and file names.
+        name: of its source, for messages and file names.
         times: a label for each row: a number, a date, or the row's number from 1.
-        columns: the columns' names, the targets first.
+        columns: their names, the targets first.
         values: (N, columns), float64, finite, or NaN where a missing value is masked.
         targets: how many of the columns are targets.
-        written: how the times are written; None as they print.
+        written: the times as they were written; None where that is as they print.
     """
 
     name: str
@@ -64,24 +64,12 @@ def sunspots() -> Table:
 def read_table(
     path: Path, target: str | tuple[str, ...], inputs: tuple[str, ...], time: str | None, missing: Missing
 ) -> Table:
-    """Read the columns asked for from a CSV, Parquet or .npy file.
-
-    Args:
-        path: a file ending in .csv, .parquet, .pq or .npy.
-        target: the column to forecast, or several.
-        inputs: further columns that are known at each step.
-        time: the column that labels the rows; None numbers them from 1.
-        missing: what to do with missing values: "error", "interpolate" linearly between neighbours, or "mask",
-            which leaves NaN.
-
-    Raises:
-        UserError: the file cannot be read, or a cell in these columns is not a finite number.
-    """
+    """Some columns of a CSV, Parquet or .npy file, as `select` has them."""
     return select(read_frame(path), path.name, target, inputs, time, missing)
 
 
 def read_frame(path: Path) -> pl.DataFrame:
-    """A CSV's cells as text; a Parquet or .npy file's as they are typed, the latter in columns "0", "1", ..."""
+    """A CSV's cells as text, a Parquet or .npy file's as they are typed; an array's columns are "0", "1", ..."""
     check_file(path, "a CSV, Parquet or .npy file")
     if path.suffix.lower() == ".npy":
         array = native(read_npy(path))
@@ -94,19 +82,16 @@ def read_frame(path: Path) -> pl.DataFrame:
 
 @contextmanager
 def reading_parquet(path: Path) -> Iterator[None]:
-    """What goes wrong within is the file's fault."""
+    """Turn errors of polars into a UserError that names the file."""
     try:
         yield
-    except (
-        pl.exceptions.PanicException,
-        pl.exceptions.PolarsError,
-        OSError,
-    ) as error:
-        raise UserError(f"{path} could not be read as Parquet: {first_line(error)}") from error
+    except (pl.exceptions.PanicException, pl.exceptions.PolarsError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} could not be read as Parquet: {reason}") from error
 
 
 def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
-    """Each row (..., C) beside the lags - 1 before it, the present one first: (N - lags + 1, ..., lags·C)."""
+    """Each row (..., C) with the lags - 1 rows before it, itself first: (N - lags + 1, ..., lags·C)."""
     steps = len(rows) - lags + 1
     return np.concatenate([rows[lags - 1 - lag : lags - 1 - lag + steps] for lag in range(lags)], axis=-1)
 
@@ -119,13 +104,20 @@ def select(
     time: str | None,
     missing: Missing,
     clock: Clock | None = None,
-    stamps: Timestamps | None = None,
+    timestamps: Timestamps | None = None,
 ) -> Table:
-    """The columns asked for, as numbers.
+    """Some of a table's columns, as numbers.
 
     Args:
-        clock: of the dates that were learned from, where these go on by it.
-        stamps: the times, where they are read already.
+        target: the column to forecast, or several.
+        inputs: further columns that are known at each step.
+        time: the column that labels the rows; None numbers them from 1.
+        missing: refuse missing values ("error"), interpolate linearly between neighbours, or "mask": leave NaN.
+        clock: of the training rows' dates, where these are further ones.
+        timestamps: the times, where they are read already.
+
+    Raises:
+        UserError: a column is not there, a cell is no finite number, or the times do not increase.
     """
     targets = (target,) if isinstance(target, str) else target
     columns = [*targets, *inputs]
@@ -139,9 +131,9 @@ def select(
     values = np.ascontiguousarray(values)
     if time is None:
         return Table(name, list(range(1, len(frame) + 1)), columns, values, len(targets))
-    stamps = stamps or read_timestamps(frame[time], name, clock)
-    stamps.check_increasing(name, time)
-    return Table(name, stamps.moments, columns, values, len(targets), stamps)
+    timestamps = timestamps or read_timestamps(frame[time], name, clock)
+    timestamps.check_increasing(name, time)
+    return Table(name, timestamps.moments, columns, values, len(targets), timestamps)
 
 
 def select_series(
@@ -154,24 +146,23 @@ def select_series(
     missing: Missing,
     clock: Clock | None = None,
 ) -> dict[str, Table]:
-    """The same of each of many series, by its name; their rows may stand between each other's.
+    """The same for each of many series, by its name; their rows may be mixed.
 
     A series without a value in one of the columns is left out, with a warning.
     """
-    check_columns([series], frame.columns, name)
+    check_columns([series, *([time] if time is not None else [])], frame.columns, name)
     if series in (*((target,) if isinstance(target, str) else target), *inputs, time):
         raise UserError(
             f"column {series!r} says which series a row belongs to and cannot be anything else as well"
         )
     if len(frame) == 0:
         raise UserError(f"{name} holds a header and no rows")
-    found, frame = {}, frame.with_columns(names_in(frame[series], name))
-    stamps = timestamps_by_series(frame, series, time, name, clock)
-    for part in frame.partition_by(series, maintain_order=True):
-        own = part[series][0]
-        where = f"{name}, series {own!r}"
+    found, rows_of = {}, rows_by(names_in(frame[series], name))
+    whole = None if time is None else read_timestamps(frame[time], name, clock, rows_of.values())
+    for own, rows in rows_of.items():
+        where, timestamps = f"{name}, series {own!r}", whole and whole.take(rows)
         with leaving_out(f"series {own!r} is left out"):
-            found[own] = select(part, where, target, inputs, time, missing, stamps=stamps.get(own))
+            found[own] = select(frame[rows], where, target, inputs, time, missing, timestamps=timestamps)
     if not found:
         raise UserError(f"{name} has no series with values in every column asked for")
     return found
@@ -179,7 +170,7 @@ def select_series(
 
 @contextmanager
 def leaving_out(what: str) -> Iterator[None]:
-    """What holds too little to be used is passed over, with a warning."""
+    """Pass over a series with too few values, with a warning."""
     try:
         yield
     except NothingThere as error:
@@ -190,7 +181,7 @@ NAMES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime)
 
 
 def names_in(column: pl.Series, name: str) -> pl.Series:
-    """Names or labels as text, none of them missing."""
+    """A column of names or labels as text; a UserError where one is missing."""
     if column.dtype.base_type() not in NAMES and not column.dtype.is_numeric():
         raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but names or labels are needed")
     if column.dtype.is_float():
@@ -205,12 +196,16 @@ def names_in(column: pl.Series, name: str) -> pl.Series:
     return found
 
 
-def check_columns(wanted: Iterable[str], there: Sequence[str], name: str) -> None:
-    """A table has these columns.
+def rows_by(names: pl.Series) -> dict[str, list[int]]:
+    """The rows in which each name stands, in order."""
+    found: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        found.setdefault(name, []).append(row)
+    return found
 
-    Raises:
-        UserError: one is not there; it names those that are, and the nearest.
-    """
+
+def check_columns(wanted: Iterable[str], there: Sequence[str], name: str) -> None:
+    """Refuse a column that a table has not, by naming those it has and the nearest."""
     if not there:
         raise UserError(f"{name} has no columns")
     known = set(there)
@@ -227,7 +222,7 @@ def check_columns(wanted: Iterable[str], there: Sequence[str], name: str) -> Non
 
 
 def check_once(columns: Sequence[str]) -> None:
-    """No column is asked for twice."""
+    """Refuse a column that is asked for twice."""
     seen: set[str] = set()
     for wanted in columns:
         if wanted in seen:
@@ -236,21 +231,13 @@ def check_once(columns: Sequence[str]) -> None:
 
 
 def columns_of(frame: pl.DataFrame, columns: list[str], name: str, missing: Missing) -> dict[str, np.ndarray]:
-    """Columns as finite float64, by name; missing values refused, interpolated, or left as NaN.
-
-    Raises:
-        UserError: a column holds something else than numbers, or a value is missing.
-    """
+    """Columns as finite float64, by name; missing values refused, interpolated, or left as NaN."""
     found = as_floats(frame[columns], name)
     return {column: repaired(values, column, name, missing) for column, values in found.items()}
 
 
 def as_floats(frame: pl.DataFrame, name: str, first: int = 0) -> dict[str, np.ndarray]:
-    """All columns as float64, by name, NaN where a value is missing.
-
-    Args:
-        frame: a table, or a part of one that begins with row `first`.
-        name: of the table, for errors.
+    """The columns of a table, or of its rows from `first` on, as float64 by name, NaN where a value is missing.
 
     Raises:
         UserError: a cell is neither a number nor missing; where whole columns hold text, it names them all.
@@ -271,7 +258,7 @@ def as_floats(frame: pl.DataFrame, name: str, first: int = 0) -> dict[str, np.nd
 
 
 def _refuse_text(columns: list[pl.Series], name: str) -> None:
-    """Where some columns hold text and no numbers, refuse them together."""
+    """Refuse all columns that hold text and no numbers in one error."""
     texts = {column.name: text for column in columns if (text := text_in(column)) is not None}
     if texts:
         first, text = next(iter(texts.items()))
@@ -283,7 +270,7 @@ def _refuse_text(columns: list[pl.Series], name: str) -> None:
 
 
 def repaired(values: np.ndarray, column: str, name: str, missing: Missing) -> np.ndarray:
-    """A column's values (N,), those that are missing refused, interpolated, or left as NaN."""
+    """A column's values (N,) with the missing ones refused, interpolated, or left as NaN."""
     absent = np.isnan(values)
     if not absent.any():
         return values
@@ -298,22 +285,17 @@ def repaired(values: np.ndarray, column: str, name: str, missing: Missing) -> np
 
 
 def interpolated(values: np.ndarray) -> np.ndarray:
-    """A column's values (N,), NaN filled on a line between neighbours, at the ends by the nearest value."""
+    """Values (N,) with NaN interpolated linearly between neighbours, at the ends by the nearest value."""
     absent, rows = np.isnan(values), np.arange(len(values))
     return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
 
 
 def gaps_kept(missing: Missing) -> Missing:
-    """How to read a table that is interpolated later: with NaN where a value is missing."""
+    """How to read a table that is interpolated later: masked."""
     return "mask" if missing == "interpolate" else missing
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in words, those beyond the twentieth counted."""
+    """Names for a message; those beyond the twentieth are only counted."""
     shown = ", ".join(repr(shortened(name)) for name in names[:20])
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

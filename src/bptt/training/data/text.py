@@ -1,4 +1,4 @@
-"""Text as numbers: a file's characters or bytes, their vocabulary, and how well simple models compress it."""
+"""Text as numbered tokens, characters or bytes, and the bits per token of simple models as baselines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..config import Tokens
-from .text_files import bytes_of, check_file, read_utf8
+from .text_files import check_file, read_bytes, read_utf8
 
 ENCODINGS: dict[Tokens, str] = {"characters": "utf-8", "bytes": "latin-1"}  # a byte is the character of its number
 MOBY_DICK = "the embedded Moby-Dick"
@@ -26,34 +26,34 @@ def moby_dick() -> str:
 
 
 def read_text(path: Path, tokens: Tokens = "characters") -> str:
-    """A UTF-8 file's text, its lines ended by a line feed; or any file's bytes, as `as_tokens` has them.
+    """A UTF-8 file's text, its lines ended by a line feed; or any file's bytes, a character each.
 
     Raises:
-        UserError: there is no such file, it is not UTF-8 or holds NUL characters, with the place.
+        UserError: there is no such file, or it is not UTF-8 or holds a NUL character, with the place.
     """
     check_file(path, "a file of text")
     if tokens == "bytes":
-        return bytes_of(path).decode(ENCODINGS[tokens])
-    return read_utf8(path, "; or learn its bytes: --tokens bytes")
+        return read_bytes(path).decode(ENCODINGS[tokens])
+    return read_utf8(path, "; or train on its bytes: --tokens bytes")
 
 
 def as_tokens(text: str, tokens: Tokens) -> str:
-    """A text with a character for each token."""
+    """The text with one character for each token."""
     return text.encode().decode(ENCODINGS[tokens])
 
 
 def as_bytes(text: str, tokens: Tokens) -> bytes:
-    """What stands in a file for a text of tokens."""
+    """The bytes of a file that holds these tokens."""
     return text.encode(ENCODINGS[tokens])
 
 
 def vocabulary_of(text: str, tokens: Tokens = "characters") -> list[str]:
-    """The characters there are, by their code points; or every byte."""
+    """The text's characters, ordered by code point; or all 256 bytes."""
     return sorted(set(text)) if tokens == "characters" else [chr(byte) for byte in range(256)]
 
 
 def numbers_of(text: str, vocabulary: list[str], what: str) -> np.ndarray:
-    """Each character's place in the vocabulary, (N).
+    """Each character's index in the vocabulary, (N).
 
     Raises:
         UserError: a character is not in it.
@@ -66,19 +66,19 @@ def numbers_of(text: str, vocabulary: list[str], what: str) -> np.ndarray:
         place = int(strange.argmax())
         raise UserError(
             f"{what} holds {text[place]!r} as character {place + 1}, which is not among the {len(codes)} "
-            "characters that were learned from"
+            "characters of the training text"
         )
     return places
 
 
 def unigram_bits(learned: np.ndarray, tested: np.ndarray, different: int) -> float:
-    """Bits per token by the tokens' frequencies, each counted once more than it is there."""
+    """Bits per token by the tokens' frequencies in the training text, each count plus one."""
     counts = np.bincount(learned, minlength=different) + 1
     return float(-np.log2(counts[tested] / counts.sum()).mean())
 
 
 def ngram_bits(learned: np.ndarray, tested: np.ndarray, different: int, order: int = ORDER) -> float:
-    """Bits per token by what followed the same `order` tokens before, counted in the learned text alone.
+    """Bits per token by the tokens that follow the same `order` tokens in the training text.
 
         P_k(c | context) = (n(context, c) + u(context) P_{k-1}(c | shorter)) / (n(context) + u(context))
 
@@ -106,12 +106,12 @@ def ngram_bits(learned: np.ndarray, tested: np.ndarray, different: int, order: i
 
 
 def xz_bits(learned: str, tested: str, tokens: Tokens = "characters") -> float:
-    """Bits per token that xz needs more for the tested text when it stands behind the learned one."""
+    """Bits per token that xz needs for the test text after the training text."""
     before = as_bytes(learned[-MOST_COMPRESSED:], tokens)
     sizes = [len(lzma.compress(part, preset=9)) for part in (before, before + as_bytes(tested, tokens))]
     return 8 * (sizes[1] - sizes[0]) / len(tested)
 
 
 def bits(nats: float) -> float:
-    """Nats as bits."""
+    """Nats in bits."""
     return nats / math.log(2)

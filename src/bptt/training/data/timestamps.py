@@ -1,4 +1,4 @@
-"""A column that labels rows in time: numbers or dates, read as what they are and written as they were."""
+"""The labels of rows in time, numbers or dates: their values, how they are written, and their order."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from datetime import datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from ...errors import UserError
 from ...printable import shortened
-from .dates import (
-    DateForm,
-    NoDate,
-    instant,
-    is_zoned,
-)
+from .dates import DateForm, NoDate, instant, is_zoned, read_date
 
 OFFSETS = "offsets"
 PRECISE = 16  # characters of a number that a float holds
@@ -39,6 +34,13 @@ class NumberForm:
     decimals: int = 0
     trimmed: bool = True
 
+    @classmethod
+    def of(cls, texts: list[str]) -> NumberForm:
+        """The form of these numbers."""
+        short = [text for text in texts if len(text) <= PRECISE] or texts  # longer ones are rounded sums
+        decimals = {max(0, -int(Decimal(text).as_tuple().exponent)) for text in short}
+        return cls(max(decimals), len(decimals) > 1)
+
     def write(self, moment: Any) -> str:
         """A number, rounded to so many decimals."""
         number = Decimal(str(moment))
@@ -50,31 +52,35 @@ class NumberForm:
 
 @dataclass(frozen=True)
 class Clock:
-    """What the dates of a column leave unsaid, to read further ones in the same way.
+    """How further dates are read where their text alone leaves it open.
 
     Attributes:
-        day_first: whether 02/03/2020 is in March; None where that is not asked.
+        day_first: whether 02/03/2020 is in March; None where no such date was read.
         zone: of all dates, a name or an offset such as +01:00; OFFSETS where these differ, "" where there is none.
     """
 
     day_first: bool | None = None
     zone: str = ""
 
+    def __post_init__(self) -> None:
+        self._zone  # noqa: B018  refuse an unknown zone at once
+
+    def read(self, text: str) -> datetime:
+        """A date in this zone; raises `NoDate`."""
+        return self.local(read_date(text, self.day_first)[0], text)
+
     def local(self, moment: Any, text: str) -> Any:
-        """A date by this clock.
+        """A date in this zone.
 
         Raises:
-            NoDate: it has a zone and the clock none, or the other way round.
+            NoDate: it is no date, or only one of it and this clock has a zone.
         """
         if not isinstance(moment, datetime):
             raise NoDate(f"{text!r} is no date, which this run reads")
         if is_zoned(moment) != bool(self.zone):
             own, theirs = ("an", "none") if is_zoned(moment) else ("no", "one")
-            raise NoDate(f"{text!r} has {own} offset from UTC, and the dates that were learned from have {theirs}")
+            raise NoDate(f"{text!r} has {own} offset from UTC, and the dates of the training rows have {theirs}")
         return moment if self._zone is None else moment.astimezone(self._zone)
-
-    def __post_init__(self) -> None:
-        self._zone  # noqa: B018  a name that is no zone is refused here
 
     @cached_property
     def _zone(self) -> tzinfo | None:
@@ -85,9 +91,16 @@ class Clock:
         return datetime.fromisoformat(f"2000-01-01T00:00{self.zone}").tzinfo if is_offset else ZoneInfo(self.zone)
 
 
+class Label(NamedTuple):
+    """A row's label."""
+
+    text: str
+    moment: Any  # a number or a date; None of a date whose day or month may come first
+
+
 @dataclass(frozen=True)
 class Timestamps:
-    """The labels of rows.
+    """The labels of a table's rows.
 
     Attributes:
         moments: by row, a number or a date.
@@ -99,87 +112,59 @@ class Timestamps:
     texts: list[str]
     form: NumberForm | DateForm
 
+    @classmethod
+    def of(cls, moments: list[Any], decimals: int = 6) -> Timestamps:
+        """Numbers or dates that were no text; `decimals` are those of a second, where it has fractions."""
+        if not isinstance(moments[0], datetime):
+            texts = [str(moment) for moment in moments]
+            return cls(moments, texts, NumberForm.of(texts))
+        if not is_zoned(moments[0]) and all(moment.time() == time() for moment in moments):
+            return cls(moments, [moment.date().isoformat() for moment in moments], DateForm((DAY,)))
+        has_fractions = any(moment.microsecond for moment in moments)
+        texts = [moment.isoformat(timespec="microseconds" if has_fractions else "seconds") for moment in moments]
+        fraction, zone = f".{{f:.{decimals}}}" if has_fractions else "", "{z6}" if is_zoned(moments[0]) else ""
+        return cls(moments, texts, DateForm((DAY + "T{H:02d}:{M:02d}:{S:02d}" + fraction + zone,)))
+
     @property
     def clock(self) -> Clock:
-        """To read further dates by."""
+        """How further dates are read."""
         day_first = self.form.day_first if isinstance(self.form, DateForm) else None
         zones = {_zone_of(moment) for moment in self.moments}
         return Clock(day_first, zones.pop() if len(zones) == 1 else OFFSETS)
 
-    def take(self, places: Sequence[int]) -> Timestamps:
-        """Those at some places."""
-        moments, texts = [self.moments[place] for place in places], [self.texts[place] for place in places]
-        return replace(self, moments=moments, texts=texts)
+    def take(self, rows: Sequence[int]) -> Timestamps:
+        """The labels of some rows."""
+        return replace(self, moments=[self.moments[row] for row in rows], texts=[self.texts[row] for row in rows])
 
     def write(self, moment: Any) -> str:
-        """A further one in the same form, a date in the zone of the last row."""
+        """A further label in the same form, a date in the zone of the last row."""
         if is_zoned(moment):
             moment = moment.astimezone(self.moments[-1].tzinfo)
         return self.form.write(moment)
 
-    @classmethod
-    def of(cls, moments: list[Any], decimals: int = 6) -> Timestamps:
-        """Labels that are no text.
-
-        Args:
-            moments: numbers or dates.
-            decimals: of a second, where there are parts of one.
-        """
-        if not isinstance(moments[0], datetime):
-            texts = [str(moment) for moment in moments]
-            return cls(moments, texts, number_form(texts))
-        if not is_zoned(moments[0]) and all(moment.time() == time() for moment in moments):
-            return cls(moments, [moment.date().isoformat() for moment in moments], DateForm((DAY,)))
-        has_parts = any(moment.microsecond for moment in moments)
-        texts = [moment.isoformat(timespec="microseconds" if has_parts else "seconds") for moment in moments]
-        parts, zone = f".{{f:.{decimals}}}" if has_parts else "", "{z6}" if is_zoned(moments[0]) else ""
-        return cls(moments, texts, DateForm((DAY + "T{H:02d}:{M:02d}:{S:02d}" + parts + zone,)))
-
     def check_increasing(self, name: str, column: str) -> None:
-        """Each comes after the one before it.
-
-        Raises:
-            UserError: one does not, with its row.
-        """
-        for place, (before, after) in enumerate(pairwise(map(instant, self.moments)), start=1):
-            if after > before:
-                continue
-            texts = self.texts[place], self.texts[place - 1]
-            if (found := why_not_later(texts[0], after, texts[1], before, f"row {place}")) is not None:
-                raise UserError(f"{name}: row {place + 1}, column {column!r}: {found}")
+        """Refuse labels of which one does not come after the one before it, with its row."""
+        for row, (before, label) in enumerate(pairwise(map(Label, self.texts, self.moments)), start=1):
+            if (found := why_not_later(label, before, f"row {row}")) is not None:
+                raise UserError(f"{name}: row {row + 1}, column {column!r}: {found}")
 
 
-def why_not_later(text: str, moment: Any, other: str, before: Any, row: str) -> str | None:
-    """Why a row's label cannot follow another's, in words; None where it comes after it.
-
-    Args:
-        text: the label, as it is written.
-        moment: the number or date that it is.
-        other: the label before it.
-        before: what that is.
-        row: which row it is of, in words.
-    """
-    after, before = instant(moment), instant(before)
-    if after > before:
+def why_not_later(label: Label, before: Label, row: str) -> str | None:
+    """Why a label cannot follow that of an earlier row, named by `row`; None where it comes after it."""
+    moment, earlier = instant(label.moment), instant(before.moment)
+    if moment > earlier:
         return None
-    is_same, text, other = text == other, shortened(text), shortened(other)
+    text, other = shortened(label.text), shortened(before.text)
     hint = ""
-    if isinstance(after, datetime) and not is_zoned(after) and before - after <= HOUR and after.hour:
+    if isinstance(moment, datetime) and not is_zoned(moment) and earlier - moment <= HOUR and moment.hour:
         hint = "; if a clock was set back there, write times with their offset from UTC, such as +01:00"
-    if after < before:
+    if moment < earlier:
         return (
             f"{text} is out of order, after {other} in {row}; sort the rows by time, or name their series: "
             f"--series{hint}"
         )
-    found = "is there twice" if is_same else f"is the same as {other} to the microsecond"
+    found = "is there twice" if label.text == before.text else f"is the same as {other} to the microsecond"
     return f"{text} {found}, in {row} too; each row needs its own, or a series: --series{hint}"
-
-
-def number_form(texts: list[str]) -> NumberForm:
-    """The form of numbers that are written so."""
-    short = [text for text in texts if len(text) <= PRECISE] or texts  # longer ones are sums that were rounded
-    decimals = {max(0, -int(Decimal(text).as_tuple().exponent)) for text in short}
-    return NumberForm(max(decimals), len(decimals) > 1)
 
 
 def _zone_of(moment: Any) -> str:

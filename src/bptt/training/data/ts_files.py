@@ -22,7 +22,7 @@ from ...printable import shortened
 from ..config import Missing
 from .cells import as_numbers
 from .labelled import Labelled
-from .tables import listed
+from .tables import interpolated, listed
 from .text_files import check_file, read_utf8
 
 FLAGS = ("timestamps", "missing", "univariate", "equallength")
@@ -32,7 +32,7 @@ TAGS = ("problemname", *FLAGS, *NUMBERS, "classlabel", "data")
 
 @dataclass
 class _Header:
-    """What the tags say."""
+    """The meaning of the tags."""
 
     classes: list[str] | None = None  # None: sequences have no label
     dimensions: int | None = None
@@ -41,14 +41,10 @@ class _Header:
 
 
 def read_ts(path: Path, missing: Missing = "error") -> Labelled:
-    """Read a .ts file; sequences may be of several lengths.
-
-    Args:
-        path: the file.
-        missing: what to do with missing values: "error", or "interpolate" between neighbours.
+    """Read a .ts file, whose sequences may be of several lengths; missing values are refused or interpolated.
 
     Raises:
-        UserError: it is no such file, with the number of the line that is not as it must be.
+        UserError: a line cannot be read, with its number.
     """
     check_file(path, "a .ts file")
     lines = list(enumerate(read_utf8(path).split("\n"), start=1))
@@ -72,7 +68,7 @@ def read_ts(path: Path, missing: Missing = "error") -> Labelled:
 
 
 def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
-    """How many lines the header takes, and what it says."""
+    """How many lines the header has, and its meaning."""
     header, univariate = _Header(), False
     for place, (number, line) in enumerate(lines):
         where, line = f"{name}, line {number}", line.strip()
@@ -114,17 +110,17 @@ def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
 
 def _flag(where: str, tag: str, words: list[str]) -> bool:
     if not words or words[0].lower() not in ("true", "false"):
-        raise UserError(f"{where}: @{tag} must be true or false, got {_said(words)}")
+        raise UserError(f"{where}: @{tag} must be true or false, got {_quoted(words)}")
     return words[0].lower() == "true"
 
 
 def _number(where: str, tag: str, words: list[str]) -> int:
     if len(words) != 1 or not re.fullmatch("0*[1-9][0-9]{0,8}", words[0]):
-        raise UserError(f"{where}: @{tag} must be a number from 1 to 999999999, got {_said(words)}")
+        raise UserError(f"{where}: @{tag} must be a number from 1 to 999999999, got {_quoted(words)}")
     return int(words[0])
 
 
-def _said(words: list[str]) -> str:
+def _quoted(words: list[str]) -> str:
     return repr(shortened(" ".join(words))) if words else "nothing"
 
 
@@ -157,7 +153,7 @@ def _sequence(where: str, line: str, header: _Header) -> tuple[np.ndarray, str |
 
 
 def _values(where: str, rows: list[list[str]]) -> np.ndarray:
-    """The numbers that rows of cells say, all of one length."""
+    """The numbers in rows of cells, all of one length."""
 
     def place(cell: int) -> str:
         dimension, step = divmod(cell, len(rows[0]))
@@ -189,8 +185,4 @@ def _repaired(where: str, values: np.ndarray, missing: Missing) -> np.ndarray:
         )
     if absent.all(0).any():
         raise UserError(f"{where}: dimension {int(absent.all(0).argmax()) + 1} has no values at all")
-    steps = np.arange(len(values))
-    columns = [
-        np.interp(steps, steps[~gone], column[~gone]) for column, gone in zip(values.T, absent.T, strict=True)
-    ]
-    return np.stack(columns, axis=1)
+    return np.apply_along_axis(interpolated, 0, values)

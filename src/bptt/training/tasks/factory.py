@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..config import TrainConfig, task_of
-from ..data.stream import is_streamed
+from ..data.sources import is_streamed
 from ..data.tables import gaps_kept, read_table
 from ..data.text_files import check_file
 from .classify import classify_task, test_file

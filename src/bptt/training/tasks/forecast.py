@@ -15,8 +15,9 @@ from ...errors import NothingThere, UserError
 from ...printable import shortened
 from ..config import TrainConfig
 from ..data.calendar import periods_of
+from ..data.find_spacing import spacing_of
 from ..data.scaling import Moments, Scaling
-from ..data.spacing import Spacing, spacing_of
+from ..data.spacing import Spacing
 from ..data.tables import Table, interpolated, sunspots
 from ..data.timestamps import Clock
 from ..updates import Updates, mean_square, sum_of_squares, updates_of

@@ -18,7 +18,8 @@ from ...errors import UserError
 from ...files import replacing
 from ..config import TrainConfig
 from ..data.scaling import Moments, Scaling
-from ..data.stream import PIECE, Source, Stream, checked_columns, open_source, read_finite
+from ..data.sources import Source, checked_columns, open_source, read_finite
+from ..data.stream import PIECE, Stream
 from ..data.tables import check_once, lagged
 from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers

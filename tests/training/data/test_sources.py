@@ -4,7 +4,7 @@ import pytest
 
 from bptt.errors import UserError
 from bptt.training.config import TrainConfig
-from bptt.training.data.stream import is_streamed
+from bptt.training.data.sources import is_streamed
 
 
 @pytest.fixture(params=["csv", "parquet", "npy"])
@@ -27,7 +27,7 @@ def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
     assert is_streamed(configured(path, memory="1kB"))
     assert not is_streamed(configured(path, memory="1GB"))
     assert not is_streamed(TrainConfig())
-    monkeypatch.setattr("bptt.training.data.stream.machine_memory", lambda: 2000)
+    monkeypatch.setattr("bptt.training.data.sources.machine_memory", lambda: 2000)
     assert is_streamed(configured(path))
     for reach in ("full", "checkpointed"):
         with pytest.raises(UserError, match=rf"half of this machine's; --reach {reach}.*--reach truncated"):

@@ -1,0 +1,176 @@
+"""Tables on disk that are read piece by piece, from any row on."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+import polars.selectors as cs
+
+from ...errors import UserError
+from ...reach.plan import bytes_in, shown
+from ..config import TrainConfig
+from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
+from .npy_files import read_npy
+from .tables import PARQUET, as_floats, check_columns, reading_parquet
+from .text_files import check_file
+
+MARK = 2**16  # rows between two marks in a CSV's index
+# The memory of a table as a multiple of its size on disk: a CSV's cells are read as text, Parquet is compressed.
+FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
+
+
+class Source(Protocol):
+    """A table that can be read from any row."""
+
+    rows: int
+    columns: list[str]
+
+    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
+        """Rows of some columns, (rows, columns), as float64; NaN where a value is missing."""
+        ...
+
+
+class _File(ABC):
+    """A `Source` on disk; a cell that is neither a number nor missing is a UserError."""
+
+    path: Path
+
+    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
+        found = as_floats(self._frame(first, rows, columns), self.path.name, first)
+        return np.column_stack(list(found.values()))
+
+    @abstractmethod
+    def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
+        """The same cells as the file has them."""
+
+
+class _Npy(_File):
+    """A .npy file, mapped for each read only, so that what was read does not stay in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows, columns = read_npy(path).shape
+        self.columns = [str(number) for number in range(columns)]
+
+    def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
+        piece = read_npy(self.path)[first : first + rows, [int(name) for name in columns]].astype(np.float64)
+        return pl.DataFrame(piece, schema=columns, orient="row")
+
+
+class _Parquet(_File):
+    """A Parquet file, of which polars reads the row groups it needs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with reading_parquet(path):
+            self.frame = pl.scan_parquet(path.absolute(), glob=False)
+            self.columns = list(self.frame.collect_schema())
+            self.rows = int(self.frame.select(pl.len()).collect().item())
+
+    def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
+        with reading_parquet(self.path):
+            return self.frame.select(cs.by_name(*columns)).slice(first, rows).collect()
+
+
+class _Csv(_File):
+    """A CSV file, with marks where every so many of its rows begin."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, 0
+        self.marks: list[tuple[int, int]] = []  # line and place in bytes
+        with path.open("rb") as file:
+            rows = iter(CsvRows(file, path))
+            self.columns = header_of(rows, path)
+            for row in check_fields(rows, self.columns, path.name):
+                if self.rows % MARK == 0:
+                    self.marks.append((row.line, row.place))
+                self.rows += 1
+
+    def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
+        if first >= self.rows:
+            return frame_of([], self.columns, columns)
+        with self.path.open("rb") as file:
+            line, place = self.marks[first // MARK]
+            file.seek(place)
+            there = check_fields(iter(CsvRows(file, self.path, line, place)), self.columns, self.path.name)
+            taken: Iterator[CsvRow] = itertools.islice(there, first % MARK, first % MARK + rows)
+            return frame_of(taken, self.columns, columns)
+
+
+def open_source(path: Path) -> Source:
+    """A table on disk, of which only the index is read yet.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    check_file(path, "a CSV, Parquet or .npy file")
+    kinds = {**dict.fromkeys(PARQUET, _Parquet), ".npy": _Npy}
+    return kinds.get(path.suffix.lower(), _Csv)(path)
+
+
+def checked_columns(wanted: str | Sequence[str], source: Source, path: Path) -> list[str]:
+    """The names of columns asked for, each of them there."""
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    check_columns(names, source.columns, path.name)
+    if not names:
+        raise ValueError("columns are empty; name at least one")
+    return names
+
+
+def read_finite(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
+    """Rows of some columns, none of them missing.
+
+    Raises:
+        UserError: a row is missing, or a number is not finite.
+    """
+    piece = source.read(first, rows, columns)
+    if len(piece) != rows:
+        raise UserError(
+            f"{name} ends after row {first + len(piece)}, but had {source.rows} rows when it was opened; open it "
+            "again"
+        )
+    absent = np.isnan(piece)
+    if absent.any():
+        row, column = np.argwhere(absent)[0]
+        raise UserError(
+            f"{name}: row {first + row + 1}, column {columns[column]!r}: the value is missing, which is not "
+            "repaired in a table read piece by piece; fill or drop such rows first"
+        )
+    return piece
+
+
+def is_streamed(config: TrainConfig) -> bool:
+    """Whether a table is too large to be read as a whole.
+
+    Raises:
+        UserError: it is, and the reach needs all of it; or --memory is no size.
+    """
+    if config.data is None or not config.data.is_file():
+        return False
+    half = machine_memory() // 2
+    allowed = bytes_in(config.memory) if config.reach == "truncated" and config.memory is not None else half
+    takes = config.data.stat().st_size * FOOTPRINT.get(config.data.suffix.lower(), 1)
+    if takes <= allowed:
+        return False
+    if config.reach != "truncated":
+        raise UserError(
+            f"{config.data} would take about {shown(takes)} of memory, more than {shown(half)}, half of this "
+            f"machine's; --reach {config.reach} needs all of it: pass --reach truncated, which reads it piece by "
+            "piece"
+        )
+    return True
+
+
+def machine_memory() -> int:
+    """The machine's memory in bytes; 8 GiB where it cannot be asked."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 8 * 2**30
