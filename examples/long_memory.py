@@ -37,7 +37,7 @@ def main(steps: int = 50, updates: int = 1500) -> None:
         x, d = adding(steps, 256)
         with torch.no_grad():
             error = last_error(model(x)[0], d)
-        by_lag = bptt.contributions(model, x, d, last_error, at=steps, pairs=True).by_lag.states["l0"]
+        by_lag = bptt.contributions(model, x, d, last_error, t=steps, pairs=True).by_lag.states["l0"]
         left = by_lag[steps // 2] / by_lag[0]
         print(
             f"{type(recurrent).__name__:<4} error {error:.4f}, gradient left {steps // 2} steps back: {left:.2%}"

@@ -52,7 +52,7 @@ def test_steps_sum_to_autograds_gradient_and_pairs_to_steps(make):
     error = nn.MSELoss()(cell.eval()(x)[0], d)
     T = 3 if cell.batch_first else 5
     assert list(c.by_step) == list(parameters)
-    alone = [bptt.contributions(cell, x, d, nn.MSELoss(), at=t) for t in range(1, T + 1)]
+    alone = [bptt.contributions(cell, x, d, nn.MSELoss(), t=t) for t in range(1, T + 1)]
     for name, wanted in zip(parameters, torch.autograd.grad(error, list(parameters.values())), strict=True):
         assert c.by_step[name].shape == (T, *wanted.shape)
         assert_close(c.by_step[name].sum(0), wanted, name, 1e-10)
@@ -92,8 +92,8 @@ def test_bad_cells_are_called_by_their_own_name():
     x, d = torch.ones(4, 1, 2), torch.zeros(4, 1, 4)
     with pytest.raises(TypeError, match=r"Faulty\.step must return"):
         bptt.contributions(Faulty(2, 4), x, d, bptt.squared_error)
-    with pytest.raises(ValueError, match="at is 9"):
-        bptt.contributions(Decay(2, 4), x, d, bptt.squared_error, at=9)
+    with pytest.raises(ValueError, match="t is 9"):
+        bptt.contributions(Decay(2, 4), x, d, bptt.squared_error, t=9)
 
 
 class Trace(bptt.Cell):
@@ -118,4 +118,4 @@ def test_a_step_that_takes_no_state():
             return torch.zeros(batch, 1)
 
     with pytest.raises(TypeError, match=r"Short.step takes \(x_t\), .*write it as step\(x_t, state\)"):
-        bptt.contributions(Short(), torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), "squared_error")
+        bptt.contributions(Short(), torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), bptt.squared_error)

@@ -72,7 +72,7 @@ def test_lags_are_told_with_pairs_alone_and_by_powers_of_two():
 
 
 def test_contributions_of_a_single_step():
-    assert "step 1" in str(contributed(1, at=1, pairs=True))
+    assert "step 1" in str(contributed(1, t=1, pairs=True))
 
 
 def test_every_step_has_a_row_and_shares_sum_to_one():
@@ -98,7 +98,7 @@ def test_what_else_was_found_stands_in_a_notebook_as_in_a_terminal():
     x, d = (torch.randn(9, size, dtype=torch.float64) for size in (2, 1))
     found = [
         bptt.contributions(model, x, d, bptt.squared_error),
-        bptt.diagnose(model, x, d),
+        bptt.diagnose(model, x, d, bptt.squared_error),
         bptt.check_gradient(model, x, d, torch.nn.MSELoss()),
     ]
     for one in found:

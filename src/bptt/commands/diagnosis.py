@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS, Diagnosis, diagnosed
+from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS, Diagnosis, diagnose
 from ..networks import SequenceModel
 from ..training.tasks.sample import Sample
 
@@ -13,5 +13,5 @@ def diagnosis_of(model: SequenceModel, sample: Sample, lags: int = LAGS) -> Diag
     """What `bptt.diagnose` says of a run's network on what it learned from; None where that is too short."""
     if len(sample.x) < LEAST_STEPS:
         return None
-    found = diagnosed(model, sample.x, sample.d, sample.criterion, lags=lags, errors=sample.errors)
+    found = diagnose(model, sample.x, sample.d, sample.criterion, lags=lags, errors=sample.errors)
     return replace(found, where=sample.what, notes=list(sample.notes))

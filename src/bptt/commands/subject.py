@@ -10,7 +10,7 @@ from typing import Any
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
 from ..insight.exploring.exploration import explore, most_steps
 from ..insight.exploring.variations import Situation, Start, descended, varied
-from ..networks import SequenceModel
+from ..networks import LOSSES, SequenceModel
 from ..printable import message
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
@@ -96,7 +96,9 @@ def diagnosed(situation: Situation) -> dict[str, Any] | None:
     net, x, d, loss = situation
     if len(x) < LEAST_STEPS:
         return None
-    return replace(diagnose(net, x, d, loss), where=f"the {len(x)} steps shown").numbers()
+    return replace(
+        diagnose(net, x, d, LOSSES[loss] if isinstance(loss, str) else loss), where=f"the {len(x)} steps shown"
+    ).numbers()
 
 
 def run_subject(

@@ -24,7 +24,7 @@ from .pairs import Norms, mean_by_lag, norms_by_pair, shares
 from .text import contributions_text, text_html
 from .walks import (
     Bare,
-    Loss,
+    Criterion,
     Network,
     checked_step,
     error_and_adjoint,
@@ -71,7 +71,7 @@ class Contributions:
     """What every step contributes to the gradient of a loss; print it. Steps count from 1.
 
     Attributes:
-        at: the step whose error alone was taken back; None for the whole loss.
+        t: the step whose error alone was taken back; None for the whole loss.
         loss: the loss of all steps, a scalar.
         by_step: by parameter, (T, *shape of the parameter): what each step k contributed. Summed over k it is the
             gradient.
@@ -82,7 +82,7 @@ class Contributions:
         steps: the steps t whose error sends anything back.
     """
 
-    at: int | None
+    t: int | None
     loss: Tensor
     by_step: BySteps
     by_pair: Norms | None
@@ -91,7 +91,7 @@ class Contributions:
 
     @cached_property
     def gradient(self) -> dict[str, Tensor]:
-        """The sum of `by_step` over the steps by parameter, the gradient of the loss, or of E_t with `at`."""
+        """The sum of `by_step` over the steps by parameter, the gradient of the loss, or of E_t with `t`."""
         return {name: self.by_step.summed(name) for name in self.by_step}
 
     @cached_property
@@ -124,7 +124,7 @@ class Contributions:
 
     def __str__(self) -> str:
         lags = {} if self.by_pair is None else self.by_lag.states
-        return contributions_text(self.at, self.loss, self.gradient, self.shares, lags)
+        return contributions_text(self.t, self.loss, self.gradient, self.shares, lags)
 
     def _repr_html_(self) -> str:
         return text_html(str(self))
@@ -134,9 +134,9 @@ def contributions(
     model: Elman | SequenceModel | Recurrent | Cell,
     x: Tensor,
     d: Any,
-    criterion: Loss,
-    at: int | None = None,
+    criterion: Criterion,
     *,
+    t: int | None = None,
     pairs: bool = False,
 ) -> Contributions:
     """Take a loss back through time and tell apart what each step contributes to the gradient of each parameter.
@@ -153,9 +153,9 @@ def contributions(
             `bptt.Cell` of one's own, which goes through autograd and is slower.
         x: the input, as the model takes it: (T, B, I), or (B, T, I) where it is batch_first, or (T, I).
         d: what was desired, as the criterion takes it.
-        criterion: (y, d) -> scalar, with y of all steps, laid out as the model does; or "squared_error", or
-            "cross_entropy" (computed from what is before a softmax).
-        at: take the error of this step alone, E_t, t from 1 to T. Default None: the whole loss.
+        criterion: (y, d) -> scalar, with y of all steps, laid out as the model does; `bptt.cross_entropy` is
+            computed from the outputs before a softmax.
+        t: the step whose error E_t alone is taken back, from 1 to T. Default None: the whole loss.
         pairs: whether to set every error against every step. Default False.
 
     Returns:
@@ -163,7 +163,7 @@ def contributions(
 
     Raises:
         TypeError: an argument is of another type; the model holds other things than these.
-        ValueError: at is outside 1..T, the loss is no scalar, or parameters are shared or computed from others.
+        ValueError: t is outside 1..T, the loss is no scalar, or parameters are shared or computed from others.
 
     >>> from bptt import RNN
     >>> model = SequenceModel(RNN(2, 3), 1)
@@ -172,7 +172,7 @@ def contributions(
     ((5, 3, 3), (5, 5))
     """
     if isinstance(model, Cell):
-        return _of_cell(model, x, d, criterion, at, pairs)
+        return _of_cell(model, x, d, criterion, t, pairs)
     if isinstance(model, Recurrent):
         net: Network = Bare(model)
     elif isinstance(model, Elman | SequenceModel):
@@ -182,7 +182,7 @@ def contributions(
     h, records = record(net, x.detach().clone() if isinstance(x, Tensor) else x)  # the caller may fill x anew
     error, dz = error_and_adjoint(net, h, d, criterion)
     h, dz = (_time_major(rows, net.batch_first) for rows in (h, dz))
-    dz, ends = _entering(dz, at)
+    dz, ends = _entering(dz, t)
     dh = into_hidden(net, dz)
     factors = factors_by_name(net, walk_back(records, dh)) | readout_factors(net, dz, h)
     by_step = BySteps({name: factors[name] for name in _checked_names(model, factors)})
@@ -191,28 +191,28 @@ def contributions(
     def sweep() -> Norms:
         return norms_by_pair(net, records, h, dz, dh, ends)
 
-    return _told(at, error, by_step, ends, sweep, pairs)
+    return _told(t, error, by_step, ends, sweep, pairs)
 
 
-def _of_cell(cell: Cell, x: Tensor, d: Any, criterion: Loss, at: int | None, pairs: bool) -> Contributions:
+def _of_cell(cell: Cell, x: Tensor, d: Any, criterion: Criterion, t: int | None, pairs: bool) -> Contributions:
     walk = StepByStep(cell, x)
     error, dy = loss_and_adjoint(walk.y, d, criterion)
-    dy, ends = _entering(_time_major(dy, cell.batch_first), at)
-    return _told(at, error, BySteps(walk.by_step(dy)), ends, lambda: walk.norms_by_pair(dy, ends), pairs)
+    dy, ends = _entering(_time_major(dy, cell.batch_first), t)
+    return _told(t, error, BySteps(walk.by_step(dy)), ends, lambda: walk.norms_by_pair(dy, ends), pairs)
 
 
 def _told(
-    at: int | None, error: Tensor, by_step: BySteps, ends: list[int], sweep: Callable[[], Norms], pairs: bool
+    t: int | None, error: Tensor, by_step: BySteps, ends: list[int], sweep: Callable[[], Norms], pairs: bool
 ) -> Contributions:
-    return Contributions(at, error, by_step, sweep() if pairs else None, tuple(t + 1 for t in ends), sweep)
+    return Contributions(t, error, by_step, sweep() if pairs else None, tuple(end + 1 for end in ends), sweep)
 
 
-def _entering(dz: Tensor, at: int | None) -> tuple[Tensor, list[int]]:
+def _entering(dz: Tensor, t: int | None) -> tuple[Tensor, list[int]]:
     """∂E/∂z of the one step that is asked for, or of all, and the steps from 0 where it is not zero."""
-    if at is not None:
-        t = checked_step("at", at, len(dz)) - 1
+    if t is not None:
+        t = checked_step("t", t, len(dz))
         alone = torch.zeros_like(dz)
-        alone[t] = dz[t]
+        alone[t - 1] = dz[t - 1]
         dz = alone
     largest = dz.flatten(1).abs().amax(1) if dz.numel() else dz.new_zeros(len(dz))  # NaN counts
     return dz, largest.nonzero().flatten().tolist()

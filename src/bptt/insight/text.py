@@ -84,14 +84,14 @@ def bar(part: float) -> str:
 
 
 def contributions_text(
-    at: int | None, loss: Tensor, gradient: dict[str, Tensor], shares: dict[str, Tensor], lags: dict[str, Tensor]
+    t: int | None, loss: Tensor, gradient: dict[str, Tensor], shares: dict[str, Tensor], lags: dict[str, Tensor]
 ) -> str:
     """Per parameter the share of the gradient that each stretch of steps contributed, and the decay by lag.
 
     The arguments are a `Contributions`' attributes; lags the states' by_lag, empty where it is not shown.
     """
     T = len(next(iter(shares.values())))
-    whose = "the loss" if at is None else f"its part that enters at step {at}"
+    whose = "the loss" if t is None else f"its part that enters at step {t}"
     wide = max(len(name) for name in [*gradient, *lags])
     edges = [T * part // min(T, STRETCHES) for part in range(min(T, STRETCHES) + 1)]
     stretches = list(itertools.pairwise(edges))

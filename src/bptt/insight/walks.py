@@ -154,6 +154,30 @@ def loss_and_adjoint(z: Tensor, d: Any, loss: Loss, softmax: bool = False) -> tu
     return error.detach(), dz
 
 
+class OneError(nn.Module):
+    """A criterion as a function of y_t alone, the other outputs held as they are: what E_t is of the whole loss.
+
+    Args:
+        criterion: (y, d) -> scalar.
+        y: the outputs, laid out as the model does.
+        t: the step, from 1.
+        axis: of time.
+    """
+
+    y: Tensor
+    is_t: Tensor
+
+    def __init__(self, criterion: Criterion, y: Tensor, t: int, axis: int) -> None:
+        super().__init__()
+        self.criterion = criterion
+        shape = [-1 if dim == axis else 1 for dim in range(y.dim())]
+        self.register_buffer("y", y.detach())
+        self.register_buffer("is_t", (torch.arange(1, y.shape[axis] + 1, device=y.device) == t).view(shape))
+
+    def forward(self, y: Tensor, d: Any) -> Tensor:
+        return self.criterion(torch.where(self.is_t, y, self.y), d)
+
+
 def checked_step(name: str, t: Any, T: int | None = None) -> int:
     """The number of a step, 1 to T where T is known."""
     if not isinstance(t, int) or isinstance(t, bool):

@@ -7,7 +7,8 @@ from torch import nn
 import bptt
 from bptt.equations import LSTMEquations
 from bptt.equations.protocol import Deltas
-from support import SINE, normal
+from bptt.insight.agreement import routes
+from support import SINE, assert_close, normal
 from zoo import MAKERS, laid_out, model_of
 
 MODELS = {
@@ -152,6 +153,21 @@ def test_a_criterion_with_weights_of_its_own():
     criterion = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0]))
     assert bptt.check_gradient(model, x, torch.tensor([0, 1, 2, 1, 0]), criterion).passed
     assert criterion.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_the_error_of_one_step_alone(batch_first):
+    model = bptt.LSTM(2, 3, batch_first=batch_first)
+    x = normal(*((4, 6) if batch_first else (6, 4)), 2).float()
+    d, criterion = torch.zeros(*x.shape[:2], 3), nn.MSELoss()
+    check = bptt.check_gradient(model, x, d, criterion, t=4)
+    assert check.passed, str(check)
+    found = routes.autograd(routes.posed(model, x, d, criterion, None, t=4)).gradients
+    wanted = bptt.contributions(model.double(), x.double(), d.double(), criterion, t=4).gradient
+    for name in wanted:
+        assert_close(found[name], wanted[name], name, 1e-12)
+    with pytest.raises(ValueError, match="t is 7, but x has the steps 1 to 6"):
+        bptt.check_gradient(bptt.GRU(2, 3), normal(6, 4, 2).float(), torch.zeros(6, 4, 3), criterion, t=7)
 
 
 def test_without_gradients_around_it():

@@ -118,7 +118,7 @@ def test_why_a_way_does_not_apply():
         ({"model": lambda x, state: (x, state)}, TypeError, "torch.nn.Module"),
         ({"model": Alone(2, 3)}, TypeError, r"pair \(y, state\)"),
         ({"x": [1.0]}, TypeError, "x must be a torch.Tensor"),
-        ({"criterion": "mse"}, TypeError, "callable"),
+        ({"criterion": "mse"}, TypeError, "function"),
         ({"criterion": lambda y, d: y}, ValueError, "scalar"),
         ({"criterion": lambda y, d: y.sum() / 0}, ValueError, "loss is"),
         ({"d": "d"}, TypeError, "d holds a str"),

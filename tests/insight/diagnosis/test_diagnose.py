@@ -20,7 +20,7 @@ def linear(g=1.0, W=None, T=60):
 
 @pytest.mark.parametrize(("g", "kind"), [(0.5, "vanishing"), (1.0, "healthy"), (1.5, "exploding")])
 def test_scaled_rotations(g, kind):
-    found = diagnose(*linear(g))
+    found = diagnose(*linear(g), bptt.squared_error)
     (layer,) = found.layers
     assert found.kind == layer.kind == kind
     by_lag = layer.gradient_by_lag
@@ -35,7 +35,7 @@ def test_scaled_rotations(g, kind):
 
 def test_a_diagonal():
     diagonal = torch.tensor([0.9, 0.7, 0.5, 0.3, 0.1], dtype=torch.float64)
-    (layer,) = diagnose(*linear(W=diagonal.diag())).layers
+    (layer,) = diagnose(*linear(W=diagonal.diag()), bptt.squared_error).layers
     assert_close(layer.exponents, diagonal.log(), "exponents", 1e-12)
 
 
@@ -47,7 +47,12 @@ def test_an_identity_relu_network_is_healthy():
     with torch.no_grad():
         model.recurrent.bias_ih_l0.zero_()
         model.recurrent.bias_hh_l0.zero_()
-    found = diagnose(model, normal(60, 1, dtype=torch.float32).abs() / 60, normal(60, 1, dtype=torch.float32))
+    found = diagnose(
+        model,
+        normal(60, 1, dtype=torch.float32).abs() / 60,
+        normal(60, 1, dtype=torch.float32),
+        bptt.squared_error,
+    )
     assert found.kind == "healthy"
     assert found.layers[0].exponents.tolist() == pytest.approx([0] * 4, abs=1e-12)
 
@@ -56,7 +61,9 @@ def test_a_contractive_tanh_network_at_zero_input_vanishes_at_its_slowest_eigenv
     net = bptt.Elman(1, 4, 1, dtype=torch.float64)
     V, eigenvalues = normal(4, 4), torch.tensor([0.6, 0.3, 0.2, 0.1], dtype=torch.float64)
     net.W_s = V @ eigenvalues.diag() @ V.inverse()
-    found = diagnose(net, torch.zeros(200, 1, dtype=torch.float64), torch.ones(200, 1, dtype=torch.float64))
+    found = diagnose(
+        net, torch.zeros(200, 1, dtype=torch.float64), torch.ones(200, 1, dtype=torch.float64), bptt.squared_error
+    )
     assert found.kind == "vanishing"
     assert found.layers[0].exponents.tolist() == pytest.approx(eigenvalues.log().tolist(), abs=1e-3)
 
@@ -66,7 +73,7 @@ def test_a_chaotic_network_explodes():
     net.W_s = 3 / 10 * normal(100, 100)
     x = torch.zeros(150, 1, dtype=torch.float64)
     x[0] = 1
-    found = diagnose(net, x, normal(150, 1))
+    found = diagnose(net, x, normal(150, 1), bptt.squared_error)
     assert found.kind == "exploding"
     assert 0.2 < found.layers[0].exponents[0] < 0.4
     assert "clip_grad_norm_" in found.remedies[0]
@@ -78,8 +85,8 @@ def test_growth_that_passes_is_exploding_too_and_its_reason_said():
     W[0, 1] = 50
     net, x, d = linear(W=W)
     net.W_y = [[0.0], [1], [0], [0], [0]]
-    net.W_s = W.T if diagnose(net, x, d).kind != "exploding" else W
-    found = diagnose(net, x, d)
+    net.W_s = W.T if diagnose(net, x, d, bptt.squared_error).kind != "exploding" else W
+    found = diagnose(net, x, d, bptt.squared_error)
     assert found.kind == "exploding"
     assert "spectral radius 0.5" in str(found)
     assert found.layers[0].exponents[0] < 0
@@ -89,13 +96,13 @@ def test_what_the_data_needs_is_set_beside_what_the_gradient_reaches():
     net, x, _ = linear(0.5, T=300)
     for lag, enough in ((3, True), (20, False)):
         d = torch.cat([torch.zeros(lag, 1, dtype=torch.float64), x[:-lag]])
-        found = diagnose(net, x, d)
+        found = diagnose(net, x, d, bptt.squared_error)
         assert found.kind == "vanishing"
         assert found.memory.lag == lag
         assert found.enough is enough
         assert ("Nothing to mend" in found.sentence) is enough
         assert ("Nothing has to be done" in found.remedies[0]) is enough
-    healthy = diagnose(linear(1.0)[0], x, d)
+    healthy = diagnose(linear(1.0)[0], x, d, bptt.squared_error)
     assert healthy.enough
     assert "the data needs about 20 steps" in healthy.sentence
 
@@ -103,23 +110,23 @@ def test_what_the_data_needs_is_set_beside_what_the_gradient_reaches():
 def test_no_gradient():
     net, x, _ = linear()
     net.W_y = torch.zeros(5, 1)
-    found = diagnose(net, x, torch.zeros_like(x))
+    found = diagnose(net, x, torch.zeros_like(x), bptt.squared_error)
     assert found.kind == "no gradient"
     assert "nan" not in str(found)
     dead = bptt.SequenceModel(bptt.RNN(1, 3, 2, nonlinearity="relu"), 1)
     torch.nn.init.constant_(dead.recurrent.bias_ih_l1, -100)
-    found = diagnose(dead, x.float(), torch.ones_like(x).float())
+    found = diagnose(dead, x.float(), torch.ones_like(x).float(), bptt.squared_error)
     assert found.kind == "no gradient"
     assert "l0" in found.sentence or "l1" in found.sentence
 
 
 def test_numbers_that_are_not_finite_are_told_by_name():
     net, x, d = linear(1.5, T=2000)
-    found = diagnose(net, x, d)
+    found = diagnose(net, x, d, bptt.squared_error)
     assert found.kind == "non-finite"
     assert "l0 are not finite from step 17" in found.sentence  # 1.5^1750 is 10^308
     net.W_x = [[math.nan] * 5]
-    assert "W_x" in diagnose(net, x, d).sentence
+    assert "W_x" in diagnose(net, x, d, bptt.squared_error).sentence
     net = linear()[0]
     found = diagnose(net, x[:60], d[:60], lambda y, d: (y - d).sum() * math.inf)
     assert found.kind == "non-finite"
@@ -161,14 +168,17 @@ def test_every_network_and_layout_gets_a_report_and_stays_as_it_is(name, batch):
 def test_a_batch_of_one_is_its_sequence():
     model = bptt.SequenceModel(bptt.LSTM(2, 4), 3).double()
     x, d = normal(20, 2), normal(20, 3)
-    one, batch = diagnose(model, x, d), diagnose(model, x[:, None], d[:, None])
+    one, batch = (
+        diagnose(model, x, d, bptt.squared_error),
+        diagnose(model, x[:, None], d[:, None], bptt.squared_error),
+    )
     assert one.numbers() == batch.numbers()
 
 
-def test_the_criterions_reduction_and_name_change_no_rate():
+def test_the_criterions_reduction_changes_no_rate():
     net = bptt.Elman(2, 4, 3, softmax=True, dtype=torch.float64)
     x, d = normal(2, 30, 2), normal(2, 30, 3).argmax(-1)
-    named = diagnose(net, x, d, "cross_entropy")
+    named = diagnose(net, x, d, bptt.cross_entropy)
     mean = diagnose(net, x, d, lambda y, d: torch.nn.functional.nll_loss(y.log().flatten(0, 1), d.flatten()))
     for a, b in ((named.layers[0], mean.layers[0]),):
         assert_close(
@@ -186,9 +196,20 @@ def test_a_loss_of_the_last_step_alone():
     assert found.gradient_norms.window == 20
 
 
+def test_the_error_of_one_step_alone():
+    model = bptt.SequenceModel(bptt.GRU(2, 4, batch_first=True), 2).double()
+    x, d = normal(3, 20, 2), normal(3, 20, 2, seed=1)
+    found = diagnose(model, x, d, torch.nn.MSELoss(), t=9)
+    norms = bptt.contributions(model, x, d, torch.nn.MSELoss(), t=9).gradient.values()
+    assert found.gradient_norms.whole == pytest.approx(torch.stack([g.norm() for g in norms]).norm().item())
+    assert found.lags == 8
+    alone = [bptt.contributions(model, x[b], d[b], torch.nn.MSELoss(), t=9).by_lag.states["l0"] for b in range(3)]
+    assert_close(3 * found.layers[0].gradient_by_lag, torch.stack(alone).mean(0)[:9], "by lag", 1e-12)
+
+
 def test_both_directions_are_judged_by_their_exponents():
     model = bptt.SequenceModel(bptt.GRU(2, 4, bidirectional=True), 1)
-    found = diagnose(model, torch.zeros(200, 2), torch.ones(200, 1))
+    found = diagnose(model, torch.zeros(200, 2), torch.ones(200, 1), bptt.squared_error)
     assert [layer.layer for layer in found.layers] == ["l0", "l0_reverse"]
     assert all(layer.gradient_by_lag is None for layer in found.layers)
     assert found.kind == "vanishing"
@@ -199,7 +220,7 @@ def test_both_directions_are_judged_by_their_exponents():
 def test_a_frozen_network_is_diagnosed_as_well():
     net, x, d = linear(0.5)
     net.requires_grad_(False)
-    assert diagnose(net, x, d).kind == "vanishing"
+    assert diagnose(net, x, d, bptt.squared_error).kind == "vanishing"
     assert not net.W_s.requires_grad
 
 
@@ -219,8 +240,8 @@ NAN[3] = math.nan
         ({"x": NAN}, ValueError, r"not finite at \[3, 0\] \(nan\)"),
         ({"d": None}, TypeError, "d must be a torch.Tensor"),
         ({"d": torch.zeros(19, 1)}, ValueError, r"\(20, 1\).*\(19, 1\)"),
-        ({"criterion": "mse"}, ValueError, "mse.*squared_error"),
-        ({"criterion": 3}, TypeError, "callable"),
+        ({"criterion": "squared_error"}, TypeError, "function.*str"),
+        ({"t": 21}, ValueError, "t is 21.*1 to 20"),
         ({"criterion": lambda y, d: y - d}, ValueError, "scalar.*sum it"),
         ({"criterion": lambda y, d: (y - d).detach().sum()}, ValueError, "leaves y out or detaches it"),
         ({"lags": 0}, ValueError, "lags"),
@@ -228,6 +249,7 @@ NAN[3] = math.nan
     ],
 )
 def test_bad_calls(change, error, words):
-    call = {"model": bptt.Elman(1, 3, 1), "x": torch.zeros(20, 1), "d": torch.zeros(20, 1), **change}
+    call = {"model": bptt.Elman(1, 3, 1), "x": torch.zeros(20, 1), "d": torch.zeros(20, 1)}
+    call |= {"criterion": bptt.squared_error, **change}
     with pytest.raises(error, match=words):
         bptt.diagnose(**call)

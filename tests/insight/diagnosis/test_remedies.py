@@ -19,7 +19,7 @@ def diagnosed(model, lag=None, T=200, x=None):
     d = normal(*y.shape, seed=1, dtype=torch.float32)
     if lag is not None:
         d = torch.cat([torch.zeros(lag, 1), x[:-lag]]).expand_as(d)
-    return bptt.diagnose(model, x, d), x, d
+    return bptt.diagnose(model, x, d, bptt.squared_error), x, d
 
 
 def run(remedy, model):
@@ -51,7 +51,7 @@ def test_a_small_w_s_is_initialised_anew_and_then_reaches_further():
     said = " ".join(before.remedies)
     assert all(words in said for words in ("leak=0.064", "gated cell"))  # as a remedy, or as what is not advised
     run(before.remedies[0], model)
-    after = bptt.diagnose(model, x, d)
+    after = bptt.diagnose(model, x, d, bptt.squared_error)
     assert after.layers[0].spectral_radius["W_s"] == pytest.approx(1, abs=1e-5)
     assert after.layers[0].efold_lag > 2 * before.layers[0].efold_lag
 
@@ -60,7 +60,7 @@ def test_the_leak_named_reaches_as_far_as_the_data_needs():
     found, x, d = diagnosed(elman(0.3), lag=15)
     leak = float(re.search(r"leak=(\d+\.\d+)", " ".join(found.remedies)).group(1))
     assert not found.enough
-    assert bptt.diagnose(elman(0.3, leak=leak), x, d).enough
+    assert bptt.diagnose(elman(0.3, leak=leak), x, d, bptt.squared_error).enough
 
 
 def test_a_radius_above_1_is_not_told_to_be_initialised():
@@ -79,7 +79,7 @@ def test_the_gates_bias_opens_the_gate_for_as_long_as_the_data_needs(recurrent, 
     assert not before.enough
     assert "[8:16] = 3.2" in before.remedies[0]  # σ(3.2) = 1 - 1/25
     run(before.remedies[0], model)
-    after = bptt.diagnose(model, x, d)
+    after = bptt.diagnose(model, x, d, bptt.squared_error)
     assert after.layers[0].gates[gate].mean > 0.9
     assert after.enough
 
@@ -133,7 +133,7 @@ def test_each_gates_block_is_initialised_by_the_line_named():
     model = model_of(lambda: bptt.GRU(1, 8))
     found, x, d = diagnosed(model)
     run(found.remedies[1], model)
-    after = bptt.diagnose(model, x, d).layers[0]
+    after = bptt.diagnose(model, x, d, bptt.squared_error).layers[0]
     assert list(after.norm.values()) == pytest.approx([1, 1, 1], abs=1e-5)
 
 

@@ -11,7 +11,9 @@ from support import normal
 def diagnosed(model=None, T=60, lag=3):
     model = model or bptt.Elman(1, 4, 1, dtype=torch.float64)
     x = normal(T, 1)
-    return bptt.diagnose(model, x, torch.cat([torch.zeros(lag, 1, dtype=torch.float64), x[:-lag]]))
+    return bptt.diagnose(
+        model, x, torch.cat([torch.zeros(lag, 1, dtype=torch.float64), x[:-lag]]), bptt.squared_error
+    )
 
 
 def test_first_the_verdict_then_the_reasons_then_the_remedies():

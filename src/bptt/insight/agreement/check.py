@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...trees import Tree
+from ..walks import Criterion
 from . import differences, routes
 from .result import DIFFERENCES, TOLERANCE, Check, Error, Way
 from .routes import Found, Problem
@@ -44,7 +45,9 @@ def check_gradient(
     model: nn.Module,
     x: Tensor,
     d: Any,
-    criterion: Callable[[Tensor, Any], Tensor],
+    criterion: Criterion,
+    *,
+    t: int | None = None,
     state: Tree = None,
     looks: int = 8,
     seed: int = 0,
@@ -61,6 +64,8 @@ def check_gradient(
         x, state: as the model takes them, x a tensor; state None for the model's own.
         d: what is desired, as the criterion takes it.
         criterion: (y, d) -> scalar.
+        t: the step whose error E_t alone is differentiated, from 1 to T: the loss as a function of y_t, the
+            other outputs held as they are. Default None: the whole loss.
         looks: at how many places finite differences look in each tensor, at least 3: all entries where these are
             no more; else entries drawn by the seed, and two directions through all entries. Default 8.
         seed: of these places. Default 0.
@@ -81,7 +86,7 @@ def check_gradient(
     if looks < 3:
         raise ValueError(f"looks must be at least 3, got {looks}: at an entry and along two directions")
     with torch.enable_grad():
-        problem = routes.posed(model, x, d, criterion, state)
+        problem = routes.posed(model, x, d, criterion, state, t)
         found = [(name, torch.float64, way(problem)) for name, way in WAYS.items()]
         found.insert(1, ("fused", torch.float32, routes.fused(routes.converted(problem, torch.float32))))
         probed = _probed(problem, looks, torch.Generator().manual_seed(seed))

@@ -6,7 +6,6 @@ Each way works on a copy of the model; the model, its `.grad` and the random gen
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from ...reach.walker import FORM, Walker, check_model
 from ...recurrent import Recurrent, Walk
 from ...trees import Tree, leaves, mapped
 from ...walks import door
+from ..walks import Criterion, OneError, checked_step
 
 SEGMENTS = 4  # that checkpointed cuts the sequence into
 
@@ -33,7 +33,7 @@ class Problem(NamedTuple):
     model: nn.Module
     x: Tensor
     d: Tree
-    criterion: Callable[[Tensor, Any], Tensor]
+    criterion: Criterion
     state: Tree  # None where the model makes its own
 
 
@@ -45,7 +45,7 @@ class Found(NamedTuple):
     note: str | None = None  # why it does not apply, or what is special
 
 
-def posed(model: nn.Module, x: Tensor, d: Any, criterion: Callable[[Tensor, Any], Tensor], state: Tree) -> Problem:
+def posed(model: nn.Module, x: Tensor, d: Any, criterion: Criterion, state: Tree, t: int | None = None) -> Problem:
     """The problem in float64, without dropout, its initial state spelled out where that is zeros.
 
     Raises:
@@ -57,7 +57,7 @@ def posed(model: nn.Module, x: Tensor, d: Any, criterion: Callable[[Tensor, Any]
     if not isinstance(x, Tensor):
         raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
     if not callable(criterion):
-        raise TypeError(f"criterion must be a callable (y, d) -> loss, got {type(criterion).__name__}")
+        raise TypeError(f"criterion must be a function (y, d) -> loss, got {type(criterion).__name__}")
     leaves(d, "d")
     problem = converted(Problem(model, x, d, criterion, state), torch.float64)
     leaves(problem.state)
@@ -65,6 +65,10 @@ def posed(model: nn.Module, x: Tensor, d: Any, criterion: Callable[[Tensor, Any]
         if weight.is_floating_point():
             weight.requires_grad_()
     y, after = pair_of(problem.model(problem.x, problem.state), type(model).__name__, "a pair (y, state)")
+    if t is not None:
+        axis = Walker(problem.model).time_axis(problem.x)
+        one = OneError(problem.criterion, y, checked_step("t", t, problem.x.shape[axis]), axis)
+        problem = problem._replace(criterion=one)
     loss = scalar_loss(problem.criterion, y, problem.d).item()
     if not abs(loss) < float("inf"):
         raise ValueError(f"the loss is {loss}, which has no gradient; check x, d and the weights for NaN and Inf")

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ... import checks
 from ...convert import OURS, from_torch
-from ...networks import Elman, SequenceModel, cross_entropy, squared_error
+from ...networks import Elman, SequenceModel, cross_entropy
 from ...recurrent import Recurrent
 from ..pairs import gradient_by_lag
 from ..text import text_html
-from ..walks import Bare, Criterion, Loss, Network, Record, into_hidden, loss_and_adjoint, record
+from ..walks import Bare, Criterion, Network, OneError, Record, checked_step, into_hidden, loss_and_adjoint, record
 from .clipping import GradientNorms, gradient_norms
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
 from .memory import Memory, input_memory
@@ -81,10 +81,12 @@ def diagnose(
     model: Any,
     x: Tensor,
     d: Tensor,
-    criterion: Loss = "squared_error",
+    criterion: Criterion,
     *,
+    t: int | None = None,
     lags: int = LAGS,
     window: int | None = None,
+    errors: Criterion | None = None,
 ) -> Diagnosis:
     """Say whether the gradient vanishes or explodes on its way back in time, why, and what to do about it.
 
@@ -95,11 +97,15 @@ def diagnose(
             output is then y.
         x: the input, as the model takes it: (T, I) or batched, T at least 8; 8 sequences of a batch are looked at.
         d: what was desired, laid out as y, or class numbers. In another layout (one for each sequence, say)
-            what the data needs is not told, and the norms are of the whole sequence.
-        criterion: the loss trained on, (y, d) -> scalar; "squared_error"; or "cross_entropy", of what is before
-            the softmax.
-        lags: how far back is looked. Default 100; at most 2/3 of the sequence.
+            it is not known what the data needs, and the norms are of the whole sequence.
+        criterion: the loss trained on, (y, d) -> scalar; `bptt.cross_entropy` is computed from the outputs before
+            a softmax.
+        t: the step whose error E_t alone is taken back, from 1 to T; no remedy is tried then. Default None: the
+            whole loss.
+        lags: how far back is looked. Default 100; at most 2/3 of the sequence, or t - 1.
         window: steps of the windows whose gradient norms are taken, as you train. Default T / 20.
+        errors: (y, d) -> scalar, whose gradient is taken by lag, where it is another than the criterion's: the sum
+            of errors that a criterion is the weighted mean of. Default: the criterion.
 
     Returns:
         the verdict, the numbers of each layer, what the data needs, and remedies. A bidirectional network has no
@@ -107,44 +113,40 @@ def diagnose(
 
     Raises:
         TypeError: the model, x, d or the criterion are of another type.
-        ValueError: x is too short or not finite, shapes do not fit, or the criterion's loss is no scalar.
+        ValueError: x is too short or not finite, shapes do not fit, t is outside 1..T, or the criterion's loss is
+            no scalar.
 
     >>> net = Elman(1, 2, 1, activation="identity")
     >>> net.W_s = [[0.0, 0.5], [-0.5, 0.0]]  # each step back halves the gradient
-    >>> found = diagnose(net, torch.ones(30, 1), torch.zeros(30, 1))
+    >>> found = diagnose(net, torch.ones(30, 1), torch.zeros(30, 1), squared_error)
     >>> found.kind, found.layers[0].reach
     ('vanishing', 6)
     """
-    return diagnosed(model, x, d, criterion, lags, window)
-
-
-def diagnosed(
-    model: Any,
-    x: Tensor,
-    d: Tensor,
-    criterion: Loss,
-    lags: int = LAGS,
-    window: int | None = None,
-    errors: Criterion | None = None,
-) -> Diagnosis:
-    """`diagnose`, with the gradient by lag of other errors than the criterion: the sum that it is the mean of."""
     net, axis = _copy(model), _time_axis(model, x)
     _check(model, x, d, axis, lags, window)
     loss = _as_trained(model, criterion)
     T, x, d = x.shape[axis], x.detach().to("cpu", torch.float64), d.detach()
     lags = min(lags, 2 * (T - 1) // 3)
+    if t is not None:
+        lags = min(lags, checked_step("t", t, T) - 1)
     some = _some_sequences(x, axis)
     _, layers_of = record(net, x if some is None else x.index_select(1 - axis, some))
     records = [walk for of_layer in layers_of for walk in of_layer]
     if (trouble := _first_not_finite(net, records)) is not None:
         return _not_finite(trouble, T, lags)
-    dz = _adjoint_of_outputs(net, x, d, loss if errors is None else _as_trained(model, errors))
+    summed = loss if errors is None else _as_trained(model, errors)
+    if t is not None:
+        with torch.no_grad():
+            y = net(x)[0]
+        loss, summed = OneError(loss, y, t, axis), OneError(summed, y, t, axis)
+    dz = _adjoint_of_outputs(net, x, d, summed)
     if not dz.isfinite().all():
         return _not_finite(
             "The loss or its gradient is not finite, though every state of the network is.", T, lags
         )
     per_step = d.shape[: x.dim() - 1] == x.shape[:-1]
-    norms = gradient_norms(net, x, d, loss, _window(net, per_step, window, T))
+    alone = per_step and t is None
+    norms = gradient_norms(net, x, d, loss, _window(net, alone, window, T))
     by_lag = _by_lag(net, layers_of, into_hidden(net, _time_major(dz, axis, some)), lags)
     with torch.no_grad():
         layers = [diagnose_layer(walk.layer, walk, by_lag.get(walk.layer), lags) for walk in records]
@@ -154,7 +156,7 @@ def diagnosed(
     told = verdict(layers, memory, not dz.any(), T, lags)
     need = None if memory is None else memory.lag
     places = _places(layers, records)
-    trial = Trial(net, x, d, loss, axis) if per_step else None
+    trial = Trial(net, x, d, loss, axis) if alone else None
     found = tried(remedies(told, places, need, norms), trial) + spared(told, places, need)
     return Diagnosis(told.kind, told.sentence, told.severity, told.enough, T, lags, layers, memory, norms, found)
 
@@ -191,22 +193,16 @@ def _check(model: Any, x: Any, d: Any, axis: int, lags: Any, window: Any) -> Non
         raise ValueError(f"x is not finite at {first} ({x[tuple(first)].item()}); repair or drop such rows first")
 
 
-def _as_trained(model: nn.Module, criterion: Loss) -> Criterion:
+def _as_trained(model: nn.Module, criterion: Criterion) -> Criterion:
     """The criterion on y in the model's own dtype and on its device, where d and a loss's weights are."""
+    if not callable(criterion):
+        raise TypeError(f"criterion must be a function (y, d) -> loss, got {type(criterion).__name__}")
     like = next(model.parameters())
-    functions = {"squared_error": squared_error, "cross_entropy": cross_entropy}
-    if isinstance(criterion, str) and criterion not in functions:
-        raise ValueError(
-            f'unknown criterion {criterion!r}: choose "squared_error", "cross_entropy" or pass a callable (y, d)'
-        )
-    if not isinstance(criterion, str) and not callable(criterion):
-        raise TypeError(f"criterion must be a name or a callable (y, d), got {type(criterion).__name__}")
-    function = functions[criterion] if isinstance(criterion, str) else criterion
-    of_probabilities = criterion == "cross_entropy" and getattr(model, "softmax", False)
+    of_probabilities = criterion is cross_entropy and getattr(model, "softmax", False)
 
     def loss(y: Tensor, d: Tensor) -> Tensor:
         y = y.to(like.device, like.dtype)
-        return function(y.log() if of_probabilities else y, d)  # log y differs from the logits by a constant
+        return criterion(y.log() if of_probabilities else y, d)  # log y differs from the logits by a constant
 
     return loss
 
