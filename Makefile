@@ -18,21 +18,21 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# Kills, full disks, lost power and damaged files, some hundreds of each: runs must go on as if nothing had been.
+# Hundreds of kills, full disks, power losses and damaged files: runs must continue to the same weights.
 faults: $(INSTALLED)
 	$(BIN)/python tests/faults.py
 
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
 
-# For Linux x86-64, in dist/. OpenMP's runtime stays out: the one that torch brings is used.
+# A wheel for Linux x86-64, in dist/. It has no OpenMP runtime: it uses the one that torch brings.
 wheel: $(INSTALLED)
 	rm -rf build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --exclude 'libgomp*' --wheel-dir dist build/wheel/*.whl
 
-# The kernels' tests, and thousands of tensors changed between the two walks, with address and undefined-behaviour
-# sanitizers in the native code.
+# The kernels' tests, and thousands of tensors changed between forward and backward pass, with address and
+# undefined-behaviour sanitizers in the native code.
 sanitize: $(INSTALLED)
 	rm -f $(INSTALLED)
 	$(INSTALL) --no-deps -e . -C cmake.define.BPTT_SANITIZE=ON
