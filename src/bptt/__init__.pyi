@@ -11,8 +11,8 @@ from .insight.diagnosis.diagnose import Diagnosis as Diagnosis
 from .insight.diagnosis.diagnose import diagnose as diagnose
 from .insight.lesson.derivation import Derivation as Derivation
 from .insight.lesson.derivation import derivation as derivation
-from .insight.lesson.diagram import Diagram as Diagram
 from .insight.lesson.diagram import diagram as diagram
+from .insight.lesson.drawing import Diagram as Diagram
 from .insight.lesson.explain import explain as explain
 from .insight.lesson.explanation import Explanation as Explanation
 from .modules import GRU as GRU

@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 import bptt
 from bptt.commands.explain import ExplainConfig, lesson_subject
 from bptt.commands.subject import Subject
-from bptt.insight.exploring.variations import Situation, Start
+from bptt.insight.exploring.experiment import Experiment, ExperimentStart
 from bptt.report.page import page_html, policy
 from bptt.report.server import Server, application, listening
 from report.test_run import REPORT
@@ -85,7 +85,8 @@ def a_run():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         net = bptt.SequenceModel(bptt.LSTM(2, 5, 2, dtype=torch.float64), 1)
-    start = Start(Situation(net, normal(60, 2), normal(60, 1, seed=1), "squared_error"), 60, "start")
+    longest = Experiment(net, normal(60, 2), normal(60, 1, seed=1), bptt.squared_error)
+    start = ExperimentStart(longest, 60, "start")
     times = [f"<b>{1900 + i}" for i in range(60)]
     return Subject("runs/<script>alert(1)</script>", ["a run"], "bptt explore", start, 60, times, REPORT)
 

@@ -29,7 +29,7 @@ def test_the_gradient_by_lag_is_that_of_the_errors_themselves():
     """As `bptt.explain` and the film of a run have it, and not a part of their mean."""
     found = diagnosis_of(model(), sample(), lags=10)
     x, d = sample().sequence()
-    explained = [bptt.explain(model(), x, d, t).state_gradients["l0"] for t in range(11, 61)]
+    explained = [bptt.explain(model(), x, d, t=t).state_gradients["l0"] for t in range(11, 61)]
     wanted = torch.stack([e[-11:].norm(dim=-1).flip(0) for e in explained]).mean(0).double()
     assert_close(found.layers[0].gradient_by_lag, wanted, "by lag", 1e-5)
 

@@ -28,7 +28,7 @@ def test_the_json_holds_every_number_and_they_agree(tmp_path):
     for name in ("W_x", "W_s", "W_y"):
         setattr(net, name, n[name])
     x, d = torch.tensor(n["x"], dtype=torch.float64), torch.tensor(n["d"])
-    e = bptt.explain(net, x, d, 4, "cross_entropy")
+    e = bptt.explain(net, x, d, bptt.cross_entropy, t=4)
     assert e.numbers() == {key: n[key] for key in e.numbers()}
     assert torch.allclose(net(x)[0], torch.tensor(n["y"], dtype=torch.float64))
 
@@ -104,7 +104,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     numbers = json.loads((tmp_path / "e.json").read_text())
     model, task = load_run(run).model.double(), made_task(TrainConfig(cell="gru"))
     x, d = (part[-7:].double() for part in task.sample().sequence())
-    wanted = bptt.explain(model, x, d, 7, "squared_error").numbers()
+    wanted = bptt.explain(model, x, d, t=7).numbers()
     assert wanted == {key: numbers[key] for key in wanted}
     assert (tmp_path / "e.svg").read_text().startswith("<svg ")
 

@@ -34,7 +34,7 @@ def test_every_frame_is_measured_in_one_way():
 def test_it_shows_the_errors_of_the_steps_it_names():
     film, task = sunspots()
     x, d = (part[-64:] for part in task.sample().sequence())
-    errors = [explain(film.model, x, d, place + 1) for place in (41, 48, 56, 63)]
+    errors = [explain(film.model, x, d, t=place + 1) for place in (41, 48, 56, 63)]
     wanted = sum(error.state_gradients["l0"].norm(dim=1).flip(0)[:41] for error in errors) / len(errors)
     assert film.now()["l0"] == pytest.approx(wanted.tolist(), rel=1e-5)
 

@@ -50,7 +50,7 @@ def test_every_lag_is_the_mean_of_what_explain_finds(recurrent):
     x, d = normal(9, 2), normal(9, 2, seed=1)
     lags = 4
     found = by_lag(model, x, d, lags=lags)
-    explained = [bptt.explain(model, x, d, t).state_gradients for t in range(lags + 1, 10)]
+    explained = [bptt.explain(model, x, d, t=t).state_gradients for t in range(lags + 1, 10)]
     for layer in found:
         wanted = torch.stack(
             [torch.stack([e[layer][-1 - lag].norm() for e in explained]).mean() for lag in range(lags + 1)]
@@ -62,7 +62,7 @@ def test_the_mean_is_over_the_steps_that_have_an_error():
     model = bptt.SequenceModel(bptt.RNN(2, 4), 2).double()
     x, d = normal(9, 2), normal(9, 2, seed=1)
     last = by_lag(model, x, d, lambda y, d: bptt.squared_error(y[-1], d[-1]), lags=4)["l0"]
-    assert_close(last, bptt.explain(model, x, d, 9).state_gradients["l0"].norm(dim=-1)[-5:].flip(0), "l0", 1e-12)
+    assert_close(last, bptt.explain(model, x, d, t=9).state_gradients["l0"].norm(dim=-1)[-5:].flip(0), "l0", 1e-12)
 
 
 def test_lags_are_cut_to_the_sequence():
@@ -74,7 +74,7 @@ def test_a_long_sequence_is_sampled():
     net = bptt.Elman(1, 3, 1, dtype=torch.float64)
     x, d = normal(60, 1), normal(60, 1, seed=1)
     found = by_lag(net, x, d, lags=4, most=3)["l0"]
-    explained = [bptt.explain(net, x, d, t).state_gradient for t in (5, 33, 60)]
+    explained = [bptt.explain(net, x, d, t=t).state_gradient for t in (5, 33, 60)]
     wanted = torch.stack([torch.stack([e[-1 - lag].norm() for e in explained]).mean() for lag in range(5)])
     assert_close(found, wanted, "sampled", 1e-12)
 
@@ -106,7 +106,7 @@ def test_every_row_is_the_explanation_of_its_step(name, monkeypatch):
     net, x, d = networks()[name], normal(T, I), normal(T, O, seed=1)
     found = pairs_of(net, x, d, detail=T, matrices=True)
     for t in range(1, T + 1):
-        e = bptt.explain(net, x, d, t)
+        e = bptt.explain(net, x, d, t=t)
         for layer, d_states in e.state_gradients.items():
             assert_close(found.states[layer][t - 1, :t], d_states.flip(0), f"∂E_{t}/∂s of {layer}")
             assert_close(found.flow[layer][t - 1, :t], d_states.norm(dim=1).flip(0), f"flow of {layer}")

@@ -10,7 +10,7 @@ from bptt.insight.text import explanation_html, stretches, text_html
 def explained(T, t=None):
     torch.manual_seed(0)
     net = bptt.Elman(2, 3, 1)
-    return bptt.explain(net, torch.randn(T, 2), torch.randn(T, 1), t)
+    return bptt.explain(net, torch.randn(T, 2), torch.randn(T, 1), t=t)
 
 
 def test_every_matrix_and_step_has_its_row_and_shares_sum_to_one():

@@ -35,7 +35,7 @@ def test_every_lag_is_the_mean_of_what_explain_finds_there(name, batch, grad):
     norms = {}
     for end, row in zip(ends, rows, strict=True):
         one = slice(None) if batch is None else row if net.batch_first else (slice(None), row)
-        for layer, by_step in bptt.explain(net, x[one], d[one], end + 1).state_gradients.items():
+        for layer, by_step in bptt.explain(net, x[one], d[one], t=end + 1).state_gradients.items():
             norms.setdefault(layer, []).append(by_step.norm(dim=-1)[-1 - lags :].flip(0))
     assert list(found) == list(norms)
     for layer, wanted in norms.items():
@@ -111,5 +111,5 @@ def test_one_stretch_alone_ends_with_the_last_step():
     net, x, d = bptt.Elman(2, 3, 1).double(), normal(12, 2), normal(12, 1)
     watch = Watch(net, 12, lags=4, most=1)
     watch(x)
-    wanted = bptt.explain(net, x, d, 12).state_gradients["l0"].norm(dim=-1)[-5:].flip(0)
+    wanted = bptt.explain(net, x, d, t=12).state_gradients["l0"].norm(dim=-1)[-5:].flip(0)
     assert_close(torch.tensor(watch.by_lag(d)["l0"]).double(), wanted, "by lag", 1e-6)

@@ -15,7 +15,7 @@ from .streams import say
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
-    from ..insight.exploring.variations import Situation
+    from ..insight.exploring.experiment import Experiment
     from .subject import Subject
 
 STEP = 3  # of the lesson, whose error it takes back
@@ -85,11 +85,11 @@ def explain(config: ExplainConfig) -> int:
 
         subject = subject_of(config.run, config.steps)
         heading = _of_run(subject)
-    net, x, d, loss = subject.start.shown()
+    net, x, d, criterion = subject.start.shown()
     t = subject.t if config.t is None else config.t
     if t > len(x):
         raise UserError(f"--t is {t}, but there are {len(x)} steps; pass --steps {t} or more, if the run has them")
-    e = explanation_of(net, x, d, t, loss)
+    e = explanation_of(net, x, d, criterion, t=t)
     if config.json is not None:
         with torch.no_grad():
             y, s = net(x)[0], net.hidden(x)
@@ -103,20 +103,20 @@ def explain(config: ExplainConfig) -> int:
             raise UserError(f"no page can be made: {error}") from error
         write_text(config.html, page)
     if config.svg is not None:
-        write_text(config.svg, diagram(net, "unfolded", e).svg + "\n")
+        write_text(config.svg, diagram(net, x, d, criterion, t=t).svg + "\n")
     parts = [heading, e]
     if config.derivation:
-        parts.append(derivation(net, t, x, d, loss=loss).text)
+        parts.append(derivation(net, x, d, criterion, t=t).text)
     say(*parts)
     return 0
 
 
-def lesson(config: ExplainConfig) -> Situation:
+def lesson(config: ExplainConfig) -> Experiment:
     """The lesson's network and sequence, by the seed; the sequence with steps after its end up to `FURTHER`."""
     import torch
 
-    from ..insight.exploring.variations import Situation
-    from ..networks import Elman
+    from ..insight.exploring.experiment import Experiment
+    from ..networks import LOSSES, Elman
 
     classes = config.loss == "cross_entropy"
     sizes = (config.input_size, config.state_size, config.output_size)
@@ -134,12 +134,12 @@ def lesson(config: ExplainConfig) -> Situation:
         x, d = sequence(steps)
         if steps < FURTHER:
             x, d = (torch.cat(rows) for rows in zip((x, d), sequence(FURTHER - steps), strict=True))
-    return Situation(net, x, d, config.loss)
+    return Experiment(net, x, d, LOSSES[config.loss])
 
 
 def lesson_subject(config: ExplainConfig) -> Subject:
     """The page about the lesson's network."""
-    from ..insight.exploring.variations import Start
+    from ..insight.exploring.experiment import ExperimentStart
     from .subject import Subject
 
     lead = [
@@ -147,7 +147,7 @@ def lesson_subject(config: ExplainConfig) -> Subject:
         "back through all that happened before.",
         f"Weights, inputs and targets are random here (seed {config.seed}).",
     ]
-    start = Start(lesson(config), _steps(config), "end")
+    start = ExperimentStart(lesson(config), _steps(config), "end")
     return Subject("Backpropagation through time", lead, "bptt explore", start, config.t or STEP)
 
 

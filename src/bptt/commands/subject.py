@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
+from ..insight.exploring.experiment import Experiment, ExperimentStart, change, descend
 from ..insight.exploring.exploration import explore, most_steps
-from ..insight.exploring.variations import Situation, Start, descended, varied
 from ..networks import LOSSES, SequenceModel
 from ..printable import message
 from ..report.page import Live, Page, json_of
@@ -42,7 +42,7 @@ class Subject:
     title: str
     lead: list[str]
     command: str
-    start: Start
+    start: ExperimentStart
     t: int
     times: list[str] | None = None
     run: RunReport | None = None
@@ -57,9 +57,9 @@ class Subject:
         start = self.start
         choices = Live(start.activations(), start.losses(), start.most_steps()) if live else None
         about = {"title": self.title, "lead": self.lead, "command": self.command, "t": self.t, "run": self.run}
-        situation = varied(start, {})
-        diagnosis = self.diagnosis or diagnosed(situation)
-        return Page(**about, **self._found(situation), diagnosis=diagnosis, live=choices)
+        experiment = change(start, {})
+        diagnosis = self.diagnosis or diagnosed(experiment)
+        return Page(**about, **self._found(experiment), diagnosis=diagnosis, live=choices)
 
     def explored(self, question: dict[str, Any]) -> str:
         """Everything but the diagnosis anew, with the question's "changes", as JSON.
@@ -67,38 +67,36 @@ class Subject:
         Raises:
             ValueError: a change cannot be made.
         """
-        return json_of(self._found(varied(self.start, question.get("changes", {}))))
+        return json_of(self._found(change(self.start, question.get("changes", {}))))
 
     def diagnosed(self, question: dict[str, Any]) -> str:
         """The diagnosis of the changed sequence, which takes longer; of an unchanged run, the run's own."""
         changes = question.get("changes", {})
         unchanged = None if changes else self.diagnosis
-        return json_of({"diagnosis": unchanged or diagnosed(varied(self.start, changes))})
+        return json_of({"diagnosis": unchanged or diagnosed(change(self.start, changes))})
 
     def descended(self, question: dict[str, Any]) -> str:
         """The same after a step of gradient descent by "rate", on the error of step "t" or, with null, on all."""
-        before = varied(self.start, question.get("changes", {}))
-        situation = descended(before, question.get("rate"), question.get("t"))
-        weights = {name: weight.tolist() for name, weight in situation.net.named_parameters()}
-        return json_of({**self._found(situation), "weights": weights})
+        before = change(self.start, question.get("changes", {}))
+        experiment = descend(before, question.get("rate"), question.get("t"))
+        weights = {name: weight.tolist() for name, weight in experiment.model.named_parameters()}
+        return json_of({**self._found(experiment), "weights": weights})
 
-    def _found(self, situation: Situation) -> dict[str, Any]:
-        """What is computed of a situation, by the names that `Page` has for it."""
-        T = len(situation.x)
+    def _found(self, experiment: Experiment) -> dict[str, Any]:
+        """The numbers of an experiment, by the names that `Page` has for them."""
+        T = len(experiment.x)
         return {
-            "exploration": explore(*situation),
+            "exploration": explore(*experiment),
             "times": None if self.times is None else self.times[len(self.times) - T :],
         }
 
 
-def diagnosed(situation: Situation) -> dict[str, Any] | None:
-    """`bptt.diagnose`'s numbers of a situation; None where its sequence is too short, or d never reaches it."""
-    net, x, d, loss = situation
+def diagnosed(experiment: Experiment) -> dict[str, Any] | None:
+    """`bptt.diagnose`'s numbers of an experiment; None where its sequence is too short, or d never reaches it."""
+    net, x, d, loss = experiment
     if len(x) < LEAST_STEPS:
         return None
-    return replace(
-        diagnose(net, x, d, LOSSES[loss] if isinstance(loss, str) else loss), where=f"the {len(x)} steps shown"
-    ).numbers()
+    return replace(diagnose(net, x, d, loss), where=f"the {len(x)} steps shown").numbers()
 
 
 def run_subject(
@@ -118,8 +116,8 @@ def run_subject(
     d = filled(d, predict(model, x))
     x, d = x.double(), d.double() if d.is_floating_point() else d
     most = min(len(x), most_steps(model))
-    situation = Situation(copy.deepcopy(model).double(), x[-most:], d[-most:], task.loss)
-    start = Start(situation, min(steps or SHOWN, most), "start")
+    longest = Experiment(copy.deepcopy(model).double(), x[-most:], d[-most:], LOSSES[task.loss])
+    start = ExperimentStart(longest, min(steps or SHOWN, most), "start")
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand
         first = task.first_step + task.farthest

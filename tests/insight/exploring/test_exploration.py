@@ -36,7 +36,7 @@ def test_its_numbers_are_those_of_the_explanation():
     assert found.forward.states["l0"] == rounded(s)
     assert found.forward.products["W_x"] == rounded(x @ net.W_x)
     for t in range(1, 6):
-        e = bptt.explain(net, x, d, t)
+        e = bptt.explain(net, x, d, t=t)
         assert found.forward.errors[t - 1] == rounded(e.error)
         assert found.backward.states["l0"][t - 1] == rounded(e.state_gradient.flip(0), 4)
         assert found.backward.parts["W_s"][t - 1] == rounded(e.contributions["W_s"].flip(0), 4)

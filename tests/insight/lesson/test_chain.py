@@ -1,11 +1,11 @@
 import bptt
 from bptt.insight.lesson.chain import Chain
 from bptt.insight.lesson.notation import matrices
-from bptt.insight.lesson.recursions import Output
+from bptt.insight.lesson.recursions import ReadoutFormulas
 
 
 def chain(net, t=3, steps=3):
-    return Chain(net, t, steps, Output(net, t, "squared_error"), 6, None)
+    return Chain(net, steps, ReadoutFormulas(net, t, bptt.squared_error), 6, None)
 
 
 def test_the_lessons_network_has_paths_and_every_other_one_deltas():

@@ -28,6 +28,10 @@ def test_the_lessons_formula_literally():
     assert all(term.value is None for matrix in d.matrices for term in matrix.terms)
 
 
+def absolute_error(y, d):
+    return (y - d).abs().sum()
+
+
 def multiplied(term):
     """A path's factors multiplied out, left to right; the last one takes the row g to operandᵀ (g ⊙ slope)."""
     *path, use = [[q.value for q in factor.quantities] for factor in term.factors]
@@ -40,12 +44,12 @@ def multiplied(term):
 @pytest.mark.parametrize(
     "options", [{}, {"activation": "gelu", "bias": True}, {"leak": 0.4}, {"activation": "relu", "softmax": True}]
 )
-@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy", "own"])
-def test_every_term_is_its_factors_product_and_autograds(t, options, loss):
+@pytest.mark.parametrize("criterion", [bptt.squared_error, bptt.cross_entropy, absolute_error])
+def test_every_term_is_its_factors_product_and_autograds(t, options, criterion):
     net = bptt.Elman(2, 3, 2, dtype=torch.float64, **options)
     x, d = normal(31, 2), normal(31, 2, seed=1).softmax(-1)
-    found = bptt.derivation(net, t, x, d, (lambda y, d: (y - d).abs().sum()) if loss == "own" else loss)
-    by_step = autograds_terms(net, x[:t], d[t - 1], loss)
+    found = bptt.derivation(net, x, d, criterion, t=t)
+    by_step = autograds_terms(net, x[:t], d[t - 1], criterion)
     for matrix in found.matrices:
         for term in matrix.terms:
             wanted = sum(by_step[k][matrix.name] for k in range(term.first, term.last + 1))
@@ -56,7 +60,7 @@ def test_every_term_is_its_factors_product_and_autograds(t, options, loss):
         assert sum(term.share for term in matrix.terms) == pytest.approx(1 if matrix.gradient.norm() else 0)
 
 
-def autograds_terms(net, x, d, loss):
+def autograds_terms(net, x, d, criterion):
     """∂E_t/∂W of W's use at each step alone: a copy of every matrix for each step, differentiated by autograd."""
     copies = [{n: p.detach().clone().requires_grad_() for n, p in net.named_parameters()} for _ in x]
     s = torch.zeros(3, dtype=torch.float64)
@@ -65,10 +69,7 @@ def autograds_terms(net, x, d, loss):
         s = (1 - net.cell.leak) * s + net.cell.leak * net.cell.activation.function(a)
     z = s @ copies[-1]["W_y"] + copies[-1].get("b_y", 0)
     y = z.softmax(-1) if net.softmax else z
-    if loss == "cross_entropy":
-        error = bptt.cross_entropy(z, d)
-    else:
-        error = bptt.squared_error(y, d) if loss == "squared_error" else (y - d).abs().sum()
+    error = criterion(z if criterion is bptt.cross_entropy else y, d)
     flat = [w for copy in copies for w in copy.values()]
     gradients = iter(torch.autograd.grad(error, flat, materialize_grads=True))
     return {k: {name: next(gradients) for name in copy} for k, copy in enumerate(copies, 1)}
@@ -86,7 +87,7 @@ MODELS = {
 def test_terms_of_every_cell_are_the_explanations(name):
     model = bptt.SequenceModel(MODELS[name](), 2).double()
     x, d = normal(12, 2), normal(12, 2, seed=1)
-    found, e = bptt.derivation(model, 9, x, d), bptt.explain(model, x, d, 9)
+    found, e = bptt.derivation(model, x, d, t=9), bptt.explain(model, x, d, t=9)
     assert [matrix.name for matrix in found.matrices] == list(e.gradient)
     assert_close(found.error, e.error, "error")
     for matrix in found.matrices:
@@ -105,7 +106,7 @@ def test_terms_of_every_cell_are_the_explanations(name):
 
 
 def test_long_ways_are_folded_and_nothing_is_lost():
-    found = bptt.derivation(bptt.Elman(2, 3, 1), 200, torch.ones(200, 2), torch.ones(200, 1))
+    found = bptt.derivation(bptt.Elman(2, 3, 1), torch.ones(200, 2), torch.ones(200, 1))
     terms = found["W_s"].terms
     assert sum(term.count for term in terms) == 200
     assert [term.first for term in terms] == [200, 199, 198, 197, 196, 2, 1]
@@ -114,18 +115,18 @@ def test_long_ways_are_folded_and_nothing_is_lost():
     assert folded.steps == 199 - 3
     assert folded.quantities[0].text == "∂s_198/∂s_2"
     assert len(terms[-1].path) == 1 + 1 + 199 + 1
-    assert len(bptt.derivation(bptt.Elman(2, 3, 1), 9, shown=9)["W_s"].terms) == 9
+    assert len(bptt.derivation(bptt.Elman(2, 3, 1), t=9, shown=9)["W_s"].terms) == 9
 
 
 def test_a_term_names_the_edges_of_its_path():
-    terms = bptt.derivation(bptt.Elman(2, 3, 1), 3)["W_s"].terms
+    terms = bptt.derivation(bptt.Elman(2, 3, 1), t=3)["W_s"].terms
     assert terms[1].path == ("y_3→E_3", "s_3→y_3", "s_2→s_3", "s_1→s_2")
-    gru = bptt.derivation(bptt.SequenceModel(bptt.GRU(2, 3), 1), 2)["W_x"].terms
+    gru = bptt.derivation(bptt.SequenceModel(bptt.GRU(2, 3), 1), t=2)["W_x"].terms
     assert set(gru[1].path) == {"y_2→E_2", "s_2→y_2", "s_1→s_2", "x_1→s_1"}
 
 
 def test_text_latex_and_svg_say_the_same():
-    d = bptt.derivation(bptt.Elman(2, 3, 1), 3, normal(4, 2).float(), normal(4, 1).float())
+    d = bptt.derivation(bptt.Elman(2, 3, 1), normal(4, 2).float(), normal(4, 1).float(), t=3)
     assert "∂E_3/∂W_s = ∂E_3/∂y_3 · ∂y_3/∂s_3 · ∂s_3/∂W_s\n" in str(d)
     assert d.latex.startswith("\\begin{aligned}")
     assert d.latex.count(r"\begin{") == d.latex.count(r"\end{")
@@ -137,7 +138,7 @@ def test_text_latex_and_svg_say_the_same():
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_no_latex_is_left_in_the_text(name):
-    d = bptt.derivation(bptt.SequenceModel(MODELS[name](), 2), 2, torch.ones(3, 2), torch.ones(3, 2))
+    d = bptt.derivation(bptt.SequenceModel(MODELS[name](), 2), torch.ones(3, 2), torch.ones(3, 2), t=2)
     assert "\\" not in str(d)
     assert "{" not in str(d)
 
@@ -145,7 +146,7 @@ def test_no_latex_is_left_in_the_text(name):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"t": 0}, ValueError, "t is 0.*count from 1"),
+        ({"t": 0}, ValueError, "t is 0.*1 to 5"),
         ({"t": 6}, ValueError, "t is 6.*1 to 5"),
         ({"t": 2.0}, TypeError, "float"),
         ({"x": None}, TypeError, "both x and d"),
@@ -153,7 +154,7 @@ def test_no_latex_is_left_in_the_text(name):
         ({"x": [0.0]}, TypeError, "x must be a torch.Tensor"),
         ({"shown": 3}, ValueError, "shown must be at least 4"),
         ({"model": torch.nn.RNN(2, 3)}, TypeError, "SequenceModel"),
-        ({"loss": "mse"}, ValueError, "mse"),
+        ({"x": None, "d": None, "t": None}, TypeError, "t must be an int"),
     ],
 )
 def test_bad_calls(change, error, words):
@@ -164,4 +165,4 @@ def test_bad_calls(change, error, words):
 
 def test_a_matrix_that_is_not_there_is_said():
     with pytest.raises(KeyError, match=r"W_q.*W_x, W_s, W_y"):
-        _ = bptt.derivation(bptt.Elman(2, 3, 1), 3)["W_q"]
+        _ = bptt.derivation(bptt.Elman(2, 3, 1), t=3)["W_q"]

@@ -17,8 +17,8 @@ MODELS = {
 }
 
 
-def explained(model, T, t=None):
-    return bptt.explain(model, normal(T, 2).float(), normal(T, 1, seed=1).float(), t)
+def sequence(T):
+    return normal(T, 2).float(), normal(T, 1, seed=1).float()
 
 
 def groups(diagram, of):
@@ -35,7 +35,7 @@ def groups(diagram, of):
 @pytest.mark.parametrize("T", [1, 3, 200])
 def test_every_picture_is_whole(name, kind, T):
     model = MODELS[name]()
-    for drawn in (bptt.diagram(model, kind), bptt.diagram(model, kind, explained(model, T))):
+    for drawn in (bptt.diagram(model, kind=kind), bptt.diagram(model, *sequence(T), kind=kind)):
         root = ET.fromstring(drawn.svg)
         assert root.attrib["role"] == "img"
         assert root.attrib["aria-label"] == drawn.label
@@ -45,28 +45,27 @@ def test_every_picture_is_whole(name, kind, T):
 
 def test_the_lessons_network_unfolded():
     net = bptt.Elman(2, 3, 1)
-    e = explained(net, 5, 3)
-    drawn = bptt.diagram(net, "unfolded", e)
+    e, drawn = bptt.explain(net, *sequence(5), t=3), bptt.diagram(net, *sequence(5), t=3)
     states = {f"{letter}_{k}" for letter in "xsy" for k in (1, 2, 3)}
     assert set(groups(drawn, "node")) == states | {"s_0", "E_3"}
     assert f"norm {e.state_gradient[1].norm():.3g}" in groups(drawn, "flow")["s_2→s_3"]
-    assert set(bptt.derivation(net, 3)["W_s"].terms[1].path) <= set(groups(drawn, "edge"))
+    assert set(bptt.derivation(net, t=3)["W_s"].terms[1].path) <= set(groups(drawn, "edge"))
 
 
 def test_many_steps_are_folded_in_the_middle():
     net = bptt.Elman(2, 3, 1)
-    drawn = bptt.diagram(net, "unfolded", explained(net, 200))
+    drawn = bptt.diagram(net, *sequence(200))
     assert "⋯ 191 steps ⋯" in drawn.svg
     steps = [int(name[2:]) for name in groups(drawn, "node") if name.startswith("x")]
     assert steps == [1, 2, 3, 195, 196, 197, 198, 199, 200]
-    assert "⋯" not in bptt.diagram(net, steps=12).svg
+    assert "⋯" not in bptt.diagram(net, t=12).svg
 
 
 @pytest.mark.parametrize(("T", "edge"), [(5, "s_3→s_4"), (60, "s_58→s_59")])
 def test_a_cross_where_the_flow_dies_and_only_there(T, edge):
     net = bptt.Elman(1, 1, 1)
     net.W_x, net.W_s, net.W_y = [[0.0]], [[0.05]], [[1.0]]  # every step back leaves 5 %
-    drawn = bptt.diagram(net, "unfolded", bptt.explain(net, torch.zeros(T, 1), torch.ones(T, 1)))
+    drawn = bptt.diagram(net, torch.zeros(T, 1), torch.ones(T, 1))
     assert crossed(drawn) == [edge]
     assert "it has died" in drawn.svg
 
@@ -74,7 +73,7 @@ def test_a_cross_where_the_flow_dies_and_only_there(T, edge):
 def test_a_flow_that_dies_in_a_folded_stretch_is_crossed_behind_it():
     net = bptt.Elman(1, 1, 1)
     net.W_x, net.W_s, net.W_y = [[0.0]], [[0.5]], [[1.0]]
-    drawn = bptt.diagram(net, "unfolded", bptt.explain(net, torch.zeros(60, 1), torch.ones(60, 1)))
+    drawn = bptt.diagram(net, torch.zeros(60, 1), torch.ones(60, 1))
     assert crossed(drawn) == ["s_3→s_4"]
 
 
@@ -89,7 +88,7 @@ def crossed(drawn):
 def test_colours_never_stand_alone():
     net = bptt.Elman(1, 1, 1)
     net.W_x, net.W_s, net.W_y = [[0.0]], [[0.2]], [[1.0]]
-    drawn = bptt.diagram(net, "unfolded", bptt.explain(net, torch.zeros(4, 1), torch.ones(4, 1)))
+    drawn = bptt.diagram(net, torch.zeros(4, 1), torch.ones(4, 1))
     widths = {}
     for group in ET.fromstring(drawn.svg).iter(f"{SPACE}g"):
         for path in group.iter(f"{SPACE}path"):
@@ -105,7 +104,7 @@ def test_colours_never_stand_alone():
 
 
 def test_it_is_saved_but_nothing_is_overwritten(tmp_path):
-    drawn = bptt.diagram(bptt.Elman(2, 3, 1), "folded")
+    drawn = bptt.diagram(bptt.Elman(2, 3, 1), kind="folded")
     drawn.save(tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text() == drawn.svg + "\n"
     with pytest.raises(FileExistsError):
@@ -118,7 +117,7 @@ def test_the_readmes_picture_is_made_by_it(tmp_path):
     net = bptt.Elman(input_size=2, state_size=3, output_size=1)
     x, d = torch.randn(5, 2), torch.randn(5, 1)
     kept = (Path(__file__).parents[3] / "docs" / "unfolded.svg").read_text(encoding="utf-8")
-    found = ET.fromstring(bptt.diagram(net, "unfolded", bptt.explain(net, x, d, t=3)).svg)
+    found = ET.fromstring(bptt.diagram(net, x, d, t=3).svg)
     assert "".join(found.itertext()) == "".join(ET.fromstring(kept).itertext()).rstrip("\n")
 
 
@@ -127,11 +126,10 @@ def test_the_readmes_picture_is_made_by_it(tmp_path):
     [
         ({"model": torch.nn.RNN(2, 3)}, TypeError, "SequenceModel"),
         ({"kind": "flat"}, ValueError, "folded.*unfolded.*flat"),
-        ({"steps": 0}, ValueError, "steps must be at least 1"),
-        ({"steps": 2.0}, TypeError, "steps must be an int"),
-        ({"steps": 3, "kind": "folded"}, TypeError, "steps is for an unfolded picture"),
-        ({"explanation": "E_3"}, TypeError, "bptt.explain returned, got str"),
-        ({"explanation": explained(bptt.Elman(2, 4, 1), 3)}, ValueError, "another model"),
+        ({"t": 0}, ValueError, "t is 0.*count from 1"),
+        ({"t": 2.0}, TypeError, "t must be an int"),
+        ({"x": torch.zeros(3, 2)}, TypeError, "both x and d"),
+        ({"x": torch.zeros(3, 2), "d": torch.zeros(3, 1), "t": 4}, ValueError, "t is 4.*1 to 3"),
     ],
 )
 def test_bad_calls(change, error, words):

@@ -3,10 +3,9 @@ import xml.etree.ElementTree as ET
 import torch
 
 from bptt.insight.lesson.formulas import (
-    Block,
-    Row,
+    FormulaBlock,
+    FormulaRow,
     equation,
-    formula_svg,
     html_of,
     latex_of,
     number,
@@ -15,7 +14,7 @@ from bptt.insight.lesson.formulas import (
     text_of,
 )
 
-BLOCKS = [Block(r"\text{One}", [Row("a_1", "=", "b"), Row("", "+", "c", "k = 1")])]
+BLOCKS = [FormulaBlock(r"\text{One}", [FormulaRow("a_1", "=", "b"), FormulaRow("", "+", "c", "k = 1")])]
 
 
 def test_rows_are_aligned_at_their_sign():
@@ -23,7 +22,7 @@ def test_rows_are_aligned_at_their_sign():
     assert latex_of(BLOCKS) == (
         "\\begin{aligned}\n& \\text{One} \\\\\na_1 &= b \\\\\n &+ c \\qquad (k = 1)\n\\end{aligned}"
     )
-    assert equation("a = b = c") == Row("a", "=", "b = c")
+    assert equation("a = b = c") == FormulaRow("a", "=", "b = c")
 
 
 def test_numbers_in_full_where_small_and_as_a_norm_where_large():
@@ -43,7 +42,7 @@ def test_an_svg_is_whole_says_what_it_shows_and_shares_no_name_with_another():
     used = {use.attrib["href"].removeprefix("#") for use in root.iter(f"{space}use")}
     assert used == names != set()
     assert "black" not in whole
-    other = ET.fromstring(formula_svg("a + b"))
+    other = ET.fromstring(svg_of([FormulaBlock("a", [FormulaRow("a", "+", "b")])], "another"))
     assert names.isdisjoint(symbol.attrib["id"] for symbol in other.iter(f"{space}symbol"))
 
 

@@ -20,7 +20,7 @@ def test_layers_and_directions_stand_above():
     assert by_name["recurrent.bias_ih_l0"] == r"b_x^{(1)\rightarrow}"
     backward = letters(model)[1][1]
     assert backward.before("s", 3) == r"s_4^{(2)\leftarrow}"
-    assert backward.after("s") == r"s_{k-1}^{(2)\leftarrow}"
+    assert backward("s", backward.step_after("k")) == r"s_{k-1}^{(2)\leftarrow}"
     assert backward("p", above="r") == r"p_k^{(2)\leftarrow r}"
 
 

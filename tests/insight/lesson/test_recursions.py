@@ -7,7 +7,7 @@ import torch
 
 import bptt
 from bptt.insight.lesson.notation import matrices
-from bptt.insight.lesson.recursions import Output, equations, recursion
+from bptt.insight.lesson.recursions import ReadoutFormulas, equations, recursion
 from support import assert_close, normal
 
 NETS = {
@@ -24,7 +24,7 @@ LETTER = r"d?[A-Za-z]_(?:\w|\{[^}]*\})(?:\^\{\w\})?"
 def test_the_lines_as_they_stand_compute_every_delta(name):
     net = NETS[name]().double()
     x, d = normal(3, 2), normal(3, 1, seed=1)
-    output, e = Output(net, 3, "squared_error"), bptt.explain(net, x, d, 3)
+    output, e = ReadoutFormulas(net, 3, bptt.squared_error), bptt.explain(net, x, d, t=3)
     parameters = {n: p if net.row_vectors or p.dim() == 1 else p.mT for n, p in net.named_parameters()}
     v = {m.latex: parameters[m.name].detach() for m in matrices(net)}
     v |= {f"{latex}^{{T}}": weight.mT for latex, weight in v.items() if latex.startswith("W")}
@@ -83,7 +83,7 @@ def python(latex):
 
 def test_several_layers_take_what_enters_from_above():
     deep = bptt.SequenceModel(bptt.RNN(2, 3, num_layers=2, bidirectional=True), 1)
-    lines = recursion(deep, Output(deep, 3, "squared_error"))
+    lines = recursion(deep, ReadoutFormulas(deep, 3, bptt.squared_error))
     assert lines[0] == (
         r"\varepsilon_3^{(2)} = \frac{\partial E_3}{\partial y_3} W_y^{\mathsf{T}},\quad "
         r"\varepsilon_k^{(2)} = 0 \text{ for } k \neq 3"
@@ -95,15 +95,15 @@ def test_several_layers_take_what_enters_from_above():
 
 
 @pytest.mark.parametrize(
-    ("loss", "softmax", "error", "slope"),
+    ("criterion", "softmax", "error", "slope"),
     [
-        ("squared_error", False, r"\lVert d_3 - y_3 \rVert^2", "2 (y_3 - d_3)"),
-        ("cross_entropy", True, r"-\sum_i d_{3,i} \log y_{3,i}", "y_3 - d_3"),
+        (bptt.squared_error, False, r"\lVert d_3 - y_3 \rVert^2", "2 (y_3 - d_3)"),
+        (bptt.cross_entropy, True, r"-\sum_i d_{3,i} \log y_{3,i}", "y_3 - d_3"),
         (max, True, r"\mathrm{max}(y_3, d_3)", r"\frac{\partial E_3}{\partial z_3}"),
     ],
 )
-def test_the_error_and_its_slope(loss, softmax, error, slope):
-    output = Output(bptt.Elman(2, 3, 2, softmax=softmax), 3, loss)
+def test_the_error_and_its_slope(criterion, softmax, error, slope):
+    output = ReadoutFormulas(bptt.Elman(2, 3, 2, softmax=softmax), 3, criterion)
     assert output.lines()[-1] == f"E_3 = {error}"
     assert output.slope() == slope
     assert output.letter == ("z" if softmax else "y")

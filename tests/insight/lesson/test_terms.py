@@ -1,9 +1,9 @@
 from bptt.insight.lesson.notation import partial
-from bptt.insight.lesson.terms import Factor, MatrixDerivation, Term
+from bptt.insight.lesson.terms import MatrixDerivation, Term, TermFactor
 
 
 def factor(of, by, *edges):
-    return Factor(partial(of, by), (), edges)
+    return TermFactor(partial(of, by), (), edges)
 
 
 TERM = Term(2, 2, (factor("E_2", "s_2", "y_2→E_2", "s_2→y_2"), factor("s_2", "W_s", "s_1→s_2")))

@@ -1,4 +1,4 @@
-"""All that can be looked at of one network on one sequence, as plain data: what the page shows."""
+"""The numbers of one network on one sequence that the page shows, as plain data."""
 
 from __future__ import annotations
 
@@ -10,38 +10,47 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ...equations import ElmanEquations
-from ...networks import Elman, SequenceModel
+from ...networks import squared_error
+from ..lesson.backward import activation_slopes, criterion_name
+from ..lesson.notation import LessonNetwork, matrices
 from ..pairs import EveryError, every_error
-from ..walks import Loss, Record, error_and_adjoint, record
+from ..walks import Criterion, Record, error_and_adjoint, record
 
 Rows = list[Any]
 KEPT = 24  # lags whose numbers are kept one by one for every step; the earlier ones are summed
 NUMBERS = 80_000  # that a page may hold of vectors and matrices
 SHOWN_WEIGHTS = 5_000  # numbers of weights that a page may hold
 BINS = 100  # rows and columns of a heat map
+ROLES = {
+    "W_ih": "input",
+    "W_hh": "recurrent",
+    "b_ih": "input_bias",
+    "b_hh": "recurrent_bias",
+    "W_hr": "projection",
+}
 WORK = 40_000_000_000  # multiplications that an exploration may cost
 
 
 @dataclass(frozen=True)
 class Weight:
-    """One parameter: its name, its letters, its place and, where there is room, its values."""
+    """One parameter."""
 
     name: str
-    label: str  # "W_x", "W_ih l0"
-    role: Literal["input", "recurrent", "input_bias", "recurrent_bias", "projection", "readout", "readout_bias"]
+    label: str  # its letters: "W_x", or "W_x l0" where there are several layers
+    role: str  # one of `ROLES`, "readout" or "readout_bias"
     layer: str | None  # None for the read-out
     shape: list[int]
-    values: Rows | None  # exact
+    values: Rows | None  # exact; None for more weights than a page may hold
 
 
 @dataclass(frozen=True)
 class Forward:
-    """The walk forward, a row for each step.
+    """The forward pass, a row for each step.
 
     Attributes:
-        states: s_k by layer; before: the state s_0 they start from.
+        states: s_k by layer; before: the initial state s_0.
         slopes: Φ'(a_k) by layer; empty for gated cells.
-        products: what each matrix hands on, x_k W_x or s_{k-1} W_s, by weight.
+        products: x_k W_x or s_{k-1} W_s, by weight.
         outputs: y_k.
         errors: E_k.
     """
@@ -56,7 +65,7 @@ class Forward:
 
 @dataclass(frozen=True)
 class Backward:
-    """The way back of every error; by step t, and within it by lag up to ``kept``, the nearest first.
+    """The backward pass of every error; by step t, and within it by lag up to ``kept``, the nearest first.
 
     Attributes:
         kept: how many lags are kept one by one.
@@ -102,20 +111,20 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Exploration:
-    """One network on one sequence, every error taken back on its own.
+    """One network on one sequence, with the backward pass of every single error.
 
     Attributes:
         cell: "elman", "gru" or "lstm".
         activation, leak: of an Elman cell; the others have tanh and 1.
         loss: the loss's name.
-        row_vectors: whether weights are laid out for x_t W_x, and not torch's way.
-        softmax: whether y is one.
-        bias: whether the read-out or the cell has one.
+        row_vectors: whether weights are laid out for x_t W_x instead of torch's way.
+        softmax: whether y is a softmax.
+        bias: whether the read-out or the cell has a bias.
         layers: their names, the first one first; units: the size of their outputs.
         steps: T.
         weights: every parameter.
         x, d: the sequence, exact.
-        forward, backward: the two walks.
+        forward, backward: the two passes.
         heat: gradient flow by layer and contributions by weight.
         lags: the mean over t of ‖∂E_t/∂s_{t-lag}‖, by layer.
         histograms: of the states' values over units and steps, by layer.
@@ -141,14 +150,14 @@ class Exploration:
     histograms: dict[str, Histogram]
 
 
-def explore(net: Elman | SequenceModel, x: Tensor, d: Tensor, loss: Loss = "squared_error") -> Exploration:
-    """Take every error of a sequence back on its own, and gather what a page shows of it.
+def explore(net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squared_error) -> Exploration:
+    """Compute the backward pass of every single error of a sequence, and gather the page's numbers.
 
     Args:
         net: a `bptt.Elman` or a unidirectional `bptt.SequenceModel`.
         x: one sequence, (T, I).
-        d: what was desired, as `bptt.explain` takes it.
-        loss: likewise; a callable must be a sum over steps.
+        d: the targets, as `bptt.explain` takes them.
+        criterion: as `bptt.explain` takes it; it must be a sum over steps.
 
     Raises:
         ValueError: x is batched, a direction walks backwards, or it would cost too much (`most_steps`).
@@ -162,38 +171,38 @@ def explore(net: Elman | SequenceModel, x: Tensor, d: Tensor, loss: Loss = "squa
         raise ValueError(f"x has {len(x)} steps; of a network of this size at most {most} can be explored")
     h, walked = record(net, x)
     records = [of_layer[0] for of_layer in walked]
-    _, dz = error_and_adjoint(net, h, d, loss)
+    layers = [r.layer for r in records]
+    _, dz = error_and_adjoint(net, h, d, criterion)
     kept = min(len(x), KEPT)
     detail = _detail(net, records, len(x) * kept)
     pairs = every_error(net, walked, dz, h, 0 if detail == "norms" else kept, detail == "matrices")
-    cell = records[0].cell
+    cell, weights = records[0].cell, _weights(net, layers)
     elman = isinstance(cell, ElmanEquations)
+    maps = [(layer, "flow", pairs.flow[layer]) for layer in layers]
+    maps += [(w.name, "contribution", pairs.norm[w.name]) for w in weights if w.role in ("input", "recurrent")]
     return Exploration(
         cell=cell.name.lower(),
         activation=cell.activation.name if elman else "tanh",
         leak=cell.leak if elman else 1.0,
-        loss=loss if isinstance(loss, str) else getattr(loss, "__name__", "loss"),
+        loss=criterion_name(criterion),
         row_vectors=net.row_vectors,
         softmax=net.softmax,
-        bias=any("b" in name.rsplit(".")[-1][:4] for name, _ in net.named_parameters()),
-        layers=list(pairs.flow),
+        bias=any(w.role.endswith("bias") for w in weights),
+        layers=layers,
         units=h.shape[1],
         steps=len(x),
-        weights=_weights(net, list(pairs.flow)),
+        weights=weights,
         x=x.tolist(),
         d=d.tolist(),
-        forward=_forward(net, records, list(pairs.flow), h, d, loss, 5 if detail == "matrices" else 4),
+        forward=_forward(net, records, h, d, criterion, 5 if detail == "matrices" else 4),
         backward=_backward(pairs, dz, kept, detail),
-        heat=[
-            *(_heat(name, "flow", flow) for name, flow in pairs.flow.items()),
-            *(_heat(name, "contribution", norm) for name, norm in pairs.norm.items() if _is_recurrent(net, name)),
-        ],
+        heat=[_heat(*of_map) for of_map in maps],
         lags={name: rounded(by_lag) for name, by_lag in pairs.mean_flow().items()},
-        histograms={name: _histogram(r.unfolded.states[1:]) for name, r in zip(pairs.flow, records, strict=True)},
+        histograms={r.layer: _histogram(r.unfolded.states[1:]) for r in records},
     )
 
 
-def most_steps(net: Elman | SequenceModel) -> int:
+def most_steps(net: LessonNetwork) -> int:
     """How long a sequence can be explored: T² times the weights stays below some 10¹⁰ multiplications."""
     weights = sum(parameter.numel() for parameter in net.parameters())
     return max(1, min(1000, int((WORK / (4 * weights)) ** 0.5)))
@@ -213,7 +222,7 @@ def _finite(value: Any) -> Any:
     return value if abs(value) < float("inf") else None
 
 
-def _detail(net: Elman | SequenceModel, records: list[Record], pairs: int) -> str:
+def _detail(net: LessonNetwork, records: list[Record], pairs: int) -> str:
     """The most that fits in a page for so many pairs (t, k)."""
     vectors = sum(r.cell.gates * r.weights.W_hh.shape[1] + r.unfolded.states.shape[-1] for r in records)
     matrices = vectors + sum(parameter.numel() for parameter in net.parameters())
@@ -222,85 +231,33 @@ def _detail(net: Elman | SequenceModel, records: list[Record], pairs: int) -> st
     return "vectors" if pairs * vectors <= NUMBERS else "norms"
 
 
-def _weights(net: Elman | SequenceModel, layers: list[str]) -> list[Weight]:
-    roles = ("input", "recurrent", "input_bias", "recurrent_bias", "projection")
-    lesson = isinstance(net, Elman)
-    room = sum(parameter.numel() for parameter in net.parameters()) <= SHOWN_WEIGHTS
-    parameters = dict(net.named_parameters())
-    places: list[tuple[str | None, Any, str | None]] = [
-        (name, role, layer)
-        for layer, (names,) in zip(layers, net.weight_names(), strict=True)
-        for role, name in zip(roles, names, strict=True)
-    ]
-    places += [
-        (name, role, None) for name, role in zip(net.readout_names(), ("readout", "readout_bias"), strict=True)
-    ]
-    return [
-        Weight(
-            name,
-            name if lesson else _letters(role, layer, len(layers)),
-            role,
-            layer,
-            list(parameters[name].shape),
-            _finite(parameters[name].tolist()) if room else None,
-        )
-        for name, role, layer in places
-        if name is not None
-    ]
-
-
-def _letters(role: str, layer: str | None, layers: int) -> str:
-    """A weight's letters: the lesson's for one layer's matrices, with the layer where there are several."""
-    letters = {
-        "input": "W_x",
-        "recurrent": "W_s",
-        "input_bias": "b_x",
-        "recurrent_bias": "b_s",
-        "projection": "W_p",
-        "readout": "W_y",
-        "readout_bias": "b_y",
-    }[role]
-    return letters if layer is None or layers == 1 else f"{letters} {layer}"
-
-
-def _is_recurrent(net: Elman | SequenceModel, name: str) -> bool:
-    matrices = {weight for ((names,),) in zip(net.weight_names(), strict=True) for weight in names[:2]}
-    return name in matrices
+def _weights(net: LessonNetwork, layers: list[str]) -> list[Weight]:
+    parameters, found = dict(net.named_parameters()), []
+    few = sum(parameter.numel() for parameter in parameters.values()) <= SHOWN_WEIGHTS
+    for matrix in matrices(net):
+        weight, layer = parameters[matrix.name], None if matrix.layer < 0 else layers[matrix.layer]
+        letters = matrix.latex.partition("^")[0]
+        label = letters if layer is None or len(layers) == 1 else f"{letters} {layer}"
+        role = ROLES.get(matrix.field) or ("readout" if matrix.role == "y" else "readout_bias")
+        values = _finite(weight.tolist()) if few else None
+        found.append(Weight(matrix.name, label, role, layer, list(weight.shape), values))
+    return found
 
 
 def _forward(
-    net: Elman | SequenceModel,
-    records: list[Record],
-    layers: list[str],
-    h: Tensor,
-    d: Tensor,
-    loss: Loss,
-    digits: int,
+    net: LessonNetwork, records: list[Record], h: Tensor, d: Tensor, criterion: Criterion, digits: int
 ) -> Forward:
-    slopes, products = {}, {}
-    for layer, (names,), walk in zip(layers, net.weight_names(), records, strict=True):
-        before, weights = walk.unfolded.states[:-1], walk.weights
-        a_x, a_s = linear(walk.x, weights.W_ih), linear(before, weights.W_hh)
-        products[names.W_ih], products[names.W_hh] = (
-            rounded(a_x.squeeze(1), digits),
-            rounded(a_s.squeeze(1), digits),
-        )
-        if isinstance(walk.cell, ElmanEquations):
-            a = a_x + a_s
-            a = a if weights.b_ih is None else a + weights.b_ih
-            a = a if weights.b_hh is None else a + weights.b_hh
-            activation = walk.cell.activation
-            slopes[layer] = rounded(
-                activation.derivative(activation.kept(a, activation.function(a))).squeeze(1), digits
-            )
+    products = {}
+    for r in records:
+        products[r.names.W_ih] = rounded(linear(r.x, r.weights.W_ih)[:, 0], digits)
+        products[r.names.W_hh] = rounded(linear(r.unfolded.states[:-1], r.weights.W_hh)[:, 0], digits)
+    elman = isinstance(records[0].cell, ElmanEquations)
     z = net.readout(h).detach()
-    errors = torch.stack([error_and_adjoint(net, h[t], d[t], loss)[0] for t in range(len(h))])
+    errors = torch.stack([error_and_adjoint(net, h[t], d[t], criterion)[0] for t in range(len(h))])
     return Forward(
-        states={
-            layer: rounded(r.unfolded.states[1:, 0], digits) for layer, r in zip(layers, records, strict=True)
-        },
-        before={layer: rounded(r.unfolded.states[0, 0]) for layer, r in zip(layers, records, strict=True)},
-        slopes=slopes,
+        states={r.layer: rounded(r.unfolded.states[1:, 0], digits) for r in records},
+        before={r.layer: rounded(r.unfolded.states[0, 0]) for r in records},
+        slopes={r.layer: rounded(activation_slopes(r)[:, 0], digits) for r in records if elman},
         products=products,
         outputs=rounded(torch.softmax(z, -1) if net.softmax else z),
         errors=rounded(errors),

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from ... import checks
+from ...networks import squared_error
 from ..text import share
-from ..walks import Loss, checked_step
+from ..walks import Criterion, checked_step
+from .backward import backward_of_error, check_both_or_neither, check_network, criterion_name
 from .chain import Chain
-from .edges import Network, check_network, take_back
-from .explain import explained
+from .explain import explanation_of
 from .explanation import Explanation
-from .formulas import Block, Row, equation, html_of, latex_of, number, numbers, svg_of, text_of
-from .notation import Matrix, letter, matrices, partial
-from .recursions import Output, equations, recursion
-from .terms import Factor, MatrixDerivation, Term
+from .formulas import FormulaBlock, FormulaRow, equation, html_of, latex_of, number, numbers, svg_of, text_of
+from .notation import LessonNetwork, Matrix, letter, matrices, partial
+from .recursions import ReadoutFormulas, equations, recursion
+from .terms import MatrixDerivation, TermFactor
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class Derivation:
         steps: T, the length of the sequence; t without numbers.
         loss: the loss's name.
         equations: the network's equations from x_k to E_t, in LaTeX, a line each.
-        recursion: how delta_k = ∂E_t/∂a_k comes from delta_{k+1}, likewise.
+        recursion: how delta_k = ∂E_t/∂a_k follows from delta_{k+1}, in LaTeX, a line each.
         matrices: ∂E_t/∂W for each matrix, with its terms.
         error: E_t; None without numbers.
 
     Show:
         print(derivation); ``derivation.latex``, an ``aligned`` block to typeset; ``derivation.svg``, a figure that
-        takes its colour from what surrounds it. In a notebook it shows itself.
+        takes the colour of the text around it. A notebook displays it.
     """
 
     t: int
@@ -68,16 +69,19 @@ class Derivation:
         """Everything typeset as an SVG of paths, in currentColor."""
         return svg_of(self.blocks(), f"The chain rule for E_{self.t} and every matrix")
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[FormulaBlock]:
         """Everything in rows of LaTeX: equations, each matrix's terms, their factors, the recursion of delta."""
         head = [equation(line) for line in self.equations]
         if self.error is not None:
-            head[-1] = Row(head[-1].left, "=", f"{head[-1].right} = {number(self.error.item())}")
+            head[-1] = FormulaRow(head[-1].left, "=", f"{head[-1].right} = {number(self.error.item())}")
         return [
-            Block(r"\text{The network}", head),
-            *(Block(rf"\text{{Back to }} {matrix.symbol}", _matrix_rows(matrix)) for matrix in self.matrices),
-            Block(r"\text{The factors}", _factor_rows(self.matrices)),
-            Block(r"\text{The recursion of }\delta", [equation(line) for line in self.recursion]),
+            FormulaBlock(r"\text{The network}", head),
+            *(
+                FormulaBlock(rf"\text{{Back to }} {matrix.symbol}", _matrix_rows(matrix))
+                for matrix in self.matrices
+            ),
+            FormulaBlock(r"\text{The factors}", _factor_rows(self.matrices)),
+            FormulaBlock(r"\text{The recursion of }\delta", [equation(line) for line in self.recursion]),
         ]
 
     def __str__(self) -> str:
@@ -94,12 +98,12 @@ class Derivation:
 
 
 def derivation(
-    model: Network,
-    t: int,
+    model: LessonNetwork,
     x: Tensor | None = None,
     d: Tensor | None = None,
-    loss: Loss = "squared_error",
+    criterion: Criterion = squared_error,
     *,
+    t: int | None = None,
     shown: int = 6,
 ) -> Derivation:
     """Write the chain rule for E_t and each matrix out: every term one path back through the unfolded network.
@@ -111,10 +115,10 @@ def derivation(
 
     Args:
         model: a `bptt.Elman` or `bptt.SequenceModel`.
-        t: the step whose error is derived, from 1.
-        x, d: one sequence (T, I) and what was desired at every step, for the numbers; None for symbols alone, of a
-            sequence that ends at t.
-        loss: as `bptt.explain` takes it.
+        x, d: one sequence (T, I) and its targets, for the numbers; None for symbols alone, of a sequence that ends
+            at t.
+        criterion: as `bptt.explain` takes it. Default `bptt.squared_error`.
+        t: the step whose error is derived, from 1. Default the last; without x and d it is needed.
         shown: how many terms, and factors of a term, are written one by one; those between them are folded. At
             least 4, default 6.
 
@@ -135,28 +139,29 @@ def derivation(
     checks.check_sizes(shown=shown)
     if shown < 4:
         raise ValueError(f"shown must be at least 4, got {shown}")
-    if (x is None) != (d is None):
-        raise TypeError("numbers need both x and d; pass both, or neither for symbols alone")
-    taken, e, steps = None, None, checked_step("t", t)
-    if x is not None and d is not None:
+    check_both_or_neither(x, d)
+    if x is None or d is None:
+        back, e, steps = None, None, checked_step("t", t)
+        t = steps
+    else:
         if isinstance(x, Tensor) and x.dim() != 2:
             raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")
-        taken = take_back(model, x, d, t, loss)
-        e, steps = explained(model, taken, loss, one=True), len(x)
-    output = Output(model, t, loss)
-    chain = Chain(model, t, steps, output, shown, taken)
+        back = backward_of_error(model, x, d, criterion, t)
+        e, steps, t = explanation_of(model, back, criterion), len(x), back.t
+    readout = ReadoutFormulas(model, t, criterion)
+    chain = Chain(model, steps, readout, shown, back)
     return Derivation(
         t=t,
         steps=steps,
-        loss=loss if isinstance(loss, str) else getattr(loss, "__name__", "loss"),
-        equations=tuple(equations(model, output)),
-        recursion=tuple(recursion(model, output)),
+        loss=criterion_name(criterion),
+        equations=tuple(equations(model, readout)),
+        recursion=tuple(recursion(model, readout)),
         matrices=tuple(_derived(model, chain, matrix, e) for matrix in matrices(model)),
         error=None if e is None else e.error,
     )
 
 
-def _derived(net: Network, chain: Chain, matrix: Matrix, e: Explanation | None) -> MatrixDerivation:
+def _derived(net: LessonNetwork, chain: Chain, matrix: Matrix, e: Explanation | None) -> MatrixDerivation:
     """∂E_t/∂(matrix): its terms, with their values where the network was walked."""
     terms, gradient = chain.terms(matrix), None
     if e is not None:
@@ -164,52 +169,49 @@ def _derived(net: Network, chain: Chain, matrix: Matrix, e: Explanation | None) 
         if parts.dim() == 3 and not net.row_vectors:
             parts = parts.mT
         gradient = parts.sum(0)
-        terms = [_valued(term, parts[term.first - 1 : term.last].sum(0), gradient) for term in terms]
+        values = [parts[term.first - 1 : term.last].sum(0) for term in terms]
+        terms = [replace(t, value=v, share=share(v, gradient)) for t, v in zip(terms, values, strict=True)]
     left = partial(letter("E", chain.t), matrix.latex)
-    use = chain.use(matrix)
-    return MatrixDerivation(matrix.name, matrix.latex, left, tuple(terms), chain.total(matrix), use, gradient)
+    total, use = chain.total(matrix), chain.use(matrix)
+    return MatrixDerivation(matrix.name, matrix.latex, left, tuple(terms), total, use, gradient)
 
 
-def _valued(term: Term, value: Tensor, gradient: Tensor) -> Term:
-    return Term(term.first, term.last, term.factors, value, share(value, gradient))
-
-
-def _matrix_rows(matrix: MatrixDerivation) -> list[Row]:
+def _matrix_rows(matrix: MatrixDerivation) -> list[FormulaRow]:
     """The terms in symbols, their closed form, and where there are numbers the value of each and of their sum."""
     rows = []
     for place, term in enumerate(matrix.terms):
         left, sign = (matrix.left, "=") if place == 0 else ("", "+")
         folded = "" if term.factors else rf"\ \text{{ {term.count} terms }}"
-        rows.append(Row(left, sign, term.latex + folded))
-    rows.append(Row("", "=", matrix.total))
+        rows.append(FormulaRow(left, sign, term.latex + folded))
+    rows.append(FormulaRow("", "=", matrix.total))
     if matrix.gradient is None:
         return rows
     for place, term in enumerate(matrix.terms if len(matrix.terms) > 1 else ()):
         if term.value is not None and term.share is not None:
             note = rf"{term.label},\ \text{{share }} {100 * term.share:.1f}\,\%"
-            rows.append(Row("", "=" if place == 0 else "+", numbers(term.value), note))
-    return [*rows, Row("", "=", numbers(matrix.gradient))]
+            rows.append(FormulaRow("", "=" if place == 0 else "+", numbers(term.value), note))
+    return [*rows, FormulaRow("", "=", numbers(matrix.gradient))]
 
 
-def _factor_rows(matrices: tuple[MatrixDerivation, ...]) -> list[Row]:
-    """Every factor once, as what it is made of, with its numbers."""
-    rows: dict[str, Row] = {}
-    parts: dict[str, Row] = {}
+def _factor_rows(matrices: tuple[MatrixDerivation, ...]) -> list[FormulaRow]:
+    """Every factor once, equal to its quantities, with their numbers."""
+    rows: dict[str, FormulaRow] = {}
+    parts: dict[str, FormulaRow] = {}
     for matrix in matrices:
         for factor, of_path in _factors(matrix):
             for quantity in factor.quantities:
                 value = "" if quantity.value is None else numbers(quantity.value)
                 if of_path:
                     shown = quantity.latex + (f" = {value}" if value else "")
-                    rows.setdefault(factor.latex, Row(factor.latex, "=", shown))
+                    rows.setdefault(factor.latex, FormulaRow(factor.latex, "=", shown))
                 else:
-                    parts.setdefault(quantity.latex, Row(quantity.latex, "=", value))
+                    parts.setdefault(quantity.latex, FormulaRow(quantity.latex, "=", value))
         if matrix.use:
             rows[matrix.use] = equation(matrix.use)
     return [*rows.values(), *(row for row in parts.values() if row.right)]
 
 
-def _factors(matrix: MatrixDerivation) -> Iterator[tuple[Factor, bool]]:
+def _factors(matrix: MatrixDerivation) -> Iterator[tuple[TermFactor, bool]]:
     """Every factor of every term, and whether it is a derivative on the way to the last one, W's use."""
     for term in matrix.terms:
         for factor in term.factors:

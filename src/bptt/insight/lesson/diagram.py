@@ -1,208 +1,61 @@
-"""The network as a picture, folded or unfolded in time, with what goes back over every edge."""
+"""Pictures of a network, folded or unfolded in time, with one error's gradient on its edges."""
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from ... import checks
-from ...files import creating
-from ..text import stretches
-from .edges import Network, check_network
-from .explanation import Explanation
-from .flows import Flow, flows, folded_flows
-from .layout import RADIUS, Edge, Fold, Layout, Node, folded, unfolded
-from .notation import plain
-from .svg import arrow, band, cross, document, hovered, letters, lowered, straight, words
+from torch import Tensor
 
-MOST = 12  # columns without a fold
-SHOWN, FIRST = 9, 3  # columns with folds, and how many of them are the first steps
-MEANING = {
-    "grown": "more than twice",
-    "strong": "10 % or more",
-    "weak": "1 to 10 %",
-    "dead": "below 1 %",
-}
-
-
-@dataclass(frozen=True)
-class Diagram:
-    """A picture as SVG; in a notebook it shows itself.
-
-    Attributes:
-        svg: one element that needs nothing else, readable in light and dark. Its groups carry ``data-node``
-            ("s_2"), ``data-edge`` ("s_1→s_2") and, for what goes back over an edge, ``data-flow`` (the same name).
-        label: what it shows, in words.
-    """
-
-    svg: str
-    label: str
-
-    def save(self, path: str | Path) -> None:
-        """Write it to a file that does not exist yet.
-
-        Raises:
-            FileExistsError: there is such a file; it is left as it is.
-        """
-        with creating(Path(path)) as file:
-            file.write(f"{self.svg}\n".encode())
-
-    def _repr_svg_(self) -> str:
-        return self.svg
+from ...networks import squared_error
+from ..walks import Criterion, checked_step
+from .backward import check_both_or_neither, check_network
+from .drawing import Diagram, draw_folded, draw_unfolded
+from .explain import explain
+from .notation import LessonNetwork
 
 
 def diagram(
-    model: Network,
-    kind: Literal["folded", "unfolded"] = "unfolded",
-    explanation: Explanation | None = None,
+    model: LessonNetwork,
+    x: Tensor | None = None,
+    d: Tensor | None = None,
+    criterion: Criterion = squared_error,
     *,
-    steps: int | None = None,
+    t: int | None = None,
+    kind: Literal["folded", "unfolded"] = "unfolded",
 ) -> Diagram:
-    """Draw a network, folded or unfolded in time, and over each edge what of an error's gradient goes back.
+    """Draw a network, folded or unfolded in time, with the gradient of E_t over each edge.
 
-    Nodes are x, s, y and E, the matrices stand on the edges. With an explanation every edge back from E_t carries
-    its gradient as width and colour, with numbers under the pointer; where less than 1 % of ‖∂E_t/∂s_t‖ is left
-    it is dashed, and a × marks where it fell below. More than 12 steps are folded in the middle.
+    Nodes are x, s, y and E, the matrices stand on the edges. With x and d every edge back from E_t carries its
+    gradient as width and colour, with numbers under the pointer; where less than 1 % of ‖∂E_t/∂s_t‖ is left it is
+    dashed, and a × marks where it fell below. More than 12 steps are folded in the middle.
 
     Args:
         model: a `bptt.Elman` or `bptt.SequenceModel`.
-        kind: "unfolded", a copy of the network for each step, or "folded", one with loops. Default "unfolded".
-        explanation: what `bptt.explain` found for this model; None draws the way forward alone. Folded, an edge
-            carries its matrix's whole gradient.
-        steps: how many steps are unfolded without an explanation, the last one with its error. Default 3.
+        x, d: the input and its targets, as `bptt.explain` takes them; None draws the forward pass alone.
+        criterion: as `bptt.explain` takes it. Default `bptt.squared_error`.
+        t: the step whose error is drawn, from 1. Default the last; without x and d the network is unfolded over t
+            steps, by default 3.
+        kind: "unfolded", a copy of the network for each step, or "folded", one with loops, where an edge carries
+            its matrix's whole gradient. Default "unfolded".
 
     Returns:
         the picture; ``diagram.save("file.svg")``.
 
     Raises:
-        TypeError: model or explanation is of another type, or steps comes with an explanation or a folded picture.
-        ValueError: kind is neither, steps is below 1, or the explanation is another model's.
+        TypeError: model or t is of another type, or only one of x and d is given.
+        ValueError: kind is neither, or as `bptt.explain` says.
 
     >>> from bptt import Elman
-    >>> diagram(Elman(2, 3, 1), "folded").label
+    >>> diagram(Elman(2, 3, 1), kind="folded").label
     'The network folded in time'
     """
     check_network(model)
-    e = explanation
     if kind not in ("folded", "unfolded"):
         raise ValueError(f'kind must be "folded" or "unfolded", got {kind!r}')
-    if e is not None:
-        _check_explanation(model, e)
-    if steps is not None:
-        if e is not None or kind == "folded":
-            raise TypeError("steps is for an unfolded picture without an explanation; leave it out")
-        checks.check_sizes(steps=steps)
+    check_both_or_neither(x, d)
+    if t is not None:
+        checked_step("t", t)
+    e = None if x is None or d is None else explain(model, x, d, criterion, t=t)
     if kind == "folded":
-        return _folded(model, e)
-    T = steps or (3 if e is None else len(next(iter(e.state_gradients.values()))))
-    t = T if e is None else e.t
-    layout = unfolded(model, stretches(T, t, MOST if T <= MOST else SHOWN, FIRST), t)
-    label = f"The network unfolded over {T} step{'s' * (T > 1)}"
-    if e is None:
-        return _drawn(layout, {}, label, "")
-    label += f", with the gradient of E_{t} flowing back over every edge"
-    measure = lowered(f"back: the gradient of E_{t}, as a part of ‖∂E_{t}/∂s_{t}‖")
-    return _drawn(layout, flows(model, e), label, measure, _error_words(e))
-
-
-def _folded(model: Network, e: Explanation | None) -> Diagram:
-    label = "The network folded in time"
-    if e is None:
-        return _drawn(folded(model, "t"), {}, label, "")
-    label += f", with the gradient of E_{e.t} by each matrix"
-    head = lowered(f"back: ‖∂E_{e.t}/∂W‖ of each matrix, as a part of the largest")
-    return _drawn(folded(model, e.t), folded_flows(model, e), label, head, _error_words(e))
-
-
-def _error_words(e: Explanation) -> str:
-    return lowered(f"(d_{e.t} − y_{e.t})²") if e.loss == "squared_error" else e.loss.replace("_", " ")
-
-
-def _check_explanation(model: Network, e: Explanation) -> None:
-    if not isinstance(e, Explanation):
-        raise TypeError(f"explanation must be what bptt.explain returned, got {type(e).__name__}")
-    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
-    if {name: tuple(gradient.shape) for name, gradient in e.gradient.items()} != shapes:
-        raise ValueError("the explanation is of another model: its gradients have other names or shapes")
-
-
-def _drawn(layout: Layout, over: dict[str, Flow], label: str, measure: str, error: str = "") -> Diagram:
-    """A layout with the flows over its edges; where there are any, a legend says what they are measured by."""
-    back = [edge for edge in layout.edges if edge.name in over]
-    died = _where_it_died(back, over)
-    parts = [_edge(edge, idle=edge.idle and bool(over)) for edge in layout.edges]
-    parts += [_flow(edge, over[edge.name], edge.name in died) for edge in back]
-    parts += [_fold(fold) for fold in layout.folds]
-    parts += [_node(node, idle=node.idle and bool(over)) for node in layout.nodes]
-    parts += [words(error, (x - 35, y + 5), "end") for latex, (x, y), *_ in layout.nodes if latex.startswith("E")]
-    width, height = layout.size
-    if over:
-        legend, room = _legend({over[edge.name].kind for edge in back}, bool(died), measure, height)
-        parts.append(legend)
-        width, height = max(width, 24 + 6.6 * len(measure)), height + room
-    return Diagram(document("".join(parts), (width, height), label), label)
-
-
-def _where_it_died(back: list[Edge], over: dict[str, Flow]) -> set[str]:
-    """The edges of each row that carry less than 1 %, while the one before them on the way back carries more."""
-    rows: dict[str, list[Edge]] = {}
-    for edge in back:
-        before, after = edge.name.split("→")
-        if before[0] == after[0]:
-            rows.setdefault(re.sub(r"\d+", "", edge.name), []).append(edge)
-    alive = {edge.name.split("→")[0] for edge in back if over[edge.name].kind != "dead"}
-    found = set()
-    for row in rows.values():
-        for edge, later in zip(row, [*row[1:], None], strict=True):
-            source = edge.name.split("→")[1] in alive if later is None else over[later.name].kind != "dead"
-            if over[edge.name].kind == "dead" and source:
-                found.add(edge.name)
-    return found
-
-
-def _edge(edge: Edge, idle: bool) -> str:
-    body = arrow(edge.line) + (letters(edge.latex, edge.label, edge.anchor, 17) if edge.latex else "")
-    return hovered(body, "", "idle" if idle else "", edge=edge.name)
-
-
-def _flow(edge: Edge, flow: Flow, died: bool) -> str:
-    """What goes back over an edge, the more the wider; its number where there is room for it."""
-    width = min(7.5, max(1.3, 5.5 + 2.1 * math.log10(max(flow.part, 1e-9))))
-    body = band(edge.back, flow.kind, width)
-    if flow.shown.startswith("\\"):
-        body += letters(flow.shown, edge.number, edge.number_anchor, 15, flow.kind)
-    elif flow.shown:
-        body += words(flow.shown, edge.number, edge.number_anchor, 13, flow.kind)
-    if died:
-        body += cross(edge.back.at(0.5), flow.kind)
-    return hovered(body, flow.title, flow=edge.name)
-
-
-def _fold(fold: Fold) -> str:
-    text = f"⋯ {len(fold.steps)} steps ⋯"
-    return "".join(words(text, (x, y + 5), size=15) for x, y in fold.at)
-
-
-def _node(node: Node, idle: bool) -> str:
-    x, y = node.at
-    shape = f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}"/>'
-    if node.latex.startswith("E"):
-        shape = f'<rect class="node" x="{x - 26:.1f}" y="{y - 19:.1f}" width="52" height="38" rx="7"/>'
-    body = ("" if node.bare else shape) + letters(node.latex, (x, y + 6))
-    return hovered(body, "", "idle" if idle else "", node=plain(node.latex))
-
-
-def _legend(kinds: set[str], died: bool, measure: str, top: float) -> tuple[str, float]:
-    """What the widths and colours mean, and the room it takes."""
-    y = top + 34
-    body = arrow(straight((24, y), (60, y))) + words("forward", (72, y + 4.5), "start")
-    body += words(measure, (24, y + 27), "start")
-    for kind in (kind for kind in MEANING if kind in kinds):
-        y += 22 if kind != next(k for k in MEANING if k in kinds) else 44
-        width = {"grown": 7.0, "strong": 5.0, "weak": 2.4, "dead": 1.3}[kind]
-        meaning = MEANING[kind] + (": it has died (×)" if kind == "dead" and died else "")
-        body += band(straight((60, y), (24, y)), kind, width) + words(meaning, (72, y + 4.5), "start")
-    return body, y - top + 14
+        return draw_folded(model, e, "t" if t is None else t)
+    return draw_unfolded(model, e, t or 3)

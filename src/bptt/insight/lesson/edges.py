@@ -1,117 +1,106 @@
-"""One error taken back through a network, with what every edge of the unfolded model carries."""
+"""The edges of the unfolded network, and those on a path between two of its nodes.
+
+An edge is named "from→to", each end a letter in plain text: "x_3→s_3", "s_2→s_3", "s_3→y_3", "y_3→E_3". The states
+of several layers or directions carry them: "s_3⁽¹⁾→s_3⁽²⁾", "s_4◂→s_3◂" walking backwards. The cell state of an
+LSTM has its own edges: "c_2→c_3".
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn.functional import linear
-
-from ...equations import LSTMEquations, Weights
-from ...networks import Elman, SequenceModel
-from ...walks.unfold import Factor
-from ..walks import Loss, Record, WalkedBack, checked_step, error_and_adjoint, into_hidden, record, walk_back
-
-Network = Elman | SequenceModel
+from ...equations import LSTMEquations
+from .notation import LessonNetwork, Step, cell_of, letter, letters, plain
 
 
-class Edges(NamedTuple):
-    """One layer and direction, walked back; rows in the order of time."""
+class Edge(NamedTuple):
+    """An edge of the forward pass, its ends in LaTeX."""
 
-    layer: str  # "l0", "l0_reverse", ...
-    delta: Tensor  # (K, B, G·H): ∂E/∂a of the input part
-    dh: Tensor  # (K, B, R): ∂E/∂h
-    dx: Tensor  # (K, B, I): ∂E/∂(the layer's input), through this layer and direction
-    over_s: Tensor  # (K, B, R): the part of dh that the step beside it hands over
-    over_c: Tensor | None  # (K, B, H): what the step beside it hands over into c_k, of an LSTM
-    factors: Weights[Factor]  # of each weight's gradient, not yet multiplied
+    start: str
+    end: str
+    role: Literal["x", "s", "c", "y", "E"]  # of the matrix on it; "c": the cell state; "E": y_t enters the error
+    layer: int  # of its state: the end's, or the start's where the end is an output
+    direction: int
+    step: Step  # of its end
+    before: Step  # of its start
+    part: int = 0  # which of the states side by side that form the end's input its start is
 
-
-class TakenBack(NamedTuple):
-    """E_t, the error at one step, taken back through a network."""
-
-    t: int
-    error: Tensor
-    dz: Tensor  # (B, O): ∂E_t/∂z_t, with z_t = h_t W_y before any softmax
-    h_t: Tensor  # (B, D·R)
-    records: list[Record]  # by layer and direction
-    back: list[WalkedBack]  # likewise
-    walks: list[Edges]  # likewise
+    @property
+    def name(self) -> str:
+        """Its name, "s_2→s_3"."""
+        return f"{plain(self.start)}→{plain(self.end)}"
 
 
-@torch.no_grad()
-def take_back(net: Network, x: Tensor, d: Tensor, t: int | None, loss: Loss) -> TakenBack:
-    """Walk a network forward over x, and the error at step t (None: the last) back; checked as `explain` says."""
-    check_network(net)
-    if not isinstance(d, Tensor):
-        raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
-    h, records = record(net, x)
-    time = 1 if net.batch_first and x.dim() == 3 else 0
-    t = h.shape[time] if t is None else checked_step("t", t, h.shape[time])
-    if d.shape[: h.dim() - 1] != h.shape[:-1]:
-        raise ValueError(
-            f"d is {tuple(d.shape)}, but one target for each step of x needs {tuple(h.shape[:-1])} first"
-        )
-    h_t = h.select(time, t - 1)
-    error, dz = error_and_adjoint(net, h_t, d.select(time, t - 1), loss)
-    dz, h_t = dz.reshape(-1, dz.shape[-1]), h_t.reshape(-1, h_t.shape[-1])
-    steps = t if len(records[0]) == 1 else h.shape[time]
-    d_outputs = h.new_zeros(steps, len(h_t), h.shape[-1])
-    d_outputs[t - 1] = into_hidden(net, dz)
-    back = walk_back(records, d_outputs)
-    flat = [of_direction for layer in records for of_direction in layer]
-    return TakenBack(t, error, dz, h_t, flat, back, _edges(records, back, d_outputs))
+class UnfoldedNetwork:
+    """Every edge of a network unfolded over some steps, with the error at one of them.
 
-
-def check_network(net: Any) -> None:
-    """A network is one of the two whose way back is known.
-
-    Raises:
-        TypeError: it is not.
+    Args:
+        net: the network.
+        steps: the steps it is unfolded over; an int, or a letter for any one step.
+        t: the step whose error it is.
     """
-    if not isinstance(net, Elman | SequenceModel):
-        raise TypeError(
-            f"a bptt.Elman or a bptt.SequenceModel is needed, got {type(net).__name__}; "
-            "wrap a recurrent module: bptt.SequenceModel(module, output_size)"
-        )
+
+    def __init__(self, net: LessonNetwork, steps: Sequence[Step], t: Step) -> None:
+        self.signs, self.steps, self.error = letters(net), steps, letter("E", t)
+        self.has_cell_state = isinstance(cell_of(net), LSTMEquations)
+        self.edges = [edge for k in steps for edge in self._column(k, k == t)]
+        for layer, directions in enumerate(self.signs):
+            for direction, at in enumerate(directions):
+                for k in steps[:: -at.back]:
+                    s_edge = Edge(at.before("s", k), at("s", k), "s", layer, direction, k, at.step_before(k))
+                    c_edge = s_edge._replace(start=at.before("c", k), end=at("c", k), role="c")
+                    self.edges += [s_edge, c_edge] if self.has_cell_state else [s_edge]
+        self._ending: dict[str, list[Edge]] = defaultdict(list)
+        self._starting: dict[str, list[Edge]] = defaultdict(list)
+        for edge in self.edges:
+            self._ending[_state(edge.end)].append(edge)
+            if edge.before in steps:  # an initial state leads to nothing earlier
+                self._starting[_state(edge.start)].append(edge)
+
+    def _column(self, k: Step, has_error: bool) -> list[Edge]:
+        """The edges within one step, from x_k up to y_k, and to E_k."""
+        below, found = [letter("x", k)], []
+        for layer, directions in enumerate(self.signs):
+            found += [
+                Edge(node, at("s", k), "x", layer, direction, k, k, part)
+                for direction, at in enumerate(directions)
+                for part, node in enumerate(below)
+            ]
+            below = [at("s", k) for at in directions]
+        y = letter("y", k)
+        found += [Edge(node, y, "y", len(self.signs) - 1, part, k, k, part) for part, node in enumerate(below)]
+        return [*found, Edge(y, self.error, "E", len(self.signs) - 1, 0, k, k)] if has_error else found
+
+    def into(self, node: str, *roles: str) -> list[Edge]:
+        """The edges into a node, of these roles or of all."""
+        return [edge for edge in self._ending[_state(node)] if not roles or edge.role in roles]
+
+    @cached_property
+    def leading_to_error(self) -> list[Edge]:
+        """Every edge that the error's gradient passes over on its way back, the error's own first."""
+        found, waiting, seen = [], [self.error], {self.error}
+        while waiting:
+            for edge in self._ending[waiting.pop(0)]:
+                start = _state(edge.start)
+                if edge.before in self.steps:
+                    found.append(edge)
+                    waiting += [] if start in seen else [start]
+                    seen.add(start)
+        return found
+
+    def between(self, node: str) -> list[Edge]:
+        """Every edge on some path from a node to the error, in the order of the backward pass."""
+        waiting, seen = [_state(node)], {_state(node)}
+        while waiting:
+            ends = {_state(edge.end) for edge in self._starting[waiting.pop()]} - seen
+            waiting += ends
+            seen |= ends
+        return [edge for edge in self.leading_to_error if _state(edge.start) in seen]
 
 
-def cell_of(net: Network) -> Any:
-    """A network's cell, its equations."""
-    return net.cell if isinstance(net, Elman) else net.recurrent.cell
-
-
-def _edges(records: list[list[Record]], back: list[WalkedBack], d_outputs: Tensor) -> list[Edges]:
-    """What the edges carry, read off from layer to layer, the last one first."""
-    walks, waiting = [], list(back)
-    for layer in reversed(records):
-        shares = d_outputs.chunk(len(layer), -1)
-        of_layer = [_of_walk(r, waiting.pop(-len(layer) + i), shares[i]) for i, r in enumerate(layer)]
-        d_outputs = torch.stack([edges.dx for edges in of_layer]).sum(0)
-        walks = of_layer + walks
-    return walks
-
-
-def _of_walk(record: Record, walk: WalkedBack, d_outputs: Tensor) -> Edges:
-    over_c = None
-    if isinstance(record.cell, LSTMEquations):
-        over_c = record.in_time(_over_cell_state(record.up_to(len(walk.dh)), record.in_time(walk.dh)))
-    dx = walk.delta @ record.weights.W_ih
-    return Edges(walk.layer, walk.delta, walk.dh, dx, walk.dh - d_outputs, over_c, walk.factors)
-
-
-def _over_cell_state(record: Record, dh: Tensor) -> Tensor:
-    """What each step of an LSTM hands to the cell state before it, f ∂E/∂c, from ∂E/∂h of every step.
-
-    Row k is what reaches c_k from step k+1; of the last step nothing. Rows in the order of the walk.
-    """
-    w, (states, _, recorded) = record.weights, record.unfolded
-    p = linear(record.x, w.W_ih, w.b_ih)
-    kept: Any = record.cell.step(p, (states[:-1], recorded.c_prev), w)[1]
-    dm = dh if w.W_hr is None else dh @ w.W_hr
-    d_c = dm * kept.o * (1 - kept.tanh_c * kept.tanh_c)
-    over = torch.zeros_like(d_c)
-    for k in reversed(range(len(dh) - 1)):
-        over[k] = (d_c[k + 1] + over[k + 1]) * kept.f[k + 1]
-    return over
+def _state(node: str) -> str:
+    """The node that stands for a whole state: an LSTM's c_k leads wherever its s_k does."""
+    return f"s{node[1:]}" if node.startswith("c") else node

@@ -1,7 +1,7 @@
-"""The lesson's question, answered with numbers: what did every step contribute to the gradient of E_t?
+"""What every earlier step contributed to the gradient of one error, the lesson's question, in numbers.
 
-The forward walk is recorded, then the error at step t alone is taken back with the same adjoint that trains
-the network; the products with `delta` are kept per step and not summed (Werbos 1990, equations 8-13).
+The forward pass is recorded; then the error at step t alone goes back through the same adjoint that trains the
+network, and the products with `delta` are kept per step, not summed (Werbos 1990, equations 8-13).
 """
 
 from __future__ import annotations
@@ -10,31 +10,35 @@ from functools import partial
 
 from torch import Tensor
 
-from ..walks import Loss, factors_by_name, readout_factors
-from .diagram import diagram
-from .edges import Network, TakenBack, take_back
+from ...networks import squared_error
+from ..walks import Criterion, factors_by_name, readout_factors
+from .backward import ErrorBackward, backward_of_error, criterion_name
+from .drawing import unfolded_svg
 from .explanation import Explanation
+from .notation import LessonNetwork
 
 
-def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss = "squared_error") -> Explanation:
-    """Take the error at step t back through all steps before it and say what each contributed.
+def explain(
+    model: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squared_error, *, t: int | None = None
+) -> Explanation:
+    """Split the gradient of E_t, the error at one step, by the steps that contributed to it.
 
-    The network is explained as it is without dropout; its weights and their .grad stay as they are.
+    The network is explained without dropout; its weights and their .grad stay as they are.
 
     Args:
-        net: a `bptt.Elman` or `bptt.SequenceModel`.
+        model: a `bptt.Elman` or `bptt.SequenceModel`.
         x: the input, as the network takes it: (T, I) or batched.
-        d: what was desired at every step, laid out as y; class numbers lack y's last axis.
+        d: the target of every step, laid out as y; class numbers lack y's last axis.
+        criterion: (y_t, d_t) -> scalar: `bptt.squared_error`, the default; `bptt.cross_entropy`, which takes what
+            is before a softmax; or any other function.
         t: the step whose error is explained, 1 to T. Default T, the last.
-        loss: "squared_error" (of y_t), "cross_entropy" (computed from what is before the softmax), or a
-            callable (y_t, d_t) -> scalar.
 
     Returns:
         the error, the gradients and their parts; print it.
 
     Raises:
-        TypeError: net or loss is of another type.
-        ValueError: t is outside 1..T, d does not fit y, or the loss is no scalar.
+        TypeError: model or criterion is of another type.
+        ValueError: t is outside 1..T, d does not fit y, or the error is no scalar.
 
     >>> import torch
     >>> from bptt import Elman
@@ -43,36 +47,38 @@ def explain(net: Network, x: Tensor, d: Tensor, t: int | None = None, loss: Loss
     >>> tuple(e.contributions["W_s"].shape)
     (3, 3, 3)
     """
-    return explained(net, take_back(net, x, d, t, loss), loss, one=x.dim() == 2)
+    back = backward_of_error(model, x, d, criterion, t)
+    return explanation_of(model, back, criterion, one_sequence=x.dim() == 2)
 
 
-def explained(net: Network, taken: TakenBack, loss: Loss, one: bool) -> Explanation:
-    """What was taken back, as an explanation; `one` is for a sequence without a batch."""
-    walks = taken.walks
+def explanation_of(
+    net: LessonNetwork, back: ErrorBackward, criterion: Criterion, *, one_sequence: bool = True
+) -> Explanation:
+    """A backward pass as an explanation; of one sequence its tensors have no batch axis."""
 
-    def shown(rows: Tensor) -> Tensor:
-        return rows.squeeze(-2) if one else rows
+    def by_layer(field: str) -> dict[str, Tensor]:
+        found = {layer.layer: getattr(layer, field) for layer in back.layers}
+        return {name: squeezed(rows) for name, rows in found.items() if rows is not None}
 
-    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, taken.back).items()}
-    for name, factor in readout_factors(net, taken.dz, taken.h_t).items():
+    def squeezed(rows: Tensor) -> Tensor:
+        return rows.squeeze(-2) if one_sequence else rows
+
+    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, back.back).items()}
+    for name, factor in readout_factors(net, back.dz, back.h_t).items():
         part = factor.summed()
-        contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
-        contributions[name][taken.t - 1] = part
+        contributions[name] = part.new_zeros(len(back.layers[0].dh), *part.shape)
+        contributions[name][back.t - 1] = part
     return Explanation(
-        t=taken.t,
-        loss=loss if isinstance(loss, str) else getattr(loss, "__name__", "loss"),
-        error=taken.error,
+        t=back.t,
+        loss=criterion_name(criterion),
+        error=back.error,
         gradient={name: steps.sum(0) for name, steps in contributions.items()},
         contributions=contributions,
-        deltas={walk.layer: shown(walk.delta) for walk in walks},
-        state_gradients={walk.layer: shown(walk.dh) for walk in walks},
-        output_gradient=shown(taken.dz),
-        input_gradients={walk.layer: shown(walk.dx) for walk in walks},
-        recurrent_gradients={walk.layer: shown(walk.over_s) for walk in walks},
-        cell_gradients={walk.layer: shown(walk.over_c) for walk in walks if walk.over_c is not None},
-        draw=partial(_svg, net),
+        deltas=by_layer("delta"),
+        state_gradients=by_layer("dh"),
+        output_gradient=squeezed(back.dz),
+        input_gradients=by_layer("dx"),
+        recurrent_gradients=by_layer("over_s"),
+        cell_gradients=by_layer("over_c"),
+        draw=partial(unfolded_svg, net),
     )
-
-
-def _svg(net: Network, e: Explanation) -> str:
-    return diagram(net, "unfolded", e).svg

@@ -17,7 +17,7 @@ SIZE = 18.0  # of the letters, in pixels
 GAP = 12.0  # between rows
 
 
-class Row(NamedTuple):
+class FormulaRow(NamedTuple):
     """One line of a formula: left = right, or a further line of the right side; in LaTeX."""
 
     left: str
@@ -26,17 +26,17 @@ class Row(NamedTuple):
     note: str = ""
 
 
-class Block(NamedTuple):
+class FormulaBlock(NamedTuple):
     """Rows that belong together, under a heading."""
 
     title: str  # in LaTeX
-    rows: list[Row]
+    rows: list[FormulaRow]
 
 
-def equation(line: str) -> Row:
+def equation(line: str) -> FormulaRow:
     """A line "left = right" as a row."""
     left, right = line.split(" = ", 1)
-    return Row(left, "=", right)
+    return FormulaRow(left, "=", right)
 
 
 def number(value: float) -> str:
@@ -64,7 +64,7 @@ def numbers(value: Tensor) -> str:
     return rf"\begin{{bmatrix}} {lines} \end{{bmatrix}}"
 
 
-def text_of(blocks: Sequence[Block]) -> str:
+def text_of(blocks: Sequence[FormulaBlock]) -> str:
     """The blocks as plain text."""
     parts = []
     for title, rows in blocks:
@@ -78,7 +78,7 @@ def text_of(blocks: Sequence[Block]) -> str:
     return "\n\n".join(parts)
 
 
-def latex_of(blocks: Sequence[Block]) -> str:
+def latex_of(blocks: Sequence[FormulaBlock]) -> str:
     """The blocks as one ``aligned`` environment; needs amsmath."""
     lines = []
     for title, rows in blocks:
@@ -89,17 +89,8 @@ def latex_of(blocks: Sequence[Block]) -> str:
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
-def formula_svg(latex: str, size: float = SIZE) -> str:
-    """One formula typeset as an SVG of paths, in currentColor."""
-    formula = _typeset(latex, size)
-    width, height = formula.getsize()
-    svg = _canvas(width + 2, height + 2, plain(latex))
-    formula.drawon(svg, 1, 1, valign="top")
-    return _finished(svg)
-
-
-def svg_of(blocks: Sequence[Block], label: str) -> str:
-    """The blocks typeset as one SVG of paths, in currentColor; `label` tells what it shows."""
+def svg_of(blocks: Sequence[FormulaBlock], label: str) -> str:
+    """The blocks typeset as one SVG of paths, in currentColor; `label` describes it."""
     placed = []
     y, left_width, right_width = 0.0, 0.0, 0.0
     for title, rows in blocks:

@@ -8,9 +8,13 @@ there are several layers or directions the letters carry them above: s_3^{(2)}, 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from .edges import Network
+from ...networks import Elman, SequenceModel
+
+LessonNetwork = Elman | SequenceModel
+Step = int | str  # 3, or "k" where it may be any
 
 T = r"\mathsf{T}"
 ROLES = ("x", "s", "b_x", "b_s", "p")  # of the fields of `Weights`, in order
@@ -19,22 +23,22 @@ ROLES = ("x", "s", "b_x", "b_s", "p")  # of the fields of `Weights`, in order
 class Letters(NamedTuple):
     """The letters of one layer and direction."""
 
-    above: str = ""  # what they carry above: "", "(2)", r"\leftarrow", r"(2)\leftarrow"
-    back: int = -1  # where the state before a step comes from: -1, or +1 for a backward direction
+    above: str = ""  # the superscript: "", "(2)", r"\leftarrow", r"(2)\leftarrow"
+    back: int = -1  # the step before k is k + back: -1, or +1 for a backward direction
 
-    def __call__(self, base: str, k: object = "k", above: str = "") -> str:
-        """A letter at step k; `above` names a gate: p_k^{(2)r}."""
+    def __call__(self, base: str, k: Step = "k", above: str = "") -> str:
+        """A letter at step k; `above` is a gate or T: p_k^{(2) r}."""
         return letter(base, k, " ".join(part for part in (self.above, above) if part))
 
-    def before(self, base: str, k: object = "k", above: str = "") -> str:
+    def before(self, base: str, k: Step = "k") -> str:
         """A letter at the step that comes before k in this direction."""
-        return self(base, moved(k, self.back), above)
+        return self(base, self.step_before(k))
 
-    def after(self, base: str, k: object = "k", above: str = "") -> str:
-        """A letter at the step that comes after k in this direction."""
-        return self(base, self.moved(k), above)
+    def step_before(self, k: Step) -> Step:
+        """The step that comes before k in this direction."""
+        return moved(k, self.back)
 
-    def moved(self, k: object) -> object:
+    def step_after(self, k: Step) -> Step:
         """The step that comes after k in this direction."""
         return moved(k, -self.back)
 
@@ -50,14 +54,14 @@ class Matrix(NamedTuple):
     direction: int
 
 
-def letter(base: str, sub: object, above: str = "") -> str:
+def letter(base: str, sub: Step, above: str = "") -> str:
     """W_s, s_{12}, W_x^{(2)}."""
     sub = str(sub)
     return f"{base}_{sub if len(sub) == 1 else f'{{{sub}}}'}" + (f"^{{{above}}}" if above else "")
 
 
-def moved(k: object, by: int) -> object:
-    """The step so many after k: 3 and -1 make 2, "k" and -1 make "k-1"."""
+def moved(k: Step, by: int) -> Step:
+    """The step `by` after k: 3 and -1 make 2, "k" and -1 make "k-1"."""
     return k + by if isinstance(k, int) else f"{k}{by:+d}"
 
 
@@ -66,14 +70,19 @@ def partial(of: str, by: str) -> str:
     return rf"\frac{{\partial {of}}}{{\partial {by}}}"
 
 
-def letters(net: Network) -> list[list[Letters]]:
+def cell_of(net: LessonNetwork) -> Any:
+    """A network's cell, its equations."""
+    return net.cell if isinstance(net, Elman) else net.recurrent.cell
+
+
+def letters(net: LessonNetwork) -> list[list[Letters]]:
     """The letters by layer and direction."""
     names = net.weight_names()
     numbers = [f"({layer + 1})" for layer in range(len(names))] if len(names) > 1 else [""]
     return [_directions(number, len(directions)) for number, directions in zip(numbers, names, strict=True)]
 
 
-def general_letters(net: Network) -> list[Letters]:
+def general_letters(net: LessonNetwork) -> list[Letters]:
     """The letters of any layer, by direction: with an ℓ for its number where there are several."""
     names = net.weight_names()
     return _directions(r"(\ell)" if len(names) > 1 else "", len(names[0]))
@@ -85,13 +94,13 @@ def _directions(number: str, directions: int) -> list[Letters]:
     return [Letters(number + r"\rightarrow"), Letters(number + r"\leftarrow", 1)]
 
 
-def top(net: Network, k: object, above: str = "") -> str:
+def top(net: LessonNetwork, k: Step, above: str = "") -> str:
     """The last layer's state at step k, all directions."""
     layers = len(net.weight_names())
     return letter("s", k, (f"({layers})" if layers > 1 else "") + above)
 
 
-def matrices(net: Network) -> list[Matrix]:
+def matrices(net: LessonNetwork) -> list[Matrix]:
     """Every weight with its letter, in the order of `Explanation.gradient`."""
     found = []
     for layer, (directions, signs) in enumerate(zip(net.weight_names(), letters(net), strict=True)):
@@ -153,8 +162,9 @@ _SIGNS = {
 _RAISED = str.maketrans("0123456789()+-ℓrznifgo", "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻ˡʳᶻⁿⁱᶠᵍᵒ", " ")
 
 
+@lru_cache(10_000)
 def plain(latex: str) -> str:
-    """LaTeX as these rooms write it, as text for a terminal.
+    """The lesson's LaTeX as text for a terminal.
 
     >>> plain(partial("E_3", "s_{12}") + r" = \\delta_3 W_s^{(2)\\mathsf{T}}")
     '∂E_3/∂s_12 = δ_3 W_s⁽²⁾ᵀ'

@@ -18,7 +18,7 @@ FONT = "'STIX Two Text', 'Latin Modern Roman', Cambria, Georgia, 'Times New Roma
 Point = tuple[float, float]
 
 
-class Line(NamedTuple):
+class Curve(NamedTuple):
     """A cubic Bézier curve; a straight line where its control points lie on it."""
 
     start: Point
@@ -33,7 +33,7 @@ class Line(NamedTuple):
         x, y = (sum(w * p[axis] for w, p in zip(weights, self, strict=True)) for axis in (0, 1))
         return x, y
 
-    def until(self, part: float) -> Line:
+    def until(self, part: float) -> Curve:
         """Its beginning, a part of the way (de Casteljau)."""
 
         def mid(a: Point, b: Point) -> Point:
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
         ab, bc, cd = mid(self.start, self.one), mid(self.one, self.two), mid(self.two, self.end)
         abc, bcd = mid(ab, bc), mid(bc, cd)
-        return Line(self.start, ab, abc, mid(abc, bcd))
+        return Curve(self.start, ab, abc, mid(abc, bcd))
 
     @property
     def length(self) -> float:
@@ -49,9 +49,9 @@ class Line(NamedTuple):
         points = [self.at(i / 16) for i in range(17)]
         return sum(math.dist(a, b) for a, b in pairwise(points))
 
-    def back(self) -> Line:
+    def back(self) -> Curve:
         """The same line from its end to its start."""
-        return Line(*self[::-1])
+        return Curve(*self[::-1])
 
     @property
     def path(self) -> str:
@@ -60,7 +60,7 @@ class Line(NamedTuple):
         return f"M{a} {b} C" + ", ".join(f"{x} {y}" for x, y in others)
 
 
-def straight(start: Point, end: Point, cut_start: float = 0, cut_end: float = 0, aside: float = 0) -> Line:
+def straight(start: Point, end: Point, cut_start: float = 0, cut_end: float = 0, aside: float = 0) -> Curve:
     """A line between two points, shortened at both ends and moved to its right by `aside`."""
     (x0, y0), (x1, y1) = start, end
     length = math.hypot(x1 - x0, y1 - y0)
@@ -71,15 +71,15 @@ def straight(start: Point, end: Point, cut_start: float = 0, cut_end: float = 0,
 
     ends = at(cut_start), at(length - cut_end)
     third = (length - cut_start - cut_end) / 3
-    return Line(ends[0], at(cut_start + third), at(cut_start + 2 * third), ends[1])
+    return Curve(ends[0], at(cut_start + third), at(cut_start + 2 * third), ends[1])
 
 
-def arrow(line: Line) -> str:
+def arrow(line: Curve) -> str:
     """A thin arrow in ink."""
     return f'<path class="ink" d="{line.path}" marker-end="url(#@ink)"/>'
 
 
-def band(line: Line, kind: str, width: float) -> str:
+def band(line: Curve, kind: str, width: float) -> str:
     """An arrow of a colour and width, its head as large as the width asks for; wider under the pointer."""
     head = 7 + 1.3 * width
     shaft = line.until(max(0.0, 1 - 0.8 * head / line.length))

@@ -1,4 +1,4 @@
-"""What a derivation is made of: matrices, their terms, and the factors of a term, as plain data."""
+"""The parts of a derivation as plain data: matrices, their terms, and the factors of a term."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .notation import plain
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something with a value: a vector or matrix of the network at a step.
+    """A vector or matrix of the network at a step.
 
     Attributes:
-        latex: how it is written, in symbols.
+        latex: its symbol or formula.
         value: its numbers, in row vectors as the formula has them; None without numbers.
     """
 
@@ -23,18 +23,18 @@ class Quantity:
 
     @property
     def text(self) -> str:
-        """How it is written, as plain text."""
+        """Its symbol as plain text."""
         return plain(self.latex)
 
 
 @dataclass(frozen=True)
-class Factor:
+class TermFactor:
     """One factor of a term.
 
     Attributes:
         latex: the factor, for example ∂s_3/∂s_2.
-        quantities: what it is made of: one matrix or vector, or two for ∂s_k/∂W, which has three axes:
-            what W is multiplied with, and Φ'(a_k).
+        quantities: the one matrix or vector that it is, or two for ∂s_k/∂W, which has three axes: the row that W
+            is multiplied with, and Φ'(a_k).
         edges: the edges of `bptt.diagram` that it goes back over, each "from→to": "s_2→s_3".
         steps: how many derivatives it stands for; above 1 where a long product is folded.
     """
@@ -52,7 +52,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Term:
-    """What one step contributes to a gradient: a path back through the unfolded network.
+    """One step's contribution to a gradient: a path back through the unfolded network.
 
     Attributes:
         first: the first step k it stands for.
@@ -64,7 +64,7 @@ class Term:
 
     first: int
     last: int
-    factors: tuple[Factor, ...]
+    factors: tuple[TermFactor, ...]
     value: Tensor | None = None
     share: float | None = None
 
@@ -102,9 +102,9 @@ class MatrixDerivation:
         name: the parameter's name.
         symbol: the matrix in LaTeX.
         left: ∂E_t/∂W in LaTeX.
-        terms: what it sums, the nearest step first.
+        terms: the terms of its sum, the nearest step first.
         total: the same sum in closed form: Σ s_{k-1}ᵀ δ_k.
-        use: what a row g times the last factor is, "g ∂s_k/∂W = s_{k-1}ᵀ (g ⊙ Φ'(a_k))"; "" without paths.
+        use: a row g times the last factor, "g ∂s_k/∂W = s_{k-1}ᵀ (g ⊙ Φ'(a_k))"; "" without paths.
         gradient: its numbers, the sum of the terms' values; None without numbers.
     """
 

@@ -1,0 +1,137 @@
+"""One error's backward pass through a network, with what every edge of the unfolded network carries."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from ...equations import LSTMEquations, Weights
+from ...networks import Elman, SequenceModel
+from ...walks.unfold import Factor
+from ..walks import Criterion, Record, WalkedBack, checked_step, error_and_adjoint, into_hidden, record, walk_back
+from .notation import LessonNetwork
+
+
+class LayerBackward(NamedTuple):
+    """The backward pass of one layer and direction; rows in the order of time."""
+
+    layer: str  # "l0", "l0_reverse", ...
+    delta: Tensor  # (K, B, G·H): ∂E/∂a of the input part
+    dh: Tensor  # (K, B, R): ∂E/∂h
+    dx: Tensor  # (K, B, I): ∂E/∂(the layer's input), through this layer and direction
+    over_s: Tensor  # (K, B, R): the part of dh that comes over W_s from the step walked after
+    over_c: Tensor | None  # (K, B, H): what reaches c_k over the cell state of an LSTM from that step
+    factors: Weights[Factor]  # of each weight's gradient, not yet multiplied
+
+
+class ErrorBackward(NamedTuple):
+    """The backward pass of E_t, the error at one step."""
+
+    t: int
+    error: Tensor
+    dz: Tensor  # (B, O): ∂E_t/∂z_t, with z_t = h_t W_y before any softmax
+    h_t: Tensor  # (B, D·R)
+    records: list[Record]  # the forward pass, by layer and direction
+    back: list[WalkedBack]  # by layer and direction
+    layers: list[LayerBackward]  # by layer and direction
+
+
+@torch.no_grad()
+def backward_of_error(
+    net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion, t: int | None = None
+) -> ErrorBackward:
+    """Walk a network forward over x, and the error at step t (None: the last) back; checked as `explain` says."""
+    check_network(net)
+    if not isinstance(d, Tensor):
+        raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
+    h, records = record(net, x)
+    time = 1 if net.batch_first and x.dim() == 3 else 0
+    t = h.shape[time] if t is None else checked_step("t", t, h.shape[time])
+    if d.shape[: h.dim() - 1] != h.shape[:-1]:
+        raise ValueError(
+            f"d is {tuple(d.shape)}, but one target for each step of x needs {tuple(h.shape[:-1])} first"
+        )
+    h_t = h.select(time, t - 1)
+    error, dz = error_and_adjoint(net, h_t, d.select(time, t - 1), criterion)
+    dz, h_t = dz.reshape(-1, dz.shape[-1]), h_t.reshape(-1, h_t.shape[-1])
+    steps = t if len(records[0]) == 1 else h.shape[time]
+    d_outputs = h.new_zeros(steps, len(h_t), h.shape[-1])
+    d_outputs[t - 1] = into_hidden(net, dz)
+    back = walk_back(records, d_outputs)
+    flat = [of_direction for layer in records for of_direction in layer]
+    return ErrorBackward(t, error, dz, h_t, flat, back, _layers(records, back, d_outputs))
+
+
+def check_network(net: Any) -> None:
+    """Accept the two kinds of network whose equations are known as a whole.
+
+    Raises:
+        TypeError: it is of another kind.
+    """
+    if not isinstance(net, Elman | SequenceModel):
+        raise TypeError(
+            f"a bptt.Elman or a bptt.SequenceModel is needed, got {type(net).__name__}; "
+            "wrap a recurrent module: bptt.SequenceModel(module, output_size)"
+        )
+
+
+def check_both_or_neither(x: Any, d: Any) -> None:
+    """Refuse an input without targets, or targets without an input.
+
+    Raises:
+        TypeError: one of the two is None.
+    """
+    if (x is None) != (d is None):
+        raise TypeError("numbers need both x and d; pass both, or neither for the network alone")
+
+
+def criterion_name(criterion: Criterion) -> str:
+    """A criterion's name, as it is shown."""
+    return getattr(criterion, "__name__", "loss")
+
+
+@torch.no_grad()
+def activation_slopes(record: Record) -> Tensor:
+    """Φ'(a_k) of an Elman cell, (T, B, H)."""
+    p = linear(record.x, record.weights.W_ih, record.weights.b_ih)
+    cell: Any = record.cell
+    phi = cell.step(p, (record.unfolded.states[:-1],), record.weights)[1].phi
+    return cell.activation.adjoint(torch.ones_like(phi), phi)
+
+
+def _layers(records: list[list[Record]], back: list[WalkedBack], d_outputs: Tensor) -> list[LayerBackward]:
+    """What the edges carry, from layer to layer, the last one first."""
+    found, waiting = [], list(back)
+    for layer in reversed(records):
+        shares = d_outputs.chunk(len(layer), -1)
+        of_layer = [_of_walk(r, waiting.pop(-len(layer) + i), shares[i]) for i, r in enumerate(layer)]
+        d_outputs = torch.stack([part.dx for part in of_layer]).sum(0)
+        found = of_layer + found
+    return found
+
+
+def _of_walk(record: Record, walk: WalkedBack, d_outputs: Tensor) -> LayerBackward:
+    over_c = None
+    if isinstance(record.cell, LSTMEquations):
+        over_c = record.in_time(_over_cell_state(record.up_to(len(walk.dh)), record.in_time(walk.dh)))
+    dx = walk.delta @ record.weights.W_ih
+    return LayerBackward(walk.layer, walk.delta, walk.dh, dx, walk.dh - d_outputs, over_c, walk.factors)
+
+
+def _over_cell_state(record: Record, dh: Tensor) -> Tensor:
+    """The gradient that each c_k of an LSTM gets over c_{k+1}, f ∂E/∂c, from ∂E/∂h of every step.
+
+    Row k is what reaches c_k from step k+1; the last step's is 0. Rows in the order of the walk.
+    """
+    w, (states, _, recorded) = record.weights, record.unfolded
+    p = linear(record.x, w.W_ih, w.b_ih)
+    kept: Any = record.cell.step(p, (states[:-1], recorded.c_prev), w)[1]
+    dm = dh if w.W_hr is None else dh @ w.W_hr
+    d_c = dm * kept.o * (1 - kept.tanh_c * kept.tanh_c)
+    over = torch.zeros_like(d_c)
+    for k in reversed(range(len(dh) - 1)):
+        over[k] = (d_c[k + 1] + over[k + 1]) * kept.f[k + 1]
+    return over
