@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bptt.training.config import TrainConfig
 from bptt.training.data.tables import Table
 from bptt.training.loop import Training
 from bptt.training.network import network_of
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import Forecast, sunspot_forecast, table_forecast
 
 
@@ -31,10 +31,10 @@ def made(seed: int) -> Table:
     return Table("made", list(range(2000)), ["y"], values[:, None])
 
 
-def covered(task: Forecast, config: TrainConfig) -> dict[str, float]:
+def covered(task: Forecast, config: ForecastOptions) -> dict[str, float]:
     """The part of the test rows that the intervals of a trained run held."""
     model = network_of(config, task.columns, task.labels, task.calendar)
-    Training(model, task.updates(model, config), config).run()
+    Training(model, task.updates(model), config).run()
     with tempfile.TemporaryDirectory() as folder:
         return task.judge(model, "this run", Path(folder) / "forecast.csv").covered
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Print the coverage asked for and what was held."""
     for coverage in (0.5, 0.8, 0.9):
         for source, validation in (("validation", 0.3), ("training", 0.0)):
-            plain = TrainConfig(coverage=coverage, validation=validation, horizon=(1, 12), epochs=100)
+            plain = ForecastOptions(coverage=coverage, validation=validation, horizon=(1, 12), epochs=100)
             runs = []
             for seed in range(5):
                 config = replace(plain, seed=seed)
@@ -51,7 +51,7 @@ def main() -> None:
             near, far = np.mean(runs, 0)
             print(f"made series, {coverage:.0%} from {source}: {near:.1%} 1 ahead, {far:.1%} 12 ahead", flush=True)
     for source, validation in (("validation", 0.3), ("training", 0.0)):
-        config = TrainConfig(validation=validation)
+        config = ForecastOptions(validation=validation)
         held = covered(sunspot_forecast(config), config)
         said = ", ".join(f"{value:.0%} in {name}" for name, value in held.items())
         print(f"sunspots, 90% from {source}: {said}", flush=True)

@@ -14,11 +14,11 @@ import statistics
 import sys
 from dataclasses import replace
 
-from bptt.training.config import TrainConfig
 from bptt.training.data.scaling import Scaling
 from bptt.training.data.tables import Table, sunspots
 from bptt.training.loop import Training
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.baselines import ar_order
 from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, sunspot_forecast
 from bptt.training.updates import predict
@@ -38,15 +38,15 @@ RECIPES = {
 }
 
 
-def arv(task: Forecast, config: TrainConfig) -> dict[str, float]:
+def arv(task: Forecast) -> dict[str, float]:
     """Train by the recipe and return the average relative variance on the task's spans."""
-    x = task.inputs()
+    x, config = task.inputs(), task.config
     model = build(config, x.shape[1])
-    Training(model, task.updates(model, config), config).run()
+    Training(model, task.updates(model), config).run()
     return task.arv(task.forecasts(predict(model, x)))
 
 
-def origin(last_learned: int, last_tested: int, config: TrainConfig) -> Forecast:
+def origin(last_learned: int, last_tested: int, config: ForecastOptions) -> Forecast:
     """The record cut after `last_tested`, learned from up to `last_learned`."""
     whole = sunspots()
     learned, rows = last_learned - 1700 + 1, last_tested - 1700 + 1
@@ -57,19 +57,19 @@ def origin(last_learned: int, last_tested: int, config: TrainConfig) -> Forecast
     return Forecast(table, config, learned, [span], scaling, [SUNSPOT_VARIANCE], order=order)
 
 
-def score(config: TrainConfig) -> float:
+def score(config: ForecastOptions) -> float:
     """Mean over the origins of the recipe's ARV over AR(9)'s."""
     ratios = []
     for first, last in ORIGINS:
         task = origin(first, last, config)
         linear = task.baselines()[f"linear AR({task.order})"]
-        ratios += [arv(task, config)[span] / wanted for span, wanted in task.arv(linear).items()]
+        ratios += [arv(task)[span] / wanted for span, wanted in task.arv(linear).items()]
     return statistics.mean(ratios)
 
 
 def test() -> None:
     """Print the test scores of seeds 0-4, their median and their range."""
-    runs = [arv(sunspot_forecast(TrainConfig()), TrainConfig(seed=seed)) for seed in range(5)]
+    runs = [arv(sunspot_forecast(ForecastOptions(seed=seed))) for seed in range(5)]
     print("seed       " + "  ".join(f"{span:>11}" for span in runs[0]))
     for seed, run in enumerate(runs):
         print(f"{seed:<11}" + "  ".join(f"{value:>11.3f}" for value in run.values()))
@@ -81,7 +81,7 @@ def choose() -> None:
     """Print the score of each recipe on years up to 1920."""
     print("score: ARV / ARV of AR(9), mean of five origins, three seeds")
     for name, choices in RECIPES.items():
-        scores = sorted(score(replace(TrainConfig(), seed=seed, **choices)) for seed in (10, 11, 12))
+        scores = sorted(score(replace(ForecastOptions(), seed=seed, **choices)) for seed in (10, 11, 12))
         print(f"{name:<22} {scores[1]:.3f}   ({scores[0]:.3f} to {scores[-1]:.3f})", flush=True)
 
 

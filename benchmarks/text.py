@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bptt.training.config import TrainConfig, configured
 from bptt.training.data.text import bits
 from bptt.training.network import network_of
 from bptt.training.optimizing import Clipping, LearningRate
+from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.text import TextOptions
 from bptt.training.tasks.text import TextTask, text_task
 
 
@@ -40,9 +41,9 @@ class Torch(nn.Module):
 class Training:
     """A model that is trained epoch by epoch."""
 
-    def __init__(self, name: str, model: nn.Module, task: TextTask, config: TrainConfig) -> None:
+    def __init__(self, name: str, model: nn.Module, task: TextTask, config: ForecastOptions) -> None:
         self.name, self.model, self.task = name, model, task
-        self.updates = task.updates(model, config)
+        self.updates = task.updates(model)
         self.optimizer = torch.optim.Adam(model.parameters(), config.lr, weight_decay=config.weight_decay)
         self.rate, self.clipping = LearningRate(self.optimizer, config), Clipping(config.clip)
         self.seconds: list[float] = []
@@ -68,7 +69,7 @@ class Training:
 
 def compare(cell: str, kind: type[nn.RNNBase], epochs: int) -> None:
     """Train both, and print a line for each."""
-    config = configured("text", cell=cell, epochs=epochs)
+    config = TextOptions(cell=cell, epochs=epochs)
     task = text_task(config)
     ours = network_of(config, task.columns, task.labels)
     theirs = Torch(kind, len(task.labels), config.hidden)
@@ -91,7 +92,7 @@ def compare(cell: str, kind: type[nn.RNNBase], epochs: int) -> None:
 
 def main() -> None:
     """Print a table."""
-    epochs = int(sys.argv[1]) if len(sys.argv) > 1 else configured("text").epochs
+    epochs = int(sys.argv[1]) if len(sys.argv) > 1 else TextOptions().epochs
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {epochs} epochs of the embedded text")
     print(f"{'':<16}{'training bpc':>14}{'test bpc':>14}{'seconds':>11}{'median epoch s':>17}")
     compare("lstm", nn.LSTM, epochs)

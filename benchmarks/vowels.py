@@ -15,9 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bptt.training.config import configured
 from bptt.training.loop import Training
 from bptt.training.network import network_of
+from bptt.training.options.classify import ClassifyOptions
 from bptt.training.tasks.classify import classify_task
 
 RECIPES = {
@@ -46,10 +46,10 @@ def main() -> None:
     for name, choices in RECIPES.items():
         accuracies = []
         for seed in range(5):
-            config = configured("classify", data=path, seed=seed, **choices)
+            config = ClassifyOptions(data=path, seed=seed, **choices)
             task = classify_task(config)
             model = network_of(config, task.columns, task.labels)
-            Training(model, task.updates(model, config), config).run()
+            Training(model, task.updates(model), config).run()
             with tempfile.TemporaryDirectory() as folder:
                 judged = task.judge(model, "ours", Path(folder) / task.output)
             accuracies.append(judged.scores["ours"]["test"])

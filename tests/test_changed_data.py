@@ -10,7 +10,9 @@ import pytest
 from bptt.commands import train as command
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig, configured
+from bptt.training.options.classify import ClassifyOptions
+from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.text import TextOptions
 
 ROWS = "".join(f"{i % 7},{i % 5},s{i % 2}\n" for i in range(60))
 LONG = "".join(f"{s},{i},{i * s % 5},{'ab'[s % 2]}\n" for s in range(8) for i in range(4))
@@ -19,16 +21,16 @@ TS = "@univariate true\n@classLabel true a b\n@data\n" + "".join(
 )
 PIECES = {"reach": "truncated", "k1": 5, "memory": "100B"}
 KINDS = {
-    "table": ("d.csv", configured("forecast", target="y")),
-    "panel": ("d.csv", configured("forecast", target="y", series="s")),
-    "parquet": ("d.parquet", configured("forecast", target="y")),
-    "stream": ("d.csv", configured("forecast", target="y", **PIECES)),
-    "stream of Parquet": ("d.parquet", configured("forecast", target="y", **PIECES)),
-    "stream of numbers": ("d.npy", configured("forecast", target="0", **PIECES)),
-    "text": ("d.txt", configured("text", k1=5, batch=2)),
-    "labelled": ("long.csv", configured("classify", series="s", label="l")),
-    "test file": ("d_TEST.ts", configured("classify")),
-    "training file": ("d_TRAIN.ts", configured("classify")),
+    "table": ("d.csv", ForecastOptions(target="y")),
+    "panel": ("d.csv", ForecastOptions(target="y", series="s")),
+    "parquet": ("d.parquet", ForecastOptions(target="y")),
+    "stream": ("d.csv", ForecastOptions(target="y", **PIECES)),
+    "stream of Parquet": ("d.parquet", ForecastOptions(target="y", **PIECES)),
+    "stream of numbers": ("d.npy", ForecastOptions(target="0", **PIECES)),
+    "text": ("d.txt", TextOptions(k1=5, batch=2)),
+    "labelled": ("long.csv", ClassifyOptions(series="s", label="l")),
+    "test file": ("d_TEST.ts", ClassifyOptions()),
+    "training file": ("d_TRAIN.ts", ClassifyOptions()),
 }
 
 
@@ -60,34 +62,34 @@ def changed(path):
 @pytest.mark.parametrize(("name", "config"), KINDS.values(), ids=KINDS)
 def test_changed_data_are_refused_by_the_files_name(here, name, config):
     data, folder = Path(name.replace("_TEST", "_TRAIN")), Path("run")
-    train(TrainConfig(**vars(config) | {"data": data, "hidden": 2, "epochs": 1, "out": folder}))
+    train(ForecastOptions(**vars(config) | {"data": data, "hidden": 2, "epochs": 1, "out": folder}))
     (folder / "metrics.jsonl").write_text("")
-    assert train(configured("forecast", resume=folder)) == 0
+    assert train(ForecastOptions(resume=folder)) == 0
     (folder / "metrics.jsonl").write_text("")
     changed(Path(name))
     with pytest.raises(
         UserError, match=rf"^run cannot be resumed: {name} has changed since run .*--resume goes on"
     ):
-        train(configured("forecast", resume=folder))
+        train(ForecastOptions(resume=folder))
 
 
 def test_a_run_of_a_version_without_digests_goes_on(here):
-    train(TrainConfig(data=Path("d.csv"), target="y", hidden=2, epochs=1, out=Path("run")))
+    train(ForecastOptions(data=Path("d.csv"), target="y", hidden=2, epochs=1, out=Path("run")))
     before, _, after = Path("run/config.toml").read_text().partition("[digests]\n")
     Path("run/config.toml").write_text(before + after.partition("\n")[2])
     Path("run/metrics.jsonl").write_text("")
-    assert train(TrainConfig(resume=Path("run"))) == 0
+    assert train(ForecastOptions(resume=Path("run"))) == 0
     Path("run/metrics.jsonl").write_text("")
     Path("d.csv").write_text("y,a,s\n" + ROWS.replace("0", "1", 1))
     with pytest.raises(UserError, match=r"d\.csv has changed since"):
-        train(TrainConfig(resume=Path("run")))
+        train(ForecastOptions(resume=Path("run")))
 
 
 def test_a_run_gone_on_with_from_elsewhere_says_where_it_looks(here, tmp_path, monkeypatch):
-    train(TrainConfig(data=Path("d.csv"), target="y", hidden=2, epochs=1, out=Path("run")))
+    train(ForecastOptions(data=Path("d.csv"), target="y", hidden=2, epochs=1, out=Path("run")))
     (Path("run") / "metrics.jsonl").write_text("")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
     wanted = rf"^\.\./run cannot be resumed: d\.csv: there is no such file in {tmp_path}/elsewhere, from where"
     with pytest.raises(UserError, match=wanted):
-        train(TrainConfig(resume=Path("../run")))
+        train(ForecastOptions(resume=Path("../run")))

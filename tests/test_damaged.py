@@ -13,7 +13,7 @@ from bptt import cli
 from bptt.commands import train as command
 from bptt.commands.train import train
 from bptt.report import server
-from bptt.training.config import TrainConfig
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tensors import read_tensors, write_tensors
 
 CONFIG, MODEL, SNAPSHOT = Path("config.toml"), Path("model.safetensors"), Path("snapshots/000000001.safetensors")
@@ -36,7 +36,7 @@ def whole(tmp_path_factory):
         patched.chdir(place)
         patched.setattr(command, "run_subject", Mock())
         patched.setattr(command, "page_html", lambda page: "a page")
-        train(TrainConfig(data=Path("d.csv"), target="y", hidden=3, epochs=1, out=Path("run")))
+        train(ForecastOptions(data=Path("d.csv"), target="y", hidden=3, epochs=1, out=Path("run")))
     (place / "run" / "metrics.jsonl").write_text("")
     return place
 

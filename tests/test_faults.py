@@ -13,7 +13,7 @@ import pytest
 from bptt.commands import train as command
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
+from bptt.training.options.forecast import ForecastOptions
 from disk import FAULTS, Disk, lay_out
 
 CHOICES = {
@@ -30,9 +30,9 @@ CHOICES = {
 def begun(folder):
     """Train in a folder, or go on with what stands there."""
     if (folder / "seen/config.toml").exists():
-        return train(TrainConfig(resume=folder / "seen"))
+        return train(ForecastOptions(resume=folder / "seen"))
     shutil.rmtree(folder / "seen", ignore_errors=True)
-    return train(TrainConfig(data=Path("series.npy"), out=folder / "seen", **CHOICES))
+    return train(ForecastOptions(data=Path("series.npy"), out=folder / "seen", **CHOICES))
 
 
 def lasting(folder):

@@ -8,7 +8,7 @@ from bptt.commands.check import CheckConfig, check
 from bptt.commands.train import train
 from bptt.equations import GRUEquations
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.run import load_run, save_model
 
 
@@ -45,7 +45,7 @@ def test_a_wrong_adjoint_ends_with_1(monkeypatch, capsys):
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pl.DataFrame({"y": [math.sin(i / 3) for i in range(60)]}).write_csv("d.csv")
-    train(TrainConfig(data=tmp_path / "d.csv", target="y", epochs=2, hidden=3, out=tmp_path / "run"))
+    train(ForecastOptions(data=tmp_path / "d.csv", target="y", epochs=2, hidden=3, out=tmp_path / "run"))
     return tmp_path
 
 

@@ -7,7 +7,7 @@ import pytest
 from bptt.commands.diagnose import DiagnoseConfig, diagnose
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
+from bptt.training.options.forecast import ForecastOptions
 
 
 def write(path, rows):
@@ -18,12 +18,12 @@ def write(path, rows):
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write("d.csv", range(100))
-    train(TrainConfig(data=tmp_path / "d.csv", target="y", input=(("a",),), epochs=2, out=tmp_path / "run"))
+    train(ForecastOptions(data=tmp_path / "d.csv", target="y", input=(("a",),), epochs=2, out=tmp_path / "run"))
     return tmp_path
 
 
 def test_the_sunspot_run(tmp_path, capsys):
-    train(TrainConfig(epochs=2, out=tmp_path / "run"))
+    train(ForecastOptions(epochs=2, out=tmp_path / "run"))
     capsys.readouterr()
     assert diagnose(DiagnoseConfig(tmp_path / "run")) == 0
     shown = capsys.readouterr().out
@@ -59,7 +59,7 @@ def test_what_is_odd_about_other_data_is_said_in_a_line(run, capsys):
     frame = pl.DataFrame({"y": [math.sin(i) for i in range(40)], "a": [i % 5 for i in range(40)]})
     frame = pl.concat([frame.with_columns(who=pl.lit(who)) for who in ("b", "c")])
     frame.write_csv(run / "long.csv")
-    train(TrainConfig(data=run / "long.csv", target="y", series="who", epochs=1, out=run / "many"))
+    train(ForecastOptions(data=run / "long.csv", target="y", series="who", epochs=1, out=run / "many"))
     dead = frame.filter(who="b").with_columns(who=pl.lit("dead"), y=None)
     pl.concat([frame, dead]).write_csv(run / "odd\x1b.csv")
     capsys.readouterr()

@@ -7,7 +7,7 @@ import bptt
 from bptt.commands.explain import ExplainConfig, explain
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.run import load_run
 from bptt.training.tasks.factory import made_task
 
@@ -87,7 +87,7 @@ def test_a_file_is_not_overwritten_and_an_unwritable_one_said(tmp_path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain") / "run"
-    train(TrainConfig(cell="gru", epochs=2, out=folder))
+    train(ForecastOptions(cell="gru", epochs=2, out=folder))
     return folder
 
 
@@ -102,7 +102,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     assert "E_7 = " in shown
     assert "taken back through 7 steps" in shown
     numbers = json.loads((tmp_path / "e.json").read_text())
-    model, task = load_run(run).model.double(), made_task(TrainConfig(cell="gru"))
+    model, task = load_run(run).model.double(), made_task(ForecastOptions(cell="gru"))
     x, d = (part[-7:].double() for part in task.sample().sequence())
     wanted = bptt.explain(model, x, d, t=7).numbers()
     assert wanted == {key: numbers[key] for key in wanted}

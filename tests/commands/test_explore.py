@@ -10,7 +10,7 @@ from bptt.commands.explore import ExploreConfig, explore
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.report import server
-from bptt.training.config import TrainConfig
+from bptt.training.options.forecast import ForecastOptions
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_taken_port_is_said(explored):
 
 def test_a_run_deleted_while_the_page_is_open_is_said(explored, tmp_path):
     run = tmp_path / "run"
-    train(TrainConfig(epochs=1, out=run))
+    train(ForecastOptions(epochs=1, out=run))
     shown = explored(run=run, steps=30)
     status, answer = ask(shown, "POST", "/api/explore", '{"changes": {"steps": 40}}')
     assert (status, len(json.loads(answer)["times"])) == (200, 40)

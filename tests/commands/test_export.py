@@ -8,13 +8,13 @@ import pytest
 from bptt.commands.export import ExportConfig, export
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
 from bptt.training.data.tables import sunspots
+from bptt.training.options.forecast import ForecastOptions
 
 
 @pytest.fixture
 def run(tmp_path):
-    train(TrainConfig(epochs=2, lags=3, out=tmp_path / "run"))
+    train(ForecastOptions(epochs=2, lags=3, out=tmp_path / "run"))
     return tmp_path / "run"
 
 

@@ -7,15 +7,17 @@ import torch
 
 from bptt import contributions, explain
 from bptt.commands.film import Film
-from bptt.training.config import configured
 from bptt.training.network import build, network_of
+from bptt.training.options.classify import ClassifyOptions
+from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.text import TextOptions
 from bptt.training.tasks.classify import classify_task
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.forecast import sunspot_forecast
 
 
 def sunspots():
-    config = configured("forecast", init=1.0)
+    config = ForecastOptions(init=1.0)
     task = sunspot_forecast(config)
     return Film(build(config, 2), task, 300), task
 
@@ -42,7 +44,7 @@ def test_it_shows_the_errors_of_the_steps_it_names():
 def test_a_classes_error_is_that_of_the_last_step(tmp_path):
     rows = [(n, math.sin(step / (2 + n % 2)), "ud"[n % 2]) for n in range(8) for step in range(12)]
     pl.DataFrame(rows, schema=["s", "x", "l"], orient="row").write_csv(tmp_path / "d.csv")
-    config = configured("classify", data=tmp_path / "d.csv", series="s", label="l", hidden=4)
+    config = ClassifyOptions(data=tmp_path / "d.csv", series="s", label="l", hidden=4)
     task = classify_task(config)
     model = network_of(config, task.columns, task.labels)
     x, d = task.sample().sequence()
@@ -55,7 +57,7 @@ def test_a_classes_error_is_that_of_the_last_step(tmp_path):
 def test_a_missing_target_has_no_error(tmp_path):
     y = [float(i % 5) if i < 20 or i > 94 else None for i in range(100)]
     pl.DataFrame({"i": range(100), "y": y}).write_csv(tmp_path / "d.csv")
-    config = configured("forecast", data=tmp_path / "d.csv", target="y", missing="mask", test=0.1)
+    config = ForecastOptions(data=tmp_path / "d.csv", target="y", missing="mask", test=0.1)
     task = made_task(config)
     film = Film(network_of(config, task.columns, []), task, 9)
     norms = film.now()["l0"]
@@ -74,7 +76,7 @@ def test_a_diagnosis_comes_when_it_is_worth_its_time_and_ever_less_often():
 
 def test_a_single_step_has_a_film_of_one_lag(tmp_path):
     (tmp_path / "t.txt").write_text("abc" * 4)
-    config = configured("text", data=tmp_path / "t.txt", hidden=3, batch=1, test=0.8)
+    config = TextOptions(data=tmp_path / "t.txt", hidden=3, batch=1, test=0.8)
     task = made_task(config)
     film = Film(network_of(config, [], task.labels), task, 3)
     assert len(film.now()["l0"]) == len(film.x)

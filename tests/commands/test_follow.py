@@ -14,10 +14,10 @@ from bptt.commands.follow import Forecaster, follow
 from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
 from bptt.training.data.spacing import Months
 from bptt.training.data.time_column import read_timestamps
 from bptt.training.data.timestamps import Clock
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.run import load_run
 
 ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     for cell in ("elman", "gru"):
         data = {"data": folder / "d.csv", "target": "y", "input": (("a",),), "time": "t"}
         leak = {} if cell == "gru" else {"leak": 0.5}
-        train(TrainConfig(**data, cell=cell, layers=2, lags=3, horizon=2, epochs=2, out=folder / cell, **leak))
+        train(ForecastOptions(**data, cell=cell, layers=2, lags=3, horizon=2, epochs=2, out=folder / cell, **leak))
     return folder
 
 
@@ -152,7 +152,7 @@ def test_times_of_different_series_need_no_order(tmp_path, capsys):
     rows = [f"{who},{i},{math.sin(i)}" for i in range(30) for who in "ab"]
     (tmp_path / "d.csv").write_text("who,t,y\n" + "\n".join(rows) + "\n")
     choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "series": "who"}
-    train(TrainConfig(**choices, epochs=1, out=tmp_path / "run"))
+    train(ForecastOptions(**choices, epochs=1, out=tmp_path / "run"))
     capsys.readouterr()
     with pytest.raises(UserError, match="line 5, column 't': 7 is there twice"):
         followed(load_run(tmp_path / "run"), "who,t,y\na,7,1\nb,3,1\nb,4,1\na,7,1\n")
@@ -188,7 +188,7 @@ def test_a_run_that_reads_dates_answers_the_first_row(tmp_path, ahead, capsys):
     )
     (tmp_path / "d.csv").write_text(text)
     choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "calendar": True, "lags": 1}
-    train(TrainConfig(**choices, horizon=ahead, epochs=2, out=tmp_path / "run"))
+    train(ForecastOptions(**choices, horizon=ahead, epochs=2, out=tmp_path / "run"))
     capsys.readouterr()
     followed(load_run(tmp_path / "run"), text)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -220,7 +220,7 @@ def test_series_and_dates_that_cannot_be_used(tmp_path, text, words, capsys):
     rows = [f"{who},2024-01-{d + 1:02}T{h:02}:00,{h + d}" for d in range(3) for h in range(24) for who in "ab"]
     (tmp_path / "d.csv").write_text("who,t,y\n" + "\n".join(rows) + "\n")
     choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "calendar": True, "series": "who"}
-    train(TrainConfig(**choices, epochs=1, out=tmp_path / "run"))
+    train(ForecastOptions(**choices, epochs=1, out=tmp_path / "run"))
     run = load_run(tmp_path / "run")
     with pytest.raises(UserError, match=words):
         followed(run, text)
@@ -257,7 +257,7 @@ def test_training_prediction_and_following_date_rows_alike(tmp_path, name, capsy
     data = tmp_path / "d.parquet"
     dated(cells).write_parquet(data)
     choices = {"target": "y", "time": "t", "calendar": True, "horizon": (1, 3), "validation": 0.2, "epochs": 2}
-    assert train(TrainConfig(data=data, **choices, hidden=3, init=1.0, out=tmp_path / "run")) == 0
+    assert train(ForecastOptions(data=data, **choices, hidden=3, init=1.0, out=tmp_path / "run")) == 0
     assert ("warning: d.parquet: the times follow no rule" in capsys.readouterr().out) == (name == "by no rule")
     own = (tmp_path / "run" / "forecast.csv").read_text()
     assert predict(PredictConfig(tmp_path / "run", data)) == 0

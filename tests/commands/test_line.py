@@ -59,4 +59,4 @@ def test_a_text_is_recognised_by_its_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "README.md").write_text("words")
     assert answered(["train", "README.md"]) == 2
-    assert "to learn it as a text, pass --task text" in capsys.readouterr().err
+    assert "to train on it as a text, pass --task text" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from bptt.commands.subject import subject_of
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.report.page import page_html
-from bptt.training.config import configured
+from bptt.training.options.choosing import OPTIONS
 
 ROWS = 60
 
@@ -77,7 +77,7 @@ def runs(tmp_path_factory):
         if data is not None:
             write(data)
         choices = {"task": TASKS.get(name, "forecast"), "hidden": 3, "epochs": 1, **choices}
-        train(configured(choices.pop("task"), data=data, out=place / name / "run", **choices))
+        train(OPTIONS[choices.pop("task")](data=data, out=place / name / "run", **choices))
     return place
 
 

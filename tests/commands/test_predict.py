@@ -11,7 +11,8 @@ from bptt.commands.follow import follow
 from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig, configured
+from bptt.training.options.classify import ClassifyOptions
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.run import load_run
 
 
@@ -20,7 +21,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = range(100, 160)
     pl.DataFrame({"t": rows, "y": [math.sin(i / 3) for i in rows], "a": [i % 5 for i in rows]}).write_csv("d.csv")
-    config = TrainConfig(
+    config = ForecastOptions(
         data=tmp_path / "d.csv", target="y", input=(("a",),), time="t", epochs=2, out=tmp_path / "run"
     )
     train(config)
@@ -76,7 +77,7 @@ LONG = "s,kind,t,a\n" + "".join(
 def test_sequences_are_classified(tmp_path, capsys):
     (tmp_path / "d.csv").write_text(LONG)
     choices = {"series": "s", "label": "kind", "time": "t", "epochs": 10, "hidden": 4, "batch": 4}
-    train(configured("classify", data=tmp_path / "d.csv", out=tmp_path / "run", **choices))
+    train(ClassifyOptions(data=tmp_path / "d.csv", out=tmp_path / "run", **choices))
     capsys.readouterr()
     assert predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv")) == 0
     own = pl.read_csv(tmp_path / "run" / "predictions.csv").drop("split")
@@ -110,7 +111,7 @@ def hourly(path, gaps=True):
 
 def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
     data = hourly(tmp_path / "d.csv")
-    config = TrainConfig(
+    config = ForecastOptions(
         data=data, target=("y", "z"), horizon=(1, 24), series="who", time="t", calendar=True, missing="mask",
         epochs=3, validation=0.3, out=tmp_path / "run",
     )  # fmt: skip
@@ -146,7 +147,7 @@ def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
 
 def test_a_series_that_was_not_seen_is_scaled_by_its_own_rows(tmp_path, capsys):
     data = hourly(tmp_path / "d.csv", gaps=False)
-    train(TrainConfig(data=data, target="y", series="who", epochs=2, out=tmp_path / "run"))
+    train(ForecastOptions(data=data, target="y", series="who", epochs=2, out=tmp_path / "run"))
     new = pl.read_csv(data).filter(pl.col("who") == "b").with_columns(pl.lit("c").alias("who"))
     new.write_csv(tmp_path / "new.csv")
     capsys.readouterr()
@@ -160,7 +161,7 @@ def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsy
     (run / "gap.csv").write_text("y,a\n1,2\n,3\n0.5,1\n0.2,\n")
     with pytest.raises(UserError, match="--missing mask needs a run that was trained with it"):
         predict(PredictConfig(run / "run", run / "gap.csv", missing="mask"))
-    masked = TrainConfig(
+    masked = ForecastOptions(
         data=run / "d.csv", target="y", input=(("a",),), missing="mask", epochs=2, out=run / "masked"
     )
     train(masked)
@@ -184,7 +185,7 @@ def test_damaged_intervals_are_said(run):
 
 def test_what_is_odd_about_new_data_is_said_beside_the_forecasts(tmp_path, capsys):
     data = hourly(tmp_path / "d.csv", gaps=False)
-    train(TrainConfig(data=data, target="y", series="who", epochs=1, out=tmp_path / "run"))
+    train(ForecastOptions(data=data, target="y", series="who", epochs=1, out=tmp_path / "run"))
     shown = capsys.readouterr().out
     assert "columns: target 'y', whose past is input; series 'who'\n" in shown
     rows = pl.read_csv(data, infer_schema=False)
@@ -199,7 +200,7 @@ def test_what_is_odd_about_new_data_is_said_beside_the_forecasts(tmp_path, capsy
 
 def test_new_values_that_float32_cannot_square_are_refused(tmp_path):
     (tmp_path / "p.ts").write_text("@classLabel true a b\n@data\n" + "1,2:a\n2,3:b\n" * 4)
-    train(configured("classify", data=tmp_path / "p.ts", epochs=1, out=tmp_path / "run"))
+    train(ClassifyOptions(data=tmp_path / "p.ts", epochs=1, out=tmp_path / "run"))
     (tmp_path / "new.ts").write_text("@classLabel true a b\n@data\n1,1e90:a\n")
     with pytest.raises(UserError, match=r"column 'x' holds 1e.90, more than 1e.15 standard deviations"):
         predict(PredictConfig(tmp_path / "run", tmp_path / "new.ts"))
@@ -223,7 +224,7 @@ FUTURE = {
 def test_new_rows_go_on_by_the_spacing_of_the_run_or_by_their_own(tmp_path, capsys):
     """One row shows no spacing, few rows follow the run's, others have their own."""
     choices = {"target": "y", "time": "t", "lags": 1, "hidden": 2, "epochs": 1}
-    train(TrainConfig(data=dated(tmp_path / "d.csv", MONTH_ENDS), **choices, out=tmp_path / "run"))
+    train(ForecastOptions(data=dated(tmp_path / "d.csv", MONTH_ENDS), **choices, out=tmp_path / "run"))
     for name, (cells, wanted) in FUTURE.items():
         capsys.readouterr()
         predict(PredictConfig(tmp_path / "run", dated(tmp_path / "new.csv", cells)))
@@ -232,7 +233,7 @@ def test_new_rows_go_on_by_the_spacing_of_the_run_or_by_their_own(tmp_path, caps
 
 def test_new_rows_without_a_time_are_numbered(tmp_path, capsys):
     rows = dated(tmp_path / "d.csv", range(40))
-    train(TrainConfig(data=rows, target="y", lags=1, hidden=2, epochs=1, horizon=2, out=tmp_path / "run"))
+    train(ForecastOptions(data=rows, target="y", lags=1, hidden=2, epochs=1, horizon=2, out=tmp_path / "run"))
     capsys.readouterr()
     predict(PredictConfig(tmp_path / "run", dated(tmp_path / "new.csv", [5])))
     assert pl.read_csv(capsys.readouterr().out.encode())["time"].to_list() == [3]
@@ -245,7 +246,7 @@ def clocked(tmp_path):
     cells = pl.Series(hours).dt.convert_time_zone("Europe/Berlin")
     pl.DataFrame({"t": cells, "y": [math.sin(i / 4) for i in range(200)]}).write_parquet(tmp_path / "d.parquet")
     choices = {"target": "y", "time": "t", "calendar": True, "hidden": 3, "init": 1.0, "epochs": 2}
-    train(TrainConfig(data=tmp_path / "d.parquet", **choices, out=tmp_path / "run"))
+    train(ForecastOptions(data=tmp_path / "d.parquet", **choices, out=tmp_path / "run"))
     return tmp_path
 
 
@@ -293,7 +294,7 @@ def test_rows_of_another_spacing_are_warned_of(clocked, capsys):
 def test_a_series_of_one_row_that_the_run_has_not_seen_shows_no_spacing(tmp_path):
     data = hourly(tmp_path / "d.csv", gaps=False)
     choices = {"target": "y", "series": "who", "time": "t", "calendar": True, "lags": 1, "hidden": 2, "epochs": 1}
-    train(TrainConfig(data=data, **choices, out=tmp_path / "run"))
+    train(ForecastOptions(data=data, **choices, out=tmp_path / "run"))
     (tmp_path / "new.csv").write_text("who,t,y\nc,2024-01-01T00:00:00,1\n")
     with pytest.raises(UserError, match=r"has 1 rows, but this run needs at least 2 \(two dates\)"):
         predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv"))
@@ -303,7 +304,7 @@ def test_a_series_too_short_for_the_lags_is_left_out_as_it_is_in_training(tmp_pa
     rows = [f"long,{place},{place % 7}" for place in range(60)] + ["short,0,1"]
     (tmp_path / "d.csv").write_text("\n".join(["who,t,y", *rows]) + "\n")
     choices = {"target": "y", "series": "who", "time": "t", "lags": 2, "hidden": 2, "epochs": 1}
-    train(TrainConfig(data=tmp_path / "d.csv", **choices, out=tmp_path / "run"))
+    train(ForecastOptions(data=tmp_path / "d.csv", **choices, out=tmp_path / "run"))
     assert "warning: series 'short' is left out" in capsys.readouterr().out
     predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv"))
     out, err = capsys.readouterr()

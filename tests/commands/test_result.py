@@ -4,11 +4,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bptt.commands.result import LOOKS, Result, described, reach
+from bptt.commands.result import LOOKS, Result, described
 from bptt.insight.diagnosis.diagnose import Diagnosis
 from bptt.report.run import Lags
-from bptt.training.config import TrainConfig
 from bptt.training.loop import Epoch, Fitted
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tasks.task import Judged
 
@@ -23,7 +23,7 @@ def result(config, interrupted=False):
 
 
 def test_the_line_of_metrics_has_ours_apart_from_the_baselines():
-    line = result(TrainConfig(epochs=1)).test_line()
+    line = result(ForecastOptions(epochs=1)).test_line()
     assert line["arv"] == {"all": 0.5}
     assert line["baselines"] == {"persistence": {"all": 1.0}}
     assert (line["epochs"], line["best_epoch"], line["interrupted"], line["seconds"]) == (1, 1, False, 1.25)
@@ -39,14 +39,14 @@ def test_the_line_of_metrics_has_ours_apart_from_the_baselines():
     ],
 )
 def test_how_it_ended(choices, interrupted, words):
-    found = result(TrainConfig(**choices), interrupted)
+    found = result(ForecastOptions(**choices), interrupted)
     assert found.ending().startswith(words)
     assert found.report().losses == [0.5]
 
 
 def test_the_report_has_the_gradient_before_training_while_it_went_on_and_at_its_end():
     looks = [Epoch(n, 0.5, None, 0.1, 2.0, 1.0, {"l0": [float(n)]} if n % 2 else None) for n in range(1, 101)]
-    found = replace(result(TrainConfig(epochs=100)), fitted=Fitted(looks, 100, False)).report().lags
+    found = replace(result(ForecastOptions(epochs=100)), fitted=Fitted(looks, 100, False)).report().lags
     assert found[0] == Lags(0, [1.0])
     assert found[-1] == Lags(100, [2.0])
     assert 10 < len(found) <= LOOKS + 2
@@ -56,15 +56,14 @@ def test_the_report_has_the_gradient_before_training_while_it_went_on_and_at_its
 @pytest.mark.parametrize("severity", ["fine", "note", "warning"])
 def test_only_a_warning_is_said_with_the_place_it_was_taken_from(severity):
     found = Diagnosis("vanishing", "It vanishes.", severity, None, 9, 6, [], None, None, [], "rows 1-9")
-    said = replace(result(TrainConfig()), diagnosis=found).warning(Path("runs/a"))
+    said = replace(result(ForecastOptions()), diagnosis=found).warning(Path("runs/a"))
     if severity != "warning":
         assert said is None
     else:
         assert said == "warning: It vanishes. (on rows 1-9) What to do: bptt diagnose runs/a"
-    assert result(TrainConfig()).warning(Path("runs/a")) is None
+    assert result(ForecastOptions()).warning(Path("runs/a")) is None
 
 
-def test_how_far_back_errors_go():
-    assert reach(TrainConfig()) == "full BPTT"
-    assert reach(TrainConfig(reach="truncated", k2=40)) == "truncated BPTT, k1=20, k2=40"
-    assert "by full backpropagation through time" in described(TrainConfig(), sunspot_forecast(TrainConfig()))
+def test_a_run_is_described_with_its_method():
+    options = ForecastOptions()
+    assert "by full backpropagation through time" in described(options, sunspot_forecast(options))

@@ -6,14 +6,15 @@ from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.sample import SampleConfig, sample
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig, configured
+from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.text import TextOptions
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     (folder / "t.txt").write_text("abc cab\n" * 60)
-    train(configured("text", data=folder / "t.txt", epochs=1, hidden=8, batch=2, out=folder / "run"))
+    train(TextOptions(data=folder / "t.txt", epochs=1, hidden=8, batch=2, out=folder / "run"))
     return folder / "run"
 
 
@@ -27,7 +28,7 @@ def test_it_writes_on_after_the_prompt(run, capsys):
 
 def test_bytes_are_written_as_they_are(tmp_path, capfdbinary):
     (tmp_path / "t.bin").write_bytes(b"\xc3\xa9\xff" * 200)
-    config = configured("text", data=tmp_path / "t.bin", tokens="bytes", epochs=12, k1=8, batch=2)
+    config = TextOptions(data=tmp_path / "t.bin", tokens="bytes", epochs=12, k1=8, batch=2)
     train(replace(config, hidden=8, lr=0.05, out=tmp_path / "run"))
     capfdbinary.readouterr()
     assert sample(SampleConfig(tmp_path / "run", prompt="é", length=3, temperature=0.0)) == 0
@@ -50,7 +51,7 @@ def test_what_makes_no_sense_is_refused(run, choices, words):
 
 
 def test_a_run_that_writes_no_text_is_refused_and_text_is_not_predicted(run, tmp_path):
-    train(TrainConfig(epochs=1, out=tmp_path / "sunspots"))
+    train(ForecastOptions(epochs=1, out=tmp_path / "sunspots"))
     with pytest.raises(UserError, match="was trained with --task forecast and writes no text; use `bptt predict`"):
         sample(SampleConfig(tmp_path / "sunspots"))
     with pytest.raises(UserError, match="was trained on text; let it write with: bptt sample"):

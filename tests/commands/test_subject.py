@@ -11,8 +11,8 @@ from bptt.commands.explain import ExplainConfig, lesson_subject
 from bptt.commands.subject import run_subject
 from bptt.commands.train import train
 from bptt.report.page import json_of
-from bptt.training.config import TrainConfig
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tasks.sample import Sample
 from support import normal
@@ -35,7 +35,7 @@ def a_run(T=150, steps=None):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         model = bptt.SequenceModel(bptt.GRU(2, 3), 1)
-    return model, run_subject(Path("runs/a"), TrainConfig(cell="gru"), Sampled(T), model, steps, None)
+    return model, run_subject(Path("runs/a"), ForecastOptions(cell="gru"), Sampled(T), model, steps, None)
 
 
 def test_the_lessons_page_shows_what_explain_prints():
@@ -86,7 +86,7 @@ def test_a_run_shows_its_last_steps_in_float64_and_stays_as_it_is():
 
 
 def test_a_forecasts_steps_are_labelled():
-    config = TrainConfig()
+    config = ForecastOptions()
     task = sunspot_forecast(config)
     subject = run_subject(Path("runs/a"), config, task, build(config, config.lags), 30, None)
     assert subject.page().times == [str(year) for year in range(1891, 1921)]
@@ -107,7 +107,7 @@ def test_names_of_others_are_shown_short_and_without_control_characters(tmp_path
     rows = {target: [math.sin(i / 3) + i for i in range(80)], column: [i % 5 for i in range(80)]}
     pl.DataFrame(rows).write_csv(tmp_path / "a\u202e.csv")
     out = tmp_path / "b\u202e"
-    train(TrainConfig(data=tmp_path / "a\u202e.csv", target=target, input=((column,),), epochs=1, out=out))
+    train(ForecastOptions(data=tmp_path / "a\u202e.csv", target=target, input=((column,),), epochs=1, out=out))
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "lies outside" in page
     for told in ("\u202e", target[-61:], column[-61:]):

@@ -18,10 +18,13 @@ from bptt.commands.diagnose import DiagnoseConfig, diagnose
 from bptt.commands.launch import launch_id
 from bptt.commands.train import train
 from bptt.errors import TrainingDiverged, UserError
-from bptt.training.config import TrainConfig, configured
-from bptt.training.config_file import read_choices
+from bptt.training.config_file import read_options
 from bptt.training.journal import Journal
 from bptt.training.loop import Training
+from bptt.training.options.choosing import OPTIONS
+from bptt.training.options.classify import ClassifyOptions
+from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.text import TextOptions
 from bptt.training.run import load_run
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast
@@ -57,7 +60,7 @@ def a_table(path, rows=80):
 
 
 def test_a_run_folder_holds_what_it_should(here, capsys):
-    assert train(TrainConfig(epochs=3)) == 0
+    assert train(ForecastOptions(epochs=3)) == 0
     folder = here / "runs" / "sunspots-elman-001"
     assert tomllib.loads((folder / "config.toml").read_text())["train"]["epochs"] == 3
 
@@ -80,7 +83,7 @@ def test_a_run_folder_holds_what_it_should(here, capsys):
 
 
 def test_the_report_is_one_offline_file(here):
-    train(TrainConfig(epochs=2))
+    train(ForecastOptions(epochs=2))
     page = (here / "runs/sunspots-elman-001/report.html").read_text()
     assert "<script src=" not in page
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
@@ -93,12 +96,12 @@ def test_the_report_is_one_offline_file(here):
 
 def test_a_second_run_takes_the_next_name_and_a_named_one_is_not_overwritten(here):
     for _ in range(2):
-        train(TrainConfig(epochs=1))
+        train(ForecastOptions(epochs=1))
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["sunspots-elman-001", "sunspots-elman-002"]
     named = here / "runs" / "sunspots-elman-001"
     before = contents(named)
     with pytest.raises(UserError, match=r"exists already and is not overwritten.*--resume"):
-        train(TrainConfig(epochs=1, out=named))
+        train(ForecastOptions(epochs=1, out=named))
     assert contents(named) == before
 
 
@@ -107,10 +110,10 @@ def test_a_folder_as_data_is_named_and_what_a_run_folder_is_for_said(here, choic
     folder = here / "x"
     folder.mkdir()
     with pytest.raises(UserError, match=r"x is a folder; .* is needed$"):
-        train(TrainConfig(data=folder, **choices))
+        train(ForecastOptions(data=folder, **choices))
     (folder / "config.toml").touch()
     with pytest.raises(UserError, match=r"x/config\.toml` trains again, `bptt train --resume .*x` goes on"):
-        train(TrainConfig(data=folder, **choices))
+        train(ForecastOptions(data=folder, **choices))
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "dangling"])
@@ -120,19 +123,19 @@ def test_resuming_is_offered_only_for_a_run(here, kind, workers):
     make = {"file": out.touch, "folder": out.mkdir, "dangling": lambda: out.symlink_to(here / "none")}
     make[kind]()
     with pytest.raises(UserError, match=r"d\.csv exists already and is not overwritten; pass another --out$"):
-        train(TrainConfig(epochs=1, out=out, workers=workers, reach="truncated", k1=50, batch=2))
+        train(ForecastOptions(epochs=1, out=out, workers=workers, reach="truncated", k1=50, batch=2))
 
 
 def test_an_unwritable_place_is_said_before_training(here):
     (here / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made"):
-        train(TrainConfig(out=here / "file" / "run"))
+        train(ForecastOptions(out=here / "file" / "run"))
 
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
 def test_a_users_table(here, cell, capsys):
     data = a_table(here / "my data.csv")
-    config = TrainConfig(
+    config = ForecastOptions(
         data=data,
         target="y <b>&",
         input=(("wind",),),
@@ -155,7 +158,7 @@ def test_a_users_table(here, cell, capsys):
 
 
 def test_the_saved_model_makes_the_same_forecast(here):
-    train(TrainConfig(epochs=2))
+    train(ForecastOptions(epochs=2))
     folder = here / "runs" / "sunspots-elman-001"
     run = load_run(folder)
     task = sunspot_forecast(run.config)
@@ -168,13 +171,13 @@ def test_the_saved_model_makes_the_same_forecast(here):
 def test_bad_data_leaves_nothing_behind(here):
     (here / "d.csv").write_text("y\n1\nx\n")
     with pytest.raises(UserError, match="row 2"):
-        train(TrainConfig(data=here / "d.csv", target="y"))
+        train(ForecastOptions(data=here / "d.csv", target="y"))
     assert [path.name for path in here.iterdir()] == ["d.csv"]
 
 
 def test_a_constant_column_is_said_in_a_line(here, capsys):
     (here / "d.csv").write_text("y,a\n" + "".join(f"{i % 7},3\n" for i in range(60)))
-    train(TrainConfig(data=here / "d.csv", target="y", input=(("a",),), epochs=1))
+    train(ForecastOptions(data=here / "d.csv", target="y", input=(("a",),), epochs=1))
     assert capsys.readouterr().out.splitlines()[0] == "warning: column 'a' is constant over the training rows"
 
 
@@ -187,7 +190,7 @@ def test_a_constant_column_is_said_in_a_line(here, capsys):
     ],
 )
 def test_every_reach_trains(here, capsys, choices, said):
-    assert train(TrainConfig(epochs=2, **choices)) == 0
+    assert train(ForecastOptions(epochs=2, **choices)) == 0
     folder = here / "runs/sunspots-elman-001"
     assert load_run(folder).config.reach == choices["reach"]
     assert said in capsys.readouterr().out
@@ -196,7 +199,7 @@ def test_every_reach_trains(here, capsys, choices, said):
 
 def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
     data = a_table(here / "d.csv", rows=300)
-    config = TrainConfig(data=data, target="wind", reach="truncated", memory="10kB", epochs=2)
+    config = ForecastOptions(data=data, target="wind", reach="truncated", memory="10kB", epochs=2)
     assert train(config) == 0
     assert "d.csv has 300 rows and is read piece by piece" in capsys.readouterr().out
     folder = here / "runs/d-elman-001"
@@ -207,13 +210,13 @@ def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
 @pytest.mark.parametrize("memory", ["lots", "0MB", "-3", "", "1e400GB", "9" * 5000 + "MB"])
 def test_a_memory_that_makes_no_sense_is_refused_first(here, memory):
     with pytest.raises(UserError, match="--memory"):
-        train(TrainConfig(reach="checkpointed", memory=memory))
+        train(ForecastOptions(reach="checkpointed", memory=memory))
     assert list(here.iterdir()) == []
 
 
 def test_too_little_memory_names_the_least_before_anything_is_written(here):
     with pytest.raises(UserError, match="the smallest that works is"):
-        train(TrainConfig(reach="checkpointed", memory="1kB"))
+        train(ForecastOptions(reach="checkpointed", memory="1kB"))
     assert list(here.iterdir()) == []
 
 
@@ -251,27 +254,27 @@ def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, capsys, 
     choices = {"epochs": 4, "snapshot": snapshot, **WAYS[way]}
     if way == "streamed":
         choices |= {"data": a_table(here / "d.csv", 300), "target": "wind"}
-    train(TrainConfig(out=here / "seen", **choices))
+    train(ForecastOptions(out=here / "seen", **choices))
     wanted = lasting(here / "seen")
     for update in (0, 1, 3, 7) if "reach" in choices and choices["reach"] == "truncated" else (0, 1, 3):
         folder = here / f"killed-{update}" / "seen"
-        killed_at(monkeypatch, TrainConfig(out=folder, **choices), update)
-        assert train(TrainConfig(resume=folder)) == 0
+        killed_at(monkeypatch, ForecastOptions(out=folder, **choices), update)
+        assert train(ForecastOptions(resume=folder)) == 0
         assert lasting(folder) == wanted, f"killed after {update} updates"
     capsys.readouterr()
-    assert train(TrainConfig(resume=folder)) == 0
+    assert train(ForecastOptions(resume=folder)) == 0
     assert "is finished: there is nothing to go on with" in capsys.readouterr().out
     assert lasting(folder) == wanted
 
 
 def test_a_damaged_snapshot_is_said_and_the_one_before_it_used(here, monkeypatch, capsys):
-    train(TrainConfig(epochs=4, out=here / "seen"))
+    train(ForecastOptions(epochs=4, out=here / "seen"))
     folder = here / "other" / "seen"
-    killed_at(monkeypatch, TrainConfig(epochs=4, snapshot=0, out=folder), 3)
+    killed_at(monkeypatch, ForecastOptions(epochs=4, snapshot=0, out=folder), 3)
     newest = sorted((folder / "snapshots").iterdir())[-1]
     newest.write_bytes(newest.read_bytes()[:-1])
     capsys.readouterr()
-    assert train(TrainConfig(resume=folder)) == 0
+    assert train(ForecastOptions(resume=folder)) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "is damaged" in shown
     assert "the snapshot before it is used" in shown
@@ -285,28 +288,28 @@ def test_a_run_killed_before_its_first_snapshot_begins_anew(here, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Snapshots, "save", killed)
         with pytest.raises(Killed):
-            train(TrainConfig(epochs=2, out=here / "run"))
-    assert train(TrainConfig(resume=here / "run")) == 0
+            train(ForecastOptions(epochs=2, out=here / "run"))
+    assert train(ForecastOptions(resume=here / "run")) == 0
     assert len((here / "run" / "metrics.jsonl").read_text().splitlines()) == 3
 
 
 def test_a_trained_run_without_its_snapshots_is_refused_and_left_as_it_is(here, monkeypatch):
-    killed_at(monkeypatch, TrainConfig(epochs=4, snapshot=0, out=here / "run"), 3)
+    killed_at(monkeypatch, ForecastOptions(epochs=4, snapshot=0, out=here / "run"), 3)
     shutil.rmtree(here / "run" / "snapshots")
     before = contents(here / "run")
     assert before[Path("metrics.jsonl")] or Path("model.safetensors") in before
     with pytest.raises(UserError, match=r"has been trained, but there is no snapshot in .*begin a new run"):
-        train(TrainConfig(resume=here / "run"))
+        train(ForecastOptions(resume=here / "run"))
     assert contents(here / "run") == before
 
 
 def test_a_file_in_the_place_of_the_snapshots_is_refused_before_anything_changes(here, monkeypatch):
-    killed_at(monkeypatch, TrainConfig(epochs=4, snapshot=0, out=here / "run"), 3)
+    killed_at(monkeypatch, ForecastOptions(epochs=4, snapshot=0, out=here / "run"), 3)
     shutil.rmtree(here / "run" / "snapshots")
     (here / "run" / "snapshots").write_text("mine")
     before = contents(here / "run")
     with pytest.raises(UserError, match="snapshots is no folder, where a folder is needed; remove it"):
-        train(TrainConfig(resume=here / "run"))
+        train(ForecastOptions(resume=here / "run"))
     assert contents(here / "run") == before
 
 
@@ -320,19 +323,19 @@ def test_weights_alone_show_that_a_run_was_trained(tmp_path):
 
 def test_what_cannot_be_gone_on_with_is_refused(here):
     with pytest.raises(UserError, match="there is no such folder"):
-        train(TrainConfig(resume=here / "none"))
+        train(ForecastOptions(resume=here / "none"))
     data = a_table(here / "d.csv")
-    config = TrainConfig(data=data, target="wind", epochs=2, out=here / "run")
+    config = ForecastOptions(data=data, target="wind", epochs=2, out=here / "run")
     train(config)
     with pytest.raises(UserError, match="--epochs was given as well"):
-        train(TrainConfig(resume=here / "run", epochs=5))
+        train(ForecastOptions(resume=here / "run", epochs=5))
     (here / "run" / "metrics.jsonl").unlink()
     a_table(data, 90)
     with pytest.raises(UserError, match=r"d\.csv has changed since"):
-        train(TrainConfig(resume=here / "run"))
+        train(ForecastOptions(resume=here / "run"))
     (here / "run" / "config.toml").unlink()
     with pytest.raises(UserError, match=r"ended before its config\.toml was written.*begin a new run"):
-        train(TrainConfig(resume=here / "run"))
+        train(ForecastOptions(resume=here / "run"))
 
 
 def test_workers_started_again_before_there_was_a_config_begin_anew(here, monkeypatch):
@@ -341,14 +344,14 @@ def test_workers_started_again_before_there_was_a_config_begin_anew(here, monkey
     folder = here / "run"
     folder.mkdir()
     (folder / ".lock").write_text(launch_id())
-    assert train(TrainConfig(epochs=1, out=folder)) == 0
+    assert train(ForecastOptions(epochs=1, out=folder)) == 0
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("task", ["forecast", "text"])
 def test_workers_started_again_go_on_where_the_last_snapshot_stands(here, monkeypatch, task):
     own = {"out": here / "run"} if task == "forecast" else {"data": a_text(here / "cats.txt"), "hidden": 6}
-    config = configured(task, epochs=3, snapshot=0.0, **own)
+    config = OPTIONS[task](epochs=3, snapshot=0.0, **own)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "abc")
     killed_at(monkeypatch, config, 2)
     [folder] = [*here.glob("run"), *here.glob("runs/*")]
@@ -360,7 +363,7 @@ def test_workers_started_again_go_on_where_the_last_snapshot_stands(here, monkey
 
 
 def test_a_second_process_in_the_same_folder_is_refused(here):
-    train(TrainConfig(epochs=1, out=here / "run"))
+    train(ForecastOptions(epochs=1, out=here / "run"))
     script = (
         "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
     )
@@ -369,12 +372,12 @@ def test_a_second_process_in_the_same_folder_is_refused(here):
     ) as other:
         other.stdout.readline()
         with pytest.raises(UserError, match="is being written by another process"):
-            train(TrainConfig(resume=here / "run"))
+            train(ForecastOptions(resume=here / "run"))
         other.communicate(b"\n")
 
 
 def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
-    train(TrainConfig(epochs=6, out=here / "seen", validation=0.2))
+    train(ForecastOptions(epochs=6, out=here / "seen", validation=0.2))
     own, calls = Training._finish_epoch, []
 
     def interrupting(self):
@@ -386,15 +389,15 @@ def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Training, "_finish_epoch", interrupting)
         folder = here / "other" / "seen"
-        assert train(TrainConfig(epochs=6, out=folder, validation=0.2)) == 130
+        assert train(ForecastOptions(epochs=6, out=folder, validation=0.2)) == 130
     assert (folder / "report.html").exists()
-    assert train(TrainConfig(resume=folder)) == 0
+    assert train(ForecastOptions(resume=folder)) == 0
     assert lasting(folder)[:3] == lasting(here / "seen")[:3]
 
 
 def test_a_loss_that_is_not_finite_leaves_what_it_was_computed_from(here, monkeypatch):
     with pytest.raises(TrainingDiverged, match=r"first at: .*The weights before it are kept"):
-        train(TrainConfig(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
+        train(ForecastOptions(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
     assert set(read_tensors(here / "run" / "diverged.safetensors")) == {"x", "d", "state", "first"}
     assert all(weight.isfinite().all() for weight in load_run(here / "run").model.parameters())
     assert Snapshots(here / "run" / "snapshots").load()[0] is not None
@@ -412,7 +415,7 @@ def vowels(path):
 
 
 def test_a_text_run_folder(here, capsys):
-    config = configured("text", data=a_text(here / "cats.txt"), epochs=2, hidden=6, batch=3, validation=0.1)
+    config = TextOptions(data=a_text(here / "cats.txt"), epochs=2, hidden=6, batch=3, validation=0.1)
     assert train(config) == 0
     folder = here / "runs" / "cats-lstm-001"
     written = {path.name for path in folder.iterdir()}
@@ -432,7 +435,7 @@ def test_a_text_run_folder(here, capsys):
 
 
 def test_a_classify_run_folder(here, capsys):
-    config = configured("classify", data=vowels(here / "v.ts"), epochs=4, hidden=6, clip="auto", batch=2)
+    config = ClassifyOptions(data=vowels(here / "v.ts"), epochs=4, hidden=6, clip="auto", batch=2)
     assert train(config) == 0
     folder = here / "runs" / "v-gru-001"
     written = {path.name for path in folder.iterdir()}
@@ -465,9 +468,9 @@ def test_its_config_runs_a_run_again_to_the_same_numbers(here, task):
         "classify": {"data": vowels(here / "v.ts"), "layers": 2, "dropout": 0.2, "validation": 0.2},
         "text": {"data": a_text(here / "t.txt"), "schedule": "step", "clip": "auto", "batch": 2},
     }
-    config = configured(task, epochs=3, hidden=5, out=here / "one", **own[task])
+    config = OPTIONS[task](epochs=3, hidden=5, out=here / "one", **own[task])
     assert train(config) == 0
-    assert train(replace(read_choices(here / "one" / "config.toml"), out=here / "two")) == 0
+    assert train(replace(read_options(here / "one" / "config.toml", {}), out=here / "two")) == 0
     one, two = load_run(here / "one"), load_run(here / "two")
     assert replace(one.config, out=None) == replace(two.config, out=None)
     for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
@@ -477,7 +480,7 @@ def test_its_config_runs_a_run_again_to_the_same_numbers(here, task):
 
 
 def test_patience_ends_it_early(here, capsys):
-    config = TrainConfig(
+    config = ForecastOptions(
         data=a_table(here / "d.csv"), target="wind", validation=0.3, patience=2, lr=0.5, epochs=200
     )
     assert train(config) == 0
@@ -489,7 +492,7 @@ def test_patience_ends_it_early(here, capsys):
 
 
 def test_the_gradient_by_lag_is_recorded_and_said_where_it_vanishes(here, capsys):
-    train(TrainConfig(epochs=30, leak=0.05, out=here / "run"))
+    train(ForecastOptions(epochs=30, leak=0.05, out=here / "run"))
     lines = [json.loads(line) for line in (here / "run" / "metrics.jsonl").read_text().splitlines()]
     seen = [line["epoch"] for line in lines[:-1] if line["gradient_by_lag"]]
     assert len(seen) >= 2
@@ -513,7 +516,7 @@ def test_a_gradient_that_reaches_less_far_than_the_data_need_is_warned_of(here, 
     """In the words of `bptt diagnose` and the page; one that reaches far enough is not."""
     lagged_by(9, here / "far.csv")
     choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "epochs": 3, "leak": 1.0}
-    train(TrainConfig(**choices, out=here / "far"))
+    train(ForecastOptions(**choices, out=here / "far"))
     (line,) = warned(capsys.readouterr().out)
     page = (here / "far" / "report.html").read_text()
     found = json.loads(page.split('id="data">')[1].split("</script>")[0])["diagnosis"]
@@ -524,7 +527,7 @@ def test_a_gradient_that_reaches_less_far_than_the_data_need_is_warned_of(here, 
     diagnose(DiagnoseConfig(here / "far"))
     assert found["sentence"] in " ".join(capsys.readouterr().out.split())
     lagged_by(1, here / "near.csv")
-    train(TrainConfig(**choices | {"data": here / "near.csv"}, out=here / "near"))
+    train(ForecastOptions(**choices | {"data": here / "near.csv"}, out=here / "near"))
     assert not warned(capsys.readouterr().out)
 
 
@@ -532,7 +535,7 @@ def test_a_long_training_is_warned_while_there_is_time_and_not_twice_of_the_same
     monkeypatch.setattr(film, "DIAGNOSIS", 1.0)
     lagged_by(9, here / "far.csv")
     choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "epochs": 6, "leak": 1.0}
-    train(TrainConfig(**choices, out=here / "far"))
+    train(ForecastOptions(**choices, out=here / "far"))
     early, late = warned(capsys.readouterr().out)
     assert early.startswith("warning: epoch 2: The gradient vanishes: ")
     assert late.startswith("warning: The gradient vanishes: ")
@@ -540,5 +543,5 @@ def test_a_long_training_is_warned_while_there_is_time_and_not_twice_of_the_same
 
 def test_tensorboard_gets_what_metrics_get(here):
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
-    train(TrainConfig(epochs=2, out=here / "run", tensorboard=True))
+    train(ForecastOptions(epochs=2, out=here / "run", tensorboard=True))
     assert len(list((here / "run").glob("events.out.tfevents.*"))) == 1

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from bptt.training.batches import Minibatches, balanced, logits_of
-from bptt.training.config import configured
 from bptt.training.network import build
 from bptt.training.nonfinite import first_non_finite
+from bptt.training.options.classify import ClassifyOptions
 
 LENGTHS = (5, 1, 3, 7, 2, 4, 6)
 
@@ -19,7 +19,7 @@ CLASSES = torch.tensor([0, 1, 2, 0, 1, 2, 0])
 
 
 def made(**choices):
-    config = configured("classify", **{"hidden": 4, "batch": 3, **choices})
+    config = ClassifyOptions(**{"hidden": 4, "batch": 3, **choices})
     model = build(config, 2, 3)
     return Minibatches(model, sequences(), CLASSES, config, lambda: None), model, config
 

@@ -5,8 +5,11 @@ import pytest
 import tomli_w
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig, configured
-from bptt.training.config_file import read_choices
+from bptt.training.config_file import read_config, read_options, save_config
+from bptt.training.options.classify import ClassifyOptions
+from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.text import TextOptions
+from bptt.training.tasks.forecast import sunspot_forecast
 
 
 @pytest.fixture
@@ -19,34 +22,43 @@ def write(tmp_path):
     return written
 
 
+@pytest.fixture
+def saved(tmp_path):
+    """Options, and the config.toml of their run."""
+    options = ForecastOptions(horizon=(1, 3), out=tmp_path)
+    save_config(tmp_path, options, sunspot_forecast(options), {})
+    return options, tmp_path / "config.toml"
+
+
 @pytest.mark.parametrize(
-    "config",
+    "options",
     [
-        TrainConfig(task="forecast", data=Path("d.csv"), target="y", input=(("a", "b"), ("c",)), clip="auto"),
-        configured("classify", data=Path("d.ts"), cell="elman", clip=2.0, patience=3, validation=0.1),
-        configured("text", hidden=7),
+        ForecastOptions(data=Path("d.csv"), target="y", input=(("a", "b"), ("c",)), clip="auto"),
+        ClassifyOptions(data=Path("d.ts"), cell="elman", clip=2.0, patience=3, validation=0.1),
+        TextOptions(hidden=7),
     ],
 )
-def test_what_was_written_is_read(write, config):
-    choices = {name: value for name, value in asdict(config).items() if value is not None}
-    choices.update({"data": str(config.data)} if config.data else {}, out="elsewhere")
-    assert read_choices(write(tomli_w.dumps({"train": choices}))) == config
+def test_options_written_are_read(write, options):
+    choices = {name: value for name, value in asdict(options).items() if value is not None}
+    choices.update({"data": str(options.data)} if options.data else {}, out="elsewhere")
+    assert read_options(write(tomli_w.dumps({"train": choices})), {}) == options
 
 
-def test_what_is_not_there_is_the_tasks_default(write):
-    assert read_choices(write("[train]\ntask = 'text'\nhidden = 9\n")) == configured("text", hidden=9)
-    assert read_choices(write("[train]\ndata = 'd.ts'\n")) == configured("classify", data=Path("d.ts"))
-    assert read_choices(write("[train]\nlr = 1\n")) == configured("forecast", lr=1.0)
+def test_options_not_there_have_the_tasks_default(write):
+    assert read_options(write("[train]\ntask = 'text'\nhidden = 9\n"), {}) == TextOptions(hidden=9)
+    assert read_options(write("[train]\ndata = 'd.ts'\n"), {}) == ClassifyOptions(data=Path("d.ts"))
+    assert read_options(write("[train]\nlr = 1\n"), {}) == ForecastOptions(lr=1.0)
+    assert read_options(write("[train]\nlr = 1\n"), {"task": "text"}) == TextOptions(lr=1.0)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[train\n", "could not be read as TOML"),
+        ("[train\n", "is damaged: "),
         ("hidden = 3\n", r"has no table \[train\]"),
-        ("[train]\nhiden = 3\n", "'hiden', which is no choice; hidden?"),
-        ("[train]\nqqq = 3\n", "'qqq', which is no choice$"),
-        ("[train]\nhidden = 'many'\n", "hidden = 'many' is not what it takes, a whole number"),
+        ("[train]\nhiden = 3\n", "'hiden', which is no option; hidden?"),
+        ("[train]\nqqq = 3\n", "'qqq', which is no option$"),
+        ("[train]\nhidden = 'many'\n", "hidden = 'many' is not a whole number"),
         ("[train]\nhidden = 3.5\n", "hidden = 3.5"),
         ("[train]\nhidden = true\n", "hidden = True"),
         ("[train]\nlr = '0.1'\n", "a number"),
@@ -54,13 +66,44 @@ def test_what_is_not_there_is_the_tasks_default(write):
         ("[train]\nclip = 'most'\n", "a number or 'auto'"),
         ("[train]\ninput = 'a'\n", "a list of: a list of: a text"),
         ("[train]\ndata = 3\n", "a path"),
+        ("[train]\ntask = 'sort'\n", "task = 'sort' is not 'forecast' or"),
+        ("[train]\ntask = ['text']\n", "is not 'forecast' or"),
+        ("[train]\ntask = 'text'\nlags = 3\n", "--lags is an option of --task forecast; this is --task text"),
+        ("format = 1\n[train]\nlags = 3\n", r"was written by bptt 0\.1, which this version does not read"),
     ],
 )
-def test_what_is_no_choice_is_refused(write, text, words):
+def test_what_is_no_option_is_refused(write, text, words):
     with pytest.raises(UserError, match=words):
-        read_choices(write(text))
+        read_options(write(text), {})
 
 
 def test_no_such_file(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        read_choices(tmp_path / "config.toml")
+        read_options(tmp_path / "config.toml", {})
+
+
+def test_a_saved_description_is_read(saved):
+    options, path = saved
+    found = read_config(path)
+    assert (found.config, found.columns) == (options, ["sunspots"])
+    assert found.scaling == sunspot_forecast(options).scaling
+    assert (found.labels, found.calendar, found.series) == ([], [], {})
+
+
+def test_an_option_that_a_later_version_adds_is_passed_over_and_another_format_is_not(saved):
+    options, path = saved
+    path.write_text(path.read_text().replace("[train]", "[train]\nlater = 3"))
+    assert read_config(path).config == options
+    path.write_text(path.read_text().replace("format = 2", "format = 3"))
+    with pytest.raises(UserError, match="reads up to 2: update bptt"):
+        read_config(path)
+    path.write_text(path.read_text().replace("format = 3", "format = 1"))
+    with pytest.raises(UserError, match=r"was written by bptt 0\.1, .* train the run again"):
+        read_config(path)
+
+
+def test_options_that_cannot_work_are_said_with_the_file(saved):
+    _, path = saved
+    path.write_text(path.read_text().replace("hidden = 12", f"hidden = {2**40}"))
+    with pytest.raises(UserError, match=r"config.toml is damaged: --hidden must be .* below 2147483648"):
+        read_config(path)

@@ -1,11 +1,11 @@
 import torch
 
-from bptt.training.config import TrainConfig
 from bptt.training.groups import Groups
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.updates import Whole, Windows
 
-MODEL = build(TrainConfig(hidden=2), 1)
+MODEL = build(ForecastOptions(hidden=2), 1)
 
 
 class Counting:
@@ -16,7 +16,7 @@ class Counting:
 
     def epoch(self, number, place=None):
         self.seen.append((self.numbers, number))
-        x, config = torch.ones(5, len(self.numbers), 1), TrainConfig(reach="truncated", k1=2)
+        x, config = torch.ones(5, len(self.numbers), 1), ForecastOptions(reach="truncated", k1=2)
         return Windows(MODEL, lambda _: (x, x), config, lambda: None).epoch(number, place)
 
 
@@ -37,7 +37,7 @@ def test_every_series_is_in_one_group_of_an_epoch_and_each_group_has_noise_of_it
 
 def test_a_pass_goes_on_from_any_place():
     def group(numbers):
-        return Whole(MODEL, x[:, numbers], x[:, numbers], TrainConfig(noise=0.1), lambda: None)
+        return Whole(MODEL, x[:, numbers], x[:, numbers], ForecastOptions(noise=0.1), lambda: None)
 
     x = torch.arange(20.0).view(4, 5, 1)
     groups = Groups(5, 2, 3, group, lambda: None)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
 from bptt.training.journal import Journal
 from bptt.training.loop import Epoch
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.run import LOCK, load_run, owned
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.workers import Workers
@@ -20,7 +20,7 @@ EPOCH = Epoch(1, 0.5, None, 0.1, 2.0, 1.0)
 
 
 def test_what_a_run_writes(tmp_path):
-    config = TrainConfig(epochs=2)
+    config = ForecastOptions(epochs=2)
     with Journal(tmp_path) as journal:
         journal.config(config, sunspot_forecast(config), {})
         journal.begin([EPOCH])
@@ -38,7 +38,7 @@ def test_what_a_run_writes(tmp_path):
 
 def test_of_several_one_writes(tmp_path):
     with Journal(tmp_path, Workers(1, 2)) as journal:
-        config = TrainConfig()
+        config = ForecastOptions()
         journal.config(config, sunspot_forecast(config), {})
         journal.begin([])
         journal.epoch(EPOCH)

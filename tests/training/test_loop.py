@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from bptt.errors import TrainingDiverged
-from bptt.training.config import TrainConfig
 from bptt.training.loop import Training
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.updates import predict, updates_of
 
 
@@ -14,7 +14,7 @@ def sine(T=80):
 
 
 def trained(**choices):
-    config = TrainConfig(**{"epochs": 60, "lags": 1, "hidden": 6, "init": 1.0, **choices})
+    config = ForecastOptions(**{"epochs": 60, "lags": 1, "hidden": 6, "init": 1.0, **choices})
     model = build(config, 1)
     x, d = sine()
     return model, Training(model, updates_of(model, x, d, config), config).run(), x, d
@@ -47,7 +47,7 @@ def test_the_rate_decays_along_a_cosine():
 
 
 def test_validation_keeps_its_best_epoch():
-    config = TrainConfig(epochs=30, hidden=6, init=1.0, validation=0.25, lr=0.3)
+    config = ForecastOptions(epochs=30, hidden=6, init=1.0, validation=0.25, lr=0.3)
     model = build(config, 1)
     x, d = sine()
     fitted = Training(model, updates_of(model, x, d, config), config).run()
@@ -57,7 +57,7 @@ def test_validation_keeps_its_best_epoch():
 
 
 def test_validation_steps_are_not_learned_from():
-    config = TrainConfig(epochs=1, validation=0.25)
+    config = ForecastOptions(epochs=1, validation=0.25)
     x, d = sine()
     models = []
     for targets in (d, torch.cat([d[:60], d[60:] + 100])):
@@ -68,7 +68,7 @@ def test_validation_steps_are_not_learned_from():
 
 
 def test_asked_to_stop_it_stops_before_the_next_epoch():
-    config, seen = TrainConfig(epochs=50), []
+    config, seen = ForecastOptions(epochs=50), []
     x, d = sine()
     model = build(config, 1)
     fitted = Training(model, updates_of(model, x, d, config), config).run(seen.append, lambda: len(seen) == 3)
@@ -77,7 +77,7 @@ def test_asked_to_stop_it_stops_before_the_next_epoch():
 
 
 def test_a_loss_that_is_not_finite_is_said_and_finite_weights_are_kept():
-    config = TrainConfig(epochs=5)
+    config = ForecastOptions(epochs=5)
     model = build(config, 1)
     x, d = sine()
     with torch.no_grad():

@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from bptt.insight.diagnosis.clipping import suggested_clip
-from bptt.training.config import TrainConfig
 from bptt.training.loop import Epoch
 from bptt.training.optimizing import Clipping, LearningRate, out_of_patience
+from bptt.training.options.forecast import ForecastOptions
 
 
 def rates(schedule, losses, epochs=6):
     weight = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    rate = LearningRate(optimizer, TrainConfig(schedule=schedule, epochs=epochs))
+    rate = LearningRate(optimizer, ForecastOptions(schedule=schedule, epochs=epochs))
     found = []
     for loss in losses:
         found.append(rate.now)
@@ -32,7 +32,7 @@ def test_each_schedule():
 
 
 def test_a_schedule_goes_on_from_where_it_was():
-    config = TrainConfig(epochs=6)
+    config = ForecastOptions(epochs=6)
     pair = []
     for _ in range(2):
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
+from bptt.training.config_file import save_config
 from bptt.training.data.timestamps import Clock
-from bptt.training.described import save_config
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.run import load_run, save_model
 from bptt.training.tasks.forecast import sunspot_forecast
 
-CONFIG = 'format = 1\ncolumns = ["y"]\n[train]\n[scaling]\nmean = [0]\nstd = [1]\n'
+CONFIG = 'format = 2\ncolumns = ["y"]\n[train]\n[scaling]\nmean = [0]\nstd = [1]\n'
 
 
 @pytest.fixture
 def run(tmp_path):
-    config = TrainConfig(cell="lstm", layers=2, input=(("a", "b"),), data=Path("d.csv"), target="sunspots")
+    config = ForecastOptions(cell="lstm", layers=2, input=(("a", "b"),), data=Path("d.csv"), target="sunspots")
     model = build(config, config.lags)
     save_config(tmp_path, config, sunspot_forecast(config), {})
     save_model(tmp_path, model)
@@ -48,13 +48,13 @@ def test_a_flipped_bit_is_found_wherever_it_is(run):
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("config.toml", "format = 99", "this bptt reads up to 1: update bptt"),
+        ("config.toml", "format = 99", "this bptt reads up to 2: update bptt"),
         ("config.toml", "format = ", "damaged"),
-        ("config.toml", "format = 1", "damaged"),
+        ("config.toml", "format = 2", "damaged"),
         (
             "config.toml",
-            'format = 1\ncolumns = ["y"]\n[train]\nhidden = "x"\n[scaling]\nmean=[0]\nstd=[1]',
-            "hidden = 'x' is not what it takes, a whole number",
+            'format = 2\ncolumns = ["y"]\n[train]\nhidden = "x"\n[scaling]\nmean=[0]\nstd=[1]',
+            "hidden = 'x' is not a whole number",
         ),
         ("config.toml", CONFIG + '[clock]\nzone = "Middle/Earth"', "damaged"),
         ("config.toml", CONFIG + '[clock]\nzone = "Europe"', "damaged"),

@@ -4,9 +4,9 @@ from torch import nn
 
 import bptt
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
 from bptt.training.loop import Training
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.updates import NoisyChunks, mean_square, noisy, numbers_in, side_by_side, updates_of
 from bptt.training.workers import Workers
 
@@ -17,7 +17,7 @@ def sine(T=80):
 
 
 def configured(**choices):
-    return TrainConfig(**{"lags": 1, "hidden": 6, "init": 1.0, "epochs": 5, **choices})
+    return ForecastOptions(**{"lags": 1, "hidden": 6, "init": 1.0, "epochs": 5, **choices})
 
 
 def gradients(model):

@@ -7,16 +7,16 @@ import torch.distributed as dist
 from torch import nn
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
 from bptt.training.loop import Training
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.snapshot import Snapshots
 from bptt.training.tensors import Part, read_tensors, write_tensors
 from bptt.training.updates import updates_of
 from bptt.training.workers import ALONE, SLOTS, Workers, workers
 from support import run_workers
 
-CONFIG = TrainConfig(
+CONFIG = ForecastOptions(
     cell="gru", lags=1, hidden=5, init=1.0, epochs=3, reach="truncated", k1=10, k2=25, batch=5, noise=0.1
 )
 
@@ -238,9 +238,9 @@ def test_alone_nothing_changes():
 def test_what_cannot_be_shared_is_refused():
     model = build(CONFIG, 1).double()
     with pytest.raises(UserError, match="--reach full makes one walk, which 2 workers cannot share"):
-        updates_of(model, *series(), TrainConfig(lags=1), Workers(0, 2))
+        updates_of(model, *series(), ForecastOptions(lags=1), Workers(0, 2))
     with pytest.raises(UserError, match="--batch 1 leaves some of 2 workers without a stretch"):
-        updates_of(model, *series(), TrainConfig(lags=1, reach="truncated"), Workers(0, 2))
+        updates_of(model, *series(), ForecastOptions(lags=1, reach="truncated"), Workers(0, 2))
 
 
 if __name__ == "__main__":

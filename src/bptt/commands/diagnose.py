@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
-from ..training.config import Missing
+from ..training.options.parts import Missing
 from .streams import complain, say, warnings_told
 from .writing import check_new, write_text
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
-from ..training.config import option_of
+from ..training.options.base import option_of
 from .streams import say
 from .writing import check_new, write_text
 

@@ -6,11 +6,13 @@ import json
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
+from ..training.options.base import TrainOptions
+from ..training.options.forecast import ForecastOptions
 from .streams import say
 from .writing import check_new
 
@@ -49,10 +51,7 @@ def export(config: ExportConfig) -> int:
         "columns": run.columns,
         "mean": run.scaling.mean,
         "std": run.scaling.std,
-        "lags": run.config.lags,
-        "horizon": run.config.horizon,
-        "targets": max(1, len(run.config.targets)),
-        "missing": run.config.missing,
+        **_choices(run.config),
         "calendar": run.calendar,
         "series": {name: asdict(scaling) for name, scaling in run.series.items()},
         "coverage": run.intervals and run.intervals.coverage,
@@ -68,3 +67,11 @@ def export(config: ExportConfig) -> int:
     else:
         print(f"onnxruntime's outputs differ from the run's network by at most {written.difference:.1e}")
     return 0
+
+
+def _choices(config: TrainOptions) -> dict[str, Any]:
+    """The options that say how rows become inputs, and outputs forecasts."""
+    if not isinstance(config, ForecastOptions):
+        return {}
+    targets = max(1, len(config.targets))
+    return {"lags": config.lags, "horizon": config.horizon, "targets": targets, "missing": config.missing}

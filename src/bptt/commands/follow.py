@@ -32,10 +32,10 @@ class Forecaster:
     """
 
     def __init__(self, run: Run, series: str = "") -> None:
-        self.run, self.scaling = run, run.scaling if run.config.series is None else run.series[series]
+        self.run, self.scaling = run, run.scaling if run.forecast.series is None else run.series[series]
         self.series = series
         self.seen = 0  # rows
-        self.rows: deque[Any] = deque(maxlen=run.config.lags)  # as they are input, the newest first
+        self.rows: deque[Any] = deque(maxlen=run.forecast.lags)  # as they are input, the newest first
         self.date: datetime | None = None  # of the newest
         self.label: Label | None = None  # of the newest, where a column holds it
         self.state: Any = None
@@ -53,7 +53,7 @@ class Forecaster:
 
         from ..training.data.scaling import as_input
 
-        config = self.run.config
+        config = self.run.forecast
         self.seen += 1
         self.date = date
         self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), config.missing))
@@ -64,7 +64,7 @@ class Forecaster:
 
     def due(self, date: datetime) -> datetime:
         """The date of the row that is forecast from a row of this date, the farthest one."""
-        return self.run.spacings[self.series].after(date, max(self.run.config.horizons))
+        return self.run.spacings[self.series].after(date, max(self.run.forecast.horizons))
 
     def _step(self) -> Tensor:
         """The network's outputs for the newest row."""
@@ -104,7 +104,7 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     lines = csv.reader(_text(source), strict=True)
     out = csv.writer(Exact(), lineterminator="\n")
     forecasters: dict[str, Forecaster] = {}
-    outputs, several = outputs_of(run), len(run.config.horizons) > 1
+    outputs, several = outputs_of(run), len(run.forecast.horizons) > 1
     rows = _rows(lines)
     header = next(rows, None)
     if header is None:
@@ -150,7 +150,7 @@ class Output(NamedTuple):
 
 def outputs_of(run: Run) -> list[Output]:
     """The outputs of a run, in their order."""
-    pairs = run.config.outputs
+    pairs = run.forecast.outputs
     widths = [math.inf] * len(pairs) if run.intervals is None else run.intervals.widths
     return [Output(*pair, width) for pair, width in zip(pairs, widths, strict=True)]
 
@@ -195,9 +195,9 @@ def _places(row: list[str], run: Run, time: str | None) -> Places:
     from ..training.data.csv_files import checked_header
     from ..training.data.tables import check_columns
 
-    header, series = checked_header(row, NAME), run.config.series
+    header, series = checked_header(row, NAME), run.forecast.series
     place = {column: number for number, column in enumerate(header)}
-    time = time or (run.config.time if run.config.time in header or run.calendar else None)
+    time = time or (run.forecast.time if run.forecast.time in header or run.calendar else None)
     check_columns([*run.columns, *([series] if series else []), *([time] if time else [])], header, NAME)
     of_time, of_series = (None if column is None else place[column] for column in (time, series))
     return Places([place[column] for column in run.columns], of_time, of_series)
@@ -210,7 +210,7 @@ def _series(cell: str, run: Run, lines: Any) -> str:
     name = cell.strip()
     if name not in run.series:
         raise UserError(
-            f"{_line(lines)}, column {run.config.series!r}: {name!r} is none of the series that were learned "
+            f"{_line(lines)}, column {run.forecast.series!r}: {name!r} is none of the series that were learned "
             f"from, {listed(list(run.series))}, so that its scale is not known; pass all its rows as DATA instead"
         )
     return name
@@ -246,7 +246,7 @@ def _numbers(cells: list[str], run: Run, scaling: Scaling, lines: Any) -> list[f
 
     line, columns = _line(lines), run.columns
     values = as_numbers(pl.Series(cells), lambda place: f"{line}, column {columns[place]!r}")
-    if run.config.missing != "mask" and (absent := np.isnan(values)).any():
+    if run.forecast.missing != "mask" and (absent := np.isnan(values)).any():
         column = columns[int(absent.argmax())]
         raise UserError(f"{line}, column {column!r}: the value is missing; fill it before it is sent")
     scaling.check(Moments.of(values[None]), columns, line)

@@ -1,103 +1,65 @@
-"""The command line read, and its command run. Torch is imported once a command runs: --help answers at once."""
+"""Reads the command line and runs its command. Torch is imported once a command runs: --help answers at once."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import or_
-from typing import Annotated, Any
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import tyro
-from tyro.conf import subcommand
 
 from ..errors import TrainingDiverged, UserError
-from ..training.config import TrainConfig, configured, task_of
+from ..training.options.base import TrainOptions
+from ..training.options.choosing import GROUPS, OPTIONS, check_own, named_in, task_of
 from .bench import BenchConfig, bench
 from .check import CheckConfig, check
 from .diagnose import DiagnoseConfig, diagnose
 from .explain import ExplainConfig, explain
 from .explore import ExploreConfig, explore
 from .export import ExportConfig, export
+from .help import Entry, help_page, page, unwrapped
 from .predict import PredictConfig, predict
 from .sample import SampleConfig, sample
 from .streams import checked, complain
 
 
-def _train(config: TrainConfig) -> int:
+def _train(config: TrainOptions) -> int:
     from .train import train
 
     return train(config)
 
 
-COMMANDS: dict[type, tuple[str, Callable[[Any], int]]] = {
-    TrainConfig: ("train", _train),
-    PredictConfig: ("predict", predict),
-    SampleConfig: ("sample", sample),
-    ExportConfig: ("export", export),
-    DiagnoseConfig: ("diagnose", diagnose),
-    ExplainConfig: ("explain", explain),
-    ExploreConfig: ("explore", explore),
-    CheckConfig: ("check", check),
-    BenchConfig: ("bench", bench),
+COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
+    "train": (TrainOptions, _train),
+    "predict": (PredictConfig, predict),
+    "sample": (SampleConfig, sample),
+    "export": (ExportConfig, export),
+    "diagnose": (DiagnoseConfig, diagnose),
+    "explain": (ExplainConfig, explain),
+    "explore": (ExploreConfig, explore),
+    "check": (CheckConfig, check),
+    "bench": (BenchConfig, bench),
 }
+HELP = {"-h", "--help"}
 
 
 def answered(arguments: Sequence[str]) -> int:
     """Run what a command line asks for; returns the exit code."""
+    name, *others = arguments or ["--help"]
     try:
-        _check_command(checked(list(arguments)))
+        checked(list(arguments))
+        if name in HELP:
+            print(_all_commands())
+            return 0 if arguments else 2
+        _check_command(name)
     except UserError as error:
         complain("bptt", error)
         return 2
-    return _run(_parsed(arguments, TrainConfig()), arguments)
-
-
-def _check_command(arguments: list[str]) -> None:
-    known = [name for name, _ in COMMANDS.values()]
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
-        near = difflib.get_close_matches(arguments[0], known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(known)}"
-        raise UserError(f"{arguments[0]!r} is no command; {hint}")
-
-
-def _parsed(arguments: Sequence[str], train: TrainConfig) -> Any:
-    """The command line read, `bptt train` with these defaults."""
-    first, *others = (
-        Annotated[config, subcommand(name, default=train) if config is TrainConfig else subcommand(name)]
-        for config, (name, _) in COMMANDS.items()
-    )
-    commands: Any = reduce(or_, others, first)
-    return tyro.cli(
-        commands,
-        prog="bptt",
-        description="Recurrent networks trained by backpropagation through time: exact, fast and visible.",
-        args=arguments,
-    )
-
-
-def _completed(config: TrainConfig, arguments: Sequence[str]) -> TrainConfig:
-    """The options given, beside the defaults of their task or beside what a run's config.toml says.
-
-    The first reading told which task or file that is; a second one has its choices for defaults.
-    """
-    from_file = config.data is not None and config.data.suffix.lower() == ".toml"
-    if config.data is not None and from_file:
-        from ..training.config_file import read_choices
-
-        chosen = read_choices(config.data)
-    else:
-        chosen = configured(task_of(config))
-    repeated = {name: () for name, value in vars(config).items() if isinstance(value, tuple) and value}
-    whole = _parsed(arguments, replace(chosen, **repeated))  # options given several times replace the file's
-    return replace(whole, data=chosen.data) if from_file else whole
-
-
-def _run(command: Any, arguments: Sequence[str]) -> int:
-    name, run = COMMANDS[type(command)]
     try:
-        return run(_completed(command, arguments) if isinstance(command, TrainConfig) else command)
+        return _run(name, others)
     except UserError as error:
         complain(f"bptt {name}", error)
         return 2
@@ -112,3 +74,57 @@ def _run(command: Any, arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _all_commands() -> str:
+    """The help of `bptt` itself."""
+    about = "Recurrent networks trained by backpropagation through time: exact, fast and visible."
+    commands = [Entry(name, (options.__doc__ or "").split("\n\n")[0]) for name, (options, _) in COMMANDS.items()]
+    foot = "`bptt COMMAND --help` shows the options of a command."
+    return page("bptt COMMAND", [about], {"commands": commands}, foot)
+
+
+def _check_command(name: str) -> None:
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        raise UserError(f"{name!r} is no command; {hint}")
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    options, run = COMMANDS[name]
+    if name == "train":
+        arguments, defaults = _task_defaults(arguments)
+        parse = partial(tyro.cli, type(defaults), prog="bptt train", default=defaults)
+    else:
+        defaults, parse = None, partial(tyro.cli, options, prog=f"bptt {name}")
+    if HELP.isdisjoint(arguments):
+        return run(parse(args=arguments))
+    raw = unwrapped(lambda: parse(args=["--help"]))
+    if defaults is None:
+        print(help_page(raw, {}))
+        return 0
+    others = [f"bptt train --task {task} --help" for task in OPTIONS if task != defaults.task]
+    print(help_page(raw, GROUPS, f"These are the options of --task {defaults.task}; see also {', '.join(others)}"))
+    return 0
+
+
+def _task_defaults(arguments: list[str]) -> tuple[list[str], TrainOptions]:
+    """The arguments of `bptt train` for its parser, and the defaults of the task that they are about.
+
+    A config.toml as DATA is read for the defaults, and left out of the arguments.
+    """
+    given = named_in(arguments)
+    path = Path(given.get("data", ""))
+    if path.suffix.lower() == ".toml":
+        from ..training.config_file import read_options
+
+        defaults = read_options(path, {name: value for name, value in given.items() if name != "data"})
+        arguments = [word for word in arguments if word != given["data"]]
+        if "input" in given:  # options given several times replace the file's
+            defaults = replace(defaults, input=())
+    else:
+        defaults = OPTIONS[task_of(given)]()
+    if HELP.isdisjoint(arguments):
+        check_own(given, defaults.task)
+    return arguments, defaults

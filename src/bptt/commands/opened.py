@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..files import digest_of
-from ..training.config import Missing, TaskName, task_of
+from ..training.options.base import TaskName
+from ..training.options.parts import Missing
 from ..training.run import changed_file, load_run, new_tasks
 from ..training.tasks.factory import check_there, files_of, made_task
 from ..training.tasks.sample import Sample
@@ -36,7 +37,7 @@ class Opened:
     @property
     def kind(self) -> TaskName:
         """The run's task, by name."""
-        return task_of(self.config)
+        return self.config.task
 
     @cached_property
     def task(self) -> Task:

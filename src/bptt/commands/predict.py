@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
-from ..training.config import Missing
+from ..training.options.classify import ClassifyOptions
+from ..training.options.parts import Missing
 from .follow import follow
 from .interruption import ended_at_once
 from .streams import Exact, complain, warnings_told
@@ -111,6 +112,7 @@ def _classes(run: Run, config: PredictConfig) -> pl.DataFrame:
     from ..training.tasks.classify import inputs_of, prediction_rows, read_new
 
     assert config.data is not None
+    assert isinstance(run.config, ClassifyOptions)
     data = read_new(config.data, run.config, run.columns, run.labels, config.time, config.missing or "error")
     run.scaling.check(Moments.of(np.concatenate(data.sequences)), run.columns, data.name)
     return prediction_rows(data, logits_of(run.model, inputs_of(data, run.scaling), run.config).softmax(-1))

@@ -11,8 +11,8 @@ import polars as pl
 from ..insight.diagnosis.diagnose import Diagnosis
 from ..printable import message, shown, told_apart
 from ..report.run import Lags, RunReport
-from ..training.config import TrainConfig
 from ..training.loop import Fitted
+from ..training.options.base import TrainOptions
 from ..training.tasks.task import Judged, Task
 
 LOOKS = 24  # epochs of which the page shows the gradient by lag
@@ -22,7 +22,7 @@ LOOKS = 24  # epochs of which the page shows the gradient by lag
 class Result:
     """What a run came to."""
 
-    config: TrainConfig
+    config: TrainOptions
     task: Task
     fitted: Fitted
     judged: Judged
@@ -121,10 +121,10 @@ class Result:
         return said + "."
 
 
-def described(config: TrainConfig, task: Task) -> str:
+def described(config: TrainOptions, task: Task) -> str:
     """A run in a sentence."""
     network = {"elman": "an Elman", "gru": "a GRU", "lstm": "an LSTM"}[config.cell]
-    how = reach(config).replace("BPTT", "backpropagation through time")
+    how = config.method.replace("BPTT", "backpropagation through time")
     return f"{task.aim} by {network} network of {config.hidden} units, trained by {how}."
 
 
@@ -144,13 +144,6 @@ def _shown(rows: pl.DataFrame) -> str:
     first = rows.row(0, named=True)
     said = [shown(str(first[name])) for name in ("series", "target") if name in first]
     return ", ".join([*said, f"{first['horizon']} ahead"] if "horizon" in first else said)
-
-
-def reach(config: TrainConfig) -> str:
-    """How far back errors go, in words."""
-    if config.reach != "truncated":
-        return f"{config.reach} BPTT"
-    return f"truncated BPTT, k1={config.window}, k2={config.k2 or config.window}"
 
 
 def confusion_rows(labels: list[str], confusion: list[list[int]]) -> pl.DataFrame:

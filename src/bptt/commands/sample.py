@@ -10,6 +10,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
+from ..training.options.text import TextOptions
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def sample(config: SampleConfig) -> int:
         raise UserError(
             f"{config.run} was trained with --task {opened.kind} and writes no text; use `bptt predict`"
         )
+    assert isinstance(run.config, TextOptions)
     tokens, prompt = run.config.tokens, as_tokens(config.prompt, run.config.tokens)
     written = sample_text(run.model, run.labels, prompt, config.length, config.temperature, config.seed)
     if tokens == "characters":

@@ -14,7 +14,7 @@ from ..networks import LOSSES, SequenceModel
 from ..printable import message
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
-from ..training.config import TrainConfig
+from ..training.options.base import TrainOptions
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.sample import filled
 from ..training.tasks.task import Task
@@ -100,7 +100,7 @@ def diagnosed(experiment: Experiment) -> dict[str, Any] | None:
 
 
 def run_subject(
-    folder: Path, config: TrainConfig, task: Task, model: SequenceModel, steps: int | None, result: Result | None
+    folder: Path, config: TrainOptions, task: Task, model: SequenceModel, steps: int | None, result: Result | None
 ) -> Subject:
     """A trained network on the last steps of what it learned from.
 

@@ -23,11 +23,12 @@ from ..reach.plan import bytes_in
 from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard, check_installed
-from ..training.config import TrainConfig, arguments_of, check, configured, option_of, task_of
-from ..training.described import Described, read_config
+from ..training.config_file import ConfigFile, read_config
 from ..training.journal import Journal
 from ..training.loop import Epoch, Fitted, Training
 from ..training.network import network_of
+from ..training.options.base import TrainOptions, first_given, option_of
+from ..training.options.forecast import ForecastOptions
 from ..training.run import check_same_data, check_same_files, owned, save_intervals
 from ..training.tasks.factory import check_there, files_of, made_task
 from ..training.tasks.roles import roles
@@ -39,7 +40,7 @@ from .diagnosis import diagnosis_of
 from .film import Film
 from .interruption import Interruption
 from .launch import launch, launch_id, restarted
-from .result import Result, confusion_rows, reach
+from .result import Result, confusion_rows
 from .streams import warnings_told
 from .subject import run_subject
 
@@ -50,7 +51,7 @@ RUNS = Path("runs")
 class Work:
     """A training under way."""
 
-    config: TrainConfig
+    config: TrainOptions
     task: Task
     model: SequenceModel
     training: Training
@@ -65,14 +66,13 @@ class Work:
         return self.film.now()[f"l{self.config.layers - 1}"]
 
 
-def train(config: TrainConfig) -> int:
+def train(config: TrainOptions) -> int:
     """Check, train, judge and write the run folder; returns the exit code.
 
     Raises:
         UserError: before anything is written, for data or options that cannot be used.
         TrainingDiverged: with the last finite weights saved.
     """
-    config = replace(config, task=task_of(config))
     if config.workers is not None:
         return _launched(replace(config, workers=None), config.workers)
     with workers() as team:
@@ -80,7 +80,7 @@ def train(config: TrainConfig) -> int:
         if config.resume is not None:
             return _resumed(config, config.resume, team, console)
         if (begun := _begun(config, team)) is not None:
-            return _resumed(configured(task_of(config), resume=begun), begun, team, console)
+            return _resumed(type(config)(resume=begun), begun, team, console)
         work = _prepared(config, team, console)
         folder = team.by_first(lambda: _new_folder(config))
         with Journal(folder, team, launch_id()) as journal:
@@ -89,17 +89,17 @@ def train(config: TrainConfig) -> int:
             return _finished(work, journal, console)
 
 
-def _launched(config: TrainConfig, size: int) -> int:
+def _launched(config: TrainOptions, size: int) -> int:
     """The same by several processes, once it is sure that none of them will refuse."""
     chosen = config if config.resume is None else _checked_run(config, config.resume).config
-    check(replace(chosen, workers=size))
+    replace(chosen, workers=size).check()
     _prepared(chosen, Workers(0, size), Console(quiet=True))
     if config.out is not None and os.path.lexists(config.out):
         raise _overwriting(config.out)
-    return launch(size, ["train", *arguments_of(config)])
+    return launch(size, ["train", *config.arguments()])
 
 
-def _resumed(given: TrainConfig, folder: Path, team: Workers, console: Console) -> int:
+def _resumed(given: TrainOptions, folder: Path, team: Workers, console: Console) -> int:
     """Go on with a run where its last snapshot stands."""
     began = _checked_run(given, folder)
     with Journal(folder, team, launch_id()) as journal:
@@ -139,12 +139,10 @@ def _restore(work: Work, saved: Any, folder: Path) -> None:
     work.by_lag, work.seconds = saved["by_lag"], saved["seconds"]
 
 
-def _checked_run(given: TrainConfig, folder: Path) -> Described:
+def _checked_run(given: TrainOptions, folder: Path) -> ConfigFile:
     """What config.toml of a run to resume says."""
-    plain = vars(replace(configured(task_of(given)), resume=folder))
-    others = [name for name, value in vars(given).items() if value != plain[name]]
-    if others:
-        option = "DATA" if others[0] == "data" else option_of(others[0])
+    if (other := first_given(given, besides=("resume",))) is not None:
+        option = "DATA" if other == "data" else option_of(other)
         raise UserError(
             f"--resume goes on with the choices in {folder}/config.toml, and {option} was given as well; leave it "
             "out, or begin a new run"
@@ -159,7 +157,7 @@ def _checked_run(given: TrainConfig, folder: Path) -> Described:
     return read_config(folder / "config.toml")
 
 
-def _begun(config: TrainConfig, team: Workers) -> Path | None:
+def _begun(config: TrainOptions, team: Workers) -> Path | None:
     """The folder of the run that these workers were at before they were started again."""
     if not restarted():
         return None
@@ -169,7 +167,7 @@ def _begun(config: TrainConfig, team: Workers) -> Path | None:
 
 
 def _prepared(
-    config: TrainConfig, team: Workers, console: Console, begun: tuple[Path, Described] | None = None
+    config: TrainOptions, team: Workers, console: Console, begun: tuple[Path, ConfigFile] | None = None
 ) -> Work:
     """Everything that can be wrong with options and data is, before anything is written.
 
@@ -179,7 +177,7 @@ def _prepared(
     try:
         _check_no_run(config)
         check_there(config)
-        check(config)
+        config.check()
         digests = {str(path): digest_of(path) for path in files_of(config)}
         if begun is not None:
             check_same_files(begun[0], digests, begun[1])
@@ -190,7 +188,7 @@ def _prepared(
         raise UserError(f"{begun[0]} cannot be resumed: {error}") from error
 
 
-def _check_no_run(config: TrainConfig) -> None:
+def _check_no_run(config: TrainOptions) -> None:
     """DATA is a file, not the folder of a run."""
     path = config.data
     if path is not None and (path / "config.toml").exists():
@@ -200,18 +198,18 @@ def _check_no_run(config: TrainConfig) -> None:
         )
 
 
-def _built(config: TrainConfig, team: Workers, console: Console, digests: dict[str, str]) -> Work:
+def _built(config: TrainOptions, team: Workers, console: Console, digests: dict[str, str]) -> Work:
     _check_memory(config)
     if config.tensorboard:
         check_installed()
     task = _task(config, console)
     model = network_of(config, task.columns, task.labels, task.calendar)
     film = Film(model, task, config.epochs)
-    training = Training(model, task.updates(model, config, team), config, team, film.look)
+    training = Training(model, task.updates(model, team), config, team, film.look)
     return Work(config, task, model, training, film, digests)
 
 
-def _task(config: TrainConfig, console: Console) -> Task:
+def _task(config: TrainOptions, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
     with warnings_told(partial(_print, console)):
         task = made_task(config)
@@ -222,15 +220,16 @@ def _task(config: TrainConfig, console: Console) -> Task:
     return task
 
 
-def _check_memory(config: TrainConfig) -> None:
+def _check_memory(config: TrainOptions) -> None:
     """--memory is a number of bytes."""
     try:
-        bytes_in(1 if config.memory is None else config.memory)
+        if isinstance(config, ForecastOptions) and config.memory is not None:
+            bytes_in(config.memory)
     except ValueError as error:
         raise UserError(f"--{error}") from error
 
 
-def _new_folder(config: TrainConfig) -> Path:
+def _new_folder(config: TrainOptions) -> Path:
     """Make the run folder: the one asked for, which must be new, or the next free name in runs/."""
     try:
         if config.out is not None:
@@ -238,7 +237,7 @@ def _new_folder(config: TrainConfig) -> Path:
             make_folder(config.out, exist_ok=begun)
             return config.out
         embedded = {"forecast": "sunspots", "text": "moby-dick"}
-        stem = embedded[task_of(config)] if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
+        stem = embedded[config.task] if config.data is None else re.sub(r"[^\w.-]+", "-", config.data.stem)
         for number in range(1, 1_000_000):
             folder = RUNS / f"{stem}-{config.cell}-{number:03d}"
             with contextlib.suppress(FileExistsError):
@@ -287,7 +286,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
     parameters = sum(p.numel() for p in work.model.parameters())
     _print(
         console,
-        f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {reach(config)}",
+        f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {config.method}",
     )
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress, ExitStack() as opened:

@@ -18,10 +18,10 @@ from ..equations.activations import ACTIVATIONS
 from ..errors import UserError
 from ..networks import SequenceModel
 from ..reach.truncated import check_reach
-from ..training.config import TrainConfig
 from ..training.loop import Epoch, Training
 from ..training.network import build, count_of
 from ..training.optimizing import Clipping
+from ..training.options.base import TrainOptions
 from .batch import Batch, side_by_side
 from .learning import Batches, Carried, Loss, Reach, learn_piece
 from .sequences import Sequences, read_sequences
@@ -107,8 +107,8 @@ class RecurrentEstimator(BaseEstimator):
         """What random numbers come from; without a random_state never numpy's global one."""
         return check_random_state(np.random.RandomState() if self.random_state is None else self.random_state)
 
-    def _config(self, draw: np.random.RandomState, validated: bool) -> TrainConfig:
-        return TrainConfig(
+    def _config(self, draw: np.random.RandomState, validated: bool) -> TrainOptions:
+        return TrainOptions(
             cell=self.cell,  # pyright: ignore[reportArgumentType]
             hidden=int(self.hidden),
             layers=int(self.layers),
@@ -295,7 +295,7 @@ def normalised(weights: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]
     return np.flatnonzero([w.any() for w in weights]), [w / mean for w in weights]
 
 
-def _network(config: TrainConfig, like: np.ndarray, outputs: int) -> SequenceModel:
+def _network(config: TrainOptions, like: np.ndarray, outputs: int) -> SequenceModel:
     """The network, drawn by the seed, in the type of `like`.
 
     Raises:

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequenc
 
 from ..reach.truncated import Walked
 from ..trees import Tree
-from .config import TrainConfig
+from .options.classify import ClassifyOptions
 from .updates import Pass, Update, in_precision, learning, noisy
 from .workers import ALONE, Workers
 
@@ -36,7 +36,7 @@ class Minibatches:
         model: nn.Module,
         sequences: list[Tensor],
         classes: Tensor,
-        config: TrainConfig,
+        config: ClassifyOptions,
         validate: Callable[[], float | None],
         weight: Tensor | None = None,
         workers: Workers = ALONE,
@@ -85,7 +85,7 @@ def balanced(totals: Tensor) -> Tensor:
     return totals.sum() / (len(totals) * torch.where(totals > 0, totals, 1))
 
 
-def pooled(y: PackedSequence, config: TrainConfig) -> Tensor:
+def pooled(y: PackedSequence, config: ClassifyOptions) -> Tensor:
     """What each sequence's outputs come to, (B, C): the last one, or their mean.
 
     The read-out is linear, so that this is the read-out of the last state, or of the mean of the states.
@@ -97,7 +97,7 @@ def pooled(y: PackedSequence, config: TrainConfig) -> Tensor:
     return steps[lengths - 1, torch.arange(len(lengths), device=steps.device)]
 
 
-def logits_of(model: nn.Module, sequences: list[Tensor], config: TrainConfig) -> Tensor:
+def logits_of(model: nn.Module, sequences: list[Tensor], config: ClassifyOptions) -> Tensor:
     """The class's scores before the softmax, (N, C)."""
     order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
     found: list[Tensor] = []

@@ -11,9 +11,9 @@ from typing import Any, TextIO
 from ..errors import UserError
 from ..files import ASIDE, appending, check_regular, naming, write_whole
 from ..networks import SequenceModel
-from .config import TrainConfig
-from .described import save_config
+from .config_file import save_config
 from .loop import Epoch
+from .options.base import TrainOptions
 from .run import METRICS, is_finished, locked, save_model
 from .snapshot import Snapshots
 from .tasks.task import Task
@@ -61,7 +61,7 @@ class Journal:
             if kind is None and self._metrics is not None:
                 os.fsync(self._metrics.fileno())
 
-    def config(self, config: TrainConfig, task: Task, digests: dict[str, str]) -> None:
+    def config(self, config: TrainOptions, task: Task, digests: dict[str, str]) -> None:
         """Write config.toml."""
         if self.writes:
             save_config(self.folder, config, task, digests)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ..errors import TrainingDiverged
 from ..trees import differing
-from .config import TrainConfig
 from .nonfinite import first_non_finite
 from .optimizing import Clipping, LearningRate, out_of_patience
+from .options.base import TrainOptions
 from .updates import Update, Updates
 from .workers import ALONE, Workers
 
@@ -66,7 +66,7 @@ class Training:
         self,
         model: nn.Module,
         updates: Updates,
-        config: TrainConfig,
+        config: TrainOptions,
         workers: Workers = ALONE,
         look: Callable[[int], dict[str, list[float]] | None] = lambda number: None,
     ) -> None:

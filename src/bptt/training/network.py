@@ -13,14 +13,15 @@ from ..modules import GRU, LSTM, RNN
 from ..networks import SequenceModel
 from ..reach.plan import shown
 from ..recurrent import Recurrent
-from .config import TrainConfig, task_of
 from .data.sources import machine_memory
+from .options.base import TrainOptions
+from .options.forecast import ForecastOptions
 
 TAKEN = 16  # bytes of a weight while it is learned: itself, its gradient, and Adam's two moments
 
 
 def network_of(
-    config: TrainConfig, columns: list[str], labels: list[str], calendar: list[str] | None = None
+    config: TrainOptions, columns: list[str], labels: list[str], calendar: list[str] | None = None
 ) -> SequenceModel:
     """The network that a task asks for.
 
@@ -33,7 +34,7 @@ def network_of(
 
 
 def sizes_of(
-    config: TrainConfig, columns: list[str], labels: list[str], calendar: list[str] | None = None
+    config: TrainOptions, columns: list[str], labels: list[str], calendar: list[str] | None = None
 ) -> tuple[int, int]:
     """What the network of a task reads at a step, and what it puts out.
 
@@ -43,16 +44,15 @@ def sizes_of(
         labels: classes, or tokens; empty where numbers are put out.
         calendar: the periods whose sine and cosine are input as well.
     """
-    task = task_of(config)
-    if task == "text":
+    if config.task == "text":
         return len(labels), len(labels)
-    if task == "classify":
+    if not isinstance(config, ForecastOptions):
         return len(columns), len(labels)
     of_a_row = len(columns) * (2 if config.missing == "mask" else 1)
     return of_a_row * config.lags + 2 * len(calendar or []), max(1, len(config.targets)) * len(config.horizons)
 
 
-def build(config: TrainConfig, input_size: int, output_size: int = 1) -> SequenceModel:
+def build(config: TrainOptions, input_size: int, output_size: int = 1) -> SequenceModel:
     """A recurrent network, its weights drawn from U(-init/√H, init/√H) by the seed; in eval mode.
 
     They are drawn from a generator of their own, so that threads do not disturb each other; the process's is
@@ -78,14 +78,14 @@ def build(config: TrainConfig, input_size: int, output_size: int = 1) -> Sequenc
     return model.eval()
 
 
-def count_of(config: TrainConfig, input_size: int, output_size: int) -> int:
+def count_of(config: TrainOptions, input_size: int, output_size: int) -> int:
     """How many weights such a network has, nothing of it built."""
     gates, hidden = {"elman": 1, "gru": 3, "lstm": 4}[config.cell], config.hidden
     read = input_size + (config.layers - 1) * hidden  # by all layers
     return gates * hidden * (read + config.layers * (hidden + 2)) + (hidden + 1) * output_size
 
 
-def _recurrent(config: TrainConfig, input_size: int) -> Recurrent:
+def _recurrent(config: TrainOptions, input_size: int) -> Recurrent:
     sizes = input_size, config.hidden, config.layers
     choices: dict[str, Any] = {"dropout": config.dropout, "device": "meta", "dtype": torch.float32}
     if config.cell == "elman":

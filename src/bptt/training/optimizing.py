@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler as schedules
 
 from ..insight.diagnosis.clipping import suggested_clip
 from ..trees import Tree
-from .config import TrainConfig
+from .options.base import TrainOptions
 
 ENOUGH = 20  # gradient norms, from which --clip auto learns where to clip
 WAIT = 5  # epochs without a better loss after which --schedule plateau halves the rate
@@ -22,7 +22,7 @@ WAIT = 5  # epochs without a better loss after which --schedule plateau halves t
 class LearningRate:
     """The learning rate of an optimizer, epoch by epoch."""
 
-    def __init__(self, optimizer: Optimizer, config: TrainConfig) -> None:
+    def __init__(self, optimizer: Optimizer, config: TrainOptions) -> None:
         self._optimizer = optimizer
         self._schedule: Any = {
             "constant": lambda: schedules.ConstantLR(optimizer, 1.0),

@@ -18,27 +18,28 @@ from torch import Tensor
 from ..errors import NothingThere, UserError
 from ..files import LARGEST_TEXT, appending, read_regular, write_whole
 from ..networks import SequenceModel
-from .config import Missing, task_of
+from .config_file import ConfigFile, read_config
 from .data.dates import NoDate
 from .data.find_spacing import follows, spacing_of
 from .data.scaling import Moments, Scaling
 from .data.spacing import Fixed
 from .data.tables import Table, leaving_out, read_frame, select, select_series
 from .data.timestamps import Clock
-from .described import Described, read_config, read_toml
 from .network import build, count_of, sizes_of
+from .options.forecast import ForecastOptions
+from .options.parts import Missing
 from .tasks.forecast import Forecast, note_spacing
 from .tasks.intervals import Intervals
 from .tasks.task import Task
 from .tensors import read_tensors, write_tensors
-from .typed import filled
+from .toml import made_of, read_toml
 
 INTERVALS = "intervals.toml"
 METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
-class Run(Described):
+class Run(ConfigFile):
     """What a run folder holds, enough to forecast again.
 
     Attributes:
@@ -102,7 +103,7 @@ def is_finished(folder: Path) -> bool:
     return isinstance(last, dict) and last.get("event") == "test" and last.get("interrupted") is False
 
 
-def check_same_data(folder: Path, task: Task, began: Described) -> None:
+def check_same_data(folder: Path, task: Task, began: ConfigFile) -> None:
     """Refuse to resume on changed data that have no digest: runs of older versions.
 
     Raises:
@@ -117,7 +118,7 @@ def check_same_data(folder: Path, task: Task, began: Described) -> None:
         )
 
 
-def check_same_files(folder: Path, digests: dict[str, str], began: Described) -> None:
+def check_same_files(folder: Path, digests: dict[str, str], began: ConfigFile) -> None:
     """Refuse to resume where a file that was read is another now.
 
     Raises:
@@ -130,7 +131,7 @@ def check_same_files(folder: Path, digests: dict[str, str], began: Described) ->
         )
 
 
-def changed_file(digests: dict[str, str], began: Described) -> str | None:
+def changed_file(digests: dict[str, str], began: ConfigFile) -> str | None:
     """A file that was read and is another now; None where all are the same, or a run says nothing of its files."""
     names = sorted(began.digests.keys() | digests.keys()) if began.digests else []
     return next((name for name in names if began.digests.get(name) != digests.get(name)), None)
@@ -169,7 +170,7 @@ def load_run(folder: Path) -> Run:
             f"in the file and {wanted.get(name, 'unknown')} by the config"
         )
     model.load_state_dict(weights)
-    outputs = len(described.config.outputs)
+    outputs = len(described.forecast.outputs) if described.config.task == "forecast" else 0
     return Run(**vars(described), model=model, intervals=_read_intervals(folder / INTERVALS, outputs))
 
 
@@ -189,7 +190,7 @@ def _read_intervals(path: Path, outputs: int) -> Intervals | None:
     if not os.path.lexists(path):
         return None
     try:
-        found = filled(Intervals, read_toml(path))
+        found = made_of(Intervals, read_toml(path))
         if len(found.widths) != outputs or not all(width >= 0 for width in found.widths):
             raise ValueError(f"{outputs} widths of at least 0 are needed")
         if not 0 < found.coverage < 1:
@@ -215,8 +216,8 @@ def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -
             rows as the run's lags.
     """
     config = run.config
-    if (task := task_of(config)) != "forecast":
-        raise UserError(f"this run was trained with --task {task} and makes no forecasts of {data}")
+    if not isinstance(config, ForecastOptions):
+        raise UserError(f"this run was trained with --task {config.task} and makes no forecasts of {data}")
     if missing == "mask" and config.missing != "mask":
         raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
     frame = read_frame(data)
@@ -245,7 +246,7 @@ def _new_task(run: Run, name: str, table: Table, time: str | None) -> Forecast:
     Raises:
         NothingThere: it has too few rows.
     """
-    config = run.config
+    config = run.forecast
     known = Fixed("1", dated=False) if time is None else run.spacings.get(name)
     unknown = run.calendar and known is None and config.lags < 2
     needed, why = (2, "two dates") if unknown else (config.lags, "its lags")

@@ -17,7 +17,9 @@ from ..reach.checkpointed import DEFAULT, checkpointed
 from ..reach.plan import plan_checkpoints
 from ..reach.truncated import Truncated, Walked, truncated
 from ..trees import Tree, mapped
-from .config import TrainConfig
+from .options.base import TrainOptions
+from .options.forecast import ForecastOptions
+from .options.parts import ReachOptions, TableOptions
 from .workers import ALONE, Workers
 
 ROWS = 1  # the axis of a state, (L·D, B, ·), that its stretches stand on
@@ -74,7 +76,7 @@ class Whole:
     """
 
     def __init__(
-        self, model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, validate: Callable[[], float | None]
+        self, model: nn.Module, x: Tensor, d: Tensor, config: ForecastOptions, validate: Callable[[], float | None]
     ) -> None:
         self.model, self.x, self.d, self.config, self.validation = (
             in_precision(model, config),
@@ -142,7 +144,7 @@ class Windows:
         self,
         model: nn.Module,
         sequences: Callable[[int], tuple[Any, Any]],
-        config: TrainConfig,
+        config: ReachOptions,
         validate: Callable[[], float | None],
         loss: Callable[[Tensor, Any], Tensor] | None = None,
         workers: Workers = ALONE,
@@ -162,7 +164,7 @@ class _Windowed(Iterator[Update]):
     """A pass of truncated BPTT."""
 
     def __init__(
-        self, windows: Truncated, model: nn.Module, config: TrainConfig, epoch: int, workers: Workers
+        self, windows: Truncated, model: nn.Module, config: ReachOptions, epoch: int, workers: Workers
     ) -> None:
         self._windows, self._model, self._config, self._epoch = windows, model, config, epoch
         self._workers = workers
@@ -195,7 +197,7 @@ class NoisyChunks:
         share: which of all stretches the chunks have.
     """
 
-    def __init__(self, chunks: Any, config: TrainConfig, epoch: int, share: slice = slice(None)) -> None:
+    def __init__(self, chunks: Any, config: TableOptions, epoch: int, share: slice = slice(None)) -> None:
         self.chunks, self.config, self.epoch, self.share, self.place = chunks, config, epoch, share, 0
         self._block: tuple[int, Tensor] = -1, torch.empty(0)  # noise of steps drawn together, and which
 
@@ -242,7 +244,9 @@ def sum_of_squares(y: Tensor, d: Tensor) -> Tensor:
     return torch.where(d.isnan(), 0.0, y - d.nan_to_num()).square().sum()
 
 
-def updates_of(model: nn.Module, x: Tensor, d: Tensor, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+def updates_of(
+    model: nn.Module, x: Tensor, d: Tensor, config: ForecastOptions, workers: Workers = ALONE
+) -> Updates:
     """One sequence in memory: x (T, I), d (T, O), the last part of it kept for validation where it is asked for.
 
     Raises:
@@ -274,7 +278,7 @@ def side_by_side(steps: Tensor, stretches: int) -> Tensor:
     return steps[: T * stretches].view(stretches, T, -1).transpose(0, 1)
 
 
-def check_stretches(config: TrainConfig, steps: int) -> None:
+def check_stretches(config: TrainOptions, steps: int) -> None:
     """Each stretch has a step.
 
     Raises:
@@ -287,7 +291,7 @@ def check_stretches(config: TrainConfig, steps: int) -> None:
         )
 
 
-def check_workers(config: TrainConfig, workers: Workers, series: int | None = None) -> None:
+def check_workers(config: ReachOptions, workers: Workers, series: int | None = None) -> None:
     """Each worker has a stretch, or one of many series.
 
     Raises:
@@ -316,7 +320,7 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-def noisy(x: Tensor, config: TrainConfig, *numbers: int) -> Tensor:
+def noisy(x: Tensor, config: TableOptions, *numbers: int) -> Tensor:
     """x with Gaussian noise that the seed and some numbers determine."""
     if config.noise == 0:
         return x
@@ -325,7 +329,7 @@ def noisy(x: Tensor, config: TrainConfig, *numbers: int) -> Tensor:
 
 
 @contextmanager
-def learning(model: nn.Module, config: TrainConfig, *numbers: int) -> Iterator[None]:
+def learning(model: nn.Module, config: TrainOptions, *numbers: int) -> Iterator[None]:
     """The model in training mode, its dropout drawn by the seed and some numbers."""
     if config.dropout == 0:
         yield
@@ -340,12 +344,12 @@ def learning(model: nn.Module, config: TrainConfig, *numbers: int) -> Iterator[N
             model.eval()
 
 
-def _seed(config: TrainConfig, *numbers: int) -> int:
+def _seed(config: TrainOptions, *numbers: int) -> int:
     (seed,) = np.random.SeedSequence([config.seed, *numbers]).generate_state(1, np.uint64)
     return int(seed)
 
 
-def in_precision(model: nn.Module, config: TrainConfig) -> nn.Module:
+def in_precision(model: nn.Module, config: TrainOptions) -> nn.Module:
     """The model as it is walked while training: in the precision asked for."""
     return _Bfloat16(model) if config.precision == "bfloat16" else model
 

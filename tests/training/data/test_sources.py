@@ -3,8 +3,8 @@ import polars as pl
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
 from bptt.training.data.sources import is_streamed
+from bptt.training.options.forecast import ForecastOptions
 
 
 @pytest.fixture(params=["csv", "parquet", "npy"])
@@ -19,14 +19,14 @@ def path(tmp_path, request):
 
 
 def configured(path, **choices):
-    return TrainConfig(**{"data": path, "target": "1", "reach": "truncated", **choices})
+    return ForecastOptions(**{"data": path, "target": "1", "reach": "truncated", **choices})
 
 
 def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
     assert not is_streamed(configured(path))
     assert is_streamed(configured(path, memory="1kB"))
     assert not is_streamed(configured(path, memory="1GB"))
-    assert not is_streamed(TrainConfig())
+    assert not is_streamed(ForecastOptions())
     monkeypatch.setattr("bptt.training.data.sources.machine_memory", lambda: 2000)
     assert is_streamed(configured(path))
     for reach in ("full", "checkpointed"):

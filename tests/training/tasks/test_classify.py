@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bptt.errors import UserError
-from bptt.training.config import configured
 from bptt.training.loop import Training
 from bptt.training.network import network_of
+from bptt.training.options.classify import ClassifyOptions
 from bptt.training.tasks.classify import classify_task, inputs_of, read_new
 
 
@@ -31,14 +31,14 @@ def path(tmp_path):
 
 
 def configured_for(path, **choices):
-    return configured("classify", data=path, **{"hidden": 8, "epochs": 15, "batch": 5, **choices})
+    return ClassifyOptions(data=path, **{"hidden": 8, "epochs": 15, "batch": 5, **choices})
 
 
 def test_it_learns_and_is_judged_beside_the_baselines(path, tmp_path):
     config = configured_for(path)
     task = classify_task(config)
     model = network_of(config, task.columns, task.labels)
-    Training(model, task.updates(model, config), config).run()
+    Training(model, task.updates(model), config).run()
     judged = task.judge(model, "ours", tmp_path / task.output)
     assert judged.scores["ours"]["test"] == 1.0
     assert judged.scores["majority class"] == {"training": 0.5, "test": 0.5}
@@ -101,7 +101,7 @@ def test_validation_chooses_and_balanced_weights_are_those_of_the_classes(tmp_pa
     config = configured_for(file, validation=0.2, class_weights="balanced", epochs=2)
     task = classify_task(config)
     model = network_of(config, task.columns, task.labels)
-    updates = task.updates(model, config)
+    updates = task.updates(model)
     down, up = Counter(task.truth("training").tolist()).values()
     weights = (down + up) / (2 * torch.tensor([down, up]))
     assert torch.allclose(updates.loss.weight, weights.float())
@@ -139,7 +139,7 @@ def test_new_sequences_are_read_as_the_run_read_its_own(path, tmp_path):
     (tmp_path / "d.csv").write_text("s,a,b\n1,2,3\n")
     with pytest.raises(UserError, match=r"is no \.ts file, as this run was trained on"):
         read_new(tmp_path / "d.csv", config, ["a", "b"], ["down", "up"], None, "error")
-    table = configured("classify", data=tmp_path / "d.csv", series="s", label="k")
+    table = ClassifyOptions(data=tmp_path / "d.csv", series="s", label="k")
     data = read_new(tmp_path / "d.csv", table, ["a", "b"], ["down", "up"], None, "error")
     assert (data.labels, data.classes) == ([None], ["down", "up"])
 
@@ -149,11 +149,11 @@ def test_japanese_vowels_from_aeon():
     from pathlib import Path
 
     folder = Path(aeon.__file__).parent / "datasets" / "data" / "JapaneseVowels"
-    task = classify_task(configured("classify", data=folder / "JapaneseVowels_TRAIN.ts"))
+    task = classify_task(ClassifyOptions(data=folder / "JapaneseVowels_TRAIN.ts"))
     assert {split: len(places) for split, places in task.splits.items()} == {"training": 270, "test": 370}
     assert (len(task.columns), len(task.labels)) == (12, 9)
-    config = configured("classify", epochs=15)
+    config = ClassifyOptions(epochs=15)
     model = network_of(config, task.columns, task.labels)
-    Training(model, task.updates(model, config), config).run()
+    Training(model, task.updates(model), config).run()
     right = model(task.inputs("test")[0])[0][-1].argmax()
     assert int(right) == int(task.truth("test")[0])

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig, configured
+from bptt.training.options.classify import ClassifyOptions
+from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.text import TextOptions
 from bptt.training.tasks.classify import Classify
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.forecast import Forecast
@@ -11,19 +13,19 @@ from bptt.training.tasks.text import TextTask
 
 
 def test_what_is_embedded_a_table_and_a_table_read_piece_by_piece(tmp_path):
-    assert made_task(TrainConfig()).name == "the embedded yearly sunspot numbers"
+    assert made_task(ForecastOptions()).name == "the embedded yearly sunspot numbers"
     np.save(tmp_path / "d.npy", np.sin(np.arange(200.0)))
-    config = TrainConfig(data=tmp_path / "d.npy", target="0", reach="truncated")
+    config = ForecastOptions(data=tmp_path / "d.npy", target="0", reach="truncated")
     assert isinstance(made_task(config), Forecast)
-    small = TrainConfig(data=tmp_path / "d.npy", target="0", reach="truncated", memory="1kB")
+    small = ForecastOptions(data=tmp_path / "d.npy", target="0", reach="truncated", memory="1kB")
     assert isinstance(made_task(small), StreamedForecast)
 
 
 def test_each_kind_of_file_has_its_task(tmp_path):
     (tmp_path / "d.ts").write_text("@classLabel true a b\n@data\n1,2:a\n2,3:b\n3,4:a\n5,1:b\n")
     (tmp_path / "d.txt").write_text("abc " * 50)
-    assert isinstance(made_task(configured("classify", data=tmp_path / "d.ts")), Classify)
-    assert isinstance(made_task(configured("text", data=tmp_path / "d.txt")), TextTask)
+    assert isinstance(made_task(ClassifyOptions(data=tmp_path / "d.ts")), Classify)
+    assert isinstance(made_task(TextOptions(data=tmp_path / "d.txt")), TextTask)
 
 
 @pytest.mark.parametrize("series", [None, "who"])
@@ -32,6 +34,6 @@ def test_a_target_that_begins_after_the_training_rows_is_refused_however_it_is_r
     rows = [f"a,{'NA' if row < 50 else row}\n" for row in range(60)]
     (tmp_path / "d.csv").write_text("who,y\n" + "".join(rows))
     for missing in ("mask", "interpolate"):
-        config = TrainConfig(data=tmp_path / "d.csv", target="y", series=series, missing=missing)
+        config = ForecastOptions(data=tmp_path / "d.csv", target="y", series=series, missing=missing)
         with pytest.raises(UserError, match=r"has 0 values in the 48 training rows|no series has what is needed"):
             made_task(config)

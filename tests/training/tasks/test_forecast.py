@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
 from bptt.training.data.tables import Table
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import check_rows, sunspot_forecast, table_forecast
 from bptt.training.tasks.scores import forecast_rows
 
@@ -18,7 +18,7 @@ def table(rows=60, columns=("y", "a"), times=None):
 
 
 def test_ar9_on_the_sunspots_has_the_known_scores():
-    task = sunspot_forecast(TrainConfig())
+    task = sunspot_forecast(ForecastOptions())
     arv = task.arv(task.baselines()["linear AR(9)"])
     assert round(arv["1921-1955"], 3) == 0.123
     assert round(arv["1956-1979"], 3) == 0.342
@@ -28,7 +28,7 @@ def test_nothing_of_the_test_rows_is_learned_from():
     whole = table()
     changed = Table(whole.name, whole.times, whole.columns, whole.values.copy())
     changed.values[48:] = 1e6
-    one, two = (table_forecast(t, TrainConfig()) for t in (whole, changed))
+    one, two = (table_forecast(t, ForecastOptions()) for t in (whole, changed))
     assert one.train_rows == 48
     assert one.scaling == two.scaling
     assert one.variances == two.variances
@@ -45,7 +45,7 @@ def test_no_training_row_is_interpolated_from_a_later_one():
     gappy.values[[0, 5, 46, 47, 48, 59], 0] = np.nan
     gappy.values[[6, 50], 1] = np.nan
     y, a = gappy.values.T.copy()
-    found = table_forecast(gappy, TrainConfig(missing="interpolate")).table.values
+    found = table_forecast(gappy, ForecastOptions(missing="interpolate")).table.values
     assert found[[0, 5], 0] == pytest.approx([y[1], (y[4] + y[6]) / 2])
     assert found[[46, 47], 0].tolist() == [y[45]] * 2
     assert found[[48, 59], 0] == pytest.approx([(y[45] + y[49]) / 2, y[58]])
@@ -59,20 +59,20 @@ def test_a_column_that_begins_after_the_training_rows_is_not_interpolated(column
     gappy.values[:48, column] = np.nan
     words = rf"column '{'ya'[column]}' has 0 values in the 48 training rows; at least {needed} are needed"
     with pytest.raises(UserError, match=words):
-        table_forecast(gappy, TrainConfig(missing="interpolate"))
+        table_forecast(gappy, ForecastOptions(missing="interpolate"))
 
 
 def test_too_few_rows_name_the_minimum():
     with pytest.raises(UserError, match=r"has 12 rows.*at least 16 rows are needed"):
-        table_forecast(table(12), TrainConfig(lags=3))
-    assert table_forecast(table(16), TrainConfig(lags=3)).train_steps == 10
+        table_forecast(table(12), ForecastOptions(lags=3))
+    assert table_forecast(table(16), ForecastOptions(lags=3)).train_steps == 10
     with pytest.raises(UserError, match=r"lags=300.*at least 10 are needed"):
-        sunspot_forecast(TrainConfig(lags=300))
+        sunspot_forecast(ForecastOptions(lags=300))
 
 
 def test_rows_beyond_the_record_continue_its_times():
     dates = [datetime(2020, 1, day) for day in range(1, 31)]
-    task = table_forecast(table(30, times=dates), TrainConfig(horizon=2, lags=1))
+    task = table_forecast(table(30, times=dates), ForecastOptions(horizon=2, lags=1))
     rows = forecast_rows(task, task.forecasts(torch.zeros(30, 1)), None)
     assert rows.columns == ["time", "target", "truth", "forecast", "lower", "upper"]
     assert rows["lower"].null_count() == rows["upper"].null_count() == len(rows)
@@ -83,12 +83,12 @@ def test_rows_beyond_the_record_continue_its_times():
 
 def test_a_season_that_is_too_long_is_refused():
     with pytest.raises(UserError, match="--season 49 is longer than the 48 training rows"):
-        table_forecast(table(), TrainConfig(season=49))
-    assert "seasonal persistence (5)" in table_forecast(table(), TrainConfig(season=5)).baselines()
+        table_forecast(table(), ForecastOptions(season=49))
+    assert "seasonal persistence (5)" in table_forecast(table(), ForecastOptions(season=5)).baselines()
 
 
 @pytest.mark.parametrize(("test", "rows"), [(0.2, 2**31 * 5 // 4), (0.999999, 2**31 * 10**6)])
 def test_the_rows_that_are_needed_are_said_at_once_however_many(test, rows):
     with pytest.raises(UserError, match=r"at least (\d+) rows are needed") as caught:
-        check_rows("d.csv", 100, 80, TrainConfig(lags=2**31 - 1, test=test))
+        check_rows("d.csv", 100, 80, ForecastOptions(lags=2**31 - 1, test=test))
     assert int(re.search(r"at least (\d+) rows", str(caught.value))[1]) == pytest.approx(rows, rel=1e-3)

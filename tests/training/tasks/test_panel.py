@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
+from bptt.training.config_file import read_config, save_config
 from bptt.training.data.timestamps import Clock
-from bptt.training.described import read_config, save_config
 from bptt.training.loop import Training
 from bptt.training.network import network_of
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.run import check_same_data
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.panel import panel
@@ -41,12 +41,12 @@ def configured(path, **choices):
         "hidden": 5,
         "epochs": 3,
     }
-    return TrainConfig(**{**base, **choices})
+    return ForecastOptions(**{**base, **choices})
 
 
 def trained(task, config):
     model = network_of(config, task.columns, task.labels, task.calendar)
-    return model, Training(model, task.updates(model, config), config).run()
+    return model, Training(model, task.updates(model), config).run()
 
 
 def test_each_series_is_cut_scaled_and_judged_on_its_own(tmp_path):
@@ -73,7 +73,7 @@ def test_a_padded_step_weighs_nothing(tmp_path, choices):
     config = configured(written(tmp_path / "d.csv"), validation=0.25, **choices)
     task = panel(config)
     model = network_of(config, task.columns, task.labels)
-    updates = task.updates(model, config)
+    updates = task.updates(model)
     if not choices.get("k1"):
         update = next(updates.epoch(1))
         found = [w.grad.clone() for w in model.parameters()]
@@ -159,14 +159,14 @@ def test_of_two_workers_each_has_its_series(tmp_path):
     config = configured(written(tmp_path / "d.csv"), reach="truncated", k1=100)
     task = panel(config)
     model = network_of(config, task.columns, task.labels)
-    shares = [next(task.updates(model, config, Workers(rank, 2)).epoch(1)) for rank in (0, 1)]
-    alone = next(task.updates(model, config).epoch(1))
+    shares = [next(task.updates(model, Workers(rank, 2)).epoch(1)) for rank in (0, 1)]
+    alone = next(task.updates(model).epoch(1))
     assert sum(share.numbers for share in shares) == alone.numbers == task.train_steps
     assert sum(share.loss * share.numbers for share in shares) / alone.numbers == pytest.approx(alone.loss)
     with pytest.raises(UserError, match="3 series leave some of 4 workers without one"):
-        task.updates(model, config, Workers(0, 4))
+        task.updates(model, Workers(0, 4))
     with pytest.raises(UserError, match="--reach full makes one walk"):
-        task.updates(model, configured(config.data), Workers(0, 2))
+        panel(configured(config.data)).updates(model, Workers(0, 2))
 
 
 @pytest.mark.parametrize("choices", [{}, {"reach": "truncated", "k1": 30}])
@@ -174,14 +174,14 @@ def test_with_a_batch_an_update_is_of_so_many_series(tmp_path, choices):
     config = configured(written(tmp_path / "d.csv"), batch=2, **choices)
     task = panel(config)
     model = network_of(config, task.columns, task.labels)
-    updates = list(task.updates(model, config).epoch(1))
+    updates = list(task.updates(model).epoch(1))
     assert sum(update.numbers for update in updates) == task.train_steps
     if not choices:
         assert len(updates) == 2
         lengths = [part.train_steps for part in task.parts]
         assert {update.numbers for update in updates} <= {*lengths, *(sum(lengths) - one for one in lengths)}
-    one = list(task.updates(model, configured(config.data, batch=3, **choices)).epoch(1))
-    assert one == list(task.updates(model, configured(config.data, **choices)).epoch(1))
+    one, all_at_once = (panel(configured(config.data, **own, **choices)) for own in ({"batch": 3}, {}))
+    assert list(one.updates(model).epoch(1)) == list(all_at_once.updates(model).epoch(1))
     before, after = (trained(task, config)[1].epochs[place].loss for place in (0, -1))
     assert after < before
 
@@ -196,7 +196,7 @@ def test_each_series_goes_on_by_its_own_spacing(tmp_path):
     with pytest.warns(
         UserWarning, match="series 'odd': the times follow no rule; rows to come have one every .* days"
     ):
-        task = panel(TrainConfig(data=path, **choices))
+        task = panel(ForecastOptions(data=path, **choices))
     last = {part.part: part.times()[-2:] for part in task.parts}
     assert last["days"] == ["2024-03-11", "2024-03-12"]
     assert last["weeks"] == ["2024-11-06", "2024-11-13"]

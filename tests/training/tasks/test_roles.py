@@ -1,6 +1,8 @@
 import pytest
 
-from bptt.training.config import configured
+from bptt.training.options.choosing import OPTIONS
+from bptt.training.options.classify import ClassifyOptions
+from bptt.training.options.text import TextOptions
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.roles import roles
 
@@ -20,16 +22,16 @@ def test_a_run_says_which_columns_it_reads_and_as_what(tmp_path):
         ),
         ("classify", {"data": tmp_path / "p.ts"}, "inputs 'x1', 'x2'; labels of the file"),
     ):
-        config = configured(task, **choices)
+        config = OPTIONS[task](**choices)
         assert roles(made_task(config), config) == f"columns: {wanted}"
-    config = configured("text")
+    config = TextOptions()
     assert roles(made_task(config), config) == ""
 
 
 def test_of_a_table_in_long_format(tmp_path):
     rows = [f"{n},{n // 5},{n % 5},{'up' if n < 20 else 'down'},{n * 7 % 11}" for n in range(40)]
     (tmp_path / "d.csv").write_text(",s,t,k,a\n" + "\n".join(rows))
-    config = configured("classify", data=tmp_path / "d.csv", series="s", label="k", time="t")
+    config = ClassifyOptions(data=tmp_path / "d.csv", series="s", label="k", time="t")
     with pytest.warns(UserWarning, match=r"d\.csv: the column without a name is no input"):
         assert roles(made_task(config), config) == "columns: input 'a'; label 'k'; time 't'; series 's'"
     (tmp_path / "d.csv").write_text("Unnamed: 0,s,t,k,a\n" + "\n".join(rows))

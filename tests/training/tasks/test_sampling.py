@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from bptt.errors import UserError
-from bptt.training.config import configured
 from bptt.training.network import build
+from bptt.training.options.text import TextOptions
 from bptt.training.tasks.sampling import sample_text
 
 LETTERS = ["\n", "a", "b", "c"]
@@ -11,7 +11,7 @@ LETTERS = ["\n", "a", "b", "c"]
 
 @pytest.fixture
 def model():
-    return build(configured("text", hidden=8, init=3.0), 4, 4)
+    return build(TextOptions(hidden=8, init=3.0), 4, 4)
 
 
 def test_the_same_seed_writes_the_same_and_another_another(model):

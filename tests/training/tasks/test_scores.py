@@ -2,9 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bptt.training.config import TrainConfig
 from bptt.training.data.tables import Table
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.scores import MEAN, calibrated, forecast_rows
 
@@ -13,7 +13,7 @@ def task(**choices):
     rng = np.random.default_rng(0)
     values = rng.normal(5, [1.0, 10.0], (200, 2))
     table = Table("t.csv", list(range(1, 201)), ["y", "z"], values, targets=2)
-    return table_forecast(table, TrainConfig(lags=1, horizon=(1, 4), **choices))
+    return table_forecast(table, ForecastOptions(lags=1, horizon=(1, 4), **choices))
 
 
 def test_intervals_hold_what_was_not_learned_from_as_often_as_asked():

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from bptt.errors import UserError
-from bptt.training.config import TrainConfig
 from bptt.training.data import stream
 from bptt.training.data.sources import read_finite
 from bptt.training.data.tables import read_table
 from bptt.training.loop import Training
 from bptt.training.network import build
+from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks import streamed
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.streamed import streamed_forecast
@@ -35,7 +35,7 @@ def path(tmp_path, request):
 
 def configured(path, **choices):
     base = {"data": path, "target": "1", "input": (("0",),), "reach": "truncated", "hidden": 5, "epochs": 2}
-    return TrainConfig(**{**base, **choices})
+    return ForecastOptions(**{**base, **choices})
 
 
 @pytest.mark.parametrize("piece", [7, 100_000])
@@ -65,7 +65,7 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     results = []
     for name, task in (("whole", whole), ("parts", parts)):
         model = build(config, 2 * config.lags, len(parts.outputs))
-        fitted = Training(model, task.updates(model, config), config).run()
+        fitted = Training(model, task.updates(model), config).run()
         results.append((fitted.epochs, task.judge(model, "ours", tmp_path / f"{name}.csv")))
     (epochs, judged), (epochs_of_parts, judged_of_parts) = results
     for wanted, found in zip(epochs, epochs_of_parts, strict=True):
@@ -143,4 +143,4 @@ def test_a_number_that_is_missing_is_said_with_its_place(tmp_path):
     values[41] = math.nan
     np.save(file, values)
     with pytest.raises(UserError, match="row 42, column '0': the value is missing"):
-        streamed_forecast(TrainConfig(data=file, target="0", reach="truncated"))
+        streamed_forecast(ForecastOptions(data=file, target="0", reach="truncated"))

@@ -6,9 +6,9 @@ from torch.nn.functional import cross_entropy, one_hot
 
 import bptt
 from bptt.errors import UserError
-from bptt.training.config import configured
 from bptt.training.loop import Training
 from bptt.training.network import network_of
+from bptt.training.options.text import TextOptions
 from bptt.training.tasks import text as text_room
 from bptt.training.tasks.text import text_task
 
@@ -23,14 +23,14 @@ def path(tmp_path):
 
 
 def made(path, **choices):
-    config = configured("text", data=path, **{"hidden": 16, "epochs": 3, "batch": 4, "k1": 16, **choices})
+    config = TextOptions(data=path, **{"hidden": 16, "epochs": 3, "batch": 4, "k1": 16, **choices})
     task = text_task(config)
     return config, task, network_of(config, task.columns, task.labels)
 
 
 def test_it_learns_to_predict_and_is_judged_beside_the_baselines(path, tmp_path):
     config, task, model = made(path, epochs=40, lr=0.02)
-    fitted = Training(model, task.updates(model, config), config).run()
+    fitted = Training(model, task.updates(model), config).run()
     judged = task.judge(model, "ours", tmp_path / task.output)
     scores = {name: by_split["test"] for name, by_split in judged.scores.items()}
     assert judged.judged_on == ["test"]
@@ -42,8 +42,8 @@ def test_it_learns_to_predict_and_is_judged_beside_the_baselines(path, tmp_path)
 
 
 def test_each_update_is_truncated_bptt_of_one_hot_characters_with_carried_state(path):
-    config, task, model = made(path, k2=24)
-    one_pass = task.updates(model, config).epoch(1)
+    _, task, model = made(path, k2=24)
+    one_pass = task.updates(model).epoch(1)
     numbers = torch.from_numpy(task.numbers[: task.spans["training"][1]])
     T = (len(numbers) - 1) // 4
     x = torch.stack([numbers[row * T : (row + 1) * T] for row in range(4)], 1)
@@ -64,8 +64,8 @@ def test_each_update_is_truncated_bptt_of_one_hot_characters_with_carried_state(
 
 
 def test_a_pass_goes_on_from_its_place(path):
-    config, task, model = made(path)
-    updates = task.updates(model, config)
+    _, task, model = made(path)
+    updates = task.updates(model)
     one_pass = updates.epoch(1)
     for _ in range(3):
         next(one_pass)
@@ -91,15 +91,13 @@ def test_the_parts_follow_one_another_and_validation_chooses(path):
     (a, b), (c, d), (e, f) = task.spans.values()
     assert (a, b, d, f) == (0, c, e, len(TEXT))
     assert f - e == round(0.25 * len(TEXT))
-    assert all(
-        epoch.validation is not None for epoch in Training(model, task.updates(model, config), config).run().epochs
-    )
+    assert all(epoch.validation is not None for epoch in Training(model, task.updates(model), config).run().epochs)
 
 
 def test_dropout_and_bfloat16_train(path):
     for choices in ({"layers": 2, "dropout": 0.3}, {"precision": "bfloat16"}):
         config, task, model = made(path, **choices)
-        losses = [epoch.loss for epoch in Training(model, task.updates(model, config), config).run().epochs]
+        losses = [epoch.loss for epoch in Training(model, task.updates(model), config).run().epochs]
         assert losses[-1] < losses[0]
 
 
@@ -107,7 +105,7 @@ def test_bytes_are_learned_from_any_file(tmp_path):
     (tmp_path / "t.bin").write_bytes("één twee \0".encode() * 60 + b"\xff\xfe" * 60)
     config, task, model = made(tmp_path / "t.bin", tokens="bytes", epochs=6, test=0.3)
     assert (len(task.labels), task.train_steps) == (256, len(task.text) - round(0.3 * len(task.text)) - 1)
-    losses = [epoch.loss for epoch in Training(model, task.updates(model, config), config).run().epochs]
+    losses = [epoch.loss for epoch in Training(model, task.updates(model), config).run().epochs]
     judged = task.judge(model, "ours", tmp_path / task.output)
     assert losses[-1] < 0.6 * losses[0]
     assert judged.measure.name == "bits per byte"
@@ -116,7 +114,7 @@ def test_bytes_are_learned_from_any_file(tmp_path):
 
 
 def test_the_embedded_text_is_the_default():
-    task = text_task(configured("text"))
+    task = text_task(TextOptions())
     assert task.name == "the embedded Moby-Dick"
     assert len(task.labels) == 83
     sample = task.sample()
@@ -128,4 +126,4 @@ def test_the_embedded_text_is_the_default():
 def test_too_short_a_text_names_the_minimum(tmp_path, text):
     (tmp_path / "t.txt").write_text(text)
     with pytest.raises(UserError, match=r"of them to learn from; .* at least 17 are needed"):
-        text_task(configured("text", data=tmp_path / "t.txt"))
+        text_task(TextOptions(data=tmp_path / "t.txt"))

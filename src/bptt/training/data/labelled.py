@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ..config import Missing
+from ..options.parts import Missing
 from .cells import number_of
 from .tables import (
     check_columns,

@@ -15,7 +15,7 @@ import polars.selectors as cs
 
 from ...errors import UserError
 from ...reach.plan import bytes_in, shown
-from ..config import TrainConfig
+from ..options.forecast import ForecastOptions
 from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
 from .npy_files import read_npy
 from .tables import PARQUET, as_floats, check_columns, reading_parquet
@@ -146,7 +146,7 @@ def read_finite(source: Source, name: str, first: int, rows: int, columns: list[
     return piece
 
 
-def is_streamed(config: TrainConfig) -> bool:
+def is_streamed(config: ForecastOptions) -> bool:
     """Whether a table is too large to be read as a whole.
 
     Raises:

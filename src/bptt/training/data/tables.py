@@ -16,7 +16,7 @@ import polars as pl
 
 from ...errors import NothingThere, UserError
 from ...printable import shortened
-from ..config import Missing
+from ..options.parts import Missing
 from .cells import as_numbers, is_number_like, number_of, text_in
 from .csv_files import read_csv
 from .npy_files import native, read_npy

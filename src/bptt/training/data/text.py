@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ..config import Tokens
+from ..options.text import Tokens
 from .text_files import check_file, read_bytes, read_utf8
 
 ENCODINGS: dict[Tokens, str] = {"characters": "utf-8", "bytes": "latin-1"}  # a byte is the character of its number

@@ -19,7 +19,7 @@ import polars as pl
 
 from ...errors import UserError
 from ...printable import shortened
-from ..config import Missing
+from ..options.parts import Missing
 from .cells import as_numbers
 from .labelled import Labelled
 from .tables import interpolated, listed

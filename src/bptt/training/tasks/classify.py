@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ...files import write_whole
 from ..batches import Minibatches, balanced, logits_of
-from ..config import Missing, TrainConfig
 from ..data.labelled import Labelled, read_long
 from ..data.scaling import Moments, Scaling
 from ..data.tables import listed, read_frame
 from ..data.ts_files import read_ts
+from ..options.classify import ClassifyOptions
+from ..options.parts import Missing
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .ranges import beyond
@@ -46,7 +47,7 @@ class Classify(Undated):
     data: Labelled
     splits: dict[str, list[int]]
     scaling: Scaling
-    config: TrainConfig
+    config: ClassifyOptions
 
     @property
     def name(self) -> str:
@@ -88,10 +89,10 @@ class Classify(Undated):
         """The file of predictions."""
         return "predictions.csv"
 
-    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+    def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Minibatches of the training sequences."""
+        config, weight = self.config, self.weights()
         x, classes = self.inputs("training"), self.truth("training")
-        weight = self.weights()
         held = (self.inputs("validation"), self.truth("validation")) if "validation" in self.splits else None
 
         def validation() -> float | None:
@@ -195,7 +196,7 @@ def prediction_rows(data: Labelled, probabilities: Tensor) -> pl.DataFrame:
     return pl.DataFrame({**columns, **{f"probability of {label}": found for label, found in by_class}})
 
 
-def read_labelled(path: Path, config: TrainConfig) -> Labelled:
+def read_labelled(path: Path, config: ClassifyOptions) -> Labelled:
     """The sequences of a .ts file or of a table in long format."""
     if path.suffix.lower() == ".ts":
         return read_ts(path, config.missing)
@@ -204,7 +205,7 @@ def read_labelled(path: Path, config: TrainConfig) -> Labelled:
 
 
 def read_new(
-    path: Path, config: TrainConfig, columns: list[str], classes: list[str], time: str | None, missing: Missing
+    path: Path, config: ClassifyOptions, columns: list[str], classes: list[str], time: str | None, missing: Missing
 ) -> Labelled:
     """New sequences as a run reads them: its columns and its classes; their own labels may be missing.
 
@@ -233,7 +234,7 @@ def read_new(
     return replace(data, columns=columns, classes=classes)
 
 
-def classify_task(config: TrainConfig) -> Classify:
+def classify_task(config: ClassifyOptions) -> Classify:
     """The sequences of a file, split into those learned from and those tested on.
 
     Raises:
@@ -244,7 +245,7 @@ def classify_task(config: TrainConfig) -> Classify:
     data = read_labelled(path, config)
     learned, test = list(range(len(data.sequences))), []
     if (beside := test_file(path)) is not None:
-        if config.test != TrainConfig.test:
+        if config.test != ClassifyOptions.test:
             raise UserError(
                 f"--test {config.test:g} draws test sequences, but {beside.name} beside {path.name} has them"
             )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..config import TrainConfig, task_of
 from ..data.sources import is_streamed
 from ..data.tables import gaps_kept, read_table
 from ..data.text_files import check_file
+from ..options.base import TrainOptions
+from ..options.classify import ClassifyOptions
+from ..options.forecast import ForecastOptions
+from ..options.text import TextOptions
 from .classify import classify_task, test_file
 from .forecast import note_spacing, sunspot_forecast, table_forecast
 from .panel import panel
@@ -22,35 +25,40 @@ WANTED = {
 }
 
 
-def made_task(config: TrainConfig) -> Task:
+def made_task(config: TrainOptions) -> Task:
     """The task, ready to be learned.
 
     Raises:
         UserError: its data cannot be used.
     """
     check_there(config)
-    return {"forecast": _forecast, "classify": classify_task, "text": text_task}[task_of(config)](config)
+    if isinstance(config, TextOptions):
+        return text_task(config)
+    if isinstance(config, ClassifyOptions):
+        return classify_task(config)
+    assert isinstance(config, ForecastOptions)
+    return _forecast(config)
 
 
-def check_there(config: TrainConfig) -> None:
+def check_there(config: TrainOptions) -> None:
     """The run's data are where it looks for them, each a file.
 
     Raises:
         UserError: one is not.
     """
     for path in files_of(config):
-        check_file(path, WANTED[task_of(config)])
+        check_file(path, WANTED[config.task])
 
 
-def files_of(config: TrainConfig) -> list[Path]:
+def files_of(config: TrainOptions) -> list[Path]:
     """The files that a run's data are read from; none for those that are embedded."""
     if config.data is None:
         return []
-    beside = test_file(config.data) if task_of(config) == "classify" else None
+    beside = test_file(config.data) if config.task == "classify" else None
     return [config.data] if beside is None else [config.data, beside]
 
 
-def _forecast(config: TrainConfig) -> Task:
+def _forecast(config: ForecastOptions) -> Task:
     if config.data is None or not config.targets:
         return sunspot_forecast(config)
     if is_streamed(config):

@@ -13,13 +13,13 @@ from torch import nn
 
 from ...errors import NothingThere, UserError
 from ...printable import shortened
-from ..config import TrainConfig
 from ..data.calendar import periods_of
 from ..data.find_spacing import spacing_of
 from ..data.scaling import Moments, Scaling
 from ..data.spacing import Spacing
 from ..data.tables import Table, interpolated, sunspots
 from ..data.timestamps import Clock
+from ..options.forecast import ForecastOptions
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
@@ -62,13 +62,13 @@ class Forecast(Series, Forecasting):
         """Of the rows, where --time labels them."""
         return {self.part: self.spacing} if self.config.time and self.spacing is not None else {}
 
-    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+    def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """The training steps, the last of them kept for validation where it is asked for.
 
         Raises:
             UserError: there are fewer steps than stretches to cut them into, or fewer stretches than workers.
         """
-        return updates_of(model, *self.training_steps(), config, workers)
+        return updates_of(model, *self.training_steps(), self.config, workers)
 
     def sample(self) -> Sample:
         """The last of the steps that are learned from; of new data, where none is, of all that have a target."""
@@ -96,7 +96,7 @@ class Forecast(Series, Forecasting):
         return judged([self], model, title, path)
 
 
-def sunspot_forecast(config: TrainConfig) -> Forecast:
+def sunspot_forecast(config: ForecastOptions) -> Forecast:
     """The classic benchmark: learn from 1700-1920, forecast one year ahead (or horizon years)."""
     table = sunspots()
     row = {year: i for i, year in enumerate(table.times)}
@@ -105,7 +105,7 @@ def sunspot_forecast(config: TrainConfig) -> Forecast:
     return forecast_of(table, config, row[SUNSPOT_TRAIN_END] + 1, spans, [SUNSPOT_VARIANCE], published)
 
 
-def table_forecast(table: Table, config: TrainConfig, part: str = "") -> Forecast:
+def table_forecast(table: Table, config: ForecastOptions, part: str = "") -> Forecast:
     """A user's table: learn from its start, judge on the last ``config.test`` of its rows.
 
     Args:
@@ -144,12 +144,12 @@ def note_spacing(parts: Sequence[Series]) -> None:
         )
 
 
-def train_rows_of(rows: int, config: TrainConfig) -> int:
+def train_rows_of(rows: int, config: ForecastOptions) -> int:
     """How many rows are left when the last ``config.test`` of them are tested on."""
     return rows - max(1, round(rows * config.test))
 
 
-def check_rows(name: str, rows: int, train_rows: int, config: TrainConfig) -> None:
+def check_rows(name: str, rows: int, train_rows: int, config: ForecastOptions) -> None:
     """There are rows enough to learn from.
 
     Raises:
@@ -166,7 +166,7 @@ def check_rows(name: str, rows: int, train_rows: int, config: TrainConfig) -> No
 
 def forecast_of(
     table: Table,
-    config: TrainConfig,
+    config: ForecastOptions,
     train_rows: int,
     spans: list[Span],
     variances: list[float],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ...printable import shortened
-from ..config import TrainConfig
+from ..options.forecast import ForecastOptions
 from .task import Loss
 
 
@@ -17,7 +17,7 @@ class _Table(Protocol):
     @property
     def columns(self) -> list[str]: ...
     @property
-    def config(self) -> TrainConfig: ...
+    def config(self) -> ForecastOptions: ...
     @property
     def train_steps(self) -> int: ...
     @property

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ..config import TrainConfig
 from ..data.scaling import Moments, Scaling
 from ..data.spacing import Spacing
 from ..data.tables import gaps_kept, leaving_out, read_frame, select_series
 from ..data.timestamps import OFFSETS, Clock
 from ..groups import Groups
+from ..options.forecast import ForecastOptions
 from ..updates import Updates, Whole, Windows, check_workers, mean_square, noisy, predict
 from ..workers import ALONE, Workers
 from .forecast import Forecast, note_spacing, table_forecast
@@ -36,7 +36,7 @@ class Panel(Forecasting):
     """
 
     name: str
-    config: TrainConfig
+    config: ForecastOptions
     parts: list[Forecast]
 
     @property
@@ -86,7 +86,7 @@ class Panel(Forecasting):
         """Of the columns, over the training rows of all."""
         return _over_all(self.parts)
 
-    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+    def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Series side by side from their first steps; where one has ended, the others go on without it.
 
         All of them in the same updates, or with --batch so many at a time.
@@ -94,7 +94,7 @@ class Panel(Forecasting):
         Raises:
             UserError: there are fewer of them than workers, or the workers would have to share a whole walk.
         """
-        count = len(self.parts)
+        config, count = self.config, len(self.parts)
         size = min(config.batch or count, count)
         check_workers(config, workers, size)
         x, d = self._side_by_side()
@@ -142,7 +142,7 @@ def _over_all(parts: list[Forecast]) -> Scaling:
     return Scaling(moments.mean.tolist(), moments.unit.tolist())
 
 
-def panel(config: TrainConfig) -> Panel:
+def panel(config: ForecastOptions) -> Panel:
     """The series of a user's table; those with too few rows or values are left out, with a warning.
 
     Raises:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from ..config import TrainConfig
 from ..data.tables import listed
+from ..options.base import TrainOptions
+from ..options.classify import ClassifyOptions
+from ..options.forecast import ForecastOptions
 from .task import Task
 
 
-def roles(task: Task, config: TrainConfig) -> str:
+def roles(task: Task, config: TrainOptions) -> str:
     """The columns by what they are, in a line; empty where the data has none, as a text has none."""
     if not task.columns:
         return ""
-    if task.loss == "cross_entropy":
-        said = [
-            _counted("input", task.columns),
-            f"label {config.label!r}" if config.label else "labels of the file",
-        ]
+    if isinstance(config, ClassifyOptions):
+        label = f"label {config.label!r}" if config.label else "labels of the file"
+        said = [_counted("input", task.columns), label]
     else:
+        assert isinstance(config, ForecastOptions)
         count = max(1, len(config.targets))
         targets, others = task.columns[:count], task.columns[count:]
         said = [_counted("target", targets) + ", whose past is input"]

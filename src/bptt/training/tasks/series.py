@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...errors import UserError
-from ..config import TrainConfig
 from ..data.calendar import features
 from ..data.scaling import Scaling, as_input
 from ..data.spacing import Spacing
 from ..data.tables import Table, lagged
+from ..options.forecast import ForecastOptions
 from .baselines import autoregression, persistence
 from .forecasting import output_words
 
@@ -50,7 +50,7 @@ class Series:
     """
 
     table: Table
-    config: TrainConfig
+    config: ForecastOptions
     train_rows: int
     spans: list[Span]
     scaling: Scaling

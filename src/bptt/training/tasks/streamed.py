@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...files import replacing
-from ..config import TrainConfig
 from ..data.scaling import Moments, Scaling
 from ..data.sources import Source, checked_columns, open_source, read_finite
 from ..data.stream import PIECE, Stream
 from ..data.tables import check_once, lagged
+from ..options.forecast import ForecastOptions
 from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
@@ -57,7 +57,7 @@ class StreamedForecast(Forecasting, Undated):
     source: Source
     name: str
     columns: list[str]
-    config: TrainConfig
+    config: ForecastOptions
     train_rows: int
     scaling: Scaling
     season: int | None
@@ -94,9 +94,9 @@ class StreamedForecast(Forecasting, Undated):
         """Of the linear AR beside it."""
         return ar_order(self.train_rows, self.farthest)
 
-    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+    def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Truncated BPTT over the training rows, in stretches side by side."""
-        learned = self.learned_steps
+        config, learned = self.config, self.learned_steps
         check_stretches(config, learned)
         check_workers(config, workers)
         steps, share = learned // config.stretches, workers.share(config.stretches)
@@ -286,7 +286,7 @@ class _Scaled:
         return whole[:, [self.columns.index(name) for name in columns]]
 
 
-def streamed_forecast(config: TrainConfig) -> StreamedForecast:
+def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
     """A user's table on disk: learn from its start, judge on the last ``config.test`` of its rows.
 
     Raises:
@@ -315,7 +315,7 @@ def streamed_forecast(config: TrainConfig) -> StreamedForecast:
     return StreamedForecast(source, config.data.name, columns, config, train_rows, scaling, season, learned, later)
 
 
-def _steps_of(train_rows: int, config: TrainConfig) -> tuple[int, int]:
+def _steps_of(train_rows: int, config: ForecastOptions) -> tuple[int, int]:
     """How many steps are learned from, and how many are for validation, all their targets training rows."""
     steps = train_rows - config.lags + 1 - max(config.horizons)
     held = round(steps * config.validation)
@@ -333,9 +333,9 @@ def _read(source: Source, name: str, first: int, stop: int, columns: list[str]) 
         yield read_finite(source, name, start, min(PIECE, stop - start), columns)
 
 
-def _check_choices(config: TrainConfig) -> None:
+def _check_choices(config: ForecastOptions) -> None:
     """Nothing is asked for that needs a table in memory."""
-    plain = TrainConfig()
+    plain = ForecastOptions()
     for name in ("time", "missing", "series", "calendar"):
         value = getattr(config, name)
         if value != getattr(plain, name):

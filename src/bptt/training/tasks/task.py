@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple, Protocol
 import polars as pl
 from torch import nn
 
-from ..config import TrainConfig
 from ..data.scaling import Scaling
 from ..data.spacing import Spacing
 from ..data.timestamps import Clock
@@ -183,7 +182,7 @@ class Task(Protocol):
         """How rows labelled by --time are spaced, by series; a single one has no name."""
         ...
 
-    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+    def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """What the model learns from, or this worker's share of it."""
         ...
 

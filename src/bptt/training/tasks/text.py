@@ -15,7 +15,6 @@ from ...errors import UserError
 from ...files import write_whole
 from ...networks import cross_entropy as sum_of_cross_entropies
 from ...trees import Tree
-from ..config import Tokens, TrainConfig
 from ..data.scaling import Scaling
 from ..data.text import (
     MOBY_DICK,
@@ -31,6 +30,7 @@ from ..data.text import (
     vocabulary_of,
     xz_bits,
 )
+from ..options.text import TextOptions, Tokens
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
 from .sample import Sample
@@ -49,20 +49,23 @@ class TextTask(Undated):
     Attributes:
         name: where the text came from.
         text: all of it, a character for each token.
-        tokens: what a token is.
+        config: what a token is, window, batch, seed.
         labels: the tokens there are, by output.
         numbers: each one's place among them, (N).
         spans: where "training" (from 0), "validation" (may be missing) and "test" begin and end.
-        seed: of what is written for a look.
     """
 
     name: str
     text: str
-    tokens: Tokens
+    config: TextOptions
     labels: list[str]
     numbers: np.ndarray
     spans: dict[str, tuple[int, int]]
-    seed: int
+
+    @property
+    def tokens(self) -> Tokens:
+        """What a token is."""
+        return self.config.tokens
 
     @property
     def columns(self) -> list[str]:
@@ -99,8 +102,9 @@ class TextTask(Undated):
         """The file of what the model writes."""
         return "sample.txt"
 
-    def updates(self, model: nn.Module, config: TrainConfig, workers: Workers = ALONE) -> Updates:
+    def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Truncated BPTT over the training tokens, in stretches side by side."""
+        config = self.config
         check_stretches(config, self.train_steps)
         check_workers(config, workers)
         share = workers.share(config.stretches)
@@ -133,7 +137,7 @@ class TextTask(Undated):
                 found = (*found, ngram_bits(learned, tested, different), xz_bits(*text, self.tokens))
                 for name, value in zip(scores, found, strict=True):
                     scores[name][split] = value
-        written = sample_text(model, self.labels, "", WRITTEN, TEMPERATURE, self.seed)
+        written = sample_text(model, self.labels, "", WRITTEN, TEMPERATURE, self.config.seed)
         kept = as_bytes(written, self.tokens)
         write_whole(path, kept)
         measure = BITS if self.tokens == "characters" else BITS_OF_BYTES
@@ -169,7 +173,7 @@ def mean_cross_entropy(y: Tensor, d: Any) -> Tensor:
     return cross_entropy(y.flatten(0, 1), d.flatten())
 
 
-def text_task(config: TrainConfig) -> TextTask:
+def text_task(config: TextOptions) -> TextTask:
     """A file's text or the embedded one: learn from its start, judge on its end.
 
     Raises:
@@ -198,4 +202,4 @@ def text_task(config: TrainConfig) -> TextTask:
     if not held:
         del spans["validation"]
     vocabulary = vocabulary_of(text, tokens)
-    return TextTask(name, text, tokens, vocabulary, numbers_of(text, vocabulary, name), spans, config.seed)
+    return TextTask(name, text, config, vocabulary, numbers_of(text, vocabulary, name), spans)

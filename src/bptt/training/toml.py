@@ -1,30 +1,45 @@
-"""Dataclasses of plain values filled from TOML, each value checked against the type of its field."""
+"""TOML files read, and dataclasses made of their tables, each value checked against the type of its field."""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from ..errors import UserError
+from ..files import LARGEST_TEXT, read_regular
 from ..printable import shortened
 
-Filled = TypeVar("Filled")
+Made = TypeVar("Made")
 
 
-def filled(kind: type[Filled], values: Any) -> Filled:
-    """A dataclass with these values by the names of its fields.
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
 
     Raises:
-        ValueError: they are no table, or one of them is missing, not known or not of its field's type.
+        UserError: it is missing or damaged.
     """
-    if not isinstance(values, dict):
-        raise ValueError(f"a table of {', '.join(get_type_hints(kind))} is needed")
+    try:
+        return tomllib.loads(read_regular(path, most=LARGEST_TEXT).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+
+
+def made_of(kind: type[Made], values: Any) -> Made:
+    """A dataclass with the values of a table, by the names of its fields.
+
+    Raises:
+        ValueError: this is no table, or one of its values is missing, unknown or not of its field's type.
+    """
     hints = get_type_hints(kind)
+    if not isinstance(values, dict):
+        raise ValueError(f"a table of {', '.join(hints)} is needed")
     for name, value in values.items():
         if name not in hints:
             raise ValueError(f"{shortened(name)} is not known")
         if not _fits(value, hints[name]):
-            raise ValueError(f"{name} = {shortened(repr(value))} is not what it takes, {_shown(hints[name])}")
+            raise ValueError(f"{name} = {shortened(repr(value))} is not {_in_words(hints[name])}")
     try:
         return kind(**{name: _converted(value, hints[name]) for name, value in values.items()})
     except TypeError as error:  # of the dataclass, which names what is missing
@@ -61,16 +76,16 @@ def _converted(value: Any, hint: Any) -> Any:
     return hint(value) if hint in (Path, float) else value
 
 
-def _shown(hint: Any) -> str:
+def _in_words(hint: Any) -> str:
     """A type in words."""
     kind, inside = get_origin(hint), get_args(hint)
     if kind in (Union, UnionType):
-        return " or ".join(_shown(one) for one in inside if one is not type(None))
+        return " or ".join(_in_words(one) for one in inside if one is not type(None))
     if kind is Annotated:
-        return _shown(inside[0])
+        return _in_words(inside[0])
     if kind is Literal:
         return " or ".join(map(repr, inside))
     if kind in (tuple, list):
-        return f"a list of: {_shown(inside[0])}"
+        return f"a list of: {_in_words(inside[0])}"
     words = {Path: "a path", str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     return words.get(hint, str(hint))

@@ -1,0 +1,85 @@
+"""Which task a command line or a config.toml is about, and so whose options it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from .base import TaskName, TrainOptions, option_of
+from .classify import ClassifyOptions
+from .forecast import ForecastOptions
+from .text import TextOptions
+
+OPTIONS: dict[TaskName, type[TrainOptions]] = {
+    "forecast": ForecastOptions,
+    "classify": ClassifyOptions,
+    "text": TextOptions,
+}
+GROUPS = {  # of fields, as the help shows them
+    "data": (
+        *("data", "task", "target", "series", "label", "tokens", "input", "time", "missing", "horizon", "lags"),
+        *("calendar", "season", "coverage", "test", "validation"),
+    ),
+    "network": ("cell", "activation", "leak", "hidden", "layers", "dropout", "init", "readout"),
+    "training": (
+        *("reach", "k1", "k2", "memory", "batch", "epochs", "patience", "lr", "schedule", "weight_decay", "noise"),
+        *("class_weights", "clip", "precision"),
+    ),
+    "run": ("seed", "out", "workers", "tensorboard", "snapshot", "resume"),
+}
+_FIELDS = {field.name: field for kind in OPTIONS.values() for field in fields(kind)}
+
+
+def task_of(choices: Mapping[str, Any]) -> TaskName:
+    """The task that some choices name, or else the one that the data and the other choices show."""
+    for task in OPTIONS:
+        if choices.get("task") == task:
+            return task
+    suffix = Path(str(choices.get("data", ""))).suffix.lower()
+    if suffix == ".ts" or "label" in choices or ("series" in choices and "target" not in choices):
+        return "classify"
+    return "text" if suffix in (".txt", ".text") else "forecast"
+
+
+def check_own(choices: Iterable[str], task: TaskName) -> None:
+    """Refuse options of other tasks.
+
+    Raises:
+        UserError: one is; the message says whose it is.
+    """
+    names = {task: {field.name for field in fields(kind)} for task, kind in OPTIONS.items()}
+    for name in choices:
+        tasks = [other for other in OPTIONS if name in names[other]]
+        if tasks and task not in tasks:
+            raise UserError(
+                f"{option_of(name)} is an option of --task {' and '.join(tasks)}; this is --task {task}"
+            )
+
+
+def named_in(arguments: Sequence[str]) -> dict[str, str]:
+    """The options that a command line of `bptt train` names, by field, each with its first value; "data" is DATA.
+
+    Unknown options are passed over: the parser refuses them.
+    """
+    found: dict[str, str] = {}
+    name, takes = "", 0.0  # the option that the next words belong to, and how many it still takes
+    for word in arguments:
+        if word.startswith("--"):
+            option, equals, value = word[2:].partition("=")
+            name = option.replace("-", "_")
+            if name.startswith("no_") and name[3:] in _FIELDS:
+                name = name[3:]
+            kind = str(_FIELDS[name].type) if name in _FIELDS else ""
+            takes = 0 if equals or kind == "bool" else float("inf") if "tuple[" in kind else 1
+            if name in _FIELDS:
+                found.setdefault(name, value)
+        elif takes:
+            takes -= 1
+            if name in _FIELDS:
+                found[name] = found.get(name) or word
+        elif not word.startswith("-"):
+            found.setdefault("data", word)
+    return found

@@ -1,0 +1,81 @@
+"""The options of `bptt train` for the classification of sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import UseAppendAction, arg
+
+from ...errors import UserError
+from .base import CellName, DataOption, TaskOption
+from .parts import ColumnOption, TableOptions
+
+NeededColumn = Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(needed with a table)")]
+
+
+@dataclass(frozen=True)
+class ClassifyOptions(TableOptions):
+    """Train a recurrent network to classify sequences.
+
+    DATA is a UEA/UCR .ts file, or a table in long format: a row for each step, --series and --label columns. With
+    a run's config.toml as DATA that run is repeated; options given beside it override it.
+
+    Writes a run folder: config.toml, model.safetensors, metrics.jsonl, report.html, predictions.csv and
+    confusion.csv.
+    """
+
+    data: DataOption = None
+    """A .ts, CSV or Parquet file, or a run's config.toml."""
+    task: TaskOption = "classify"
+    series: NeededColumn = None
+    """Column that names the sequence of each row, its rows in the order of time."""
+    label: NeededColumn = None
+    """Column of each sequence's class."""
+    input: Annotated[
+        UseAppendAction[tuple[tuple[str, ...], ...]],
+        arg(metavar="COLUMN ...", help_behavior_hint="(repeatable; default: all other columns)"),
+    ] = ()
+    """Input columns."""
+    time: ColumnOption = None
+    """Column of numbers or dates that labels the rows; it must increase within each sequence."""
+    test: float = 0.2
+    """Fraction of each class's sequences, drawn by the seed, kept as test set; a _TEST.ts beside a _TRAIN.ts is
+    the test set instead."""
+    validation: float = 0.0
+    """Fraction of each class's training sequences, drawn by the seed, kept as validation set, which chooses the
+    best epoch; 0 keeps the last epoch."""
+    cell: CellName = "gru"
+    leak: float = 1.0
+    hidden: int = 64
+    init: float = 1.0
+    readout: Literal["last", "mean"] = "last"
+    """What the class is predicted from: the last hidden state, or the mean of all."""
+    batch: int = 32
+    """Sequences per update."""
+    epochs: int = 60
+    lr: float = 0.005
+    weight_decay: float = 1e-4
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced gives each class the same weight in the loss, however many sequences it has."""
+
+    def check(self) -> None:
+        if self.missing == "mask":
+            raise UserError(
+                "--missing mask is an option of --task forecast; to classify, fill them or interpolate"
+            )
+        if self.data is None:
+            raise UserError(
+                "--task classify needs DATA: a .ts file, or a table with --series COLUMN --label COLUMN"
+            )
+        if self.data.suffix.lower() == ".ts":
+            for name in ("series", "label", "time", "input"):
+                if getattr(self, name):
+                    raise UserError(f"--{name} chooses a column of a table, and {self.data} is a .ts file")
+        else:
+            for name in ("series", "label"):
+                if getattr(self, name) is None:
+                    raise UserError(
+                        f"--{name} COLUMN is needed with {self.data}: one label a sequence, one row a step"
+                    )
+        super().check()
