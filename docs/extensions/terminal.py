@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import textwrap
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -18,13 +17,14 @@ class Options(SphinxDirective):
     """A command's own help."""
 
     required_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         os.environ["COLUMNS"] = str(COLUMNS)
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-            main([self.arguments[0], "--help"])
-        text = "\n".join(textwrap.fill(line, COLUMNS) for line in said.getvalue().splitlines())
+            main([*self.arguments[0].split(), "--help"])
+        text = said.getvalue()
         return [nodes.literal_block(text, text, language="text")]
 
 
