@@ -1,4 +1,4 @@
-// Every argument of a walk, checked before a pointer of it is read: the only place that does, for operators and modules.
+// The arguments of a walk, checked before a pointer is read. Modules and operators rely on these checks; there are no others.
 #pragma once
 
 #include <string>
@@ -12,12 +12,12 @@ namespace bptt {
 
 using Address = std::uintptr_t;
 
-inline void require(bool fits, const char* what) {
-    if (!fits) throw std::invalid_argument(what);
+inline void require(bool fits, const char* message) {
+    if (!fits) throw std::invalid_argument(message);
 }
 
-inline nb::handle tuple_of(nb::handle tuple, Py_ssize_t size, const char* what) {
-    require(PyTuple_Check(tuple.ptr()) && PyTuple_GET_SIZE(tuple.ptr()) == size, what);
+inline nb::handle tuple_of(nb::handle tuple, Py_ssize_t size, const char* message) {
+    require(PyTuple_Check(tuple.ptr()) && PyTuple_GET_SIZE(tuple.ptr()) == size, message);
     return tuple;
 }
 
@@ -53,7 +53,8 @@ inline std::string text(nb::handle object) { return nb::cast<std::string>(nb::st
 [[noreturn]] inline void refuse(const char* name, nb::handle t, const Shape& shape, nb::handle like) {
     nb::object sizes = owned(PySequence_Tuple(torch().shape.of(t).ptr()));
     throw std::invalid_argument(std::string(name) + " is " + text(sizes) + ", " + text(torch().dtype.of(t)) + "; " +
-                                text(shape.tuple()) + (shape.or_more ? " or more, " : ", ") + text(torch().dtype.of(like)) + " in main memory is needed");
+                                text(shape.tuple()) + (shape.or_more ? " or more, " : ", ") + text(torch().dtype.of(like)) +
+                                " in main memory is needed");
 }
 
 inline std::string lost_memory(const char* name) {
@@ -61,69 +62,69 @@ inline std::string lost_memory(const char* name) {
                                "values again before the call";
 }
 
-// How an argument's elements may stand. dense: one after the other. rows: those of a row do. spread: those of a row
-// do, or they are all one. A copy is made of what stands otherwise. made: dense, and by a walk: no view that negates.
-enum class Stands { dense, rows, spread, made };
+// The strides that are read in place; an argument with others is copied. dense: contiguous. rows: each row is contiguous.
+// spread: each row is contiguous or one value (stride 0). made: contiguous and made by a walk, so never a negated view.
+enum class Layout { dense, rows, spread, made };
 
-// A tensor that is read, or None; held while it is.
+// A tensor that is read, or None. It keeps the tensor, or its copy, alive.
 struct Argument {
     nb::object held;
-    View view, given;  // of what is held, and of the tensor itself where a copy is
+    View view, given;  // of what is held; of the tensor itself, which differs where a copy is held
     Place place;       // of the tensor itself
 
     Argument() : held(nb::none()) {}
-    Argument(const char* name, nb::handle t, nb::handle like, int bits, const Shape& shape, Stands stands = Stands::dense)
+    Argument(const char* name, nb::handle t, nb::handle like, int bits, const Shape& shape, Layout layout = Layout::dense)
         : held(nb::borrow(t)) {
         if (t.is_none()) return;
         view = given = View(t);
         if (view.bits() != bits || !shape.fits(view)) refuse(name, t, shape, like);
         place = Place(t, view);
-        if (!place.is_whole)
-            throw std::invalid_argument(lost_memory(name));
-        if (!may_stay(stands)) replace(torch().contiguous.call(held));
-        if (stands != Stands::made && torch().is_neg.says(held)) replace(torch().resolve_neg.call(held));
+        if (!place.is_whole) throw std::invalid_argument(lost_memory(name));
+        if (!may_stay(layout)) replace(torch().contiguous.call(held));
+        if (layout != Layout::made && torch().is_neg.returns_true(held)) replace(torch().resolve_neg.call(held));
     }
-    Address address() const { return held.is_none() ? 0 : view.address(); }
+    template <class S>
+    S* data() const { return is_there() ? reinterpret_cast<S*>(view.address()) : nullptr; }
     bool is_there() const { return !held.is_none(); }
 
    private:
-    bool may_stay(Stands stands) const {
-        if (stands == Stands::dense || stands == Stands::made) return view.is_contiguous();
+    bool may_stay(Layout layout) const {
+        if (layout == Layout::dense || layout == Layout::made) return view.is_contiguous();
         const Index unit = view.strides[view.dimensions - 1];
-        return unit == 1 || (unit == 0 && stands == Stands::spread);
+        return unit == 1 || (unit == 0 && layout == Layout::spread);
     }
     void replace(nb::object other) { held = std::move(other), view = View(held); }
 };
 
-// Rows of each step of a packed walk: at least one, not increasing, N in all.
+// The rows of each step of a packed walk: at least one each, not increasing, N in all; empty for None.
 inline std::vector<Index> checked_sizes(nb::handle sizes, Index N) {
-    std::vector<Index> all;
-    if (sizes.is_none()) return all;
+    std::vector<Index> found;
+    if (sizes.is_none()) return found;
     Index sum = 0;
     for (nb::handle size : sizes) {
         const Index rows = nb::cast<Index>(size);
         require(rows >= 1, "batch_sizes must each be at least 1");
-        require(all.empty() || rows <= all.back(), "batch_sizes must not increase: the longest sequences come first");
+        require(found.empty() || rows <= found.back(), "batch_sizes must not increase: the longest sequences come first");
         require(rows <= N - sum, "batch_sizes sum to more than x has rows");
         sum += rows;
-        all.push_back(rows);
+        found.push_back(rows);
     }
-    require(!all.empty(), "batch_sizes is empty: a walk has at least one step");
+    require(!found.empty(), "batch_sizes is empty: a walk has at least one step");
     require(sum == N, "batch_sizes sum to less than x has rows");
-    return all;
+    return found;
 }
 
-// Rows that an error of a sweep has reached, at each step.
+// The rows of a sweep that have an error, at each step; empty for None.
 inline std::vector<Index> checked_active(nb::handle active, Index T, Index B) {
-    std::vector<Index> all;
-    if (active.is_none()) return all;
+    std::vector<Index> found;
+    if (active.is_none()) return found;
     for (nb::handle reached : active) {
         const Index rows = nb::cast<Index>(reached);
-        require(rows >= 0 && rows <= (all.empty() ? B : all.back()), "active rows must lie in 0..B and not increase");
-        all.push_back(rows);
+        require(rows >= 0 && rows <= (found.empty() ? B : found.back()), "active rows must lie in 0..B and not increase");
+        found.push_back(rows);
     }
-    require(static_cast<Index>(all.size()) == T, "active must have one number a step");
-    return all;
+    require(static_cast<Index>(found.size()) == T, "active must have one number a step");
+    return found;
 }
 
 }  // namespace bptt

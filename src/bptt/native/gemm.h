@@ -1,4 +1,4 @@
-// Products with weights packed in column panels, a register tile at a time.
+// Matrix products with one matrix packed in column panels, a tile of registers at a time.
 #pragma once
 
 #include <algorithm>
@@ -13,15 +13,15 @@ namespace bptt::BPTT_ISA {
 using Index = std::int64_t;
 
 template <class S>
-struct Free {
+struct Deleter {
     Index bytes = 0;
     void operator()(S* p) const {
         std::free(p);
-        Scratch::give(bytes);
+        Scratch::release(bytes);
     }
 };
 template <class S>
-using Buffer = std::unique_ptr<S[], Free<S>>;
+using Buffer = std::unique_ptr<S[], Deleter<S>>;
 
 // Uninitialised memory on a cache line's boundary.
 template <class S>
@@ -29,20 +29,47 @@ Buffer<S> buffer(Index size) {
     const Index bytes = (std::max<Index>(size, 1) * static_cast<Index>(sizeof(S)) + 63) / 64 * 64;
     void* p = std::aligned_alloc(64, bytes);
     if (p == nullptr) throw std::bad_alloc();
-    Scratch::take(bytes);
+    Scratch::acquire(bytes);
     return Buffer<S>(static_cast<S*>(p), {bytes});
 }
 
-inline Index up(Index size, Index unit) { return (size + unit - 1) / unit * unit; }
+inline Index round_up(Index size, Index unit) { return (size + unit - 1) / unit * unit; }
 
-// Rows of a tile of NV vectors: as many accumulators as registers allow, room left for operands.
+// Rows of a tile of NV vectors: as many accumulators as the registers hold beside the operands.
 template <int NV>
 constexpr int tile_rows = BPTT_REGISTERS == 32 ? 24 / NV : 12 / NV;
 
-// Into its caller, whatever the compiler thinks: accumulators must stay in registers.
+// Always inlined: the accumulators must stay in registers.
 #define BPTT_INLINE inline __attribute__((always_inline))
 
-// Call f(std::integral_constant<int, m>) for the m in 1..MAX asked for.
+// A tile of accumulators set to zero, copied, added to, loaded and stored; rows ld apart.
+template <class S, int MR, int NV>
+BPTT_INLINE void set_zero(V<S> (&acc)[MR][NV]) {
+    for (auto& row : acc)
+        for (auto& vector : row) vector = broadcast<S>(0);
+}
+template <class S, int MR, int NV>
+BPTT_INLINE void load_tile(V<S> (&acc)[MR][NV], const S* from, Index ld) {
+    for (int i = 0; i < MR; ++i)
+        for (int j = 0; j < NV; ++j) acc[i][j] = load(from + i * ld + j * L<S>);
+}
+template <class S, int MR, int NV>
+BPTT_INLINE void store_tile(const V<S> (&acc)[MR][NV], S* to, Index ld) {
+    for (int i = 0; i < MR; ++i)
+        for (int j = 0; j < NV; ++j) store(to + i * ld + j * L<S>, acc[i][j]);
+}
+template <class S, int MR, int NV>
+BPTT_INLINE void copy_tile(V<S> (&to)[MR][NV], const V<S> (&from)[MR][NV]) {
+    for (int i = 0; i < MR; ++i)
+        for (int j = 0; j < NV; ++j) to[i][j] = from[i][j];
+}
+template <class S, int MR, int NV>
+BPTT_INLINE void add_tile(V<S> (&acc)[MR][NV], const V<S> (&other)[MR][NV]) {
+    for (int i = 0; i < MR; ++i)
+        for (int j = 0; j < NV; ++j) acc[i][j] += other[i][j];
+}
+
+// Call f(std::integral_constant<int, m>), 1 <= m <= MAX.
 template <int MAX, class F>
 inline void with_rows(int m, F&& f) {
     if constexpr (MAX == 1) {
@@ -54,14 +81,12 @@ inline void with_rows(int m, F&& f) {
 }
 
 // acc += A·B for MR rows of A (element (i, k) at a[i·ra + k·ka]) and a panel B of K rows of NV vectors.
-// Few rows leave few independent chains of additions: K is then walked in KS of them.
+// A few rows make few independent chains of additions, each of which waits for the one before: K is split into KS chains.
 template <class S, int MR, int NV, int KS>
 BPTT_INLINE void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
     constexpr int width = NV * L<S>;
     V<S> chain[KS][MR][NV];
-    for (int c = 0; c < KS; ++c)
-        for (int i = 0; i < MR; ++i)
-            for (int j = 0; j < NV; ++j) chain[c][i][j] = all<S>(0);
+    for (auto& tile : chain) set_zero<S>(tile);
     Index k = 0;
     for (; k + KS <= K; k += KS)
         for (int c = 0; c < KS; ++c)
@@ -71,9 +96,7 @@ BPTT_INLINE void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V
     for (; k < K; ++k)
         for (int i = 0; i < MR; ++i)
             for (int j = 0; j < NV; ++j) acc[i][j] += load(b + k * width + j * L<S>) * a[i * ra + k * ka];
-    for (int c = 0; c < KS; ++c)
-        for (int i = 0; i < MR; ++i)
-            for (int j = 0; j < NV; ++j) acc[i][j] += chain[c][i][j];
+    for (const auto& tile : chain) add_tile<S>(acc, tile);
 }
 template <class S, int MR, int NV>
 BPTT_INLINE void multiply_rows(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
@@ -92,27 +115,23 @@ BPTT_INLINE void multiply_tile(Index K, const S* a, Index ra, Index ka, const S*
     multiply_rows<S, MR, NV>(K, a, ra, ka, b, acc);
 }
 
-// The same block by block, each by itself first, so that rounding grows with the blocks and not with K.
+// The same, but each block of K is summed by itself first: rounding then grows with the number of blocks, not with K.
 constexpr Index block = 256;
 template <class S, int MR, int NV>
 BPTT_INLINE void multiply_blocks(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
     V<S> total[MR][NV];
-    for (int i = 0; i < MR; ++i)
-        for (int j = 0; j < NV; ++j) total[i][j] = acc[i][j];
+    copy_tile<S>(total, acc);
     for (Index k = 0; k < K; k += block) {
-        asm("" : "+m"(total));  // which stays in memory and leaves the registers to the block
-        for (int i = 0; i < MR; ++i)
-            for (int j = 0; j < NV; ++j) acc[i][j] = all<S>(0);
+        asm("" : "+m"(total));  // keep it in memory: the registers belong to the block
+        set_zero<S>(acc);
         multiply_tile<S, MR, NV>(std::min(block, K - k), a + k * ka, ra, ka, b + k * NV * L<S>, acc);
-        for (int i = 0; i < MR; ++i)
-            for (int j = 0; j < NV; ++j) total[i][j] += acc[i][j];
+        add_tile<S>(total, acc);
     }
-    for (int i = 0; i < MR; ++i)
-        for (int j = 0; j < NV; ++j) acc[i][j] = total[i][j];
+    copy_tile<S>(acc, total);
 }
 
-// A product A (M×K) · B (panels), tile by tile: start(acc, row, panel) fills the accumulators, finish(...) takes
-// them. Both are generic in the tile's rows.
+// The product A (M×K) · B (panels), tile by tile: start(acc, row, panel) fills the accumulators of the tile that begins at
+// that row and panel, finish(acc, row, panel) takes them. Both are generic in the tile's rows.
 template <class S, int NV, int most, bool long_sums, class Start, class Finish>
 void tiles(Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start& start, Finish& finish) {
     Index tiles = (M + most - 1) / most;
@@ -141,7 +160,7 @@ inline void product(
         tiles<S, NV, most, true>(M, K, panels, a, ra, ka, b, start, finish);
 }
 
-// Panels of B (K×N), element (k, n) at b[k·kb + n·nb]: panel p holds columns from p·width on, zeros past N.
+// Pack B (K×N), element (k, n) at b[k·kb + n·nb]: panel p holds the columns from p·width on, zeros past N.
 template <class S>
 void pack(S* to, const S* b, Index kb, Index nb, Index K, Index N, Index width) {
     for (Index n0 = 0; n0 < N; n0 += width, to += K * width)
@@ -150,11 +169,10 @@ void pack(S* to, const S* b, Index kb, Index nb, Index K, Index N, Index width) 
                 to[k * width + j] = n0 + j < N ? b[k * kb + (n0 + j) * nb] : S(0);
 }
 
-// Panels of Wᵀ for a cell of G gates, W (G·H, K): panel p holds, gate after gate, `vectors` vectors of units each.
-// `gates` says which block of W stands for each gate; -1 leaves zeros. Read and written a square at a time: a column
-// alone would touch a cache line for each of its elements, and none of them again before it is gone.
+// Pack Wᵀ for a cell of G gates, W (G·H, K): panel p holds `vectors` vectors of units of each gate, gate after gate.
+// A square at a time: one whole column would touch a cache line for each element and use none of them again.
 template <class S>
-void pack_gates(S* to, const S* w, const int* gates, int G, int vectors, Index H, Index K) {
+void pack_gates(S* to, const S* W, int G, int vectors, Index H, Index K) {
     constexpr Index square = 16;
     const Index units = vectors * L<S>;
     for (Index u0 = 0; u0 < H; u0 += units, to += K * G * units)
@@ -163,8 +181,8 @@ void pack_gates(S* to, const S* w, const int* gates, int G, int vectors, Index H
                 for (Index u = 0; u < units; ++u) {
                     const Index last = std::min(k0 + square, K);
                     S* column = to + g * units + u;
-                    const bool there = gates[g] >= 0 && u0 + u < H;
-                    const S* row = there ? w + (gates[g] * H + u0 + u) * K : nullptr;
+                    const bool there = u0 + u < H;
+                    const S* row = there ? W + (g * H + u0 + u) * K : nullptr;
                     for (Index k = k0; k < last; ++k) column[k * G * units] = there ? row[k] : S(0);
                 }
 }

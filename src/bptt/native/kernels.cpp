@@ -1,4 +1,4 @@
-// Compiled once for each instruction set, BPTT_ISA being its name.
+// The table of kernels, compiled once for each instruction set; BPTT_ISA is its name.
 #include "elman.h"
 #include "gru.h"
 #include "lstm.h"

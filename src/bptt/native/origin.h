@@ -1,5 +1,5 @@
-// The weights as a walk found them, for its way back, whatever becomes of the variables in between: `w.data = ...` and
-// `Module.half()` give a variable other memory and leave its version; the storage that is held here stays.
+// The weights as the forward walk read them, for its backward pass. `w.data = ...` and `Module.half()` give a variable other
+// memory without changing its version; the storage of the forward walk is kept alive here.
 #pragma once
 
 #include <algorithm>
@@ -11,65 +11,63 @@ namespace bptt {
 
 constexpr int n_weights = 4;  // W_ih, W_hh, b_ih, b_hh
 
-// One weight's place, its storage aside.
-struct Standing {
+// One weight's memory, version, shape and strides.
+struct WeightView {
     Address address, offset;
     int bits, dimensions;
     Index version, shape[2], strides[2];
 
-    Standing() = default;
-    Standing(nb::handle t, const View& view, Address offset) : Standing{} {
-        address = view.address(), this->offset = offset, bits = view.bits(), dimensions = view.dimensions, version = version_of(t);
+    WeightView() = default;
+    WeightView(nb::handle t, const View& view, Address offset) : WeightView{} {
+        address = view.address(), this->offset = offset, bits = view.bits();
+        dimensions = view.dimensions, version = version_of(t);
         std::copy_n(view.shape, dimensions, shape), std::copy_n(view.strides, dimensions, strides);
     }
     static Index version_of(nb::handle t) { return nb::cast<Index>(torch().version.of(t)); }
-    // How many bytes of the storage it takes up to its last element.
-    Address end() const {
-        Address last = 0;
-        for (int i = 0; i < dimensions; ++i) last += static_cast<Address>(shape[i] - 1) * strides[i];
-        return offset + (last + 1) * bits / 8;
-    }
-    bool is_that_of(const View& v) const {
+    // Where its last element ends in the storage, in bytes.
+    Address end() const { return offset + span_of(dimensions, shape, strides, bits); }
+    bool equals(const View& v) const {
         return address == v.address() && bits == v.bits() && dimensions == v.dimensions &&
                std::equal(shape, shape + dimensions, v.shape) && std::equal(strides, strides + dimensions, v.strides);
     }
 };
 
-// (storage of each, standing of each as bytes); `weights` are the variables.
+// (storage of each weight, their WeightViews as bytes).
 inline nb::object origin_of(const Argument* const (&read)[n_weights], nb::handle operands) {
-    Standing standings[n_weights];
+    WeightView views[n_weights];
     nb::object storages = owned(PyTuple_New(n_weights));
     for (int i = 0; i < n_weights; ++i) {
         const Argument& a = *read[i];
-        standings[i] = a.is_there() ? Standing(item(operands, 3 + i), a.given, a.place.offset) : Standing{};
+        views[i] = a.is_there() ? WeightView(item(operands, 3 + i), a.given, a.place.offset) : WeightView{};
         PyTuple_SET_ITEM(storages.ptr(), i, nb::object(a.place.storage).release().ptr());
     }
-    return nb::make_tuple(storages, nb::bytes(standings, sizeof standings));
+    return nb::make_tuple(storages, nb::bytes(views, sizeof views));
 }
 
-// The weights as a walk's origin has them.
+// What `origin_of` returned, read.
 class Origin {
     nb::handle storages;
-    Standing standings[n_weights];
+    WeightView views[n_weights];
 
    public:
     explicit Origin(nb::handle origin) : storages(item(tuple_of(origin, 2, "an origin is a pair"), 0)) {
-        std::memcpy(standings, PyBytes_AS_STRING(item(origin, 1).ptr()), sizeof standings);
+        std::memcpy(views, PyBytes_AS_STRING(item(origin, 1).ptr()), sizeof views);
     }
 
-    // Whether weight i, read as t, is still what was walked. Raises where it was changed in place.
-    bool is(int i, nb::handle t) const {
+    // Whether t is still the memory that the walk read as weight i. Raises where it was changed in place.
+    bool matches(int i, nb::handle t) const {
         if (t.is_none()) return true;
-        if (Standing::version_of(t) != standings[i].version)
+        if (WeightView::version_of(t) != views[i].version)
             throw std::runtime_error(
                 "a weight was changed in place after the forward pass (it has been modified by an inplace operation), and "
                 "these gradients need it as it was; change it after the backward pass, or clone it before");
         View view;
-        return view.of(t) && standings[i].is_that_of(view) && torch().storage.call(t).is(item(storages, i));
+        return view.read(t) && views[i].equals(view) && torch().storage.call(t).is(item(storages, i));
     }
 
-    nb::object walked(int i) const {
-        const Standing& then = standings[i];
+    // Weight i as a tensor of the memory that the walk read.
+    nb::object restored(int i) const {
+        const WeightView& then = views[i];
         if (then.end() > static_cast<Address>(PyObject_Size(item(storages, i).ptr())))  // `set_` would make it larger
             throw std::invalid_argument(lost_memory("a weight"));
         nb::module_ module = nb::module_::import_("torch");
@@ -81,14 +79,14 @@ class Origin {
     }
 };
 
-// The weights as they were walked: `weights` itself where they are still that.
+// The weights as the forward walk read them; `weights` itself where nothing changed.
 inline nb::object as_walked(nb::handle origin, nb::handle weights) {
     const Origin then(origin);
     tuple_of(weights, n_weights, "the weights are W_ih, W_hh, b_ih, b_hh");
     nb::object found = nb::borrow(weights), each[n_weights];
     for (int i = 0; i < n_weights; ++i) each[i] = nb::borrow(item(weights, i));
     for (int i = 0; i < n_weights; ++i)
-        if (!then.is(i, each[i])) each[i] = then.walked(i), found = nb::none();
+        if (!then.matches(i, each[i])) each[i] = then.restored(i), found = nb::none();
     return found.is_none() ? nb::make_tuple(each[0], each[1], each[2], each[3]) : found;
 }
 

@@ -1,12 +1,12 @@
-// The kernels of one instruction set, as functions of a layer, and the properties of the cells they compute.
+// The kernels of one instruction set, as functions of a call, and the properties of the cells they compute.
 #pragma once
 
-#include "layer.h"
+#include "call.h"
 
 namespace bptt {
 
 template <class S>
-using Kernel = void (*)(const Layer<S>&);
+using Kernel = void (*)(const Call<S>&);
 
 struct CellKernels {
     const char* name;  // as in the cell's equations

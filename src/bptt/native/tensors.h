@@ -1,5 +1,5 @@
-// torch's tensors from outside: read through DLPack's C exchange table, made and copied by their Python methods; no
-// header of torch's, so that no version is tied to.
+// torch's tensors, read through DLPack's C exchange table, created and copied by their Python methods. No header of torch is
+// used, so the library fits every version.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -21,17 +21,17 @@ inline nb::object owned(PyObject* found) {
 
 inline nb::handle item(nb::handle tuple, Py_ssize_t i) { return PyTuple_GET_ITEM(tuple.ptr(), i); }
 
-// An attribute's or method's name, made once.
-struct Name {
+// An attribute or method of a Python object, by its name as an interned str.
+struct Attribute {
     PyObject* text;
-    explicit Name(const char* name) : text(PyUnicode_InternFromString(name)) {}
+    explicit Attribute(const char* name) : text(PyUnicode_InternFromString(name)) {}
     nb::object of(nb::handle t) const { return owned(PyObject_GetAttr(t.ptr(), text)); }
     nb::object call(nb::handle t) const { return owned(PyObject_CallMethodNoArgs(t.ptr(), text)); }
     nb::object call(nb::handle t, nb::handle argument) const {
         return owned(PyObject_CallMethodOneArg(t.ptr(), text, argument.ptr()));
     }
-    bool holds(nb::handle t) const { return of(t).ptr() == Py_True; }
-    bool says(nb::handle t) const { return call(t).ptr() == Py_True; }
+    bool is_true(nb::handle t) const { return of(t).ptr() == Py_True; }
+    bool returns_true(nb::handle t) const { return call(t).ptr() == Py_True; }
 };
 
 // DLPack 1.3: a tensor without an owner, and the table a type offers as __dlpack_c_exchange_api__.
@@ -56,13 +56,13 @@ struct DLPackExchange {
     int (*view)(void* object, DLTensor* out);
 };
 
-// What is looked up in torch once.
+// Everything of torch's that is used, looked up once.
 struct Torch {
     nb::object Tensor, Parameter, Base, empty_like;
     const DLPackExchange* exchange;
-    Name requires_grad{"requires_grad"}, contiguous{"contiguous"}, is_neg{"is_neg"}, resolve_neg{"resolve_neg"};
-    Name new_empty{"new_empty"}, storage{"untyped_storage"}, data_ptr{"data_ptr"};
-    Name dtype{"dtype"}, shape{"shape"}, version{"_version"};
+    Attribute requires_grad{"requires_grad"}, contiguous{"contiguous"}, is_neg{"is_neg"}, resolve_neg{"resolve_neg"};
+    Attribute new_empty{"new_empty"}, storage{"untyped_storage"}, data_ptr{"data_ptr"};
+    Attribute dtype{"dtype"}, shape{"shape"}, version{"_version"};
     Torch() {
         nb::module_ torch = nb::module_::import_("torch");
         Tensor = torch.attr("Tensor"), Parameter = torch.attr("nn").attr("Parameter");
@@ -73,9 +73,9 @@ struct Torch {
         void* table = PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api");
         if (table == nullptr) throw nb::python_error();
         exchange = static_cast<const DLPackExchange*>(table);
-        if (exchange->version.major != 1) throw nb::import_error("torch speaks another DLPack than version 1");
+        if (exchange->version.major != 1) throw nb::import_error("torch's DLPack exchange table is not of version 1");
     }
-    bool has_type(nb::handle t) const {  // of a tensor itself and no subclass
+    bool has_type(nb::handle t) const {  // Tensor or Parameter, no subclass
         auto* type = reinterpret_cast<PyObject*>(Py_TYPE(t.ptr()));
         return type == Tensor.ptr() || type == Parameter.ptr();
     }
@@ -85,11 +85,21 @@ struct Torch {
 };
 
 inline const Torch& torch() {
-    static const Torch* names = new Torch();  // never destroyed: Python may be gone by then
-    return *names;
+    static const Torch* found = new Torch();  // never destroyed: Python may have ended by then
+    return *found;
 }
 
-// What a tensor is, while it lives.
+// How many bytes there are from the first element to the end of the last.
+inline std::uintptr_t span_of(int dimensions, const Index* shape, const Index* strides, int bits) {
+    std::uintptr_t last = 0;
+    for (int i = 0; i < dimensions; ++i) {
+        if (shape[i] == 0) return 0;
+        last += static_cast<std::uintptr_t>(shape[i] - 1) * static_cast<std::uintptr_t>(strides[i]);
+    }
+    return (last + 1) * (bits / 8);
+}
+
+// A tensor's memory, dtype, shape and strides; valid while the tensor lives.
 struct View : DLTensor {
     View() : DLTensor{} {}
     explicit View(nb::handle t) : DLTensor{} {
@@ -98,14 +108,14 @@ struct View : DLTensor {
         nb::python_error why;
         throw std::invalid_argument(why.what());
     }
-    // Whether there is a view of t: not of a tensor that DLPack has no words for, of the meta device or sparse.
-    bool of(nb::handle t) {
+    // Read t and return true; false for a tensor that DLPack cannot describe, on the meta device or sparse.
+    bool read(nb::handle t) {
         if (torch().exchange->view(t.ptr(), this) == 0) return true;
         PyErr_Clear();
         return false;
     }
     std::uintptr_t address() const { return reinterpret_cast<std::uintptr_t>(data) + byte_offset; }
-    // 32 or 64; 0 for what the kernels do not take: another dtype, another device.
+    // 32 or 64; 0 for a dtype or device that the kernels do not take.
     int bits() const {
         bool fits = dtype.code == 2 && dtype.lanes == 1 && (dtype.bits == 32 || dtype.bits == 64) && device.type == 1;
         return fits ? dtype.bits : 0;
@@ -119,18 +129,10 @@ struct View : DLTensor {
             if (shape[i] != 1 && strides[i] != expected) return false;
         return true;
     }
-    // How many bytes there are from the first element to the end of the last.
-    std::uintptr_t span() const {
-        std::uintptr_t last = 0;
-        for (int i = 0; i < dimensions; ++i) {
-            if (shape[i] == 0) return 0;
-            last += static_cast<std::uintptr_t>(shape[i] - 1) * static_cast<std::uintptr_t>(strides[i]);
-        }
-        return (last + 1) * (dtype.bits / 8);
-    }
+    std::uintptr_t span() const { return span_of(dimensions, shape, strides, dtype.bits); }
 };
 
-// Where a tensor stands in its storage, and whether that still has all that the tensor spans: it may have been resized.
+// A tensor's offset in its storage, and whether the storage, which may have been resized, still holds all of the tensor.
 struct Place {
     nb::object storage;
     std::uintptr_t offset = 0;  // bytes
@@ -147,8 +149,8 @@ struct Place {
     }
 };
 
-// A shape that is wanted. A state may come as a module has it, with a 1 in front; `or_more` steps may come of what a
-// sweep reads the first ones of.
+// A required shape. `of_module`: a state may have a module's shape, with a 1 in front. `or_more`: there may be more steps; a
+// sweep reads the first ones.
 struct Shape {
     Index sizes[4];
     int dimensions;
@@ -161,10 +163,10 @@ struct Shape {
         return true;
     }
     nb::object tuple() const {
-        nb::object all = owned(PyTuple_New(dimensions));
+        nb::object found = owned(PyTuple_New(dimensions));
         for (int i = 0; i < dimensions; ++i)
-            PyTuple_SET_ITEM(all.ptr(), i, owned(PyLong_FromLongLong(sizes[i])).release().ptr());
-        return all;
+            PyTuple_SET_ITEM(found.ptr(), i, owned(PyLong_FromLongLong(sizes[i])).release().ptr());
+        return found;
     }
 };
 

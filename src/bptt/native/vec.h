@@ -1,4 +1,4 @@
-// Vectors of whatever width the file is compiled for, and the elementary functions of the cells on them.
+// Vectors as wide as the instruction set's registers, and the cells' elementary functions on them.
 // GCC's and clang's vector extensions: one source for AVX-512, AVX2 and plain C++.
 #pragma once
 
@@ -41,7 +41,7 @@ template <class S>
 inline void store(S* p, V<S> v) { *reinterpret_cast<typename Lanes<S>::U*>(p) = v; }
 
 template <class S>
-inline V<S> all(S value) {
+inline V<S> broadcast(S value) {
     V<S> v;
     for (int i = 0; i < L<S>; ++i) v[i] = value;
     return v;
@@ -65,10 +65,10 @@ inline void store(S* p, V<S> v, std::int64_t n) {
 template <class S>
 inline V<S> load(const S* p, std::int64_t n, std::int64_t stride) {
     if (stride == 1) return load(p, n);
-    if (n >= L<S>) return all<S>(*p);
+    if (n >= L<S>) return broadcast<S>(*p);
     typename Lanes<S>::I lane;
     for (int i = 0; i < L<S>; ++i) lane[i] = i;
-    return lane < static_cast<typename Lanes<S>::Int>(n) ? all<S>(*p) : all<S>(0);
+    return lane < static_cast<typename Lanes<S>::Int>(n) ? broadcast<S>(*p) : broadcast<S>(0);
 }
 
 template <class S>
@@ -96,7 +96,7 @@ struct Exp<double> {
         constexpr int terms = 12;
         double factor[terms], factorial = 2;
         for (int i = 0; i < terms; factorial *= i++ + 3) factor[i] = 1 / factorial;
-        V<double> q = all<double>(factor[terms - 1]);
+        V<double> q = broadcast<double>(factor[terms - 1]);
         for (int i = terms - 2; i >= 0; --i) q = q * r + factor[i];
         return q;
     }
@@ -116,9 +116,9 @@ inline void split_exp(V<S> y, V<S>& scale, V<S>& part) {
 }
 
 template <class S>
-inline V<S> at_least(V<S> y, S least) { return y < least ? all<S>(least) : y; }  // NaN stays
+inline V<S> at_least(V<S> y, S least) { return y < least ? broadcast<S>(least) : y; }  // NaN stays
 template <class S>
-inline V<S> at_most(V<S> y, S most) { return y > most ? all<S>(most) : y; }
+inline V<S> at_most(V<S> y, S most) { return y > most ? broadcast<S>(most) : y; }
 
 template <class S>
 inline V<S> expm1_of_negative(V<S> y) {
@@ -148,7 +148,7 @@ inline V<S> exp_of_negative(V<S> y) {
     V<S> scale, part;
     split_exp<S>(at_least<S>(y, Exp<S>::least), scale, part);
     V<S> e = scale + scale * part;
-    return y < Exp<S>::least ? all<S>(0) : e;
+    return y < Exp<S>::least ? broadcast<S>(0) : e;
 }
 
 template <class S>
@@ -156,16 +156,16 @@ inline V<S> sigmoid(V<S> x) {  // 1 / (1 + e^-x)
     V<S> y = -x, scale, part;
     split_exp<S>(at_most<S>(at_least<S>(y, Exp<S>::least), Exp<S>::most), scale, part);
     V<S> e = scale + scale * part;
-    return S(1) / (S(1) + (y > Exp<S>::most ? all<S>(std::numeric_limits<S>::infinity()) : e));
+    return S(1) / (S(1) + (y > Exp<S>::most ? broadcast<S>(std::numeric_limits<S>::infinity()) : e));
 }
 
 // log(1 + e^x) = max(x, 0) + log1p(e^-|x|), with log1p(z) = 2 artanh(z / (2 + z)).
 template <class S>
 inline V<S> softplus(V<S> x) {
     V<S> z = exp_of_negative<S>(-magnitude<S>(x));
-    V<S> s = z / (S(2) + z), s2 = s * s, q = all<S>(0);
+    V<S> s = z / (S(2) + z), s2 = s * s, q = broadcast<S>(0);
     for (int k = sizeof(S) == 4 ? 8 : 17; k >= 0; --k) q = q * s2 + S(1) / (2 * k + 1);
-    return (x < 0 ? all<S>(0) : x) + S(2) * s * q;
+    return (x < 0 ? broadcast<S>(0) : x) + S(2) * s * q;
 }
 
 template <class S>

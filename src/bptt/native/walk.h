@@ -1,240 +1,318 @@
-// What the cells' walks share: who owns which rows, chunks of steps, and the products with delta.
+// Any cell's forward walk and backward walk through time; the cell supplies the elementwise part, `finish` and `adjoint`.
 #pragma once
 
-#include <omp.h>
+#include "gram.h"
+#include "parts.h"
 
-#include <exception>
-#include <numeric>
-#include <vector>
+namespace bptt::BPTT_ISA {
 
-#include "gemm.h"
-#include "layer.h"
-
-namespace bptt {
-namespace BPTT_ISA {
-
-// The rows a thread owns, r0 <= row < r1, and where each step's rows stand.
-struct Part {
-    Index r0, r1;
-    const std::vector<Index>* starts;  // [T+1]
-    const Index* active;               // [T] or null: how many of each step's rows are walked
-    Index rows(Index t) const {
-        Index n = active ? active[t] : (*starts)[t + 1] - (*starts)[t];
-        return std::max<Index>(0, std::min(r1, n) - r0);
-    }
-    // Of the largest chunk of steps that `chunk_steps` makes.
-    Index most_rows(Index chunk) const {
-        return std::max(rows(0), std::min(chunk, rows(0) * static_cast<Index>(starts->size() - 1)));
-    }
-    Index at(Index t) const { return (*starts)[t] + r0; }  // of the part's first row, in (N, ·)
+// A vector of one row's units: what a cell's elementwise part reads and writes there.
+template <class S>
+struct ForwardUnits {
+    Index lanes_left;  // units from here to H
+    const S *h_prev, *c_prev;
+    S *y, *c, *kept;  // kept: its gates H apart; null where nothing is kept
 };
 
-template <class S>
-std::vector<Index> starts_of(const Layer<S>& a) {
-    std::vector<Index> starts(a.T + 1, 0);
-    for (Index t = 0; t < a.T; ++t) starts[t + 1] = starts[t] + (a.batch_sizes ? a.batch_sizes[t] : a.B);
-    return starts;
-}
-
-// A layer whose initial state is there: zeros where none was given.
-template <class S>
-struct Started {
-    Buffer<S> zeros;
-    Layer<S> layer;
-    explicit Started(const Layer<S>& a) : layer(a) {
-        if (a.h0 != nullptr && (a.c0 != nullptr || a.c == nullptr)) return;
-        zeros = buffer<S>(a.B * a.H);
-        std::fill_n(zeros.get(), a.B * a.H, S(0));
-        if (a.h0 == nullptr) layer.h0 = zeros.get();
-        if (a.c0 == nullptr) layer.c0 = zeros.get();
-    }
-};
-
-// Split the batch so that each of at most `threads` parts walks about as many rows; longest sequences come first.
-template <class S>
-std::vector<Part> parts_of(const Layer<S>& a, const std::vector<Index>& starts, int threads) {
-    const Index* sizes = a.batch_sizes ? a.batch_sizes : a.active;
-    const Index whole = std::max<Index>(1, a.shared);  // a copy's rows stay together
-    std::vector<Index> length(a.B, sizes ? 0 : a.T);
-    if (sizes)
-        for (Index t = 0; t < a.T; ++t)
-            for (Index r = 0; r < sizes[t]; ++r) ++length[r];
-    const Index all = std::accumulate(length.begin(), length.end(), Index(0));
-    std::vector<Part> parts;
-    Index row = 0, walked = 0;
-    for (int p = 0; p < threads && row < a.B; ++p) {
-        Index first = row, goal = all * (p + 1) / threads;
-        while (row < a.B &&
-               (p == threads - 1 || row == first || row % whole != 0 || walked + length[row] <= goal))
-            walked += length[row++];
-        parts.push_back({first, row, &starts, a.active});
-    }
-    if (parts.empty()) parts.push_back({0, 0, &starts, a.active});  // of a batch of none
-    return parts;
-}
-
-// One thread for little work: waking another costs more than it saves.
-template <class S>
-int team(const Layer<S>& a, Index N, int gates) {
-    double work = 2.0 * N * gates * a.H * (a.H + a.I);
-    return work < 2e6 ? 1 : static_cast<int>(std::max<Index>(1, std::min<Index>(a.threads, a.B)));
-}
-
-// Run f(part number) on each part, on threads of the process's own OpenMP runtime, fewer if it gives fewer. What one
-// of them throws is thrown again here.
-template <class F>
-void on_each(Index parts, F&& f) {
-    if (parts == 1) return f(0);
-    std::vector<std::exception_ptr> thrown(parts);
-#pragma omp parallel num_threads(static_cast<int>(parts))
-    for (Index p = omp_get_thread_num(); p < parts; p += omp_get_num_threads()) {
-        try {
-            f(p);
-        } catch (...) {
-            thrown[p] = std::current_exception();
-        }
-    }
-    for (const auto& exception : thrown)
-        if (exception) std::rethrow_exception(exception);
-}
-
-// The steps from t on whose rows together make a chunk of about `rows`; at least one step. Towards the end of time
-// (+1) or its start (-1); returns how many.
-inline Index chunk_steps(const Part& part, Index t, Index last, int towards, Index rows) {
-    Index steps = 0, sum = 0;
-    for (; steps == 0 || (t != last + towards && sum + part.rows(t) <= rows); t += towards, ++steps) {
-        sum += part.rows(t);
-        if (t == last) return steps + 1;
-    }
-    return steps;
-}
-
-// How far the part's first row of step t stands from the first of all, for rows `row` apart and, where every step has
-// B of them, steps `step` apart.
-template <class S>
-Index offset(const Layer<S>& a, const Part& part, Index t, Index step, Index row) {
-    return (a.batch_sizes ? (*part.starts)[t] * row : t * step) + part.r0 * row;
-}
-template <class S>
-const S* x_row(const Layer<S>& a, const Part& part, Index t) { return a.x + offset(a, part, t, a.x_step, a.x_row); }
-
-// x of steps t0..t0+steps, row by row.
-template <class S>
-void gather_x(S* to, const Layer<S>& a, const Part& part, Index t0, Index steps) {
-    for (Index t = t0; t < t0 + steps; ++t)
-        for (Index r = 0; r < part.rows(t); ++r, to += a.I)
-            std::memcpy(to, x_row(a, part, t) + r * a.x_row, a.I * sizeof(S));
-}
-
-// h (or c) before step t, the part's first row.
-template <class S>
-const S* before(const S* first, const S* later, const Layer<S>& a, const Part& part, Index t) {
-    return t == 0 ? first + part.r0 * a.H : later + part.at(t - 1) * a.H;
-}
-
-// Columns of a panel that `accumulate` takes: two vectors, or one where all columns fit into it.
-template <class S>
-Index panel_width(Index columns) { return columns <= L<S> ? L<S> : 2 * L<S>; }
-
-// A gradient's sum, (rows, ld) with rows padded to whole panels: its own room, or the gradient itself where it fits.
-template <class S>
-struct Sum {
-    Index rows = 0, columns = 0, ld = 0;
-    Buffer<S> room;
-    S* at = nullptr;  // null: not wanted
-    Sum() = default;
-    Sum(S* gradient, Index rows, Index columns, Index ld, bool in_place) : rows(rows), columns(columns), ld(ld), at(gradient) {
-        if (gradient == nullptr) return;
-        if (!in_place || columns != ld) room = buffer<S>(rows * ld), at = room.get();
-        std::fill_n(at, rows * ld, S(0));
-    }
-    void add_to(S* gradient, bool first) const {
-        if (gradient == nullptr || gradient == at) return;
-        for (Index r = 0; r < rows; ++r)
-            for (Index k = 0; k < columns; ++k)
-                gradient[r * columns + k] = (first ? S(0) : gradient[r * columns + k]) + at[r * ld + k];
-    }
-};
-
-// Gradients of one thread; added up in the order of the threads, to those of the first one.
-template <class S>
-struct Sums {
-    bool one_delta;  // the two biases' gradients are the same
-    Sum<S> W_ih, W_hh, b_ih, b_hh;
-    Sums(const Layer<S>& a, int gates, bool one_delta, bool first) : one_delta(one_delta) {
-        const Index G = gates * a.H;
-        W_ih = {a.dW_ih, G, a.I, up(a.I, panel_width<S>(a.I)), first};
-        W_hh = {a.dW_hh, G, a.H, up(a.H, panel_width<S>(a.H)), first};
-        b_ih = {a.db_ih || !one_delta ? a.db_ih : a.db_hh, G, 1, 1, first};
-        if (!one_delta) b_hh = {a.db_hh, G, 1, 1, first};
-    }
-    void add_to(const Layer<S>& a, bool first) const {
-        W_ih.add_to(a.dW_ih, first);
-        W_hh.add_to(a.dW_hh, first);
-        b_ih.add_to(a.db_ih, first);
-        (one_delta ? b_ih : b_hh).add_to(a.db_hh, first);
-    }
-};
-
-// sum (M, ld) += deltaᵀ · operand over the chunk's rows; delta's columns [0, M) with rows ldd apart, operand in panels.
-// The chunk is summed by itself first: rounding then grows with its rows and with the chunks, not with their product.
-template <class S, int NV>
-void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd, const S* panels) {
-    constexpr int width = NV * L<S>;
-    product<S, NV, tile_rows<2>>(
-        M, rows, ld / width, delta, 1, ldd, panels,
-        [&](auto& acc, Index, Index) {
-            for (auto& row : acc)
-                for (int j = 0; j < NV; ++j) row[j] = all<S>(0);
-        },
-        [&](auto& acc, Index first, Index p) {
-            for (auto& row : acc) {
-                for (int j = 0; j < NV; ++j) {
-                    S* to = sum + first * ld + p * width + j * L<S>;
-                    store(to, load(to) + row[j]);
-                }
-                ++first;
+// Weights packed once a call, shared by the threads.
+template <class S, class Cell>
+struct ForwardWeights {
+    static constexpr int NV = Cell::gates * Cell::vectors;
+    Index panels, width;
+    Buffer<S> W_ih, W_hh, bias;
+    explicit ForwardWeights(const Call<S>& call) : width(NV * L<S>) {
+        constexpr Index units = Cell::vectors * L<S>;
+        panels = (call.H + units - 1) / units;
+        W_ih = buffer<S>(panels * width * call.I);
+        W_hh = buffer<S>(panels * width * call.H);
+        bias = buffer<S>(2 * panels * width);  // two rows: of the gates, then of the separate gate's recurrent part
+        pack_gates<S>(W_ih.get(), call.W_ih, Cell::gates, Cell::vectors, call.H, call.I);
+        pack_gates<S>(W_hh.get(), call.W_hh, Cell::gates, Cell::vectors, call.H, call.H);
+        auto sum = buffer<S>(Cell::gates * call.H), separate = buffer<S>(Cell::gates * call.H);
+        for (Index g = 0; g < Cell::gates; ++g)
+            for (Index u = 0; u < call.H; ++u) {
+                S ih = call.b_ih ? call.b_ih[g * call.H + u] : S(0), hh = call.b_hh ? call.b_hh[g * call.H + u] : S(0);
+                sum[g * call.H + u] = ih + (g == Cell::separate_gate ? S(0) : hh);
+                separate[g * call.H + u] = g == Cell::separate_gate ? hh : S(0);
             }
-        });
-}
-template <class S>
-void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd, const S* panels) {
-    if (ld == L<S>) return accumulate<S, 1>(sum, ld, M, rows, delta, ldd, panels);
-    accumulate<S, 2>(sum, ld, M, rows, delta, ldd, panels);
-}
-
-// sum (M) += the sum of delta's rows, rows ldd apart and readable to the end of a vector.
-template <class S>
-void add_columns(S* sum, Index M, Index rows, const S* delta, Index ldd) {
-    constexpr int NV = 4;
-    for (Index m = 0; m < M; m += NV * L<S>) {
-        V<S> acc[NV];
-        for (int j = 0; j < NV; ++j) acc[j] = all<S>(0);
-        const int vectors = static_cast<int>(std::min<Index>(NV, (M - m + L<S> - 1) / L<S>));
-        for (Index r = 0; r < rows; ++r)
-            for (int j = 0; j < NV; ++j)
-                if (j < vectors) acc[j] += load(delta + r * ldd + m + j * L<S>);
-        for (int j = 0; j < vectors; ++j) {
-            S* to = sum + m + j * L<S>;
-            const Index left = M - m - j * L<S>;
-            store(to, load(to, left) + acc[j], left);
-        }
+        pack_gates<S>(bias.get(), sum.get(), Cell::gates, Cell::vectors, call.H, 1);
+        pack_gates<S>(bias.get() + panels * width, separate.get(), Cell::gates, Cell::vectors, call.H, 1);
     }
-}
+};
 
-// Panels of the chunk's rows of N columns, given by a pointer to each step's first row and a row stride.
-template <class S, class RowsAt>
-void pack_rows(S* to, const Part& part, Index t0, Index steps, Index N, Index ld, RowsAt&& rows_at) {
-    const Index width = panel_width<S>(N);
-    for (Index n0 = 0; n0 < N; n0 += width) {
-        const Index n = std::min(width, N - n0);
+template <class S, class Cell>
+void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S, Cell>& w) {
+    constexpr int NV = ForwardWeights<S, Cell>::NV;
+    constexpr Index units = Cell::vectors * L<S>, chunk = 192;
+    const Index width = w.width, row_width = w.panels * width, H = call.H;
+    const Index most = part.most_rows(chunk);
+    auto xs = buffer<S>(most * call.I), projected = buffer<S>(most * row_width);
+    const S *bias = w.bias.get(), *separate_bias = bias + row_width;
+    for (Index t0 = 0, steps; t0 < call.T; t0 += steps) {
+        steps = chunk_steps(part, t0, call.T - 1, +1, chunk);
+        Index rows = 0;
+        for (Index t = t0; t < t0 + steps; ++t) rows += part.rows(t);
+        gather_x(xs.get(), call, part, t0, steps);
+        product<S, NV>(
+            rows, call.I, w.panels, xs.get(), call.I, 1, w.W_ih.get(),
+            [&](auto& acc, Index, Index p) { load_tile<S>(acc, bias + p * width, 0); },
+            [&](auto& acc, Index first, Index p) { store_tile<S>(acc, projected.get() + first * row_width + p * width, row_width); });
+        const S* P = projected.get();
         for (Index t = t0; t < t0 + steps; ++t) {
-            const S* from = rows_at(t) + n0;
-            for (Index r = 0; r < part.rows(t); ++r, from += ld, to += width)
-                for (Index j = 0; j < width; j += L<S>) store(to + j, n > j ? load(from + j, n - j) : all<S>(0));
+            const Index n = part.rows(t), at = part.first_row(t);
+            const S* h_prev = state_before(call.h0, call.y, call, part, t);
+            const S* c_prev = call.c ? state_before(call.c0, static_cast<const S*>(call.c), call, part, t) : nullptr;
+            product<S, NV>(
+                n, H, w.panels, h_prev, H, 1, w.W_hh.get(),
+                [&](auto& acc, Index first, Index p) {
+                    for (auto& row : acc) {
+                        const S* from = P + first * row_width + p * width;
+                        for (int j = 0; j < NV; ++j)
+                            row[j] = j == Cell::separate_gate ? load(separate_bias + p * width + j * L<S>) : load(from + j * L<S>);
+                        ++first;
+                    }
+                },
+                [&](auto& acc, Index first, Index p) {
+                    for (auto& row : acc) {
+                        const Index u = p * units, offset = first * H + u, to = at * H + offset;
+                        ForwardUnits<S> here{H - u, h_prev + offset, c_prev ? c_prev + offset : nullptr, call.y + to,
+                                     call.c ? call.c + to : nullptr,
+                                     call.kept ? call.kept + (at + first) * Cell::keeps * H + u : nullptr};
+                        Cell::template finish<S>(call, row, P + first * row_width + p * width, here);
+                        ++first;
+                    }
+                });
+            P += n * row_width;
         }
+    }
+    for (Index t = call.T - 1, done = 0; done < part.rows(0); done = part.rows(t--)) {  // sequences that end with step t
+        const Index from = (part.first_row(t) + done) * H, to = (part.r0 + done) * H, size = (part.rows(t) - done) * H;
+        std::copy_n(call.y + from, size, call.h_n + to);
+        if (call.c) std::copy_n(call.c + from, size, call.c_n + to);
     }
 }
 
-}  // namespace BPTT_ISA
-}  // namespace bptt
+template <class S, class Cell>
+void forward(const Call<S>& given) {
+    const WithInitialState<S> started(given);
+    const Call<S>& call = started.call;
+    auto starts = first_rows_of(call);
+    auto parts = parts_of(call, starts, thread_count(call, starts[call.T], Cell::gates));
+    ForwardWeights<S, Cell> w(call);
+    for_each_part(parts.size(), [&](Index p) { forward_part<S, Cell>(call, parts[p], w); });
+}
+
+// The same in the backward pass. `delta` has the cell's blocks H apart; dh and dc are the adjoints of the state after the
+// step when `adjoint` reads them; it leaves what flows to the state before the step other than through W_hh.
+template <class S>
+struct BackwardUnits {
+    Index lanes_left;  // units from here to H
+    const S *h_prev, *c_prev, *y, *c, *kept;
+    S *dh, *dc, *delta;
+    V<S> dy;
+};
+
+template <class S, class Cell>
+struct BackwardWeights {
+    static constexpr Index width = 2 * L<S>;
+    Index panels_h, panels_i;
+    Buffer<S> W_hh, W_ih;
+    explicit BackwardWeights(const Call<S>& call) : panels_h((call.H + width - 1) / width), panels_i((call.I + width - 1) / width) {
+        const Index K = Cell::gates * call.H;
+        W_hh = buffer<S>(panels_h * width * K);
+        pack(W_hh.get(), call.W_hh, call.H, Index(1), K, call.H, width);
+        if (call.dx == nullptr) return;
+        auto ordered = buffer<S>(K * call.I);
+        for (Index g = 0; g < Cell::gates; ++g)
+            std::copy_n(call.W_ih + Cell::input_order[g] * call.H * call.I, call.H * call.I, ordered.get() + g * call.H * call.I);
+        W_ih = buffer<S>(panels_i * width * K);
+        pack(W_ih.get(), ordered.get(), call.I, Index(1), K, call.I, width);
+    }
+};
+
+template <class S, class Cell>
+struct BackwardPart {
+    static constexpr int NV = 2;
+    static constexpr Index width = NV * L<S>;
+    const Call<S>& call;
+    const Part& part;
+    const BackwardWeights<S, Cell>& w;
+    Sums<S>& sums;
+    const Index H, K, ldh, ldd, R;
+    Buffer<S> dh, dc, delta, panels;
+
+    BackwardPart(const Call<S>& call, const Part& part, const BackwardWeights<S, Cell>& w, Sums<S>& sums)
+        : call(call), part(part), w(w), sums(sums), H(call.H), K(Cell::gates * call.H), ldh(round_up(call.H, width)),
+          ldd(round_up(Cell::blocks * call.H, L<S>) + 16), R(part.r1 - part.r0) {
+        const Index most = part.most_rows(chunk_rows);
+        dh = padded(call.dh_final);
+        if (call.c) dc = padded(call.dc_final);
+        delta = buffer<S>(most * ldd);
+        panels = buffer<S>(most * std::max(round_up(call.I, width), ldh));
+    }
+
+    // (R, H) rows of a state's adjoint, padded to ldh; zeros where there is none.
+    Buffer<S> padded(const S* from) const {
+        auto to = buffer<S>(R * ldh);
+        std::fill_n(to.get(), R * ldh, S(0));
+        if (from)
+            for (Index r = 0; r < R; ++r) std::copy_n(from + (part.r0 + r) * H, H, to.get() + r * ldh);
+        return to;
+    }
+
+    void walk() {
+        for (Index last = call.T - 1, steps; last >= 0; last -= steps) {
+            steps = chunk_steps(part, last, Index(0), -1, chunk_rows);
+            const Index t0 = last - steps + 1;
+            Index rows = 0;
+            for (Index t = t0; t <= last; ++t) rows += part.rows(t);
+            Index base = rows;
+            for (Index t = last; t >= t0; --t) {
+                base -= part.rows(t);
+                step(t, delta.get() + base * ldd);
+            }
+            accumulate_gradients(t0, steps, rows);
+        }
+        copy_state(call.dh0, dh.get());
+        if (call.c) copy_state(call.dc0, dc.get());
+    }
+
+    void copy_state(S* to, const S* from) const {
+        if (to)
+            for (Index r = 0; r < R; ++r) std::copy_n(from + r * ldh, H, to + (part.r0 + r) * H);
+    }
+
+    // Step t: delta of its rows, then the adjoint of the state before the step.
+    void step(Index t, S* delta_t) {
+        const Index n = part.rows(t), at = part.first_row(t);
+        V<S> squares = broadcast<S>(0);
+        for (Index r = 0; r < n; ++r) {
+            const S* dy = call.dy ? call.dy + offset(call, part, t, call.dy_step, call.dy_row) + r * call.dy_row : nullptr;
+            const Index now = recorded(t, r), prev = t == 0 ? 0 : recorded(t - 1, r), first = recorded(0, r);
+            const S* h_prev = t == 0 ? call.h0 + first * H : call.y + prev * H;
+            const S* c_prev = call.c == nullptr ? nullptr : t == 0 ? call.c0 + first * H : call.c + prev * H;
+            for (Index u = 0; u < H; u += L<S>) {
+                const Index o = now * H + u;
+                BackwardUnits<S> here{H - u,
+                                      h_prev + u,
+                                      c_prev ? c_prev + u : nullptr,
+                                      call.y + o,
+                                      call.c ? call.c + o : nullptr,
+                                      call.kept ? call.kept + now * Cell::keeps * H + u : nullptr,
+                                      dh.get() + r * ldh + u,
+                                      call.c ? dc.get() + r * ldh + u : nullptr,
+                                      delta_t + r * ldd + u,
+                                      dy ? load(dy + u * call.dy_unit, H - u, call.dy_unit) : broadcast<S>(0)};
+                const V<S> d = load(here.dh) + here.dy;
+                squares += d * d;
+                if (call.dh) store(call.dh + (at + r) * H + u, d, here.lanes_left);
+                Cell::template adjoint<S>(call, H, here);
+            }
+            if (call.squares && (r + 1) % call.shared == 0) {  // the copy's last row
+                call.squares[(at + r) / call.shared] = sum(squares);
+                squares = broadcast<S>(0);
+            }
+        }
+        if (call.delta_hh) copy_delta(at, n, delta_t);
+        if (call.products_hh) write_gram(at, n, delta_t);
+        product<S, NV>(
+            n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
+            [&](auto& acc, Index first, Index p) { load_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); },
+            [&](auto& acc, Index first, Index p) { store_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); });
+    }
+
+    // The place of row r of step t in the recorded walk.
+    Index recorded(Index t, Index r) const {
+        return call.shared ? t * call.shared + (part.r0 + r) % call.shared : part.first_row(t) + r;
+    }
+
+    static S sum(V<S> v) {
+        S total = 0;
+        for (int i = 0; i < L<S>; ++i) total += v[i];
+        return total;
+    }
+
+    // Write the products of delta's rows with each other, copy by copy.
+    void write_gram(Index at, Index n, const S* delta_t) const {
+        const Index of_copy = call.shared * call.shared, both = Cell::recurrent_block * H;  // before it: delta of W_ih alone
+        for (Index r = 0; r < n; r += call.shared, delta_t += call.shared * ldd) {
+            S* hh = call.products_hh + (at + r) * call.shared;
+            std::fill_n(hh, of_copy, S(0));
+            add_gram(hh, delta_t + both, ldd, call.shared, K - both);
+            if (call.products_ih) {
+                S* ih = call.products_ih + (at + r) * call.shared;
+                std::copy_n(hh, of_copy, ih);
+                add_gram(ih, delta_t, ldd, call.shared, both);
+            }
+            if (both) add_gram(hh, delta_t + K, ldd, call.shared, both);
+        }
+    }
+
+    // Write delta: n rows from row `at` on, in the order of the weights' blocks.
+    void copy_delta(Index at, Index n, const S* delta_t) const {
+        for (Index r = 0; r < n; ++r, delta_t += ldd) {
+            std::copy_n(delta_t + Cell::recurrent_block * H, K, call.delta_hh + (at + r) * K);
+            if (call.delta_ih == nullptr) continue;
+            for (int g = 0; g < Cell::gates; ++g)
+                std::copy_n(delta_t + g * H, H, call.delta_ih + (at + r) * K + Cell::input_order[g] * H);
+        }
+    }
+
+    // Add the chunk's part of each gradient, while its delta is in cache.
+    void accumulate_gradients(Index t0, Index steps, Index rows) {
+        const S* recurrent = delta.get() + Cell::recurrent_block * H;
+        if (call.dW_hh) {
+            pack_rows(panels.get(), part, t0, steps, H, H,
+                      [&](Index t) { return state_before(call.h0, static_cast<const S*>(call.y), call, part, t); });
+            accumulate<S>(sums.W_hh.data, sums.W_hh.ld, K, rows, recurrent, ldd, panels.get());
+        }
+        if (call.db_hh && !sums.one_delta) add_columns(sums.b_hh.data, K, rows, recurrent, ldd);
+        if (call.db_ih || (call.db_hh && sums.one_delta))
+            for (int g = 0; g < Cell::gates; ++g)  // the input's blocks have an order of their own
+                add_columns(sums.b_ih.data + Cell::input_order[g] * H, H, rows, delta.get() + g * H, ldd);
+        if (call.dW_ih) {
+            pack_rows(panels.get(), part, t0, steps, call.I, call.x_row, [&](Index t) { return x_row(call, part, t); });
+            for (int g = 0; g < Cell::gates; ++g)
+                accumulate<S>(sums.W_ih.data + Cell::input_order[g] * H * sums.W_ih.ld, sums.W_ih.ld, H, rows,
+                              delta.get() + g * H, ldd, panels.get());
+        }
+        if (call.dx) input_gradient(t0, steps);
+    }
+
+    void input_gradient(Index t0, Index steps) {
+        const S* from = delta.get();
+        for (Index t = t0; t < t0 + steps; ++t) {
+            S* to = call.dx + part.first_row(t) * call.I;
+            product<S, NV>(
+                part.rows(t), K, w.panels_i, from, ldd, 1, w.W_ih.get(),
+                [&](auto& acc, Index, Index) { set_zero<S>(acc); },
+                [&](auto& acc, Index first, Index p) {
+                    for (auto& row : acc) {
+                        for (int j = 0; j < NV; ++j) {
+                            const Index n = p * width + j * L<S>;
+                            if (n < call.I) store(to + first * call.I + n, row[j], call.I - n);
+                        }
+                        ++first;
+                    }
+                });
+            from += part.rows(t) * ldd;
+        }
+    }
+};
+
+template <class S, class Cell>
+void backward(const Call<S>& given) {
+    const WithInitialState<S> started(given);
+    const Call<S>& call = started.call;
+    auto starts = first_rows_of(call);
+    auto parts = parts_of(call, starts, thread_count(call, starts[call.T], 2 * Cell::gates));
+    BackwardWeights<S, Cell> w(call);
+    std::vector<std::unique_ptr<Sums<S>>> sums(parts.size());
+    for_each_part(parts.size(), [&](Index p) {
+        sums[p] = std::make_unique<Sums<S>>(call, Cell::gates, Cell::blocks == Cell::gates, p == 0);
+        BackwardPart<S, Cell>(call, parts[p], w, *sums[p]).walk();
+    });
+    for (std::size_t p = 0; p < sums.size(); ++p) sums[p]->add_to(call, p == 0);
+}
+
+}  // namespace bptt::BPTT_ISA

@@ -1,4 +1,4 @@
-// Rows times each other, as the norm of a sum of outer products needs them.
+// Gram matrices: the products of a matrix's rows with each other, from which the norm of a sum of outer products follows.
 #pragma once
 
 #include "gemm.h"
@@ -16,9 +16,9 @@ inline V<S> permuted(V<S> v, typename Lanes<S>::I from) {
 #endif
 }
 
-// L vectors to one: lane i becomes the sum of v[i]'s lanes. Each round halves the vectors and the lanes apart.
+// From L vectors one: its lane i is the sum of v[i]'s lanes. Each round halves the number of vectors.
 template <class S, int half = L<S> / 2>
-inline V<S> sums(V<S>* v) {
+inline V<S> lane_sums(V<S>* v) {
     if constexpr (half == 0) {
         return v[0];
     } else {
@@ -28,14 +28,14 @@ inline V<S> sums(V<S>* v) {
             V<S> a = v[i], b = v[i + half];
             v[i] = (second ? b : a) + permuted<S>(second ? a : b, from);
         }
-        return sums<S, half / 2>(v);
+        return lane_sums<S, half / 2>(v);
     }
 }
 
-// to (n, n) += rows · rowsᵀ, with `columns` of each row and rows ld apart.
+// gram (n, n) += rows · rowsᵀ, for rows of `columns` elements, ld apart.
 template <class S>
-void add_products(S* to, const S* rows, Index ld, Index n, Index columns) {
-    constexpr int tile = 4, all_of_them = tile * tile, vectors = all_of_them > L<S> ? all_of_them : L<S>;
+void add_gram(S* gram, const S* rows, Index ld, Index n, Index columns) {
+    constexpr int tile = 4, in_tile = tile * tile, vectors = in_tile > L<S> ? in_tile : L<S>;
     for (Index i0 = 0; i0 < n; i0 += tile)
         for (Index j0 = 0; j0 <= i0; j0 += tile) {
             const S *a[tile], *b[tile];
@@ -45,21 +45,21 @@ void add_products(S* to, const S* rows, Index ld, Index n, Index columns) {
             }
             V<S> acc[vectors] = {};
             for (Index c = 0; c < columns; c += L<S>) {
-                const Index left = columns - c;
+                const Index lanes_left = columns - c;
                 V<S> second[tile];
-                for (int j = 0; j < tile; ++j) second[j] = load(b[j] + c, left);
+                for (int j = 0; j < tile; ++j) second[j] = load(b[j] + c, lanes_left);
                 for (int i = 0; i < tile; ++i) {
-                    V<S> first = load(a[i] + c, left);
+                    V<S> first = load(a[i] + c, lanes_left);
                     for (int j = 0; j < tile; ++j) acc[i * tile + j] += first * second[j];
                 }
             }
             S sum[vectors];
-            for (int v = 0; v < vectors; v += L<S>) store(sum + v, sums<S>(acc + v));
+            for (int v = 0; v < vectors; v += L<S>) store(sum + v, lane_sums<S>(acc + v));
             for (Index i = i0; i < std::min(i0 + tile, n); ++i)
                 for (Index j = j0; j < std::min(j0 + tile, n); ++j) {
                     const S product = sum[(i - i0) * tile + j - j0];
-                    to[i * n + j] += product;
-                    if (i0 != j0) to[j * n + i] += product;
+                    gram[i * n + j] += product;
+                    if (i0 != j0) gram[j * n + i] += product;
                 }
         }
 }
