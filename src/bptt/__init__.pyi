@@ -4,7 +4,7 @@ from .convert import to_torch as to_torch
 from .equations.activations import Activation as Activation
 from .export.file import export_onnx as export_onnx
 from .insight.agreement.check import check_gradient as check_gradient
-from .insight.agreement.result import Check as Check
+from .insight.agreement.result import GradientCheck as GradientCheck
 from .insight.contributions import Contributions as Contributions
 from .insight.contributions import contributions as contributions
 from .insight.diagnosis.diagnose import Diagnosis as Diagnosis

@@ -29,7 +29,7 @@ def checked(model, T=7, B=2, I=2, criterion=bptt.squared_error):
 
 
 def by_name(check):
-    return {way.label: way for way in check.ways}
+    return {route.label: route for route in check.routes}
 
 
 @pytest.mark.parametrize("name", [*(name for name in MAKERS if name != "function"), *MODELS])
@@ -38,26 +38,26 @@ def test_every_cell_passes(name):
     check = checked(model)
     assert check.passed, str(check)
     assert check.verdict.startswith("passed")
-    for way in check.ways:
-        assert way.passed or (way.passed is None and way.note and way.name in SOMETIMES)
+    for route in check.routes:
+        assert route.passed or (route.passed is None and route.note and route.name in SOMETIMES)
 
 
 def test_all_ways_are_there_and_every_tensor_in_them():
     check = checked(bptt.SequenceModel(bptt.GRU(2, 3), 1))
     labels = ["fused", "fused, float32", "reference", "checkpointed", "torch.nn", "autograd", "finite differences"]
-    assert [way.label for way in check.ways] == labels
+    assert [route.label for route in check.routes] == labels
     names = {"recurrent.weight_ih_l0", "recurrent.bias_hh_l0", "readout.bias", "x", "state"}
-    for way in check.ways:
-        assert names <= set(way.by_differences)
-        if way.name not in ("autograd", "finite differences"):
-            assert names | {"loss"} <= set(way.by_autograd)
+    for route in check.routes:
+        assert names <= set(route.by_differences)
+        if route.name not in ("autograd", "finite differences"):
+            assert names | {"loss"} <= set(route.by_autograd)
     assert check.looked < check.entries
     assert check.directions > 0
 
 
 @dataclass(frozen=True)
 class Forgetful(LSTMEquations):
-    """An LSTM whose adjoint leaves out the way through the cell's state."""
+    """An LSTM whose adjoint leaves out the route through the cell's state."""
 
     def step_adjoint(self, d_state, kept, w):
         deltas, (dh, dc) = super().step_adjoint(d_state, kept, w)
@@ -68,13 +68,13 @@ def test_a_wrong_adjoint_of_an_own_cell_is_found_and_named():
     model = bptt.LSTM(2, 3)
     model.cell = Forgetful()
     check = checked(model)
-    ways = by_name(check)
+    found = by_name(check)
     assert not check.passed
-    assert ways["reference"].passed is False
-    assert ways["checkpointed"].passed is False
-    assert ways["fused"].note == "Forgetful has no native kernel"
-    assert ways["autograd"].passed
-    assert ways["torch.nn"].passed
+    assert found["reference"].passed is False
+    assert found["checkpointed"].passed is False
+    assert found["fused"].note == "Forgetful has no native kernel"
+    assert found["autograd"].passed
+    assert found["torch.nn"].passed
     assert "reference disagrees" in check.verdict
     assert "autograd disagrees" not in check.verdict
 
@@ -126,7 +126,7 @@ def test_where_autograd_itself_is_wrong_the_differences_say_so():
     check = checked(Wrong())
     assert by_name(check)["autograd"].passed is False
     assert "autograd disagrees with finite differences" in check.verdict
-    assert all(not way.by_autograd for way in check.ways)
+    assert all(not route.by_autograd for route in check.routes)
 
 
 def test_a_weight_of_no_effect_and_a_vanished_gradient_are_no_errors():

@@ -31,11 +31,11 @@ def problem_of(model, x, d=None, state=None):
     return routes.posed(model, x, d, bptt.squared_error, state)
 
 
-@pytest.mark.parametrize("way", [routes.fused, routes.reference, routes.checkpointed, routes.torch_nn])
+@pytest.mark.parametrize("route", [routes.fused, routes.reference, routes.checkpointed, routes.torch_nn])
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_every_way_finds_autograds_gradients(way, kind):
+def test_every_way_finds_autograds_gradients(route, kind):
     problem = problem_of(getattr(bptt, kind)(2, 3).double(), normal(6, 2, 2))
-    wanted, found = routes.autograd(problem), way(problem)
+    wanted, found = routes.autograd(problem), route(problem)
     assert_close(found.loss, wanted.loss, "loss", 1e-13)
     assert list(found.gradients) == list(wanted.gradients)
     for name, gradient in wanted.gradients.items():
@@ -49,8 +49,8 @@ def test_each_way_takes_its_own_room(monkeypatch):
     for name in ("adjoint_walk", "plain_walk"):
         room = getattr(routes.door, name)
         monkeypatch.setattr(routes.door, name, lambda *a, room=room, name=name: [taken.append(name), room(*a)][1])
-    for way in (routes.fused, routes.reference, routes.autograd):
-        way(problem)
+    for route in (routes.fused, routes.reference, routes.autograd):
+        route(problem)
     assert taken == ["adjoint_walk", "plain_walk"]
 
 
@@ -89,8 +89,8 @@ def test_dropout_is_off_and_nothing_of_the_users_changes():
     before, x = [p.clone() for p in model.parameters()], torch.ones(4, 1, 2)
     random = torch.get_rng_state()
     problem = problem_of(model, x, torch.zeros(4, 1, 3))
-    for way in (routes.fused, routes.reference, routes.checkpointed, routes.torch_nn):
-        assert_close(way(problem).loss, routes.autograd(problem).loss, "loss", 1e-13)
+    for route in (routes.fused, routes.reference, routes.checkpointed, routes.torch_nn):
+        assert_close(route(problem).loss, routes.autograd(problem).loss, "loss", 1e-13)
     assert torch.equal(torch.get_rng_state(), random)
     assert model.training
     assert model.dropout == 0.5
@@ -107,8 +107,8 @@ def test_why_a_way_does_not_apply():
     assert "bidirectional" in routes.checkpointed(bidirectional).note
     assert "Elman" in routes.torch_nn(problem_of(bptt.Elman(2, 3, 1), torch.ones(4, 2))).note
     own = problem_of(model_of("cell", 2, 3, torch.float32)[0], torch.ones(4, 1, 2))
-    for way in (routes.fused, routes.reference, routes.torch_nn):
-        assert "writes its own step" in way(own).note
+    for route in (routes.fused, routes.reference, routes.torch_nn):
+        assert "writes its own step" in route(own).note
     assert routes.fused(problem_of(Mixed(), torch.ones(4, 1, 2))).note.startswith("in part: a projected")
 
 

@@ -1,1 +1,6 @@
-"""One gradient by several routes, compared. Start at `check`."""
+"""One gradient computed by several routes and compared.
+
+A model, x, d and a criterion go in; a `GradientCheck` comes out: the errors of every route, and which routes
+agree. Start at `check`; `routes` computes the gradient by each route, `differences` by finite differences, and
+`result` holds the errors and prints them.
+"""

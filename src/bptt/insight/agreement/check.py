@@ -1,10 +1,11 @@
-"""The trust check: every way to the gradient side by side, each judged by the plainest one."""
+"""`check_gradient`: one gradient by every route, each judged by the plainest one, finite differences."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,12 +14,12 @@ from torch import Tensor, nn
 from ...trees import Tree
 from ..walks import Criterion
 from . import differences, routes
-from .result import DIFFERENCES, TOLERANCE, Check, Error, Way
-from .routes import Found, Problem
+from .result import DIFFERENCES, TOLERANCE, GradientCheck, Route, RouteError
+from .routes import Problem, RouteGradients
 
 ROUNDINGS = 10  # how many times its own uncertainty a derivative may be off
 
-WAYS: dict[str, Callable[[Problem], Found]] = {
+ROUTES: dict[str, Callable[[Problem], RouteGradients]] = {
     "fused": routes.fused,
     "reference": routes.reference,
     "checkpointed": routes.checkpointed,
@@ -35,10 +36,10 @@ class Probed(NamedTuple):
     uncertainty: float  # the length of all their uncertainties
 
     @property
-    def error(self) -> Error:
+    def error(self) -> RouteError:
         """How far they may be trusted, relative to their length."""
         size = self.values.norm().item()
-        return Error(self.uncertainty / size if size else 0.0, "", size, size)
+        return RouteError(self.uncertainty / size if size else 0.0, "", size, size)
 
 
 def check_gradient(
@@ -51,27 +52,28 @@ def check_gradient(
     state: Tree = None,
     looks: int = 8,
     seed: int = 0,
-) -> Check:
-    """Take the gradient of criterion(y, d) by every way there is, and compare.
+) -> GradientCheck:
+    """Compute the gradient of criterion(y, d) by every route there is, and compare.
 
     In float64, on copies without dropout: by the fused kernels, by the cells' own adjoints, by `checkpointed`, by
-    torch.nn's modules, by autograd through the equations, and by finite differences of the loss, which know
-    nothing of derivatives and judge all others; and by the fused kernels in float32. The model, its `.grad` and
-    the random generators stay as they are.
+    torch.nn's modules, by autograd through the equations, and by finite differences of the loss, which use no
+    derivatives and judge all others; and by the fused kernels in float32. The model, its `.grad` and the random
+    generators stay as they are.
 
     Args:
         model: any module (x, state) -> (y, state): bptt's, torch.nn's, one that holds some of them, a `bptt.Cell`.
-        x, state: as the model takes them, x a tensor; state None for the model's own.
-        d: what is desired, as the criterion takes it.
+        x: the input, a tensor.
+        d: the targets, as the criterion takes them.
         criterion: (y, d) -> scalar.
         t: the step whose error E_t alone is differentiated, from 1 to T: the loss as a function of y_t, the
             other outputs held as they are. Default None: the whole loss.
-        looks: at how many places finite differences look in each tensor, at least 3: all entries where these are
-            no more; else entries drawn by the seed, and two directions through all entries. Default 8.
+        state: the initial state; None for the model's own.
+        looks: at how many places of each tensor finite differences are taken, at least 3: at all entries where
+            there are no more; else at random entries, and along two directions through all entries. Default 8.
         seed: of these places. Default 0.
 
     Returns:
-        the errors of each way, and a verdict.
+        the errors of each route, and a verdict.
 
     Raises:
         TypeError, ValueError: the arguments do not fit, the model cannot be copied, or the loss is not finite.
@@ -87,25 +89,21 @@ def check_gradient(
         raise ValueError(f"looks must be at least 3, got {looks}: at an entry and along two directions")
     with torch.enable_grad():
         problem = routes.posed(model, x, d, criterion, state, t)
-        found = [(name, torch.float64, way(problem)) for name, way in WAYS.items()]
+        found = [(name, torch.float64, route(problem)) for name, route in ROUTES.items()]
         found.insert(1, ("fused", torch.float32, routes.fused(routes.converted(problem, torch.float32))))
         probed = _probed(problem, looks, torch.Generator().manual_seed(seed))
     autograd = found[-1][2]
     sound = _judged("autograd", torch.float64, autograd, probed, None).passed
-    judged = [_judged(name, dtype, way, probed, autograd if sound else None) for name, dtype, way in found]
-    judged.append(Way(DIFFERENCES, torch.float64, None, {n: p.error for n, p in probed.items()}, {}, True))
+    judged = [_judged(name, dtype, route, probed, autograd if sound else None) for name, dtype, route in found]
+    judged.append(Route(DIFFERENCES, torch.float64, None, {n: p.error for n, p in probed.items()}, {}, True))
     places = [probe for p in probed.values() for probe in p.probes]
-    directions = sum(not _is_entry(probe) for probe in places)
-    return Check(
+    directions = sum(probe.place.startswith("direction") for probe in places)
+    return GradientCheck(
         tuple(judged),
         sum(g.numel() for g in autograd.gradients.values()),
         len(places) - directions,
         directions,
     )
-
-
-def _is_entry(probe: differences.Probe) -> bool:
-    return not probe.place.startswith("direction")
 
 
 def _probed(problem: Problem, looks: int, generator: torch.Generator) -> dict[str, Probed]:
@@ -132,53 +130,64 @@ def _probed_tensor(problem: Problem, source: Tensor, looks: int, generator: torc
     return Probed(places, values, math.hypot(*(d.uncertainty for d in found)))
 
 
-def _judged(name: str, dtype: torch.dtype, found: Found, probed: dict[str, Probed], autograd: Found | None) -> Way:
-    """One way judged by finite differences, and by autograd where that is sound itself."""
-    way = Way(name, dtype, found.note, {}, {}, None)
+def _judged(
+    name: str,
+    dtype: torch.dtype,
+    found: RouteGradients,
+    probed: dict[str, Probed],
+    autograd: RouteGradients | None,
+) -> Route:
+    """One route judged by finite differences, and by autograd where that is sound itself."""
+    route = Route(name, dtype, found.note, {}, {}, None)
     if found.loss is None:
-        return way
-    way = replace(way, by_differences=_against_differences(found, probed, dtype))
+        return route
+    route = replace(route, by_differences=_against_differences(found, probed, dtype))
     if autograd is not None and found is not autograd:
-        way = replace(way, by_autograd=_against_autograd(found, autograd, dtype))
-    judge, _, worst = way.worst()
-    return replace(way, passed=worst.error <= way.allowed(judge))
+        route = replace(route, by_autograd=_against_autograd(found, autograd, dtype))
+    judge, _, worst = route.worst()
+    return replace(route, passed=worst.error <= route.allowed(judge))
 
 
-def _against_differences(found: Found, probed: dict[str, Probed], dtype: torch.dtype) -> dict[str, Error]:
-    errors = {}
-    for name, (places, wanted, uncertainty) in probed.items():
+def _against_differences(
+    found: RouteGradients, probed: dict[str, Probed], dtype: torch.dtype
+) -> dict[str, RouteError]:
+    allowed, errors = max(TOLERANCE[DIFFERENCES], TOLERANCE[dtype]), {}
+    for name, (probes, wanted, uncertainty) in probed.items():
         gradient = found.gradients[name].double()
-        seen = torch.stack([(gradient * probe.direction).sum() for probe in places]).cpu()
-        worst = int((seen - wanted).abs().argmax())
-        blur = uncertainty + _rounding(found, dtype)
-        error = _relative(seen, wanted, blur, max(TOLERANCE[DIFFERENCES], TOLERANCE[dtype]))
-        errors[name] = Error(error, places[worst].place, seen[worst].item(), wanted[worst].item())
+        seen = torch.stack([(gradient * probe.direction).sum() for probe in probes]).cpu()
+        places = [probe.place for probe in probes]
+        errors[name] = _error(seen, wanted, uncertainty + _rounding(found, dtype), allowed, places.__getitem__)
     return errors
 
 
-def _against_autograd(found: Found, autograd: Found, dtype: torch.dtype) -> dict[str, Error]:
+def _against_autograd(
+    found: RouteGradients, autograd: RouteGradients, dtype: torch.dtype
+) -> dict[str, RouteError]:
     assert found.loss is not None
     assert autograd.loss is not None
-    pairs = {"loss": (found.loss, autograd.loss)}
-    pairs |= {name: (found.gradients[name], wanted) for name, wanted in autograd.gradients.items()}
-    errors = {}
-    for name, (seen, wanted) in pairs.items():
-        seen, blur = seen.double(), 0.0 if name == "loss" else _rounding(autograd, dtype)
-        worst = int((seen - wanted).abs().argmax())
-        place = differences.entry_name(wanted, worst)
-        error = _relative(seen, wanted, blur, TOLERANCE[dtype])
-        errors[name] = Error(error, place, seen.flatten()[worst].item(), wanted.flatten()[worst].item())
+    allowed = TOLERANCE[dtype]
+    errors = {"loss": _error(found.loss, autograd.loss, 0.0, allowed, lambda _: "")}
+    for name, wanted in autograd.gradients.items():
+        place = partial(differences.entry_name, wanted)
+        errors[name] = _error(found.gradients[name], wanted, _rounding(autograd, dtype), allowed, place)
     return errors
 
 
-def _rounding(found: Found, dtype: torch.dtype) -> float:
-    """What cancellation may leave of the largest gradient where a derivative is next to nothing."""
+def _rounding(found: RouteGradients, dtype: torch.dtype) -> float:
+    """Rounding of the largest gradient, which cancellation may leave where a derivative is next to nothing."""
     return torch.finfo(dtype).eps * max(g.norm().item() for g in found.gradients.values())
 
 
-def _relative(found: Tensor, wanted: Tensor, blur: float, allowed: float) -> float:
-    """‖found - wanted‖ / ‖wanted‖; where that is next to nothing, what `ROUNDINGS` of blur may be is allowed."""
-    apart = (found - wanted).norm().item()
+def _error(seen: Tensor, wanted: Tensor, blur: float, allowed: float, place: Callable[[int], str]) -> RouteError:
+    """‖seen - wanted‖ / ‖wanted‖; where that is next to nothing, `ROUNDINGS` of blur are allowed."""
+    seen = seen.double()
+    apart = (seen - wanted).norm().item()
     scale = max(wanted.norm().item(), ROUNDINGS * blur / allowed)
     error = apart / scale if scale else math.inf if apart else 0.0
-    return math.inf if math.isnan(error) else error
+    worst = int((seen - wanted).abs().argmax())
+    return RouteError(
+        math.inf if math.isnan(error) else error,
+        place(worst),
+        seen.flatten()[worst].item(),
+        wanted.flatten()[worst].item(),
+    )

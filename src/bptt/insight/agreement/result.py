@@ -1,4 +1,4 @@
-"""What a trust check found: how far each way to the gradient is off, as data and as the table a person reads."""
+"""How far each route to a gradient is off, as data and as a table."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DIFFERENCES = "finite differences"
 TOLERANCE: dict[str | torch.dtype, float] = {DIFFERENCES: 1e-6, torch.float64: 1e-10, torch.float32: 1e-4}
 
 
-class Error(NamedTuple):
-    """How far a tensor's gradient by one way is from the one it is judged by."""
+class RouteError(NamedTuple):
+    """How far a tensor's gradient by one route is from the one it is judged by."""
 
     error: float  # relative, of the whole tensor
     place: str  # where the two are furthest apart: an entry, "(3, 1)", or "direction 1" through all entries
@@ -28,8 +28,8 @@ class Error(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to the gradient.
+class Route:
+    """One route to the gradient.
 
     Attributes:
         name: "fused", "reference", "checkpointed", "torch.nn", "autograd" or "finite differences".
@@ -37,14 +37,14 @@ class Way:
         note: why it does not apply here (then there are no errors), or in which part it does.
         by_differences: errors against finite differences, by parameter, "x", "state"; over the probes alone.
         by_autograd: errors against autograd in float64, over all entries; "loss" is among them.
-        passed: whether all are within `TOLERANCE`; None where the way does not apply.
+        passed: whether all are within `TOLERANCE`; None where the route does not apply.
     """
 
     name: str
     dtype: torch.dtype
     note: str | None
-    by_differences: dict[str, Error]
-    by_autograd: dict[str, Error]
+    by_differences: dict[str, RouteError]
+    by_autograd: dict[str, RouteError]
     passed: bool | None
 
     @property
@@ -54,8 +54,8 @@ class Way:
             self.name if self.dtype == torch.float64 else f"{self.name}, {str(self.dtype).removeprefix('torch.')}"
         )
 
-    def worst(self) -> tuple[str, str, Error]:
-        """The judge this way is furthest from, as a part of what that allows; in which tensor; and the error."""
+    def worst(self) -> tuple[str, str, RouteError]:
+        """The judge this route is furthest from, as a part of what that allows; in which tensor; and the error."""
         found = [(DIFFERENCES, *item) for item in self.by_differences.items()]
         found += [("autograd", *item) for item in self.by_autograd.items()]
         return max(found, key=lambda row: row[2].error / self.allowed(row[0]))
@@ -67,33 +67,33 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Check:
-    """Every way to one gradient side by side; print it.
+class GradientCheck:
+    """Every route to one gradient side by side; print it.
 
     Attributes:
-        ways: one a row, finite differences last.
+        routes: one a row, finite differences last.
         entries: how many entries there are in all parameters, x and the initial state.
         looked: how many of them finite differences looked at one by one.
         directions: along how many directions through all entries of a tensor they looked beside.
-        passed: whether every way that applies is within `TOLERANCE`.
-        verdict: in a sentence, which ways agree, or which does not and where.
+        passed: whether every route that applies is within `TOLERANCE`.
+        verdict: in a sentence, which routes agree, or which does not and where.
     """
 
-    ways: tuple[Way, ...]
+    routes: tuple[Route, ...]
     entries: int
     looked: int
     directions: int
 
     @property
     def passed(self) -> bool:
-        return all(way.passed is not False for way in self.ways)
+        return all(route.passed is not False for route in self.routes)
 
     @property
     def verdict(self) -> str:
-        wrong = [_told(way) for way in self.ways if way.passed is False]
+        wrong = [_told(route) for route in self.routes if route.passed is False]
         if wrong:
             return "failed: " + "; ".join(wrong)
-        return f"passed: {sum(way.passed is True for way in self.ways)} ways to the gradient agree"
+        return f"passed: {sum(route.passed is True for route in self.routes)} routes to the gradient agree"
 
     def __str__(self) -> str:
         return check_text(self)
@@ -102,40 +102,40 @@ class Check:
         return text_html(str(self))
 
 
-def _told(way: Way) -> str:
-    """Which way is wrong, where it is furthest off, and by how much."""
-    judge, name, worst = way.worst()
+def _told(route: Route) -> str:
+    """Which route is wrong, where it is furthest off, and by how much."""
+    judge, name, worst = route.worst()
     return (
-        f"{way.label} disagrees with {judge} in {name} {worst.place}: {worst.found:.6g} and not "
-        f"{worst.wanted:.6g}, a relative error of {worst.error:.1e} where {way.allowed(judge):.0e} is allowed"
+        f"{route.label} disagrees with {judge} in {name} {worst.place}: {worst.found:.6g} and not "
+        f"{worst.wanted:.6g}, a relative error of {worst.error:.1e} where {route.allowed(judge):.0e} is allowed"
     )
 
 
-def check_table(check: Check) -> Table:
-    """A row for each way: its worst error against either judge, where it is furthest off, and the verdict."""
+def check_table(check: GradientCheck) -> Table:
+    """A row for each route: its worst error against either judge, where it is furthest off, and the verdict."""
     table = Table(box=SIMPLE_HEAD, title="worst relative error", title_justify="left", pad_edge=False)
-    table.add_column("way", no_wrap=True)
+    table.add_column("route", no_wrap=True)
     for judge in ("finite\ndifferences", "\nautograd"):
         table.add_column(judge, justify="right", no_wrap=True)
     table.add_column("furthest off in", overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    for way in check.ways:
-        table.add_row(*_cells(way), style="bold red" if way.passed is False else None)
+    for route in check.routes:
+        table.add_row(*_cells(route), style="bold red" if route.passed is False else None)
     return table
 
 
-def remarks(check: Check) -> list[str]:
-    """What the table has no room for, a line each: what was looked at, and which ways do not apply and why."""
+def remarks(check: GradientCheck) -> list[str]:
+    """What the table has no room for, a line each: what was looked at, and which routes do not apply and why."""
     beside = f", and along {check.directions} directions through all of a tensor" if check.directions else ""
     lines = [f"Finite differences looked at {check.looked:,} of {check.entries:,} entries{beside}."]
-    for note in dict.fromkeys(way.note for way in check.ways if way.note is not None):
-        ways = [way for way in check.ways if way.note == note]
-        says = "Does not apply" if ways[0].passed is None else "Applies"
-        lines.append(f"{says}: {', '.join(dict.fromkeys(way.name for way in ways))} ({note}).")
+    for note in dict.fromkeys(route.note for route in check.routes if route.note is not None):
+        routes = [route for route in check.routes if route.note == note]
+        says = "Does not apply" if routes[0].passed is None else "Applies"
+        lines.append(f"{says}: {', '.join(dict.fromkeys(route.name for route in routes))} ({note}).")
     return lines
 
 
-def check_text(check: Check) -> str:
+def check_text(check: GradientCheck) -> str:
     """The table, the remarks and the verdict as plain text."""
     out = io.StringIO()
     Console(file=out, width=100, color_system=None).print(check_table(check))
@@ -143,15 +143,15 @@ def check_text(check: Check) -> str:
     return "\n".join([table, *remarks(check), check.verdict])
 
 
-def _cells(way: Way) -> list[str]:
-    if way.passed is None:
-        return [way.label, "", "", "", "-"]
-    _, name, worst = way.worst()
-    if not way.by_autograd and way.name != "autograd":
+def _cells(route: Route) -> list[str]:
+    if route.passed is None:
+        return [route.label, "", "", "", "-"]
+    _, name, worst = route.worst()
+    if not route.by_autograd and route.name != "autograd":
         return ["differences", f"± {worst.error:.0e}", "", name, "judge"]
-    errors = [_largest(way.by_differences), _largest(way.by_autograd)]
-    return [way.label, *errors, f"{name} {worst.place}".strip(), "passed" if way.passed else "WRONG"]
+    errors = [_largest(route.by_differences), _largest(route.by_autograd)]
+    return [route.label, *errors, f"{name} {worst.place}".strip(), "passed" if route.passed else "WRONG"]
 
 
-def _largest(errors: dict[str, Error]) -> str:
+def _largest(errors: dict[str, RouteError]) -> str:
     return f"{max(error.error for error in errors.values()):.1e}" if errors else ""

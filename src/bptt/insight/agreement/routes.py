@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     state: Tree  # None where the model makes its own
 
 
-class Found(NamedTuple):
+class RouteGradients(NamedTuple):
     """What one way found."""
 
     loss: Tensor | None  # None where the way does not apply
@@ -98,27 +98,27 @@ def converted(problem: Problem, dtype: torch.dtype) -> Problem:
     return Problem(model, x, d, criterion, state)
 
 
-def fused(problem: Problem) -> Found:
+def fused(problem: Problem) -> RouteGradients:
     """By the native kernels, called as a user calls them."""
     reasons = _without_kernel(problem)
     if not reasons:
-        return Found(None, {}, _nothing_to_walk(problem.model))
+        return RouteGradients(None, {}, _nothing_to_walk(problem.model))
     missing = list(dict.fromkeys(reason for reason in reasons if reason is not None))
     if None not in reasons:
-        return Found(None, {}, "; ".join(missing))
+        return RouteGradients(None, {}, "; ".join(missing))
     note = f"in part: {'; '.join(missing)}" if missing else None
     return _taken(problem._replace(model=_ours(problem.model)))._replace(note=note)
 
 
-def reference(problem: Problem) -> Found:
+def reference(problem: Problem) -> RouteGradients:
     """By each cell's own adjoint, written down in `equations`, step after step."""
     model = _ours(problem.model)
     if not _walked_by(model, door.adjoint_walk):
-        return Found(None, {}, _nothing_to_walk(model))
+        return RouteGradients(None, {}, _nothing_to_walk(model))
     return _taken(problem._replace(model=model))
 
 
-def checkpointed(problem: Problem) -> Found:
+def checkpointed(problem: Problem) -> RouteGradients:
     """By `bptt.checkpointed`, the sequence cut into segments that are replayed."""
     model = _ours(problem.model)
     own = with_leaves(problem._replace(model=model))
@@ -126,26 +126,26 @@ def checkpointed(problem: Problem) -> Found:
         segment = max(1, own.x.shape[Walker(model).time_axis(own.x)] // SEGMENTS)
         loss, _ = checkpointed_bptt(model, own.x, own.d, own.criterion, segment=segment, state=own.state)
     except (TypeError, ValueError) as error:  # what the other ways take without complaint
-        return Found(None, {}, str(error).split(": ")[0].split(";")[0])
+        return RouteGradients(None, {}, str(error).split(": ")[0].split(";")[0])
     found = {n: torch.zeros_like(t) if t.grad is None else t.grad for n, t in sources(own).items()}
-    return Found(loss, found)
+    return RouteGradients(loss, found)
 
 
-def torch_nn(problem: Problem) -> Found:
+def torch_nn(problem: Problem) -> RouteGradients:
     """By torch.nn's modules in the place of ours."""
     try:
         model = to_torch(copy.deepcopy(problem.model))
     except ValueError as error:
-        return Found(None, {}, str(error))
+        return RouteGradients(None, {}, str(error))
     ours = next((m for m in model.modules() if isinstance(m, Recurrent | Elman)), None)
     if ours is not None:
-        return Found(None, {}, f"torch.nn has no {type(ours).__name__}")
+        return RouteGradients(None, {}, f"torch.nn has no {type(ours).__name__}")
     if not any(type(module) in THEIRS.values() for module in model.modules()):
-        return Found(None, {}, _nothing_to_walk(model))
+        return RouteGradients(None, {}, _nothing_to_walk(model))
     return _taken(problem._replace(model=model))
 
 
-def autograd(problem: Problem) -> Found:
+def autograd(problem: Problem) -> RouteGradients:
     """By autograd through the equations, which knows nothing of the adjoints."""
     return _taken(problem._replace(model=plain(problem.model)))
 
@@ -179,13 +179,13 @@ def loss_of(problem: Problem) -> Tensor:
     return problem.criterion(problem.model(problem.x, problem.state)[0], problem.d)
 
 
-def _taken(problem: Problem) -> Found:
+def _taken(problem: Problem) -> RouteGradients:
     """The gradients by autograd, through whatever the problem's model does."""
     problem = with_leaves(problem)
     named = sources(problem)
     loss = loss_of(problem)
     found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
-    return Found(loss.detach(), dict(zip(named, found, strict=True)))
+    return RouteGradients(loss.detach(), dict(zip(named, found, strict=True)))
 
 
 def _ours(model: nn.Module) -> nn.Module:
