@@ -12,9 +12,9 @@ from ...errors import UserError
 from ..options.parts import Missing
 from .cells import number_of
 from .tables import (
+    as_floats,
     check_columns,
     check_once,
-    columns_of,
     gaps_kept,
     listed,
     names_in,
@@ -77,17 +77,16 @@ def read_long(
     if not columns:
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
     check_once([*named, *columns])
-    if len(frame) == 0:
-        raise UserError(f"{name} holds a header and no rows")
     frame = frame.with_columns(names_in(frame[column], name) for column in (series, label) if column is not None)
-    values = columns_of(frame, columns, name, gaps_kept(missing))
+    values = repaired(as_floats(frame[columns], name), columns, name, gaps_kept(missing))
     if not inputs:
         if any(not column.strip() for column in frame.columns):
             warnings.warn(f"{name}: the column without a name is no input; name it to have it read", stacklevel=2)
-        values = {column: values[column] for column in _inputs(values, name)}
-    if not values:
+        kept = _inputs(values, columns, name)
+        values, columns = values[:, kept], [columns[place] for place in kept]
+    if not columns:
         raise UserError(f"{name} has no column left to be input beside {listed(named)}")
-    whole, names, sequences, labels = np.column_stack(list(values.values())), [], [], []
+    names, sequences, labels = [], [], []
     rows_of = rows_by(frame[series])
     timestamps = None if time is None else read_timestamps(frame[time], name, parts=rows_of.values())
     for own, rows in rows_of.items():
@@ -100,28 +99,28 @@ def read_long(
             )
         names.append(own)
         labels.append(None if label is None else part[label][0])
-        parts = zip(whole[rows].T, values, strict=True)
-        sequences.append(np.stack([repaired(cells, column, where, missing) for cells, column in parts], axis=1))
+        sequences.append(repaired(values[rows], columns, where, missing))
     classes = sorted({found for found in labels if found is not None}, key=_in_order)
-    return Labelled(name, list(values), names, sequences, labels, classes)
+    return Labelled(name, columns, names, sequences, labels, classes)
 
 
-def _inputs(values: dict[str, np.ndarray], name: str) -> list[str]:
-    """The inputs where none are named: all columns but those that number the rows of the whole table.
+def _inputs(values: np.ndarray, columns: list[str], name: str) -> list[int]:
+    """The places of the inputs where none are named: all but those that number the rows of the whole table.
 
-    In a table that stands class by class a row's number gives the class away.
+    In a table ordered by class, the row number gives the class away.
     """
-    number = [column for column, cells in values.items() if _counts(cells)]
+    number = [column for column, cells in zip(columns, values.T, strict=True) if _counts(cells)]
     if number:
         warnings.warn(f"{name}: {listed(number)} numbers the rows and is no input; --input reads it", stacklevel=3)
-    rising = [column for column, cells in values.items() if column not in number and _rises(cells)]
+    others = [place for place, column in enumerate(columns) if column not in number]
+    rising = [columns[place] for place in others if _rises(values[:, place])]
     if rising:
         warnings.warn(
             f"{name}: {listed(rising)} rises from the first row of the table to the last, as a time does; as an "
             "input it may give the classes away; name it by --time, or name the inputs by --input",
             stacklevel=3,
         )
-    return [column for column in values if column not in number]
+    return others
 
 
 def _counts(cells: np.ndarray) -> bool:

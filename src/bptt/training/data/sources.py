@@ -43,8 +43,7 @@ class _File(ABC):
     path: Path
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        found = as_floats(self._frame(first, rows, columns), self.path.name, first)
-        return np.column_stack(list(found.values()))
+        return as_floats(self._frame(first, rows, columns), self.path.name, first)
 
     @abstractmethod
     def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:

@@ -76,8 +76,12 @@ def read_frame(path: Path) -> pl.DataFrame:
         return pl.DataFrame(array, schema=[str(number) for number in range(array.shape[1])], orient="row")
     if path.suffix.lower() in PARQUET:
         with reading_parquet(path):
-            return pl.read_parquet(path.absolute(), glob=False)  # a name, never a pattern or an address
-    return read_csv(path)
+            frame = pl.read_parquet(path.absolute(), glob=False)  # a name, never a pattern or an address
+    else:
+        frame = read_csv(path)
+    if len(frame) == 0 and frame.columns:
+        raise UserError(f"{path.name} holds a header and no rows")
+    return frame
 
 
 @contextmanager
@@ -121,14 +125,11 @@ def select(
     """
     targets = (target,) if isinstance(target, str) else target
     columns = [*targets, *inputs]
-    check_columns([*columns, *([time] if time is not None else [])], frame.columns, name)
+    check_columns([*columns, time], frame.columns, name)
     check_once(columns)
     if time in columns:
         raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
-    if len(frame) == 0:
-        raise UserError(f"{name} holds a header and no rows")
-    values = np.stack(list(columns_of(frame, columns, name, missing).values()), axis=1)
-    values = np.ascontiguousarray(values)
+    values = repaired(as_floats(frame[columns], name), columns, name, missing)
     if time is None:
         return Table(name, list(range(1, len(frame) + 1)), columns, values, len(targets))
     timestamps = timestamps or read_timestamps(frame[time], name, clock)
@@ -150,13 +151,11 @@ def select_series(
 
     A series without a value in one of the columns is left out, with a warning.
     """
-    check_columns([series, *([time] if time is not None else [])], frame.columns, name)
+    check_columns([series, time], frame.columns, name)
     if series in (*((target,) if isinstance(target, str) else target), *inputs, time):
         raise UserError(
             f"column {series!r} says which series a row belongs to and cannot be anything else as well"
         )
-    if len(frame) == 0:
-        raise UserError(f"{name} holds a header and no rows")
     found, rows_of = {}, rows_by(names_in(frame[series], name))
     whole = None if time is None else read_timestamps(frame[time], name, clock, rows_of.values())
     for own, rows in rows_of.items():
@@ -204,13 +203,13 @@ def rows_by(names: pl.Series) -> dict[str, list[int]]:
     return found
 
 
-def check_columns(wanted: Iterable[str], there: Sequence[str], name: str) -> None:
+def check_columns(wanted: Iterable[str | None], there: Sequence[str], name: str) -> None:
     """Refuse a column that a table has not, by naming those it has and the nearest."""
     if not there:
         raise UserError(f"{name} has no columns")
     known = set(there)
     for column in wanted:
-        if column in known:
+        if column is None or column in known:
             continue
         near = difflib.get_close_matches(column, there[:1000], 1)
         hint = f"; is {shortened(near[0])!r} meant?" if near else ""
@@ -230,31 +229,26 @@ def check_once(columns: Sequence[str]) -> None:
         seen.add(wanted)
 
 
-def columns_of(frame: pl.DataFrame, columns: list[str], name: str, missing: Missing) -> dict[str, np.ndarray]:
-    """Columns as finite float64, by name; missing values refused, interpolated, or left as NaN."""
-    found = as_floats(frame[columns], name)
-    return {column: repaired(values, column, name, missing) for column, values in found.items()}
-
-
-def as_floats(frame: pl.DataFrame, name: str, first: int = 0) -> dict[str, np.ndarray]:
-    """The columns of a table, or of its rows from `first` on, as float64 by name, NaN where a value is missing.
+def as_floats(frame: pl.DataFrame, name: str, first: int = 0) -> np.ndarray:
+    """A table, or its rows from `first` on, as float64 (rows, columns), NaN where a value is missing.
 
     Raises:
         UserError: a cell is neither a number nor missing; where whole columns hold text, it names them all.
     """
-    found, columns = {}, frame.get_columns()
+    columns = frame.get_columns()
     for column in columns:
         if not is_number_like(column):
             hint = "; dates can only label the rows: --time COLUMN" if column.dtype.is_temporal() else ""
             raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but numbers are needed{hint}")
+
+    def numbers(column: pl.Series) -> np.ndarray:
+        return as_numbers(column, lambda row: f"{name}: row {first + row + 1}, column {column.name!r}")
+
     try:
-        for column in columns:
-            where = f"column {column.name!r}"
-            found[column.name] = as_numbers(column, lambda row, w=where: f"{name}: row {first + row + 1}, {w}")
+        return np.column_stack(list(map(numbers, columns)))
     except UserError:
         _refuse_text(columns, name)
         raise
-    return found
 
 
 def _refuse_text(columns: list[pl.Series], name: str) -> None:
@@ -269,19 +263,17 @@ def _refuse_text(columns: list[pl.Series], name: str) -> None:
         )
 
 
-def repaired(values: np.ndarray, column: str, name: str, missing: Missing) -> np.ndarray:
-    """A column's values (N,) with the missing ones refused, interpolated, or left as NaN."""
-    absent = np.isnan(values)
-    if not absent.any():
-        return values
-    if absent.all():
-        raise NothingThere(f"{name}: column {column!r} has no values at all")
-    if missing == "error":
-        raise UserError(
-            f"{name}: column {column!r} has {int(absent.sum())} missing of {len(values)} values, the first in "
-            f"row {int(absent.argmax()) + 1}; fill them, or pass --missing interpolate"
-        )
-    return values if missing == "mask" else interpolated(values)
+def repaired(values: np.ndarray, columns: Sequence[str], name: str, missing: Missing) -> np.ndarray:
+    """Rows of columns (N, C) with the missing values refused, interpolated, or left as NaN."""
+    for absent, column in zip(np.isnan(values).T, columns, strict=True):
+        if absent.all():
+            raise NothingThere(f"{name}: column {column!r} has no values at all")
+        if absent.any() and missing == "error":
+            raise UserError(
+                f"{name}: column {column!r} has {int(absent.sum())} missing of {len(values)} values, the first in "
+                f"row {int(absent.argmax()) + 1}; fill them, or pass --missing interpolate"
+            )
+    return np.apply_along_axis(interpolated, 0, values) if missing == "interpolate" else values
 
 
 def interpolated(values: np.ndarray) -> np.ndarray:
