@@ -1,4 +1,4 @@
-"""E_3 of a small network taken back by hand, and the same by bptt."""
+"""The backward pass of E_3 through a small network, by hand and by bptt."""
 
 import torch
 

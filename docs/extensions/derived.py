@@ -1,4 +1,4 @@
-"""`{derived} GRU`: a cell's equations and what follows from them on the way back, by `bptt.derivation`."""
+"""`{derived} GRU`: a cell's equations and their backward pass, by `bptt.derivation`."""
 
 from collections.abc import Iterable
 

@@ -9,7 +9,7 @@ ENUMERATOR = re.compile(r"(?<![^ ])(\(?\w[.)])(?= |$)")  # "B. Default 1" is no 
 
 
 def shown(app, what, name, obj, options, lines: list[str]) -> None:
-    """Set what is indented below a sentence apart, and take the letters * and | for letters."""
+    """Set indented blocks apart, and escape the characters * and |."""
     out: list[str] = []
     section, at = "", 0
     while at < len(lines):
@@ -35,7 +35,7 @@ def _apart(block: list[str]) -> list[str]:
 
 
 def _of_each(line: str) -> list[str]:
-    """An attribute's line; for "a, b: what they are" one line each."""
+    """An attribute's line; for "a, b: ..." one line each."""
     names = re.match(r"    (\w+(?:, \w+)+):", line)
     each = [f"    {name}{line[names.end() - 1 :]}" for name in names[1].split(", ")] if names else [line]
     return [_plain(line) for line in each]
@@ -53,7 +53,7 @@ def _letters(text: str) -> str:
 
 
 def resolved(app, env, node, contnode):
-    """A name in backquotes is what alone has that name in the reference, wherever it is defined."""
+    """A name in backquotes links to the only object of that name in the reference, wherever it is defined."""
     if node.get("refdomain") != "py" or node["reftype"] != "obj":
         return None
     python, name = env.domains["py"], node["reftarget"]

@@ -12,7 +12,7 @@ TOKENS = re.compile(rf"∂{INDEXED}/∂{INDEXED}|{INDEXED}(\()?|\.\.\.|·|[^\w]|
 
 
 def is_equation(block: list[str]) -> bool:
-    """Whether a block says what equals what, and is no Python."""
+    """Whether a block holds equations and is not Python."""
     if not any(" = " in line for line in block):
         return False
     try:

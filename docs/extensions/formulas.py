@@ -1,4 +1,4 @@
-"""Formulas as SVG inside the page, set by ziamath: they need no network, no script and no font."""
+"""Formulas as SVG inside the page, typeset by ziamath; they need no network, script or font."""
 
 import re
 from xml.etree import ElementTree

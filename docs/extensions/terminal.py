@@ -1,4 +1,4 @@
-"""What stands in a terminal: `{options} train` is what `bptt train --help` prints, and long lines of text fold."""
+"""Terminal output in the documentation: `{options} train` inserts `bptt train --help`; long lines wrap."""
 
 import contextlib
 import io

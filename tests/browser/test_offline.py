@@ -76,7 +76,7 @@ def test_the_bands_are_as_wide_as_the_gradient_is_large(files, visit):
 
 
 CLICKED = {
-    "E": ("Error of step 3", "From here the gradient sets out"),
+    "E": ("Error of step 3", "The backward pass starts here"),
     "y": ("Output of step 3", "y3 = s3 Wy"),
     "read": ("Read-out of step 3", "share of"),
     "s": ("State of step 3", "of step t"),

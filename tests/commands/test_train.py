@@ -427,7 +427,7 @@ def test_a_text_run_folder(here, capsys):
     run = load_run(folder)
     assert run.labels == sorted(set("the cat sat on the mat. "))
     page = (folder / "report.html").read_text()
-    assert "What it writes" in page
+    assert "Generated text" in page
     assert 'id="forecast"' not in page
     shown = capsys.readouterr().out
     assert "777 training characters, 11 different ones, truncated BPTT, k1=64, k2=64" in shown

@@ -110,7 +110,7 @@ def test_a_foreign_host_is_refused(served, host):
 def test_a_question_from_another_page_is_refused(served, headers):
     status, said = served.post({}, **headers)
     assert status == 403
-    assert "this page alone" in said["error"]
+    assert "this page only" in said["error"]
     assert served.post({}, Origin=f"http://127.0.0.1:{served.port}")[0] == 200
 
 

@@ -1,4 +1,4 @@
-"""Connections that cannot hold a server up: who sends or reads too slowly is let go, and so are all at its end."""
+"""Connections with time limits: clients that send or read too slowly are closed, and all when the server ends."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD = 10.0  # seconds a client may take to send the head of a request
-BODY = 10.0  # seconds to send a question
-STALLED = 60.0  # seconds in which it must read on
-GRACE = 1.0  # seconds that requests under way have when the server ends
-WAITING = 64  # connections that may wait for the head of a request; then the oldest of them goes
+HEAD = 10.0  # seconds a client may take to send a request's head
+BODY = 10.0  # seconds to send its body
+STALLED = 60.0  # seconds a client may stop reading
+GRACE = 1.0  # seconds that running requests get when the server ends
+WAITING = 64  # connections that may wait for a request's head; beyond that the oldest is closed
 
 
-def patient() -> type[H11Protocol]:
-    """The protocol of one server's connections, which know of each other."""
+def limited_protocol() -> type[H11Protocol]:
+    """The protocol of one server's connections, with these limits."""
     waiting: dict[Any, asyncio.TimerHandle] = {}  # the oldest first
 
     class Connection(H11Protocol):

@@ -1,7 +1,7 @@
-"""The page one can play with: one file without network, and the same page while `bptt explore` answers.
+"""The interactive page: one offline file, and the same page served live by `bptt explore`.
 
-Its data is one JSON document; its scripts and its style are the files in ``static``, and plotly comes packed, to
-be unpacked by the page once a chart is in view. A content security policy lets these scripts run, by their hashes,
+Its data is one JSON document; its scripts and its style are the files in ``static``. plotly is embedded
+compressed, and unpacked once a chart is in view. A content security policy admits these scripts, by their hashes,
 and no others.
 """
 
@@ -26,7 +26,7 @@ from .run import RunReport
 
 @dataclass(frozen=True)
 class Live:
-    """What a reader may choose while the page is served."""
+    """The choices a reader has while the page is served."""
 
     activations: list[str]
     losses: list[str]
@@ -39,14 +39,14 @@ class Page:
 
     Attributes:
         title: its heading.
-        lead: lines below it, in words.
-        command: what makes an offline page live.
+        lead: the lines below the heading.
+        command: the command that serves this page live.
         exploration: the network on its sequence.
-        t: the step whose error is taken back at first, from 1.
+        t: the step whose error is shown at first, from 1.
         times: a label for each step, or None.
         diagnosis: `bptt.Diagnosis.numbers()`, or None where the sequence is too short.
-        run: what a training run came to, or None.
-        live: None in a file.
+        run: the results of a training run, or None.
+        live: the reader's choices; None in a file.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Page:
 
 
 def page_html(page: Page) -> str:
-    """The page as one file of HTML, under 6 MB: no network, light and dark, from 390 pixels of width."""
+    """The page as one HTML file, under 6 MB, that needs no network; light and dark, from 390 pixels of width."""
     environment = Environment(
         loader=PackageLoader("bptt.report"),
         autoescape=select_autoescape(["html"]),
@@ -84,7 +84,7 @@ def json_of(value: Any) -> str:
 
 
 def policy(live: bool) -> str:
-    """The content security policy: our scripts by their hashes; nothing is fetched but, when live, our answers."""
+    """The content security policy: its own scripts by their hashes, and when live requests to its server."""
     scripts = " ".join(f"'sha256-{_hash(text)}'" for text in (_script(), get_plotlyjs()))
     asks = "'self'" if live else "'none'"
     return (
@@ -126,5 +126,5 @@ def _script() -> str:
 
 @cache
 def _packed_plotly() -> str:
-    """plotly's source, a third as large, in letters that HTML leaves alone."""
+    """plotly's source, compressed to a third, as base64."""
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

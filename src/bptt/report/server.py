@@ -1,8 +1,7 @@
-"""Serves one page and answers its questions, to this machine alone.
+"""A web server for one page and the questions it asks.
 
-A page's questions are computed by few workers, one after the other; who cannot be answered soon is told so.
-Whatever comes is checked before it is looked at: the host it was meant for, the page it came from, its size and
-its form.
+Questions are computed by a few workers; when too many wait, the next gets an error at once. Every request is
+checked before it is used: the host it is addressed to, the page it came from, its size and its form.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ QUERY = 2_000  # bytes of a query
 DEPTH = 32  # nested lists and objects of a question
 WORKERS = 2
 WAITING = 256  # questions that may wait for a worker
-TRIES = 50  # ports tried, the one asked for and those after it
+TRIES = 50  # ports tried, from the one asked for
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Answer = Callable[[dict[str, Any]], str]
@@ -37,7 +36,7 @@ Refusal = tuple[int, str]
 
 
 class Gone(Exception):
-    """What the page shows is there no more; the message says what."""
+    """The subject of the page no longer exists; the message names it."""
 
 
 def application(
@@ -48,10 +47,10 @@ def application(
     Args:
         page: HTML.
         policy: its content security policy.
-        answers: by path; each takes a question, a JSON object, and returns JSON. A ValueError is answered with
-            400 and its message, `Gone` with 410.
+        answers: by path, functions from a question, a JSON object, to JSON. A ValueError becomes status 400 with
+            its message, `Gone` 410.
         hosts: the Host headers that are served; None for all, which only a token makes safe.
-        token: what every address must carry as ?token=, or None.
+        token: the secret that every address must carry as ?token=, or None.
     """
     workers = _Workers()
     headers = {
@@ -81,12 +80,12 @@ def application(
     routes += [Route(path, endpoint(answer), methods=["POST"]) for path, answer in answers.items()]
     app = Starlette(routes=routes, exception_handlers={404: refused, 405: refused})
     app.router.redirect_slashes = False
-    app.add_middleware(_Door, hosts=hosts, token=token)
+    app.add_middleware(_RequestFilter, hosts=hosts, token=token)
     return app
 
 
-class _Door:
-    """Refuses what was not meant for this server, before anything of it is read."""
+class _RequestFilter:
+    """Refuses requests addressed to another server, before their body is read."""
 
     def __init__(self, app: Any, hosts: set[str] | None, token: str | None) -> None:
         self.app, self.hosts, self.token = app, hosts, token
@@ -102,12 +101,12 @@ class _Door:
             return 413, f"the query is longer than {QUERY} bytes"
         host = request.headers.get("host", "")
         if self.hosts is not None and host not in self.hosts:
-            return 403, "this page is served to this machine alone"
+            return 403, "this page is served to this machine only"
         origin = request.headers.get("origin")
         if request.method != "GET" and origin is not None and origin.partition("://")[2] != host:
-            return 403, "questions are answered to this page alone"
+            return 403, "questions are answered to this page only"
         if request.method != "GET" and request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            return 403, "questions are answered to this page alone"
+            return 403, "questions are answered to this page only"
         given = request.query_params.get("token", "")
         if self.token is not None and not hmac.compare_digest(given.encode(), self.token.encode()):
             return 403, "the address lacks its token; open the one that bptt explore printed"
@@ -115,14 +114,14 @@ class _Door:
 
 
 class _Workers:
-    """Few at a time, the others wait, and not too many of them."""
+    """At most `WORKERS` answers at a time; up to `WAITING` more wait."""
 
     def __init__(self) -> None:
         self._limiter: anyio.CapacityLimiter | None = None  # made inside the event loop it belongs to
         self._inside = 0
 
     async def run(self, answer: Answer, question: dict[str, Any]) -> tuple[int, str]:
-        """(200, JSON), or a status and what is wrong."""
+        """(200, JSON), or an error's status and message."""
         if self._inside >= WORKERS + WAITING:
             return 503, "too many questions at once; try again in a moment"
         self._limiter = self._limiter or anyio.CapacityLimiter(WORKERS)
@@ -143,7 +142,7 @@ def _answered(answer: Answer, question: dict[str, Any]) -> tuple[int, str]:
 
 
 async def _question(request: Request) -> dict[str, Any] | Refusal:
-    """The JSON object of a request, or why it is refused."""
+    """The JSON object of a request, or its refusal."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         return 415, "a question must come as application/json"
     body = bytearray()
@@ -160,14 +159,14 @@ async def _question(request: Request) -> dict[str, Any] | Refusal:
     try:
         question = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        return 400, "the question is no JSON that can be read"
+        return 400, "the question is not valid JSON"
     if not isinstance(question, dict) or _deep(question):
         return 400, f"the question must be a JSON object, nested at most {DEPTH} deep"
     return question
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _deep(value: Any, depth: int = 0) -> bool:
@@ -182,7 +181,7 @@ def _error(status: int, message: str) -> Response:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens on the first free port from the one asked for on.
+    """A socket that listens on the first free port from `port` on.
 
     Raises:
         OSError: none of them is free, or the host cannot be listened on.
@@ -212,13 +211,13 @@ class Server:
             access_log=False,
             lifespan="off",
             ws="none",
-            http=connections.patient(),
+            http=connections.limited_protocol(),
             server_header=False,
         )
         self._server, self._listener = uvicorn.Server(config), listener
 
     def run(self, ready: Callable[[], object] = lambda: None) -> None:
-        """Serve until Ctrl-C; ready() is called from a thread of its own, once the socket listens."""
+        """Serve until Ctrl-C; ready() is called from another thread, once the socket listens."""
         threading.Thread(target=ready, daemon=True).start()
         self._server.run(sockets=[self._listener])
 

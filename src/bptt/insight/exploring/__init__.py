@@ -1,1 +1,5 @@
-"""A network and a sequence as plain data for a page, and the changes its reader makes. Start at `exploration`."""
+"""The data behind the page of `bptt explore`, and the changes its reader makes.
+
+In come a network and a sequence, and a reader's changes as plain data, checked in experiment.py; out comes an
+`Exploration` (exploration.py), every number the page shows, as plain lists. Start with `explore`.
+"""

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from ...equations import LSTMEquations, Weights
+from ...equations import LSTMEquations
 from ...networks import Elman, SequenceModel
-from ...walks.unfold import Factor
 from ..walks import Criterion, Record, WalkedBack, checked_step, error_and_adjoint, into_hidden, record, walk_back
 from .notation import LessonNetwork
 
@@ -18,13 +17,10 @@ from .notation import LessonNetwork
 class LayerBackward(NamedTuple):
     """The backward pass of one layer and direction; rows in the order of time."""
 
-    layer: str  # "l0", "l0_reverse", ...
-    delta: Tensor  # (K, B, G·H): ∂E/∂a of the input part
-    dh: Tensor  # (K, B, R): ∂E/∂h
+    walk: WalkedBack  # its delta, dh and the factors of its gradients
     dx: Tensor  # (K, B, I): ∂E/∂(the layer's input), through this layer and direction
     over_s: Tensor  # (K, B, R): the part of dh that comes over W_s from the step walked after
     over_c: Tensor | None  # (K, B, H): what reaches c_k over the cell state of an LSTM from that step
-    factors: Weights[Factor]  # of each weight's gradient, not yet multiplied
 
 
 class ErrorBackward(NamedTuple):
@@ -35,8 +31,7 @@ class ErrorBackward(NamedTuple):
     dz: Tensor  # (B, O): ∂E_t/∂z_t, with z_t = h_t W_y before any softmax
     h_t: Tensor  # (B, D·R)
     records: list[Record]  # the forward pass, by layer and direction
-    back: list[WalkedBack]  # by layer and direction
-    layers: list[LayerBackward]  # by layer and direction
+    layers: list[LayerBackward]  # the backward pass, in the same order
 
 
 @torch.no_grad()
@@ -60,9 +55,8 @@ def backward_of_error(
     steps = t if len(records[0]) == 1 else h.shape[time]
     d_outputs = h.new_zeros(steps, len(h_t), h.shape[-1])
     d_outputs[t - 1] = into_hidden(net, dz)
-    back = walk_back(records, d_outputs)
     flat = [of_direction for layer in records for of_direction in layer]
-    return ErrorBackward(t, error, dz, h_t, flat, back, _layers(records, back, d_outputs))
+    return ErrorBackward(t, error, dz, h_t, flat, _layers(records, walk_back(records, d_outputs), d_outputs))
 
 
 def check_network(net: Any) -> None:
@@ -117,8 +111,7 @@ def _of_walk(record: Record, walk: WalkedBack, d_outputs: Tensor) -> LayerBackwa
     over_c = None
     if isinstance(record.cell, LSTMEquations):
         over_c = record.in_time(_over_cell_state(record.up_to(len(walk.dh)), record.in_time(walk.dh)))
-    dx = walk.delta @ record.weights.W_ih
-    return LayerBackward(walk.layer, walk.delta, walk.dh, dx, walk.dh - d_outputs, over_c, walk.factors)
+    return LayerBackward(walk, walk.delta @ record.weights.W_ih, walk.dh - d_outputs, over_c)
 
 
 def _over_cell_state(record: Record, dh: Tensor) -> Tensor:

@@ -188,7 +188,7 @@ class Chain:
         if self.back is None:
             return None, None
         layer = self.back.layers[matrix.layer * len(self.signs[0]) + matrix.direction]
-        factor = getattr(layer.factors, matrix.field)
+        factor = getattr(layer.walk.factors, matrix.field)
         return factor.delta[k - 1, 0], None if factor.operand is None else factor.operand[k - 1, 0]
 
     def _use_edges(self, matrix: Matrix, k: int) -> tuple[str, ...]:

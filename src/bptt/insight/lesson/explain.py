@@ -6,6 +6,7 @@ network, and the products with `delta` are kept per step, not summed (Werbos 199
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from torch import Tensor
@@ -56,17 +57,19 @@ def explanation_of(
 ) -> Explanation:
     """A backward pass as an explanation; of one sequence its tensors have no batch axis."""
 
-    def by_layer(field: str) -> dict[str, Tensor]:
-        found = {layer.layer: getattr(layer, field) for layer in back.layers}
-        return {name: squeezed(rows) for name, rows in found.items() if rows is not None}
+    walks = [layer.walk for layer in back.layers]
 
-    def squeezed(rows: Tensor) -> Tensor:
+    def shown(rows: Tensor) -> Tensor:
         return rows.squeeze(-2) if one_sequence else rows
 
-    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, back.back).items()}
+    def by_layer(of_layers: Iterable[Tensor | None]) -> dict[str, Tensor]:
+        pairs = zip(walks, of_layers, strict=True)
+        return {walk.layer: shown(rows) for walk, rows in pairs if rows is not None}
+
+    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, walks).items()}
     for name, factor in readout_factors(net, back.dz, back.h_t).items():
         part = factor.summed()
-        contributions[name] = part.new_zeros(len(back.layers[0].dh), *part.shape)
+        contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
         contributions[name][back.t - 1] = part
     return Explanation(
         t=back.t,
@@ -74,11 +77,11 @@ def explanation_of(
         error=back.error,
         gradient={name: steps.sum(0) for name, steps in contributions.items()},
         contributions=contributions,
-        deltas=by_layer("delta"),
-        state_gradients=by_layer("dh"),
-        output_gradient=squeezed(back.dz),
-        input_gradients=by_layer("dx"),
-        recurrent_gradients=by_layer("over_s"),
-        cell_gradients=by_layer("over_c"),
+        deltas=by_layer(walk.delta for walk in walks),
+        state_gradients=by_layer(walk.dh for walk in walks),
+        output_gradient=shown(back.dz),
+        input_gradients=by_layer(layer.dx for layer in back.layers),
+        recurrent_gradients=by_layer(layer.over_s for layer in back.layers),
+        cell_gradients=by_layer(layer.over_c for layer in back.layers),
         draw=partial(unfolded_svg, net),
     )

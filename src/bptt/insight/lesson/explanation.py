@@ -1,4 +1,4 @@
-"""What was found of one error's way back through time, as data that shows itself."""
+"""One error's gradient, split by step: the numbers, and how they print."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ..text import explanation_html, explanation_text
 
 @dataclass(frozen=True)
 class Explanation:
-    """What E_t, the error at one step, sends back through time. Steps count from 1.
+    """The gradient of E_t, the error at one step, split by the steps that contributed to it. Steps count from 1.
 
     Attributes:
         t: the step whose error this is.
         loss: the loss's name.
         error: E_t, a scalar.
         gradient: ∂E_t/∂W for every parameter, by its name; shaped as the parameter.
-        contributions: what each step k contributed to it, (K, *shape of the parameter), with K = t, or T
-            where a direction walks backwards in time; summed over k they are the gradient.
+        contributions: each step's part of it, (K, *shape of the parameter), with K = t, or T where a direction
+            walks backwards in time; summed over k they are the gradient.
         deltas: ∂E_t/∂a_k by layer ("l0", "l0_reverse", "l1", ...), of the pre-activations' input part:
             (K, G·H), or (K, B, G·H) for a batch.
-        state_gradients: ∂E_t/∂s_k by layer, everything that flows into s_k counted: (K, R) or (K, B, R).
+        state_gradients: ∂E_t/∂s_k by layer, over every path from s_k to E_t: (K, R) or (K, B, R).
         output_gradient: ∂E_t/∂z_t, with z_t = s_t W_y before any softmax: (O), or (B, O).
         input_gradients: ∂E_t/∂(the layer's input) by layer, through that layer and direction alone: (K, I).
         recurrent_gradients: the part of `state_gradients` that reaches s_k from the step after it, over W_s.
-        cell_gradients: what reaches c_k from the step after it over the cell state, by layer; of LSTMs only.
-        draw: what makes an SVG of it, for a notebook.
+        cell_gradients: ∂E_t/∂c_k over the cell state of the step after it, by layer; of LSTMs only.
+        draw: a function that draws it as SVG, for a notebook.
     """
 
     t: int

@@ -24,8 +24,8 @@ export function showDetails() {
 /** What a step has to do with E_t where the way back says nothing of it. */
 function outside(k) {
   const { t, network } = store;
-  if (k > t) return `Step ${k} comes after t = ${t}: E at step ${t} does not know of it.`;
-  if (lagOf(k) === null) return `It lies more than ${network.backward.kept} steps before t; the map below shows how much comes that far.`;
+  if (k > t) return `Step ${k} comes after t = ${t}: E at step ${t} does not depend on it.`;
+  if (lagOf(k) === null) return `It lies more than ${network.backward.kept} steps before t; the map below shows how much of the gradient gets that far.`;
   return null;
 }
 
@@ -42,7 +42,7 @@ function errorPanel(k) {
       row(f(`E_{${k}}`), number(network.forward.errors[k - 1])),
       row(f(network.softmax ? `∂E_{${k}} / ∂(s_{${k}} W_y)` : `∂E_{${k}} / ∂y_{${k}}`), vector(dz)),
     ],
-    say: k === t ? "From here the gradient sets out on its way back." : `Choose t = ${k} to take this error back.`,
+    say: k === t ? "The backward pass starts here." : `Choose t = ${k} to send this error back.`,
   };
 }
 
@@ -138,7 +138,7 @@ function entryPanel(k) {
     title: `Input of ${stepName(k)}`,
     equations: [],
     rows: [row(f(`x_{${k}}`), vector(store.network.x[k - 1]))],
-    say: "Given, not computed: nothing is learned here, but W_x is used.",
+    say: "An input has no weights to train, but W_x is used here.",
   };
 }
 

@@ -16,7 +16,7 @@ export function drawn() {
   return { first: Math.max(1, store.t - n + 1), n };
 }
 
-/** Draw the network anew where its form changed, and refresh what it shows. */
+/** Redraw the network where its form changed, and refresh its numbers. */
 export function drawDiagram() {
   const frame = byId("diagram");
   const { network } = store;

@@ -132,7 +132,7 @@ function kept(place, make) {
   });
 }
 
-/** Ask for everything anew with these changes; the newest question wins. */
+/** Ask for all numbers under these changes; the newest question wins. */
 function ask(further) {
   changes = { ...changes, ...further };
   return send("api/explore", { changes }).then((answer) => answer && startCurve());
@@ -199,7 +199,7 @@ async function post(path, body) {
     const response = await fetch(query ? `${path}?token=${encodeURIComponent(query)}` : path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     const answer = await response.json();
     if (answer.error) say(answer.error, true);
-    else if (answer.exploration) say(`computed anew in ${Math.round(performance.now() - started)} ms`, false);
+    else if (answer.exploration) say(`recomputed in ${Math.round(performance.now() - started)} ms`, false);
     return answer.error ? null : answer;
   } catch {
     say("bptt explore does not answer any more. Start it again, then reload this page.", true);
@@ -247,7 +247,7 @@ async function share() {
   field.value = location.href;
   field.select();
   const copied = await navigator.clipboard.writeText(location.href).then(() => true, () => false);
-  byId("status").textContent = copied ? "The link is copied." : "The link stands beside; copy it.";
+  byId("status").textContent = copied ? "The link is copied." : "Copy the link from the field.";
 }
 
 /** Take up the state that the address holds. */
@@ -255,7 +255,7 @@ export async function openLink() {
   if (location.hash.length < 2) return;
   const state = await unpacked(location.hash.slice(1)).catch(() => null);
   if (typeof state !== "object" || state === null) {
-    byId("status").textContent = "The link could not be read; this is the network as it starts.";
+    byId("status").textContent = "The link could not be read; the page shows the network as it started.";
     return;
   }
   if (isLive() && state.changes && Object.keys(state.changes).length) {

@@ -10,7 +10,7 @@ const WAVE = 1500; // the longest that a wave takes
 
 let running = 0; // the animation that may go on; a newer one ends it
 
-/** Call draw(part) from 0 to 1 over so many milliseconds; resolves to whether it came to its end. */
+/** Call draw(part) from 0 to 1 over so many milliseconds; resolves to whether it finished. */
 function animate(milliseconds, draw, mine) {
   return new Promise((resolve) => {
     const start = performance.now();

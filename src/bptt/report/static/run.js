@@ -1,4 +1,4 @@
-// What a training run came to: forecast against truth, loss, and the gradient by lag while it trained.
+// The results of a training run: forecast against truth, loss, and the gradient by lag while it trained.
 
 import { chart, color } from "./charts.js";
 import { number } from "./format.js";

@@ -5,7 +5,7 @@ const listeners = [];
 export const store = {
   page: null, // the whole document
   network: null, // page.exploration
-  t: 1, // the step whose error is taken back
+  t: 1, // the step whose error goes back
   selected: { kind: "s", layer: null, k: 1 },
   weight: null, // the name of the matrix whose derivation is shown
   unfolded: false,
