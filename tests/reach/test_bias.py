@@ -74,7 +74,7 @@ class Noisy(nn.Module):
 def test_it_leaves_no_trace():
     model, x, d = Noisy(), normal(9, 2, 2, dtype=torch.float32), normal(9, 2, 3, dtype=torch.float32)
     state, generator = torch.zeros(2, 2, 3), torch.get_rng_state()
-    rows = truncation_bias(model, x, d, mean_square, 3, k2s=(k2 for k2 in (3, 9)), state=state)
+    rows = truncation_bias(model, x, d, mean_square, k1=3, k2s=(k2 for k2 in (3, 9)), state=state)
     assert [row.k2 for row in rows] == [3, 9]
     assert torch.equal(torch.get_rng_state(), generator)
     assert model.norm.num_batches_tracked == 0

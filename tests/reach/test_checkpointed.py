@@ -7,7 +7,7 @@ from torch import nn
 
 import bptt
 from bptt.reach.checkpointed import checkpointed
-from bptt.reach.meter import Meter
+from bptt.reach.memory import Meter
 from bptt.reach.plan import plan_checkpoints
 from support import assert_close, normal
 from zoo import MAKERS, laid_out, model_of

@@ -1,13 +1,12 @@
-import sys
-
 import pytest
 import torch
 from torch import nn
 
 import bptt
+from bptt.reach.byte_sizes import parse_bytes
 from bptt.reach.checkpointed import checkpointed
-from bptt.reach.meter import Meter
-from bptt.reach.plan import MOST_WALKS, bytes_in, plan_checkpoints, shown
+from bptt.reach.memory import Meter
+from bptt.reach.plan import MOST_WALKS, plan_checkpoints
 from support import normal
 from zoo import MAKERS, laid_out, model_of
 
@@ -54,7 +53,7 @@ def test_the_smallest_memory_that_works_works(name):
     assert schedule.bytes <= smallest
     assert schedule.replayed <= MOST_WALKS * 5000
     rounded = str(caught.value).split("memory='")[1].rstrip("'")
-    assert plan_checkpoints(model, x, d, mean_square, memory=rounded, steps=5000).bytes <= bytes_in(rounded)
+    assert plan_checkpoints(model, x, d, mean_square, memory=rounded, steps=5000).bytes <= parse_bytes(rounded)
     with pytest.raises(ValueError, match="too little for 5000 steps"):
         plan_checkpoints(model, x, d, mean_square, memory=smallest - 1, steps=5000)
 
@@ -104,54 +103,6 @@ def test_it_says_what_it_costs():
     assert (found.steps, found.segment, found.segments, found.checkpoints, found.replayed) == (10, 4, 3, 2, 8)
     assert plan_checkpoints(model, x[:1], d[:1], mean_square, steps=30).steps == 30
     assert plan_checkpoints(model, x, d, mean_square, segment=100).segments == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("64MB", 64_000_000),
-        ("1GiB", 2**30),
-        ("1.5 kB", 1500),
-        ("7", 7),
-        ("12b", 12),
-        (10, 10),
-        (" 2tb", 2 * 10**12),
-    ],
-)
-def test_bytes(text, size):
-    assert bytes_in(text) == size
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    ["", "MB", "64 XB", "-1MB", "1,5MB", "lots", "1e3MB", "inf", "nanMB", "1e400GB", "\u0663MB", "9" * 5000 + "X"],
-)
-def test_text_that_makes_no_sense(wrong):
-    with pytest.raises(ValueError, match=r'makes no sense.*"64MB"'):
-        bytes_in(wrong)
-
-
-@pytest.mark.parametrize(
-    "wrong", ["9" * 5000 + "MB", "9" * 400, 10**5000, -(10**5000), 2**64], ids=lambda wrong: type(wrong).__name__
-)
-def test_more_digits_than_there_is_memory(wrong):
-    with pytest.raises(ValueError, match=r"more than any machine has|at least 1 byte") as caught:
-        bytes_in(wrong)
-    assert len(str(caught.value)) < 200
-
-
-def test_numbers_that_make_no_sense():
-    for wrong in (0, -1, "0MB"):
-        with pytest.raises(ValueError, match="at least 1 byte"):
-            bytes_in(wrong)
-    for wrong in (None, 1.5, True):
-        with pytest.raises(TypeError, match="an int of bytes or text"):
-            bytes_in(wrong)
-
-
-@pytest.mark.parametrize("size", [1, 999, 1000, 1001, 123_456_789, sys.maxsize])
-def test_shown_is_never_less(size):
-    assert size <= bytes_in(shown(size)) <= 1.1 * size + 1
 
 
 def test_refused():

@@ -68,7 +68,7 @@ def test_while_learning_it_is_the_naive_way(name, k1, k2):
     twin, twin_module = model_of(name)
     x, d = sequence(model)
     wanted = naive(twin, twin_module, x, d, k1, k2, 11, descend)
-    for number, window in enumerate(truncated(model, x, d, mean_square, k1, k2)):
+    for number, window in enumerate(truncated(model, x, d, mean_square, k1=k1, k2=k2)):
         loss, gradients = wanted[number]
         assert (window.start, window.stop) == (k1 * number, min(k1 * number + k1, 11))
         assert_close(window.loss, loss, f"loss of window {number}")
@@ -86,7 +86,7 @@ def test_gradients_by_finite_differences(k1, k2):
     x, d = sequence(model, T=7)
     _, states = step_by_step(model, x, 0, 7, None)
     states = {t: state if state is None else state.detach() for t, state in states.items()}
-    for window in truncated(model, x, d, mean_square, k1, k2):
+    for window in truncated(model, x, d, mean_square, k1=k1, k2=k2):
         first = max(0, window.stop - k2)
 
         def loss(first=first, window=window):
@@ -126,8 +126,8 @@ def test_state_is_carried_and_goes_on():
     model, _ = model_of("nn.LSTM")
     x, d = sequence(model)
     whole, last = model(x)
-    windows = list(truncated(model, x[:6], d[:6], mean_square, 4))
-    windows += truncated(model, x[6:], d[6:], mean_square, 2, 4, state=windows[-1].state)
+    windows = list(truncated(model, x[:6], d[:6], mean_square, k1=4))
+    windows += truncated(model, x[6:], d[6:], mean_square, k1=2, k2=4, state=windows[-1].state)
     assert_close(torch.cat([w.outputs for w in windows]), whole, "outputs")
     assert_close(windows[-1].state[1], last[1], "c_n")
 
@@ -140,7 +140,7 @@ def test_resets_begin_new_sequences(name, k2):
     x, d = sequence(model, B=3)
     resets = torch.zeros(11, 3, dtype=torch.bool)
     resets[5, 0] = resets[8] = True
-    found = list(truncated(model, x, d, mean_square, 4, k2, resets=laid_out(model, resets)))
+    found = list(truncated(model, x, d, mean_square, k1=4, k2=k2, resets=laid_out(model, resets)))
     y = torch.cat([w.outputs for w in found], int(getattr(model, "batch_first", False)))
     time_major = y.transpose(0, 1) if getattr(model, "batch_first", False) else y
     for row, pieces in enumerate([[(0, 5), (5, 8), (8, 11)], [(0, 8), (8, 11)], [(0, 8), (8, 11)]]):
@@ -156,9 +156,9 @@ def test_nothing_flows_back_across_a_reset():
     model, module = model_of("GRU")
     x, d = sequence(model, T=6)
     resets = torch.tensor([False, False, False, True, False, False])
-    *_, _last = truncated(model, x, d, mean_square, 2, 6, resets=resets)
+    *_, _last = truncated(model, x, d, mean_square, k1=2, k2=6, resets=resets)
     module.zero_grad()
-    windows = truncated(model, x, d, mean_square, 2, 6, resets=resets)
+    windows = truncated(model, x, d, mean_square, k1=2, k2=6, resets=resets)
     next(windows), next(windows)
     module.zero_grad()
     next(windows)
@@ -182,14 +182,14 @@ def test_chunks_memory_maps_and_tensors_are_the_same(tmp_path, k1, k2, sizes):
     x = x.float().double()
     resets = torch.zeros(11, 2, dtype=torch.bool)
     resets[6, 1] = True
-    wanted = list(truncated(model, x, d, mean_square, k1, k2, resets=resets))
+    wanted = list(truncated(model, x, d, mean_square, k1=k1, k2=k2, resets=resets))
     ways = {
         "chunks": (chunks(x, *sizes), chunks(d, *sizes), chunks(resets, *sizes)),
         "pairs": (zip(x.split(sizes), d.split(sizes), strict=True), None, chunks(resets, *sizes)),
         "memory map": (mapped, d.detach().numpy(), resets.numpy()),
     }
     for way, (x_way, d_way, resets_way) in ways.items():
-        found = list(truncated(model, x_way, d_way, mean_square, k1, k2, resets=resets_way))
+        found = list(truncated(model, x_way, d_way, mean_square, k1=k1, k2=k2, resets=resets_way))
         assert len(found) == len(wanted), way
         for window, other in zip(found, wanted, strict=True):
             assert_close(window.loss, other.loss, f"{way}: loss")
@@ -213,10 +213,10 @@ def test_gradients_accumulate_unless_zeroed():
     model, module = model_of("GRU")
     x, d = sequence(model)
     shares = []
-    for _ in truncated(model, x, d, mean_square, 4):
+    for _ in truncated(model, x, d, mean_square, k1=4):
         shares.append(module.weight_hh_l0.grad.clone())
         module.zero_grad()
-    for _ in truncated(model, x, d, mean_square, 4):
+    for _ in truncated(model, x, d, mean_square, k1=4):
         pass
     assert_close(module.weight_hh_l0.grad, sum(shares), "the sum")
 
@@ -349,7 +349,7 @@ def test_resets_on_a_state_of_unknown_layout():
 def test_a_shorter_last_window_of_chunks_goes_back_by_as_many_steps_less():
     model, module = model_of("GRU")
     x, d = sequence(model, T=10)
-    for _ in truncated(model, chunks(x, 4, 4, 2), chunks(d, 4, 4, 2), mean_square, 4, 6):
+    for _ in truncated(model, chunks(x, 4, 4, 2), chunks(d, 4, 4, 2), mean_square, k1=4, k2=6):
         found = module.weight_hh_l0.grad.clone()
         module.zero_grad()
     with torch.no_grad():
@@ -360,7 +360,7 @@ def test_a_shorter_last_window_of_chunks_goes_back_by_as_many_steps_less():
 
 def places(model, module, x, d, k1, k2, learned):
     """Walk truncated BPTT to its end, learning; the place before each window, and the weights there."""
-    windows, found = truncated(model, x, d, mean_square, k1, k2), []
+    windows, found = truncated(model, x, d, mean_square, k1=k1, k2=k2), []
     while True:
         found.append((windows.state_dict(), [weight.detach().clone() for weight in module.parameters()]))
         if next(windows, None) is None:
@@ -389,7 +389,7 @@ def test_from_a_saved_place_it_goes_on_bit_for_bit(tmp_path, chunked, k1, k2):
         with torch.no_grad():
             for weight, then in zip(module.parameters(), weights, strict=True):
                 weight.copy_(then)
-        windows = truncated(model, x, d, mean_square, k1, k2)
+        windows = truncated(model, x, d, mean_square, k1=k1, k2=k2)
         windows.load_state_dict(place)
         for _ in windows:
             descend(module, [weight.grad for weight in module.parameters()])
@@ -401,7 +401,7 @@ def test_from_a_saved_place_it_goes_on_bit_for_bit(tmp_path, chunked, k1, k2):
 def test_places_that_are_none_are_refused():
     model, _ = model_of("GRU")
     x, d = sequence(model)
-    windows = truncated(model, x, d, mean_square, 3)
+    windows = truncated(model, x, d, mean_square, k1=3)
     with pytest.raises(ValueError, match=r"has \['first', 'start', 'state'\], got \['position'\]"):
         windows.load_state_dict({"position": 3})
     with pytest.raises(ValueError, match=r"has \['first', 'start', 'state'\], got a NoneType"):
@@ -410,7 +410,7 @@ def test_places_that_are_none_are_refused():
         windows.load_state_dict({"first": 1.5, "start": 3, "state": None})
     with pytest.raises(ValueError, match="from step 9 for a window from step 12"):
         windows.load_state_dict({"first": 9, "start": 12, "state": None})
-    chunks = truncated(model, iter([x]), iter([d]), mean_square, 3)
+    chunks = truncated(model, iter([x]), iter([d]), mean_square, k1=3)
     with pytest.raises(TypeError, match=r"a list_iterator cannot be taken up at step 3.*seek\(step\)"):
         chunks.load_state_dict({"first": 3, "start": 3, "state": None})
 
@@ -448,7 +448,7 @@ def test_a_state_that_is_changed_in_place(k1, k2):
         model = make()
         state = {"trace": normal(2, 4, seed=5), "count": torch.ones(2, 1, dtype=torch.int64)}
         before, states = state["trace"].clone(), []
-        for window in truncated(model, x, d, mean_square, k1, k2, state):
+        for window in truncated(model, x, d, mean_square, k1=k1, k2=k2, state=state):
             states.append(window.state["trace"])
             found.append((window.loss, model.inward.weight.grad.clone(), states[-1].clone()))
             model.zero_grad()
@@ -465,10 +465,10 @@ def test_under_no_grad_too():
     model, module = model_of("GRU")
     x, d = sequence(model)
     with torch.no_grad():
-        list(truncated(model, x, d.detach(), mean_square, 4))
+        list(truncated(model, x, d.detach(), mean_square, k1=4))
     found = module.weight_hh_l0.grad.clone()
     module.zero_grad()
-    list(truncated(model, x, d.detach(), mean_square, 4))
+    list(truncated(model, x, d.detach(), mean_square, k1=4))
     assert torch.equal(found, module.weight_hh_l0.grad)
 
 
@@ -477,5 +477,5 @@ def test_resets_of_all_sequences_of_a_cell_at_once():
     x, d = sequence(model, B=3)
     resets = torch.zeros(11, dtype=torch.bool)
     resets[5] = True
-    y = torch.cat([w.outputs for w in truncated(model, x, d.detach(), mean_square, 4, resets=resets)])
+    y = torch.cat([w.outputs for w in truncated(model, x, d.detach(), mean_square, k1=4, resets=resets)])
     assert_close(y[5:], model(x[5:])[0], "from the reset on")

@@ -28,7 +28,7 @@ def steps(T=24, B=2):
 def test_pieces_learn_what_truncated_learns_on_the_whole(k2):
     whole, alone, piecewise = steps(), model(), model()
     optimizer = torch.optim.Adam(alone.parameters())
-    for _ in bptt.truncated(alone, whole.x, whole.d, torch.nn.MSELoss(), 4, k2):
+    for _ in bptt.truncated(alone, whole.x, whole.d, torch.nn.MSELoss(), k1=4, k2=k2):
         torch.nn.utils.clip_grad_norm_(alone.parameters(), 0.1)
         optimizer.step()
         optimizer.zero_grad()

@@ -49,7 +49,7 @@ def test_partial_fit_is_truncated_bptt_over_the_whole_stream():
     model = build(config, 2, 2).double()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     x, d = (np.ascontiguousarray(part.swapaxes(0, 1)) for part in (X, y))
-    for window in bptt.truncated(model, torch.tensor(x), torch.tensor(d), torch.nn.MSELoss(), 4, 8):
+    for window in bptt.truncated(model, torch.tensor(x), torch.tensor(d), torch.nn.MSELoss(), k1=4, k2=8):
         optimizer.step()
         optimizer.zero_grad()
         if window.stop == 4:

@@ -19,7 +19,7 @@ from ..errors import TrainingDiverged, UserError
 from ..files import digest_of, make_folder, write_whole
 from ..networks import SequenceModel
 from ..printable import message
-from ..reach.plan import bytes_in
+from ..reach.byte_sizes import parse_bytes
 from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard, check_installed
@@ -224,7 +224,7 @@ def _check_memory(config: TrainOptions) -> None:
     """--memory is a number of bytes."""
     try:
         if isinstance(config, ForecastOptions) and config.memory is not None:
-            bytes_in(config.memory)
+            parse_bytes(config.memory)
     except ValueError as error:
         raise UserError(f"--{error}") from error
 

@@ -1,9 +1,8 @@
-"""What truncation costs: the truncated gradient beside the full one, as it goes further back."""
+"""Truncation bias: truncated gradients compared with the full one, by how far they go back."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -12,11 +11,11 @@ from torch import Tensor
 
 from ..trees import Tree, leaves
 from .gradients import Gradients
-from .replay import Cut, Reverse
-from .sequences import Sequences, open_sequences
-from .surroundings import undisturbed
+from .replay import CheckpointedBackward
+from .sequence_loss import SequenceLoss
+from .side_effects import undisturbed
 from .truncated import Truncated, check_constant, check_reach
-from .walker import Model, Walker
+from .walker import Model
 
 Sums = dict[int, tuple[Tensor, Tensor]]  # by a leaf's id: the leaf, and its gradient
 
@@ -40,15 +39,16 @@ def truncation_bias(
     x: Any,
     d: Any,
     criterion: Callable[[Tensor, Any], Tensor],
+    *,
     k1: int = 20,
     k2s: Iterable[int] | None = None,
     state: Tree = None,
     time: int | None = None,
 ) -> list[Bias]:
-    """How short may one cut? Truncated gradients beside the full one, at the weights as they are.
+    """Compare truncated gradients with the full one, at the weights as they are.
 
-    The loss is the sum of criterion(y, d) over windows of k1 steps; its gradient by truncated BPTT, with nothing
-    learned between the windows, is compared with its gradient by full BPTT, over all the model's weights at once.
+    The loss is the sum of criterion(y, d) over windows of k1 steps; its gradient by truncated BPTT, without
+    updates between the windows, is compared with its gradient by full BPTT, over all the model's weights at once.
     At k2 = T they are the same. Put the model into eval mode, where dropout would blur the comparison.
 
     Args:
@@ -67,25 +67,29 @@ def truncation_bias(
     [10, 20, 40, 50]
     """
     check_reach(k1, None)
-    walker = Walker(model, time)
-    data = open_sequences(walker, x, d)
-    if not isinstance(data, Sequences):
-        raise TypeError("x comes in chunks; the full gradient needs all of x: pass tensors or memory maps")
-    if data.rows == 0:
+    of = SequenceLoss.of(
+        model,
+        x,
+        d,
+        criterion,
+        state=state,
+        reduction="sum",
+        time=time,
+        chunks="; the full gradient needs all of x: pass tensors or memory maps",
+    )
+    if of.data.rows == 0:
         raise ValueError(f"x {tuple(leaves(x)[0].shape)} holds no sequence: there is no gradient to compare")
-    check_constant(data.whole)
-    leaves(state)
-    k2s = _k2s(k1, k2s, data.steps)
-    with undisturbed(walker, [] if walker.like is None else [walker.like]):
-        segment = min(k1, data.steps)
-        reverse = Reverse(walker, data, criterion, "sum", Cut(segment, -(-data.steps // segment) - 1), state)
-        reverse()
-        full = reverse.gradients.sums
+    check_constant(of.data.whole)
+    k2s = _k2s(k1, k2s, of.data.steps)
+    with undisturbed(of.walker, [] if of.walker.like is None else [of.walker.like]):
+        backward = CheckpointedBackward(of, min(k1, of.data.steps))
+        backward()
+        full = backward.gradients.sums
         norm = _dot(full, full) ** 0.5
         if norm == 0 or not math.isfinite(norm):
             what = "not finite" if norm else "zero"
             raise ValueError(f"the full gradient is {what}: there is no direction to compare with")
-        return [_row(k2, _truncated(walker, data, criterion, k1, k2, state), full, norm) for k2 in k2s]
+        return [_compared(k2, _truncated(of, k1, k2), full, norm) for k2 in k2s]
 
 
 def _k2s(k1: int, k2s: Iterable[int] | None, steps: int) -> list[int]:
@@ -102,16 +106,16 @@ def _k2s(k1: int, k2s: Iterable[int] | None, steps: int) -> list[int]:
     return found
 
 
-def _truncated(
-    walker: Walker, data: Sequences, criterion: Callable[[Tensor, Any], Tensor], k1: int, k2: int, state: Tree
-) -> Sums:
+def _truncated(of: SequenceLoss, k1: int, k2: int) -> Sums:
     gradients = Gradients()
-    windows = Truncated(walker, data, criterion, k1, k2, state, lambda loss: gradients.gather([loss], [None]))
-    deque(windows, maxlen=0)
+    for _ in Truncated(
+        of.walker, of.data, of.criterion, k1, k2, of.state, lambda loss: gradients.gather([loss], [None])
+    ):
+        pass
     return gradients.sums
 
 
-def _row(k2: int, cut: Sums, full: Sums, norm: float) -> Bias:
+def _compared(k2: int, cut: Sums, full: Sums, norm: float) -> Bias:
     length = _dot(cut, cut) ** 0.5
     cosine = _dot(cut, full) / (norm * length) if length else 0.0
     return Bias(k2, cosine, length / norm)

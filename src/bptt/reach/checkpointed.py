@@ -13,19 +13,18 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..checks import check_sizes
-from ..trees import Tree, detached, leaves
+from ..trees import Tree, detached
 from .arrays import check_desired
-from .plan import Plan, plan_for
-from .reductions import reduction_of
-from .replay import Cut, Reverse
-from .sequences import Chunks, Sequences, open_sequences
-from .walker import Model, Walker
+from .plan import Plan, check_one_way, plan_within
+from .replay import CheckpointedBackward
+from .sequence_loss import SequenceLoss
+from .walker import Model
 
 DEFAULT = "64MB"
 
 
 class Checkpointed(NamedTuple):
-    """What checkpointed BPTT found; the gradients are in `.grad`.
+    """The results of checkpointed BPTT; the gradients are in `.grad`.
 
     Attributes:
         loss: a scalar without history.
@@ -41,6 +40,7 @@ def checkpointed(
     x: Any,
     d: Any,
     criterion: Callable[[Tensor, Any], Tensor],
+    *,
     memory: str | int | Plan | None = None,
     segment: int | None = None,
     state: Tree = None,
@@ -58,22 +58,18 @@ def checkpointed(
         optimizer.step()
 
     Args:
-        model: a module or function (x, state) -> (y, state), from the first step to the last: see `Walker`.
-        x: (T, B, ·), or (B, T, ·) if the model is batch_first; a tensor, array or memory map, or a tuple or dict
-            of them.
-        d: what is desired, laid out as x and as long.
+        model, x, d, time: as `bptt.truncated` takes them; x and d not in chunks.
         criterion: (y, d) -> the loss, a scalar.
         memory: bytes it may use beside x, d and the weights, the gradients counted in: an int, or text as
             "64MB" or "1GiB"; the model is tried on a few steps, once. Or what
             `bptt.plan_checkpoints` returned. Default "64MB".
         segment: steps of a segment, instead of memory; the states before all segments are kept.
-        state: the state before the first step; None for the model's own.
-        reduction: how the criterion comes from its steps. "whole": it is called once, on y of all T steps, and
-            may mean anything: masks, weights, classes left out, pairs of steps. "sum" or "mean": it is called on
-            each segment and the results are added, or averaged by steps; y of all T is then never in memory.
-            Default: "sum" for `bptt.squared_error` and `bptt.cross_entropy`, what they say of themselves for
-            torch.nn's elementwise losses, "whole" for all else.
-        time: which axis of x and d is time, 0 or 1. Default: as the model has it, see `Walker`.
+        state: the state before the first step; None for the model's own. Gradients flow into it.
+        reduction: "whole": the criterion is called once, on y of all T steps, and may be any function: with masks,
+            weights, ignored classes, pairs of steps. "sum" or "mean": it is called on each segment and the results
+            are added, or averaged by steps; y of all T is then never in memory. Default: "sum" for
+            `bptt.squared_error` and `bptt.cross_entropy`, their own for torch.nn's elementwise losses, "whole" for
+            all else.
 
     Returns:
         the loss and the final state.
@@ -93,45 +89,34 @@ def checkpointed(
     >>> result.loss.shape, model.weight_hh_l0.grad.shape
     (torch.Size([]), torch.Size([9, 3]))
     """
-    walker = Walker(model, time)
-    data = open_sequences(walker, x, d)
-    if isinstance(data, Chunks):
-        raise TypeError(
-            "x comes in chunks, which are read once, but checkpointed walks segments again: pass tensors or "
-            "memory maps, or learn from chunks by bptt.truncated"
-        )
-    leaves(state)
-    reduction = reduction_of(criterion, reduction)
-    if reduction != "whole":
-        check_desired(data.whole.d)
-    cut = _cut(walker, data, criterion, reduction, memory, segment, state)
-    reverse = Reverse(walker, data, criterion, reduction, cut, state)
-    reverse()
-    reverse.land()
-    assert reverse.loss is not None
-    return Checkpointed(reverse.loss, detached(reverse.state))
+    check_one_way(memory, segment)
+    of = SequenceLoss.of(
+        model,
+        x,
+        d,
+        criterion,
+        state=state,
+        reduction=reduction,
+        time=time,
+        chunks=", which are read once, but checkpointed walks segments again: pass tensors or memory maps, or "
+        "train on chunks with bptt.truncated",
+    )
+    if of.reduction != "whole":
+        check_desired(of.data.whole.d)
+    backward = _backward(of, memory, segment)
+    backward()
+    backward.land()
+    assert backward.loss is not None
+    return Checkpointed(backward.loss, detached(backward.state))
 
 
-def _cut(
-    walker: Walker,
-    data: Sequences,
-    criterion: Any,
-    reduction: str,
-    memory: str | int | Plan | None,
-    segment: int | None,
-    state: Tree,
-) -> Cut:
-    if memory is not None and segment is not None:
-        raise ValueError("memory and segment both say how to cut the sequence; pass one of them")
-    if isinstance(memory, Plan):
-        if memory.steps != data.steps:
-            raise ValueError(f"the plan is for {memory.steps} steps, but x has {data.steps}; make one for x")
-        return Cut(memory.segment, memory.checkpoints)
-    if segment is None:
-        found = plan_for(
-            walker, data, criterion, reduction, DEFAULT if memory is None else memory, None, state, data.steps
-        )
-        return Cut(found.segment, found.checkpoints)
-    check_sizes(segment=segment)
-    segment = min(segment, data.steps)
-    return Cut(segment, -(-data.steps // segment) - 1)
+def _backward(of: SequenceLoss, memory: str | int | Plan | None, segment: int | None) -> CheckpointedBackward:
+    """The pass, cut as the user says."""
+    steps = of.data.steps
+    if segment is not None:
+        check_sizes(segment=segment)
+        return CheckpointedBackward(of, min(segment, steps))
+    plan = memory if isinstance(memory, Plan) else plan_within(of, DEFAULT if memory is None else memory, steps)
+    if plan.steps != steps:
+        raise ValueError(f"the plan is for {plan.steps} steps, but x has {steps}; make one for x")
+    return CheckpointedBackward(of, plan.segment, plan.checkpoints)

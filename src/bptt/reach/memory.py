@@ -1,7 +1,13 @@
-"""What a model holds while a segment is walked and taken back, measured by trying it on a few steps."""
+"""Peak memory: of any computation, counted tensor by tensor, and of checkpointed BPTT, predicted from a trial.
+
+`Meter` counts. `measure` tries a model on a few steps and returns a `MemoryNeed`, which predicts the peak of a
+schedule with segments of any length.
+"""
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -9,21 +15,77 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..trees import Tree, bytes_of, cloned, detached, form, leaves, mapped
+from ..trees import bytes_of, cloned, detached, form, leaves, mapped
 from ..walks import cpu
 from .gradients import Gradients, scalar_loss
-from .meter import Meter
-from .replay import Cut, Reverse
+from .replay import CheckpointedBackward
+from .sequence_loss import SequenceLoss
 from .sequences import Sequences
-from .surroundings import surroundings, undisturbed
-from .walker import Walker
+from .side_effects import side_state, undisturbed
 
 PROBE = 16, 64  # the fewest and most steps a model is tried on, and then on twice as many
 
 
-class Line(NamedTuple):
-    """Bytes that grow with the steps of a segment, up to so many of them."""
+class Meter(TorchDispatchMode):
+    """Counts the bytes of the tensors made under it: those alive now, and their peak.
+
+    `scratch` is the peak of what bptt's kernels allocate for themselves during a call, `total` that of both
+    together. What other native code allocates and frees before it returns is not seen.
+
+    >>> import torch
+    >>> with Meter() as meter:
+    ...     a = torch.zeros(1000)
+    ...     b = a + 1
+    ...     del a
+    >>> meter.live, meter.peak
+    (4000, 8000)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = self.scratch = self.total = 0
+        self._sizes: dict[int, int] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or the first use imports the whole of torch.compile, for seconds
+
+    def __enter__(self) -> Meter:
+        cpu.scratch()  # forget what was before
+        return super().__enter__()
+
+    def __torch_dispatch__(self, function: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for t in args:
+            if isinstance(t, Tensor):
+                self._count(t, made=False)
+        result = function(*args, **(kwargs or {}))
+        for t in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(t, Tensor):
+                self._count(t, made=True)
+        scratch = cpu.scratch()
+        self.scratch = max(self.scratch, scratch)
+        self.total = max(self.total, self.live + scratch)
+        return result
+
+    def _count(self, t: Tensor, made: bool) -> None:
+        """Count a tensor's memory once; what was there before is 0 bytes of it."""
+        storage = t.untyped_storage()
+        key = storage._cdata
+        if key in self._sizes:
+            return
+        self._sizes[key] = storage.nbytes() if made else 0
+        self.live += self._sizes[key]
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._release, key)
+
+    def _release(self, key: int) -> None:
+        self.live -= self._sizes.pop(key)
+
+
+class LinearBytes(NamedTuple):
+    """Bytes that grow linearly with the steps of a segment, up to `most` steps."""
 
     fixed: float
     step: float
@@ -33,39 +95,39 @@ class Line(NamedTuple):
         return self.fixed + self.step * min(steps, self.most)
 
     @classmethod
-    def through(cls, steps: int, short: float, long: float, most: float = float("inf")) -> Line:
-        """From what so many steps take, and twice as many; it never falls."""
+    def through(cls, steps: int, short: float, long: float, most: float = float("inf")) -> LinearBytes:
+        """The line through the bytes of `steps` steps and of twice as many; it never falls."""
         apart = min(2 * steps, most) - min(steps, most)
         step = max(0.0, (long - short) / apart) if apart else 0.0
         return cls(max(0.0, long - step * min(2 * steps, most)), step, most)
 
 
-class Replay(NamedTuple):
-    """What is held in the replay of a segment.
+class SegmentMemory(NamedTuple):
+    """Bytes held while a segment is replayed with its backward pass.
 
-    tensors: the most of them, results included.
-    beside: those that are there while a kernel works with its scratch, where both together are the most.
-    scratch: what a kernel holds for itself.
-    at_loss: tensors when the segment has been walked and its loss is taken.
+    tensors: the peak of all tensors, results included.
+    beside: of the tensors when the sum of tensors and scratch peaks.
+    scratch: the memory that a kernel allocates for itself.
+    at_loss: of the tensors when the segment has been walked and its loss is computed.
     """
 
-    tensors: Line
-    beside: Line
-    scratch: Line
-    at_loss: Line
+    tensors: LinearBytes
+    beside: LinearBytes
+    scratch: LinearBytes
+    at_loss: LinearBytes
 
     def __call__(self, steps: int) -> float:
-        """The most."""
+        """The peak for a segment of so many steps."""
         return max(self.tensors(steps), self.beside(steps) + self.scratch(steps))
 
 
 @dataclass(frozen=True)
-class Need:
-    """What a model holds, in bytes.
+class MemoryNeed:
+    """The bytes that checkpointed BPTT of a model needs.
 
     Attributes:
-        replay: in the replay of a segment, an adjoint coming from the segment behind it.
-        alone: likewise, where there is none behind: one segment is the whole walk.
+        replay: to replay a segment that receives an adjoint from the segment after it.
+        alone: to replay a segment with none after it, the whole sequence in one.
         checkpoint: a state kept, with the random generators' where numbers are drawn, and buffers that change.
         sums: the weights' gradients, summed over segments.
         outputs: y, its adjoint, and d where it is copied from an array, of a step of the whole sequence; 0 where
@@ -73,8 +135,8 @@ class Need:
         loss: what the criterion holds for such a step, its adjoint included, beside y.
     """
 
-    replay: Replay
-    alone: Replay
+    replay: SegmentMemory
+    alone: SegmentMemory
     checkpoint: int
     sums: int
     outputs: float
@@ -88,51 +150,53 @@ class Need:
         return int(self.checkpoint * checkpoints + self.outputs * steps + most)
 
 
-_NEEDS: WeakKeyDictionary[Any, tuple[Any, Need]] = WeakKeyDictionary()  # by model, what was measured last
+_MEASURED: WeakKeyDictionary[Any, tuple[Any, MemoryNeed]] = WeakKeyDictionary()  # the last of each model
 
 
-def measured_once(walker: Walker, data: Sequences, criterion: Any, reduction: str, state: Tree) -> Need:
-    """`measured`, unless it was this that was measured last for the model."""
-    piece, module = data.read(0, 1), walker.model
-    weights = [(w.dtype, w.shape, w.requires_grad) for w in walker.weights]
+def measure_once(of: SequenceLoss) -> MemoryNeed:
+    """`measure`, unless the last measurement of the model was the same."""
+    piece, module = of.data.read(0, 1), of.walker.model
+    weights = [(w.dtype, w.shape, w.requires_grad) for w in of.walker.weights]
     what = (
-        [(form(tree), [leaf.requires_grad for leaf in leaves(tree)]) for tree in (piece, state)],
-        (min(data.steps, 16 * PROBE[1]), data.axis, criterion, reduction),
-        (weights, [module.training for module in walker.modules], torch.get_num_threads()),
+        [(form(tree), [leaf.requires_grad for leaf in leaves(tree)]) for tree in (piece, of.state)],
+        (min(of.data.steps, 16 * PROBE[1]), of.data.axis, of.criterion, of.reduction),
+        (weights, [module.training for module in of.walker.modules], torch.get_num_threads()),
     )
     if not isinstance(module, nn.Module | FunctionType):  # others may have no hash
-        return measured(walker, data, criterion, reduction, state)
-    known = _NEEDS.get(module)
+        return measure(of)
+    known = _MEASURED.get(module)
     if known is None or known[0] != what:
-        known = what, measured(walker, data, criterion, reduction, state)
-        _NEEDS[module] = known
+        known = what, measure(of)
+        _MEASURED[module] = known
     return known[1]
 
 
-def measured(walker: Walker, data: Sequences, criterion: Any, reduction: str, state: Tree) -> Need:
+def measure(of: SequenceLoss) -> MemoryNeed:
     """Try a model on a few steps. Its buffers, its gradients and the random generators are left as they were."""
-    fewest, most = PROBE
+    (walker, data), (fewest, most) = of[:2], PROBE
     steps = max(1, min(max(fewest, data.steps // 16), most, data.steps // 2))
     devices = [] if walker.like is None else [walker.like]
     with undisturbed(walker, devices):
         piece = data.read(0, 2)
         tried = min(2, data.steps)
-        before = surroundings(walker, [])
+        before = side_state(walker, [])
         with torch.no_grad():
-            y, after = walker.walk(piece.x, cloned(state), data.axis)  # pyright: ignore
-        changed = surroundings(walker, [], before).bytes_since(before)
+            y, after = walker.walk(piece.x, cloned(of.state), data.axis)  # pyright: ignore
+        changed = side_state(walker, [], before).bytes_since(before)
         after = mapped(_wanting_gradients, detached(after))
-        loss = (_as_a_sum, "sum") if reduction == "whole" else (criterion, reduction)
-        replay, alone = (_lines(walker, data, *loss, after, behind, steps) for behind in (True, False))
+        inner = of._replace(state=after)
+        if of.reduction == "whole":
+            inner = inner._replace(criterion=lambda y, d: y.sum(), reduction="sum")
+        replay, alone = (_segment_memory(inner, behind, steps) for behind in (True, False))
         outputs = loss_step = 0.0
-        if reduction == "whole":
+        if of.reduction == "whole":
             outputs = (bytes_of(y) + (bytes_of(piece.d) if data.converted[1] else 0)) / tried  # pyright: ignore
-            loss_step = _loss_peak(criterion, y, data, steps) / steps
-    return Need(
+            loss_step = _loss_peak(of.criterion, y, data, steps) / steps
+    return MemoryNeed(
         replay=replay,
         alone=alone,
         checkpoint=bytes_of(after) + changed,
-        sums=_gradient_bytes(walker),
+        sums=sum(w.nbytes for w in walker.weights if w.requires_grad),
         outputs=outputs,
         loss=loss_step,
     )
@@ -142,51 +206,43 @@ def _wanting_gradients(leaf: Tensor) -> Tensor:
     return leaf.clone().requires_grad_() if leaf.is_floating_point() else leaf
 
 
-def _as_a_sum(y: Tensor, d: Any) -> Tensor:
-    return y.sum()
-
-
-def _lines(
-    walker: Walker, data: Sequences, criterion: Any, reduction: str, state: Tree, behind: bool, steps: int
-) -> Replay:
-    """What replays take, tried on so many steps and on twice as many."""
-    short, long = (_replayed(walker, data, criterion, reduction, state, behind, n) for n in (steps, 2 * steps))
-    if data.steps == 1:
+def _segment_memory(of: SequenceLoss, behind: bool, steps: int) -> SegmentMemory:
+    """The memory of a replay, measured on so many steps and on twice as many."""
+    short, long = (_peaks(of, behind, n) for n in (steps, 2 * steps))
+    if of.data.steps == 1:
         short = (0, 0, 0, 0)  # nothing tells what is fixed
     most = [float("inf")] * len(short)
-    most[Replay._fields.index("scratch")] = cpu.chunk_steps(data.rows)
-    return Replay(*(Line.through(steps, *pair) for pair in zip(short, long, most, strict=True)))
+    most[SegmentMemory._fields.index("scratch")] = cpu.chunk_steps(of.data.rows)
+    return SegmentMemory(*(LinearBytes.through(steps, *pair) for pair in zip(short, long, most, strict=True)))
 
 
-def _replayed(
-    walker: Walker, data: Sequences, criterion: Any, reduction: str, state: Tree, behind: bool, steps: int
-) -> tuple[int, int, int, int]:
-    """The bytes of a `Replay` of so many steps from a state; with an adjoint from behind, or without."""
+def _peaks(of: SequenceLoss, behind: bool, steps: int) -> tuple[int, int, int, int]:
+    """The fields of `SegmentMemory` for so many steps, with an adjoint of the state after them or not."""
     meter, held = Meter(), 0
 
     def watched(y: Tensor, d: Any) -> Tensor:
         nonlocal held
         held = meter.live
-        return criterion(y, d)
+        return of.criterion(y, d)
 
-    reverse = Reverse(walker, data.head(steps), watched, reduction, Cut(steps, 0), state)
-    reverse.gradients = _Discarded()
+    backward = CheckpointedBackward(of._replace(data=of.data.head(steps), criterion=watched), steps)
+    backward.gradients = _Discarded()
     if behind:
-        reverse.d_state = [torch.zeros_like(leaf) if leaf.requires_grad else None for leaf in leaves(state)]
+        backward.d_state = [torch.zeros_like(leaf) if leaf.requires_grad else None for leaf in leaves(of.state)]
     with meter:
-        reverse()
+        backward()
     return meter.peak, meter.total - meter.scratch, meter.scratch, held
 
 
 class _Discarded(Gradients):
-    """Gradients that nobody wants."""
+    """Gradients that are computed and thrown away."""
 
     def _add(self, leaf: Tensor, share: Tensor) -> None:
         pass
 
 
 def _loss_peak(criterion: Any, y: Tensor, data: Sequences, steps: int) -> int:
-    """The most that a criterion holds beside y when it is called on so many steps and taken back."""
+    """The peak memory, beside y, of a criterion's forward and backward pass over so many steps."""
     shape = list(y.shape)
     piece = data.read(0, steps)
     assert piece is not None
@@ -196,7 +252,3 @@ def _loss_peak(criterion: Any, y: Tensor, data: Sequences, steps: int) -> int:
         with Meter() as meter:
             torch.autograd.grad(scalar_loss(criterion, outputs, piece.d), outputs, allow_unused=True)
     return meter.peak
-
-
-def _gradient_bytes(walker: Walker) -> int:
-    return sum(w.numel() * w.element_size() for w in walker.weights if w.requires_grad)

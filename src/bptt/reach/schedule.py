@@ -22,7 +22,7 @@ class Advance(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """Walk `segment` from the state in `slot` with all its way back needs, and go back through it."""
+    """Walk `segment` from the state in `slot` under autograd, and take its backward pass."""
 
     segment: int
     slot: int
@@ -45,8 +45,8 @@ def reversal(segments: int, checkpoints: int) -> Iterator[Advance | Replay]:
         waiting += [(start, middle), (middle, stop)]
 
 
-def walks(segments: int, checkpoints: int) -> int:
-    """t(S, c): how many segments are walked without being replayed in the same go."""
+def extra_walks(segments: int, checkpoints: int) -> int:
+    """t(S, c): how many segments are walked only to reach a state, beside the S that are replayed."""
     if segments == 1:
         return 0
     if checkpoints == 1:

@@ -21,7 +21,7 @@ from .walker import Model, Walker
 
 
 class Window(NamedTuple):
-    """What one window of truncated BPTT did; its gradients are in `.grad`.
+    """The results of one window of truncated BPTT; its gradients are in `.grad`.
 
     Attributes:
         loss: of its steps, a scalar without history.
@@ -43,20 +43,21 @@ def truncated(
     x: Any,
     d: Any,
     criterion: Callable[[Tensor, Any], Tensor],
+    *,
     k1: int = 20,
     k2: int | None = None,
     state: Tree = None,
     resets: Any = None,
     time: int | None = None,
 ) -> Truncated:
-    """Every k1 steps, take the loss of those steps back over the last k2, and hand out the window.
+    """Every k1 steps, backpropagate the loss of those steps over the last k2, and yield the window.
 
     A window [start, stop) has k1 steps, the last one perhaps fewer. Its gradient is exactly that of
     criterion(y[start:stop], d[start:stop]) when the model is walked from step stop - k2, or from the first one,
     to stop with the weights as they are now and the state before that walk held constant. Where k2 > k1, that
     state is the one the window before computed on its way. k1 = k2 = T is full BPTT.
 
-    The gradients are added to `.grad` when the window comes out, so step and zero between the windows:
+    The gradients are added to `.grad` before a window is yielded, so step and zero between the windows:
 
         for window in bptt.truncated(model, x, d, criterion, k1=20, k2=60):
             optimizer.step()
@@ -66,9 +67,9 @@ def truncated(
         model: a module or function (x, state) -> (y, state), from the first step to the last: see `Walker`.
         x: (T, B, ·), or (B, T, ·) if the model is batch_first; a tensor, array or memory map, a tuple or dict of
             them, or an iterable of chunks, each some steps long, read as they are needed.
-        d: what is desired, laid out as x and as long; chunks as long as those of x where x comes in chunks,
-            or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them. Where the end is not known
-            before it comes (`bptt.stream` knows it), a shorter last window goes back by as many steps less.
+        d: the desired outputs, laid out as x and as long; chunks as long as those of x where x comes in chunks,
+            or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them. Where the length is not
+            known before the end (`bptt.stream` knows it), a shorter last window goes back by as many steps less.
         criterion: (y, d) -> the loss of a window, a scalar.
         k1: steps between two updates, those whose loss counts. Default 20.
         k2: steps the gradient goes back from the end of a full window; at least k1. Default k1.
@@ -79,9 +80,9 @@ def truncated(
         time: which axis of x and d is time, 0 or 1. Default: as the model has it, see `Walker`.
 
     Returns:
-        an iterator of `Window`, which can tell its place and go on from it (`state_dict`, `load_state_dict`).
-        With k2 > k1 steps are walked again: dropout is drawn again for them, and buffers that the model changes as
-        it walks (batch normalisation) are changed again.
+        an iterator of `Window`, with `state_dict` and `load_state_dict` to save and load its place. With k2 > k1
+        steps are walked again: dropout is drawn again for them, and buffers that the model changes as it walks
+        (batch normalisation) are changed again.
 
     Raises:
         ValueError, TypeError: at the call, for arguments and lengths; at a window, for what comes in chunks, a
@@ -102,35 +103,35 @@ def truncated(
 
 
 def check_reach(k1: int, k2: int | None) -> None:
-    """1 ≤ k1 ≤ k2."""
+    """Check that 1 ≤ k1 ≤ k2."""
     check_sizes(k1=k1)
     if k2 is not None:
         check_sizes(k2=k2)
         if k2 < k1:
             raise ValueError(
-                f"k2={k2} is less than k1={k1}: some steps of a window would never be learned from; "
+                f"k2={k2} is less than k1={k1}: some steps of a window would get no gradient; "
                 "pass k2 of at least k1"
             )
 
 
 class Walked(NamedTuple):
-    """What a window's walk read."""
+    """The arguments of a window's walk."""
 
     x: Tree  # of the last k2 steps
-    d: Tree  # likewise
+    d: Tree  # of the same steps
     state: Tree  # before them
     first: int = 0  # of these steps, counted from 0
 
 
 class Truncated(Iterator[Window]):
-    """What `truncated` returns: one window after the other, and the place it has come to.
+    """The iterator that `truncated` returns: one window after the other, and the place reached.
 
     `state_dict` is that place: the step the next window begins with, the step its walk begins with, and the state
-    before that one. `load_state_dict` goes on from there bit for bit, in the same x and d and with the same
-    weights; chunks must come from something with a method seek(step), as `bptt.stream` has it.
+    before that one. `load_state_dict` continues from there bit for bit, in the same x and d and with the same
+    weights; chunks must come from an object with a method seek(step), as `bptt.stream`.
 
     Attributes:
-        walked: what the window handed out last, or the one that failed, was computed from; None before the first.
+        walked: the arguments of the last window's walk, or of the one that failed; None before the first.
     """
 
     def __init__(
@@ -141,10 +142,10 @@ class Truncated(Iterator[Window]):
         k1: int,
         k2: int,
         state: Tree,
-        take_back: Callable[[Tensor], object],
+        backward: Callable[[Tensor], object],
     ) -> None:
         self._walker, self._source, self._criterion = walker, source, criterion
-        self._k1, self._k2, self._take_back = k1, k2, take_back  # the last is given each loss, with its history
+        self._k1, self._k2, self._backward = k1, k2, backward  # the last is called with each loss
         self._first = self._start = 0  # of the walk, of the window
         self._state = cloned(state)  # before step `first`; never handed to the model itself
         self.walked: Walked | None = None
@@ -165,20 +166,20 @@ class Truncated(Iterator[Window]):
                 self._walker, piece, cloned(self._state), source.axis, start - first, following - first
             )
             loss = scalar_loss(self._criterion, y, d)
-        self._take_back(loss)
+        self._backward(loss)
         self._first, self._start, self._state = following, stop, marked
         return Window(loss.detach(), y.detach(), after, start, stop)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next window begins, "start", and its walk, "first", and the "state" before that."""
+        """The place: where the next window begins, "start", and its walk, "first", and the "state" before that."""
         return {"first": self._first, "start": self._start, "state": self._state}
 
     def load_state_dict(self, place: dict[str, Any]) -> None:
-        """Go on from a saved place.
+        """Continue from a saved place.
 
         Raises:
-            ValueError: it is no such place, or beyond the end of x.
-            TypeError: x comes in chunks that cannot be sought.
+            ValueError: it is not a place of truncated BPTT, or lies beyond the end of x.
+            TypeError: x comes in chunks without a method seek.
         """
         own = self.state_dict()
         if not isinstance(place, dict) or set(place) != set(own):
@@ -223,7 +224,7 @@ def _reset_steps(resets: Tensor | None, axis: int) -> list[int]:
 
 
 def check_constant(piece: Piece) -> None:
-    """x and d require no gradients."""
+    """Check that x and d require no gradients."""
     for name, tree in (("x", piece.x), ("d", piece.d)):
         if any(leaf.requires_grad for leaf in leaves(tree, name)):
             raise ValueError(

@@ -37,7 +37,7 @@ class Reach(NamedTuple):
         """The batch's windows; their losses are times `share`, what its steps weigh on average."""
         k1, k2 = self.within(len(batch.x))
         d, criterion = (batch.d, batch.weight), _weighed(loss, share)
-        return truncated(batch.walked_by(model), batch.x, d, criterion, k1, k2)
+        return truncated(batch.walked_by(model), batch.x, d, criterion, k1=k1, k2=k2)
 
     def within(self, steps: int) -> tuple[int, int]:
         """k1 and k2 of so many steps."""
@@ -151,7 +151,7 @@ def learn_piece(
     steps = piece if before is None else before.steps.then(piece)
     k1, k2 = reach.within(len(piece.x))
     chunks = iter([(steps.x, (steps.d, steps.weight))])  # as a stream, whose end is not known
-    windows = truncated(steps.walked_by(model), chunks, None, _weighed(loss), k1, k2)
+    windows = truncated(steps.walked_by(model), chunks, None, _weighed(loss), k1=k1, k2=k2)
     start = len(steps.x) - len(piece.x)
     windows.load_state_dict({"first": 0, "start": start, "state": None if before is None else before.state})
     total, seen = 0.0, 0

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import UserError
 from ..modules import GRU, LSTM, RNN
 from ..networks import SequenceModel
-from ..reach.plan import shown
+from ..reach.byte_sizes import format_bytes
 from ..recurrent import Recurrent
 from .data.sources import machine_memory
 from .options.base import TrainOptions
@@ -65,8 +65,8 @@ def build(config: TrainOptions, input_size: int, output_size: int = 1) -> Sequen
     if count * TAKEN > memory:
         raise UserError(
             f"a network of --hidden {config.hidden}, --layers {config.layers} and {input_size} inputs has "
-            f"{count:,} weights, which take {shown(count * TAKEN)} while they are learned, and this machine has "
-            f"{shown(memory)}; make it smaller"
+            f"{count:,} weights, which take {format_bytes(count * TAKEN)} while they are learned, and this "
+            f"machine has {format_bytes(memory)}; make it smaller"
         )
     model = SequenceModel(_recurrent(config, input_size), output_size)  # on "meta", where nothing is drawn
     model = model.to_empty(device="cpu")

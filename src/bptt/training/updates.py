@@ -93,7 +93,7 @@ class Whole:
         if config.reach == "checkpointed":
             memory = config.memory or DEFAULT
             try:
-                self.plan = plan_checkpoints(self.model, x, d, self.loss, memory, reduction=self.reduction)
+                self.plan = plan_checkpoints(self.model, x, d, self.loss, memory=memory, reduction=self.reduction)
             except ValueError as error:
                 raise UserError(f"--{error}") from error
 
@@ -105,7 +105,9 @@ class Whole:
     def _update(self, x: Tensor, number: int) -> Update:
         with learning(self.model, self.config, number):
             if self.plan is not None:
-                loss = checkpointed(self.model, x, self.d, self.loss, self.plan, reduction=self.reduction).loss
+                loss = checkpointed(
+                    self.model, x, self.d, self.loss, memory=self.plan, reduction=self.reduction
+                ).loss
             else:
                 loss = self.loss(self.model(x)[0], self.d)
                 loss.backward()
@@ -154,7 +156,7 @@ class Windows:
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
         model = in_precision(self.model, self.config)
-        windows = truncated(model, *self.sequences(number), self.loss, self.config.window, self.config.k2)
+        windows = truncated(model, *self.sequences(number), self.loss, k1=self.config.window, k2=self.config.k2)
         if place is not None:
             windows.load_state_dict(place | {"state": self.workers.own(place["state"])})
         return _Windowed(windows, model, self.config, number, self.workers)

@@ -59,7 +59,7 @@ def spared(verdict: Verdict, places: list[Place], need: int | None) -> list[str]
         return []
     return [
         f"Nothing has to be done. Truncated BPTT over {max(reach, 1)} steps loses little: "
-        f"bptt.truncated(model, x, d, criterion, k1, k2) with k2 - k1 of at least {max(reach, 1)}."
+        f"bptt.truncated with k2 - k1 of at least {max(reach, 1)}."
     ]
 
 
@@ -70,7 +70,7 @@ def _exploding(place: Place, need: int | None, norms: GradientNorms) -> list[Rem
         k2 = max(1, int(math.log(EXPLODING) / rate))
         short = f", though the data needs about {need}" if need is not None and need > k2 else ""
         text = (
-            f"Truncate: bptt.truncated(model, x, d, criterion, k1, k2) with k2 of at most {k2} steps, over which "
+            f"Truncate: bptt.truncated with k2 of at most {k2} steps, over which "
             f"the gradient grows tenfold{short}."
         )
         found.append(Remedy("truncation", text))
@@ -111,10 +111,7 @@ def _vanishing(place: Place, need: int | None) -> list[Remedy]:
     else:
         found += [_leak(place.cell, need), _gated(place)]
     if need:
-        text = (
-            f"Keep k2 - k1 at {need} or more if you train by bptt.truncated(model, x, d, criterion, k1, k2): what "
-            "lies further back is cut off."
-        )
+        text = f"Keep k2 - k1 at {need} or more if you train by bptt.truncated: what lies further back is cut off."
         found.append(Remedy("longer windows", text))
     return found
 

@@ -14,7 +14,7 @@ import polars as pl
 import polars.selectors as cs
 
 from ...errors import UserError
-from ...reach.plan import bytes_in, shown
+from ...reach.byte_sizes import format_bytes, parse_bytes
 from ..options.forecast import ForecastOptions
 from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
 from .npy_files import read_npy
@@ -154,15 +154,15 @@ def is_streamed(config: ForecastOptions) -> bool:
     if config.data is None or not config.data.is_file():
         return False
     half = machine_memory() // 2
-    allowed = bytes_in(config.memory) if config.reach == "truncated" and config.memory is not None else half
+    allowed = parse_bytes(config.memory) if config.reach == "truncated" and config.memory is not None else half
     takes = config.data.stat().st_size * FOOTPRINT.get(config.data.suffix.lower(), 1)
     if takes <= allowed:
         return False
     if config.reach != "truncated":
         raise UserError(
-            f"{config.data} would take about {shown(takes)} of memory, more than {shown(half)}, half of this "
-            f"machine's; --reach {config.reach} needs all of it: pass --reach truncated, which reads it piece by "
-            "piece"
+            f"{config.data} would take about {format_bytes(takes)} of memory, more than {format_bytes(half)}, "
+            f"half of this machine's; --reach {config.reach} needs all of it: pass --reach truncated, which reads "
+            "it piece by piece"
         )
     return True
 

@@ -84,7 +84,7 @@ def gradients(module):
 
 def learned(model, module, x, d, **arguments):
     """The losses and gradients of each window, and of the whole walk in segments."""
-    windows = [(w.loss, gradients(module)) for w in truncated(model, x, d, mean_square, 3, 7, **arguments)]
+    windows = [(w.loss, gradients(module)) for w in truncated(model, x, d, mean_square, k1=3, k2=7, **arguments)]
     results = []
     for reduction in ("mean", "whole"):
         result = checkpointed(model, x, d, mean_square, segment=5, reduction=reduction, **arguments)
@@ -106,7 +106,7 @@ def test_batches_first_or_time_first_every_reach_finds_the_same(twins):
     found, wanted = learned(second, second_module, *turned), learned(first, first_module, x, d)
     assert_same(found[0], wanted[0])
     assert_same(found[1], wanted[1])
-    rows = [truncation_bias(first, x, d, mean_square, 3), truncation_bias(second, *turned, mean_square, 3)]
+    rows = [truncation_bias(first, x, d, mean_square, k1=3), truncation_bias(second, *turned, mean_square, k1=3)]
     assert np.allclose(rows[0], rows[1])
     plans = [
         plan_checkpoints(first, x, d, mean_square, segment=5),
@@ -119,9 +119,9 @@ def test_d_of_class_numbers(twins):
     (first, first_module), (second, second_module) = twins
     x, y = given(first)
     d = torch.arange(T * B).view(T, B) % y.shape[-1]
-    for _ in truncated(first, x, d, bptt.cross_entropy, 5):
+    for _ in truncated(first, x, d, bptt.cross_entropy, k1=5):
         pass
-    for _ in truncated(second, x.transpose(0, 1), d.T, bptt.cross_entropy, 5):
+    for _ in truncated(second, x.transpose(0, 1), d.T, bptt.cross_entropy, k1=5):
         pass
     assert_same([(x, gradients(second_module))], [(x, gradients(first_module))])
 

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 import bptt
-from bptt.reach.parts import layouts, roots_of
+from bptt.reach.layout import batch_firsts, roots_of
 
 GRU = nn.GRU(1, 1)
 
@@ -71,16 +71,16 @@ class Model(nn.Module):
 
 def test_the_outermost_that_say_so():
     first = nn.LSTM(1, 1, batch_first=True)
-    assert list(layouts(first)) == [("LSTM", True)]
-    assert list(layouts(bptt.SequenceModel(bptt.GRU(1, 1), 1))) == [("SequenceModel", False)]
+    assert batch_firsts(first) == [("LSTM", True)]
+    assert batch_firsts(bptt.SequenceModel(bptt.GRU(1, 1), 1)) == [("SequenceModel", False)]
     inner = Model(lower=first, upper=bptt.GRU(1, 1))
-    assert list(layouts(Model(core=inner, out=nn.Linear(1, 1)))) == [
+    assert batch_firsts(Model(core=inner, out=nn.Linear(1, 1))) == [
         ("core.lower (LSTM)", True),
         ("core.upper (GRU)", False),
     ]
     inner.batch_first = False
-    assert list(layouts(Model(core=inner))) == [("core (Model)", False)]
+    assert batch_firsts(Model(core=inner)) == [("core (Model)", False)]
 
 
 def test_attention_says_nothing_of_time():
-    assert list(layouts(Model(a=nn.MultiheadAttention(2, 1), b=nn.TransformerEncoderLayer(2, 1)))) == []
+    assert batch_firsts(Model(a=nn.MultiheadAttention(2, 1), b=nn.TransformerEncoderLayer(2, 1))) == []

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from bptt.networks import cross_entropy, squared_error
-from bptt.reach.reductions import ELEMENTWISE, reduction_of
+from bptt.reach.sequence_loss import ELEMENTWISE, reduction_of
 from support import assert_close, normal
 
 
