@@ -205,7 +205,7 @@ def test_any_size(T, B, name):
         ({"x": torch.zeros(5, 4, 7)}, ValueError, "input_size=2"),
         ({"t": 6}, ValueError, "t is 6.*1 to 5"),
         ({"t": 1.0}, TypeError, "t must be an int.*float"),
-        ({"criterion": None}, TypeError, "callable.*NoneType"),
+        ({"criterion": "squared_error"}, TypeError, "function.*str"),
         ({"criterion": lambda y, d: y - d}, ValueError, r"scalar.*\(5, 4, 3\)"),
         ({"criterion": lambda y, d: d.sum()}, ValueError, "leaves y out"),
     ],

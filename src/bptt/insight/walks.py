@@ -14,15 +14,14 @@ from torch import Tensor, nn
 
 from ..equations import Equations, Weights
 from ..equations.protocol import State
-from ..networks import Elman, SequenceModel, cross_entropy, squared_error, without_dropout
+from ..networks import Elman, SequenceModel, cross_entropy, without_dropout
 from ..reach.gradients import scalar_loss
 from ..recurrent import Recurrent, Walk
 from ..walks import door
 from ..walks.sweep import products
 from ..walks.unfold import BatchSizes, Factor, Unfolded, input_gradient, outputs_of, weight_factors
 
-Criterion = Callable[[Tensor, Any], Tensor]
-Loss = str | Criterion
+Criterion = Callable[[Tensor, Any], Tensor]  # (y, d) -> scalar
 
 
 class Bare(nn.Module):
@@ -135,21 +134,19 @@ class WalkedBack(NamedTuple):
         return self.factors.W_ih.delta
 
 
-def error_and_adjoint(net: Network, h_t: Tensor, d_t: Any, loss: Loss) -> tuple[Tensor, Tensor]:
-    """E_t and ∂E_t/∂z_t, with z_t = h_t W_y before any softmax; of one step or of all."""
+def error_and_adjoint(net: Network, h: Tensor, d: Any, criterion: Criterion) -> tuple[Tensor, Tensor]:
+    """E and ∂E/∂z, with z = h W_y before any softmax; of one step or of all."""
     with torch.no_grad():
-        z_t = net.readout(h_t)
-    return loss_and_adjoint(z_t, d_t, loss, net.softmax)
+        z = net.readout(h)
+    return loss_and_adjoint(z, d, criterion, net.softmax)
 
 
-def loss_and_adjoint(z: Tensor, d: Any, loss: Loss, softmax: bool = False) -> tuple[Tensor, Tensor]:
-    """E and ∂E/∂z, with y = z, or softmax of it."""
+def loss_and_adjoint(z: Tensor, d: Any, criterion: Criterion, softmax: bool = False) -> tuple[Tensor, Tensor]:
+    """E and ∂E/∂z, with y = z, or softmax of it; `cross_entropy` is that of the softmax of z in both."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        if loss in ("cross_entropy", cross_entropy):
-            error = cross_entropy(z, d)
-        else:
-            error = scalar_loss(_loss_function(loss), torch.softmax(z, -1) if softmax else z, d)
+        y = torch.softmax(z, -1) if softmax and criterion is not cross_entropy else z
+        error = scalar_loss(criterion, y, d)
         (dz,) = torch.autograd.grad(error, z, materialize_grads=True)
     return error.detach(), dz
 
@@ -186,18 +183,6 @@ def checked_step(name: str, t: Any, T: int | None = None) -> int:
         there = "steps count from 1" if T is None else f"x has the steps 1 to {T}"
         raise ValueError(f"{name} is {t}, but {there}")
     return t
-
-
-def _loss_function(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
-    if loss == "squared_error":
-        return squared_error
-    if isinstance(loss, str):
-        raise ValueError(
-            f'unknown loss {loss!r}: choose "squared_error", "cross_entropy" or pass a callable (y, d)'
-        )
-    if not callable(loss):
-        raise TypeError(f"loss must be a name or a callable (y, d) -> scalar, got {type(loss).__name__}")
-    return loss
 
 
 def into_hidden(net: Network, dz: Tensor) -> Tensor:
