@@ -4,10 +4,11 @@ from torch import nn
 
 import bptt
 from bptt.errors import UserError
+from bptt.training.forward import NoisyChunks, noisy
 from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.updates import NoisyChunks, mean_square, noisy, numbers_in, side_by_side, updates_of
+from bptt.training.updates import mean_square, numbers_in, side_by_side, updates_of
 from bptt.training.workers import Workers
 
 

@@ -37,7 +37,7 @@ def sample(config: SampleConfig) -> int:
     """
     from ..printable import printable
     from ..training.data.text import as_bytes, as_tokens
-    from ..training.tasks.sampling import sample_text
+    from ..training.tasks.text import sample_text
     from .opened import Opened
 
     if not 0 <= config.temperature < float("inf"):

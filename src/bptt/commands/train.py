@@ -30,8 +30,7 @@ from ..training.network import network_of
 from ..training.options.base import TrainOptions, first_given, option_of
 from ..training.options.forecast import ForecastOptions
 from ..training.run import check_same_data, check_same_files, owned, save_intervals
-from ..training.tasks.factory import check_there, files_of, made_task
-from ..training.tasks.roles import roles
+from ..training.tasks.factory import check_there, files_of, made_task, roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.workers import Workers, workers

@@ -92,3 +92,11 @@ def test_the_rows_that_are_needed_are_said_at_once_however_many(test, rows):
     with pytest.raises(UserError, match=r"at least (\d+) rows are needed") as caught:
         check_rows("d.csv", 100, 80, ForecastOptions(lags=2**31 - 1, test=test))
     assert int(re.search(r"at least (\d+) rows", str(caught.value))[1]) == pytest.approx(rows, rel=1e-3)
+
+
+@pytest.mark.parametrize(("horizon", "ahead"), [(1, "one step"), (4, "4 steps"), ((1, 3, 6), "1, 3 and 6 steps")])
+def test_it_says_what_is_learned(horizon, ahead):
+    task = sunspot_forecast(ForecastOptions(horizon=horizon))
+    assert task.aim == f"sunspots of the embedded yearly sunspot numbers, forecast {ahead} ahead"
+    assert task.amount == f"{task.train_steps} training steps of sunspots"
+    assert (task.labels, task.loss, task.output) == ([], "squared_error", "forecast.csv")

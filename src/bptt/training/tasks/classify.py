@@ -49,19 +49,22 @@ class Classify(Undated):
     scaling: Scaling
     config: ClassifyOptions
 
+    output = "predictions.csv"
+
+    @property
+    def loss(self) -> Loss:
+        return "cross_entropy"
+
     @property
     def name(self) -> str:
-        """Where the data came from."""
         return self.data.name
 
     @property
     def columns(self) -> list[str]:
-        """What is read at each step."""
         return self.data.columns
 
     @property
     def labels(self) -> list[str]:
-        """The classes, by output."""
         return self.data.classes
 
     @property
@@ -71,23 +74,11 @@ class Classify(Undated):
 
     @property
     def amount(self) -> str:
-        """How much of what is learned from, in words."""
         return f"{len(self.splits['training'])} training sequences of {len(self.labels)} classes"
 
     @property
     def aim(self) -> str:
-        """What is learned of which data, in words."""
         return f"Sequences of {self.name}, told apart as {len(self.labels)} classes"
-
-    @property
-    def loss(self) -> Loss:
-        """Of a step."""
-        return "cross_entropy"
-
-    @property
-    def output(self) -> str:
-        """The file of predictions."""
-        return "predictions.csv"
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Minibatches of the training sequences."""

@@ -23,11 +23,10 @@ from ..options.forecast import ForecastOptions
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
-from .forecasting import Forecasting
 from .ranges import beyond
 from .sample import LONGEST, Sample
 from .scores import judged
-from .series import Series, Span
+from .series import Forecasting, Series, Span
 from .task import Judged
 
 MINIMUM_TARGETS = 10  # training targets below which nothing sensible can be fitted
@@ -49,17 +48,14 @@ class Forecast(Series, Forecasting):
 
     @property
     def series(self) -> dict[str, Scaling]:
-        """None: there is one."""
         return {}
 
     @property
     def clock(self) -> Clock:
-        """What its dates leave unsaid."""
         return self.table.timestamps.clock if self.config.time else Clock()
 
     @property
     def spacings(self) -> dict[str, Spacing]:
-        """Of the rows, where --time labels them."""
         return {self.part: self.spacing} if self.config.time and self.spacing is not None else {}
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:

@@ -10,18 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ..batches import Groups
 from ..data.scaling import Moments, Scaling
 from ..data.spacing import Spacing
 from ..data.tables import gaps_kept, leaving_out, read_frame, select_series
 from ..data.timestamps import OFFSETS, Clock
-from ..groups import Groups
+from ..forward import noisy
 from ..options.forecast import ForecastOptions
-from ..updates import Updates, Whole, Windows, check_workers, mean_square, noisy, predict
+from ..updates import Updates, Whole, Windows, check_workers, mean_square, predict
 from ..workers import ALONE, Workers
 from .forecast import Forecast, note_spacing, table_forecast
-from .forecasting import Forecasting
 from .sample import Sample
 from .scores import judged
+from .series import Forecasting
 from .task import Judged
 
 
@@ -41,7 +42,6 @@ class Panel(Forecasting):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are read, the targets first."""
         return self.parts[0].columns
 
     @property
@@ -56,34 +56,28 @@ class Panel(Forecasting):
 
     @property
     def amount(self) -> str:
-        """How much of what is learned from, in words."""
         return f"{super().amount} in {len(self.parts)} series"
 
     @property
     def calendar(self) -> list[str]:
-        """The periods of the dates whose sine and cosine are input, the same for all."""
         return self.parts[0].calendar
 
     @property
     def series(self) -> dict[str, Scaling]:
-        """Of the columns within each."""
         return {part.part: part.scaling for part in self.parts}
 
     @property
     def clock(self) -> Clock:
-        """What the dates of all series leave unsaid."""
         clocks = [part.clock for part in self.parts]
         zones = {clock.zone for clock in clocks}
         return Clock(clocks[0].day_first, zones.pop() if len(zones) == 1 else OFFSETS)
 
     @property
     def spacings(self) -> dict[str, Spacing]:
-        """Of each one's rows, where --time labels them."""
         return {name: own for part in self.parts for name, own in part.spacings.items()}
 
     @property
     def scaling(self) -> Scaling:
-        """Of the columns, over the training rows of all."""
         return _over_all(self.parts)
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:

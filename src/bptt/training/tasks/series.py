@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import UserError
+from ...printable import shortened
 from ..data.calendar import features
 from ..data.scaling import Scaling, as_input
 from ..data.spacing import Spacing
 from ..data.tables import Table, lagged
 from ..options.forecast import ForecastOptions
 from .baselines import autoregression, persistence
-from .forecasting import output_words
+from .task import Loss
 
 
 class Span(NamedTuple):
@@ -65,12 +66,10 @@ class Series:
 
     @property
     def name(self) -> str:
-        """Where the data came from."""
         return self.table.name
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are read, the targets first."""
         return self.table.columns
 
     @property
@@ -203,3 +202,59 @@ class Series:
 
     def _nowhere(self) -> np.ndarray:
         return np.full((len(self.table.values) + self.farthest, len(self.outputs)), np.nan)
+
+
+class _Table(Protocol):
+    """What both kinds of table have."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def columns(self) -> list[str]: ...
+    @property
+    def config(self) -> ForecastOptions: ...
+    @property
+    def train_steps(self) -> int: ...
+    @property
+    def learned_steps(self) -> int: ...
+
+
+class Forecasting:
+    """The properties that all forecasting tasks share, with tables in memory or on disk."""
+
+    loss: Loss = "squared_error"
+    output = "forecast.csv"
+
+    @property
+    def labels(self) -> list[str]:
+        return []
+
+    @property
+    def amount(self: _Table) -> str:
+        later = self.train_steps - self.learned_steps
+        validated = f", {later} more for validation" if later else ""
+        return f"{self.learned_steps} training steps of {_targets(self)}{validated}"
+
+    @property
+    def aim(self: _Table) -> str:
+        horizons = in_words([str(horizon) for horizon in self.config.horizons])
+        ahead = "one step" if horizons == "1" else f"{horizons} steps"
+        return f"{_targets(self)} of {self.name}, forecast {ahead} ahead"
+
+
+def output_words(columns: list[str], outputs: list[tuple[int, int]]) -> list[list[str]]:
+    """What tells each target (its place among the columns) and horizon from the others."""
+    targets, horizons = ({output[which] for output in outputs} for which in (0, 1))
+    return [
+        [*([columns[place]] if len(targets) > 1 else []), *([f"{ahead} ahead"] if len(horizons) > 1 else [])]
+        for place, ahead in outputs
+    ]
+
+
+def _targets(table: _Table) -> str:
+    return in_words([shortened(name) for name in table.columns[: max(1, len(table.config.targets))]])
+
+
+def in_words(names: list[str]) -> str:
+    """Names in a sentence: a, b and c."""
+    return names[-1] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -20,16 +20,17 @@ from ..data.scaling import Moments, Scaling
 from ..data.sources import Source, checked_columns, open_source, read_finite
 from ..data.stream import PIECE, Stream
 from ..data.tables import check_once, lagged
+from ..forward import NoisyChunks
 from ..options.forecast import ForecastOptions
-from ..updates import NoisyChunks, Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
+from ..updates import Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
 from .forecast import check_rows, train_rows_of
-from .forecasting import Forecasting, output_words
 from .intervals import Intervals
 from .ranges import beyond
 from .sample import LONGEST, Sample
 from .scores import MEAN, rows_of
+from .series import Forecasting, output_words
 from .task import Judged, Undated
 
 WARM_UP = 1000  # steps walked before the first one that is judged

@@ -91,26 +91,20 @@ class Judged:
 
 
 class Undated:
-    """What a task says that reads no dates, and one series or none."""
+    """A task that reads no dates, and one series or none."""
+
+    clock = Clock()
 
     @property
     def calendar(self) -> list[str]:
-        """No periods."""
         return []
 
     @property
     def series(self) -> dict[str, Scaling]:
-        """None."""
         return {}
 
     @property
-    def clock(self) -> Clock:
-        """Of no dates."""
-        return Clock()
-
-    @property
     def spacings(self) -> dict[str, Spacing]:
-        """None."""
         return {}
 
 

@@ -34,7 +34,6 @@ from ..options.text import TextOptions, Tokens
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
 from .sample import Sample
-from .sampling import sample_text
 from .task import BITS, BITS_OF_BYTES, Judged, Loss, Undated
 
 STEPS = 4096  # tokens that are walked and judged at a time
@@ -62,20 +61,21 @@ class TextTask(Undated):
     numbers: np.ndarray
     spans: dict[str, tuple[int, int]]
 
+    output = "sample.txt"
+    scaling = Scaling([], [])
+
+    @property
+    def columns(self) -> list[str]:
+        return []
+
+    @property
+    def loss(self) -> Loss:
+        return "cross_entropy"
+
     @property
     def tokens(self) -> Tokens:
         """What a token is."""
         return self.config.tokens
-
-    @property
-    def columns(self) -> list[str]:
-        """None: a text has no columns."""
-        return []
-
-    @property
-    def scaling(self) -> Scaling:
-        """Of no column."""
-        return Scaling([], [])
 
     @property
     def train_steps(self) -> int:
@@ -84,23 +84,11 @@ class TextTask(Undated):
 
     @property
     def amount(self) -> str:
-        """How much of what is learned from, in words."""
         return f"{self.train_steps} training {self.tokens}, {len(self.labels)} different ones"
 
     @property
     def aim(self) -> str:
-        """What is learned of which data, in words."""
         return f"The next {self.tokens[:-1]} of {self.name}, predicted"
-
-    @property
-    def loss(self) -> Loss:
-        """Of a step."""
-        return "cross_entropy"
-
-    @property
-    def output(self) -> str:
-        """The file of what the model writes."""
-        return "sample.txt"
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Truncated BPTT over the training tokens, in stretches side by side."""
@@ -203,3 +191,46 @@ def text_task(config: TextOptions) -> TextTask:
         del spans["validation"]
     vocabulary = vocabulary_of(text, tokens)
     return TextTask(name, text, config, vocabulary, numbers_of(text, vocabulary, name), spans)
+
+
+def sample_text(
+    model: nn.Module, vocabulary: list[str], prompt: str, length: int, temperature: float, seed: int
+) -> str:
+    """So many tokens that the model writes on after a prompt.
+
+    Each is drawn from softmax(y / temperature), y the outputs before the softmax.
+
+    Args:
+        model: (x, state) -> (y, state), one-hot tokens in, scores of the next one out.
+        vocabulary: the tokens, by output, each a character.
+        prompt: what is read before; empty for a new line, or the first token where there is none.
+        length: how many are written.
+        temperature: 0 takes the likeliest each time, 1 draws as the model has learned.
+        seed: of what is drawn.
+
+    Returns:
+        what was written, without the prompt.
+
+    Raises:
+        UserError: the prompt has a token that the model has not learned.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    start = prompt or ("\n" if "\n" in vocabulary else vocabulary[0])
+    numbers = torch.from_numpy(numbers_of(start, vocabulary, "the prompt"))
+    written: list[int] = []
+    with torch.no_grad():
+        y, state = model(_inputs(numbers, vocabulary))
+        while len(written) < length:
+            written.append(_drawn(y[-1], temperature, generator))
+            y, state = model(_inputs(torch.tensor(written[-1:]), vocabulary), state)
+    return "".join(vocabulary[number] for number in written)
+
+
+def _inputs(numbers: Tensor, vocabulary: list[str]) -> Tensor:
+    return one_hot(numbers, len(vocabulary)).float()
+
+
+def _drawn(scores: Tensor, temperature: float, generator: torch.Generator) -> int:
+    if temperature == 0:
+        return int(scores.argmax())
+    return int(torch.multinomial((scores.double() / temperature).softmax(-1), 1, generator=generator))
