@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -32,12 +33,12 @@ TAGS = ("problemname", *FLAGS, *NUMBERS, "classlabel", "data")
 
 @dataclass
 class _Header:
-    """The meaning of the tags."""
+    """The meaning of the tags; the first sequence fills in what they leave open."""
 
-    classes: list[str] | None = None  # None: sequences have no label
-    dimensions: int | None = None
-    length: int | None = None
-    equal: bool = False
+    classes: list[str] | None  # None: sequences have no label
+    dimensions: int | None
+    length: int | None
+    equal: bool
 
 
 def read_ts(path: Path, missing: Missing = "error") -> Labelled:
@@ -69,7 +70,7 @@ def read_ts(path: Path, missing: Missing = "error") -> Labelled:
 
 def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
     """How many lines the header has, and its meaning."""
-    header, univariate = _Header(), False
+    found: dict[str, Any] = {}
     for place, (number, line) in enumerate(lines):
         where, line = f"{name}, line {number}", line.strip()
         if not line or line.startswith(("#", "%")):
@@ -80,32 +81,36 @@ def _header(name: str, lines: list[tuple[int, str]]) -> tuple[int, _Header]:
             )
         tag, *words = line[1:].split() or [""]
         tag = {"dimension": "dimensions"}.get(tag.lower(), tag.lower())
-        if tag == "data":
-            if header.classes is None and not any("classlabel" in other.lower() for _, other in lines[:place]):
-                raise UserError(f"{where}: @data comes before any @classLabel")
-            header.dimensions = 1 if univariate and header.dimensions is None else header.dimensions
-            return place + 1, header
-        if tag == "targetlabel":
-            raise UserError(f"{where}: @{tag} means numbers to be predicted; @classLabel is needed")
-        if tag not in TAGS:
-            raise UserError(
-                f"{where}: @{shortened(tag)} is not known; the tags are {', '.join('@' + known for known in TAGS)}"
-            )
-        if tag in FLAGS:
-            flag = _flag(where, tag, words)
-            if tag == "timestamps" and flag:
-                raise UserError(f"{where}: sequences with time stamps cannot be read; write their values alone")
-            univariate = flag if tag == "univariate" else univariate
-            header.equal = flag if tag == "equallength" else header.equal
-        elif tag == "dimensions":
-            header.dimensions = _number(where, tag, words)
-        elif tag == "serieslength":
-            header.length = _number(where, tag, words)
-        elif tag == "classlabel":
-            header.classes = words[1:] if _flag(where, tag, words) else None
-            if header.classes is not None and len(set(header.classes)) < max(1, len(header.classes)):
-                raise UserError(f"{where}: @classLabel true needs its labels, each of them once")
+        if tag != "data":
+            found[tag] = _meaning(where, tag, words)
+            continue
+        if "classlabel" not in found:
+            raise UserError(f"{where}: @data comes before any @classLabel")
+        dimensions = found.get("dimensions", 1 if found.get("univariate") else None)
+        equal = found.get("equallength", False)
+        return place + 1, _Header(found["classlabel"], dimensions, found.get("serieslength"), equal)
     raise UserError(f"{name} has no @data; it is no .ts file")
+
+
+def _meaning(where: str, tag: str, words: list[str]) -> Any:
+    """A tag's value: whether, how many, or the labels."""
+    if tag == "targetlabel":
+        raise UserError(f"{where}: @{tag} means numbers to be predicted; @classLabel is needed")
+    if tag not in TAGS:
+        raise UserError(
+            f"{where}: @{shortened(tag)} is not known; the tags are {', '.join('@' + known for known in TAGS)}"
+        )
+    if tag in NUMBERS:
+        return _number(where, tag, words)
+    if tag in FLAGS:
+        flag = _flag(where, tag, words)
+        if tag == "timestamps" and flag:
+            raise UserError(f"{where}: sequences with time stamps cannot be read; write their values alone")
+        return flag
+    classes = words[1:] if tag == "classlabel" and _flag(where, tag, words) else None
+    if classes is not None and len(set(classes)) < max(1, len(classes)):
+        raise UserError(f"{where}: @classLabel true needs its labels, each of them once")
+    return classes
 
 
 def _flag(where: str, tag: str, words: list[str]) -> bool:
