@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bptt.walks import cpu
+from bptt.walks import kernels
 
 TESTS = Path(__file__).parent
 
 
-@pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
+@pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 @pytest.mark.parametrize("isa", ["avx512", "avx2", "portable"])
 def test_the_ladder_under(isa):
     environment = {**os.environ, "BPTT_ISA": isa}
@@ -25,7 +25,7 @@ def test_the_ladder_under(isa):
     if "has no" in asked.stderr:
         pytest.skip(f"this machine has no {isa}")
     assert asked.stdout.strip() == isa
-    if os.environ.get("BPTT_ISA", cpu.isa()) == isa:
+    if os.environ.get("BPTT_ISA", kernels.isa()) == isa:
         pytest.skip(f"{isa} is what all tests run under")
     names = ("walks/test_door", "walks/test_cpu", "walks/test_operators", "test_complex_step")
     ladder = [str(TESTS / f"{name}.py") for name in names]

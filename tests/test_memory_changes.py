@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import bptt
-from bptt.walks import cpu
+from bptt.walks import kernels
 from support import normal
 
 KINDS = ["RNN", "GRU", "LSTM"]
-native = pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
+native = pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 
 
 @native
@@ -114,14 +114,14 @@ def test_squares_of_a_sweep_count_no_lanes_past_the_last_unit():
     """An error that is one number throughout, stride 0, where H fills no vector."""
     from bptt.equations import GRUEquations
     from bptt.walks import door
+    from bptt.walks.call import Call
     from bptt.walks.sweep import Errors
     from support import layer
 
     state, weights = layer(GRUEquations(), 2, 3, 5, grad=False)
-    unfolded = door.record(GRUEquations(), normal(4, 2, 3), state, weights)
+    recording = door.record(Call(GRUEquations(), normal(4, 2, 3), state, weights)).recording
     error = torch.ones((), dtype=torch.float64).expand(4, 2, 5)
     found, wanted = (
-        door.sweep(GRUEquations(), normal(4, 2, 3), unfolded, weights, 4, Errors(entering, None), False).squares
-        for entering in (error, error.clone())
+        recording.sweep(4, Errors(entering, None), False).squares for entering in (error, error.clone())
     )
     assert torch.allclose(found, wanted, rtol=1e-12)

@@ -28,7 +28,7 @@ from .reach.checkpointed import checkpointed as checkpointed
 from .reach.plan import plan_checkpoints as plan_checkpoints
 from .reach.truncated import truncated as truncated
 from .training.data.stream import stream as stream
-from .walks.cpu import isa as isa
 from .walks.door import why as why
+from .walks.kernels import isa as isa
 
 __version__: str

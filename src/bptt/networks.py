@@ -17,6 +17,7 @@ from .equations.activations import as_activation
 from .equations.protocol import State
 from .recurrent import Recurrent, Walk
 from .walks import door
+from .walks.call import Call
 
 
 def squared_error(y: Tensor, d: Tensor) -> Tensor:
@@ -191,7 +192,7 @@ class Elman(nn.Module):
         """The states s_t after each step, and a tuple of the last one, as the recurrent modules' `run`."""
         checks.check_input("Elman", x, self.input_size, True, self.W_x)
         rows = x.unsqueeze(1) if x.dim() == 2 else x.transpose(0, 1)
-        s, (state,) = walk(self.cell, rows, (self._initial(s_0, x),), self.weights(), None)
+        s, (state,) = walk(Call(self.cell, rows, (self._initial(s_0, x),), self.weights()))
         return (s.squeeze(1), (state.squeeze(0),)) if x.dim() == 2 else (s.transpose(0, 1), (state,))
 
     def readout(self, s: Tensor) -> Tensor:

@@ -13,14 +13,14 @@ from torch.nn.utils.rnn import PackedSequence
 
 from . import checks
 from .dropout import dropout
-from .equations import Equations, Weights
+from .equations import Weights
 from .equations.protocol import State
 from .packing import reversed_rows
-from .walks import door
-from .walks.cpu import Choices
-from .walks.unfold import BatchSizes
+from .walks import cpu, door
+from .walks.call import BatchSizes, Call
+from .walks.kernels import Choices
 
-Walk = Callable[[Equations, Tensor, State, Weights[Tensor], BatchSizes], tuple[Tensor, State]]
+Walk = Callable[[Call], tuple[Tensor, State]]
 
 
 class Recurrent(nn.Module):
@@ -201,7 +201,7 @@ class Recurrent(nn.Module):
         """All layers by the short way, x (T, B, I)."""
         choices, names = self._chosen[1], self._chain
         if len(names) == 1:
-            return door.ordinary_walk(self, names[0], choices, x, hx, self.input_size)
+            return cpu.quick_walk(choices, names[0], self._parameters, x, hx, self.input_size, self.hidden_size)
         if self.dropout and self.training:
             return None
         if not _holds(hx, lambda s: s.dim() == 3 and len(s) == len(names)):
@@ -210,7 +210,7 @@ class Recurrent(nn.Module):
         for layer, w in enumerate(names):
             initial = _each(hx, lambda s, layer=layer: s.narrow(0, layer, 1))
             features = self.hidden_size if layer else self.input_size
-            found = door.ordinary_walk(self, w, choices, x, initial, features)
+            found = cpu.quick_walk(choices, w, self._parameters, x, initial, features, self.hidden_size)
             if found is None:
                 return None
             x, final = found
@@ -285,7 +285,7 @@ class Recurrent(nn.Module):
             for backwards, w in enumerate(directions):
                 initial = tuple(s[len(finals)] for s in state)
                 rows = _mirrored(x, mirror) if backwards else x
-                y, final = walk(self.cell, rows, initial, w, batch_sizes)
+                y, final = walk(Call(self.cell, rows, initial, w, batch_sizes))
                 outputs.append(_mirrored(y, mirror) if backwards else y)
                 finals.append(final)
             x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]

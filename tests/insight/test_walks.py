@@ -30,5 +30,5 @@ def test_windows_of_a_walk_are_stretches_of_it():
     ((walk,),) = record(model, normal(6, 2))[1]
     windows = walk.windows(torch.tensor([[0, 2], [1, 3], [2, 4]]), torch.tensor([0, 0]))
     assert torch.equal(windows.x[:, 1], walk.x[2:5, 0])
-    assert torch.equal(windows.unfolded.kept.c_prev[:, 1], walk.unfolded.kept.c_prev[2:5, 0])
-    assert torch.equal(windows.unfolded.states[:, 1], walk.unfolded.states[2:6, 0])
+    assert torch.equal(windows.recording.before[1][:, 1], walk.recording.before[1][2:5, 0])
+    assert torch.equal(windows.states[:, 1], walk.states[2:6, 0])

@@ -7,7 +7,7 @@ from bptt.reach.memory import LinearBytes, Meter, measure, measure_once
 from bptt.reach.sequence_loss import SequenceLoss
 from bptt.reach.sequences import Sequences
 from bptt.reach.walker import Walker
-from bptt.walks import cpu
+from bptt.walks import kernels
 from support import normal
 from zoo import laid_out, model_of
 
@@ -93,7 +93,7 @@ def test_inputs_are_not_counted():
     assert meter.peak == 0
 
 
-@pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
+@pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 def test_what_the_kernels_hold_for_themselves_is_told_apart():
     gru, x = bptt.GRU(3, 4), torch.zeros(50, 2, 3)
     y, _ = gru(x)

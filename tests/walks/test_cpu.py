@@ -1,7 +1,5 @@
 """The native kernels against the reference, and as operators."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,11 +7,13 @@ from hypothesis import strategies as st
 
 import bptt
 from bptt.equations import ACTIVATIONS
-from bptt.walks import cpu, door
-from bptt.walks.unfold import outputs_of, unfold
+from bptt.walks import cpu, kernels
+from bptt.walks.call import Call
+from bptt.walks.cpu import FUSED
+from bptt.walks.plain import PLAIN
 from support import NATIVE, assert_close, layer, normal
 
-pytestmark = pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
+pytestmark = pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 
 BOUNDS = {torch.float64: 1e-12, torch.float32: 2e-5}
 
@@ -22,12 +22,8 @@ def compared(cell, x, state, weights, batch_sizes=None, seed=9):
     """(found, wanted): outputs, final state and all gradients, by the kernels and by autograd of the reference."""
     inputs = [x, *state, *(w for w in weights if w is not None)]
     results = []
-    for native in (True, False):
-        if native:
-            y, final = cpu.walk(cpu.Choices.of(cell), x, state, weights, batch_sizes)
-        else:
-            walked = unfold(cell, x, state, weights, batch_sizes, keep=False)
-            y, final = outputs_of(walked.states, len(state[0]), batch_sizes), walked.state
+    for backend in (FUSED, PLAIN):
+        y, final = backend.walk(Call(cell, x, state, weights, batch_sizes))
         loss = sum((t * normal(*t.shape, seed=seed).to(t.dtype)).sum() for t in (y, *final))
         results.append([y, *final, *torch.autograd.grad(loss, inputs)])
     return zip(*results, strict=True)
@@ -96,7 +92,7 @@ def test_threads_change_nothing_but_rounding_and_repeat_bitwise(name):
         for threads in (1, 2, 2, 3):
             torch.set_num_threads(threads)
             w = weights.each(lambda w: w.clone().requires_grad_())
-            y, _ = cpu.walk(cpu.Choices.of(cell), x, state, w, None)
+            y, _ = FUSED.walk(Call(cell, x, state, w))
             y.square().sum().backward()
             results.append([y.detach(), *(v.grad for v in w if v is not None)])
     finally:
@@ -121,12 +117,12 @@ def test_strided_inputs_and_output_gradients(name):
         torch._neg_view(normal(6, 3, 5)),
     ):
         found = torch.autograd.grad(
-            cpu.walk(cpu.Choices.of(cell), x, state, weights, None)[0],
+            FUSED.walk(Call(cell, x, state, weights))[0],
             [w for w in weights if w is not None],
             dy,
         )
-        states = unfold(cell, x.contiguous(), state, weights, keep=False).states
-        wanted = torch.autograd.grad(states[1:], [w for w in weights if w is not None], dy.contiguous())
+        y, _ = PLAIN.walk(Call(cell, x.contiguous(), state, weights))
+        wanted = torch.autograd.grad(y, [w for w in weights if w is not None], dy.contiguous())
         for f, w in zip(found, wanted, strict=True):
             assert_close(f, w, f"{name}, dy {dy.stride()}", 1e-12)
 
@@ -158,21 +154,6 @@ def test_halves_are_computed_in_float32_and_rounded_once():
     assert torch.equal(module(x)[0], wanted(x.float())[0].bfloat16())
 
 
-@pytest.mark.parametrize(
-    ("module", "x", "words"),
-    [
-        (lambda: bptt.GRU(3, 5), torch.zeros(4, 2, 3), "fused ("),
-        (lambda: bptt.GRU(3, 5).half(), torch.zeros(4, 2, 3).half(), "computed in float32"),
-        (lambda: bptt.LSTM(3, 5, proj_size=2), torch.zeros(4, 2, 3), "reference: a projected LSTM"),
-        (lambda: bptt.RNN(3, 5, nonlinearity=(torch.exp, lambda s: s)), torch.zeros(4, 2, 3), "the user's own"),
-        (lambda: bptt.RNN(3, 5), torch.zeros(4, 0, 3), "the batch is empty"),
-        (lambda: bptt.RNN(3, 5, device="meta"), torch.zeros(4, 2, 3, device="meta"), "on meta"),
-    ],
-)
-def test_why_says_which_room_and_why(module, x, words):
-    assert words in door.why(module(), x)
-
-
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("layout", ["time first", "batch first", "unbatched"])
@@ -184,14 +165,14 @@ def test_the_ordinary_calls_short_way_is_the_longer_one(kind, layers, layout, gi
     state = [normal(layers, *batch, 5, seed=i, grad=True) for i in range(1 + (kind == "LSTM"))]
     hx = None if not given else tuple(state) if kind == "LSTM" else state[0]
     sources = [x, *module.parameters(), *(state if given else [])]
-    taken, results = [], []
+    taken, results, quick_walk = [], [], cpu.quick_walk
 
     def short(*arguments):
-        taken.append(cpu.ordinary_walk(*arguments))
+        taken.append(quick_walk(*arguments))
         return taken[-1]
 
     for way in (short, lambda *_: None):
-        monkeypatch.setattr(door, "cpu", SimpleNamespace(**vars(cpu) | {"ordinary_walk": way}))
+        monkeypatch.setattr(cpu, "quick_walk", way)
         y, last = module(x, hx)
         last = last if kind == "LSTM" else (last,)
         loss = y.square().sum() + sum(s.sum() for s in last)

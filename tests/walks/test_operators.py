@@ -9,10 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import bptt
 from bptt.equations import GRUEquations, LSTMEquations
 from bptt.trees import leaves
-from bptt.walks import cpu
+from bptt.walks import kernels
 from support import NATIVE, layer, normal
 
-pytestmark = pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
+pytestmark = pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 
 
 @pytest.mark.parametrize("name", ["tanh", "softplus", "leaky gelu", "gru", "lstm"])
@@ -22,7 +22,7 @@ def test_operators_pass_opcheck(name, batch_sizes):
     state, weights = layer(cell, 2, 3, 4)
     x = normal(*((3, 2) if batch_sizes is None else (5,)), 3, grad=True)
     c0 = state[1] if len(state) == 2 else None
-    arguments = (*cpu.Choices.of(cell), True, batch_sizes, x, state[0], c0, *weights[:4])
+    arguments = (*kernels.Choices.of(cell), True, batch_sizes, x, state[0], c0, *weights[:4])
     torch.library.opcheck(torch.ops.bptt.walk.default, arguments)
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import bptt
-from bptt.walks import cpu
+from bptt.walks import kernels
 from support import normal
 
 
-@pytest.mark.skipif(not cpu.available(), reason="installed without the native kernels")
+@pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 @pytest.mark.parametrize("imports", ["import bptt, torch", "import torch, bptt"])
 def test_an_exported_model_loads_where_bptt_was_only_imported(imports, tmp_path):
     module, x = bptt.GRU(3, 5).eval(), normal(4, 2, 3, dtype=torch.float32)
@@ -27,7 +27,15 @@ assert torch.equal(exported(wanted["x"])[0], wanted["y"])
 
 
 @pytest.mark.parametrize(
-    "name", ["bptt.equations", "bptt.walks.operators", "bptt.walks.cpu", "bptt.export", "bptt.sklearn"]
+    "name",
+    [
+        "bptt.equations",
+        "bptt.walks.operators",
+        "bptt.walks.cpu",
+        "bptt.walks.kernels",
+        "bptt.export",
+        "bptt.sklearn",
+    ],
 )
 def test_any_of_its_modules_may_be_the_one_that_brings_torch(name):
     program = f"import {name}, torch; torch.ops.bptt.walk"

@@ -3,8 +3,9 @@ import torch
 
 from bptt.equations import LSTMEquations
 from bptt.walks import door
-from bptt.walks.sweep import Errors, products, sweep
-from bptt.walks.unfold import unfold, unfold_adjoint
+from bptt.walks.call import Call
+from bptt.walks.reference import REFERENCE
+from bptt.walks.sweep import Errors, products
 from support import CELLS, NATIVE, assert_close, layer, normal
 
 T, B, I, H = 7, 3, 5, 19
@@ -13,24 +14,22 @@ T, B, I, H = 7, 3, 5, 19
 def walked(cell, dtype=torch.float64, R=None):
     state, weights = layer(cell, B, I, H, R, grad=False)
     x, state = normal(T, B, I).to(dtype), tuple(s.to(dtype) for s in state)
-    return x, state, weights.each(lambda w: w.to(dtype))
+    return Call(cell, x, state, weights.each(lambda w: w.to(dtype)))
 
 
 @pytest.mark.parametrize("name", list(CELLS))
 @pytest.mark.parametrize("entering", ["at the end", "everywhere"])
 def test_a_copy_is_an_adjoint_walk_of_its_own(name, entering):
     cell, ends = CELLS[name], [6, 4, 0]
-    x, state, weights = walked(cell)
-    unfolded = unfold(cell, x, state, weights)
+    recording = REFERENCE.record(walked(cell)).recording
     d = normal(T, len(ends) * B, H)
     for copy, end in enumerate(ends):
         d[end + 1 :, copy * B : (copy + 1) * B] = 0
     if entering == "at the end":
         d = torch.cat([d[end, copy * B : (copy + 1) * B] for copy, end in enumerate(ends)])
-    swept = sweep(cell, x, unfolded, weights, T, Errors(d, ends), wanted=True)
+    swept = recording.sweep(T, Errors(d, ends), wanted=True)
     for copy, (end, seeds) in enumerate(zip(ends, Errors(d, ends).dense(T, B).split(B, 1), strict=True)):
-        zeros = tuple(torch.zeros_like(s) for s in state)
-        adjoint = unfold_adjoint(cell, unfolded, weights, seeds, zeros)
+        adjoint = recording.adjoint(seeds)
         until = slice(end + 1)
         assert_close(swept.squares[until, copy], adjoint.dh[until].square().sum((1, 2)), "squares")
         assert_close(swept.ih[until, copy], products(adjoint.delta_ih)[until], "ih")
@@ -39,9 +38,7 @@ def test_a_copy_is_an_adjoint_walk_of_its_own(name, entering):
 
 def test_a_projection_has_its_own_products():
     cell, ends = LSTMEquations(), [6, 2]
-    x, state, weights = walked(cell, R=4)
-    unfolded = unfold(cell, x, state, weights)
-    swept = sweep(cell, x, unfolded, weights, T, Errors(normal(2 * B, 4), ends), wanted=False)
+    swept = REFERENCE.record(walked(cell, R=4)).recording.sweep(T, Errors(normal(2 * B, 4), ends), wanted=False)
     assert swept.h.shape == (T, 2, B, B)
     assert_close(swept.h.diagonal(dim1=2, dim2=3).sum(2), swept.squares, "the trace is the square")
 
@@ -52,7 +49,7 @@ def test_a_projection_has_its_own_products():
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_the_kernels_sweep_as_plain_operations_do(name, dtype, ends, everywhere):
     cell = CELLS[name]
-    x, state, weights = walked(cell, dtype)
+    call = walked(cell, dtype)
     steps, rows = T if ends is None else ends[0] + 1, B * len(ends or [0, 0])
     if ends is None and not everywhere:
         pytest.skip("without ends errors enter everywhere")
@@ -60,9 +57,9 @@ def test_the_kernels_sweep_as_plain_operations_do(name, dtype, ends, everywhere)
     for copy, end in enumerate(ends or []):
         if everywhere:
             d[end + 1 :, copy * B : (copy + 1) * B] = 0
-    recorded = door.record(cell, x, state, weights)
-    found = door.sweep(cell, x, recorded, weights, steps, Errors(d, ends), True)
-    wanted = sweep(cell, x, unfold(cell, x, state, weights), weights, steps, Errors(d, ends), True)
+    found, wanted = (
+        record(call).recording.sweep(steps, Errors(d, ends), True) for record in (door.record, REFERENCE.record)
+    )
     within = torch.arange(steps)[:, None] <= torch.tensor(ends or [steps] * 2)
     tolerance = 1e-10 if dtype == torch.float64 else 2e-5
     for part in ("squares", "ih", "hh", "d_inputs"):
@@ -77,16 +74,16 @@ def test_copies_stay_together_on_any_number_of_threads(threads, batch):
     cell, copies, steps, units = CELLS["gru"], 11, 40, 64
     state, weights = layer(cell, batch, I, units, grad=False)
     weights = weights.each(lambda w: w / 8)  # so that nothing explodes
-    x, last = normal(steps, batch, I), normal(copies * batch, units)
+    call = Call(cell, normal(steps, batch, I), state, weights)
+    last = normal(copies * batch, units)
     errors = Errors(last, sorted(range(10, 10 + copies), reverse=True))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        recorded = door.record(cell, x, state, weights)
-        found = door.sweep(cell, x, recorded, weights, errors.ends[0] + 1, errors, False)
+        found = door.record(call).recording.sweep(errors.ends[0] + 1, errors, False)
     finally:
         torch.set_num_threads(before)
-    wanted = sweep(cell, x, unfold(cell, x, state, weights), weights, errors.ends[0] + 1, errors, False)
+    wanted = REFERENCE.record(call).recording.sweep(errors.ends[0] + 1, errors, False)
     within = torch.arange(errors.ends[0] + 1)[:, None] <= torch.tensor(errors.ends)
     for part in ("squares", "ih", "hh"):
         assert_close(getattr(found, part)[within], getattr(wanted, part)[within], part)

@@ -4,22 +4,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bptt.equations import ElmanEquations, GRUEquations, LSTMEquations
-from bptt.walks.unfold import input_gradient, outputs_of, unfold, unfold_adjoint, weight_factors
+from bptt.walks.call import Call
+from bptt.walks.unfold import input_gradient, previous_states, unfold_adjoint, unfold_layer, weight_factors
 from support import CELLS, assert_close, layer, normal
+
+
+def factors_of(call, forward, adjoint):
+    unprojected = None if call.weights.W_hr is None else forward.kept.o * forward.kept.tanh_c
+    h_prev = previous_states(forward.states, call.batch_sizes)
+    return [f for f in weight_factors(call.weights, adjoint, call.x, h_prev, unprojected) if f is not None]
 
 
 def walked_both_ways(cell, x, state, weights, dy, d_state, batch_sizes=None):
     """Gradients by the adjoint and by autograd through the forward walk, in one order."""
-    forward = unfold(cell, x, state, weights, batch_sizes)
+    call = Call(cell, x, state, weights, batch_sizes)
+    forward = unfold_layer(call)
     inputs = [x, *state, *(w for w in weights if w is not None)]
-    y = outputs_of(forward.states, len(state[0]), batch_sizes)
-    loss = (y * dy).sum() + sum((s * d).sum() for s, d in zip(forward.state, d_state, strict=True))
+    loss = (forward.y * dy).sum() + sum((s * d).sum() for s, d in zip(forward.state, d_state, strict=True))
     wanted = torch.autograd.grad(loss, inputs)
     with torch.no_grad():
-        adjoint = unfold_adjoint(cell, forward, weights, dy, d_state, batch_sizes)
-        factors = weight_factors(x, forward, adjoint, weights, batch_sizes)
+        adjoint = unfold_adjoint(call, forward.kept, dy, d_state)
         found = [input_gradient(adjoint, weights), *adjoint.d_state]
-        found += [factor.summed() for factor in factors if factor is not None]
+        found += [factor.summed() for factor in factors_of(call, forward, adjoint)]
     return found, wanted
 
 
@@ -48,11 +54,11 @@ def test_packed_rows_are_each_sequence_on_its_own(cell, lengths, I, H):
     batch_sizes = [sum(n > t for n in lengths) for t in range(lengths[0])]
     state, weights = layer(cell, len(lengths), I, H, grad=False)
     x = normal(sum(lengths), I)
-    packed = unfold(cell, x, state, weights, batch_sizes)
+    packed = unfold_layer(Call(cell, x, state, weights, batch_sizes))
     starts = [sum(batch_sizes[:t]) for t in range(len(batch_sizes))]
     for row, length in enumerate(lengths):
         alone = torch.stack([x[starts[t] + row] for t in range(length)]).unsqueeze(1)
-        single = unfold(cell, alone, tuple(s[row : row + 1] for s in state), weights)
+        single = unfold_layer(Call(cell, alone, tuple(s[row : row + 1] for s in state), weights))
         for together, on_its_own in zip(packed.state, single.state, strict=True):
             assert_close(together[row], on_its_own[0], f"final state of row {row}", 1e-12)
 
@@ -62,12 +68,12 @@ def test_packed_rows_are_each_sequence_on_its_own(cell, lengths, I, H):
 def test_backward_is_linear_in_the_output_gradient(name, seed, scale):
     cell = CELLS[name]
     state, weights = layer(cell, 2, 3, 4, grad=False)
-    forward = unfold(cell, normal(6, 2, 3), state, weights)
-    zero = tuple(torch.zeros_like(s) for s in state)
+    call = Call(cell, normal(6, 2, 3), state, weights)
+    forward = unfold_layer(call)
     one, two = normal(6, 2, 4, seed=seed), normal(6, 2, 4, seed=seed + 1000)
 
     def delta(dy):
-        return unfold_adjoint(cell, forward, weights, dy, zero).delta_ih
+        return unfold_adjoint(call, forward.kept, dy).delta_ih
 
     assert_close(delta(one + scale * two), delta(one) + scale * delta(two), name, 1e-12)
 
@@ -77,8 +83,8 @@ def test_a_permuted_batch_permutes_the_states(name):
     cell, order = CELLS[name], torch.tensor([2, 0, 1])
     state, weights = layer(cell, 3, 2, 4, grad=False)
     x = normal(5, 3, 2)
-    straight = unfold(cell, x, state, weights).states
-    permuted = unfold(cell, x[:, order], tuple(s[order] for s in state), weights).states
+    straight = unfold_layer(Call(cell, x, state, weights)).states
+    permuted = unfold_layer(Call(cell, x[:, order], tuple(s[order] for s in state), weights)).states
     assert_close(permuted, straight[:, order], name, 1e-14)
 
 
@@ -87,14 +93,13 @@ def test_contributions_by_step_sum_to_the_gradient(name):
     cell = CELLS[name]
     state, weights = layer(cell, 2, 3, 4, grad=False)
     x = normal(6, 2, 3)
-    forward = unfold(cell, x, state, weights)
-    zero = tuple(torch.zeros_like(s) for s in state)
-    adjoint = unfold_adjoint(cell, forward, weights, normal(6, 2, 4, seed=3), zero)
-    for factor in weight_factors(x, forward, adjoint, weights):
-        if factor is not None:
-            assert_close(factor.by_step().sum(0), factor.summed(), name, 1e-13)
+    call = Call(cell, x, state, weights)
+    forward = unfold_layer(call)
+    adjoint = unfold_adjoint(call, forward.kept, normal(6, 2, 4, seed=3))
+    for factor in factors_of(call, forward, adjoint):
+        assert_close(factor.by_step().sum(0), factor.summed(), name, 1e-13)
 
 
 def test_without_keeping_nothing_is_kept():
     state, weights = layer(LSTMEquations(), 2, 3, 4, grad=False)
-    assert unfold(LSTMEquations(), normal(6, 2, 3), state, weights, keep=False).kept is None
+    assert unfold_layer(Call(LSTMEquations(), normal(6, 2, 3), state, weights), keep=False).kept is None

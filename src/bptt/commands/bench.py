@@ -48,9 +48,9 @@ def bench(config: BenchConfig) -> int:
     import torch
 
     from .. import speed
-    from ..walks import cpu
+    from ..walks import kernels
 
-    isa = cpu.isa() if cpu.available() else "none installed"
+    isa = kernels.isa() if kernels.available() else "none installed"
     threads = config.threads or torch.get_num_threads()
     print(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}, 1 where B is 1")
     first = (speed.STREAMING,) if config.inference else ()

@@ -20,7 +20,7 @@ from .activations import ACTIVATIONS, Activation
 from .protocol import Deltas, State, Weights
 
 
-class Kept(NamedTuple):
+class ElmanKept(NamedTuple):
     """What a step leaves for its adjoint."""
 
     phi: Tensor  # (B, H): Φ(a) or a, whichever the derivative is written in
@@ -35,15 +35,15 @@ class ElmanEquations:
     name = "Elman"
     gates = 1
 
-    def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, Kept]:
+    def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, ElmanKept]:
         (h_prev,) = state
         a = p + linear(h_prev, w.W_hh, w.b_hh)  # (1)
         h = s = self.activation.function(a)  # (2)
         if self.leak != 1:
             h = (1 - self.leak) * h_prev + self.leak * s
-        return (h,), Kept(self.activation.kept(a, s))
+        return (h,), ElmanKept(self.activation.kept(a, s))
 
-    def step_adjoint(self, d_state: State, kept: Kept, w: Weights[Tensor]) -> tuple[Deltas, State]:
+    def step_adjoint(self, d_state: State, kept: ElmanKept, w: Weights[Tensor]) -> tuple[Deltas, State]:
         (dh,) = d_state
         ds = dh if self.leak == 1 else self.leak * dh
         delta = self.activation.adjoint(ds, kept.phi)  # (2) into a

@@ -21,7 +21,7 @@ from torch.nn.functional import linear
 from .protocol import Deltas, State, Weights
 
 
-class Kept(NamedTuple):
+class GRUKept(NamedTuple):
     """What a step leaves for its adjoint."""
 
     r: Tensor  # (B, H) each
@@ -38,7 +38,7 @@ class GRUEquations:
     name = "GRU"
     gates = 3
 
-    def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, Kept]:
+    def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, GRUKept]:
         (h_prev,) = state
         p_r, p_z, p_n = p.chunk(3, -1)
         q_r, q_z, m = linear(h_prev, w.W_hh, w.b_hh).chunk(3, -1)  # (3)
@@ -46,9 +46,9 @@ class GRUEquations:
         z = torch.sigmoid(p_z + q_z)  # (2)
         n = torch.tanh(p_n + r * m)  # (4)
         h = (1 - z) * n + z * h_prev  # (5)
-        return (h,), Kept(r, z, n, m, h_prev)
+        return (h,), GRUKept(r, z, n, m, h_prev)
 
-    def step_adjoint(self, d_state: State, kept: Kept, w: Weights[Tensor]) -> tuple[Deltas, State]:
+    def step_adjoint(self, d_state: State, kept: GRUKept, w: Weights[Tensor]) -> tuple[Deltas, State]:
         (dh,) = d_state
         r, z, n, m, h_prev = kept
         delta_z = dh * (h_prev - n) * z * (1 - z)  # (5) into z, (2)

@@ -21,7 +21,7 @@ from torch.nn.functional import linear
 from .protocol import Deltas, State, Weights
 
 
-class Kept(NamedTuple):
+class LSTMKept(NamedTuple):
     """What a step leaves for its adjoint."""
 
     i: Tensor  # (B, H) each
@@ -39,7 +39,7 @@ class LSTMEquations:
     name = "LSTM"
     gates = 4
 
-    def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, Kept]:
+    def step(self, p: Tensor, state: State, w: Weights[Tensor]) -> tuple[State, LSTMKept]:
         h_prev, c_prev = state
         a_i, a_f, a_g, a_o = (p + linear(h_prev, w.W_hh, w.b_hh)).chunk(4, -1)
         i = torch.sigmoid(a_i)  # (1)
@@ -51,9 +51,9 @@ class LSTMEquations:
         h = o * tanh_c  # (6)
         if w.W_hr is not None:
             h = linear(h, w.W_hr)  # (7)
-        return (h, c), Kept(i, f, g, o, c_prev, tanh_c)
+        return (h, c), LSTMKept(i, f, g, o, c_prev, tanh_c)
 
-    def step_adjoint(self, d_state: State, kept: Kept, w: Weights[Tensor]) -> tuple[Deltas, State]:
+    def step_adjoint(self, d_state: State, kept: LSTMKept, w: Weights[Tensor]) -> tuple[Deltas, State]:
         dh, dc = d_state
         i, f, g, o, c_prev, tanh_c = kept
         if w.W_hr is not None:

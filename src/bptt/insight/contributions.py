@@ -186,7 +186,7 @@ def contributions(
     dh = into_hidden(net, dz)
     factors = factors_by_name(net, walk_back(records, dh)) | readout_factors(net, dz, h)
     by_step = BySteps({name: factors[name] for name in _checked_names(model, factors)})
-    records = [[r._replace(weights=r.weights.each(Tensor.clone)) for r in layer] for layer in records]
+    records = [[r._replace(recording=r.recording.with_own_weights()) for r in layer] for layer in records]
 
     def sweep() -> Norms:
         return norms_by_pair(net, records, h, dz, dh, ends)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ..equations import Weights
-from ..walks import door
 from ..walks.sweep import Errors, products
 from .walks import (
     Network,
@@ -252,7 +251,7 @@ def _at_the_end(last: Tensor, steps: int) -> Tensor:
 
 def _groups(ends: list[int], B: int, records: list[list[Record]]) -> Iterator[list[int]]:
     """Steps to be swept side by side, the last first, as many as a sweep may hold."""
-    widest = max(r.cell.gates * r.unfolded.states.shape[-1] for layer in records for r in layer)
+    widest = max(r.cell.gates * r.states.shape[-1] for layer in records for r in layer)
     waiting = sorted(ends, reverse=True)
     while waiting:
         steps = _steps(records, waiting)
@@ -276,7 +275,7 @@ def _sweep(
 
     def back(record: Record, entering: Tensor, wanted: bool) -> Tensor | None:
         errors = Errors(entering, ends if one_way else None)
-        swept = door.sweep(record.cell, record.x, record.unfolded, record.weights, steps, errors, wanted)
+        swept = record.recording.sweep(steps, errors, wanted)
         found.states[record.layer][ends, :steps] = record.in_time(swept.squares.sqrt()).mT
         deltas = (swept.ih, swept.hh, swept.ih, swept.hh, swept.h)
         named = [

@@ -18,8 +18,10 @@ from ..networks import Elman, SequenceModel, cross_entropy, without_dropout
 from ..reach.gradients import scalar_loss
 from ..recurrent import Recurrent, Walk
 from ..walks import door
+from ..walks.call import Call
+from ..walks.recording import Recording
 from ..walks.sweep import products
-from ..walks.unfold import BatchSizes, Factor, Unfolded, input_gradient, outputs_of, weight_factors
+from ..walks.unfold import Factor, input_gradient
 
 Criterion = Callable[[Tensor, Any], Tensor]  # (y, d) -> scalar
 
@@ -58,14 +60,12 @@ def record(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
     ]
     records: list[Record] = []
 
-    def walk(
-        cell: Equations, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
-    ) -> tuple[Tensor, State]:
-        if batch_sizes is not None:
+    def walk(call: Call) -> tuple[Tensor, State]:
+        if call.batch_sizes is not None:
             raise TypeError("packed sequences cannot be explained; pass one sequence, or a batch of one length")
-        unfolded = door.record(cell, x, state, weights)
-        records.append(Record(*places[len(records)], cell, x, weights.each(Tensor.detach), unfolded))
-        return outputs_of(unfolded.states, state[0].shape[0]), unfolded.state
+        y, state, recording = door.record(call)
+        records.append(Record(*places[len(records)], recording))
+        return y, state
 
     with torch.no_grad(), without_dropout(net):
         h = net.hidden(x, None, walk)
@@ -79,10 +79,23 @@ class Record(NamedTuple):
     layer: str  # "l0", "l0_reverse", ...
     backwards: bool  # whether it walks from the last step to the first
     names: Weights[str]
-    cell: Equations
-    x: Tensor
-    weights: Weights[Tensor]
-    unfolded: Unfolded
+    recording: Recording
+
+    @property
+    def cell(self) -> Equations:
+        return self.recording.cell
+
+    @property
+    def x(self) -> Tensor:
+        return self.recording.x
+
+    @property
+    def weights(self) -> Weights[Tensor]:
+        return self.recording.weights
+
+    @property
+    def states(self) -> Tensor:
+        return self.recording.states
 
     def in_time(self, rows: Tensor) -> Tensor:
         """Rows of the walk in the order of time, or the other way round."""
@@ -90,21 +103,18 @@ class Record(NamedTuple):
 
     def operand_products(self) -> Weights[Tensor]:
         """The batch's rows times each other, (T, B, B), of what `delta` is multiplied with for each weight."""
-        states, _, kept = self.unfolded
-        of_x = products(self.x)
+        of_x, unprojected = products(self.x), self.recording.unprojected
         return Weights(
             of_x,
-            products(states[:-1]),
+            products(self.states[:-1]),
             None if self.weights.b_ih is None else torch.ones_like(of_x),
             None if self.weights.b_hh is None else torch.ones_like(of_x),
-            None if self.weights.W_hr is None else products(kept.o * kept.tanh_c),
+            None if unprojected is None else products(unprojected),
         )
 
     def up_to(self, steps: int) -> Record:
         """The same walk, ended after so many steps."""
-        states, state, kept = self.unfolded
-        kept = kept._make(field[:steps] for field in kept)
-        return self._replace(x=self.x[:steps], unfolded=Unfolded(states[: steps + 1], state, kept))
+        return self._replace(recording=self.recording.up_to(steps))
 
     def windows(self, steps: Tensor, rows: Tensor) -> Record:
         """Stretches of the walk side by side as a batch.
@@ -113,11 +123,7 @@ class Record(NamedTuple):
             steps: of each stretch, (K, windows).
             rows: which sequence of the walk's batch each stretch is of, (windows).
         """
-        states, state, kept = self.unfolded
-        kept = kept._make(field[steps, rows] for field in kept)
-        states = torch.cat([states[steps, rows], states[steps[-1:] + 1, rows]])
-        state = tuple(s[rows] for s in state)
-        return self._replace(x=self.x[steps, rows], unfolded=Unfolded(states, state, kept))
+        return self._replace(recording=self.recording.windows(steps, rows))
 
 
 class WalkedBack(NamedTuple):
@@ -218,14 +224,12 @@ def walk_back(records: list[list[Record]], d_outputs: Tensor) -> list[WalkedBack
 
     def back(record: Record, d_outputs: Tensor, wanted: bool) -> Tensor | None:
         record = record.up_to(len(d_outputs))
-        cell, x, weights, unfolded = record.cell, record.x, record.weights, record.unfolded
-        zeros = tuple(torch.zeros_like(s) for s in unfolded.state)
-        adjoint = door.adjoint(cell, x, unfolded, weights, d_outputs, zeros)
-        factors = weight_factors(x, unfolded, adjoint, weights)
+        adjoint = record.recording.adjoint(d_outputs)
+        factors = record.recording.factors(adjoint)
         if record.backwards:
             factors = factors.each(Factor.mirrored)
         walks.append(WalkedBack(record.layer, record.names, record.in_time(adjoint.dh), factors))
-        return input_gradient(adjoint, weights) if wanted else None
+        return input_gradient(adjoint, record.weights) if wanted else None
 
     back_through_layers(records, d_outputs, back)
     return [walk for layer in records for r in layer for walk in walks if walk.layer == r.layer]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..trees import bytes_of, cloned, detached, form, leaves, mapped
-from ..walks import cpu
+from ..walks import kernels
 from .gradients import Gradients, scalar_loss
 from .replay import CheckpointedBackward
 from .sequence_loss import SequenceLoss
@@ -53,7 +53,7 @@ class Meter(TorchDispatchMode):
         return False  # or the first use imports the whole of torch.compile, for seconds
 
     def __enter__(self) -> Meter:
-        cpu.scratch()  # forget what was before
+        kernels.scratch()  # forget what was before
         return super().__enter__()
 
     def __torch_dispatch__(self, function: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -64,7 +64,7 @@ class Meter(TorchDispatchMode):
         for t in result if isinstance(result, tuple | list) else (result,):
             if isinstance(t, Tensor):
                 self._count(t, made=True)
-        scratch = cpu.scratch()
+        scratch = kernels.scratch()
         self.scratch = max(self.scratch, scratch)
         self.total = max(self.total, self.live + scratch)
         return result
@@ -212,7 +212,7 @@ def _segment_memory(of: SequenceLoss, behind: bool, steps: int) -> SegmentMemory
     if of.data.steps == 1:
         short = (0, 0, 0, 0)  # nothing tells what is fixed
     most = [float("inf")] * len(short)
-    most[SegmentMemory._fields.index("scratch")] = cpu.chunk_steps(of.data.rows)
+    most[SegmentMemory._fields.index("scratch")] = kernels.chunk_steps(of.data.rows)
     return SegmentMemory(*(LinearBytes.through(steps, *pair) for pair in zip(short, long, most, strict=True)))
 
 

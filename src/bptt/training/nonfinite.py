@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ..equations import Equations, Weights
 from ..equations.protocol import State
 from ..networks import SequenceModel
-from ..walks.unfold import BatchSizes, outputs_of, unfold
+from ..walks.call import BatchSizes, Call
+from ..walks.unfold import unfold_layer
 
 # What a cell's step keeps for its adjoint, in words; in the order it is computed.
 GATES = {
@@ -76,13 +76,10 @@ class _Recorder:
     def __init__(self) -> None:
         self.first: list[tuple[int, str] | None] = []  # by layer and direction; the step in the walk's own order
 
-    def __call__(
-        self, cell: Equations, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
-    ) -> tuple[Tensor, State]:
-        unfolded = unfold(cell, x, state, weights, batch_sizes)
-        y = outputs_of(unfolded.states, state[0].shape[0], batch_sizes)
-        self.first.append(_first(unfolded.kept, y, batch_sizes))
-        return y, unfolded.state
+    def __call__(self, call: Call) -> tuple[Tensor, State]:
+        unfolded = unfold_layer(call)
+        self.first.append(_first(unfolded.kept, unfolded.y, call.batch_sizes))
+        return unfolded.y, unfolded.state
 
 
 def _first(kept: Any, y: Tensor, batch_sizes: BatchSizes) -> tuple[int, str] | None:

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from ..checks import autocast_is_on, check_sizes
-from ..equations import Equations, Weights
+from ..equations import Weights
 from ..equations.protocol import State
 from ..insight.pairs import back_from_the_end, norms_by_lag
 from ..insight.walks import Criterion, Record, error_and_adjoint, into_hidden
 from ..networks import Elman, SequenceModel, squared_error
 from ..walks import door
-from ..walks.unfold import BatchSizes, Unfolded
+from ..walks.call import Call
 
 SHARE = 0.04  # of the time of training steps
 # A call costs time before anything is computed: counted in products, of which a core does some 5 a nanosecond.
@@ -136,29 +136,28 @@ class Watch:
         if any(_versions(layer.weights) != versions for layer, versions in layers):
             raise RuntimeError("the weights have changed since the walk: call by_lag before optimizer.step()")
         records = [[layer] for layer, _ in layers]
-        _, dz = error_and_adjoint(self.net, records[-1][0].unfolded.states[-1], self._desired(d), self.criterion)
+        _, dz = error_and_adjoint(self.net, records[-1][0].states[-1], self._desired(d), self.criterion)
         with torch.no_grad():
             norms = norms_by_lag(back_from_the_end(records, into_hidden(self.net, dz)))
             means = torch.stack(list(norms.values())).mean(-1).tolist()
         return dict(zip(norms, means, strict=True))
 
-    def _walk(
-        self, cell: Equations, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
-    ) -> tuple[Tensor, State]:
-        if batch_sizes is not None:
+    def _walk(self, call: Call) -> tuple[Tensor, State]:
+        x = call.x
+        if call.batch_sizes is not None:
             raise TypeError("packed sequences cannot be watched; pass sequences of one length")
         if x.dtype not in (torch.float32, torch.float64) or autocast_is_on(x.device):
             raise TypeError("watching takes float32 or float64, without autocast")
         if tuple(x.shape[:2]) != self.sizes:
             T, B = self.sizes
             raise ValueError(f"x has T={x.shape[0]}, B={x.shape[1]}, but this watch was made for T={T}, B={B}")
-        y, final, unfolded = door.walk_and_keep(cell, x, state, weights)
-        layer = f"l{len(self._layers)}"
-        record = Record(
-            layer, False, self._names[len(self._layers)], cell, x.detach(), weights.each(Tensor.detach), unfolded
-        )
-        self._layers.append((_put_aside(self._at, record, final), _versions(weights)))
-        return y, final
+        y, state, recording = door.record(call)
+        steps, rows = self._at
+        stretches = recording.stretches(steps[0].tolist(), rows.tolist(), len(steps))
+        number = len(self._layers)
+        record = Record(f"l{number}", False, self._names[number], stretches)
+        self._layers.append((record, _versions(call.weights)))
+        return y, state
 
     def _desired(self, d: Tensor) -> Tensor:
         """d where the stretches end, (W, ...)."""
@@ -181,22 +180,6 @@ def _spread(count: int, lags: int, steps: int, batch: int, device: torch.device)
     ends = torch.linspace(steps - 1, lags + 1, count, device=device).round().long().flip(0)
     rows = torch.arange(count, device=device) * max(1, batch // count) % batch
     return Stretches(ends + torch.arange(-lags, 1, device=device)[:, None], rows)
-
-
-def _put_aside(stretches: Stretches, record: Record, final: State) -> Record:
-    """Copies of what a walk left there; its records start with its second step."""
-    lags = len(stretches.steps) - 1
-    places = list(zip(stretches.steps[0].tolist(), stretches.rows.tolist(), strict=True))
-
-    def part(field: Tensor, first: int, length: int) -> Tensor:  # slices: an index would wake a second thread
-        return torch.stack([field[start + first : start + first + length, row] for start, row in places], 1)
-
-    states, _, kept = record.unfolded
-    kept = kept._make(part(field, -1, lags + 1) for field in kept)
-    state = tuple(torch.stack([s.detach()[row] for _, row in places]) for s in final)  # of its shape alone
-    return record._replace(
-        x=part(record.x, 0, lags + 1), unfolded=Unfolded(part(states, -1, lags + 2), state, kept)
-    )
 
 
 def _versions(weights: Weights[Tensor]) -> list[int]:

@@ -2,7 +2,8 @@
 
 `bptt::walk` and `bptt::walk_backward` run on CPUs in float32 and float64. What backward needs is an output of the
 forward operator; their arithmetic, the checks of their arguments and the rule for second derivatives are those of
-`cpu`, which is imported when an operator is first called: `import bptt` registers the operators at little cost.
+`kernels` and `cpu_autograd`, which are imported when an operator is first called: `import bptt` registers the
+operators at little cost.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from torch import Tensor
 from torch.compiler import is_compiling
 
 if TYPE_CHECKING:
-    from ..equations import Weights
     from ..equations.protocol import State
-    from .cpu import Choices
-    from .unfold import BatchSizes
+    from .call import BatchSizes
+    from .kernels import Choices, Operands
 
 _library = torch.library.Library("bptt", "DEF")
 _library.define(
@@ -33,16 +33,14 @@ _library.define(
 )
 
 
-def walk(
-    choices: Choices, x: Tensor, state: State, weights: Weights[Tensor], batch_sizes: BatchSizes
-) -> tuple[Tensor, State]:
-    """`cpu.walk` as an operator."""
-    from . import cpu
+def walk(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: Operands) -> tuple[Tensor, State]:
+    """h after each step and the final state, by the operator; `keep`: whether a gradient is wanted."""
+    from .call import alias
 
-    operands, keep = cpu.operands_of(choices, x, state, weights)
+    tensors = list(operands)
     if not is_compiling():  # a compiler has the tensors to itself
-        operands = tuple(t if t is None else cpu.alias(t) for t in operands)
-    y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices, keep, batch_sizes, *operands)
+        tensors = [t if t is None else alias(t) for t in tensors]
+    y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices, keep, batch_sizes, *tensors)
     return y, (h_n, c_n) if choices.has_c else (h_n,)
 
 
@@ -51,18 +49,24 @@ def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor
     return tuple(like.new_empty(0) if result is None else result for result in results)
 
 
-def _choices(cell: str, activation: str, leak: float) -> Choices:
-    from . import cpu
+def _saved(tensors: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """y, c, kept; None for each of the last two that is empty."""
+    y, *others = tensors
+    return (y, *(None if t is None or t.numel() == 0 else t for t in others))
 
-    return cpu.Choices(cell, activation, leak)
+
+def _choices(cell: str, activation: str, leak: float) -> Choices:
+    from .kernels import Choices
+
+    return Choices(cell, activation, leak)
 
 
 def _walk_cpu(
     cell: str, activation: str, leak: float, keep: bool, batch_sizes: BatchSizes, *operands: Any
 ) -> tuple[Tensor, ...]:
-    from . import cpu
+    from .kernels import Operands, forward
 
-    walked = cpu.forward(_choices(cell, activation, leak), batch_sizes, keep, operands)
+    walked = forward(_choices(cell, activation, leak), batch_sizes, keep, Operands(*operands))
     return _all_tensors(operands[0], walked[:5])
 
 
@@ -81,11 +85,11 @@ def _walk_fake(
 def _backward_cpu(
     cell: str, activation: str, leak: float, batch_sizes: BatchSizes, wanted: list[bool], *tensors: Any
 ) -> list[Tensor]:
-    from . import cpu
+    from .kernels import backward
 
-    choices, operands, (y, *kept) = _choices(cell, activation, leak), tensors[:7], tensors[7:10]
-    walked = (y, *map(cpu.some, kept))
-    gradients = cpu.gradients(choices, batch_sizes, tuple(wanted), operands, walked, tensors[10:])
+    saved = _saved(tensors[7:10])
+    choices = _choices(cell, activation, leak)
+    gradients = backward(choices, batch_sizes, tuple(wanted), tensors[:7], saved, tensors[10:])
     return list(_all_tensors(tensors[0], gradients))
 
 
@@ -106,12 +110,11 @@ def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
 
 
 def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor | None, dc_n: Tensor | None) -> Any:
-    from . import cpu
+    from .cpu_autograd import gradients
 
-    operands, (y, *kept) = ctx.saved_tensors[:7], ctx.saved_tensors[7:]
-    walked, wanted = (y, *map(cpu.some, kept)), tuple(ctx.needs_input_grad[5:])
+    operands, saved, wanted = ctx.saved_tensors[:7], _saved(ctx.saved_tensors[7:]), tuple(ctx.needs_input_grad[5:])
     seeds = dy, dh_n, dc_n if ctx.choices.has_c else None
-    return (None,) * 5 + tuple(cpu.way_back(ctx.choices, ctx.batch_sizes, wanted, operands, walked, seeds))
+    return (None,) * 5 + tuple(gradients(ctx.choices, ctx.batch_sizes, wanted, operands, saved, seeds))
 
 
 _library.impl("walk", _walk_cpu, "CPU")

@@ -1,6 +1,6 @@
-"""A sweep: many errors taken back through one recorded walk, side by side, for the norms of what they leave.
+"""A sweep: many errors taken back through one recorded walk, side by side, for the norms of their gradients.
 
-Each error has a copy of the walk's batch: rows (copy, row of the batch). No outer product is made of what arrives:
+Each error has a copy of the walk's batch: rows (copy, row of the batch). No outer product is formed:
 ‖Σ_b δ_b ⊗ x_b‖² = Σ_{b,b'} (δ_b·δ_b') (x_b·x_b'), so the products of a copy's rows are all that is kept of delta.
 """
 
@@ -10,9 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from ..equations.protocol import Equations, Weights
-from .unfold import Unfolded, input_gradient, unfold_adjoint
 
 
 class Errors(NamedTuple):
@@ -33,51 +30,13 @@ class Errors(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """What a sweep leaves; what is after a copy's end is not set."""
+    """The result of a sweep; entries after a copy's end are not set."""
 
     squares: Tensor  # (K, copies): ‖∂E/∂h‖² over the batch
     ih: Tensor  # (K, copies, B, B): the rows of delta_ih times each other
-    hh: Tensor  # likewise, of delta_hh
-    h: Tensor | None  # likewise, of ∂E/∂h, where an LSTM projects it
+    hh: Tensor  # (K, copies, B, B): those of delta_hh
+    h: Tensor | None  # (K, copies, B, B): those of ∂E/∂h, where an LSTM projects it
     d_inputs: Tensor | None  # (K, copies·B, I), where wanted
-
-
-def sweep(
-    cell: Equations,
-    x: Tensor,
-    unfolded: Unfolded,
-    weights: Weights[Tensor],
-    steps: int,
-    errors: Errors,
-    wanted: bool,
-) -> Swept:
-    """Sweep errors back over the first steps of a walk, by plain operations.
-
-    Args:
-        cell, x, unfolded, weights: the walk, as `unfold` took and returned it.
-        steps: K.
-        errors: how they enter.
-        wanted: whether ∂E/∂x is.
-    """
-    B = unfolded.states.shape[1]
-    d_outputs = errors.dense(steps, B)
-    copies = d_outputs.shape[1] // max(B, 1)
-    repeated = Unfolded(
-        unfolded.states[: steps + 1].repeat(1, copies, 1),
-        tuple(s.repeat(copies, 1) for s in unfolded.state),
-        unfolded.kept._make(field[:steps].repeat(1, copies, 1) for field in unfolded.kept),
-    )
-    zeros = tuple(torch.zeros_like(s) for s in repeated.state)
-    adjoint = unfold_adjoint(cell, repeated, weights, d_outputs, zeros)
-    dh, ih, hh = (rows.unflatten(1, (copies, B)) for rows in (adjoint.dh, adjoint.delta_ih, adjoint.delta_hh))
-    of_ih = products(ih)
-    return Swept(
-        dh.square().sum((2, 3)),
-        of_ih,
-        of_ih if adjoint.delta_hh is adjoint.delta_ih else products(hh),
-        None if weights.W_hr is None else products(dh),
-        input_gradient(adjoint, weights) if wanted else None,
-    )
 
 
 def products(rows: Tensor) -> Tensor:

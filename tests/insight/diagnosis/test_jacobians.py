@@ -5,7 +5,8 @@ import bptt
 from bptt.equations import Weights
 from bptt.insight.diagnosis.jacobians import Steps, jacobians, product_singular_values
 from bptt.insight.walks import Record, record
-from bptt.walks.unfold import unfold, unfold_adjoint
+from bptt.walks.call import Call
+from bptt.walks.reference import REFERENCE
 from support import CELLS, assert_close, layer, normal
 
 MODELS = {
@@ -52,10 +53,10 @@ def test_every_cell_goes_back_as_its_walk_does(name):
     state, weights = layer(cell, 2, 3, 4, grad=False)
     x = normal(5, 2, 3)
 
-    walked = unfold(cell, x, state, weights)
-    steps = Steps.of(Record("l0", False, Weights("", ""), cell, x, weights, walked))
+    recording = REFERENCE.record(Call(cell, x, state, weights)).recording
+    steps = Steps.of(Record("l0", False, Weights("", ""), recording))
     seeds = normal(2, 1, sum(steps.sizes), seed=3)
-    wanted = unfold_adjoint(cell, walked, weights, None, seeds[:, 0].split(steps.sizes, -1)).d_state
+    wanted = recording.adjoint(None, seeds[:, 0].split(steps.sizes, -1)).d_state
     found = seeds[None]
     for t in (4, 3, 2, 1, 0):
         found = steps.back(torch.tensor([t]), found)

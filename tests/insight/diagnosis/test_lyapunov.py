@@ -14,7 +14,8 @@ from bptt.equations import Activation, ElmanEquations, Weights
 from bptt.insight.diagnosis.jacobians import Steps, jacobians
 from bptt.insight.diagnosis.lyapunov import lyapunov_exponents
 from bptt.insight.walks import Record, record
-from bptt.walks.unfold import unfold
+from bptt.walks.call import Call
+from bptt.walks.reference import REFERENCE
 from support import CELLS, assert_close, layer, normal
 
 IDENTITY = "identity"
@@ -24,6 +25,10 @@ def flat(records):
     return [walk for of_layer in records for walk in of_layer]
 
 
+def steps_of(call):
+    return Steps.of(Record("l0", False, Weights("", ""), REFERENCE.record(call).recording))
+
+
 def walked(cell, W_hh, T, h0=None, x=None, W_ih=None):
     """The steps of a cell without biases, from a state h0, by default without input."""
     S = W_hh.shape[1]
@@ -31,7 +36,9 @@ def walked(cell, W_hh, T, h0=None, x=None, W_ih=None):
     W_ih = torch.zeros(cell.gates * S, x.shape[-1], dtype=torch.float64) if W_ih is None else W_ih
     weights = Weights(W_ih, W_hh)
     state = (torch.zeros(1, S, dtype=torch.float64) if h0 is None else h0,)
-    return Steps.of(Record("l0", False, Weights("", ""), cell, x, weights, unfold(cell, x, state, weights)))
+    return Steps.of(
+        Record("l0", False, Weights("", ""), REFERENCE.record(Call(cell, x, state, weights)).recording)
+    )
 
 
 @pytest.mark.parametrize("g", [0.5, 1.0, 1.5])
@@ -160,7 +167,9 @@ def test_the_exponents_sum_to_the_mean_of_log_det(name):
     state, weights = layer(cell, 2, 3, 4, grad=False)
     weights = weights.each(lambda w: 0.3 * w)  # large ones saturate, and det J drowns in rounding
     x = normal(12, 2, 3)
-    steps = Steps.of(Record("l0", False, Weights("", ""), cell, x, weights, unfold(cell, x, state, weights)))
+    steps = Steps.of(
+        Record("l0", False, Weights("", ""), REFERENCE.record(Call(cell, x, state, weights)).recording)
+    )
     wanted = torch.linalg.slogdet(jacobians(steps, torch.arange(12)))[1].mean()
     assert_close(lyapunov_exponents(steps, warm_up=0).sum(), wanted, name, 1e-9)
 

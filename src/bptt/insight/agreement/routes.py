@@ -22,6 +22,10 @@ from ...reach.walker import FORM, Walker, check_model
 from ...recurrent import Recurrent, Walk
 from ...trees import Tree, leaves, mapped
 from ...walks import door
+from ...walks.call import Call
+from ...walks.cpu import FUSED
+from ...walks.plain import PLAIN
+from ...walks.reference import REFERENCE
 from ..walks import Criterion, OneError, checked_step
 
 SEGMENTS = 4  # that checkpointed cuts the sequence into
@@ -113,7 +117,7 @@ def fused(problem: Problem) -> RouteGradients:
 def reference(problem: Problem) -> RouteGradients:
     """By each cell's own adjoint, written down in `equations`, step after step."""
     model = _ours(problem.model)
-    if not _walked_by(model, door.adjoint_walk):
+    if not _walked_by(model, REFERENCE.walk):
         return RouteGradients(None, {}, _nothing_to_walk(model))
     return _taken(problem._replace(model=model))
 
@@ -153,7 +157,7 @@ def autograd(problem: Problem) -> RouteGradients:
 def plain(model: nn.Module) -> nn.Module:
     """A copy whose walks are the equations alone."""
     model = _ours(model)
-    _walked_by(model, door.plain_walk)
+    _walked_by(model, PLAIN.walk)
     return model
 
 
@@ -205,9 +209,9 @@ def _without_kernel(problem: Problem) -> list[str | None]:
     """For every walk of a call why it has no kernel, or None where it has one."""
     reasons: list[str | None] = []
 
-    def looked_at(cell: Any, x: Tensor, state: Any, weights: Any, batch_sizes: Any) -> Any:
-        reasons.append(door.room(cell, x, state, weights)[1])
-        return door.walk(cell, x, state, weights, batch_sizes)
+    def looked_at(call: Call) -> Any:
+        reasons.append(FUSED.refuses(call))
+        return door.walk(call)
 
     model = _ours(problem.model)
     _walked_by(model, looked_at)

@@ -221,7 +221,7 @@ def _first_not_finite(net: Network, records: list[Record]) -> str | None:
         if not weight.isfinite().all():
             return f"{name} holds numbers that are not finite: every output is lost."
     for walk in records:
-        lost = ~walk.unfolded.states.isfinite().flatten(1).all(1)
+        lost = ~walk.states.isfinite().flatten(1).all(1)
         if lost.any():
             first = int(lost.nonzero()[0])  # row 0 is the initial state
             return f"The states of {walk.layer} are not finite from step {first} on: they grow beyond all bounds."

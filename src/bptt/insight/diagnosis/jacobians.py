@@ -27,11 +27,9 @@ class Steps(NamedTuple):
     @classmethod
     def of(cls, record: Record, most: int | None = None, sequences: int | None = None) -> Steps:
         """The last steps of the first sequences of a recorded walk, at most so many; all by default."""
-        cell, x, weights, unfolded = record.cell, record.x, record.weights, record.unfolded
+        cell, x, weights = record.cell, record.x, record.weights
         last = slice(-min(most or len(x), len(x)), None), slice(sequences)
-        before = [unfolded.states[:-1][last]]
-        if len(unfolded.state) == 2:
-            before.append(unfolded.kept.c_prev[last])
+        before = [part[last] for part in record.recording.before]
         p = linear(x[last], weights.W_ih, weights.b_ih)
         _, kept = cell.step(p, tuple(before), weights)  # every step from its known state: no walk in time
         return cls(cell, weights, kept, [part.shape[-1] for part in before])

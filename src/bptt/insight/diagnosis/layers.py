@@ -113,7 +113,7 @@ def diagnose_layer(layer: str, record: Record, by_lag: Tensor | None, lags: int)
 
 def _jacobian_cost(record: Record) -> int:
     """Operations for one step's Jacobian of one sequence: S rows times the recurrent weights."""
-    return 2 * sum(part.shape[-1] for part in record.unfolded.state) * record.weights.W_hh.numel()
+    return 2 * sum(part.shape[-1] for part in record.recording.call.state) * record.weights.W_hh.numel()
 
 
 def _affordable_steps(record: Record) -> Steps:

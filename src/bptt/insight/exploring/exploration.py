@@ -198,7 +198,7 @@ def explore(net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squ
         backward=_backward(pairs, dz, kept, detail),
         heat=[_heat(*of_map) for of_map in maps],
         lags={name: rounded(by_lag) for name, by_lag in pairs.mean_flow().items()},
-        histograms={r.layer: _histogram(r.unfolded.states[1:]) for r in records},
+        histograms={r.layer: _histogram(r.states[1:]) for r in records},
     )
 
 
@@ -224,7 +224,7 @@ def _finite(value: Any) -> Any:
 
 def _detail(net: LessonNetwork, records: list[Record], pairs: int) -> str:
     """The most that fits in a page for so many pairs (t, k)."""
-    vectors = sum(r.cell.gates * r.weights.W_hh.shape[1] + r.unfolded.states.shape[-1] for r in records)
+    vectors = sum(r.cell.gates * r.weights.W_hh.shape[1] + r.states.shape[-1] for r in records)
     matrices = vectors + sum(parameter.numel() for parameter in net.parameters())
     if pairs * matrices <= NUMBERS:
         return "matrices"
@@ -250,13 +250,13 @@ def _forward(
     products = {}
     for r in records:
         products[r.names.W_ih] = rounded(linear(r.x, r.weights.W_ih)[:, 0], digits)
-        products[r.names.W_hh] = rounded(linear(r.unfolded.states[:-1], r.weights.W_hh)[:, 0], digits)
+        products[r.names.W_hh] = rounded(linear(r.states[:-1], r.weights.W_hh)[:, 0], digits)
     elman = isinstance(records[0].cell, ElmanEquations)
     z = net.readout(h).detach()
     errors = torch.stack([error_and_adjoint(net, h[t], d[t], criterion)[0] for t in range(len(h))])
     return Forward(
-        states={r.layer: rounded(r.unfolded.states[1:, 0], digits) for r in records},
-        before={r.layer: rounded(r.unfolded.states[0, 0]) for r in records},
+        states={r.layer: rounded(r.states[1:, 0], digits) for r in records},
+        before={r.layer: rounded(r.states[0, 0]) for r in records},
         slopes={r.layer: rounded(activation_slopes(r)[:, 0], digits) for r in records if elman},
         products=products,
         outputs=rounded(torch.softmax(z, -1) if net.softmax else z),

@@ -92,7 +92,7 @@ def activation_slopes(record: Record) -> Tensor:
     """Φ'(a_k) of an Elman cell, (T, B, H)."""
     p = linear(record.x, record.weights.W_ih, record.weights.b_ih)
     cell: Any = record.cell
-    phi = cell.step(p, (record.unfolded.states[:-1],), record.weights)[1].phi
+    phi = cell.step(p, (record.states[:-1],), record.weights)[1].phi
     return cell.activation.adjoint(torch.ones_like(phi), phi)
 
 
@@ -119,9 +119,9 @@ def _over_cell_state(record: Record, dh: Tensor) -> Tensor:
 
     Row k is what reaches c_k from step k+1; the last step's is 0. Rows in the order of the walk.
     """
-    w, (states, _, recorded) = record.weights, record.unfolded
+    w = record.weights
     p = linear(record.x, w.W_ih, w.b_ih)
-    kept: Any = record.cell.step(p, (states[:-1], recorded.c_prev), w)[1]
+    kept: Any = record.cell.step(p, record.recording.before, w)[1]
     dm = dh if w.W_hr is None else dh @ w.W_hr
     d_c = dm * kept.o * (1 - kept.tanh_c * kept.tanh_c)
     over = torch.zeros_like(d_c)

@@ -1,0 +1,44 @@
+"""The interface of a backend: a way to walk a layer through time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from ..equations.protocol import State
+from .call import Call
+from .recording import Recording
+
+
+class Recorded(NamedTuple):
+    """A forward pass with its recording."""
+
+    y: Tensor  # (T, B, R): h after each step
+    state: State  # after the last step, each (B, ·)
+    recording: Recording
+
+
+class Backend(Protocol):
+    """A way to walk a layer through time. `door.BACKENDS` lists them in the order in which they are asked."""
+
+    @property
+    def name(self) -> str:
+        """Its name in what `why` prints."""
+        ...
+
+    def refuses(self, call: Call) -> str | None:
+        """In words, why it cannot take a call; None where it can."""
+        ...
+
+    def walk(self, call: Call) -> tuple[Tensor, State]:
+        """h after each step, (T, B, R) or (N, R), and the final state; differentiable in the call's tensors."""
+        ...
+
+    def record(self, call: Call) -> Recorded:
+        """`walk`, and the recording of it; for sequences of one length."""
+        ...
+
+    def describe(self, call: Call) -> str:
+        """In a few words, how it takes a call that it does not refuse."""
+        ...
