@@ -7,8 +7,8 @@ from .insight.agreement.check import check_gradient as check_gradient
 from .insight.agreement.result import GradientCheck as GradientCheck
 from .insight.contributions import Contributions as Contributions
 from .insight.contributions import contributions as contributions
-from .insight.diagnosis.diagnose import Diagnosis as Diagnosis
 from .insight.diagnosis.diagnose import diagnose as diagnose
+from .insight.diagnosis.result import Diagnosis as Diagnosis
 from .insight.lesson.derivation import Derivation as Derivation
 from .insight.lesson.derivation import derivation as derivation
 from .insight.lesson.diagram import diagram as diagram

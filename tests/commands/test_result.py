@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bptt.commands.result import LOOKS, Result, described
-from bptt.insight.diagnosis.diagnose import Diagnosis
+from bptt.insight.diagnosis.result import Diagnosis
 from bptt.report.run import Lags
 from bptt.training.loop import Epoch, Fitted
 from bptt.training.options.forecast import ForecastOptions

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS, Diagnosis, diagnose
+from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS, diagnose
+from ..insight.diagnosis.result import Diagnosis
 from ..networks import SequenceModel
 from ..training.tasks.sample import Sample
 

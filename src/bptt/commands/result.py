@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from ..insight.diagnosis.diagnose import Diagnosis
+from ..insight.diagnosis.result import Diagnosis
 from ..printable import message, shown, told_apart
 from ..report.run import Lags, RunReport
 from ..training.loop import Fitted

@@ -15,7 +15,7 @@ def norm_of(net, loss):
 def test_norms_are_those_of_truncated_windows_and_of_the_whole():
     net = bptt.Elman(2, 3, 1, dtype=torch.float64)
     x, d = normal(3, 10, 2), normal(3, 10, 1)
-    found = gradient_norms(net, x, d, bptt.squared_error, 4)
+    found = gradient_norms(net, x, d, bptt.squared_error, 4, axis=1)
     wanted = []
     optimizer = torch.optim.SGD(net.parameters())
     for _ in bptt.truncated(net, x, d, bptt.squared_error, k1=4):
@@ -28,7 +28,7 @@ def test_norms_are_those_of_truncated_windows_and_of_the_whole():
 
 def test_a_loss_that_cannot_be_cut_is_one_window():
     model = bptt.SequenceModel(bptt.GRU(2, 3), 1).double()
-    found = gradient_norms(model, normal(6, 2, 2), normal(2, 1), lambda y, d: (y[-1] - d).square().sum(), None)
+    found = gradient_norms(model, normal(6, 2, 2), normal(2, 1), lambda y, d: (y[-1] - d).square().sum(), None, 0)
     assert found.window == 6
     assert found.norms.tolist() == [found.whole]
 

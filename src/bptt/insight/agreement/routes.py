@@ -18,7 +18,8 @@ from ...convert import THEIRS, from_torch, to_torch
 from ...networks import Elman, SequenceModel
 from ...reach.checkpointed import checkpointed as checkpointed_bptt
 from ...reach.gradients import scalar_loss
-from ...reach.walker import FORM, Walker, check_model
+from ...reach.layout import time_axis
+from ...reach.walker import FORM, check_model
 from ...recurrent import Recurrent, Walk
 from ...trees import Tree, leaves, mapped
 from ...walks import door
@@ -70,7 +71,7 @@ def posed(model: nn.Module, x: Tensor, d: Any, criterion: Criterion, state: Tree
             weight.requires_grad_()
     y, after = pair_of(problem.model(problem.x, problem.state), type(model).__name__, "a pair (y, state)")
     if t is not None:
-        axis = Walker(problem.model).time_axis(problem.x)
+        axis = time_axis(problem.model, problem.x)
         one = OneError(problem.criterion, y, checked_step("t", t, problem.x.shape[axis]), axis)
         problem = problem._replace(criterion=one)
     loss = scalar_loss(problem.criterion, y, problem.d).item()
@@ -127,7 +128,7 @@ def checkpointed(problem: Problem) -> RouteGradients:
     model = _ours(problem.model)
     own = with_leaves(problem._replace(model=model))
     try:
-        segment = max(1, own.x.shape[Walker(model).time_axis(own.x)] // SEGMENTS)
+        segment = max(1, own.x.shape[time_axis(model, own.x)] // SEGMENTS)
         loss, _ = checkpointed_bptt(model, own.x, own.d, own.criterion, segment=segment, state=own.state)
     except (TypeError, ValueError) as error:  # what the other ways take without complaint
         return RouteGradients(None, {}, str(error).split(": ")[0].split(";")[0])

@@ -1,1 +1,7 @@
-"""Whether the gradient reaches as far back as the data need, and what to do. Start at `diagnose`."""
+"""Whether the gradient vanishes or explodes on its way back, and what to do about it.
+
+A model, x, d and a criterion go in; a `Diagnosis` comes out. Start at `diagnose`: it measures the gradient by lag,
+each layer (`layers`, by the Jacobians' products and Lyapunov exponents), how far back x predicts d (`memory`) and
+the norms that clipping sees (`clipping`); `verdict` makes a sentence of them, `remedies` proposes changes, and
+`trial` tries them.
+"""

@@ -51,7 +51,9 @@ class GradientNorms:
         return self.clip / self.low if self.low > 0 else math.inf
 
 
-def gradient_norms(net: Network, x: Tensor, d: Tensor, criterion: Criterion, window: int | None) -> GradientNorms:
+def gradient_norms(
+    net: Network, x: Tensor, d: Tensor, criterion: Criterion, window: int | None, axis: int
+) -> GradientNorms:
     """Walk and take back a sequence window by window, and as a whole.
 
     Args:
@@ -59,6 +61,7 @@ def gradient_norms(net: Network, x: Tensor, d: Tensor, criterion: Criterion, win
         x, d: as the network takes them.
         criterion: (y, d) -> scalar.
         window: steps of a window; None where the loss cannot be cut, and the whole is the one window.
+        axis: of time.
     """
     weights = list(net.parameters())
 
@@ -68,7 +71,6 @@ def gradient_norms(net: Network, x: Tensor, d: Tensor, criterion: Criterion, win
 
     whole = norm(scalar_loss(criterion, net(x)[0], d))
     norms: list[Tensor] = [whole] if window is None else []
-    axis = 1 if net.batch_first and x.dim() == 3 else 0
     if window is not None:
         walker = Walker(net, axis)
         data = open_sequences(walker, x, d)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,17 +11,17 @@ from torch import Tensor, nn
 from ... import checks
 from ...convert import OURS, from_torch
 from ...networks import Elman, SequenceModel, cross_entropy
+from ...reach.layout import time_axis
 from ...recurrent import Recurrent
 from ..pairs import gradient_by_lag
-from ..text import text_html
 from ..walks import Bare, Criterion, Network, OneError, Record, checked_step, into_hidden, loss_and_adjoint, record
-from .clipping import GradientNorms, gradient_norms
+from .clipping import gradient_norms
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
-from .memory import Memory, input_memory
+from .memory import input_memory
 from .remedies import Place, remedies, spared
-from .text import diagnosis_text
+from .result import Diagnosis
 from .trial import Remedy, Trial, tried
-from .verdict import Kind, Severity, Verdict, verdict
+from .verdict import Verdict, verdict
 
 LEAST_STEPS = 8  # steps of x below which a decay over lags cannot be told
 LAGS = 100  # how far back is looked by default: where benchmarks of long memory (copying, adding) begin
@@ -31,50 +29,6 @@ SEQUENCES = 8  # of a batch looked at, spread evenly; the rest would only narrow
 ERRORS = 512  # taken back by lag, over all sequences; large networks get fewer, but `LEAST_ERRORS`
 LEAST_ERRORS = 32
 WINDOWS = 20  # into which the sequence is cut for the gradient norms, where no window was asked for
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What `bptt.diagnose` found; print it. Steps count from 1.
-
-    Attributes:
-        kind: "non-finite", "no gradient", "exploding", "vanishing" or "healthy": the worst of the layers'.
-        sentence: the same beside what the data needs.
-        severity: "warning" where something is to be mended, "note" where that is not known, else "fine".
-        enough: whether the gradient reaches as far back as the data needs; None where one of the two is unknown.
-        steps: T.
-        lags: how far back was looked.
-        layers: each layer and direction, the lowest first; empty where numbers are not finite.
-        memory: how far back x predicts d; None where that cannot be told.
-        gradient_norms: what clipping sees; None where numbers are not finite.
-        remedies: what to do, the first thing first, and what a trial of each one showed.
-        where: the data that was looked at, in words.
-        notes: what else was found, a sentence each.
-    """
-
-    kind: Kind
-    sentence: str
-    severity: Severity
-    enough: bool | None
-    steps: int
-    lags: int
-    layers: list[LayerDiagnosis]
-    memory: Memory | None
-    gradient_norms: GradientNorms | None
-    remedies: list[str]
-    where: str = ""
-    notes: list[str] = field(default_factory=list)
-
-    def numbers(self) -> dict[str, Any]:
-        """Every number as plain lists, ready for JSON; None for what is infinite or unknown."""
-        return _plain(self)
-
-    def __str__(self) -> str:
-        found = self.layers, self.memory, self.gradient_norms, self.remedies, self.notes
-        return diagnosis_text(self.sentence, self.steps, *found, self.severity)
-
-    def _repr_html_(self) -> str:
-        return text_html(str(self))
 
 
 def diagnose(
@@ -122,8 +76,8 @@ def diagnose(
     >>> found.kind, found.layers[0].reach
     ('vanishing', 6)
     """
-    net, axis = _copy(model), _time_axis(model, x)
-    _check(model, x, d, axis, lags, window)
+    net = _copy(model)
+    axis = _check(model, x, d, lags, window)
     loss = _as_trained(model, criterion)
     T, x, d = x.shape[axis], x.detach().to("cpu", torch.float64), d.detach()
     lags = min(lags, 2 * (T - 1) // 3)
@@ -146,7 +100,7 @@ def diagnose(
         )
     per_step = d.shape[: x.dim() - 1] == x.shape[:-1]
     alone = per_step and t is None
-    norms = gradient_norms(net, x, d, loss, _window(net, alone, window, T))
+    norms = gradient_norms(net, x, d, loss, _window(net, alone, window, T), axis)
     by_lag = _by_lag(net, layers_of, into_hidden(net, _time_major(dz, axis, some)), lags)
     with torch.no_grad():
         layers = [diagnose_layer(walk.layer, walk, by_lag.get(walk.layer), lags) for walk in records]
@@ -172,16 +126,14 @@ def _copy(model: Any) -> Network:
     return Bare(net) if isinstance(net, Recurrent) else net
 
 
-def _time_axis(model: Any, x: Any) -> int:
-    return int(model.batch_first and isinstance(x, Tensor) and x.dim() == 3)
-
-
-def _check(model: Any, x: Any, d: Any, axis: int, lags: Any, window: Any) -> None:
+def _check(model: Any, x: Any, d: Any, lags: Any, window: Any) -> int:
+    """Which axis is time."""
     inner = model.recurrent if isinstance(model, SequenceModel) else model
     checks.check_input(type(inner).__name__, x, inner.input_size, inner.batch_first, next(inner.parameters()))
     checks.check_sizes(lags=lags, **({} if window is None else {"window": window}))
     if not isinstance(d, Tensor):
         raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
+    axis = time_axis(model, x)
     if x.shape[axis] < LEAST_STEPS:
         raise ValueError(
             f"x has {x.shape[axis]} steps; at least {LEAST_STEPS} are needed to see a gradient fade or grow"
@@ -191,6 +143,7 @@ def _check(model: Any, x: Any, d: Any, axis: int, lags: Any, window: Any) -> Non
     if not x.isfinite().all():
         first = (~x.isfinite()).nonzero()[0].tolist()
         raise ValueError(f"x is not finite at {first} ({x[tuple(first)].item()}); repair or drop such rows first")
+    return axis
 
 
 def _as_trained(model: nn.Module, criterion: Criterion) -> Criterion:
@@ -273,17 +226,3 @@ def _places(layers: list[LayerDiagnosis], records: list[Record]) -> list[Place]:
 def _time_major(part: Tensor, axis: int, some: Tensor | None) -> Tensor:
     """x or d as (T, B, ...), of the sequences that are looked at."""
     return part.unsqueeze(1) if some is None else part.index_select(1 - axis, some).transpose(0, axis)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return _plain(value.tolist())
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,17 +1,19 @@
-"""A diagnosis as a report a person reads in a terminal."""
+"""The result of a diagnosis, and how it prints."""
 
 from __future__ import annotations
 
 import math
 import textwrap
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
-from ..text import bar
+from ..text import bar, text_html
 from .clipping import GradientNorms
 from .layers import Gate, LayerDiagnosis
 from .memory import GAIN, Memory
-from .verdict import Severity, reason
+from .verdict import Kind, Severity, reason
 
 WIDE = 100  # characters of a line
 EXPONENTS_SHOWN = 4
@@ -19,29 +21,63 @@ NOTHING = 1e-4  # part of the gradient below which further lags are not shown
 PRODUCTS_SHOWN = 2  # every second of the lags 1, 2, 4, ...
 
 
-def diagnosis_text(
-    sentence: str,
-    steps: int,
-    layers: list[LayerDiagnosis],
-    memory: Memory | None,
-    norms: GradientNorms | None,
-    remedies: list[str],
-    notes: list[str],
-    severity: Severity,
-) -> str:
-    """The verdict, the reasons with their numbers, and the remedies; the arguments are a `Diagnosis`'s parts."""
-    lines = _wrapped(sentence)
-    for note in notes:
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `bptt.diagnose` found; print it. Steps count from 1.
+
+    Attributes:
+        kind: "non-finite", "no gradient", "exploding", "vanishing" or "healthy": the worst of the layers'.
+        sentence: the same beside what the data needs.
+        severity: "warning" where something is to be mended, "note" where that is not known, else "fine".
+        enough: whether the gradient reaches as far back as the data needs; None where one of the two is unknown.
+        steps: T.
+        lags: how far back was looked.
+        layers: each layer and direction, the lowest first; empty where numbers are not finite.
+        memory: how far back x predicts d; None where that cannot be told.
+        gradient_norms: what clipping sees; None where numbers are not finite.
+        remedies: what to do, the first thing first, and what a trial of each one showed.
+        where: the data that was looked at, in words.
+        notes: what else was found, a sentence each.
+    """
+
+    kind: Kind
+    sentence: str
+    severity: Severity
+    enough: bool | None
+    steps: int
+    lags: int
+    layers: list[LayerDiagnosis]
+    memory: Memory | None
+    gradient_norms: GradientNorms | None
+    remedies: list[str]
+    where: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def numbers(self) -> dict[str, Any]:
+        """Every number as plain lists, ready for JSON; None for what is infinite or unknown."""
+        return _plain(self)
+
+    def __str__(self) -> str:
+        return diagnosis_text(self)
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
+
+
+def diagnosis_text(found: Diagnosis) -> str:
+    """The verdict, the reasons with their numbers, and the remedies, for a terminal."""
+    lines = _wrapped(found.sentence)
+    for note in found.notes:
         lines += ["", *_wrapped(note)]
-    for layer in layers:
-        lines += ["", *_layer_rows(layer, severity)]
-    if layers:
-        lines += ["", *_memory_rows(memory)]
-    if norms is not None:
-        lines += ["", *_norm_rows(norms, steps)]
-    if remedies:
+    for layer in found.layers:
+        lines += ["", *_layer_rows(layer, found.severity)]
+    if found.layers:
+        lines += ["", *_memory_rows(found.memory)]
+    if found.gradient_norms is not None:
+        lines += ["", *_norm_rows(found.gradient_norms, found.steps)]
+    if found.remedies:
         lines += ["", "what to do"]
-        for number, remedy in enumerate(remedies, 1):
+        for number, remedy in enumerate(found.remedies, 1):
             lines += _wrapped(remedy, f"  {number}. ")
     return "\n".join(lines)
 
@@ -145,3 +181,17 @@ def _wrapped(text: str, start: str = "") -> list[str]:
     return textwrap.wrap(
         text, WIDE, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False
     )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
