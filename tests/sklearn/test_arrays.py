@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from bptt.sklearn.arrays import numbers, parts_of
+from bptt.sklearn.arrays import check_numbers, parts_of
 
 PLAIN = np.arange(12.0).reshape(4, 3)
 
@@ -39,7 +39,7 @@ def read_only(values):
     ids=lambda same: type(same).__name__ + str(getattr(same, "dtype", "")),
 )
 def test_numbers_of_any_layout_and_type(same):
-    found = numbers(same, "X")
+    found = check_numbers(same, "X")
     np.testing.assert_array_equal(found, PLAIN)
     assert found.flags.c_contiguous
     assert found.dtype.isnative
@@ -47,8 +47,8 @@ def test_numbers_of_any_layout_and_type(same):
 
 
 def test_float32_stays_and_booleans_are_numbers():
-    assert numbers(PLAIN.astype(np.float32), "X").dtype == np.float32
-    np.testing.assert_array_equal(numbers(PLAIN > 3, "X"), PLAIN > 3)
+    assert check_numbers(PLAIN.astype(np.float32), "X").dtype == np.float32
+    np.testing.assert_array_equal(check_numbers(PLAIN > 3, "X"), PLAIN > 3)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_float32_stays_and_booleans_are_numbers():
 )
 def test_what_is_no_number_is_said(values, error, message):
     with pytest.raises(error, match=message):
-        numbers(values, "X", ensure_2d=False)
+        check_numbers(values, "X", ensure_2d=False)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_is_not_finite_is_named_by_its_place(value, axes, message):
     values = PLAIN.copy()
     values[2, 1] = value
     with pytest.raises(ValueError, match=message):
-        numbers(values, "X", axes)
+        check_numbers(values, "X", axes)
 
 
 def test_lists_of_arrays_are_told_from_nested_numbers():

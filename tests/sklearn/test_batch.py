@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import bptt
-from bptt.sklearn.batch import side_by_side
+from bptt.sklearn.batch import batch_of
 
 LENGTHS = [3, 7, 1, 5]
 
@@ -20,17 +20,17 @@ def model(kind):
 
 
 def test_a_target_a_sequence_stands_at_its_last_step():
-    batch = side_by_side([np.ones((3, 1)), np.ones((2, 1))], [np.array([[5.0]]), np.array([[6.0]])])
+    batch = batch_of([np.ones((3, 1)), np.ones((2, 1))], [np.array([[5.0]]), np.array([[6.0]])])
     assert batch.weight.nonzero().tolist() == [[1, 1], [2, 0]]
     assert batch.d[2, 0] == 5
     assert batch.d[1, 1] == 6
 
 
 def test_of_one_length_they_are_dense_and_of_several_no_step_is_made_up():
-    dense = side_by_side(ragged([4, 4]), ragged([4, 4]))
+    dense = batch_of(ragged([4, 4]), ragged([4, 4]))
     assert dense.rows is None
     assert dense.x.shape == (4, 2, 2)
-    packed = side_by_side(ragged(), ragged())
+    packed = batch_of(ragged(), ragged())
     assert packed.rows.x.shape == (sum(LENGTHS), 2)
     assert packed.rows.sizes.tolist() == [4, 3, 3, 2, 2, 1, 1]
     assert packed.of(torch.float32).rows.x.dtype == torch.float32
@@ -40,7 +40,7 @@ def test_of_one_length_they_are_dense_and_of_several_no_step_is_made_up():
 @pytest.mark.parametrize("k1", [7, 2])
 def test_the_walk_is_that_of_each_alone_whole_or_in_windows(kind, k1):
     net, sequences = model(kind), ragged()
-    batch, state, found = side_by_side(sequences, sequences), None, []
+    batch, state, found = batch_of(sequences, sequences), None, []
     walk = batch.walked_by(net)
     for start in range(0, 7, k1):
         y, state = walk(batch.x[start : start + k1], state)
@@ -58,7 +58,7 @@ def test_the_walk_is_that_of_each_alone_whole_or_in_windows(kind, k1):
 
 
 def test_a_window_is_told_as_the_network_read_it():
-    batch = side_by_side(ragged(), ragged())
+    batch = batch_of(ragged(), ragged())
     state = torch.arange(4.0).reshape(1, 4, 1)
     packed, own = batch.packed(batch.x[3:6], state)
     assert packed.batch_sizes.tolist() == [2, 2, 1]

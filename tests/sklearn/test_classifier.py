@@ -58,7 +58,7 @@ def test_class_weights_are_those_of_the_samples():
         ({"up": -1}, ValueError, "at least 0"),
         ({"up": "much"}, TypeError, "numbers for weights"),
         ("equal", ValueError, "None, 'balanced' or a dict"),
-        ({"up": 0, "down": 0}, ValueError, "nothing to learn from"),
+        ({"up": 0, "down": 0}, ValueError, "nothing to train on"),
     ],
 )
 def test_bad_class_weights_are_named(class_weight, error, message):
@@ -85,7 +85,7 @@ def test_bad_labels_are_named(y, message):
 def test_a_piece_of_which_nothing_weighs_is_refused():
     X, _ = labelled()
     classifier = RecurrentClassifier(class_weight={"up": 0})
-    with pytest.raises(ValueError, match="nothing to learn from"):
+    with pytest.raises(ValueError, match="nothing to train on"):
         classifier.partial_fit(X, ["up"] * 60, classes=["up", "down"])
     assert not hasattr(classifier, "model_")
 

@@ -7,8 +7,8 @@ from torch.nn.functional import mse_loss
 
 import bptt
 from bptt.errors import TrainingDiverged
-from bptt.sklearn.batch import Batch, side_by_side
-from bptt.sklearn.learning import Batches, Reach, learn_piece
+from bptt.sklearn.batch import Batch, batch_of
+from bptt.sklearn.learning import Batches, WindowSizes, learn_piece
 from bptt.training.optimizing import Clipping
 
 
@@ -21,7 +21,7 @@ def model():
 def steps(T=24, B=2):
     draw = np.random.RandomState(0)
     X, D = draw.randn(B, T, 2), draw.randn(B, T, 1)
-    return side_by_side(list(X), list(D))
+    return batch_of(list(X), list(D))
 
 
 @pytest.mark.parametrize("k2", [4, 10])
@@ -35,7 +35,7 @@ def test_pieces_learn_what_truncated_learns_on_the_whole(k2):
     optimizer, carried = torch.optim.Adam(piecewise.parameters()), None
     for first, stop in ((0, 4), (4, 16), (16, 24)):
         piece = Batch(*(part[first:stop] for part in whole[:3]))
-        _, carried = learn_piece(piecewise, optimizer, Clipping(0.1), piece, mse_loss, Reach(4, k2), carried)
+        _, carried = learn_piece(piecewise, optimizer, Clipping(0.1), piece, mse_loss, WindowSizes(4, k2), carried)
     for name, weight in alone.state_dict().items():
         torch.testing.assert_close(piecewise.state_dict()[name], weight, rtol=1e-9, atol=1e-12)
 
@@ -43,8 +43,8 @@ def test_pieces_learn_what_truncated_learns_on_the_whole(k2):
 def test_only_windows_with_a_target_are_updates_and_it_goes_back_over_k2():
     net, draw = model(), np.random.RandomState(0)
     x = draw.randn(8, 2)
-    batch = side_by_side([x], [np.array([[1.0]])])
-    updates = Batches(net, 1, lambda _: batch, 1, mse_loss, Reach(3, 5), draw)
+    batch = batch_of([x], [np.array([[1.0]])])
+    updates = Batches(net, 1, lambda _: batch, 1, mse_loss, WindowSizes(3, 5), draw)
     passed = updates.epoch(1)
     update = next(passed)
     assert update.numbers == 1
@@ -61,17 +61,17 @@ def test_only_windows_with_a_target_are_updates_and_it_goes_back_over_k2():
 def test_a_piece_whose_loss_is_not_finite_is_said_and_its_window_not_learned():
     whole, net = steps(), model()
     optimizer = torch.optim.Adam(net.parameters())
-    _, carried = learn_piece(net, optimizer, Clipping(0.1), whole, mse_loss, Reach(4, 10), None)
+    _, carried = learn_piece(net, optimizer, Clipping(0.1), whole, mse_loss, WindowSizes(4, 10), None)
     whole.d[9] = 1e200
     wanted = model()
     wanted.load_state_dict(net.state_dict())
     other = torch.optim.Adam(wanted.parameters())
     other.load_state_dict(deepcopy(optimizer.state_dict()))
     first = Batch(*(part[:8] for part in whole[:3]))
-    learn_piece(wanted, other, Clipping(0.1), first, mse_loss, Reach(4, 10), carried)
+    learn_piece(wanted, other, Clipping(0.1), first, mse_loss, WindowSizes(4, 10), carried)
     with pytest.raises(
         TrainingDiverged, match=r"the loss became inf, .* from step 9 of this piece; the weights before"
     ):
-        learn_piece(net, optimizer, Clipping(0.1), whole, mse_loss, Reach(4, 10), carried)
+        learn_piece(net, optimizer, Clipping(0.1), whole, mse_loss, WindowSizes(4, 10), carried)
     for name, weight in wanted.state_dict().items():
         assert torch.equal(net.state_dict()[name], weight), name

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from bptt.sklearn.sequences import read_sequences
+from bptt.sklearn.samples import read_samples
 from bptt.sklearn.targets import read_targets, read_weights
 
-FOUR = read_sequences(np.zeros((2, 4, 1)), "it")
-RAGGED = read_sequences([np.zeros((4, 1)), np.zeros((3, 1))], "it")
-ONE = read_sequences(np.zeros((2, 1, 1)), "it")
+FOUR = read_samples(np.zeros((2, 4, 1)), "it")
+RAGGED = read_samples([np.zeros((4, 1)), np.zeros((3, 1))], "it")
+ONE = read_samples(np.zeros((2, 1, 1)), "it")
 
 
 def read(y, sequences=FOUR, outputs=True, **choices):

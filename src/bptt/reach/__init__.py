@@ -1,1 +1,6 @@
-"""Floor 2: how far back the gradient reaches."""
+"""How far back the gradient reaches: truncated and checkpointed BPTT of any model (x, state) -> (y, state).
+
+A model, x, d and a criterion come in, as tensors, memory maps or chunks; losses and gradients in `.grad` go out.
+Start with `truncated` and `checkpointed`, then `walker` and `layout`, which walk any model piece by piece and find
+its time axis. `plan` chooses a schedule by the predictions of `memory`; `replay` carries it out.
+"""

@@ -1,4 +1,4 @@
-"""What users pass as numbers, checked: arrays, frames, tensors, and lists of them."""
+"""Checks of numbers as users pass them: arrays, frames, tensors, and lists of them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..training.data.cells import LARGEST
 WANTED = "an array of numbers, or a list of arrays"
 
 
-def numbers(values: Any, name: str, axes: tuple[str, ...] = (), **choices: Any) -> np.ndarray:
+def check_numbers(values: Any, name: str, axes: tuple[str, ...] = (), **choices: Any) -> np.ndarray:
     """A contiguous array of finite float64 or float32, as `sklearn.utils.check_array` makes it.
 
     Args:
         values: arrays of any layout, byte order and numeric type, frames, tensors, nested lists.
         name: what they are called in errors.
-        axes: what the axes count, from 1 in errors; "" is said as an index.
+        axes: names of the axes, counted from 1 in errors; "" is shown as an index.
         choices: those of `check_array`.
 
     Raises:
         ValueError, TypeError: they hold text, dates, gaps, NaN, infinity or numbers beyond 1e100, or are no
             array; by name and place.
     """
-    values = plain(values, name)
+    values = as_array_like(values, name)
     try:
         found = check_array(
             values,
@@ -39,12 +39,12 @@ def numbers(values: Any, name: str, axes: tuple[str, ...] = (), **choices: Any) 
     _check_finite(found, name, axes)
     if found.dtype == np.float64 and (large := np.abs(found) > LARGEST).any():
         raise ValueError(
-            f"{name} holds {found[large][0]:g}, beyond 1e100, more than can be learned from; use a larger unit"
+            f"{name} holds {found[large][0]:g}, beyond 1e100, too large to be trained on; use a larger unit"
         )
     return np.ascontiguousarray(found)
 
 
-def plain(values: Any, name: str) -> Any:
+def as_array_like(values: Any, name: str) -> Any:
     """The values as an array can be made of them.
 
     Raises:

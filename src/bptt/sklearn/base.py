@@ -1,8 +1,9 @@
-"""What the estimators share: their parameters, the network, and how it learns."""
+"""Base class of the estimators: their parameters, the network, and its training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from functools import wraps
 from numbers import Integral, Real
 from typing import Any, Self
@@ -22,59 +23,42 @@ from ..training.loop import Epoch, Training
 from ..training.network import build, count_of
 from ..training.optimizing import Clipping
 from ..training.options.base import TrainOptions
-from .batch import Batch, side_by_side
-from .learning import Batches, Carried, Loss, Reach, learn_piece
-from .sequences import Sequences, read_sequences
+from .batch import Batch, batch_of
+from .learning import Batches, Carried, MeanLoss, WindowSizes, learn_piece
+from .samples import Samples, read_samples
 from .targets import CHOICES, Targets
 
-TOGETHER = 256  # sequences walked side by side where nothing is learned
+TOGETHER = 256  # sequences of a batch in prediction
 
 
+@dataclass(eq=False, repr=False)
 class RecurrentEstimator(BaseEstimator):
-    """The parameters of a recurrent estimator; see `RecurrentRegressor`."""
+    """The parameters of a recurrent estimator, its fields; see `RecurrentRegressor`."""
 
-    model_: SequenceModel
-    n_features_in_: int
-    loss_curve_: list[float]
-    validation_curve_: list[float]
-    n_iter_: int
-    targets = "auto"  # what y has a target for; chosen where it can be either
+    cell: str = "gru"
+    hidden: int = 32
+    layers: int = 1
+    _: KW_ONLY
+    activation: str = "tanh"
+    leak: float = 1.0
+    epochs: int = 100
+    lr: float = 0.01
+    clip: float | None = 1.0
+    batch_size: int | None = None
+    k1: int | None = None
+    k2: int | None = None
+    validation_fraction: float = 0.0
+    n_iter_no_change: int = 10
+    random_state: Any = None
+    verbose: bool = False
+    model_: SequenceModel = field(init=False)
+    n_features_in_: int = field(init=False)
+    loss_curve_: list[float] = field(init=False)
+    validation_curve_: list[float] = field(init=False)
+    n_iter_: int = field(init=False)
+
+    targets = "auto"  # whether y has a target for each step or each sequence; a parameter where it can be either
     _default_batch = 32
-
-    def __init__(
-        self,
-        cell: str = "gru",
-        hidden: int = 32,
-        layers: int = 1,
-        *,
-        activation: str = "tanh",
-        leak: float = 1.0,
-        epochs: int = 100,
-        lr: float = 0.01,
-        clip: float | None = 1.0,
-        batch_size: int | None = None,
-        k1: int | None = None,
-        k2: int | None = None,
-        validation_fraction: float = 0.0,
-        n_iter_no_change: int = 10,
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        self.cell = cell
-        self.hidden = hidden
-        self.layers = layers
-        self.activation = activation
-        self.leak = leak
-        self.epochs = epochs
-        self.lr = lr
-        self.clip = clip
-        self.batch_size = batch_size
-        self.k1 = k1
-        self.k2 = k2
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _check_parameters(self) -> None:
         known_values = {"cell": ("elman", "gru", "lstm"), "activation": tuple(ACTIVATIONS), "targets": CHOICES}
@@ -104,7 +88,7 @@ class RecurrentEstimator(BaseEstimator):
             )
 
     def _draw(self) -> np.random.RandomState:
-        """What random numbers come from; without a random_state never numpy's global one."""
+        """The random generator; without a random_state a new one, never numpy's global one."""
         return check_random_state(np.random.RandomState() if self.random_state is None else self.random_state)
 
     def _config(self, draw: np.random.RandomState, validated: bool) -> TrainOptions:
@@ -129,24 +113,22 @@ class RecurrentEstimator(BaseEstimator):
         return float("inf") if self.clip is None else float(self.clip)
 
     @property
-    def _reach(self) -> Reach:
-        return Reach(None if self.k1 is None else int(self.k1), None if self.k2 is None else int(self.k2))
+    def _reach(self) -> WindowSizes:
+        return WindowSizes(None if self.k1 is None else int(self.k1), None if self.k2 is None else int(self.k2))
 
-    def _learn(self, sequences: Sequences, targets: Targets, outputs: int, loss: Loss) -> Self:
-        """Draw a network and let it learn from whole sequences, but those that weigh nothing."""
+    def _learn(self, sequences: Samples, targets: Targets, outputs: int, loss: MeanLoss) -> Self:
+        """Draw a network and train it on whole sequences, without those of weight 0."""
         kept, weights = normalised(targets.weights)
         draw, N = self._draw(), len(kept)
         held = round(float(self.validation_fraction) * N)
         if held == N:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves none of {N} sequences to learn from"
+                f"validation_fraction={self.validation_fraction} leaves none of {N} sequences to train on"
             )
         order = kept[draw.permutation(N)] if held else kept
 
         def batch(places: np.ndarray) -> Batch:
-            return side_by_side(
-                *([of_each[i] for i in places] for of_each in (sequences.each, targets.each, weights))
-            )
+            return batch_of(*([of_each[i] for i in places] for of_each in (sequences.each, targets.each, weights)))
 
         learned, held_out = order[held:], batch(order[:held]) if held else None
         self._train(
@@ -160,7 +142,7 @@ class RecurrentEstimator(BaseEstimator):
         count: int,
         held_out: Batch | None,
         outputs: int,
-        loss: Loss,
+        loss: MeanLoss,
         draw: np.random.RandomState,
         like: np.ndarray,
     ) -> None:
@@ -175,12 +157,12 @@ class RecurrentEstimator(BaseEstimator):
         self.validation_curve_ = [epoch.validation for epoch in fitted.epochs if epoch.validation is not None]
         self.n_iter_ = len(fitted.epochs)
 
-    def _learn_more(self, sequences: Sequences, targets: Targets, outputs: int, loss: Loss) -> None:
-        """Learn from one more piece; where it has a target a step, go on from the state before it."""
+    def _learn_more(self, sequences: Samples, targets: Targets, outputs: int, loss: MeanLoss) -> None:
+        """Train on one more piece; with a target a step, continue from the state before it."""
         lengths = {len(x) for x in sequences.each}
         if targets.per_step and len(lengths) > 1:
             raise ValueError(
-                f"the pieces of streams that are learned side by side need one length, got {sorted(lengths)} steps"
+                f"the pieces of streams trained on side by side need one length, got {sorted(lengths)} steps"
             )
         _, weights = normalised(targets.weights)
         if hasattr(self, "model_"):
@@ -199,7 +181,7 @@ class RecurrentEstimator(BaseEstimator):
                 f"{before.steps.x.shape[1]}: the pieces of a stream need the same ones, in the same "
                 "order; call fit for others"
             )
-        piece = side_by_side(sequences.each, targets.each, weights).of(self._dtype)
+        piece = batch_of(sequences.each, targets.each, weights).of(self._dtype)
         found, after = learn_piece(
             self.model_, self._optimizer, Clipping(self._clip), piece, loss, self._reach, before
         )
@@ -217,22 +199,22 @@ class RecurrentEstimator(BaseEstimator):
             raise ValueError(f"y has {outputs} outputs, but the pieces before it had {own}")
 
     def _forget(self) -> None:
-        """Let go of a stream that was learned from."""
+        """Drop the state and optimizer of a stream."""
         for name in ("_optimizer", "_carried"):
             if hasattr(self, name):
                 delattr(self, name)
 
-    def _outputs(self, X: Any) -> tuple[list[np.ndarray], Sequences]:
-        """What the network puts out, (T_i, O) a sequence, each from a zero state."""
+    def _outputs(self, X: Any) -> tuple[list[np.ndarray], Samples]:
+        """The network's outputs, (T_i, O) a sequence, each from a zero state."""
         check_is_fitted(self)
-        sequences = self._read_sequences(X, fresh=False)
+        sequences = self._read_samples(X, fresh=False)
         self._check_features(sequences)
         order = sorted(range(len(sequences.each)), key=lambda place: -len(sequences.each[place]))
         found: dict[int, np.ndarray] = {}
         for start in range(0, len(order), TOGETHER):
             places = order[start : start + TOGETHER]
             chosen = [sequences.each[place] for place in places]
-            batch = side_by_side(chosen, [part[:1, 0] for part in chosen]).of(self._dtype)
+            batch = batch_of(chosen, [part[:1, 0] for part in chosen]).of(self._dtype)
             with torch.no_grad():
                 y = batch.walked_by(self.model_)(batch.x, None)[0].numpy()
             found |= {
@@ -241,18 +223,18 @@ class RecurrentEstimator(BaseEstimator):
             }
         return [found[place] for place in range(len(order))], sequences
 
-    def _read_sequences(self, X: Any, fresh: bool) -> Sequences:
-        """X as sequences, their columns named as before unless the estimator starts afresh."""
-        sequences = read_sequences(X, type(self).__name__)
+    def _read_samples(self, X: Any, fresh: bool) -> Samples:
+        """X as sequences, with the column names of `fit` unless this is a new fit."""
+        sequences = read_samples(X, type(self).__name__)
         validate_data(self, sequences.named, reset=fresh, skip_check_array=True, ensure_2d=False)
         return sequences
 
-    def _told_targets(self) -> str:
-        """What y has a target for, as `targets` says or as it was fitted."""
+    def _known_targets(self) -> str:
+        """Targets for each step or each sequence: as fitted, or else as `targets` says."""
         per_step = getattr(self, "per_step_", None)
         return self.targets if per_step is None else ("sequence", "step")[per_step]
 
-    def _check_features(self, sequences: Sequences) -> None:
+    def _check_features(self, sequences: Samples) -> None:
         features = sequences.each[0].shape[1]
         own = self.model_.recurrent.input_size
         if features != own:
@@ -268,7 +250,7 @@ class RecurrentEstimator(BaseEstimator):
 
 
 def unchanged_by_errors(method: Callable[..., Any]) -> Any:
-    """What the columns are called stays as it was where a fit fails."""
+    """A method that leaves the names of the columns as they were if it fails."""
     names = ("feature_names_in_", "n_features_in_", "_input_names")
 
     @wraps(method)
@@ -290,7 +272,7 @@ def normalised(weights: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]
     all_weights = np.concatenate(weights)
     there = all_weights[all_weights > 0]
     if not len(there):
-        raise ValueError("the weights of all targets are 0, which leaves nothing to learn from")
+        raise ValueError("the weights of all targets are 0, which leaves nothing to train on")
     mean = there[0] if (there == there[0]).all() else there.mean()
     return np.flatnonzero([w.any() for w in weights]), [w / mean for w in weights]
 
@@ -306,7 +288,7 @@ def _network(config: TrainOptions, like: np.ndarray, outputs: int) -> SequenceMo
     except UserError as error:
         raise ValueError(
             f"hidden={config.hidden} and layers={config.layers} with {like.shape[1]} features make "
-            f"{count_of(config, like.shape[1], outputs):,} weights, more than this machine's memory can learn; "
-            "make them smaller"
+            f"{count_of(config, like.shape[1], outputs):,} weights, more than fit into this machine's memory "
+            "for training; make them smaller"
         ) from error
     return model.to(torch.from_numpy(np.zeros(0, like.dtype)).dtype)

@@ -1,4 +1,4 @@
-"""Sequences side by side, as a network walks them: dense where they are of one length, else packed."""
+"""Batches of sequences for the network: dense where they have one length, else packed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..reach.walker import Model
 from ..trees import Tree, leaves, mapped, refilled
 
 
-class Rows(NamedTuple):
+class PackedSteps(NamedTuple):
     """Sequences of several lengths, longest first, as packed: the steps there are, those of one time together."""
 
     x: Tensor  # (N, I)
@@ -28,12 +28,12 @@ class Rows(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Sequences side by side, time first, and what is desired at their steps."""
+    """Sequences side by side, time first, with the targets and weights of their steps."""
 
     x: Tensor  # (T, B, I); where lengths differ (T), the steps' numbers, and `rows` has them
-    d: Tensor  # (T, B, ·), what is desired; zeros where nothing is
-    weight: Tensor  # (T, B), what a step's error weighs; 0 where nothing is desired
-    rows: Rows | None = None
+    d: Tensor  # (T, B, ·), the targets; zeros where there is none
+    weight: Tensor  # (T, B), of each step's error; 0 where there is no target
+    rows: PackedSteps | None = None
 
     def of(self, dtype: torch.dtype) -> Batch:
         """The same with its numbers in a floating dtype; classes and places stay as they are."""
@@ -81,14 +81,14 @@ class Batch(NamedTuple):
         return packed, mapped(lambda s: s[:, : int(packed.batch_sizes[0])].contiguous(), state)
 
 
-def side_by_side(
+def batch_of(
     sequences: Sequence[np.ndarray],
     targets: Sequence[np.ndarray],
     weights: Sequence[np.ndarray] | None = None,
 ) -> Batch:
     """Sequences (T_i, I) with targets (T_i, ·), or (1, ·) for one at the last step, and weights (T_i), or (1).
 
-    >>> batch = side_by_side([np.ones((3, 2)), np.ones((1, 2))], [np.ones((1, 1)), np.ones((1, 1))])
+    >>> batch = batch_of([np.ones((3, 2)), np.ones((1, 2))], [np.ones((1, 1)), np.ones((1, 1))])
     >>> batch.rows.sizes.tolist(), batch.weight.int().tolist()
     ([2, 1, 1], [[0, 1], [0, 0], [1, 0]])
     """
@@ -107,10 +107,10 @@ def side_by_side(
     return Batch(torch.from_numpy(np.stack(sequences, 1)), d, weight)
 
 
-def _rows(sequences: Sequence[np.ndarray], lengths: np.ndarray, order: list[int]) -> Rows:
+def _rows(sequences: Sequence[np.ndarray], lengths: np.ndarray, order: list[int]) -> PackedSteps:
     """The sequences packed, in this order."""
     steps = np.arange(lengths.max())[:, None]
     there = steps < lengths[order]
     starts = np.cumsum(lengths) - lengths  # of each sequence where they stand one after the other
     x = np.concatenate(sequences)[(starts[order] + steps)[there]]
-    return Rows(torch.from_numpy(x), torch.from_numpy(there.sum(1)))
+    return PackedSteps(torch.from_numpy(x), torch.from_numpy(there.sum(1)))

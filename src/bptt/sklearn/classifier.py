@@ -1,7 +1,8 @@
-"""RecurrentClassifier: a class a sequence, or one a step."""
+"""RecurrentClassifier predicts one class a sequence, or one a step."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Self
 
@@ -10,24 +11,26 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import assert_all_finite
+from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import cross_entropy
 
 from ..training.batches import balanced
 from .base import RecurrentEstimator, unchanged_by_errors
-from .sequences import Sequences
+from .samples import Samples
 from .targets import Targets, read_targets
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
-    """A recurrent network that tells the class of a sequence, from its last step, or of each step.
+    """A recurrent network that predicts the class of a sequence, from its last step, or of each step.
 
-    Learned by Adam on the cross entropy, taken back through time over all steps, or by truncated BPTT every k1
+    Trained by Adam on the cross entropy, backpropagated through time over all steps, or by truncated BPTT every k1
     steps over k2.
 
     Args:
-        class_weight: what an error weighs by its class: "balanced", so that all classes weigh the same in the end;
+        class_weight: the weight of an error by its class: "balanced", so that all classes weigh the same in total;
             a dict {label: weight}, 1 where it has none; or None for 1. Times sample_weight. Default None.
 
     The other arguments, X and sample_weight are those of `RecurrentRegressor`.
@@ -41,7 +44,7 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
             `RecurrentRegressor`.
 
     Raises:
-        ValueError, TypeError: at `fit`, for parameters, X and y, by what came and what was wanted.
+        ValueError, TypeError: at `fit`, for parameters, X and y that cannot be used; the message says why.
 
     >>> X = np.random.RandomState(0).randn(60, 6, 2)
     >>> y = np.where(X[:, -2, 0] > 0, "up", "down")
@@ -50,59 +53,20 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
     ((2,), (2, 2), True)
     """
 
-    classes_: np.ndarray
-    per_step_: bool
-
-    def __init__(
-        self,
-        cell: str = "gru",
-        hidden: int = 32,
-        layers: int = 1,
-        *,
-        activation: str = "tanh",
-        leak: float = 1.0,
-        epochs: int = 100,
-        lr: float = 0.01,
-        clip: float | None = 1.0,
-        batch_size: int | None = None,
-        k1: int | None = None,
-        k2: int | None = None,
-        validation_fraction: float = 0.0,
-        n_iter_no_change: int = 10,
-        targets: str = "auto",
-        class_weight: Any = None,
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            cell,
-            hidden,
-            layers,
-            activation=activation,
-            leak=leak,
-            epochs=epochs,
-            lr=lr,
-            clip=clip,
-            batch_size=batch_size,
-            k1=k1,
-            k2=k2,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.targets = targets
-        self.class_weight = class_weight
+    targets: str = "auto"
+    class_weight: Any = None
+    classes_: np.ndarray = field(init=False)
+    per_step_: bool = field(init=False)
 
     @unchanged_by_errors
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn anew from whole sequences.
+        """Train a new network on whole sequences.
 
         Args:
             X, y, sample_weight: as the class says.
         """
         self._check_parameters()
-        sequences = self._read_sequences(X, fresh=True)
+        sequences = self._read_samples(X, fresh=True)
         targets = self._read(y, sequences, self.targets, sample_weight)
         classes = _classes_of(targets)
         encoded = _weighed(_encoded(targets, classes), classes, self.class_weight)
@@ -112,11 +76,11 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
 
     @unchanged_by_errors
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Learn from one more piece, as `RecurrentRegressor.partial_fit`.
+        """Train on one more piece, as `RecurrentRegressor.partial_fit`.
 
         Args:
             X, y, sample_weight: as the class says.
-            classes: all labels that may come; needed at the first call, if not all are in its y. Default None.
+            classes: all labels; needed at the first call, if not all are in its y. Default None.
         """
         self._check_parameters()
         if isinstance(self.class_weight, str):
@@ -124,8 +88,8 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
                 f"class_weight={self.class_weight!r} needs all of y at once, which partial_fit does not see; pass "
                 "a dict {label: weight}"
             )
-        sequences = self._read_sequences(X, fresh=not hasattr(self, "model_"))
-        targets = self._read(y, sequences, self._told_targets(), sample_weight)
+        sequences = self._read_samples(X, fresh=not hasattr(self, "model_"))
+        targets = self._read(y, sequences, self._known_targets(), sample_weight)
         own = getattr(self, "classes_", None)
         given = None if classes is None else np.unique(np.asarray(classes))
         if own is None:
@@ -149,8 +113,8 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
         """Probabilities in the order of `classes_`, (n_samples, n_classes), or (n_samples, n_steps, n_classes)."""
         found, sequences = self._outputs(X)
         if not self.per_step_:
-            return _softmax(np.stack([y[-1] for y in found]))
-        probabilities = [_softmax(y) for y in found]
+            return softmax(np.stack([y[-1] for y in found]))
+        probabilities = [softmax(y) for y in found]
         return probabilities if sequences.ragged else np.stack(probabilities)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -161,13 +125,13 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
             sample_weight: (n_samples,) of each sequence. Default the same for all.
         """
         found, sequences = self._outputs(X)
-        targets = self._read(y, sequences, self._told_targets(), sample_weight)
+        targets = self._read(y, sequences, self._known_targets(), sample_weight)
         outputs = np.concatenate(found if self.per_step_ else [part[-1:] for part in found])
         weights = None if sample_weight is None else np.concatenate(targets.weights)
         predicted = self.classes_[outputs.argmax(-1)]
         return float(accuracy_score(np.concatenate(targets.each), predicted, sample_weight=weights))
 
-    def _read(self, y: Any, sequences: Sequences, choice: str, sample_weight: Any) -> Targets:
+    def _read(self, y: Any, sequences: Samples, choice: str, sample_weight: Any) -> Targets:
         return read_targets(y, sequences, _labels, False, choice, sample_weight)
 
 
@@ -231,8 +195,3 @@ def _encoded(targets: Targets, classes: np.ndarray) -> Targets:
     if len(unknown):
         raise ValueError(f"y has {unknown.tolist()}, which are none of the classes {classes.tolist()}")
     return targets._replace(each=[np.searchsorted(classes, labels) for labels in targets.each])
-
-
-def _softmax(y: np.ndarray) -> np.ndarray:
-    powers = np.exp(y - y.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""RecurrentForecaster: what comes next in a series."""
+"""RecurrentForecaster predicts the next steps of a series."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch.nn.functional import mse_loss
 from ..training import updates
 from ..training.data.scaling import FARTHEST, Moments
 from ..trees import Tree
-from .arrays import numbers
+from .arrays import check_numbers
 from .base import RecurrentEstimator, normalised, unchanged_by_errors
 from .batch import Batch
 from .learning import Carried
-from .sequences import Sequences
+from .samples import Samples
 from .targets import Targets, read_weights
 
 
@@ -44,7 +44,7 @@ class Scale(NamedTuple):
         if (far := np.abs(scaled) > FARTHEST).any():
             raise ValueError(
                 f"{name} holds {columns[far][0]:g}, more than {FARTHEST:g} standard deviations from the mean of "
-                "what was learned from; correct the value"
+                "the training steps; correct the value"
             )
         return scaled.astype(columns.dtype)
 
@@ -55,17 +55,18 @@ class Scale(NamedTuple):
 class RecurrentForecaster(RecurrentEstimator):
     """A recurrent network that forecasts a series from its own past, and from inputs known beforehand.
 
-    At each step it reads y_t and X_{t+1} and puts out y_{t+1}; a forecast goes on from its own outputs. What it
-    reads is standardised inside, by the training steps.
+    At each step it reads y_t and X_{t+1} and predicts y_{t+1}; a forecast continues from its own outputs. y and X
+    are standardised inside, by the training steps.
 
     Args:
         batch_size: stretches the series is cut into, which are walked side by side. Default 1.
-        validation_fraction: part of the steps, at their end, that is not learned from and chooses the best epoch.
+        validation_fraction: share of the steps, the last ones, kept as a validation set, which chooses the
+            best epoch.
 
     The other arguments are those of `RecurrentRegressor`.
 
     y is (n_steps,), or (n_steps, n_outputs) for several series together; X is (n_steps, n_inputs), or None.
-    sample_weight is (n_steps,), at least 0: what the error at each step weighs; one that weighs 0 is still read.
+    sample_weight is (n_steps,), at least 0: the weights of the steps' errors; a step of weight 0 is still read.
     It stands in a pipeline behind transformers of y: `pipeline.fit(y)`, `pipeline.score(later_y)`; forecasts are
     then `pipeline[:-1].inverse_transform(pipeline[-1].predict(horizon))`.
 
@@ -75,7 +76,7 @@ class RecurrentForecaster(RecurrentEstimator):
         model_, loss_curve_, validation_curve_, n_iter_: as `RecurrentRegressor`.
 
     Raises:
-        ValueError, TypeError: at `fit`, for parameters, y and X, by what came and what was wanted.
+        ValueError, TypeError: at `fit`, for parameters, y and X that cannot be used; the message says why.
 
     >>> y = np.sin(np.arange(80) / 3)
     >>> forecaster = RecurrentForecaster(hidden=8, epochs=100, lr=0.02, random_state=0).fit(y)
@@ -87,7 +88,7 @@ class RecurrentForecaster(RecurrentEstimator):
 
     @unchanged_by_errors
     def fit(self, y: Any, X: Any = None, sample_weight: Any = None) -> Self:
-        """Learn anew from a series.
+        """Train a new network on a series.
 
         Args:
             y, X, sample_weight: as the class says; at least 3 steps.
@@ -122,7 +123,7 @@ class RecurrentForecaster(RecurrentEstimator):
 
     @unchanged_by_errors
     def partial_fit(self, y: Any, X: Any = None, sample_weight: Any = None) -> Self:
-        """Learn from the steps that follow, by one pass of truncated BPTT; the first ones' scale is kept.
+        """Train on the steps that follow, by one pass of truncated BPTT; the scale of the first call is kept.
 
         The state is carried from piece to piece, and an error goes back over k2 steps, into pieces before as well.
 
@@ -143,13 +144,13 @@ class RecurrentForecaster(RecurrentEstimator):
             self._last, scaled, beside = scaled[:1], scaled[1:], beside[1:]
         x = np.hstack([np.concatenate([self._last, scaled[:-1]]), beside])
         targets = Targets([scaled], True, True, [weights])
-        self._learn_more(Sequences([x], False), targets, scaled.shape[1], mse_loss)
+        self._learn_more(Samples([x], False), targets, scaled.shape[1], mse_loss)
         self.n_features_in_ = scaled.shape[1]
         self._state, self._last = self._follow(torch.tensor(x), self._state)[1], scaled[-1:]
         return self
 
     def predict(self, horizon: int = 1, X: Any = None) -> np.ndarray:
-        """Forecast the steps after those learned from.
+        """Forecast the steps after the training steps.
 
         Args:
             horizon: how many. Default 1.
@@ -172,10 +173,10 @@ class RecurrentForecaster(RecurrentEstimator):
         return forecast[:, 0] if self._single else forecast
 
     def score(self, y: Any, X: Any = None, sample_weight: Any = None) -> float:
-        """R² of forecasting, one step ahead, the steps after those learned from; a step forecast is then seen.
+        """R² of one-step forecasts of the steps after the training steps, each given all steps before it.
 
         Args:
-            y: (n_steps,) or (n_steps, n_outputs), the steps that follow those learned from; at least 2.
+            y: (n_steps,) or (n_steps, n_outputs), the steps that follow the training steps; at least 2.
             X: (n_steps, n_inputs) of them, where it was fitted with some. Default None.
             sample_weight: (n_steps,) of each step. Default the same for all.
         """
@@ -206,7 +207,7 @@ class RecurrentForecaster(RecurrentEstimator):
         if y is None:
             raise ValueError("y must be a series, (n_steps,) or (n_steps, n_outputs), got None")
         validate_data(self, y, reset=fresh, skip_check_array=True, ensure_2d=False)
-        columns = numbers(y, "y", ("step", "column"), ensure_2d=False, ensure_min_samples=least)
+        columns = check_numbers(y, "y", ("step", "column"), ensure_2d=False, ensure_min_samples=least)
         columns = columns[:, None] if columns.ndim == 1 else columns
         return columns, self._inputs(X, len(columns), columns.dtype, fresh)
 
@@ -220,7 +221,7 @@ class RecurrentForecaster(RecurrentEstimator):
             )
         if X is None:
             return np.zeros((steps, 0), dtype)
-        inputs = numbers(X, "X", ("step", "column"), dtype=dtype)
+        inputs = check_numbers(X, "X", ("step", "column"), dtype=dtype)
         if len(inputs) != steps:
             raise ValueError(f"X has {len(inputs)} steps, but {steps} are needed, one for each of y")
         return inputs

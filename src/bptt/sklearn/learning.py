@@ -1,4 +1,4 @@
-"""What an estimator learns from, update by update, by truncated backpropagation through time."""
+"""Training of the estimators, update by update, by truncated backpropagation through time."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ..training.updates import Update
 from ..trees import Tree
 from .batch import Batch
 
-Loss = Callable[..., Tensor]  # (y (N, ·), d (N, ·), reduction="mean" or "none")
+MeanLoss = Callable[..., Tensor]  # (y (N, ·), d (N, ·), reduction="mean" or "none")
 
 
 class Carried(NamedTuple):
-    """What a stream's next piece begins with."""
+    """The steps and the state that a stream's next piece begins with."""
 
     steps: Batch  # the last ones, which the next window goes back over
     state: Tree  # before them
 
 
-class Reach(NamedTuple):
-    """How often an error is taken back, and how far; k1 None for once, over all the steps there are."""
+class WindowSizes(NamedTuple):
+    """k1 and k2 of truncated BPTT; k1 None for one window over all steps."""
 
     k1: int | None
     k2: int | None  # None for k1
 
-    def windows(self, model: nn.Module, batch: Batch, loss: Loss, share: float) -> Truncated:
-        """The batch's windows; their losses are times `share`, what its steps weigh on average."""
+    def windows(self, model: nn.Module, batch: Batch, loss: MeanLoss, share: float) -> Truncated:
+        """The batch's windows; their losses are multiplied by `share`, the mean weight of its steps."""
         k1, k2 = self.within(len(batch.x))
         d, criterion = (batch.d, batch.weight), _weighed(loss, share)
         return truncated(batch.walked_by(model), batch.x, d, criterion, k1=k1, k2=k2)
@@ -44,7 +44,7 @@ class Reach(NamedTuple):
         return (steps, steps) if self.k1 is None else (self.k1, self.k2 or self.k1)
 
 
-def _weighed(loss: Loss, share: float = 1.0) -> Callable[[Tensor, Any], Tensor]:
+def _weighed(loss: MeanLoss, share: float = 1.0) -> Callable[[Tensor, Any], Tensor]:
     """`share` times the weighted mean loss of the steps that have a target; 0 where none has."""
 
     def criterion(y: Tensor, wanted: tuple[Tensor, Tensor]) -> Tensor:
@@ -63,7 +63,7 @@ def _weighed(loss: Loss, share: float = 1.0) -> Callable[[Tensor, Any], Tensor]:
 
 
 class Batches:
-    """Some sequences at a time, in an order drawn anew each epoch: `Updates` of the training loop.
+    """Mini-batches of sequences, in a new random order each epoch: `Updates` of the training loop.
 
     Args:
         model: (x, state) -> (y, state).
@@ -72,8 +72,8 @@ class Batches:
         size: how many at a time.
         loss: of outputs and targets, a mean.
         reach: k1 and k2.
-        draw: where the orders are drawn from.
-        held_out: the loss of it chooses the best epoch; None for the last one.
+        draw: the generator of the orders.
+        held_out: the validation set, which chooses the best epoch; None for the last epoch.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Batches:
         count: int,
         batch: Callable[[np.ndarray], Batch],
         size: int,
-        loss: Loss,
-        reach: Reach,
+        loss: MeanLoss,
+        reach: WindowSizes,
         draw: np.random.RandomState,
         held_out: Batch | None = None,
     ) -> None:
@@ -127,7 +127,7 @@ class _Pass(Iterator[Update]):
                     x, state = batch.packed(x, state)
                     yield Update(window.loss.item() / share, weight), Walked(x, d, state, first)
 
-    def state_dict(self) -> Tree:  # of the loop; an estimator is not taken up in the middle
+    def state_dict(self) -> Tree:  # an estimator is not resumed within an epoch
         return None
 
 
@@ -136,17 +136,17 @@ def learn_piece(
     optimizer: torch.optim.Optimizer,
     clipping: Clipping,
     piece: Batch,
-    loss: Loss,
-    reach: Reach,
+    loss: MeanLoss,
+    reach: WindowSizes,
     before: Carried | None,
 ) -> tuple[float, Carried]:
-    """One more piece of a stream: an update for each of its windows, the state carried into it and out of it.
+    """Train on one more piece of a stream: an update for each window, the state carried in and out.
 
     Returns:
-        the mean loss, and what the next piece begins with.
+        the mean loss, and the state for the next piece.
 
     Raises:
-        TrainingDiverged: a loss or gradient is not finite; the model has the last weights whose were.
+        TrainingDiverged: a loss or gradient is not finite; the model has the weights before that update.
     """
     steps = piece if before is None else before.steps.then(piece)
     k1, k2 = reach.within(len(piece.x))

@@ -1,7 +1,8 @@
-"""RecurrentRegressor: numbers, one a sequence or one a step."""
+"""RecurrentRegressor predicts numbers, one a sequence or one a step."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -10,17 +11,18 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from torch.nn.functional import mse_loss
 
-from .arrays import numbers
+from .arrays import check_numbers
 from .base import RecurrentEstimator, unchanged_by_errors
-from .sequences import Sequences
+from .samples import Samples
 from .targets import Targets, read_targets
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
     """A recurrent network that predicts numbers: one a sequence, from its last step, or one a step.
 
-    Learned by Adam on the mean square error, taken back through time over all steps, or by truncated BPTT every k1
-    steps over k2. Targets far from mean 0 and variance 1 are learned slowly: see
+    Trained by Adam on the mean square error, backpropagated through time over all steps, or by truncated BPTT
+    every k1 steps over k2. Targets far from mean 0 and variance 1 are learned slowly: see
     `sklearn.compose.TransformedTargetRegressor`.
 
     Args:
@@ -28,19 +30,19 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
         hidden: H, units of each layer. Default 32.
         layers: recurrent layers. Default 1.
         activation: of the Elman cell: "tanh", "relu", "sigmoid", "softplus", "gelu" or "identity". Default "tanh".
-        leak: of the Elman cell, in (0, 1]: how much of the state is new at each step. Default 1.
+        leak: leak rate of the Elman cell, in (0, 1]; 1 is the plain network. Default 1.
         epochs: passes over the training sequences. Default 100.
         lr: Adam's learning rate. Default 0.01.
-        clip: largest norm of an update's gradient; None for any. Default 1.
+        clip: gradients of a larger norm are scaled down to it; None for no clipping. Default 1.
         batch_size: sequences of an update. Default 32.
-        k1: steps between two updates; None for one a batch, taken back over all steps. Default None.
+        k1: steps between two updates; None for one a batch, backpropagated over all steps. Default None.
         k2: steps an error goes back, at least k1. Default k1.
-        validation_fraction: part of the sequences, drawn at random, that is not learned from and chooses the best
-            epoch; 0 keeps the last epoch. Default 0.
+        validation_fraction: share of the sequences, drawn at random, kept as a validation set, which chooses the
+            best epoch; 0 keeps the last epoch. Default 0.
         n_iter_no_change: epochs without a better validation loss after which training stops. Default 10.
-        targets: what y has a target for: "step", each step; "sequence", the whole sequence; "auto", what its shape
-            says. "auto" refuses y (n_samples, n_steps), which could be several targets a sequence. Default "auto".
-        random_state: an int, or a numpy RandomState, for the same weights and order again; None for others each
+        targets: "step": y has a target for each step; "sequence": for each sequence; "auto": by its shape. "auto"
+            refuses y (n_samples, n_steps), which could be several targets a sequence. Default "auto".
+        random_state: an int, or a numpy RandomState, to repeat the weights and the order; None for new ones each
             time. No global generator is used or changed. Default None.
         verbose: whether each epoch's loss is printed. Default False.
 
@@ -62,7 +64,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
         per_step_: whether it predicts at each step.
 
     Raises:
-        ValueError, TypeError: at `fit`, for parameters, X and y, by what came and what was wanted.
+        ValueError, TypeError: at `fit`, for parameters, X and y that cannot be used; the message says why.
 
     >>> X = np.random.RandomState(0).randn(40, 6, 2)
     >>> y = X[:, -1, 0] - X[:, -2, 1]
@@ -71,56 +73,18 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
     ((40,), True)
     """
 
-    per_step_: bool
-
-    def __init__(
-        self,
-        cell: str = "gru",
-        hidden: int = 32,
-        layers: int = 1,
-        *,
-        activation: str = "tanh",
-        leak: float = 1.0,
-        epochs: int = 100,
-        lr: float = 0.01,
-        clip: float | None = 1.0,
-        batch_size: int | None = None,
-        k1: int | None = None,
-        k2: int | None = None,
-        validation_fraction: float = 0.0,
-        n_iter_no_change: int = 10,
-        targets: str = "auto",
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            cell,
-            hidden,
-            layers,
-            activation=activation,
-            leak=leak,
-            epochs=epochs,
-            lr=lr,
-            clip=clip,
-            batch_size=batch_size,
-            k1=k1,
-            k2=k2,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.targets = targets
+    targets: str = "auto"
+    per_step_: bool = field(init=False)
 
     @unchanged_by_errors
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn anew from whole sequences.
+        """Train a new network on whole sequences.
 
         Args:
             X, y, sample_weight: as the class says.
         """
         self._check_parameters()
-        sequences = self._read_sequences(X, fresh=True)
+        sequences = self._read_samples(X, fresh=True)
         targets = self._read(y, sequences, self.targets, sample_weight)
         self._learn(sequences, targets, targets.each[0].shape[1], mse_loss)
         self.per_step_, self._several = targets.per_step, targets.several
@@ -128,26 +92,26 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
 
     @unchanged_by_errors
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from one more piece, by one pass of truncated BPTT over it.
+        """Train on one more piece, by one pass of truncated BPTT over it.
 
         With a target a step, X are the next steps of the same n_samples streams, in the same order: the state is
         carried from piece to piece, and an error goes back over k2 steps, into pieces before as well. Where the
         pieces' lengths are multiples of k1, this is `bptt.truncated` over the whole stream. With one target a
-        sequence, each sequence stands for itself.
+        sequence, sequences are independent.
 
         Args:
             X, y, sample_weight: as the class says; the streams' pieces are of one length. Weights compare the
                 sequences of a piece.
         """
         self._check_parameters()
-        sequences = self._read_sequences(X, fresh=not hasattr(self, "model_"))
-        targets = self._read(y, sequences, self._told_targets(), sample_weight)
+        sequences = self._read_samples(X, fresh=not hasattr(self, "model_"))
+        targets = self._read(y, sequences, self._known_targets(), sample_weight)
         self._learn_more(sequences, targets, targets.each[0].shape[1], mse_loss)
         self.per_step_, self._several = targets.per_step, targets.several
         return self
 
     def predict(self, X: Any) -> Any:
-        """What is predicted for sequences, each walked from a zero state.
+        """Predictions for sequences, each walked from a zero state.
 
         Returns:
             laid out as y was, (n_samples,), (n_samples, n_outputs), (n_samples, n_steps) or (n_samples, n_steps,
@@ -167,18 +131,18 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
             sample_weight: (n_samples,) of each sequence. Default the same for all.
         """
         found, sequences = self._outputs(X)
-        targets = self._read(y, sequences, self._told_targets(), sample_weight)
+        targets = self._read(y, sequences, self._known_targets(), sample_weight)
         self._check_outputs(targets.each[0].shape[1])
         predicted = np.concatenate(found if self.per_step_ else [part[-1:] for part in found])
         weights = None if sample_weight is None else np.concatenate(targets.weights)
         return float(r2_score(np.concatenate(targets.each), predicted, sample_weight=weights))
 
-    def _read(self, y: Any, sequences: Sequences, choice: str, sample_weight: Any) -> Targets:
+    def _read(self, y: Any, sequences: Samples, choice: str, sample_weight: Any) -> Targets:
         """y as (T_i, O) or (1, O) a sequence."""
         dtype = sequences.each[0].dtype
 
         def checked(values: Any, name: str) -> np.ndarray:
-            return numbers(values, name, (), dtype=dtype, ensure_2d=False, allow_nd=True)
+            return check_numbers(values, name, (), dtype=dtype, ensure_2d=False, allow_nd=True)
 
         targets = read_targets(y, sequences, checked, True, choice, sample_weight)
         each = [part if targets.several else part[:, None] for part in targets.each]

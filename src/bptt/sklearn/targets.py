@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from .arrays import numbers, parts_of
-from .sequences import Sequences
+from .arrays import check_numbers, parts_of
+from .samples import Samples
 
 CHOICES = ("auto", "sequence", "step")
 
 
 class Targets(NamedTuple):
-    """What is desired of each sequence."""
+    """The targets of each sequence, and their weights."""
 
     each: list[np.ndarray]  # (T_i, ...) one a step, or (1, ...) one a sequence
     per_step: bool
@@ -30,7 +30,7 @@ class Targets(NamedTuple):
 
 def read_targets(
     y: Any,
-    sequences: Sequences,
+    sequences: Samples,
     checked: Callable[[Any, str], np.ndarray],
     outputs: bool,
     choice: str = "auto",
@@ -111,12 +111,12 @@ def read_weights(sample_weight: Any, count: int) -> np.ndarray:
         return np.ones(count)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(count, sample_weight)
-    weights = numbers(sample_weight, "sample_weight", (), ensure_2d=False, allow_nd=True).astype(np.float64)
+    weights = check_numbers(sample_weight, "sample_weight", (), ensure_2d=False, allow_nd=True).astype(np.float64)
     if weights.shape != (count,):
         raise ValueError(f"sample_weight is {weights.shape}, but ({count},) is needed, one for each sample")
     if (weights < 0).any():
         place = int(np.argmax(weights < 0))
         raise ValueError(f"sample_weight[{place}] is {weights[place]:g}; weights must be at least 0")
     if not weights.any():
-        raise ValueError("sample_weight is zero for every sample, which leaves nothing to learn from")
+        raise ValueError("sample_weight is zero for every sample, which leaves nothing to train on")
     return weights

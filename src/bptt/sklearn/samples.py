@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import numbers, parts_of
+from .arrays import check_numbers, parts_of
 
 FORMS = "(n_samples, n_steps, n_features), (n_samples, n_steps), or a list of (n_steps, n_features)"
 
 
-ANY = {"allow_nd": True, "ensure_2d": False, "ensure_min_samples": 0, "ensure_min_features": 0}  # looked at here
+ANY = {"allow_nd": True, "ensure_2d": False, "ensure_min_samples": 0, "ensure_min_features": 0}  # checked here
 
 
-class Sequences(NamedTuple):
+class Samples(NamedTuple):
     """Sequences one by one."""
 
     each: list[np.ndarray]  # (T_i, I), all float64 or all float32
@@ -22,7 +22,7 @@ class Sequences(NamedTuple):
     named: Any = None  # what has the names of the columns, where something has
 
 
-def read_sequences(X: Any, who: str) -> Sequences:
+def read_samples(X: Any, who: str) -> Samples:
     """X as one array a sequence.
 
     Args:
@@ -34,7 +34,7 @@ def read_sequences(X: Any, who: str) -> Sequences:
     """
     parts = parts_of(X, "X")
     if parts is None:
-        return Sequences(_dense(X, who), ragged=False, named=X)
+        return Samples(_dense(X, who), ragged=False, named=X)
     dims = [np.ndim(part) for part in parts]
     for place, dim in enumerate(dims):
         if dim not in (1, 2) or dim != dims[0]:
@@ -53,19 +53,11 @@ def read_sequences(X: Any, who: str) -> Sequences:
         )
     _check_columns(parts)
     wide = np.result_type(*read)
-    return Sequences([x.astype(wide, copy=False) for x in read], ragged=True, named=parts[0])
+    return Samples([x.astype(wide, copy=False) for x in read], ragged=True, named=parts[0])
 
 
 def _dense(X: Any, who: str) -> list[np.ndarray]:
-    x = numbers(
-        X,
-        "X",
-        ("", "step", "feature"),
-        allow_nd=True,
-        ensure_2d=False,
-        ensure_min_samples=0,
-        ensure_min_features=0,
-    )
+    x = check_numbers(X, "X", ("", "step", "feature"), **ANY)
     if len(x) == 0:
         raise ValueError(f"X is {x.shape}: it has no sequences, and {who} needs at least one")
     if x.ndim == 1:
@@ -83,7 +75,7 @@ def _dense(X: Any, who: str) -> list[np.ndarray]:
 
 def _alone(part: Any, name: str, who: str) -> np.ndarray:
     """One sequence of a list, (T_i, I)."""
-    x = numbers(part, name, ("step", "feature"), **ANY)
+    x = check_numbers(part, name, ("step", "feature"), **ANY)
     if 0 in x.shape:
         raise ValueError(
             f"{name} is {x.shape}: every sequence needs a step, and every step a feature; leave it out"

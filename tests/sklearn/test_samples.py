@@ -2,13 +2,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bptt.sklearn.sequences import read_sequences
+from bptt.sklearn.samples import read_samples
 
 
 def test_the_three_forms_of_x():
-    assert [x.shape for x in read_sequences(np.zeros((2, 4, 3)), "it").each] == [(4, 3)] * 2
-    assert [x.shape for x in read_sequences(np.zeros((2, 4)), "it").each] == [(4, 1)] * 2
-    ragged = read_sequences([np.zeros((4, 3), np.float32), np.zeros((2, 3))], "it")
+    assert [x.shape for x in read_samples(np.zeros((2, 4, 3)), "it").each] == [(4, 3)] * 2
+    assert [x.shape for x in read_samples(np.zeros((2, 4)), "it").each] == [(4, 1)] * 2
+    ragged = read_samples([np.zeros((4, 3), np.float32), np.zeros((2, 3))], "it")
     assert [x.shape for x in ragged.each] == [(4, 3), (2, 3)]
     assert {x.dtype for x in ragged.each} == {np.dtype(np.float64)}
 
@@ -18,13 +18,13 @@ def test_lists_may_hold_one_feature_or_frames_or_stand_in_an_object_array():
     several = np.empty(2, object)
     several[:] = arrays
     for X in (arrays, several, [x.tolist() for x in arrays], [x[:, None] for x in arrays]):
-        read = read_sequences(X, "it")
+        read = read_samples(X, "it")
         assert read.ragged
         assert [x[:, 0].tolist() for x in read.each] == [[0, 1, 2, 3], [0, 1]]
     frames = [pl.DataFrame({"a": x, "b": -x}) for x in arrays]
-    assert [x[-1].tolist() for x in read_sequences(frames, "it").each] == [[3, -3], [1, -1]]
+    assert [x[-1].tolist() for x in read_samples(frames, "it").each] == [[3, -3], [1, -1]]
     with pytest.raises(ValueError, match=r"X\[0\] has the columns .* and X\[1\] has \['b', 'a'\]"):
-        read_sequences([frames[0], frames[1].select("b", "a")], "it")
+        read_samples([frames[0], frames[1].select("b", "a")], "it")
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_lists_may_hold_one_feature_or_frames_or_stand_in_an_object_array():
 )
 def test_bad_x_is_named(X, message):
     with pytest.raises(ValueError, match=message):
-        read_sequences(X, "it")
+        read_samples(X, "it")
