@@ -23,7 +23,7 @@ from .data.dates import NoDate
 from .data.find_spacing import follows, spacing_of
 from .data.scaling import Moments, Scaling
 from .data.spacing import Fixed
-from .data.tables import Table, leaving_out, read_frame, select, select_series
+from .data.tables import Selection, Table, leaving_out, read_frame, select_series
 from .data.timestamps import Clock
 from .network import build, count_of, sizes_of
 from .options.forecast import ForecastOptions
@@ -227,9 +227,7 @@ def new_tasks(run: Run, data: Path, time: str | None, missing: Missing | None) -
     missing = missing or ("mask" if config.missing == "mask" else "error")
     targets = max(1, len(config.targets))
     columns = tuple(run.columns[:targets]), tuple(run.columns[targets:])
-    tables = {"": select(frame, data.name, *columns, time, missing, run.clock)} if config.series is None else {}
-    if config.series is not None:
-        tables = select_series(frame, data.name, config.series, *columns, time, missing, run.clock)
+    tables = select_series(frame, data.name, Selection(*columns, time, missing, config.series, run.clock))
     found = []
     for name, table in tables.items():
         with leaving_out(f"series {name!r} is left out") if len(tables) > 1 else nullcontext():

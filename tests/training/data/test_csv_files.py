@@ -10,7 +10,7 @@ from bptt.errors import UserError
 from bptt.training.data import csv_files
 from bptt.training.data.csv_files import CsvRows, checked_header, read_csv
 from bptt.training.data.sources import checked_columns, open_source, read_finite
-from bptt.training.data.tables import read_table
+from bptt.training.data.tables import Selection, read_table
 
 
 @pytest.mark.parametrize("block", [1, 7, 2**20])
@@ -179,7 +179,7 @@ def test_a_square_array_is_not_turned(tmp_path):
 
 
 def in_memory(path: Path, column: str = "y") -> np.ndarray:
-    return read_table(path, column, (), None, "error").values
+    return read_table(path, Selection((column,))).values
 
 
 def in_pieces(path: Path, column: str = "y") -> np.ndarray:

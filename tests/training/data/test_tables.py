@@ -6,13 +6,14 @@ import pytest
 
 from bptt.errors import UserError
 from bptt.training.data.sources import checked_columns, open_source
-from bptt.training.data.tables import read_frame, read_table, sunspots
+from bptt.training.data.tables import Selection, read_frame, read_table, select, select_series, sunspots
 
 
 def read(folder, text, target="y", inputs=(), time=None, missing="error", name="data.csv"):
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_table(path, target, inputs, time, missing)
+    targets = (target,) if isinstance(target, str) else target
+    return read_table(path, Selection(targets, inputs, time, missing))
 
 
 def test_sunspots_are_all_there():
@@ -38,7 +39,7 @@ def test_bom_line_ends_quotes_and_blanks_are_read_as_they_should_be(tmp_path, te
 
 def test_parquet_is_the_same(tmp_path):
     pl.DataFrame({"a": [1, 3], "y": [2.0, 4.0]}).write_parquet(tmp_path / "data.parquet")
-    table = read_table(tmp_path / "data.parquet", "y", ("a",), None, "error")
+    table = read_table(tmp_path / "data.parquet", Selection(("y",), ("a",)))
     assert table.values.tolist() == [[2, 1], [4, 3]]
     assert table.values.flags.c_contiguous
 
@@ -87,7 +88,7 @@ def test_corrupt_parquet_and_wrong_paths(tmp_path):
         (tmp_path, "is a folder; a CSV"),
     ):
         with pytest.raises(UserError, match=words) as error:
-            read_table(path, "y", (), None, "error")
+            read_table(path, Selection(("y",)))
         assert "\n" not in str(error.value)
 
 
@@ -108,7 +109,7 @@ def test_columns_asked_for_wrongly(tmp_path, inputs, time, words):
 def test_a_parquet_file_without_columns_is_refused(tmp_path):
     pl.DataFrame().write_parquet(tmp_path / "t.parquet")
     with pytest.raises(UserError, match=r"^t\.parquet has no columns$"):
-        read_table(tmp_path / "t.parquet", "y", (), None, "error")
+        read_table(tmp_path / "t.parquet", Selection(("y",)))
     with pytest.raises(UserError, match=r"^t\.parquet has no columns$"):
         checked_columns("y", open_source(tmp_path / "t.parquet"), tmp_path / "t.parquet")
 
@@ -129,20 +130,16 @@ def test_times_increase(tmp_path, text, words):
 
 def test_times_are_read():
     frame = pl.DataFrame({"t": ["2020-01-01", "2020-01-02"], "y": ["1", "2"]})
-    from bptt.training.data.tables import select
-
-    assert [moment.day for moment in select(frame, "f", "y", (), "t", "error").times] == [1, 2]
+    assert [moment.day for moment in select(frame, "f", Selection(("y",), time="t")).times] == [1, 2]
     dates = frame.with_columns(pl.col("t").str.to_date())
-    assert [moment.day for moment in select(dates, "f", "y", (), "t", "error").times] == [1, 2]
+    assert [moment.day for moment in select(dates, "f", Selection(("y",), time="t")).times] == [1, 2]
 
 
 def test_a_column_of_dates_is_no_number():
     frame = pl.DataFrame({"y": ["2020-01-01"]}).with_columns(pl.col("y").str.to_date())
-    from bptt.training.data.tables import select
-
     with pytest.raises(UserError, match=r"column 'y' is Date"):
-        select(frame, "f", "y", (), None, "error")
-    assert np.isfinite(select(pl.DataFrame({"y": [True, False]}), "f", "y", (), None, "error").values).all()
+        select(frame, "f", Selection(("y",)))
+    assert np.isfinite(select(pl.DataFrame({"y": [True, False]}), "f", Selection(("y",))).values).all()
 
 
 def test_masked_values_are_left_out_and_the_rest_is_still_read_strictly(tmp_path):
@@ -163,13 +160,12 @@ def test_several_targets_come_first(tmp_path):
 
 def test_series_may_stand_between_each_other():
     frame = pl.DataFrame({"who": ["a", "b", "a"], "t": [1, 1, 2], "y": [1.0, 5.0, 2.0]})
-    from bptt.training.data.tables import select_series
-
-    tables = select_series(frame, "f", "who", "y", (), "t", "error")
+    selection = Selection(("y",), time="t", series="who")
+    tables = select_series(frame, "f", selection)
     assert {name: table.values[:, 0].tolist() for name, table in tables.items()} == {"a": [1, 2], "b": [5]}
     assert tables["a"].times == [1, 2]
     with pytest.raises(UserError, match=r"f, series 'a': row 2, column 't': 1 is out of order"):
-        select_series(frame.reverse(), "f", "who", "y", (), "t", "error")
+        select_series(frame.reverse(), "f", selection)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from bptt.errors import UserError
 from bptt.training.data import stream
 from bptt.training.data.sources import read_finite
-from bptt.training.data.tables import read_table
+from bptt.training.data.tables import Selection, read_table
 from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
@@ -51,7 +51,7 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     for module, name in ((stream, "PIECE"), (streamed, "PIECE"), (streamed, "ROWS")):
         monkeypatch.setattr(module, name, piece)
     config = configured(path, **choices)
-    whole = table_forecast(read_table(path, config.targets, config.inputs, None, "error"), config)
+    whole = table_forecast(read_table(path, Selection(config.targets, config.inputs)), config)
     parts = streamed_forecast(config)
     assert parts.scaling.mean == pytest.approx(whole.scaling.mean)
     assert parts.scaling.std == pytest.approx(whole.scaling.std)

@@ -16,6 +16,7 @@ import polars as pl
 
 from ...errors import NothingThere, UserError
 from ...printable import shortened
+from ..options.forecast import ForecastOptions
 from ..options.parts import Missing
 from .cells import as_numbers, is_number_like, number_of, text_in
 from .csv_files import read_csv
@@ -54,18 +55,41 @@ class Table:
         return self.written or Timestamps.of(self.times)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The columns of a table that are read, and how.
+
+    Attributes:
+        targets: to forecast.
+        inputs: further columns that are known at each step.
+        time: labels the rows; None numbers them from 1.
+        missing: refuse missing values ("error"), interpolate linearly between neighbours, or "mask": leave NaN.
+        series: says which of several series a row belongs to; None where there is but one.
+        clock: of the training rows' dates, where these are further ones.
+    """
+
+    targets: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    time: str | None = None
+    missing: Missing = "error"
+    series: str | None = None
+    clock: Clock | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The targets, then the inputs."""
+        return [*self.targets, *self.inputs]
+
+
 def sunspots() -> Table:
     """The embedded yearly sunspot numbers, 1700-2008 (309 rows, public domain)."""
     with resources.as_file(resources.files("bptt").joinpath("data", "sunspots.csv")) as path:
-        frame = read_csv(path)
-    return select(frame, SUNSPOTS, "sunspots", (), "year", "error")
+        return select(read_csv(path), SUNSPOTS, Selection(("sunspots",), time="year"))
 
 
-def read_table(
-    path: Path, target: str | tuple[str, ...], inputs: tuple[str, ...], time: str | None, missing: Missing
-) -> Table:
-    """Some columns of a CSV, Parquet or .npy file, as `select` has them."""
-    return select(read_frame(path), path.name, target, inputs, time, missing)
+def read_table(path: Path, selection: Selection) -> Table:
+    """Some columns of a CSV, Parquet or .npy file."""
+    return select(read_frame(path), path.name, selection)
 
 
 def read_frame(path: Path) -> pl.DataFrame:
@@ -100,68 +124,43 @@ def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
     return np.concatenate([rows[lags - 1 - lag : lags - 1 - lag + steps] for lag in range(lags)], axis=-1)
 
 
-def select(
-    frame: pl.DataFrame,
-    name: str,
-    target: str | tuple[str, ...],
-    inputs: tuple[str, ...],
-    time: str | None,
-    missing: Missing,
-    clock: Clock | None = None,
-    timestamps: Timestamps | None = None,
-) -> Table:
-    """Some of a table's columns, as numbers.
-
-    Args:
-        target: the column to forecast, or several.
-        inputs: further columns that are known at each step.
-        time: the column that labels the rows; None numbers them from 1.
-        missing: refuse missing values ("error"), interpolate linearly between neighbours, or "mask": leave NaN.
-        clock: of the training rows' dates, where these are further ones.
-        timestamps: the times, where they are read already.
+def select(frame: pl.DataFrame, name: str, selection: Selection, timestamps: Timestamps | None = None) -> Table:
+    """Some of a table's columns, as numbers; `timestamps` are the rows' labels if they are read already.
 
     Raises:
         UserError: a column is not there, a cell is no finite number, or the times do not increase.
     """
-    targets = (target,) if isinstance(target, str) else target
-    columns = [*targets, *inputs]
+    columns, time = selection.columns, selection.time
     check_columns([*columns, time], frame.columns, name)
     check_once(columns)
     if time in columns:
         raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
-    values = repaired(as_floats(frame[columns], name), columns, name, missing)
+    values = repaired(as_floats(frame[columns], name), columns, name, selection.missing)
     if time is None:
-        return Table(name, list(range(1, len(frame) + 1)), columns, values, len(targets))
-    timestamps = timestamps or read_timestamps(frame[time], name, clock)
+        return Table(name, list(range(1, len(frame) + 1)), columns, values, len(selection.targets))
+    timestamps = timestamps or read_timestamps(frame[time], name, selection.clock)
     timestamps.check_increasing(name, time)
-    return Table(name, timestamps.moments, columns, values, len(targets), timestamps)
+    return Table(name, timestamps.moments, columns, values, len(selection.targets), timestamps)
 
 
-def select_series(
-    frame: pl.DataFrame,
-    name: str,
-    series: str,
-    target: str | tuple[str, ...],
-    inputs: tuple[str, ...],
-    time: str | None,
-    missing: Missing,
-    clock: Clock | None = None,
-) -> dict[str, Table]:
-    """The same for each of many series, by its name; their rows may be mixed.
+def select_series(frame: pl.DataFrame, name: str, selection: Selection) -> dict[str, Table]:
+    """A table for each series by its name, "" where there is but one; the rows of several may be mixed.
 
     A series without a value in one of the columns is left out, with a warning.
     """
+    series, time = selection.series, selection.time
+    if series is None:
+        return {"": select(frame, name, selection)}
     check_columns([series, time], frame.columns, name)
-    if series in (*((target,) if isinstance(target, str) else target), *inputs, time):
+    if series in (*selection.columns, time):
         raise UserError(
             f"column {series!r} says which series a row belongs to and cannot be anything else as well"
         )
     found, rows_of = {}, rows_by(names_in(frame[series], name))
-    whole = None if time is None else read_timestamps(frame[time], name, clock, rows_of.values())
+    whole = None if time is None else read_timestamps(frame[time], name, selection.clock, rows_of.values())
     for own, rows in rows_of.items():
-        where, timestamps = f"{name}, series {own!r}", whole and whole.take(rows)
         with leaving_out(f"series {own!r} is left out"):
-            found[own] = select(frame[rows], where, target, inputs, time, missing, timestamps=timestamps)
+            found[own] = select(frame[rows], f"{name}, series {own!r}", selection, whole and whole.take(rows))
     if not found:
         raise UserError(f"{name} has no series with values in every column asked for")
     return found
@@ -285,6 +284,11 @@ def interpolated(values: np.ndarray) -> np.ndarray:
 def gaps_kept(missing: Missing) -> Missing:
     """How to read a table that is interpolated later: masked."""
     return "mask" if missing == "interpolate" else missing
+
+
+def selection_of(config: ForecastOptions) -> Selection:
+    """The columns that a run trains on; missing values are interpolated later, after the split."""
+    return Selection(config.targets, config.inputs, config.time, gaps_kept(config.missing), config.series)
 
 
 def listed(names: Sequence[str]) -> str:

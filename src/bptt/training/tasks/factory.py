@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..data.sources import is_streamed
-from ..data.tables import gaps_kept, listed, read_table
+from ..data.tables import listed, read_table, selection_of
 from ..data.text_files import check_file
 from ..options.base import TrainOptions
 from ..options.classify import ClassifyOptions
@@ -65,7 +65,7 @@ def _forecast(config: ForecastOptions) -> Task:
         return streamed_forecast(config)
     if config.series is not None:
         return panel(config)
-    table = read_table(config.data, config.targets, config.inputs, config.time, gaps_kept(config.missing))
+    table = read_table(config.data, selection_of(config))
     task = table_forecast(table, config)
     note_spacing([task])
     return task

@@ -13,7 +13,7 @@ from ...errors import UserError
 from ..batches import Groups
 from ..data.scaling import Moments, Scaling
 from ..data.spacing import Spacing
-from ..data.tables import gaps_kept, leaving_out, read_frame, select_series
+from ..data.tables import leaving_out, read_frame, select_series, selection_of
 from ..data.timestamps import OFFSETS, Clock
 from ..forward import noisy
 from ..options.forecast import ForecastOptions
@@ -144,15 +144,7 @@ def panel(config: ForecastOptions) -> Panel:
     """
     assert config.data is not None
     assert config.series is not None
-    tables = select_series(
-        read_frame(config.data),
-        config.data.name,
-        config.series,
-        config.targets,
-        config.inputs,
-        config.time,
-        gaps_kept(config.missing),
-    )
+    tables = select_series(read_frame(config.data), config.data.name, selection_of(config))
     parts = []
     for part, table in tables.items():
         with leaving_out(f"series {part!r} is left out"):
