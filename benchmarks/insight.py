@@ -1,18 +1,18 @@
-"""Time of bptt.contributions beside the training step it takes apart.
+"""Time of bptt.contributions compared with the training step that it splits by time step.
 
     python benchmarks/insight.py [--steps 200] [--sizes 8,8,64 8,64,64 ...] [--threads 1] [--blocks 7]
 
 Sizes are B,I,H; float32, a bare RNN, GRU or LSTM, square error summed. In one process, in alternating warm blocks;
-minima over the blocks, medians in brackets, in milliseconds: of processor time with one thread, which a busy
-machine does not stretch; of wall-clock time with more.
+minima over the blocks, medians in brackets, in milliseconds: of processor time with one thread, which does not
+depend on the machine's other work; of wall-clock time with more.
 
     step       a training step: zero_grad, forward, loss, backward
-    call       contributions(...), which walks forward and back, nothing of by_step read yet
+    call       contributions(...), a forward and a backward pass; by_step is not read
     by_step    the same, and by_step of every parameter read: (T, *shape) each
-    write      the bare writing of that many numbers into new memory
+    write      only writing that many numbers into new memory
     by_pair    contributions(..., pairs=True)
 
-and each one's ratio to the training step. by_step less write is what the walk itself costs.
+and each one's ratio to the training step. by_step minus write is the cost of the computation itself.
 """
 
 from __future__ import annotations
@@ -25,24 +25,14 @@ from collections.abc import Callable
 import torch
 
 import bptt
+from bptt.speed import mean_time
 
 CALLS = 5  # in a block, or as many as fit into SECONDS
 SECONDS = 0.3
 
 
-def block(task: Callable[[], object]) -> float:
-    """Mean milliseconds of a call after a warm one."""
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    task()
-    calls, start = 0, clock()
-    while calls < CALLS and (calls == 0 or clock() - start < SECONDS):
-        task()
-        calls += 1
-    return 1e3 * (clock() - start) / calls
-
-
 def tasks(kind: str, T: int, B: int, I: int, H: int) -> dict[str, Callable[[], object]]:
-    """What is timed, by its column."""
+    """The timed functions by column."""
     model = getattr(bptt, kind)(I, H)
     x, d = torch.randn(T, B, I), torch.randn(T, B, H)
 
@@ -75,6 +65,7 @@ def main() -> None:
     parser.add_argument("--columns", nargs="+", default=["call", "by_step", "write", "by_pair"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    clock = time.thread_time if options.threads == 1 else time.perf_counter
     print(f"torch {torch.__version__}, kernels {bptt.isa()}, T={options.steps}, {options.threads} threads")
     print(f"{'B,I,H':<12}{'cell':<6}{'step':>18}" + "".join(f"{name:>26}" for name in options.columns))
     for size in options.sizes:
@@ -83,7 +74,7 @@ def main() -> None:
             times: dict[str, list[float]] = {name: [] for name in ("step", *options.columns)}
             for _ in range(options.blocks):
                 for name, column in times.items():
-                    column.append(block(timed[name]))
+                    column.append(1e3 * mean_time(timed[name], CALLS, SECONDS, clock))
             line = f"{size:<12}{kind:<6}"
             for name, column in times.items():
                 least, median = min(column), statistics.median(column)

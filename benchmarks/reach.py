@@ -6,10 +6,10 @@
         --ways checkpointed --disk --repeats 1                       time by step, from a memory map on disk
 
 A step is zero_grad, forward and backward; float32, one thread, a read-out of one output, mean square error. Each
-way is a process of its own, all wait while one works, and each takes its turn in each round. One line for each:
+way runs in its own process; they take turns, one step at a time. One line for each:
 the median and least wall time, its ratio to full and that of processor time (medians), its microseconds by step of
-the sequence, the peak of resident memory above what was there with the model and the data in memory and one short
-step taken, how much less than full's that is, and what `bptt.plan_checkpoints` predicts and schedules. A memory in
+the sequence, the peak of resident memory above that with the model and the data in memory after one short
+step, how much less than full's that is, and what `bptt.plan_checkpoints` predicts and schedules. A memory in
 per cent is of full's measured peak.
 """
 
@@ -36,11 +36,11 @@ from bptt.reach.plan import Plan
 
 
 class TorchModel(nn.Module):
-    """One of torch.nn's recurrent modules and a read-out."""
+    """A recurrent module of torch.nn and a linear read-out."""
 
-    def __init__(self, cell: str, I: int, H: int) -> None:
+    def __init__(self, cell: str, I: int, H: int, outputs: int = 1) -> None:
         super().__init__()
-        self.recurrent, self.readout = getattr(nn, cell)(I, H), nn.Linear(H, 1)
+        self.recurrent, self.readout = getattr(nn, cell)(I, H), nn.Linear(H, outputs)
 
     def forward(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
         h, state = self.recurrent(x, state)
@@ -48,20 +48,20 @@ class TorchModel(nn.Module):
 
 
 def resident() -> int:
-    """Bytes of this process in memory now, what the allocator has to spare given back first."""
+    """Bytes of this process in memory, after the allocator has returned its free pages."""
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
 def peak() -> int:
-    """The most bytes it ever had, or since `reset_peak`."""
+    """Peak bytes of this process in memory, since `reset_peak` if that was called."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def reset_peak() -> None:
-    """Let the peak start anew from what is resident now."""
+    """Reset the peak to the current resident memory."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -80,15 +80,15 @@ def on_disk(folder: str, name: str, T: int, B: int, columns: int) -> np.ndarray:
 
 
 def in_memory(t: Any) -> Tensor:
-    """A tensor as it is; a copy of a file's numbers."""
+    """A tensor itself; a copy of an array on disk."""
     return t if isinstance(t, Tensor) else torch.from_numpy(np.array(t))
 
 
-def serve(way: str, cell: str, T: int, B: int, I: int, H: int, folder: str | None, told: Any) -> None:
-    """Take a step for every line that comes in.
+def serve(way: str, cell: str, T: int, B: int, I: int, H: int, folder: str | None, memory: Any) -> None:
+    """Take a step for each line read from stdin.
 
-    Way "plan" says instead how a memory `told` is planned, in a process that leaves no holes in another's heap;
-    way "checkpointed" is told the plan.
+    Way "plan" prints the plan for a memory instead, in its own process so that the heap of the timed one stays
+    compact; way "checkpointed" takes that plan as its memory.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -108,11 +108,11 @@ def serve(way: str, cell: str, T: int, B: int, I: int, H: int, folder: str | Non
 
     def checkpointed(x: Any, d: Any) -> None:
         model.zero_grad()
-        bptt.checkpointed(model, x, d, criterion, memory=Plan(**told))
+        bptt.checkpointed(model, x, d, criterion, memory=Plan(**memory))
 
     if way == "plan":
         try:
-            print(json.dumps(vars(bptt.plan_checkpoints(model, x, d, criterion, memory=told))))
+            print(json.dumps(vars(bptt.plan_checkpoints(model, x, d, criterion, memory=memory))))
         except ValueError as error:
             print(json.dumps({"error": str(error)}))
         return
@@ -128,14 +128,14 @@ def serve(way: str, cell: str, T: int, B: int, I: int, H: int, folder: str | Non
         print(json.dumps({"wall": wall, "used": used, "peak": peak() - before}), flush=True)
 
 
-def started(way: str, size: tuple, told: Any) -> Any:
-    """A process that serves."""
-    command = [sys.executable, __file__, "--serve", json.dumps((way, *size, told))]
+def started(way: str, size: tuple, memory: Any) -> Any:
+    """A process that runs `serve`."""
+    command = [sys.executable, __file__, "--serve", json.dumps((way, *size, memory))]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 class Way:
-    """A process that takes steps in one way when told to."""
+    """A process that takes training steps in one way, one at a time."""
 
     def __init__(self, name: str, way: str, size: tuple, memory: str | int | None = None) -> None:
         self.name, self.steps = name, []

@@ -1,4 +1,4 @@
-"""Language models of the embedded text: ours beside torch.nn's, the same weights at the start, in one run.
+"""Language models of the embedded text: bptt's and torch.nn's, from the same initial weights, in one run.
 
     python benchmarks/text.py [EPOCHS]     (default 8: `bptt train --task text` as it is)
 
@@ -12,10 +12,9 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bptt.training.data.text import bits
 from bptt.training.network import network_of
@@ -23,19 +22,7 @@ from bptt.training.optimizing import Clipping, LearningRate
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
 from bptt.training.tasks.text import TextTask, text_task
-
-
-class Torch(nn.Module):
-    """What torch.nn users write: a recurrent module and a linear read-out."""
-
-    def __init__(self, kind: type[nn.RNNBase], characters: int, hidden: int) -> None:
-        super().__init__()
-        self.recurrent = kind(characters, hidden)
-        self.readout = nn.Linear(hidden, characters)
-
-    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        h, state = self.recurrent(x, state)
-        return self.readout(h), state
+from reach import TorchModel
 
 
 class Training:
@@ -67,12 +54,12 @@ class Training:
         self.rate.epoch_done(self.loss)
 
 
-def compare(cell: str, kind: type[nn.RNNBase], epochs: int) -> None:
+def compare(cell: str, kind: str, epochs: int) -> None:
     """Train both, and print a line for each."""
     config = TextOptions(cell=cell, epochs=epochs)
     task = text_task(config)
     ours = network_of(config, task.columns, task.labels)
-    theirs = Torch(kind, len(task.labels), config.hidden)
+    theirs = TorchModel(kind, len(task.labels), config.hidden, len(task.labels))
     theirs.load_state_dict(ours.state_dict())
     trainings = [Training(f"bptt {cell}", ours, task, config), Training(f"torch.nn {cell}", theirs, task, config)]
     for number in range(1, epochs + 1):
@@ -95,8 +82,8 @@ def main() -> None:
     epochs = int(sys.argv[1]) if len(sys.argv) > 1 else TextOptions().epochs
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {epochs} epochs of the embedded text")
     print(f"{'':<16}{'training bpc':>14}{'test bpc':>14}{'seconds':>11}{'median epoch s':>17}")
-    compare("lstm", nn.LSTM, epochs)
-    compare("elman", nn.RNN, epochs)
+    compare("lstm", "LSTM", epochs)
+    compare("elman", "RNN", epochs)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Truncated BPTT against a loop over torch.nn's windows written by hand.
+"""Truncated BPTT compared with a hand-written loop over windows in torch.nn.
 
     python benchmarks/windows.py [--cell GRU] [--windows 20 50 100] [--batch 1 8 32] [--inputs 64] [--hidden 256]
 
 One thread, float32, a read-out of one output, mean square error; each window is zero_grad, forward and backward.
-Microseconds of processor time for a window of k steps, medians of alternating blocks (least in brackets): the hand
-written loop over torch.nn, and `bptt.truncated` with k1 = k2 = k and with k1 = k, k2 = 3 k. `gain` is how much
-faster bptt's module is than torch's on one such window by itself, in the same blocks. `wanted` divides the hand
-written loop by it and compares: 1.00 or less says that `truncated` costs nothing beside the kernel. `3 k` is the
-time of its windows with k2 = 3 k beside those with k2 = k.
+Microseconds of processor time for a window of k steps, medians of alternating blocks (minimum in brackets): the
+hand-written loop over torch.nn, and `bptt.truncated` with k1 = k2 = k and with k1 = k, k2 = 3 k. `gain` is how
+much faster bptt's module is than torch's on one such window by itself, in the same blocks. `wanted` is the time
+of `truncated` relative to the hand-written loop divided by that gain: 1.00 or less means that `truncated` adds
+nothing. `3 k` is the time of its windows with k2 = 3 k relative to those with k2 = k.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CRITERION = nn.MSELoss()
 
 
 def by_hand(model: nn.Module, x: Tensor, d: Tensor, k: int) -> None:
-    """What people write today."""
+    """The usual hand-written loop."""
     state = None
     for start in range(0, len(x), k):
         model.zero_grad()
@@ -37,14 +37,14 @@ def by_hand(model: nn.Module, x: Tensor, d: Tensor, k: int) -> None:
 
 
 def truncated(model: nn.Module, x: Tensor, d: Tensor, k: int, k2: int) -> None:
-    """The same by bptt."""
+    """The same by `bptt.truncated`."""
     model.zero_grad()
     for _ in bptt.truncated(model, x, d, CRITERION, k1=k, k2=k2):
         model.zero_grad()
 
 
 def one_window(model: nn.Module, x: Tensor, d: Tensor, state: object, times: int) -> None:
-    """Training steps on one window, nothing carried from one to the next."""
+    """Training steps on one window, each from the same state."""
     for _ in range(times):
         model.zero_grad()
         CRITERION(model(x, state)[0], d).backward()
@@ -57,7 +57,7 @@ def alternating(ways: dict[str, Callable[[], object]], blocks: int) -> dict[str,
         for name, way in ways.items():
             start = time.process_time()
             way()
-            if block:  # the first is to get warm
+            if block:  # the first warms up
                 found[name].append(time.process_time() - start)
     return found
 

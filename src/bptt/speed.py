@@ -1,4 +1,4 @@
-"""The modules beside torch.nn's, in the same process: how fast, what share of sgemm, how exact."""
+"""Time and accuracy of the modules compared with torch.nn's, in the same process."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def speed(kind: str, size: Size, *, inference: bool = False, blocks: int = 5, th
     """Time a module and torch.nn's in alternating warm blocks of a dozen calls (of one second at most).
 
     A call is a training step (zero_grad, forward, backward; x without gradient) or, without gradients, a forward
-    pass. For T = 1 that is a stream: a hundred calls that carry the state on, of which the mean is told.
+    pass. For T = 1 it is a stream: the mean of a hundred calls that each continue from the state before.
 
     Args:
         kind: "RNN", "GRU" or "LSTM".
         size: (T, B, I, H).
-        inference: forward alone.
-        blocks: how many of each.
-        threads: default torch's own number, and 1 where B is 1.
+        inference: time the forward pass alone.
+        blocks: blocks of each module.
+        threads: default torch's own number; always 1 where B is 1.
     """
     T, B, I, H = size
     with _threads(1 if B == 1 else torch.get_num_threads() if threads is None else threads):
@@ -75,7 +75,7 @@ def speed(kind: str, size: Size, *, inference: bool = False, blocks: int = 5, th
         times: list[list[float]] = [[], [], []]
         for _ in range(blocks):
             for column, task in zip(times, tasks, strict=True):
-                column.append(_block(task, 1.0))
+                column.append(mean_time(task, CALLS, 1.0))
     repeats = _repeats(x) if inference else 1
     of_torch, of_ours = ([seconds / repeats for seconds in column] for column in times[:2])
     of_sgemm = times[2]
@@ -93,7 +93,7 @@ def speed(kind: str, size: Size, *, inference: bool = False, blocks: int = 5, th
 
 
 def errors(kind: str, size: Size, seed: int = 0) -> Errors:
-    """How exact a module and torch.nn's are in float32; same weights, input and error."""
+    """The float32 errors of a module and of torch.nn's, for the same weights, input and output gradient."""
     T, B, I, H = size
     g = torch.Generator().manual_seed(seed)
     x, dy = torch.randn(T, B, I, generator=g), torch.randn(T, B, H, generator=g)
@@ -142,14 +142,16 @@ def _repeats(x: torch.Tensor) -> int:
     return STEPS if len(x) == 1 else 1
 
 
-def _block(task: Callable[[], object], seconds: float) -> float:
-    """Mean time of a call, over a dozen calls or as many as fit into `seconds`, after one warm call."""
+def mean_time(
+    task: Callable[[], object], most_calls: int, seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Mean seconds of a call, over `most_calls` or as many as fit into `seconds`, after one warm call."""
     task()
-    calls, start = 0, time.perf_counter()
-    while calls < CALLS and (calls == 0 or time.perf_counter() - start < seconds):
+    calls, start = 0, clock()
+    while calls < most_calls and (calls == 0 or clock() - start < seconds):
         task()
         calls += 1
-    return (time.perf_counter() - start) / calls
+    return (clock() - start) / calls
 
 
 @contextmanager

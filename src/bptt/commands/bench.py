@@ -1,4 +1,4 @@
-"""`bptt bench`: the modules beside torch.nn's, on this machine."""
+"""`bptt bench`: time and accuracy compared with torch.nn's, on this machine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Kind = Literal["RNN", "GRU", "LSTM"]
 class BenchConfig:
     """Time RNN, GRU and LSTM beside torch.nn's, in the same process and float32.
 
-    A line gives milliseconds a call (median of alternating warm blocks, the least in brackets), torch's time over
-    bptt's, bptt's GF/s and its share of a 2048×2048 matrix product in the same loop. A call is a whole training
-    step: zero_grad, forward, backward.
+    A line gives the milliseconds of a call (median of alternating warm blocks, the minimum in brackets), torch's
+    time divided by bptt's, bptt's GF/s and its share of a 2048×2048 matrix product in the same loop. A call is a
+    whole training step: zero_grad, forward, backward.
     """
 
     cells: Annotated[tuple[Kind, ...], Positional, arg(metavar="[RNN|GRU|LSTM ...]")] = ("RNN", "GRU", "LSTM")
@@ -29,13 +29,13 @@ class BenchConfig:
     ] = ()
     """Steps, batch, input and hidden size; may be repeated."""
     inference: bool = False
-    """Forward alone, without gradients; the table begins with a stream of single steps."""
+    """Time the forward pass alone, without gradients; the table begins with a stream of single steps."""
     accuracy: bool = False
-    """Instead of time: relative error of outputs and gradients against float64, bptt's and torch's."""
+    """Instead of time, show the relative error of bptt's and torch's outputs and gradients against float64."""
     blocks: int = 5
-    """Blocks of a dozen calls of each."""
+    """How many blocks of a dozen calls are timed of each module."""
     threads: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: torch's number)")] = None
-    """Threads of both; 1 where B is 1."""
+    """Threads for both; always 1 where B is 1."""
 
 
 def bench(config: BenchConfig) -> int:
