@@ -40,7 +40,7 @@ def test_the_picture_and_the_derivation(tmp_path, capsys):
     assert "∂E_3/∂W_s = ∂E_3/∂y_3 · ∂y_3/∂s_3 · ∂s_3/∂W_s\n" in capsys.readouterr().out
     with pytest.raises(UserError, match="--svg FILE"):
         explain(ExplainConfig(svg=file))
-    with pytest.raises(UserError, match="both"):
+    with pytest.raises(UserError, match="given for two files"):
         explain(ExplainConfig(svg=tmp_path / "new", json=tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 
@@ -98,7 +98,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     assert shown.startswith(
         "run: sunspots of the embedded yearly sunspot numbers, forecast one step ahead by a GRU network"
     )
-    assert "\nthe last 7 steps it learned from, forecasts of 1914 to 1920\n" in shown
+    assert "\nthe last 7 steps of its training set, forecasts of 1914 to 1920\n" in shown
     assert "E_7 = " in shown
     assert "taken back through 7 steps" in shown
     numbers = json.loads((tmp_path / "e.json").read_text())
@@ -110,7 +110,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
 
 
 def test_what_a_run_has_of_its_own_is_not_chosen_and_its_steps_are_as_many_as_they_are(run):
-    with pytest.raises(UserError, match=r"--leak is a choice of the lesson's network; .*run has its own"):
+    with pytest.raises(UserError, match=r"--leak is an option of the lesson's network; .*run has its own"):
         explain(ExplainConfig(run, leak=0.5))
     with pytest.raises(UserError, match="--t is 9, but there are 7 steps; pass --steps 9 or more"):
         explain(ExplainConfig(run, t=9, steps=7))

@@ -1,4 +1,4 @@
-"""`bptt explain`: one error's way back through time, of the lesson's example or of a run, computed."""
+"""`bptt explain`: the backward pass of one error through the lesson's network or a trained one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from ..insight.exploring.experiment import Experiment
     from .subject import Subject
 
-STEP = 3  # of the lesson, whose error it takes back
+STEP = 3  # of the lesson's error
 FURTHER = 200  # steps to which a live page can lengthen the sequence
 
 
 @dataclass(frozen=True)
 class ExplainConfig:
-    """Take the error of one step back through time and print what every earlier step contributed.
+    """Print what every earlier step contributed to the gradient of one step's error.
 
-    Without RUN the lesson's example: a small Elman network with random weights, inputs and targets, and E_3. With
-    RUN a trained network on the last of what it learned from, and the error of the last step.
+    Without RUN the network is the lesson's example: a small Elman network with random weights, inputs and targets,
+    and the error is E_3. With RUN it is a trained network on the last steps of its training set, and the error is
+    that of the last step.
     """
 
     run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
@@ -35,7 +36,7 @@ class ExplainConfig:
     t: Annotated[
         int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last)")
     ] = None
-    """Step whose error is taken back."""
+    """Step t of the error E_t."""
     steps: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: t; of a run the last 100)")] = (
         None
     )
@@ -47,21 +48,21 @@ class ExplainConfig:
     output_size: int = 1
     """Outputs y_t."""
     activation: Literal["tanh", "relu", "sigmoid", "softplus", "gelu", "identity"] = "tanh"
-    """Φ."""
+    """Activation Φ."""
     leak: float = 1.0
-    """α of s_t = (1-α) s_(t-1) + α Φ(...); 1 is the lesson's network."""
+    """Leak rate α of s_t = (1-α) s_(t-1) + α Φ(...); 1 is the plain network."""
     loss: Literal["squared_error", "cross_entropy"] = "squared_error"
-    """E_t; cross entropy is of softmax(s_t W_y) against a class number."""
+    """Error E_t; cross entropy compares softmax(s_t W_y) with a class number."""
     seed: int = 0
-    """Of weights, inputs and targets."""
+    """Seed of weights, inputs and targets."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """File to write every number to; it must not exist."""
+    """New file for all numbers, as JSON."""
     html: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """File to write the page of `bptt explore` to, for reading offline; it must not exist."""
+    """New file for the page of `bptt explore`, to read offline."""
     svg: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """File to draw the unfolded network into, the gradient on its edges; it must not exist."""
+    """New file for a picture of the unfolded network with the gradient on its edges."""
     derivation: bool = False
-    """Write the chain rule out too, term by term, with this network's numbers."""
+    """Also print the chain rule, term by term, with this network's numbers."""
 
 
 def explain(config: ExplainConfig) -> int:
@@ -112,7 +113,7 @@ def explain(config: ExplainConfig) -> int:
 
 
 def lesson(config: ExplainConfig) -> Experiment:
-    """The lesson's network and sequence, by the seed; the sequence with steps after its end up to `FURTHER`."""
+    """The lesson's network and sequence from the seed, with further steps up to `FURTHER`."""
     import torch
 
     from ..insight.exploring.experiment import Experiment
@@ -143,8 +144,8 @@ def lesson_subject(config: ExplainConfig) -> Subject:
     from .subject import Subject
 
     lead = [
-        "An Elman network reads a sequence step by step. To train it at step t, the error of that step is taken "
-        "back through all that happened before.",
+        "An Elman network reads a sequence step by step. To train it at step t, backpropagation through time "
+        "sends the error of that step back through every earlier step.",
         f"Weights, inputs and targets are random here (seed {config.seed}).",
     ]
     start = ExperimentStart(lesson(config), _steps(config), "end")
@@ -152,7 +153,7 @@ def lesson_subject(config: ExplainConfig) -> Subject:
 
 
 def _steps(config: ExplainConfig) -> int:
-    """Of the lesson's sequence."""
+    """The length of the lesson's sequence."""
     return config.steps or config.t or STEP
 
 
@@ -168,9 +169,9 @@ def _heading(config: ExplainConfig) -> str:
 
 
 def _of_run(subject: Subject) -> str:
-    """What the run is, and the steps its error is taken back through."""
+    """The run, and the steps that its error passes on its way back."""
     steps, times = subject.start.steps, subject.times
-    said = f"the last {steps} steps it learned from"
+    said = f"the last {steps} steps of its training set"
     if times is not None:
         said += f", forecasts of {times[-steps]} to {times[-1]}"
     return f"{subject.title}: {subject.lead[0]}\n{said}"
@@ -188,7 +189,7 @@ def check(config: ExplainConfig) -> None:
             raise UserError(f"{option_of(name)} must be at least 1, got {value}")
     for name in ("input_size", "state_size", "output_size", "activation", "leak", "loss", "seed"):
         if config.run is not None and getattr(config, name) != getattr(ExplainConfig, name):
-            raise UserError(f"{option_of(name)} is a choice of the lesson's network; {config.run} has its own")
+            raise UserError(f"{option_of(name)} is an option of the lesson's network; {config.run} has its own")
     if config.run is None and (config.t or STEP) > _steps(config):
         raise UserError(f"--t is {config.t or STEP}, but the sequence has --steps {config.steps}")
     if not 0 < config.leak <= 1:
@@ -200,4 +201,4 @@ def check(config: ExplainConfig) -> None:
     check_new(config.svg, "--svg FILE")
     files = [file for file in (config.json, config.html, config.svg) if file is not None]
     if len(set(files)) < len(files):
-        raise UserError(f"{files[-1]} was given for both of two files; pass another FILE for one of them")
+        raise UserError(f"{files[-1]} was given for two files; pass another FILE for one of them")

@@ -1,4 +1,4 @@
-"""`bptt explore`: the page of a network, served to this machine, where everything can be changed."""
+"""`bptt explore`: an interactive page of a network, served on this machine."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExploreConfig:
-    """Open a page on which a network is unfolded, its gradient shown, and everything can be changed.
+    """Open a page that shows an unfolded network and its gradients, and recomputes them when you change anything.
 
-    Without RUN the lesson's example, the one `bptt explain` prints. With RUN a trained network on the last of what
-    it learned from. The page is served to this machine alone, until Ctrl-C.
+    Without RUN the network is the lesson's example, as in `bptt explain`. With RUN it is a trained network on the
+    last steps of its training set. The page is served to this machine only, until Ctrl-C.
     """
 
     run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
@@ -32,11 +32,11 @@ class ExploreConfig:
     ] = None
     """Length of the sequence at first."""
     port: int = 8765
-    """Port to serve on; if it is taken, the next one that is free."""
+    """Port to serve on; if it is taken, the next free one."""
     browser: bool = True
     """Whether to open the page in the browser."""
     host: str = "127.0.0.1"
-    """Address to serve on. Any but this machine's own lets others in, who then need the token in the address."""
+    """Address to serve on. Others than this machine's own let other machines in, with a token in the address."""
 
 
 def explore(config: ExploreConfig) -> int:
@@ -72,8 +72,8 @@ def explore(config: ExploreConfig) -> int:
     name = f"[{config.host}]" if ":" in config.host else config.host
     address = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
     if port != config.port:
-        print(f"port {config.port} is taken; {port} it is")
-    print(f"{address}   Ctrl-C ends it", flush=True)
+        print(f"port {config.port} is taken; using {port}")
+    print(f"{address}   press Ctrl-C to stop", flush=True)
     Server(app, listener).run(ready=lambda: config.browser and webbrowser.open(address))
     return 0
 
@@ -95,7 +95,7 @@ def _subject(config: ExploreConfig) -> Subject:
 
 
 def _guarded(config: ExploreConfig, answer: Any) -> Any:
-    """An answer that says so where the run is gone, instead of telling of what is there no more."""
+    """An answer that fails with a message once the run's folder is deleted."""
     from ..report.server import Gone
 
     def reply(question: dict[str, Any]) -> str:
