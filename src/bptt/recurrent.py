@@ -1,4 +1,4 @@
-"""What the recurrent modules share: their weights, the checks at their door, layers and directions."""
+"""Base class of RNN, GRU and LSTM: weights, argument checks, layers and directions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Walk = Callable[[Call], tuple[Tensor, State]]
 
 
 class Recurrent(nn.Module):
-    """What RNN, GRU and LSTM share: weights, checks, layers and directions. Not for direct use."""
+    """Base class of RNN, GRU and LSTM. Not for direct use."""
 
     cell: Any  # the equations, a `Cell`
     state_names: tuple[str, ...] = ("h_0",)
@@ -66,8 +66,7 @@ class Recurrent(nn.Module):
         self._shapes = {name: self._shape_of(name) for names in self._all_weights for name in names}
         for name in self._shapes:
             self.register_parameter(name, self._empty(name, device, dtype))
-        self._chain = [] if bidirectional or proj_size else walks  # the layers that the short way takes
-        self._chosen: tuple[Any, Choices | None] = (None, None)  # a cell and what its kernel is told
+        self._chosen: tuple[Any, Choices | None] = (None, None)  # a cell, and its name in the kernels
         self.reset_parameters()
 
     @property
@@ -156,66 +155,47 @@ class Recurrent(nn.Module):
         Returns:
             the outputs, and the final state as a tuple of (L·D, B, ·), without B for unbatched input.
         """
-        if walk is door.walk:
-            found = self._run_ordinary(input, hx)
-            if found is not None:
-                return found
-        who, weights = type(self).__name__, self.weights()
-        like = weights[0][0].W_ih
         if isinstance(input, PackedSequence):
-            batch_sizes = checks.check_packed(who, input, self.input_size, like)
-            order, back = input.sorted_indices, input.unsorted_indices
-            state = self._state(hx, batch_sizes[0], like, order)
-            y, state = self._walk_layers(input.data, state, weights, batch_sizes, walk)
-            state = state if back is None else tuple(s.index_select(1, back) for s in state)
-            return PackedSequence(y, input.batch_sizes, order, back), state
-        checks.check_input(who, input, self.input_size, self.batch_first, like)
+            return self._run_packed(input, hx, walk)
+
+        def check() -> tuple[State, list[list[Weights[Tensor]]]]:
+            weights = self.weights()
+            like = weights[0][0].W_ih
+            checks.check_input(type(self).__name__, input, self.input_size, self.batch_first, like)
+            return self._state(hx, None if input.dim() == 2 else self.batch_of(input), like, None), weights
+
+        checked = None if walk is door.walk and self._looks_ordinary(input, hx) else check()
         if input.dim() == 2:
-            state = self._state(hx, None, like, None)
-            y, state = self._walk_layers(input.unsqueeze(1), state, weights, None, walk)
+            batched = _each(hx, lambda s: s.unsqueeze(1)) if checked is None else None
+            y, state = self._walk_layers(input.unsqueeze(1), batched, checked, check, None, walk)
             return y.squeeze(1), tuple(s.squeeze(1) for s in state)
-        x = input.transpose(0, 1) if self.batch_first else input
-        state = self._state(hx, x.shape[1], like, None)
-        y, state = self._walk_layers(x, state, weights, None, walk)
-        return (y.transpose(0, 1) if self.batch_first else y), state
-
-    def _run_ordinary(self, input: Any, hx: Any) -> tuple[Any, State] | None:
-        """`run` by the short way, which layers in one direction can take; None where it is barred."""
-        if not self._chain or not isinstance(input, Tensor) or input.layout is not torch.strided:
-            return None
-        if self.cell is not self._chosen[0]:
-            self._chosen = self.cell, Choices.of(self.cell)
-        if input.dim() == 2:
-            if not _holds(hx, lambda s: s.dim() == 2):
-                return None
-            found = self._walk_chain(input.unsqueeze(1), _each(hx, lambda s: s.unsqueeze(1)))
-            return None if found is None else (found[0].squeeze(1), tuple(s.squeeze(1) for s in found[1]))
         if not self.batch_first:
-            return self._walk_chain(input, hx)
-        if input.dim() != 3:
-            return None
-        found = self._walk_chain(input.transpose(0, 1), hx)
-        return None if found is None else (found[0].transpose(0, 1), found[1])
+            return self._walk_layers(input, hx, checked, check, None, walk)
+        y, state = self._walk_layers(input.transpose(0, 1), hx, checked, check, None, walk)
+        return y.transpose(0, 1), state
 
-    def _walk_chain(self, x: Tensor, hx: Any) -> tuple[Tensor, State] | None:
-        """All layers by the short way, x (T, B, I)."""
-        choices, names = self._chosen[1], self._chain
-        if len(names) == 1:
-            return cpu.quick_walk(choices, names[0], self._parameters, x, hx, self.input_size, self.hidden_size)
-        if self.dropout and self.training:
-            return None
-        if not _holds(hx, lambda s: s.dim() == 3 and len(s) == len(names)):
-            return None
-        finals = []
-        for layer, w in enumerate(names):
-            initial = _each(hx, lambda s, layer=layer: s.narrow(0, layer, 1))
-            features = self.hidden_size if layer else self.input_size
-            found = cpu.quick_walk(choices, w, self._parameters, x, initial, features, self.hidden_size)
-            if found is None:
-                return None
-            x, final = found
-            finals.append(final)
-        return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+    def _run_packed(self, input: PackedSequence, hx: Any, walk: Walk) -> tuple[PackedSequence, State]:
+        weights = self.weights()
+        like = weights[0][0].W_ih
+        batch_sizes = checks.check_packed(type(self).__name__, input, self.input_size, like)
+        order, back = input.sorted_indices, input.unsorted_indices
+        checked = self._state(hx, batch_sizes[0], like, order), weights
+        y, state = self._walk_layers(input.data, None, checked, None, batch_sizes, walk)
+        state = state if back is None else tuple(s.index_select(1, back) for s in state)
+        return PackedSequence(y, input.batch_sizes, order, back), state
+
+    def _looks_ordinary(self, input: Any, hx: Any) -> bool:
+        """Whether `cpu.quick_walk` may be tried before any check: dense tensors of fitting dimensions."""
+        if not isinstance(input, Tensor) or input.layout is not torch.strided or input.dim() not in (2, 3):
+            return False
+        if hx is None:
+            return True
+        walks = self.num_layers * self.num_directions
+        parts = hx if isinstance(hx, tuple) else (hx,)
+        return all(
+            isinstance(s, Tensor) and s.layout is torch.strided and s.dim() == input.dim() and len(s) == walks
+            for s in parts
+        )
 
     def step(self, x_t: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         """One step, for streams: the same as a walk over all steps, one after the other.
@@ -275,25 +255,52 @@ class Recurrent(nn.Module):
         return state if order is None else tuple(s.index_select(1, order) for s in state)
 
     def _walk_layers(
-        self, x: Tensor, state: State, weights: list[list[Weights[Tensor]]], batch_sizes: BatchSizes, walk: Walk
+        self,
+        x: Tensor,
+        hx: Any,
+        checked: tuple[State, list[list[Weights[Tensor]]]] | None,
+        check: Callable[[], tuple[State, list[list[Weights[Tensor]]]]] | None,
+        batch_sizes: BatchSizes,
+        walk: Walk,
     ) -> tuple[Tensor, State]:
+        """All layers and directions.
+
+        Args:
+            x: (T, B, I), or (N, I) with batch_sizes.
+            hx: as the module takes it, (L·D, B, ·); not read where there is `checked`.
+            checked: the initial state and the weights; None to try the quick walk, which checks for itself.
+            check: computes `checked`, once the quick walk refuses.
+        """
         mirror, finals = None, []
         if batch_sizes is not None and self.bidirectional:
             mirror = reversed_rows(batch_sizes, x.device)
-        for layer, directions in enumerate(weights):
+        for layer, directions in enumerate(self._names):
             outputs = []
-            for backwards, w in enumerate(directions):
-                initial = tuple(s[len(finals)] for s in state)
+            for backwards, names in enumerate(directions):
                 rows = _mirrored(x, mirror) if backwards else x
-                y, final = walk(Call(self.cell, rows, initial, w, batch_sizes))
-                outputs.append(_mirrored(y, mirror) if backwards else y)
-                finals.append(final)
+                found = self._quick_walk(names, rows, hx, len(finals)) if checked is None else None
+                if found is None:
+                    checked = checked or check()  # pyright: ignore[reportOptionalCall]
+                    initial, weights = tuple(s[len(finals)] for s in checked[0]), checked[1][layer][backwards]
+                    y, final = walk(Call(self.cell, rows, initial, weights, batch_sizes))
+                    found = y, tuple(s.unsqueeze(0) for s in final)
+                outputs.append(_mirrored(found[0], mirror) if backwards else found[0])
+                finals.append(found[1])
             x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
             if self.dropout and self.training and layer < self.num_layers - 1:
                 x = dropout(x, self.dropout)
         if len(finals) == 1:
-            return x, tuple(part.unsqueeze(0) for part in finals[0])
-        return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+            return x, finals[0]
+        return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def _quick_walk(self, names: Weights[str], x: Tensor, hx: Any, number: int) -> tuple[Tensor, State] | None:
+        """`cpu.quick_walk` of the layer and direction of this number."""
+        if self.cell is not self._chosen[0]:
+            self._chosen = self.cell, None if self.proj_size else Choices.of(self.cell)
+        if hx is not None and (self.num_layers > 1 or self.bidirectional):
+            hx = _each(hx, lambda s: s.narrow(0, number, 1))
+        features = x.shape[2] if number >= len(self._names[0]) else self.input_size
+        return cpu.quick_walk(self._chosen[1], names, self._parameters, x, hx, features, self.hidden_size)
 
     def extra_repr(self) -> str:
         shown = [f"{self.input_size}, {self.hidden_size}"]
@@ -309,12 +316,6 @@ class Recurrent(nn.Module):
             if getattr(self, name) != default:
                 shown.append(f"{name}={getattr(self, name)}")
         return ", ".join(shown)
-
-
-def _holds(hx: Any, fits: Callable[[Tensor], bool]) -> bool:
-    """Whether a module's state, where there is one, is of dense tensors that all fit."""
-    parts = hx if isinstance(hx, tuple) else (hx,)
-    return hx is None or all(isinstance(s, Tensor) and s.layout is torch.strided and fits(s) for s in parts)
 
 
 def _each(hx: Any, function: Callable[[Tensor], Tensor]) -> Any:
