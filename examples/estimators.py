@@ -24,7 +24,7 @@ def rows_of_pixels(X: np.ndarray) -> np.ndarray:
 
 
 def digits(hidden=(16, 32), epochs=15) -> float:
-    """Accuracy on a quarter of the digits that was not learned from."""
+    """Accuracy on the test set, a quarter of the digits."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, random_state=0, stratify=y)
     pipeline = Pipeline(
@@ -45,7 +45,7 @@ def years() -> np.ndarray:
 
 
 def next_year(hidden=(8, 16), epochs=60) -> float:
-    """R² of the last 60 years, each told from the 30 before it."""
+    """R² of the last 60 years, each predicted from the 30 before it."""
     windows = np.lib.stride_tricks.sliding_window_view(years(), 31)
     X, y = windows[:, :-1], windows[:, -1]
     pipeline = Pipeline(

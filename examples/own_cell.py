@@ -1,4 +1,4 @@
-"""A cell of your own: a minimal gated unit that learns to repeat its input of three steps ago."""
+"""A custom cell: a minimal gated unit that learns to repeat its input of three steps ago."""
 
 import argparse
 

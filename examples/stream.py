@@ -1,4 +1,4 @@
-"""Learn from a file without holding it in memory: a few windows of it are read at a time."""
+"""Train on a file larger than memory, read a few windows at a time."""
 
 import argparse
 import resource

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.reach.gradients import Gradients, backward, scalar_loss
+from bptt.reach.gradients import Gradients, backward_or_restore, scalar_loss
 from support import normal
 
 
@@ -80,11 +80,11 @@ def test_backward_is_all_or_nothing(before):
 
     second.register_hook(fail)
     with pytest.raises(RuntimeError, match="half way"):
-        backward((first * second).sum())
+        backward_or_restore((first * second).sum())
     for leaf in (first, second):
         assert leaf.grad is None if before is None else leaf.grad.tolist() == [before] * 3
     second._backward_hooks.clear()
-    backward((first * second).sum())
+    backward_or_restore((first * second).sum())
     assert torch.allclose(first.grad, second + (before or 0))
 
 

@@ -1,4 +1,4 @@
-"""Gradients gathered apart from `.grad`, in shares, and handed over all at once."""
+"""Gradients summed outside `.grad` and added to it at the end, and the check that a loss is a scalar."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Gradients:
     def gather(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], apart: Sequence[Tensor] = ()
     ) -> list[Tensor | None]:
-        """Go back from outputs, which require gradients, and add what arrives at the leaves.
+        """Backpropagate from outputs, which require gradients, and add the gradients of the leaves.
 
         Args:
             outputs, seeds: tensors and ∂L/∂ of each; None for a scalar's 1.
@@ -37,7 +37,7 @@ class Gradients:
                 torch.autograd.grad(outputs, [*apart, *found], seeds, allow_unused=True)
             )
         for leaf in reversed(found):
-            share = shares.pop()  # let go of one by one
+            share = shares.pop()  # so that each is freed when it has been added
             if share is not None:
                 self._add(leaf, share)
         return shares
@@ -46,12 +46,12 @@ class Gradients:
         if id(leaf) in self.sums:
             total = self.sums[id(leaf)][1]
             total += share
-        else:  # a copy, since what autograd returns may be somebody else's as well
+        else:  # a copy, since autograd may return a tensor that is used elsewhere
             wide = share.dtype in HALF and not share.is_sparse
             self.sums[id(leaf)] = leaf, share.float() if wide else share.clone()
 
     def land(self, tensors: Sequence[Tensor] = (), gradients: Sequence[Tensor] = ()) -> None:
-        """Add the sums to `.grad`, and take the gradients of further tensors back through their own history."""
+        """Add the sums to `.grad`, and backpropagate the gradients of further tensors through their history."""
         roots = [leaf for leaf, _ in self.sums.values()]
         sums = [total.to(leaf.dtype) for leaf, total in self.sums.values()]
         self.sums = {}
@@ -59,8 +59,8 @@ class Gradients:
             torch.autograd.backward([*roots, *tensors], [*sums, *gradients])
 
 
-def backward(loss: Tensor) -> None:
-    """`loss.backward()`, or, where that fails, every `.grad` as it was."""
+def backward_or_restore(loss: Tensor) -> None:
+    """`loss.backward()`; if it fails, every `.grad` is as it was."""
     found = _leaves_of([loss])
     before = [None if leaf.grad is None else leaf.grad.clone() for leaf in found]
     try:

@@ -140,10 +140,10 @@ def _plan(need: MemoryNeed, steps: int, segment: int, checkpoints: int | None) -
 def _fitted(need: MemoryNeed, steps: int, segment: int, budget: int) -> Plan | None:
     """The schedule with segments of this length that keeps as many states as fit, or None."""
     segments = -(-steps // segment)
-    room = (budget - need(steps, segment, 0)) // max(1, need.checkpoint)
+    affordable = (budget - need(steps, segment, 0)) // max(1, need.checkpoint)
     fewest = _fewest(steps, segment)
-    checkpoints = min(segments - 1, room)
-    return None if room < 0 or checkpoints < fewest else _plan(need, steps, segment, checkpoints)
+    checkpoints = min(segments - 1, affordable)
+    return None if affordable < 0 or checkpoints < fewest else _plan(need, steps, segment, checkpoints)
 
 
 def _fewest(steps: int, segment: int) -> int:

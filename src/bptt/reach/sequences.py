@@ -1,4 +1,4 @@
-"""x, d and resets wherever they are: tensors, arrays and memory maps, or chunks that come one after the other."""
+"""x, d and resets, read piece by piece: tensors, arrays and memory maps, or chunks one after the other."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Sequences:
         )
 
     def seek(self, step: int) -> None:
-        """Begin anew at a step: nothing to do where every step can be read at any time."""
+        """Continue at a step: nothing to do, since every step can be read at any time."""
 
     def desired(self) -> Tree:
         """d of all steps."""
@@ -108,7 +108,7 @@ class Sequences:
     def _brought(self, tree: Tree) -> Tree:
         """Copies of arrays' numbers, in the dtype and on the device of the weights.
 
-        A tensor over a read-only memory map ends the process when it is written to, so none is handed out.
+        A tensor over a read-only memory map ends the process when it is written to, so none is returned.
         """
         device, dtype = (None, None) if self.like is None else (self.like.device, self.like.dtype)
 
@@ -139,7 +139,7 @@ class Chunks:
         self.start = self.stop = 0  # the steps held
 
     def read(self, first: int, stop: int) -> Piece | None:
-        """Steps first to stop, fewer at the end; None where there are none. Steps before `first` are let go of.
+        """Steps first to stop, fewer at the end; None where there are none. Steps before `first` are dropped.
 
         Never takes a chunk before it is needed.
         """
@@ -159,7 +159,7 @@ class Chunks:
         self.resets = None if resets is None else iter(resets)
 
     def seek(self, step: int) -> None:
-        """Begin anew at a step.
+        """Continue at a step.
 
         Raises:
             TypeError: what the chunks come from has no method seek(step).
@@ -170,8 +170,8 @@ class Chunks:
         for given in given_ones:
             if not hasattr(given, "seek"):
                 raise TypeError(
-                    f"chunks of a {_kind(given)} cannot be taken up at step {step}: give it a method seek(step), "
-                    "as bptt.stream has"
+                    f"chunks of a {type(given).__name__} cannot be taken up at step {step}: give it a method "
+                    "seek(step), as bptt.stream has"
                 )
         for given in given_ones:
             given.seek(self.begin + step)
@@ -183,13 +183,13 @@ class Chunks:
         if pair is _MISSING:
             if self.form is None and self.stop == 0:
                 raise ValueError(
-                    f"x gave no chunk; a {_kind(self.given[0])} that has been read to its end gives none: make a "
-                    "new one for each pass"
+                    f"x gave no chunk; a {type(self.given[0]).__name__} that has been read to its end gives none: "
+                    "make a new one for each pass"
                 )
             return None
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
-                f"without d, x must give pairs (x, d), but after {self.stop} steps it gave a {_kind(pair)}"
+                f"without d, x must give pairs (x, d), but after {self.stop} steps it gave a {type(pair).__name__}"
             )
         resets = None if self.resets is None else next(self.resets, _MISSING)
         if resets is _MISSING:
@@ -243,7 +243,7 @@ def open_sequences(walker: Walker, x: Any, d: Any, resets: Any = None) -> Sequen
     for name, value in (("d", d), ("resets", resets)):
         if value is not None and not chunked[name]:
             raise TypeError(
-                f"x comes in chunks but {name} is a {_kind(value)}; pass an iterable of chunks as "
+                f"x comes in chunks but {name} is a {type(value).__name__}; pass an iterable of chunks as "
                 "long as those of x"
             )
     return Chunks(walker, x, d, resets)
@@ -285,7 +285,3 @@ def _length(name: str, tree: Tree, axis: int) -> int:
     if len(lengths) > 1:
         raise ValueError(f"the parts of {name} have different lengths {sorted(lengths)} along time, axis {axis}")
     return lengths.pop()
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__

@@ -129,7 +129,7 @@ def _generators(tensors: Iterable[Tensor]) -> list[GeneratorState]:
     for device in sorted({t.device for t in tensors if t.device.type not in ("cpu", "meta")}, key=str):
         module = torch.get_device_module(device)
         states.append((lambda s, m=module, d=device: m.set_rng_state(s, d), module.get_rng_state(device)))
-    if (chosen := chosen_generator()) is not None:  # where dropout is drawn from one of its own
+    if (chosen := chosen_generator()) is not None:  # where dropout has its own generator
         states.append((chosen.set_state, chosen.get_state()))
     return [*found, *(GeneratorState(put, state, state.numel()) for put, state in states)]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..checks import check_sizes
 from ..trees import Tree, cloned, leaves
-from .gradients import backward, scalar_loss
+from .gradients import backward_or_restore, scalar_loss
 from .sequences import Chunks, Piece, Sequences, open_sequences
 from .walker import Model, Walker
 
@@ -99,7 +99,7 @@ def truncated(
     if isinstance(source, Sequences):
         check_constant(source.whole)
     leaves(state)
-    return Truncated(walker, source, criterion, k1, k2 or k1, state, backward)
+    return Truncated(walker, source, criterion, k1, k2 or k1, state, backward_or_restore)
 
 
 def check_reach(k1: int, k2: int | None) -> None:
@@ -114,7 +114,7 @@ def check_reach(k1: int, k2: int | None) -> None:
             )
 
 
-class Walked(NamedTuple):
+class WindowInput(NamedTuple):
     """The arguments of a window's walk."""
 
     x: Tree  # of the last k2 steps
@@ -148,7 +148,7 @@ class Truncated(Iterator[Window]):
         self._k1, self._k2, self._backward = k1, k2, backward  # the last is called with each loss
         self._first = self._start = 0  # of the walk, of the window
         self._state = cloned(state)  # before step `first`; never handed to the model itself
-        self.walked: Walked | None = None
+        self.walked: WindowInput | None = None
 
     def __next__(self) -> Window:
         source, first, start = self._source, self._first, self._start
@@ -157,7 +157,7 @@ class Truncated(Iterator[Window]):
         if piece is None or stop == start:
             raise StopIteration
         check_constant(piece)
-        self.walked = Walked(piece.x, piece.d, self._state, first)
+        self.walked = WindowInput(piece.x, piece.d, self._state, first)
         coming = self._k1 if source.length is None else min(self._k1, source.length - stop)
         following = max(0, stop + coming - self._k2)
         d = piece.narrowed(source.axis, start - first, stop - start).d

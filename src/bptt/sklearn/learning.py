@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingDiverged
-from ..reach.truncated import Truncated, Walked, truncated
+from ..reach.truncated import Truncated, WindowInput, truncated
 from ..training.optimizing import Clipping
 from ..training.updates import Update
 from ..trees import Tree
@@ -108,13 +108,13 @@ class _Pass(Iterator[Update]):
         self._source = source
         self._order = source.draw.permutation(source.count)
         self._windows = self._walk()
-        self.walked: Walked | None = None
+        self.walked: WindowInput | None = None
 
     def __next__(self) -> Update:
         update, self.walked = next(self._windows)
         return update
 
-    def _walk(self) -> Iterator[tuple[Update, Walked]]:
+    def _walk(self) -> Iterator[tuple[Update, WindowInput]]:
         source = self._source
         for start in range(0, source.count, source.size):
             batch = source.batch(self._order[start : start + source.size])
@@ -125,7 +125,7 @@ class _Pass(Iterator[Update]):
                 if weight and windows.walked is not None:
                     x, d, state, first = windows.walked
                     x, state = batch.packed(x, state)
-                    yield Update(window.loss.item() / share, weight), Walked(x, d, state, first)
+                    yield Update(window.loss.item() / share, weight), WindowInput(x, d, state, first)
 
     def state_dict(self) -> Tree:  # an estimator is not resumed within an epoch
         return None

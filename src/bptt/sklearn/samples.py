@@ -15,7 +15,7 @@ ANY = {"allow_nd": True, "ensure_2d": False, "ensure_min_samples": 0, "ensure_mi
 
 
 class Samples(NamedTuple):
-    """Sequences one by one."""
+    """The sequences of X."""
 
     each: list[np.ndarray]  # (T_i, I), all float64 or all float32
     ragged: bool  # whether they came in a list, so that what belongs to their steps comes in one as well

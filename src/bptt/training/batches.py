@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 
-from ..reach.truncated import Walked
+from ..reach.truncated import WindowInput
 from ..trees import Tree
 from .forward import in_precision, learning, noisy
 from .options.classify import ClassifyOptions
@@ -55,7 +55,7 @@ class _Batched(Iterator[Update]):
 
     def __init__(self, source: Minibatches, epoch: int, start: int) -> None:
         self._source, self._epoch, self._start = source, epoch, start
-        self.walked: Walked | None = None
+        self.walked: WindowInput | None = None
         self._order = np.random.default_rng([source.config.seed, epoch]).permutation(len(source.sequences))
 
     def __next__(self) -> Update:
@@ -70,7 +70,7 @@ class _Batched(Iterator[Update]):
         config, classes = source.config, source.classes[chosen]
         noised = [noisy(source.sequences[place], config, self._epoch, place) for place in chosen]
         x = pack_sequence(noised, enforce_sorted=False)
-        self.walked = Walked(x, classes, None)
+        self.walked = WindowInput(x, classes, None)
         with learning(source.model, config, self._epoch, start, *source.workers.apart):
             loss = source.loss(pooled(source.model(x)[0], config), classes)
             loss.backward()
@@ -144,7 +144,7 @@ class _Grouped(Iterator[Update]):
         self._pass = self._begun(None if place is None else place["within"])
 
     @property
-    def walked(self) -> Walked | None:
+    def walked(self) -> WindowInput | None:
         return self._pass.walked
 
     def __next__(self) -> Update:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..reach.checkpointed import DEFAULT, checkpointed
 from ..reach.plan import plan_checkpoints
-from ..reach.truncated import Truncated, Walked, truncated
+from ..reach.truncated import Truncated, WindowInput, truncated
 from ..trees import Tree
 from .forward import in_precision, learning, noisy
 from .options.base import TrainOptions
@@ -33,7 +33,7 @@ class Pass(Protocol):
     """One pass over what is learned from; between two updates it can tell its place."""
 
     @property
-    def walked(self) -> Walked | None:
+    def walked(self) -> WindowInput | None:
         """What the last update was computed from."""
         ...
 
@@ -95,7 +95,7 @@ class Whole:
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
         x = noisy(self.x, self.config, number)
-        walked = Walked(x, self.d, None)
+        walked = WindowInput(x, self.d, None)
         return _Once(lambda: self._update(x, number), walked, done=bool(place and place["done"]))
 
     def _update(self, x: Tensor, number: int) -> Update:
@@ -113,7 +113,7 @@ class Whole:
 class _Once(Iterator[Update]):
     """A pass of a single update."""
 
-    def __init__(self, update: Callable[[], Update], walked: Walked, done: bool) -> None:
+    def __init__(self, update: Callable[[], Update], walked: WindowInput, done: bool) -> None:
         self._update, self._done, self.walked = update, done, walked
 
     def __next__(self) -> Update:
@@ -168,7 +168,7 @@ class _Windowed(Iterator[Update]):
         self._workers = workers
 
     @property
-    def walked(self) -> Walked | None:
+    def walked(self) -> WindowInput | None:
         return self._windows.walked
 
     def __next__(self) -> Update:
