@@ -1,6 +1,6 @@
-"""A network's walk forward, recorded, and walked back from wherever an error enters it.
+"""A network's forward pass, recorded, and backward passes from wherever an error enters it.
 
-This is training's own way back, at its speed, stopped before the products with `delta` are summed over time.
+They are training's own, at its speed, stopped before the products with `delta` are summed over time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..walks import door
 from ..walks.call import Call
 from ..walks.recording import Recording
 from ..walks.sweep import products
-from ..walks.unfold import Factor, input_gradient
+from ..walks.unfold import Adjoint, Factor, input_gradient
 
 Criterion = Callable[[Tensor, Any], Tensor]  # (y, d) -> scalar
 
@@ -51,8 +51,8 @@ Network = Elman | SequenceModel | Bare
 
 
 def record(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
-    """Walk a network forward without dropout: its hidden outputs h, laid out as x, and the records of its layers,
-    one for each direction."""
+    """The forward pass without dropout: the hidden outputs h, laid out as x, and the records of the layers, one for
+    each direction."""
     places = [
         (f"l{layer}" + "_reverse" * direction, direction == 1, names)
         for layer, of_layer in enumerate(net.weight_names())
@@ -74,7 +74,7 @@ def record(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
 
 
 class Record(NamedTuple):
-    """One layer and direction, walked forward; rows in the order of its walk."""
+    """The forward pass of one layer and direction; rows in the order of its walk."""
 
     layer: str  # "l0", "l0_reverse", ...
     backwards: bool  # whether it walks from the last step to the first
@@ -127,17 +127,34 @@ class Record(NamedTuple):
 
 
 class WalkedBack(NamedTuple):
-    """One layer and direction, walked back; rows in the order of time."""
+    """The backward pass of one layer and direction; its rows in the order of time."""
 
-    layer: str
-    names: Weights[str]
-    dh: Tensor  # (K, B, R)
-    factors: Weights[Factor]  # each weight's gradient before it is summed over time
+    record: Record  # of as many steps
+    adjoint: Adjoint  # in the order of its walk
+
+    @property
+    def layer(self) -> str:
+        return self.record.layer
+
+    @property
+    def names(self) -> Weights[str]:
+        return self.record.names
+
+    @property
+    def dh(self) -> Tensor:
+        """∂E/∂h, (K, B, R)."""
+        return self.record.in_time(self.adjoint.dh)
 
     @property
     def delta(self) -> Tensor:
         """∂E/∂a of the input part, (K, B, G·H)."""
-        return self.factors.W_ih.delta
+        return self.record.in_time(self.adjoint.delta_ih)
+
+    @property
+    def factors(self) -> Weights[Factor]:
+        """Each weight's gradient before it is summed over time."""
+        factors = self.record.recording.factors(self.adjoint)
+        return factors.each(Factor.mirrored) if self.record.backwards else factors
 
 
 def error_and_adjoint(net: Network, h: Tensor, d: Any, criterion: Criterion) -> tuple[Tensor, Tensor]:
@@ -218,17 +235,14 @@ def factors_by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Factor]:
 
 
 def walk_back(records: list[list[Record]], d_outputs: Tensor) -> list[WalkedBack]:
-    """Take ∂E/∂h of the last layer, (K, B, D·R), back through all layers and directions; K is the records' T, or
-    less where nothing walks backwards in time."""
+    """The backward pass of ∂E/∂h of the last layer, (K, B, D·R), through all layers and directions; K is the
+    records' T, or less where nothing walks backwards in time."""
     walks: list[WalkedBack] = []
 
     def back(record: Record, d_outputs: Tensor, wanted: bool) -> Tensor | None:
         record = record.up_to(len(d_outputs))
         adjoint = record.recording.adjoint(d_outputs)
-        factors = record.recording.factors(adjoint)
-        if record.backwards:
-            factors = factors.each(Factor.mirrored)
-        walks.append(WalkedBack(record.layer, record.names, record.in_time(adjoint.dh), factors))
+        walks.append(WalkedBack(record, adjoint))
         return input_gradient(adjoint, record.weights) if wanted else None
 
     back_through_layers(records, d_outputs, back)
@@ -241,8 +255,8 @@ def back_through_layers(
     """Take ∂E/∂h of the last layer, (..., D·R), back from layer to layer.
 
     Args:
-        back: takes one layer and direction back, from ∂E/∂(its outputs), (..., R), to ∂E/∂(its inputs), (K, B, ·),
-            both in the order of its walk, where it is told that they are wanted.
+        back: the backward pass of one layer and direction, from ∂E/∂(its outputs), (..., R), to ∂E/∂(its inputs),
+            (K, B, ·), where they are wanted; both in the order of its walk.
     """
     for layer in reversed(records):
         wanted = layer is not records[0]
