@@ -1,1 +1,7 @@
-"""Floor 3: what goes back through time, as numbers."""
+"""The gradient before it is summed over time, as numbers, sentences and pictures.
+
+A model, x, d and a criterion go in. `contributions` splits the gradient of a loss by step; `lesson` explains,
+derives and draws the error of one step; `diagnosis` says whether the gradient vanishes or explodes; `agreement`
+checks it; `exploring` computes the numbers behind the interactive page. Start at `contributions`: it records a
+forward pass and runs the backward pass (`walks`), and sets every error against every step (`pairs`).
+"""

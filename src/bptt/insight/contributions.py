@@ -20,7 +20,7 @@ from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
 from ..walks.unfold import Factor
 from .own_cells import StepByStep
-from .pairs import Norms, mean_by_lag, norms_by_pair, shares
+from .pairs import PairNorms, mean_by_lag, norms_by_pair, shares
 from .text import contributions_text, text_html
 from .walks import (
     Bare,
@@ -71,7 +71,7 @@ class Contributions:
     """What every step contributes to the gradient of a loss; print it. Steps count from 1.
 
     Attributes:
-        t: the step whose error alone was taken back; None for the whole loss.
+        t: the step whose error's gradient this is; None for the whole loss.
         loss: the loss of all steps, a scalar.
         by_step: by parameter, (T, *shape of the parameter): what each step k contributed. Summed over k it is the
             gradient.
@@ -85,9 +85,9 @@ class Contributions:
     t: int | None
     loss: Tensor
     by_step: BySteps
-    by_pair: Norms | None
+    by_pair: PairNorms | None
     steps: tuple[int, ...]
-    _sweep: Callable[[], Norms] = field(repr=False)
+    _sweep: Callable[[], PairNorms] = field(repr=False)
 
     @cached_property
     def gradient(self) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class Contributions:
         return found
 
     @cached_property
-    def by_lag(self) -> Norms:
+    def by_lag(self) -> PairNorms:
         """`by_pair` averaged over the errors by lag, t - k, (T,); entry 0 of a layer is the mean of ‖∂E_t/∂s_t‖.
 
         The mean is over those of `steps` that have so many steps before them. Where a direction walks backwards in
@@ -120,7 +120,7 @@ class Contributions:
         def means(by_name: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: mean_by_lag(p, ends, name.endswith("_reverse")) for name, p in by_name.items()}
 
-        return Norms(means(pairs.states), means(pairs.weights))
+        return PairNorms(means(pairs.states), means(pairs.weights))
 
     def __str__(self) -> str:
         lags = {} if self.by_pair is None else self.by_lag.states
@@ -139,23 +139,22 @@ def contributions(
     t: int | None = None,
     pairs: bool = False,
 ) -> Contributions:
-    """Take a loss back through time and tell apart what each step contributes to the gradient of each parameter.
+    """Compute what each step contributes to the gradient of a loss, by parameter.
 
     With E the loss of all steps, the error E_t is the part of it that enters at y_t: what row t of ∂E/∂y alone
     sends back. So the loss may be a sum or a mean over steps, or weigh some of them with 0.
 
-    The model is taken as it is without dropout; its parameters, frozen ones included, are told as if all were
-    trained, and their .grad stays as it is. What a learned initial state of a `bptt.Cell` contributes counts with
-    step 1.
+    The model is taken as it is, without dropout. Frozen parameters are included; every .grad stays as it is. The
+    contribution of a learned initial state of a `bptt.Cell` counts with step 1.
 
     Args:
         model: a `bptt.Elman` or `bptt.SequenceModel`; a `bptt.RNN`, `GRU` or `LSTM`, whose output is y; or a
-            `bptt.Cell` of one's own, which goes through autograd and is slower.
+            `bptt.Cell`, which goes through autograd and is slower.
         x: the input, as the model takes it: (T, B, I), or (B, T, I) where it is batch_first, or (T, I).
-        d: what was desired, as the criterion takes it.
+        d: the targets, as the criterion takes them.
         criterion: (y, d) -> scalar, with y of all steps, laid out as the model does; `bptt.cross_entropy` is
             computed from the outputs before a softmax.
-        t: the step whose error E_t alone is taken back, from 1 to T. Default None: the whole loss.
+        t: the step whose error E_t alone is differentiated, from 1 to T. Default None: the whole loss.
         pairs: whether to set every error against every step. Default False.
 
     Returns:
@@ -179,7 +178,7 @@ def contributions(
         net = model
     else:
         raise TypeError(_refusal(model))
-    h, records = record(net, x.detach().clone() if isinstance(x, Tensor) else x)  # the caller may fill x anew
+    h, records = record(net, x.detach().clone() if isinstance(x, Tensor) else x)  # the caller may change x
     error, dz = error_and_adjoint(net, h, d, criterion)
     h, dz = (_time_major(rows, net.batch_first) for rows in (h, dz))
     dz, ends = _entering(dz, t)
@@ -188,7 +187,7 @@ def contributions(
     by_step = BySteps({name: factors[name] for name in _checked_names(model, factors)})
     records = [[r._replace(recording=r.recording.with_own_weights()) for r in layer] for layer in records]
 
-    def sweep() -> Norms:
+    def sweep() -> PairNorms:
         return norms_by_pair(net, records, h, dz, dh, ends)
 
     return _told(t, error, by_step, ends, sweep, pairs)
@@ -202,7 +201,7 @@ def _of_cell(cell: Cell, x: Tensor, d: Any, criterion: Criterion, t: int | None,
 
 
 def _told(
-    t: int | None, error: Tensor, by_step: BySteps, ends: list[int], sweep: Callable[[], Norms], pairs: bool
+    t: int | None, error: Tensor, by_step: BySteps, ends: list[int], sweep: Callable[[], PairNorms], pairs: bool
 ) -> Contributions:
     return Contributions(t, error, by_step, sweep() if pairs else None, tuple(end + 1 for end in ends), sweep)
 
@@ -223,8 +222,9 @@ def _checked_names(model: nn.Module, factors: dict[str, Factor]) -> list[str]:
     if set(names) != set(factors):
         odd = sorted(set(names) ^ set(factors))
         raise ValueError(
-            f"contributions are told for parameters that a {type(model).__name__} uses as they are, each in one "
-            f"place; {', '.join(odd)} are shared, computed from others (a parametrization) or beside its layers"
+            f"contributions are computed for parameters that a {type(model).__name__} uses as they are, each in "
+            f"one place; {', '.join(odd)} are shared, computed from others (a parametrization) or outside its "
+            "layers"
         )
     return names
 

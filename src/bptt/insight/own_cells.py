@@ -1,4 +1,4 @@
-"""Contributions of a cell of one's own, through autograd: every step gets aliases of the parameters for itself."""
+"""Contributions of a `bptt.Cell`, through autograd: every step gets aliases of the parameters for itself."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.func import functional_call
 
 from ..cell import Cell, check_cell
 from ..trees import Tree, leaves
-from .pairs import Norms
+from .pairs import PairNorms
 from .walks import without_dropout
 
 
 class StepByStep(Cell):
-    """A cell that has been walked with parameters of their own at every step, under autograd.
+    """A cell after its forward pass under autograd, with other aliases of its parameters at every step.
 
     Attributes:
         y: its outputs, (T, B, ·) or (B, T, ·).
@@ -67,10 +67,10 @@ class StepByStep(Cell):
         by_step = [{name: next(parts) for name in aliases} for aliases in self.aliases]
         return {name: torch.stack([of_step[name] for of_step in by_step]) for name in by_step[0]}
 
-    def norms_by_pair(self, dy: Tensor, ends: list[int]) -> Norms:
+    def norms_by_pair(self, dy: Tensor, ends: list[int]) -> PairNorms:
         """As `pairs.norms_by_pair` has them, one error after another; dy (T, B, ·)."""
         T, names = len(dy), list(self.aliases[0])
-        found = Norms({"state": dy.new_zeros(T, T)}, {name: dy.new_zeros(T, T) for name in names})
+        found = PairNorms({"state": dy.new_zeros(T, T)}, {name: dy.new_zeros(T, T) for name in names})
         for t in ends:
             sources = [[*self.aliases[k].values(), *self.states[k]] for k in range(t + 1)]
             parts = iter(self._taken_back([t], dy, [source for of_step in sources for source in of_step]))

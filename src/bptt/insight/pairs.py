@@ -32,8 +32,8 @@ HELD = 4_000_000  # numbers of one layer's deltas in windows that are held at a 
 
 
 @dataclass(frozen=True)
-class Norms:
-    """Norms by pair of steps, (T, T), or by lag, (T).
+class PairNorms:
+    """PairNorms by pair of steps, (T, T), or by lag, (T).
 
     Attributes:
         states: by layer: "l0", "l0_reverse", "l1", ...; "state" for a `bptt.Cell`.
@@ -46,7 +46,7 @@ class Norms:
 
 def norms_by_pair(
     net: Network, records: list[list[Record]], h: Tensor, dz: Tensor, dh: Tensor, ends: list[int]
-) -> Norms:
+) -> PairNorms:
     """Sweep the errors of some steps back, each to all steps.
 
     Args:
@@ -58,7 +58,7 @@ def norms_by_pair(
         (T, T) each: row t, column k.
     """
     T, B, _ = dh.shape
-    found = Norms({}, {})
+    found = PairNorms({}, {})
     operands = {r.layer: r.operand_products() for layer in records for r in layer}
     for r in (r for layer in records for r in layer):
         found.states[r.layer] = dh.new_zeros(T, T)
@@ -76,7 +76,7 @@ def norms_by_pair(
 
 
 def mean_by_lag(pairs: Tensor, ends: list[int], backwards: bool = False) -> Tensor:
-    """Norms by pair (T, T) averaged by lag (T), over those of the errors that have so many steps before them.
+    """PairNorms by pair (T, T) averaged by lag (T), over those of the errors that have so many steps before them.
 
     Args:
         pairs: row t, column k.
@@ -266,7 +266,11 @@ def _steps(records: list[list[Record]], ends: list[int]) -> int:
 
 
 def _sweep(
-    records: list[list[Record]], operands: dict[str, Weights[Tensor]], dh: Tensor, ends: list[int], found: Norms
+    records: list[list[Record]],
+    operands: dict[str, Weights[Tensor]],
+    dh: Tensor,
+    ends: list[int],
+    found: PairNorms,
 ) -> None:
     """Find the rows of these ends, the last of which comes first; operands: their `operand_products`, by layer."""
     steps, last = _steps(records, ends), dh[ends].flatten(0, 1)

@@ -51,8 +51,7 @@ Network = Elman | SequenceModel | Bare
 
 
 def record(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
-    """The forward pass without dropout: the hidden outputs h, laid out as x, and the records of the layers, one for
-    each direction."""
+    """The forward pass without dropout: hidden outputs h, laid out as x, and records by layer and direction."""
     places = [
         (f"l{layer}" + "_reverse" * direction, direction == 1, names)
         for layer, of_layer in enumerate(net.weight_names())

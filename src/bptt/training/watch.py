@@ -1,8 +1,7 @@
 """How far back the gradient reaches while a network learns, at next to no cost.
 
-A training step walks the network forward anyway and keeps what its way back needs. A few stretches of that are put
-aside, and an error at the end of each is taken back through it: no second walk forward, no products with weights
-but those that carry the error.
+A training step's forward pass keeps what its backward pass needs. A few stretches of that are copied, and the
+error at the end of each goes back through it: no second forward pass, no products but those that carry the error.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Stretches(NamedTuple):
 
 
 class Watch:
-    """Walks a network for its training, and tells the gradient by lag of that very walk.
+    """Runs a network's forward pass for its training, and computes the gradient by lag of that very pass.
 
         watch = Watch(model, steps=T, batch=B)
         if watch.due(epoch):
@@ -60,8 +59,8 @@ class Watch:
         batch: their B. Default 1.
         criterion: (y, d) -> scalar of some steps, a sum over them. Default `bptt.squared_error`.
         lags: the longest lag; shortened to T - 2. Default 40.
-        trained: where the watched walk is one of its own, beside the training's, how many steps and rows an epoch
-            of that walks.
+        trained: where the watched forward pass is not the training's but an extra one, steps times rows of an
+            epoch of training.
         overhead: what an epoch costs beside its walks, in products. Default that of one bare training step.
         most: how many steps t are taken at most; one alone is the last. Default 4.
 

@@ -3,7 +3,7 @@ import torch
 
 import bptt
 from bptt.equations import Weights
-from bptt.insight.diagnosis.jacobians import Steps, jacobians, product_singular_values
+from bptt.insight.diagnosis.jacobians import RecordedSteps, jacobians, product_singular_values
 from bptt.insight.walks import Record, record
 from bptt.walks.call import Call
 from bptt.walks.reference import REFERENCE
@@ -30,7 +30,7 @@ def walk_of(module, T=6, B=3, seed=0):
 @pytest.mark.parametrize("name", list(MODELS))
 def test_jacobians_are_autograds(name):
     (walk,) = walk_of(MODELS[name]())
-    steps = Steps.of(walk)
+    steps = RecordedSteps.of(walk)
     found = jacobians(steps, torch.arange(6))
     sizes = steps.sizes
     state = [s[:1] for s in (torch.zeros(3, size, dtype=torch.float64) for size in sizes)]
@@ -54,7 +54,7 @@ def test_every_cell_goes_back_as_its_walk_does(name):
     x = normal(5, 2, 3)
 
     recording = REFERENCE.record(Call(cell, x, state, weights)).recording
-    steps = Steps.of(Record("l0", False, Weights("", ""), recording))
+    steps = RecordedSteps.of(Record("l0", False, Weights("", ""), recording))
     seeds = normal(2, 1, sum(steps.sizes), seed=3)
     wanted = recording.adjoint(None, seeds[:, 0].split(steps.sizes, -1)).d_state
     found = seeds[None]
@@ -65,7 +65,7 @@ def test_every_cell_goes_back_as_its_walk_does(name):
 
 def test_only_the_last_steps():
     (walk,) = walk_of(bptt.GRU(2, 4))
-    whole, last = Steps.of(walk), Steps.of(walk, most=2)
+    whole, last = RecordedSteps.of(walk), RecordedSteps.of(walk, most=2)
     assert last.shape == (2, 3, 4)
     assert_close(jacobians(last, torch.tensor([1])), jacobians(whole, torch.tensor([5])), "last", 1e-15)
 
@@ -77,14 +77,14 @@ def test_singular_values_of_scaled_rotations_are_powers(g):
     module.weight_hh_l0.data.mul_(g)
     (walk,) = walk_of(module, T=20)
     lags = [1, 2, 8, 16]
-    found = product_singular_values(Steps.of(walk), lags, windows=3)
+    found = product_singular_values(RecordedSteps.of(walk), lags, windows=3)
     wanted = torch.stack([torch.full((4,), g, dtype=torch.float64) ** lag for lag in lags])
     assert_close(found, wanted, "powers", 1e-5)  # the rotation was drawn in float32
 
 
 def test_singular_values_are_those_of_the_products():
     (walk,) = walk_of(bptt.LSTM(2, 4), T=5, B=1)
-    steps = Steps.of(walk)
+    steps = RecordedSteps.of(walk)
     J = jacobians(steps, torch.arange(5))[:, 0]
     found = product_singular_values(steps, [1, 3], windows=1)
     assert_close(found[0], torch.linalg.svdvals(J[2]), "one", 1e-12)

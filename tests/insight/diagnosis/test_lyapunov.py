@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import bptt
 from bptt.equations import Activation, ElmanEquations, Weights
-from bptt.insight.diagnosis.jacobians import Steps, jacobians
+from bptt.insight.diagnosis.jacobians import RecordedSteps, jacobians
 from bptt.insight.diagnosis.lyapunov import lyapunov_exponents
 from bptt.insight.walks import Record, record
 from bptt.walks.call import Call
@@ -26,7 +26,7 @@ def flat(records):
 
 
 def steps_of(call):
-    return Steps.of(Record("l0", False, Weights("", ""), REFERENCE.record(call).recording))
+    return RecordedSteps.of(Record("l0", False, Weights("", ""), REFERENCE.record(call).recording))
 
 
 def walked(cell, W_hh, T, h0=None, x=None, W_ih=None):
@@ -36,7 +36,7 @@ def walked(cell, W_hh, T, h0=None, x=None, W_ih=None):
     W_ih = torch.zeros(cell.gates * S, x.shape[-1], dtype=torch.float64) if W_ih is None else W_ih
     weights = Weights(W_ih, W_hh)
     state = (torch.zeros(1, S, dtype=torch.float64) if h0 is None else h0,)
-    return Steps.of(
+    return RecordedSteps.of(
         Record("l0", False, Weights("", ""), REFERENCE.record(Call(cell, x, state, weights)).recording)
     )
 
@@ -127,7 +127,7 @@ def test_products_of_random_matrices():
     """Independent Gaussian matrices: λ_i = (log(2 g²/N) + ψ((N - i + 1)/2)) / 2 (Newman 1986), at every size N."""
     N, T, g = 8, 4000, 1.3
     J = g / math.sqrt(N) * normal(T, 1, N * N)
-    steps = Steps(GivenJacobians(), None, Given(J), [N])
+    steps = RecordedSteps(GivenJacobians(), None, Given(J), [N])
     i = torch.arange(1, N + 1, dtype=torch.float64)
     wanted = 0.5 * (math.log(2 * g * g / N) + torch.digamma((N - i + 1) / 2))
     found = lyapunov_exponents(steps)
@@ -167,7 +167,7 @@ def test_the_exponents_sum_to_the_mean_of_log_det(name):
     state, weights = layer(cell, 2, 3, 4, grad=False)
     weights = weights.each(lambda w: 0.3 * w)  # large ones saturate, and det J drowns in rounding
     x = normal(12, 2, 3)
-    steps = Steps.of(
+    steps = RecordedSteps.of(
         Record("l0", False, Weights("", ""), REFERENCE.record(Call(cell, x, state, weights)).recording)
     )
     wanted = torch.linalg.slogdet(jacobians(steps, torch.arange(12)))[1].mean()
@@ -183,19 +183,19 @@ def test_the_order_of_the_units_does_not_matter(order):
         torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(0))
     x = normal(400, 2)
     (walk,) = flat(record(model, x)[1])
-    before = lyapunov_exponents(Steps.of(walk))
+    before = lyapunov_exponents(RecordedSteps.of(walk))
     rows = torch.cat([torch.tensor(order) + 4 * gate for gate in range(3)])
     with torch.no_grad():
         for name, p in module.named_parameters():
             moved = p[rows]
             p.copy_(moved[:, list(order)] if name == "weight_hh_l0" else moved)
     (walk,) = flat(record(model, x)[1])
-    assert torch.allclose(lyapunov_exponents(Steps.of(walk)), before, atol=1e-3)
+    assert torch.allclose(lyapunov_exponents(RecordedSteps.of(walk)), before, atol=1e-3)
 
 
 def test_the_first_few_are_the_first_few_of_all():
     (walk,) = flat(record(bptt.SequenceModel(bptt.LSTM(2, 4), 1).double(), normal(300, 2, 2))[1])
-    steps = Steps.of(walk)
+    steps = RecordedSteps.of(walk)
     some = lyapunov_exponents(steps, count=2)
     assert torch.allclose(some, lyapunov_exponents(steps)[:2], atol=5e-3)
 

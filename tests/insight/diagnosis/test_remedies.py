@@ -8,7 +8,7 @@ import torch
 import bptt
 from bptt.equations import ElmanEquations, Weights
 from bptt.insight.diagnosis.clipping import GradientNorms
-from bptt.insight.diagnosis.remedies import Place, remedies
+from bptt.insight.diagnosis.remedies import LayerPlace, remedies
 from bptt.insight.diagnosis.verdict import Verdict
 from support import normal
 
@@ -124,7 +124,7 @@ def test_an_explosion_is_clipped_initialised_and_cut_short():
 def test_the_clipping_value_comes_from_the_norms_seen(norms, place, words):
     """Where they spread too far for one value, it is the last remedy and not the first."""
     found, _, _ = diagnosed(elman(3.0, "identity"), T=20)
-    elmans = Place(found.layers[0], ElmanEquations(), Weights("W_x", "W_s"), 8, 1)
+    elmans = LayerPlace(found.layers[0], ElmanEquations(), Weights("W_x", "W_s"), 8, 1)
     told = Verdict("exploding", "", None)
     assert re.search(words, remedies(told, [elmans], None, GradientNorms(7, norms, 6.0))[place].text)
 

@@ -6,7 +6,7 @@ import torch
 
 import bptt
 from bptt.insight.diagnosis.layers import diagnose_layer
-from bptt.insight.diagnosis.memory import Memory
+from bptt.insight.diagnosis.memory import InputMemory
 from bptt.insight.diagnosis.verdict import Verdict, reason, verdict
 from bptt.insight.walks import record
 from support import normal
@@ -25,7 +25,7 @@ def layer(module=None, g=0.5, lags=30, **changes):
 
 
 def memory(lag):
-    return Memory(lag, [0, 30], [0.1, 0.9])
+    return InputMemory(lag, [0, 30], [0.1, 0.9])
 
 
 @pytest.mark.parametrize(

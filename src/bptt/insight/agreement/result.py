@@ -125,7 +125,7 @@ def check_table(check: GradientCheck) -> Table:
 
 
 def remarks(check: GradientCheck) -> list[str]:
-    """What the table has no room for, a line each: what was looked at, and which routes do not apply and why."""
+    """The lines below the table: where finite differences were taken, and which routes do not apply and why."""
     beside = f", and along {check.directions} directions through all of a tensor" if check.directions else ""
     lines = [f"Finite differences looked at {check.looked:,} of {check.entries:,} entries{beside}."]
     for note in dict.fromkeys(route.note for route in check.routes if route.note is not None):

@@ -1,6 +1,6 @@
-"""One gradient by several ways: the same model, its walks through time taken by another room each time.
+"""One gradient by several routes: the same model, its walk through time computed by other code each time.
 
-Each way works on a copy of the model; the model, its `.grad` and the random generators stay as they are.
+Each route works on a copy of the model; the model, its `.grad` and the random generators stay as they are.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class GradientNorms:
 
     Attributes:
         window: steps of a window.
-        norms: by window, of the gradient of its loss, taken back to its first step.
+        norms: by window, of the gradient of its loss, back to its first step.
         whole: of the gradient of the whole sequence's loss.
     """
 
@@ -54,7 +54,7 @@ class GradientNorms:
 def gradient_norms(
     net: Network, x: Tensor, d: Tensor, criterion: Criterion, window: int | None, axis: int
 ) -> GradientNorms:
-    """Walk and take back a sequence window by window, and as a whole.
+    """The gradient norms of a sequence window by window, and as a whole.
 
     Args:
         net: whose weights all require gradients; `.grad` is left alone.

@@ -1,4 +1,4 @@
-"""Does the gradient reach as far back as it must? A verdict a person can act on, with the numbers behind it."""
+"""`diagnose`: whether the gradient reaches as far back as the data need, the numbers behind it, and remedies."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..walks import Bare, Criterion, Network, OneError, Record, checked_step, in
 from .clipping import gradient_norms
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
 from .memory import input_memory
-from .remedies import Place, remedies, spared
+from .remedies import LayerPlace, remedies, spared
 from .result import Diagnosis
 from .trial import Remedy, Trial, tried
 from .verdict import Verdict, verdict
 
-LEAST_STEPS = 8  # steps of x below which a decay over lags cannot be told
+LEAST_STEPS = 8  # of x, below which a decay over lags cannot be seen
 LAGS = 100  # how far back is looked by default: where benchmarks of long memory (copying, adding) begin
 SEQUENCES = 8  # of a batch looked at, spread evenly; the rest would only narrow the averages
-ERRORS = 512  # taken back by lag, over all sequences; large networks get fewer, but `LEAST_ERRORS`
+ERRORS = 512  # whose gradient by lag is computed, over all sequences; large networks get fewer, but `LEAST_ERRORS`
 LEAST_ERRORS = 32
 WINDOWS = 20  # into which the sequence is cut for the gradient norms, where no window was asked for
 
@@ -54,7 +54,7 @@ def diagnose(
             it is not known what the data needs, and the norms are of the whole sequence.
         criterion: the loss trained on, (y, d) -> scalar; `bptt.cross_entropy` is computed from the outputs before
             a softmax.
-        t: the step whose error E_t alone is taken back, from 1 to T; no remedy is tried then. Default None: the
+        t: the step whose error E_t alone is looked at, from 1 to T; no remedy is tried then. Default None: the
             whole loss.
         lags: how far back is looked. Default 100; at most 2/3 of the sequence, or t - 1.
         window: steps of the windows whose gradient norms are taken, as you train. Default T / 20.
@@ -107,12 +107,14 @@ def diagnose(
     memory = None
     if per_step:
         memory = input_memory(_time_major(x, axis, some), _time_major(d.cpu(), axis, some), lags)
-    told = verdict(layers, memory, not dz.any(), T, lags)
+    judged = verdict(layers, memory, not dz.any(), T, lags)
     need = None if memory is None else memory.lag
     places = _places(layers, records)
     trial = Trial(net, x, d, loss, axis) if alone else None
-    found = tried(remedies(told, places, need, norms), trial) + spared(told, places, need)
-    return Diagnosis(told.kind, told.sentence, told.severity, told.enough, T, lags, layers, memory, norms, found)
+    found = tried(remedies(judged, places, need, norms), trial) + spared(judged, places, need)
+    return Diagnosis(
+        judged.kind, judged.sentence, judged.severity, judged.enough, T, lags, layers, memory, norms, found
+    )
 
 
 def _copy(model: Any) -> Network:
@@ -187,9 +189,9 @@ def _not_finite(sentence: str, steps: int, lags: int) -> Diagnosis:
         "Take a smaller learning rate, and clip: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).",
         "If the states grow by themselves, W_s is too large: torch.nn.init.orthogonal_(W_s), or tanh for Φ.",
     ]
-    told = Verdict("non-finite", sentence, None)
+    judged = Verdict("non-finite", sentence, None)
     advice = tried([Remedy("", text) for text in advice], None)
-    return Diagnosis(told.kind, sentence, told.severity, None, steps, lags, [], None, None, advice)
+    return Diagnosis(judged.kind, sentence, judged.severity, None, steps, lags, [], None, None, advice)
 
 
 def _adjoint_of_outputs(net: Network, x: Tensor, d: Tensor, loss: Criterion) -> Tensor:
@@ -210,15 +212,15 @@ def _by_lag(net: Network, records: list[list[Record]], dh: Tensor, lags: int) ->
     """The gradient by lag, the mean over sequences; empty where there is none."""
     if len(records[0]) == 2:
         return {}
-    cost = 6 * (lags + 1) * sum(weight.numel() for weight in net.parameters())  # of one error, taken back
+    cost = 6 * (lags + 1) * sum(weight.numel() for weight in net.parameters())  # of one error's backward pass
     most = max(LEAST_ERRORS, min(ERRORS, OPERATIONS // cost)) // dh.shape[1]
     by_lag = gradient_by_lag(records, dh, lags, most)
     return by_lag if list(by_lag.values())[-1][0] > 0 else {}  # no error at the steps that have so many lags
 
 
-def _places(layers: list[LayerDiagnosis], records: list[Record]) -> list[Place]:
+def _places(layers: list[LayerDiagnosis], records: list[Record]) -> list[LayerPlace]:
     return [
-        Place(layer, walk.cell, walk.names, len(walk.weights.W_ih) // walk.cell.gates, walk.x.shape[-1])
+        LayerPlace(layer, walk.cell, walk.names, len(walk.weights.W_ih) // walk.cell.gates, walk.x.shape[-1])
         for layer, walk in zip(layers, records, strict=True)
     ]
 

@@ -1,6 +1,6 @@
 """The Jacobians ∂(state after a step)/∂(state before it) along a walk, and the singular values of their products.
 
-A step's Jacobian J_t is never guessed at: its rows are unit seeds taken back through the cell's own
+A step's Jacobian J_t is exact: its rows are the backward passes of unit seeds through the cell's own
 `step_adjoint`, for many seeds, sequences and steps at once. An LSTM's state is (h, c), side by side.
 """
 
@@ -16,8 +16,8 @@ from ...equations import Equations, Weights
 from ..walks import Record
 
 
-class Steps(NamedTuple):
-    """Steps of one layer and direction, walked and ready to be taken back."""
+class RecordedSteps(NamedTuple):
+    """Steps of one layer's and direction's forward pass, whose Jacobians can be computed."""
 
     cell: Equations
     weights: Weights[Tensor]
@@ -25,7 +25,7 @@ class Steps(NamedTuple):
     sizes: list[int]  # of the state's parts: [R], or [R, H] for (h, c); S is their sum
 
     @classmethod
-    def of(cls, record: Record, most: int | None = None, sequences: int | None = None) -> Steps:
+    def of(cls, record: Record, most: int | None = None, sequences: int | None = None) -> RecordedSteps:
         """The last steps of the first sequences of a recorded walk, at most so many; all by default."""
         cell, x, weights = record.cell, record.x, record.weights
         last = slice(-min(most or len(x), len(x)), None), slice(sequences)
@@ -41,7 +41,7 @@ class Steps(NamedTuple):
         return T, B, sum(self.sizes)
 
     def back(self, steps: Tensor, seeds: Tensor) -> Tensor:
-        """Seeds ∂E/∂(state after a step) taken back to the state before it: seeds @ J.
+        """The backward pass of seeds ∂E/∂(state after a step) to the state before it: seeds @ J.
 
         Args:
             steps: (n), which step each of the n rows of seeds stands after.
@@ -55,12 +55,12 @@ class Steps(NamedTuple):
         return torch.cat(before, -1)
 
 
-def jacobians(steps: Steps, at: Tensor) -> Tensor:
+def jacobians(steps: RecordedSteps, at: Tensor) -> Tensor:
     """J_t[i, j] = ∂(state_t)_i/∂(state_{t-1})_j for the steps `at` (n): (n, B, S, S)."""
     return steps.back(at, _units(steps, len(at)))
 
 
-def product_singular_values(steps: Steps, lags: list[int], windows: int) -> Tensor:
+def product_singular_values(steps: RecordedSteps, lags: list[int], windows: int) -> Tensor:
     """The singular values of J_t J_{t-1} ... J_{t-lag+1}, largest first: a gradient's gain in lag steps.
 
     Args:
@@ -81,7 +81,7 @@ def product_singular_values(steps: Steps, lags: list[int], windows: int) -> Tens
     return torch.stack(found)
 
 
-def _units(steps: Steps, n: int) -> Tensor:
+def _units(steps: RecordedSteps, n: int) -> Tensor:
     """The unit seeds of every state, (n, B, S, S)."""
     _, B, S = steps.shape
     return torch.eye(S, dtype=steps.kept[0].dtype).expand(n, B, S, S)

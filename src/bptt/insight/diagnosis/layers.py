@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ...equations import ElmanEquations, Equations, GRUEquations, LSTMEquations
 from ..walks import Record
-from .jacobians import Steps, product_singular_values
+from .jacobians import RecordedSteps, product_singular_values
 from .lyapunov import lyapunov_exponents
 
-Kind = Literal["vanishing", "exploding", "healthy", "no gradient"]
+LayerKind = Literal["vanishing", "exploding", "healthy", "no gradient"]
 
 REST = 0.01  # the part of the gradient that may be left out: "less than 1 %"
 EXPLODING = 10.0  # growth of the gradient, over the sequence, that clipping and learning rates no longer absorb
@@ -50,7 +50,7 @@ class LayerDiagnosis:
         reach: the lag beyond which less than 1 % of the sum over lags comes; None if that is beyond those seen.
         growth: the largest of it over that at lag 0.
         spectral_radius: the largest |eigenvalue| of W_s, by name; for a gated cell of each gate's block of it.
-        norm: the largest singular value, likewise.
+        norm: the largest singular value, by the same names.
         saturated: share of Φ's values (of a gated cell's candidate) whose slope is below a tenth.
         gates: each gate's openness; update gate z and forget gate f keep the state where they are open.
         product_lags: how many Jacobians each product has.
@@ -60,7 +60,7 @@ class LayerDiagnosis:
 
     layer: str
     cell: str
-    kind: Kind
+    kind: LayerKind
     gradient_by_lag: Tensor | None
     efold_lag: float
     reach: int | None
@@ -116,15 +116,15 @@ def _jacobian_cost(record: Record) -> int:
     return 2 * sum(part.shape[-1] for part in record.recording.call.state) * record.weights.W_hh.numel()
 
 
-def _affordable_steps(record: Record) -> Steps:
+def _affordable_steps(record: Record) -> RecordedSteps:
     """The steps whose Jacobians are taken: of all sequences, or of fewer where these are dear."""
     B = record.x.shape[1]
     columns = max(LONGEST_PRODUCT, min(COLUMNS, OPERATIONS // _jacobian_cost(record)))
     sequences = max(1, min(B, columns // LONGEST_PRODUCT))
-    return Steps.of(record, columns // sequences, sequences)
+    return RecordedSteps.of(record, columns // sequences, sequences)
 
 
-def _kind(by_lag: Tensor | None, reach: int | None, growth: float, rate: float, lags: int, T: int) -> Kind:
+def _kind(by_lag: Tensor | None, reach: int | None, growth: float, rate: float, lags: int, T: int) -> LayerKind:
     """What was measured decides; the largest exponent where nothing could be, or where it needs more steps."""
     exploding = rate * (T - 1) > math.log(EXPLODING)
     if by_lag is None:

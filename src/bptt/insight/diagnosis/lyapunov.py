@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .jacobians import Steps, jacobians
+from .jacobians import RecordedSteps, jacobians
 
 CHUNK = 2**19  # numbers of Jacobians made at once: few enough to stay in cache
 
 
-def lyapunov_exponents(steps: Steps, count: int | None = None, warm_up: int | None = None) -> Tensor:
+def lyapunov_exponents(steps: RecordedSteps, count: int | None = None, warm_up: int | None = None) -> Tensor:
     """The largest exponents λ_1 ≥ λ_2 ≥ ... of a walk, per step, averaged over its sequences.
 
     Their sum, with all S of them and no warm-up, is the mean of log|det J_t|.

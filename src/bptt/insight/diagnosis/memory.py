@@ -23,7 +23,7 @@ LEAST_ROWS = 40  # rows below which nothing can be said
 
 
 @dataclass(frozen=True)
-class Memory:
+class InputMemory:
     """How far back the input still predicts what is desired, by a linear model out of sample.
 
     Attributes:
@@ -37,7 +37,7 @@ class Memory:
     r2: list[float]
 
 
-def input_memory(x: Tensor, d: Tensor, longest: int) -> Memory | None:
+def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
     """How far back x helps to predict d.
 
     Args:
@@ -67,12 +67,12 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> Memory | None:
     r2 = {lag: r2_of(lag) for lag in _coarse(longest)}
     best = max(r2.values())
     if best < FOUND:
-        return Memory(None, *_columns(r2))
+        return InputMemory(None, *_columns(r2))
     enough = best - GAIN
     upper = min(lag for lag in r2 if r2[lag] >= enough)
     lower = max((lag for lag in r2 if lag < upper), default=upper - 1)
     r2 |= {lag: r2_of(lag) for lag in range(lower + 1, upper)}
-    return Memory(min(lag for lag in r2 if r2[lag] >= enough), *_columns(r2))
+    return InputMemory(min(lag for lag in r2 if r2[lag] >= enough), *_columns(r2))
 
 
 def _coarse(longest: int) -> list[int]:

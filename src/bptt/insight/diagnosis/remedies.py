@@ -22,7 +22,7 @@ MOST_SPREAD = 1e3  # of the gradient norms, above which no one clipping value fi
 MOST = 3  # remedies named
 
 
-class Place(NamedTuple):
+class LayerPlace(NamedTuple):
     """A layer to mend, as a program sees it."""
 
     layer: LayerDiagnosis
@@ -32,7 +32,7 @@ class Place(NamedTuple):
     inputs: int
 
 
-def remedies(verdict: Verdict, places: list[Place], need: int | None, norms: GradientNorms) -> list[Remedy]:
+def remedies(verdict: Verdict, places: list[LayerPlace], need: int | None, norms: GradientNorms) -> list[Remedy]:
     """Two or three remedies in order; none where nothing is wrong.
 
     Args:
@@ -51,7 +51,7 @@ def remedies(verdict: Verdict, places: list[Place], need: int | None, norms: Gra
     return []
 
 
-def spared(verdict: Verdict, places: list[Place], need: int | None) -> list[str]:
+def spared(verdict: Verdict, places: list[LayerPlace], need: int | None) -> list[str]:
     """What can be saved where nothing is wrong."""
     place = next((p for p in places if p.layer.kind == verdict.kind), places[0])
     reach = place.layer.reach if verdict.kind == "vanishing" else need
@@ -63,7 +63,7 @@ def spared(verdict: Verdict, places: list[Place], need: int | None) -> list[str]
     ]
 
 
-def _exploding(place: Place, need: int | None, norms: GradientNorms) -> list[Remedy]:
+def _exploding(place: LayerPlace, need: int | None, norms: GradientNorms) -> list[Remedy]:
     rate = place.layer.exponents[0].item()
     found = [_clip(norms), _initialise(place)]
     if rate > 0:
@@ -96,7 +96,7 @@ def _clip(norms: GradientNorms) -> Remedy:
     return Remedy("clipping", text, clip=clip)
 
 
-def _vanishing(place: Place, need: int | None) -> list[Remedy]:
+def _vanishing(place: LayerPlace, need: int | None) -> list[Remedy]:
     found = []
     if place.layer.saturated > MOST_SATURATED:
         text = (
@@ -116,7 +116,7 @@ def _vanishing(place: Place, need: int | None) -> list[Remedy]:
     return found
 
 
-def _no_gradient(place: Place) -> list[Remedy]:
+def _no_gradient(place: LayerPlace) -> list[Remedy]:
     if place.layer.kind == "no gradient":
         texts = [
             f"Look at the layer above {place.layer.layer}: its input weights are zero or its units dead. "
@@ -146,7 +146,7 @@ def _of_weight(name: str, change: Callable[[Tensor], object]) -> Callable[[Netwo
     return changed
 
 
-def _initialise(place: Place) -> Remedy:
+def _initialise(place: LayerPlace) -> Remedy:
     W, G = f"model.{place.names.W_hh}", place.cell.gates
     radius = max(place.layer.spectral_radius.values())
     now = f"The spectral radius is {radius:.3g} now"
@@ -190,7 +190,7 @@ def _leak(cell: ElmanEquations, need: int | None) -> Remedy:
     return Remedy(f"leaky units, leak={leak:.2g}", text, changed)
 
 
-def _gated(place: Place) -> Remedy:
+def _gated(place: LayerPlace) -> Remedy:
     text = (
         f"A gated cell in its place: bptt.GRU({place.inputs}, {place.hidden}) or bptt.LSTM({place.inputs}, "
         f"{place.hidden})   (bptt train: --cell gru)."
@@ -212,7 +212,7 @@ def _as_gru(net: Network) -> Network:
     return gated.double()
 
 
-def _gate_bias(place: Place, need: int | None) -> Remedy:
+def _gate_bias(place: LayerPlace, need: int | None) -> Remedy:
     """σ(b) = 1 - 1/need (Tallec & Ollivier 2018); 1 where the need is not known (Jozefowicz et al. 2015)."""
     gate = "z" if isinstance(place.cell, GRUEquations) else "f"
     now = f"Its mean is {place.layer.gates[gate].mean:.2g} now"

@@ -12,8 +12,8 @@ from torch import Tensor
 from ..text import bar, text_html
 from .clipping import GradientNorms
 from .layers import Gate, LayerDiagnosis
-from .memory import GAIN, Memory
-from .verdict import Kind, Severity, reason
+from .memory import GAIN, InputMemory
+from .verdict import DiagnosisKind, Severity, reason
 
 WIDE = 100  # characters of a line
 EXPONENTS_SHOWN = 4
@@ -23,7 +23,7 @@ PRODUCTS_SHOWN = 2  # every second of the lags 1, 2, 4, ...
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `bptt.diagnose` found; print it. Steps count from 1.
+    """The result of `bptt.diagnose`; print it. Steps count from 1.
 
     Attributes:
         kind: "non-finite", "no gradient", "exploding", "vanishing" or "healthy": the worst of the layers'.
@@ -33,21 +33,21 @@ class Diagnosis:
         steps: T.
         lags: how far back was looked.
         layers: each layer and direction, the lowest first; empty where numbers are not finite.
-        memory: how far back x predicts d; None where that cannot be told.
+        memory: how far back x predicts d; None where that cannot be measured.
         gradient_norms: what clipping sees; None where numbers are not finite.
         remedies: what to do, the first thing first, and what a trial of each one showed.
         where: the data that was looked at, in words.
         notes: what else was found, a sentence each.
     """
 
-    kind: Kind
+    kind: DiagnosisKind
     sentence: str
     severity: Severity
     enough: bool | None
     steps: int
     lags: int
     layers: list[LayerDiagnosis]
-    memory: Memory | None
+    memory: InputMemory | None
     gradient_norms: GradientNorms | None
     remedies: list[str]
     where: str = ""
@@ -136,10 +136,10 @@ def _gate(gate: Gate) -> str:
     return f"{gate.mean:.2f} on average; {gate.closed:.0%} closed (below 0.1), {gate.open:.0%} open (above 0.9)"
 
 
-def _memory_rows(memory: Memory | None) -> list[str]:
+def _memory_rows(memory: InputMemory | None) -> list[str]:
     if memory is None:
         return _wrapped(
-            "what it needs cannot be told: too few steps, a constant d, or d not one a step", _label("data")
+            "what it needs cannot be measured: too few steps, a constant d, or d not one a step", _label("data")
         )
     best = max(memory.r2)
     if memory.lag is None:

@@ -15,8 +15,8 @@ from ..walks import Criterion, Network
 UPDATES = 100
 EVERY = 10  # updates it is judged after; the least error counts, so that learning too much by heart does not
 RATE, BETAS = 0.01, (0.9, 0.999)  # of Adam
-HELD = 4  # one part in so many of the steps, the last one, is not learned from but judged on
-STEPS = 1000  # learned from and judged on at most, the last ones
+HELD = 4  # one part in so many of the steps, the last one, is the validation set
+STEPS = 1000  # of the training and the validation set at most, the last ones
 MULTIPLICATIONS = 3e9  # of all updates of one network, about half a second; large networks get fewer updates
 FEWEST = 3  # updates below which nothing is tried
 GAIN = 0.1  # part of the error by which it must fall or rise to count: less may be luck

@@ -6,21 +6,21 @@ import math
 from typing import Literal, NamedTuple
 
 from .layers import LayerDiagnosis
-from .memory import Memory
+from .memory import InputMemory
 
-Kind = Literal["non-finite", "no gradient", "exploding", "vanishing", "healthy"]
+DiagnosisKind = Literal["non-finite", "no gradient", "exploding", "vanishing", "healthy"]
 
 Severity = Literal["fine", "note", "warning"]
 
 MOST_SATURATED = 0.3  # share of saturated units above which they are what stands in the way
 KEEPING = {"z": "update", "f": "forget"}  # the gates that keep the state
-WORST_FIRST: tuple[Kind, ...] = ("no gradient", "exploding", "vanishing", "healthy")
+WORST_FIRST: tuple[DiagnosisKind, ...] = ("no gradient", "exploding", "vanishing", "healthy")
 
 
 class Verdict(NamedTuple):
     """What is the matter, in one word and in one sentence."""
 
-    kind: Kind
+    kind: DiagnosisKind
     sentence: str
     enough: bool | None  # whether the gradient reaches as far back as the data needs; None where that is not known
 
@@ -32,7 +32,9 @@ class Verdict(NamedTuple):
         return "note" if self.kind == "vanishing" and self.enough is None else "warning"
 
 
-def verdict(layers: list[LayerDiagnosis], memory: Memory | None, silent: bool, steps: int, lags: int) -> Verdict:
+def verdict(
+    layers: list[LayerDiagnosis], memory: InputMemory | None, silent: bool, steps: int, lags: int
+) -> Verdict:
     """The worst of the layers, beside what the data needs.
 
     Args:
@@ -44,7 +46,7 @@ def verdict(layers: list[LayerDiagnosis], memory: Memory | None, silent: bool, s
     """
     if silent:
         return Verdict("no gradient", "There is no gradient: the loss does not change with y at any step.", None)
-    kind: Kind = next(kind for kind in WORST_FIRST if any(layer.kind == kind for layer in layers))
+    kind: DiagnosisKind = next(kind for kind in WORST_FIRST if any(layer.kind == kind for layer in layers))
     worst = next(layer for layer in layers if layer.kind == kind)
     where = f" in {worst.layer}" if len(layers) > 1 else ""
     need = None if memory is None else memory.lag
