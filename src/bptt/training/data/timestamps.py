@@ -144,8 +144,10 @@ class Timestamps:
 
     def check_increasing(self, name: str, column: str) -> None:
         """Refuse labels of which one does not come after the one before it, with its row."""
-        for row, (before, label) in enumerate(pairwise(map(Label, self.texts, self.moments)), start=1):
-            if (found := why_not_later(label, before, f"row {row}")) is not None:
+        for row, (before, after) in enumerate(pairwise(map(instant, self.moments)), start=1):
+            if not after > before:
+                earlier, label = (Label(self.texts[place], self.moments[place]) for place in (row - 1, row))
+                found = why_not_later(label, earlier, f"row {row}")
                 raise UserError(f"{name}: row {row + 1}, column {column!r}: {found}")
 
 
