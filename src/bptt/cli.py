@@ -1,4 +1,4 @@
-"""The command line's door. It imports nothing at first, so that Ctrl-C is answered from the start."""
+"""The entry point of the command line. It imports nothing at first, so that Ctrl-C works from the start."""
 
 from __future__ import annotations
 

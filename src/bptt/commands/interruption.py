@@ -29,7 +29,7 @@ class Interruption:
         self._restore()
 
     def came(self) -> bool:
-        """Whether one has come."""
+        """Whether a signal has come."""
         return self.signal is not None
 
     @property

@@ -42,7 +42,7 @@ def launch(workers: int, arguments: list[str]) -> int:
 
 
 def launch_id() -> str:
-    """What these workers and those started again in their place have in common; empty for a process alone."""
+    """An id shared by these workers and those that replace them after a restart; empty for a single process."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return ""
     return f"{os.environ['TORCHELASTIC_RUN_ID']} of process {os.getppid()}"

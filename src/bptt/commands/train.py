@@ -139,7 +139,7 @@ def _restore(work: Work, saved: Any, folder: Path) -> None:
 
 
 def _checked_run(given: TrainOptions, folder: Path) -> ConfigFile:
-    """What config.toml of a run to resume says."""
+    """The config.toml of a run to resume."""
     if (other := first_given(given, besides=("resume",))) is not None:
         option = "DATA" if other == "data" else option_of(other)
         raise UserError(

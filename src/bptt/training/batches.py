@@ -1,4 +1,4 @@
-"""Sequences of several lengths, a class each, learned from some at a time in an order drawn anew each epoch."""
+"""Mini-batches of labelled sequences of several lengths, and of whole series, in a new order each epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOGETHER = 256  # sequences judged side by side
 
 
 class Minibatches:
-    """An update for every `batch` sequences, the error of each class taken back to its first step.
+    """One update for each mini-batch of sequences; errors are propagated back to each sequence's first step.
 
     Args:
         model: (x, state) -> (y, state), packed sequences in and out.
@@ -87,7 +87,7 @@ def balanced(totals: Tensor) -> Tensor:
 
 
 def pooled(y: PackedSequence, config: ClassifyOptions) -> Tensor:
-    """What each sequence's outputs come to, (B, C): the last one, or their mean.
+    """The output read for each sequence, (B, C): its last one, or the mean of all.
 
     The read-out is linear, so that this is the read-out of the last state, or of the mean of the states.
     """
@@ -116,7 +116,7 @@ class Groups:
         count: how many series there are.
         size: of a group; the last one may be smaller.
         seed: alone with the epoch draws the order.
-        group: what is learned from the series of some numbers.
+        group: the updates from the series of some numbers.
         validate: as `Updates.validation`.
     """
 
@@ -158,7 +158,7 @@ class _Grouped(Iterator[Update]):
         return update
 
     def _begun(self, place: Tree) -> Pass:
-        """The pass over the group that starts here; its noise and dropout are drawn by a number of its own."""
+        """The pass over the group that starts here, with noise and dropout of its own."""
         source, start = self._source, self._start
         group = source.group(self._order[start : start + source.size].tolist())
         return group.epoch(self._epoch * source.count + start, place)

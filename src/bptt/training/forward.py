@@ -70,7 +70,7 @@ class _Bfloat16(nn.Module):
 
 
 class NoisyChunks:
-    """Chunks of (x, d) with noise on x, drawn anew each epoch and the same from wherever they are read.
+    """Chunks of (x, d) with noise on x: new in each epoch, and the same wherever reading starts.
 
     Args:
         chunks: an iterable of pairs that can be sought and knows its steps, as `bptt.stream`.

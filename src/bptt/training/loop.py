@@ -20,11 +20,11 @@ from .workers import ALONE, Workers
 
 
 class Epoch(NamedTuple):
-    """What one epoch did."""
+    """The metrics of one epoch."""
 
     epoch: int  # from 1
-    loss: float  # the mean of what is learned from, inputs noisy, targets standardised
-    validation: float | None  # the same of what chooses the best epoch, inputs clean
+    loss: float  # mean training loss, with noise on the inputs and standardised targets
+    validation: float | None  # validation loss, without noise
     lr: float
     gradient_norm: float  # before clipping, the largest of its updates
     clip: float | None  # the norm it was clipped at, None for not at all
@@ -33,10 +33,10 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training came to.
+    """The result of training.
 
     Attributes:
-        epochs: what each epoch did.
+        epochs: the metrics of each epoch.
         best: the epoch whose weights the model now has: the last one, or the best on the validation steps.
         interrupted: whether it was asked to stop before its last epoch.
     """
@@ -47,8 +47,8 @@ class Fitted:
 
 
 class Training:
-    """The training loop: every epoch one pass over what is learned from. It can stop between any two updates, tell
-    its state, and go on from there bit for bit.
+    """The training loop: every epoch is one pass over the training set. It can stop between any two updates, save
+    its state, and continue from there bit for bit.
 
     Adam with L2 weight decay, a scheduled learning rate, and clipping of the norm of each update's gradient.
     It draws nothing, and its updates draw from generators of their own, by the seed: no random generator of the
@@ -56,7 +56,7 @@ class Training:
 
     Args:
         model: whose weights are learned.
-        updates: what they are learned from, and the loss that chooses the best epoch.
+        updates: the training set, and the validation loss that chooses the best epoch.
         config: epochs, patience, lr, schedule, weight_decay, clip, seed.
         workers: who train the model together; all call the same methods at the same time.
         look: asked after each epoch, by its number, for the gradient by lag.
@@ -84,7 +84,7 @@ class Training:
 
     @property
     def epochs(self) -> list[Epoch]:
-        """What each whole epoch did."""
+        """The metrics of each finished epoch."""
         return self._epochs
 
     def run(
@@ -209,7 +209,7 @@ class Training:
 
 
 class _Sum(NamedTuple):
-    """What the updates of an epoch have come to so far."""
+    """Sums over the updates of an epoch so far."""
 
     total: float = 0.0
     numbers: float = 0.0

@@ -36,12 +36,12 @@ def network_of(
 def sizes_of(
     config: TrainOptions, columns: list[str], labels: list[str], calendar: list[str] | None = None
 ) -> tuple[int, int]:
-    """What the network of a task reads at a step, and what it puts out.
+    """Input and output size of a task's network.
 
     Args:
         config: the choices of the run.
-        columns: those that are read, a target first.
-        labels: classes, or tokens; empty where numbers are put out.
+        columns: the input columns, targets first.
+        labels: classes or tokens; empty if the outputs are numbers.
         calendar: the periods whose sine and cosine are input as well.
     """
     if config.task == "text":

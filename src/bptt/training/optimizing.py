@@ -1,4 +1,4 @@
-"""What happens to the gradient and to the learning rate: torch's schedules, clipping, and when to stop."""
+"""Learning rate schedules, gradient clipping and early stopping."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Clipping:
 
     def __init__(self, clip: float | str) -> None:
         self.limit = math.inf if isinstance(clip, str) else clip
-        self._seen: list[float] | None = [] if isinstance(clip, str) else None  # norms it is to be learned from
+        self._seen: list[float] | None = [] if isinstance(clip, str) else None  # norms seen so far
 
     def clip(self, model: nn.Module) -> float:
         """Shorten `.grad` of the model's weights; returns its norm before."""

@@ -1,4 +1,4 @@
-"""What is learned from, update by update: each takes a loss back and leaves the gradients in `.grad`."""
+"""Updates of the training loop: each runs a forward and a backward pass and leaves the gradients in `.grad`."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ ROWS = 1  # the axis of a state, (L·D, B, ·), that its stretches stand on
 
 
 class Update(NamedTuple):
-    """What one update was computed from."""
+    """The loss of one update."""
 
     loss: float  # the mean over its numbers
     numbers: float  # how many, or what they weigh
 
 
 class Pass(Protocol):
-    """One pass over what is learned from; between two updates it can tell its place."""
+    """One pass over the training set; between two updates its place can be saved."""
 
     @property
     def walked(self) -> WindowInput | None:
-        """What the last update was computed from."""
+        """Input, target and initial state of the last update."""
         ...
 
     def __next__(self) -> Update:
-        """Take the next loss back; what was in `.grad` is added to."""
+        """Run the next forward and backward pass; gradients are added to `.grad`."""
         ...
 
     def state_dict(self) -> Tree:
@@ -47,19 +47,19 @@ class Pass(Protocol):
 
 
 class Updates(Protocol):
-    """What is learned from."""
+    """The training set as a sequence of updates."""
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
         """The pass of epoch `number`, counted from 1; from a place within it."""
         ...
 
     def validation(self) -> float | None:
-        """The loss on what chooses the best epoch; None where nothing does."""
+        """The validation loss; None without a validation set."""
         ...
 
 
 class Whole:
-    """One update an epoch: the error of every step, taken back to the first one.
+    """One update an epoch: all errors are propagated back to the first step.
 
     Args:
         model: (x, state) -> (y, state).
@@ -127,7 +127,7 @@ class _Once(Iterator[Update]):
 
 
 class Windows:
-    """An update every k1 steps, each error taken back over k2: truncated BPTT.
+    """Truncated BPTT: an update every k1 steps, each error propagated back over k2.
 
     Args:
         model: (x, state) -> (y, state).

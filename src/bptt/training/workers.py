@@ -47,7 +47,7 @@ class Workers:
 
     @property
     def apart(self) -> tuple[int, ...]:
-        """Numbers that tell what this worker draws at random from what the others do: none where it is alone."""
+        """Numbers that make this worker's random draws differ from the others'; none if it is alone."""
         return () if self.size == 1 else (self.rank,)
 
     def any(self, flag: bool) -> bool:
@@ -61,8 +61,8 @@ class Workers:
     def ask(self, question: Callable[[], bool]) -> bool:
         """Whether any worker answers yes; all learn it. All ask the same questions in the same order.
 
-        What was asked is put again when gradients are next averaged, and its answer goes with them: who asks after
-        that hears this one. Where none has come since the last time, it is answered by a collective of its own.
+        The question is asked again when gradients are next averaged, and its answer travels with them: whoever
+        asks after that gets this answer. If there is none since the last time, a separate collective answers.
         """
         if self.size == 1:
             return question()

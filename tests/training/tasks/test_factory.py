@@ -36,7 +36,7 @@ def test_a_target_that_begins_after_the_training_rows_is_refused_however_it_is_r
     (tmp_path / "d.csv").write_text("who,y\n" + "".join(rows))
     for missing in ("mask", "interpolate"):
         config = ForecastOptions(data=tmp_path / "d.csv", target="y", series=series, missing=missing)
-        with pytest.raises(UserError, match=r"has 0 values in the 48 training rows|no series has what is needed"):
+        with pytest.raises(UserError, match=r"has 0 values in the 48 training rows|no series has enough"):
             made_task(config)
 
 

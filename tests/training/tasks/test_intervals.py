@@ -22,7 +22,7 @@ def test_missing_errors_are_left_out_and_signs_do_not_matter():
     errors = np.array([-3.0, np.nan, 1.0, 2.0, np.nan])
     found = Intervals.of([errors, -2 * errors], 0.75, "validation")
     assert (found.widths, found.errors) == ([3.0, 6.0], 3)
-    assert found.note == "The 75% intervals are as wide as 3 errors on the validation rows say."
+    assert found.note == "The 75% intervals come from 3 validation errors."
 
 
 def test_too_few_errors_give_no_interval_and_say_how_many_are_needed():
@@ -31,4 +31,4 @@ def test_too_few_errors_give_no_interval_and_say_how_many_are_needed():
     assert "at least 9 are needed" in found.note
     enough = Intervals.of([np.ones(9)], 0.9, "training")
     assert enough.widths == [1.0]
-    assert "too narrow, or pass --validation" in enough.note
+    assert "too narrow; --validation 0.2" in enough.note

@@ -125,7 +125,7 @@ def test_series_that_hold_too_little_are_left_out_with_a_note(tmp_path):
     path.write_text("who,y\n" + "a,1\nb,2\n" * 4)
     with (
         pytest.warns(UserWarning, match="is left out"),
-        pytest.raises(UserError, match="no series has what is needed"),
+        pytest.raises(UserError, match="no series has enough rows and values"),
     ):
         panel(configured(path, input=(), time=None))
 

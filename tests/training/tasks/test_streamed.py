@@ -129,7 +129,7 @@ def outputs_of(rows):
         ({"season": 321}, "--season 321 is longer than the 320 training rows"),
         ({"target": "z"}, "has no column 'z'; its columns are '0', '1'"),
         ({"input": (("1",),)}, "'1' was asked for twice"),
-        ({"lags": 400}, "400 rows, 320 of them to learn from; with lags=400"),
+        ({"lags": 400}, "400 rows, 320 of them for training; with lags=400"),
     ],
 )
 def test_what_only_a_table_in_memory_can_be_given_is_refused(path, choices, words):

@@ -127,7 +127,7 @@ def test_the_embedded_text_is_the_default():
 @pytest.mark.parametrize("text", ["", "a", "abcdefgh" * 2])
 def test_too_short_a_text_names_the_minimum(tmp_path, text):
     (tmp_path / "t.txt").write_text(text)
-    with pytest.raises(UserError, match=r"of them to learn from; .* at least 17 are needed"):
+    with pytest.raises(UserError, match=r"of them for training; .* at least 17 are needed"):
         text_task(TextOptions(data=tmp_path / "t.txt"))
 
 

@@ -1,1 +1,1 @@
-"""What is learned: where its numbers come from, and how what was learned is judged."""
+"""The tasks: training, validation and test set of each, its loss, its score and its baselines."""

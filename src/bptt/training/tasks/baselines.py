@@ -1,4 +1,4 @@
-"""What a forecast is compared with: persistence, seasonal persistence, and a linear autoregression."""
+"""Baselines of a forecast: persistence, seasonal persistence, and a linear autoregression."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def autoregression(values: np.ndarray, horizon: int, train_rows: int, order: int
 
 
 def season_of(values: np.ndarray, times: list[Any]) -> int | None:
-    """Rows after which a series comes again; None where nothing tells of any.
+    """The season of a series in rows; None if it shows none.
 
     The season of its dates (hourly 24, daily 7, weekly 52, monthly 12, quarterly 4) where the autocorrelation has
     a peak there, else the highest peak's lag.

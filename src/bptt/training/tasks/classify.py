@@ -28,7 +28,7 @@ from .ranges import beyond
 from .sample import Sample
 from .task import ACCURACY, Judged, Loss, Undated
 
-STATISTICS = ("mean", "std", "min", "max")  # of each column, which the nearest neighbour is told by
+STATISTICS = ("mean", "std", "min", "max")  # of each column, by which the nearest neighbour is found
 SAMPLED = 8  # sequences of a look at how gradients flow
 BLOCK = 256  # sequences whose neighbours are looked for together
 
@@ -78,7 +78,7 @@ class Classify(Undated):
 
     @property
     def aim(self) -> str:
-        return f"Sequences of {self.name}, told apart as {len(self.labels)} classes"
+        return f"Sequences of {self.name}, classified into {len(self.labels)} classes"
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Minibatches of the training sequences."""
@@ -117,7 +117,7 @@ class Classify(Undated):
         return np.concatenate([self.data.sequences[place] for place in self.splits[split]])
 
     def weights(self) -> Tensor | None:
-        """What each class weighs in the loss; None for the same."""
+        """The weight of each class in the loss; None for equal weights."""
         if self.config.class_weights != "balanced":
             return None
         return balanced(torch.bincount(self.truth("training"), minlength=len(self.labels)))
@@ -226,7 +226,7 @@ def read_new(
 
 
 def classify_task(config: ClassifyOptions) -> Classify:
-    """The sequences of a file, split into those learned from and those tested on.
+    """The sequences of a file, split into training, validation and test set.
 
     Raises:
         UserError: they cannot be read, have no labels, or fewer than two classes.
@@ -242,7 +242,7 @@ def classify_task(config: ClassifyOptions) -> Classify:
             )
         data, test = _joined(data, read_labelled(beside, config))
     if None in data.labels or len({data.labels[place] for place in learned}) < 2:
-        raise UserError(f"{data.name} has sequences of fewer than two classes; there is nothing to tell apart")
+        raise UserError(f"{data.name} has sequences of fewer than two classes; a classifier needs two")
     generator = np.random.default_rng([config.seed, 0])  # 0 is no epoch
     if not test:
         learned, test = _drawn(data, learned, config.test, generator)
@@ -267,9 +267,9 @@ def _note_rare(data: Labelled, learned: list[int]) -> None:
     count = Counter(data.labels[place] for place in learned)
     whole = Counter(data.labels)
     if unseen := [label for label in data.classes if not count[label]]:
-        warnings.warn(f"{data.name} has no sequence of {listed(unseen)} to learn from", stacklevel=2)
+        warnings.warn(f"{data.name} has no training sequence of {listed(unseen)}", stacklevel=2)
     if single := [label for label in data.classes if whole[label] == 1]:
-        warnings.warn(f"{data.name} has one sequence of {listed(single)}: too few to learn and test", stacklevel=2)
+        warnings.warn(f"{data.name} has one sequence of {listed(single)}: too few to train and test", stacklevel=2)
 
 
 def test_file(path: Path) -> Path | None:

@@ -67,7 +67,7 @@ class Forecast(Series, Forecasting):
         return updates_of(model, *self.training_steps(), self.config, workers)
 
     def sample(self) -> Sample:
-        """The last of the steps that are learned from; of new data, where none is, of all that have a target."""
+        """The last training steps; of new data, which has none, the last steps with a target."""
         d = self.targets()[: self.learned_steps if self.train_rows else None]
         stop, first = len(d), max(0, len(d) - LONGEST)
         x, d = (part[first:stop, None] for part in (self.inputs(), d))
@@ -76,7 +76,7 @@ class Forecast(Series, Forecasting):
         return Sample(x, d, mean_square, sum_of_squares, self.loss, self.rows_read(first, stop), notes)
 
     def beyond(self) -> str | None:
-        """Whether the rows after those learned from leave their range, in a sentence."""
+        """A sentence if rows after the training rows leave their range, else None."""
         stop = self.learned_steps + self.first_step + self.farthest
         values = self.table.values
         later = "later rows" + (f" of series {shortened(self.part)!r}" if self.part else "")
@@ -155,7 +155,7 @@ def check_rows(name: str, rows: int, train_rows: int, config: ForecastOptions) -
     if train_rows < needed:
         minimum = bisect_left(range(2**62), True, lo=needed, key=lambda n: train_rows_of(n, config) >= needed)
         raise NothingThere(
-            f"{name} has {rows} rows, {max(0, train_rows)} of them to learn from; with lags={config.lags}, "
+            f"{name} has {rows} rows, {max(0, train_rows)} of them for training; with lags={config.lags}, "
             f"horizon={max(config.horizons)} and test={config.test:g} at least {minimum} rows are needed"
         )
 
@@ -191,8 +191,8 @@ def forecast_of(
     forecast.check_times()
     if forecast.train_steps < MINIMUM_TARGETS:
         raise UserError(
-            f"lags={config.lags} and horizon={max(config.horizons)} leave {max(0, forecast.train_steps)} of the "
-            f"{train_rows} training rows to learn from; at least {MINIMUM_TARGETS} are needed"
+            f"lags={config.lags} and horizon={max(config.horizons)} leave {max(0, forecast.train_steps)} steps of "
+            f"the {train_rows} training rows; at least {MINIMUM_TARGETS} are needed"
         )
     return forecast
 

@@ -1,4 +1,4 @@
-"""Prediction intervals by split conformal residuals: as wide as the errors on rows that were not learned from.
+"""Prediction intervals by split conformal residuals: as wide as the errors on rows outside the training set.
 
 Lei, G'Sell, Rinaldo, Tibshirani & Wasserman (2018), "Distribution-free predictive inference for regression",
 algorithm 2: of n absolute errors the ⌈(n + 1)·coverage⌉-th smallest is half the interval's width. It holds what
@@ -19,7 +19,7 @@ class Intervals:
     """How far the intervals reach to both sides of a forecast.
 
     Attributes:
-        coverage: how often they should hold what comes.
+        coverage: how often they should contain the true value.
         widths: half of each output's interval, in standard deviations of its target; inf where there are too few
             errors for such a coverage.
         errors: how many each is taken from, the fewest of all outputs.
@@ -40,15 +40,13 @@ class Intervals:
 
     @property
     def note(self) -> str:
-        """What they are made from, in words."""
-        said = (
-            f"The {self.coverage:.0%} intervals are as wide as {self.errors} errors on the {self.source} rows say"
-        )
+        """Where their width comes from, in words."""
+        said = f"The {self.coverage:.0%} intervals come from {self.errors} {self.source} errors"
         if any(map(math.isinf, self.widths)):
             needed = math.ceil(self.coverage / (1 - self.coverage) - 1e-9)
-            return f"{said}: too few, at least {needed} are needed, so there are none."
+            return f"{said}: too few, at least {needed} are needed, so there are no intervals."
         if self.source == "training":
-            return f"{said}, which were learned from: expect them to be too narrow, or pass --validation 0.2."
+            return f"{said} and are too narrow; --validation 0.2 gives honest ones."
         return f"{said}."
 
 

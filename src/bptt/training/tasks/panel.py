@@ -1,4 +1,4 @@
-"""Forecasting many series of one file: one network learns all of them, side by side."""
+"""Forecasting many series of one file with one network, trained on all of them side by side."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .task import Judged
 
 @dataclass(frozen=True)
 class Panel(Forecasting):
-    """Many series as one task: each cut, scaled and judged on its own, all learned from in the same updates.
+    """Many series as one task: each split, scaled and judged on its own, all trained on in the same updates.
 
     Attributes:
         name: where the data came from.
@@ -113,7 +113,7 @@ class Panel(Forecasting):
         return group(list(range(count))) if size == count else Groups(count, size, config.seed, group, validation)
 
     def sample(self) -> Sample:
-        """The last of the steps that are learned from of the longest series."""
+        """The last training steps of the longest series."""
         longest = max(self.parts, key=lambda part: part.train_steps).sample()
         notes = [note for part in self.parts if (note := part.beyond()) is not None]
         more = [f"So do {len(notes) - 1} of the other {len(self.parts) - 1} series."] if len(notes) > 1 else []
@@ -140,7 +140,7 @@ def panel(config: ForecastOptions) -> Panel:
     """The series of a user's table; those with too few rows or values are left out, with a warning.
 
     Raises:
-        UserError: the table cannot be read, or no series of it can be learned from.
+        UserError: the table cannot be read, or none of its series can be trained on.
     """
     assert config.data is not None
     assert config.series is not None
@@ -150,7 +150,7 @@ def panel(config: ForecastOptions) -> Panel:
         with leaving_out(f"series {part!r} is left out"):
             parts.append(table_forecast(table, config, part))
     if not parts:
-        raise UserError(f"{config.data}: no series has what is needed to be learned from")
+        raise UserError(f"{config.data}: no series has enough rows and values for training")
     shared = [period for period in parts[0].calendar if all(period in part.calendar for part in parts)]
     if config.calendar and not shared:
         raise UserError(f"{config.data}: --calendar finds no period that all series hold twice; leave it out")

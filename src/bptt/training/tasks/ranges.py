@@ -1,4 +1,4 @@
-"""Whether later rows leave the range of the rows that were learned from, where a network can only extrapolate."""
+"""A check whether later rows leave the range of the training rows, where a network can only extrapolate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def beyond(
     """A sentence on the column that leaves its range furthest; None where none does by more than `FAR` of it.
 
     Args:
-        learned: the rows learned from, (N, C); NaN is left out.
+        learned: the training rows, (N, C); NaN is left out.
         later: the rows after them, (M, C), in pieces.
         columns: the names of the columns.
         rows: what the later rows are, in words.

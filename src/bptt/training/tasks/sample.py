@@ -1,4 +1,4 @@
-"""Some of what a task learns from, with the loss it is learned by, for a look at how gradients flow."""
+"""A part of a task's training set with its loss, to look at how gradients flow."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Sample(NamedTuple):
         criterion: (y, d) -> scalar: the mean that training takes of these sequences.
         errors: (y, d) -> scalar: the sum of the errors that it is the mean of.
         loss: E_t, of one step, as `bptt.explain` takes it.
-        what: which part of the data they are, in words.
-        notes: what else is to be said of the data, a sentence each.
+        what: the part of the data, in words.
+        notes: remarks on the data, a sentence each.
     """
 
     x: Tensor
@@ -52,5 +52,5 @@ class Sample(NamedTuple):
 
 
 def filled(d: Tensor, y: Tensor) -> Tensor:
-    """Targets d, the missing ones set to what a network puts out, y: there is no error then, and no gradient."""
+    """Targets d, the missing ones replaced by the outputs y, so that they have no error and no gradient."""
     return d.where(~d.isnan(), y.detach()) if d.isnan().any() else d

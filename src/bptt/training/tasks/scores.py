@@ -1,4 +1,4 @@
-"""How good forecasts are: scores beside the baselines, intervals and how often they hold, rows."""
+"""Scores of forecasts beside the baselines, their intervals and coverage, and the rows of forecast.csv."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEAN = "mean"
 
 
 def judged(parts: Sequence[Series], model: nn.Module, title: str, path: Path) -> Judged:
-    """Forecast every row of one series or many, write the forecasts, and compare with what else there is."""
+    """Forecast every row of one series or many, write the forecasts, and compare with the baselines."""
     found = [part.forecasts(predict(model, part.inputs())) for part in parts]
     intervals = calibrated(parts, found)
     frames = [forecast_rows(part, own, intervals) for part, own in zip(parts, found, strict=True)]
@@ -82,7 +82,7 @@ def rows_of(
 ) -> pl.DataFrame:
     """Columns time, target (its name), horizon unless it is None, truth, forecast, lower and upper.
 
-    What is not known is left empty.
+    Unknown values are left empty.
     """
     width = width if np.isfinite(width) else np.nan
     numbers = {"truth": truth, "forecast": found, "lower": found - width, "upper": found + width}
@@ -97,7 +97,7 @@ def rows_of(
 
 
 def _named(part: Series, on: str, parts: int) -> str:
-    """What a score is of, in the words of the whole task."""
+    """The name of a score among all of the task."""
     if parts == 1:
         return on
     return f"{part.part}, {on}" if len(part.outputs) > 1 else part.part

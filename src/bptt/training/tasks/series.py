@@ -1,4 +1,4 @@
-"""One series to forecast: what a network reads of it at each step, what it puts out, what simple models do."""
+"""One series to forecast: the network's inputs, targets and forecasts, and the baselines."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Series:
     Attributes:
         table: the data, the targets in its first columns.
         config: lags, horizons, validation, coverage, and whether missing values are masked.
-        train_rows: how many rows from the start may be learned from.
-        spans: the rows forecasts are judged on, none of them learned from.
+        train_rows: the number of training rows, from the start.
+        spans: the test rows.
         scaling: fitted to the training rows.
         variances: by target, what mean squared errors are divided by for the average relative variance.
         published: figures of others, by name and span.
@@ -46,8 +46,8 @@ class Series:
         season: rows after which the series comes again, where that is known.
         order: of the linear AR beside it.
         part: which of many series this is.
-        spacing: of its rows in time, by which times go on; None where nothing tells it.
-        ahead: the spacing that the calendar counts by, which is that of the rows learned from.
+        spacing: of its rows in time, by which future rows are dated; None if unknown.
+        ahead: the spacing by which the calendar counts, that of the training rows.
     """
 
     table: Table
@@ -148,7 +148,7 @@ class Series:
         return found
 
     def truth(self) -> np.ndarray:
-        """What comes true of each output, by target row, (N + farthest, K); NaN where that is not known."""
+        """The true values of each output, by target row, (N + farthest, K); NaN where that is not known."""
         found = self._nowhere()
         for output, (place, _) in enumerate(self.outputs):
             found[: len(self.table.values), output] = self.table.values[:, place]
@@ -165,7 +165,7 @@ class Series:
 
     @property
     def judged_on(self) -> list[tuple[str, int, Span]]:
-        """What is judged: its name, the output, and the rows.
+        """The judged parts: name, output and rows of each.
 
         A name has the target where there are several, the horizon where there are, and the span where there are or
         where nothing else is to be said.
@@ -205,7 +205,7 @@ class Series:
 
 
 class _Table(Protocol):
-    """What both kinds of table have."""
+    """The attributes that `Forecasting` needs."""
 
     @property
     def name(self) -> str: ...
@@ -243,7 +243,7 @@ class Forecasting:
 
 
 def output_words(columns: list[str], outputs: list[tuple[int, int]]) -> list[list[str]]:
-    """What tells each target (its place among the columns) and horizon from the others."""
+    """Words that distinguish each target (its place among the columns) and horizon from the others."""
     targets, horizons = ({output[which] for output in outputs} for which in (0, 1))
     return [
         [*([columns[place]] if len(targets) > 1 else []), *([f"{ahead} ahead"] if len(horizons) > 1 else [])]

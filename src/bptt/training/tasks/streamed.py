@@ -1,4 +1,4 @@
-"""Forecasting from a table larger than memory: learned from, scaled and judged piece by piece."""
+"""Forecasting from a table larger than memory, which is read piece by piece."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class StreamedForecast(Forecasting, Undated):
         name: its file's name.
         columns: those read, the targets first.
         config: lags, horizons, validation and coverage.
-        train_rows: how many rows from the start may be learned from.
+        train_rows: the number of training rows, from the start.
         scaling: fitted to them.
         season: rows after which the series comes again, where that is known.
-        learned, later: what the values of each column come to in the rows learned from, and in those after them.
+        learned, later: moments of each column over the training rows, and over the rows after them.
     """
 
     source: Source
@@ -120,7 +120,7 @@ class StreamedForecast(Forecasting, Undated):
         return Windows(model, sequences, config, validation, workers=workers)
 
     def sample(self) -> Sample:
-        """The last of the steps that are learned from."""
+        """The last training steps."""
         return self._sample
 
     @cached_property
@@ -135,7 +135,7 @@ class StreamedForecast(Forecasting, Undated):
         return Sample(x, d, mean_square, sum_of_squares, self.loss, what, () if note is None else (note,))
 
     def _beyond(self) -> str | None:
-        """Whether the rows after those learned from leave their range, in a sentence; if so, they are read."""
+        """The same as of a table in memory; the later rows are read only if some leave the range."""
         learned, later = (np.stack([found.low, found.high]) for found in (self.learned, self.later))
         if beyond(learned, [later], self.columns) is None:
             return None
@@ -189,7 +189,7 @@ class StreamedForecast(Forecasting, Undated):
         )
 
     def _rows(self, output: int, row: np.ndarray, d: np.ndarray, y: np.ndarray, width: float) -> pl.DataFrame:
-        """What is written of an output: the rows forecast, numbered, with d, y and width standardised."""
+        """The file's rows for an output, from standardised d, y and width."""
         place, ahead = self.outputs[output]
         truth, found = (self.scaling.undo_target(part, place) for part in (d, y))
         times = [str(number) for number in row + 1]
@@ -317,7 +317,7 @@ def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
 
 
 def _steps_of(train_rows: int, config: ForecastOptions) -> tuple[int, int]:
-    """How many steps are learned from, and how many are for validation, all their targets training rows."""
+    """The number of training steps and of validation steps."""
     steps = train_rows - config.lags + 1 - max(config.horizons)
     held = round(steps * config.validation)
     return steps - held, held

@@ -1,4 +1,4 @@
-"""What a task is to the training loop and to the command."""
+"""The interface between a task, the training loop and the commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 12  # scores of a model in a table
 
 
 class Measure(NamedTuple):
-    """What a score is.
+    """A measure of the test set's score.
 
     Attributes:
         key: its name in metrics.jsonl.
@@ -42,18 +42,18 @@ ARV = Measure(
     "less",
     "The mean squared error over the variance of the series; 1 is no better than the mean.",
 )
-ACCURACY = Measure("accuracy", "accuracy", "more", "The part of the sequences whose class is named rightly.")
+ACCURACY = Measure("accuracy", "accuracy", "more", "The fraction of sequences whose class is predicted correctly.")
 BITS = Measure(
     "bits_per_character",
     "bits per character",
     "less",
-    "The mean of -log2 of the probability given to the character that comes next.",
+    "The mean of -log2 of the probability given to the next character.",
 )
 BITS_OF_BYTES = Measure(
     "bits_per_byte",
     "bits per byte",
     "less",
-    "The mean of -log2 of the probability given to the byte that comes next.",
+    "The mean of -log2 of the probability given to the next byte.",
 )
 
 
@@ -128,17 +128,17 @@ class Task(Protocol):
 
     @property
     def train_steps(self) -> int:
-        """How many steps are learned from, in an epoch."""
+        """Training and validation steps of an epoch."""
         ...
 
     @property
     def amount(self) -> str:
-        """How much of what is learned from, in words."""
+        """The size of the training set, in words."""
         ...
 
     @property
     def aim(self) -> str:
-        """What is learned of which data, in words."""
+        """The task and its data, in words."""
         ...
 
     @property
@@ -168,7 +168,7 @@ class Task(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """What its dates leave unsaid."""
+        """Day order and time zone of its dates."""
         ...
 
     @property
@@ -177,11 +177,11 @@ class Task(Protocol):
         ...
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
-        """What the model learns from, or this worker's share of it."""
+        """The training set as updates of the model, or this worker's share of it."""
         ...
 
     def sample(self) -> Sample:
-        """Some of what is learned from, with its loss, for a look at how gradients flow."""
+        """A part of the training set with its loss, to look at how gradients flow."""
         ...
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:

@@ -79,7 +79,7 @@ class TextTask(Undated):
 
     @property
     def train_steps(self) -> int:
-        """How many tokens are learned from."""
+        """The number of training tokens."""
         return self.spans["training"][1] - 1
 
     @property
@@ -178,7 +178,7 @@ def text_task(config: TextOptions) -> TextTask:
     needed = max(2, config.stretches + 1)
     if learned < needed:
         raise UserError(
-            f"{name} has {len(text)} {tokens}, {max(0, learned)} of them to learn from; with "
+            f"{name} has {len(text)} {tokens}, {max(0, learned)} of them for training; with "
             f"test={config.test:g}, validation={config.validation:g} and batch={config.stretches} at least "
             f"{needed} are needed there"
         )
@@ -196,7 +196,7 @@ def text_task(config: TextOptions) -> TextTask:
 def sample_text(
     model: nn.Module, vocabulary: list[str], prompt: str, length: int, temperature: float, seed: int
 ) -> str:
-    """So many tokens that the model writes on after a prompt.
+    """`length` tokens that the model generates after a prompt.
 
     Each is drawn from softmax(y / temperature), y the outputs before the softmax.
 
@@ -205,7 +205,7 @@ def sample_text(
         vocabulary: the tokens, by output, each a character.
         prompt: what is read before; empty for a new line, or the first token where there is none.
         length: how many are written.
-        temperature: 0 takes the likeliest each time, 1 draws as the model has learned.
+        temperature: 0 takes the likeliest each time, 1 draws from the model's distribution.
         seed: of what is drawn.
 
     Returns:
