@@ -42,7 +42,7 @@ def starters() -> Iterator[Pool]:
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     command.page_html = lambda page: "<p>a page" * 1000  # making one takes longer than the runs
-    command.run_subject = Mock()
+    command.run_explorer = Mock()
     command.diagnosis_of = Mock(return_value=None)
     with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
         cli.main(("train", "none.csv"))  # imports what reads the arguments

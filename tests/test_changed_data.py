@@ -37,7 +37,7 @@ KINDS = {
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "run_subject", Mock())
+    monkeypatch.setattr(command, "run_explorer", Mock())
     monkeypatch.setattr(command, "page_html", lambda page: "a page")
     Path("d.csv").write_text("y,a,s\n" + ROWS)
     pl.read_csv("d.csv").write_parquet("d.parquet")

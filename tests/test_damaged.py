@@ -34,7 +34,7 @@ def whole(tmp_path_factory):
     (place / "d.csv").write_text("y,a\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(40)))
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(place)
-        patched.setattr(command, "run_subject", Mock())
+        patched.setattr(command, "run_explorer", Mock())
         patched.setattr(command, "page_html", lambda page: "a page")
         train(ForecastOptions(data=Path("d.csv"), target="y", hidden=3, epochs=1, out=Path("run")))
     (place / "run" / "metrics.jsonl").write_text("")
@@ -48,7 +48,7 @@ def ended(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(server.Server, "run", lambda *_, **__: pytest.fail("it is served"))
     monkeypatch.setattr(server, "listening", lambda *_: Mock(**{"getsockname.return_value": ("", 8765)}))
-    monkeypatch.setattr(command, "run_subject", Mock())
+    monkeypatch.setattr(command, "run_explorer", Mock())
     monkeypatch.setattr(command, "page_html", lambda page: "a page")
 
     def run(arguments):

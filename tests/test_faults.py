@@ -48,7 +48,7 @@ def lasting(folder):
 def whole(tmp_path, monkeypatch):
     """The run watched to its end, and what it left."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "run_subject", Mock())
+    monkeypatch.setattr(command, "run_explorer", Mock())
     monkeypatch.setattr(command, "page_html", lambda page: "a page")  # making one takes longer than all else
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # so does this
     np.save("series.npy", np.sin(np.arange(30) / 3))

@@ -28,6 +28,8 @@ from .reach.checkpointed import checkpointed as checkpointed
 from .reach.plan import plan_checkpoints as plan_checkpoints
 from .reach.truncated import truncated as truncated
 from .training.data.stream import stream as stream
+from .training.run import Run as Run
+from .training.run import load as load
 from .walks.door import why as why
 from .walks.kernels import isa as isa
 

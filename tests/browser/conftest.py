@@ -7,8 +7,8 @@ import torch
 from playwright.sync_api import sync_playwright
 
 import bptt
-from bptt.commands.explain import ExplainConfig, lesson_subject
-from bptt.commands.subject import Subject
+from bptt.commands.explain import ExplainConfig, lesson_explorer
+from bptt.commands.explorer import Explorer
 from bptt.insight.exploring.experiment import Experiment, ExperimentStart
 from bptt.report.page import page_html, policy
 from bptt.report.server import Server, application, listening
@@ -71,13 +71,13 @@ def files(tmp_path_factory):
     """Offline pages by name: the lesson's, a long one, and a trained run's."""
     folder = tmp_path_factory.mktemp("pages")
     pages = {
-        "lesson": lesson_subject(ExplainConfig()),
-        "twenty": lesson_subject(ExplainConfig(t=20)),
-        "long": lesson_subject(ExplainConfig(t=500, state_size=8)),
+        "lesson": lesson_explorer(ExplainConfig()),
+        "twenty": lesson_explorer(ExplainConfig(t=20)),
+        "long": lesson_explorer(ExplainConfig(t=500, state_size=8)),
         "run": a_run(),
     }
-    for name, subject in pages.items():
-        (folder / f"{name}.html").write_text(page_html(subject.page()), encoding="utf-8")
+    for name, explorer in pages.items():
+        (folder / f"{name}.html").write_text(page_html(explorer.page()), encoding="utf-8")
     return {name: (folder / f"{name}.html").as_uri() for name in pages}
 
 
@@ -88,13 +88,13 @@ def a_run():
     longest = Experiment(net, normal(60, 2), normal(60, 1, seed=1), bptt.squared_error)
     start = ExperimentStart(longest, 60, "start")
     times = [f"<b>{1900 + i}" for i in range(60)]
-    return Subject("runs/<script>alert(1)</script>", ["a run"], "bptt explore", start, 60, times, REPORT)
+    return Explorer("runs/<script>alert(1)</script>", ["a run"], "bptt explore", start, 60, times, REPORT)
 
 
 @pytest.fixture(scope="session")
 def served():
-    """The address of the lesson's page, live; `.subject` may be swapped for one that fails."""
-    server = LivePage(lesson_subject(ExplainConfig(steps=10)))
+    """The address of the lesson's page, live; `.explorer` may be swapped for one that fails."""
+    server = LivePage(lesson_explorer(ExplainConfig(steps=10)))
     yield server
     server.close()
 
@@ -102,14 +102,14 @@ def served():
 class LivePage(Serving):
     """A live page, served."""
 
-    def __init__(self, subject):
+    def __init__(self, explorer):
         listener = listening("127.0.0.1", 23000)
         host = f"127.0.0.1:{listener.getsockname()[1]}"
         answers = {
-            "/api/explore": subject.explored,
-            "/api/diagnose": subject.diagnosed,
-            "/api/descend": subject.descended,
+            "/api/explore": explorer.explored,
+            "/api/diagnose": explorer.diagnosed,
+            "/api/descend": explorer.descended,
         }
-        page = page_html(subject.page(live=True))
+        page = page_html(explorer.page(live=True))
         self.address = f"http://{host}/"
         super().__init__(Server(application(page, policy(live=True), answers, {host}, None), listener), listener)

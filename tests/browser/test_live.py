@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from bptt.commands.explain import ExplainConfig, lesson_subject
+from bptt.commands.explain import ExplainConfig, lesson_explorer
 from bptt.report.server import Gone
 
 from .conftest import LivePage
@@ -114,13 +114,13 @@ def test_a_network_that_overflows_is_shown_as_such(page):
 
 
 def test_a_deleted_run_and_a_stopped_server_are_said(visit, monkeypatch):
-    subject = lesson_subject(ExplainConfig())
+    explorer = lesson_explorer(ExplainConfig())
 
     def gone(self, question):
         raise Gone("The run runs/a was deleted while this page was open")
 
-    monkeypatch.setattr(type(subject), "explored", gone)
-    live = LivePage(subject)
+    monkeypatch.setattr(type(explorer), "explored", gone)
+    live = LivePage(explorer)
     page = visit(live.address, silent=False)
     page.select_option("#activation", "relu")
     expect(page.locator("#status")).to_contain_text("was deleted while this page was open")

@@ -9,7 +9,8 @@ from bptt.commands.train import train
 from bptt.equations import GRUEquations
 from bptt.errors import UserError
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load_run, save_model
+from bptt.training.run import load
+from bptt.training.tensors import write_tensors
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_run_on_its_own_data_or_on_random_ones(run, capsys):
     capsys.readouterr()
     assert check(CheckConfig("run", steps=6)) == 0
     assert (
-        "run, on the last 6 steps of what it learned from: rows 1-47 of the 48 training rows of d.csv"
+        "run, on the last 6 steps of its training set: rows 1-47 of the 48 training rows of d.csv"
         in capsys.readouterr().out
     )
     (run / "d.csv").unlink()
@@ -85,8 +86,8 @@ def test_bad_use(options, words, run):
 
 
 def test_a_run_whose_weights_are_not_finite(run):
-    model = load_run(run / "run").model
+    model = load(run / "run").model
     torch.nn.init.constant_(model.readout.bias, math.nan)
-    save_model(run / "run", model)
+    write_tensors(run / "run" / "model.safetensors", dict(model.state_dict()))
     with pytest.raises(UserError, match=r"readout\.bias is not finite"):
         check(CheckConfig("run"))

@@ -8,7 +8,7 @@ from bptt.commands.explain import ExplainConfig, explain
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load_run
+from bptt.training.run import load
 from bptt.training.tasks.factory import made_task
 
 
@@ -102,7 +102,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     assert "E_7 = " in shown
     assert "taken back through 7 steps" in shown
     numbers = json.loads((tmp_path / "e.json").read_text())
-    model, task = load_run(run).model.double(), made_task(ForecastOptions(cell="gru"))
+    model, task = load(run).model.double(), made_task(ForecastOptions(cell="gru"))
     x, d = (part[-7:].double() for part in task.sample().sequence())
     wanted = bptt.explain(model, x, d, t=7).numbers()
     assert wanted == {key: numbers[key] for key in wanted}

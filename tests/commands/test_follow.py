@@ -18,7 +18,7 @@ from bptt.training.data.spacing import Months
 from bptt.training.data.time_column import read_timestamps
 from bptt.training.data.timestamps import Clock
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load_run
+from bptt.training.run import load
 
 ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
 TEXT = "t,y,a\n" + "".join(f"{t},{y!r},{a}\n" for t, y, a in ROWS)
@@ -41,7 +41,7 @@ def followed(run, text, time=None):
 
 @pytest.mark.parametrize("cell", ["elman", "gru"])
 def test_the_same_numbers_as_on_the_whole_file(folder, cell, capsys):
-    followed(load_run(folder / cell), TEXT)
+    followed(load(folder / cell), TEXT)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["time"] for row in rows] == [t for t, _, _ in ROWS]
     assert [float(row["value"]) for row in rows] == [y for _, y, _ in ROWS]
@@ -56,7 +56,7 @@ def test_the_same_numbers_as_on_the_whole_file(folder, cell, capsys):
 
 def test_it_reads_csv_as_it_is_written(folder, capsys):
     """A byte order mark, CRLF, quotes, blank lines, columns in another order, rows without a time."""
-    followed(load_run(folder / "gru"), b'\xef\xbb\xbf"a", y \r\n\r\n1,"0.5"\r\n2, 0.25\r\n')
+    followed(load(folder / "gru"), b'\xef\xbb\xbf"a", y \r\n\r\n1,"0.5"\r\n2, 0.25\r\n')
     assert capsys.readouterr().out == "time,target,value,forecast,lower,upper\n1,y,0.5,,,\n2,y,0.25,,,\n"
 
 
@@ -87,24 +87,24 @@ def test_it_reads_csv_as_it_is_written(folder, capsys):
 )
 def test_a_bad_line_is_named_after_those_before_it_were_answered(folder, text, words, capsys):
     with pytest.raises(UserError, match=words):
-        followed(load_run(folder / "gru"), text)
+        followed(load(folder / "gru"), text)
     answered = "line 3" in words or "line 4" in words
     assert capsys.readouterr().out.count("\n1,y,1.0,,,\n") == answered
 
 
 def test_a_line_without_an_end_is_refused(folder, monkeypatch):
-    monkeypatch.setattr("bptt.training.data.csv_files.LONGEST", 1000)
+    monkeypatch.setattr("bptt.commands.follow.LONGEST", 1000)
     with pytest.raises(UserError, match="line 2 is longer than 0 MB"):
-        followed(load_run(folder / "gru"), "y,a\n" + "1" * 2000)
+        followed(load(folder / "gru"), "y,a\n" + "1" * 2000)
 
 
 def test_a_cell_longer_than_the_csv_module_reads_is_refused(folder):
     with pytest.raises(UserError, match="line 2: a cell has more than 131,072 characters; shorten it"):
-        followed(load_run(folder / "gru"), "y,a\n1," + "1" * 131_073)
+        followed(load(folder / "gru"), "y,a\n1," + "1" * 131_073)
 
 
 def test_a_time_that_is_not_there_is_an_error_only_where_it_was_asked_for(folder, capsys):
-    run = load_run(folder / "gru")
+    run = load(folder / "gru")
     with pytest.raises(UserError, match="no column 'day'"):
         followed(run, "t,y,a\n1,2,3\n", time="day")
     followed(run, "day,y,a\n7,2,3\n", time="day")
@@ -134,7 +134,7 @@ def test_a_time_that_is_not_there_is_an_error_only_where_it_was_asked_for(folder
 )
 def test_a_time_that_does_not_follow_the_one_before_it(folder, times, words, capsys):
     day_first = "03.01.2020" in times
-    run = load_run(folder / "gru")
+    run = load(folder / "gru")
     run = replace(run, clock=Clock(day_first=True)) if day_first else run
     text = "t,y,a\n" + "".join(f"{time},1,2\n" for time in times)
     with pytest.raises(UserError, match=f"^standard input, line {len(times) + 1}, column 't'.*{words}"):
@@ -144,7 +144,7 @@ def test_a_time_that_does_not_follow_the_one_before_it(folder, times, words, cap
 
 def test_times_that_the_run_cannot_read_are_passed_on(folder, capsys):
     """Which of two numbers is the month is seen from all the rows of a file, and not from one."""
-    followed(load_run(folder / "gru"), "t,y,a\n01/02/2020,1,2\n02/02/2020,1,2\n")
+    followed(load(folder / "gru"), "t,y,a\n01/02/2020,1,2\n02/02/2020,1,2\n")
     assert capsys.readouterr().out.count("\n") == 3
 
 
@@ -155,7 +155,7 @@ def test_times_of_different_series_need_no_order(tmp_path, capsys):
     train(ForecastOptions(**choices, epochs=1, out=tmp_path / "run"))
     capsys.readouterr()
     with pytest.raises(UserError, match="line 5, column 't': 7 is there twice"):
-        followed(load_run(tmp_path / "run"), "who,t,y\na,7,1\nb,3,1\nb,4,1\na,7,1\n")
+        followed(load(tmp_path / "run"), "who,t,y\na,7,1\nb,3,1\nb,4,1\na,7,1\n")
     assert capsys.readouterr().out.count("\n") == 4
 
 
@@ -176,7 +176,7 @@ def test_choices_that_do_not_go_together(folder, choices, words):
 
 
 def test_a_forecaster_waits_for_its_lags(folder):
-    forecaster = Forecaster(load_run(folder / "gru"))
+    forecaster = Forecaster(load(folder / "gru"))
     found = [forecaster.next([y, a]) for _, y, a in ROWS[:4]]
     assert [forecast is None for forecast in found] == [True, True, False, False]
 
@@ -190,7 +190,7 @@ def test_a_run_that_reads_dates_answers_the_first_row(tmp_path, ahead, capsys):
     choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "calendar": True, "lags": 1}
     train(ForecastOptions(**choices, horizon=ahead, epochs=2, out=tmp_path / "run"))
     capsys.readouterr()
-    followed(load_run(tmp_path / "run"), text)
+    followed(load(tmp_path / "run"), text)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv"))
     whole = pl.read_csv(capsys.readouterr().out.encode())["forecast"]
@@ -221,7 +221,7 @@ def test_series_and_dates_that_cannot_be_used(tmp_path, text, words, capsys):
     (tmp_path / "d.csv").write_text("who,t,y\n" + "\n".join(rows) + "\n")
     choices = {"data": tmp_path / "d.csv", "target": "y", "time": "t", "calendar": True, "series": "who"}
     train(ForecastOptions(**choices, epochs=1, out=tmp_path / "run"))
-    run = load_run(tmp_path / "run")
+    run = load(tmp_path / "run")
     with pytest.raises(UserError, match=words):
         followed(run, text)
     distant = replace(run, spacings={"a": Months(24, ("1",))})
@@ -265,7 +265,7 @@ def test_training_prediction_and_following_date_rows_alike(tmp_path, name, capsy
     assert shown.out == own
     assert ("warning: d.parquet: the times follow no rule" in shown.err) == (name == "by no rule")
     rows = pl.read_csv(own.encode(), schema_overrides={"time": pl.String}).filter(pl.col("horizon") == 3)
-    run = load_run(tmp_path / "run")
+    run = load(tmp_path / "run")
     known = read_timestamps(cells, "d.parquet").texts
     assert rows["time"].to_list()[:-3] == known[4:]
     assert rows["time"].to_list()[-3] == last

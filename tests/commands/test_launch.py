@@ -4,7 +4,7 @@ from bptt.commands.launch import launch_id, restarted
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load_run
+from bptt.training.run import load
 
 
 def test_two_processes_train_together(tmp_path, monkeypatch):
@@ -13,7 +13,7 @@ def test_two_processes_train_together(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     config = ForecastOptions(task="forecast", epochs=2, reach="truncated", k1=50, batch=2, out=folder)
     assert train(ForecastOptions(**{**vars(config), "workers": 2})) == 0
-    assert load_run(folder).config == config
+    assert load(folder).config == config
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
 
 

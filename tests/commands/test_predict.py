@@ -13,7 +13,7 @@ from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load_run
+from bptt.training.run import load
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
     assert train(config) == 0
     shown = capsys.readouterr().out
     assert "The 90% intervals are as wide as" in shown
-    run = load_run(tmp_path / "run")
+    run = load(tmp_path / "run")
     assert (run.calendar, sorted(run.series)) == (["hour of day"], ["a", "b"])
     assert run.intervals is not None
     assert len(run.intervals.widths) == 4
@@ -170,7 +170,7 @@ def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsy
     rows = pl.read_csv(capsys.readouterr().out.encode())
     assert rows["truth"].to_list() == [0.5, 0.2, None]
     assert rows["forecast"].null_count() == 0
-    follow(load_run(run / "masked"), None, io.BytesIO((run / "gap.csv").read_bytes()))
+    follow(load(run / "masked"), None, io.BytesIO((run / "gap.csv").read_bytes()))
     followed = pl.read_csv(capsys.readouterr().out.encode())
     assert followed["forecast"].to_list()[1:] == pytest.approx(rows["forecast"].to_list(), rel=1e-5)
 
@@ -180,7 +180,7 @@ def test_damaged_intervals_are_said(run):
     with pytest.raises(UserError, match=r"intervals\.toml is damaged"):
         predict(PredictConfig(run / "run", run / "d.csv"))
     (run / "run" / "intervals.toml").unlink()
-    assert load_run(run / "run").intervals is None
+    assert load(run / "run").intervals is None
 
 
 def test_what_is_odd_about_new_data_is_said_beside_the_forecasts(tmp_path, capsys):
@@ -285,7 +285,7 @@ def test_rows_of_another_spacing_are_warned_of(clocked, capsys):
     predict(PredictConfig(clocked / "run", dated(clocked / "new.csv", days)))
     shown = capsys.readouterr()
     assert (
-        "warning: new.csv: the rows are spaced every day, and this run learned from rows every 1:00:00"
+        "warning: new.csv: the rows are spaced every day, and this run was trained on rows every 1:00:00"
         in shown.err
     )
     assert pl.read_csv(shown.out.encode())["time"][-1] == "2024-04-20T00:00Z"

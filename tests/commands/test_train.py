@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import torch
 
-from bptt.commands import film
+from bptt.commands import gradient_flow
 from bptt.commands.diagnose import DiagnoseConfig, diagnose
 from bptt.commands.launch import launch_id
 from bptt.commands.train import train
@@ -25,7 +25,7 @@ from bptt.training.options.choosing import OPTIONS
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
-from bptt.training.run import load_run
+from bptt.training.run import load
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tensors import read_tensors
@@ -151,7 +151,7 @@ def test_a_users_table(here, cell, capsys):
     forecast = pl.read_csv(folder / "forecast.csv")
     assert forecast["time"][-1] == "2020-03-22"
     assert forecast["target"].unique().to_list() == ["y <b>&"]
-    run = load_run(folder)
+    run = load(folder)
     assert run.columns == ["y <b>&", "wind"]
     assert "y <b>&" not in (folder / "report.html").read_text().split("<main>")[1]
     assert "2020-03-05 to 2020-03-20" in capsys.readouterr().out
@@ -160,7 +160,7 @@ def test_a_users_table(here, cell, capsys):
 def test_the_saved_model_makes_the_same_forecast(here):
     train(ForecastOptions(epochs=2))
     folder = here / "runs" / "sunspots-elman-001"
-    run = load_run(folder)
+    run = load(folder)
     task = sunspot_forecast(run.config)
     with torch.no_grad():
         y, _ = run.model(task.inputs())
@@ -192,7 +192,7 @@ def test_a_constant_column_is_said_in_a_line(here, capsys):
 def test_every_reach_trains(here, capsys, choices, said):
     assert train(ForecastOptions(epochs=2, **choices)) == 0
     folder = here / "runs/sunspots-elman-001"
-    assert load_run(folder).config.reach == choices["reach"]
+    assert load(folder).config.reach == choices["reach"]
     assert said in capsys.readouterr().out
     assert said.replace("BPTT", "backpropagation through time") in (folder / "report.html").read_text()
 
@@ -204,7 +204,7 @@ def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
     assert "d.csv has 300 rows and is read piece by piece" in capsys.readouterr().out
     folder = here / "runs/d-elman-001"
     assert pl.read_csv(folder / "forecast.csv")["time"].to_list() == list(range(241, 302))
-    assert load_run(folder).columns == ["wind"]
+    assert load(folder).columns == ["wind"]
 
 
 @pytest.mark.parametrize("memory", ["lots", "0MB", "-3", "", "1e400GB", "9" * 5000 + "MB"])
@@ -399,7 +399,7 @@ def test_a_loss_that_is_not_finite_leaves_what_it_was_computed_from(here, monkey
     with pytest.raises(TrainingDiverged, match=r"first at: .*The weights before it are kept"):
         train(ForecastOptions(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
     assert set(read_tensors(here / "run" / "diverged.safetensors")) == {"x", "d", "state", "first"}
-    assert all(weight.isfinite().all() for weight in load_run(here / "run").model.parameters())
+    assert all(weight.isfinite().all() for weight in load(here / "run").model.parameters())
     assert Snapshots(here / "run" / "snapshots").load()[0] is not None
 
 
@@ -424,7 +424,7 @@ def test_a_text_run_folder(here, capsys):
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     assert list(last["bits_per_character"]) == ["validation", "test"]
     assert set(last["baselines"]) == {"characters' frequencies", "5-gram (Witten-Bell)", "xz"}
-    run = load_run(folder)
+    run = load(folder)
     assert run.labels == sorted(set("the cat sat on the mat. "))
     page = (folder / "report.html").read_text()
     assert "Generated text" in page
@@ -471,7 +471,7 @@ def test_its_config_runs_a_run_again_to_the_same_numbers(here, task):
     config = OPTIONS[task](epochs=3, hidden=5, out=here / "one", **own[task])
     assert train(config) == 0
     assert train(replace(read_options(here / "one" / "config.toml", {}), out=here / "two")) == 0
-    one, two = load_run(here / "one"), load_run(here / "two")
+    one, two = load(here / "one"), load(here / "two")
     assert replace(one.config, out=None) == replace(two.config, out=None)
     for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -532,7 +532,7 @@ def test_a_gradient_that_reaches_less_far_than_the_data_need_is_warned_of(here, 
 
 
 def test_a_long_training_is_warned_while_there_is_time_and_not_twice_of_the_same_epochs(here, capsys, monkeypatch):
-    monkeypatch.setattr(film, "DIAGNOSIS", 1.0)
+    monkeypatch.setattr(gradient_flow, "DIAGNOSIS", 1.0)
     lagged_by(9, here / "far.csv")
     choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "epochs": 6, "leak": 1.0}
     train(ForecastOptions(**choices, out=here / "far"))

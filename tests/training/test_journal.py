@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.journal import Journal
+from bptt.training.journal import LOCK, Journal, owned
 from bptt.training.loop import Epoch
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import LOCK, load_run, owned
+from bptt.training.run import load
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.workers import Workers
 from disk import FAULTS, Disk
@@ -33,7 +33,7 @@ def test_what_a_run_writes(tmp_path):
         assert journal.last_snapshot() == ({"a": 1}, [])
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line.get("epoch") for line in lines] == [1, 2, None]
-    assert load_run(tmp_path).config == config
+    assert load(tmp_path).config == config
 
 
 def test_of_several_one_writes(tmp_path):

@@ -8,8 +8,9 @@ from bptt.training.config_file import save_config
 from bptt.training.data.timestamps import Clock
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load_run, save_model
+from bptt.training.run import load
 from bptt.training.tasks.forecast import sunspot_forecast
+from bptt.training.tensors import write_tensors
 
 CONFIG = 'format = 2\ncolumns = ["y"]\n[train]\n[scaling]\nmean = [0]\nstd = [1]\n'
 
@@ -19,13 +20,13 @@ def run(tmp_path):
     config = ForecastOptions(cell="lstm", layers=2, input=(("a", "b"),), data=Path("d.csv"), target="sunspots")
     model = build(config, config.lags)
     save_config(tmp_path, config, sunspot_forecast(config), {})
-    save_model(tmp_path, model)
+    write_tensors(tmp_path / "model.safetensors", dict(model.state_dict()))
     return tmp_path, config, model
 
 
 def test_a_run_comes_back_as_it_was(run):
     folder, config, model = run
-    again = load_run(folder)
+    again = load(folder)
     assert again.config == config
     assert again.columns == ["sunspots"]
     assert (again.clock, again.spacings) == (Clock(), {})
@@ -42,7 +43,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(run):
         damaged[place] ^= 4
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"model\.safetensors"):
-            load_run(folder)
+            load(folder)
 
 
 @pytest.mark.parametrize(
@@ -68,22 +69,22 @@ def test_damaged_files_are_said(run, file, text, words):
     folder, _, _ = run
     (folder / file).write_text(text)
     with pytest.raises(UserError, match=words):
-        load_run(folder)
+        load(folder)
 
 
 def test_what_is_missing_is_said(run, tmp_path_factory):
     folder, _, _ = run
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"is not finished: .*`bptt train --resume .*` goes on with it"):
-        load_run(folder)
+        load(folder)
     (folder / "metrics.jsonl").write_text('{"event": "test", "interrupted": false}\n')
     with pytest.raises(UserError, match=r"model\.safetensors is missing"):
-        load_run(folder)
+        load(folder)
     (folder / "config.toml").unlink()
     with pytest.raises(UserError, match=r"config\.toml is missing"):
-        load_run(folder)
+        load(folder)
     with pytest.raises(UserError, match="no such folder"):
-        load_run(folder / "nowhere")
+        load(folder / "nowhere")
 
 
 def test_another_architecture_is_told_apart(run):
@@ -91,4 +92,13 @@ def test_another_architecture_is_told_apart(run):
     config = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(config.replace("hidden = 12", "hidden = 9"))
     with pytest.raises(UserError, match=r"does not fit config.toml: readout.weight is \(1, 12\) in the file"):
-        load_run(folder)
+        load(folder)
+
+
+def test_damaged_metrics_are_said(run):
+    folder, _, _ = run
+    with pytest.raises(UserError, match=r"metrics\.jsonl is missing"):
+        load(folder).metrics  # noqa: B018
+    (folder / "metrics.jsonl").write_text('{"event": "epoch", "loss": 0.5}\n{"event": ')
+    with pytest.raises(UserError, match=r"metrics\.jsonl is damaged"):
+        load(folder).losses  # noqa: B018

@@ -107,21 +107,28 @@ def _of_name(config: CheckConfig) -> Checked:
 
 
 def _of_run(config: CheckConfig) -> Checked:
-    """A run's model with the last steps it learned from, or random ones, and the loss it was learned by."""
-    from .opened import Opened
+    """A run's model with the last steps of its training set, or random ones, and its training loss."""
+    import torch
+
+    from ..networks import cross_entropy, squared_error
+    from ..training.run import load
 
     folder = Path(config.model)
     if not folder.exists():
         raise UserError(f"{config.model} is neither {', '.join(MODELS)} nor a run folder: there is no such folder")
-    opened = Opened(folder)
-    what = f"{opened.model.recurrent} of {folder}"
+    run = load(folder)
+    what = f"{run.model.recurrent} of {folder}"
     try:
-        sample = opened.sample().last(config.steps)
-        what += f", on the last {len(sample.x)} steps of what it learned from: {sample.what}"
+        sample = run.sample().last(config.steps)
     except UserError as error:
-        sample = opened.random_sample(config.steps)
-        what += f", on {len(sample.x)} random steps, seed {config.seed}, since its data cannot be read: {error}"
-    return opened.model, sample.x, sample.d, sample.criterion, what
+        outputs = run.model.readout.out_features
+        x = torch.randn(config.steps, 1, run.model.recurrent.input_size)
+        what += f", on {len(x)} random steps, seed {config.seed}, since its data cannot be read: {error}"
+        if run.task_name == "forecast":
+            return run.model, x, torch.randn(config.steps, 1, outputs), squared_error, what
+        return run.model, x, torch.randint(outputs, (config.steps, 1)), cross_entropy, what
+    what += f", on the last {len(sample.x)} steps of its training set: {sample.what}"
+    return run.model, sample.x, sample.d, sample.criterion, what
 
 
 def _check(config: CheckConfig) -> None:

@@ -16,15 +16,15 @@ from .streams import complain, say, warnings_told
 from .writing import check_new, write_text
 
 if TYPE_CHECKING:
+    from ..training.run import Run
     from ..training.tasks.sample import Sample
-    from .opened import Opened
 
 
 @dataclass(frozen=True)
 class DiagnoseConfig:
     """Say whether the gradient of a trained run vanishes or explodes, why, and what to do about it.
 
-    The error is taken back over the rows the run learned from, or over those of another file.
+    The error is backpropagated through the run's training set, or through the rows of another file.
     """
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
@@ -36,7 +36,7 @@ class DiagnoseConfig:
     )
     """What to do with missing values in FILE: refuse them, or interpolate between neighbours."""
     lags: int = 100
-    """How far back is looked, in steps; at most 2/3 of them."""
+    """How many steps back to look; at most 2/3 of all steps."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """File to write every number to; it must not exist."""
 
@@ -51,27 +51,27 @@ def diagnose(config: DiagnoseConfig) -> int:
         raise UserError(f"--lags must be at least 1, got {config.lags}")
     check_new(config.json, "--json FILE")
     from ..insight.diagnosis.diagnose import LEAST_STEPS
-    from .diagnosis import diagnosis_of
-    from .opened import Opened
+    from ..training.run import load
+    from .gradient_flow import diagnosis_of
 
-    opened = Opened(config.run)
-    sample = _sample(config, opened)
-    found = diagnosis_of(opened.model, sample, config.lags)
+    run = load(config.run)
+    sample = _sample(config, run)
+    found = diagnosis_of(run.model, sample, config.lags)
     if found is None:
         raise UserError(f"{sample.what}: {len(sample.x)} steps with a target; at least {LEAST_STEPS} are needed")
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
-    network = f"{opened.config.cell} network, {opened.config.hidden} units"
+    network = f"{run.config.cell} network, {run.config.hidden} units"
     say(f"{config.run}: {network}; {found.where}", found)
     return 0
 
 
-def _sample(config: DiagnoseConfig, opened: Opened) -> Sample:
-    """The steps the error is taken back over, and the loss."""
+def _sample(config: DiagnoseConfig, run: Run) -> Sample:
+    """The steps the error is backpropagated through, and the loss."""
     if config.data is not None:
         with warnings_told(partial(complain, "bptt diagnose")):
-            return opened.sample(config.data, config.missing)
+            return run.sample(config.data, config.missing)
     try:
-        return opened.sample()
+        return run.sample()
     except UserError as error:
         raise UserError(f"the run's own data cannot be used: {error}; pass --data FILE") from error

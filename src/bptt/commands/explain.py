@@ -16,7 +16,7 @@ from .writing import check_new, write_text
 
 if TYPE_CHECKING:
     from ..insight.exploring.experiment import Experiment
-    from .subject import Subject
+    from .explorer import Explorer
 
 STEP = 3  # of the lesson's error
 FURTHER = 200  # steps to which a live page can lengthen the sequence
@@ -80,14 +80,14 @@ def explain(config: ExplainConfig) -> int:
 
     check(config)
     if config.run is None:
-        subject, heading = lesson_subject(config), _heading(config)
+        explorer, heading = lesson_explorer(config), _heading(config)
     else:
-        from .subject import subject_of
+        from .explorer import explorer_of
 
-        subject = subject_of(config.run, config.steps)
-        heading = _of_run(subject)
-    net, x, d, criterion = subject.start.shown()
-    t = subject.t if config.t is None else config.t
+        explorer = explorer_of(config.run, config.steps)
+        heading = _of_run(explorer)
+    net, x, d, criterion = explorer.start.shown()
+    t = explorer.t if config.t is None else config.t
     if t > len(x):
         raise UserError(f"--t is {t}, but there are {len(x)} steps; pass --steps {t} or more, if the run has them")
     e = explanation_of(net, x, d, criterion, t=t)
@@ -99,7 +99,7 @@ def explain(config: ExplainConfig) -> int:
         write_text(config.json, json.dumps(numbers, indent=1))
     if config.html is not None:
         try:
-            page = page_html(replace(subject, t=t).page())
+            page = page_html(replace(explorer, t=t).page())
         except ValueError as error:
             raise UserError(f"no page can be made: {error}") from error
         write_text(config.html, page)
@@ -138,10 +138,10 @@ def lesson(config: ExplainConfig) -> Experiment:
     return Experiment(net, x, d, LOSSES[config.loss])
 
 
-def lesson_subject(config: ExplainConfig) -> Subject:
+def lesson_explorer(config: ExplainConfig) -> Explorer:
     """The page about the lesson's network."""
     from ..insight.exploring.experiment import ExperimentStart
-    from .subject import Subject
+    from .explorer import Explorer
 
     lead = [
         "An Elman network reads a sequence step by step. To train it at step t, backpropagation through time "
@@ -149,7 +149,7 @@ def lesson_subject(config: ExplainConfig) -> Subject:
         f"Weights, inputs and targets are random here (seed {config.seed}).",
     ]
     start = ExperimentStart(lesson(config), _steps(config), "end")
-    return Subject("Backpropagation through time", lead, "bptt explore", start, config.t or STEP)
+    return Explorer("Backpropagation through time", lead, "bptt explore", start, config.t or STEP)
 
 
 def _steps(config: ExplainConfig) -> int:
@@ -168,13 +168,13 @@ def _heading(config: ExplainConfig) -> str:
     )
 
 
-def _of_run(subject: Subject) -> str:
+def _of_run(explorer: Explorer) -> str:
     """The run, and the steps that its error passes on its way back."""
-    steps, times = subject.start.steps, subject.times
+    steps, times = explorer.start.steps, explorer.times
     said = f"the last {steps} steps of its training set"
     if times is not None:
         said += f", forecasts of {times[-steps]} to {times[-1]}"
-    return f"{subject.title}: {subject.lead[0]}\n{said}"
+    return f"{explorer.title}: {explorer.lead[0]}\n{said}"
 
 
 def check(config: ExplainConfig) -> None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
-from .explain import STEP, ExplainConfig, lesson_subject
+from .explain import STEP, ExplainConfig, lesson_explorer
 
 if TYPE_CHECKING:
-    from .subject import Subject
+    from .explorer import Explorer
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def explore(config: ExploreConfig) -> int:
     from ..report.page import page_html, policy
     from ..report.server import LOOPBACK, Server, application, listening
 
-    subject = _subject(config)
+    explorer = _subject(config)
     try:
-        page = page_html(subject.page(live=True))
+        page = page_html(explorer.page(live=True))
     except ValueError as error:
         raise UserError(f"this cannot be explored: {error}") from error
     try:
@@ -63,9 +63,9 @@ def explore(config: ExploreConfig) -> int:
     token = None if here else secrets.token_urlsafe(24)
     hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")} if here else None
     answers: dict[str, Any] = {
-        "/api/explore": subject.explored,
-        "/api/diagnose": subject.diagnosed,
-        "/api/descend": subject.descended,
+        "/api/explore": explorer.explored,
+        "/api/diagnose": explorer.diagnosed,
+        "/api/descend": explorer.descended,
     }
     answers = {path: _guarded(config, answer) for path, answer in answers.items()}
     app = application(page, policy(live=True), answers, hosts, token)
@@ -85,13 +85,13 @@ def _check(config: ExploreConfig) -> None:
         raise UserError(f"--steps must be at least 1, got {config.steps}")
 
 
-def _subject(config: ExploreConfig) -> Subject:
+def _subject(config: ExploreConfig) -> Explorer:
     if config.run is None:
         steps = STEP if config.steps is None else config.steps
-        return lesson_subject(ExplainConfig(t=min(STEP, steps), steps=steps))
-    from .subject import subject_of
+        return lesson_explorer(ExplainConfig(t=min(STEP, steps), steps=steps))
+    from .explorer import explorer_of
 
-    return subject_of(config.run, config.steps)
+    return explorer_of(config.run, config.steps)
 
 
 def _guarded(config: ExploreConfig, answer: Any) -> Any:

@@ -42,11 +42,11 @@ def export(config: ExportConfig) -> int:
         UserError: the run cannot be used, the file exists or cannot be written, or the extra is not installed.
     """
     from ..export.file import export_onnx
-    from .opened import Opened
+    from ..training.run import load
 
     out = config.out or config.run / "model.onnx"
     check_new(out if config.run.is_dir() else config.out, "--out")
-    run = Opened(config.run).run
+    run = load(config.run)
     facts = {
         "columns": run.columns,
         "mean": run.scaling.mean,

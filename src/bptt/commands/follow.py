@@ -6,29 +6,35 @@ import csv
 import math
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
 
 from ..errors import UserError
+from ..training.data.calendar import features
+from ..training.data.cells import as_numbers
+from ..training.data.csv_files import LONGEST, checked_header, why_ragged, why_unread
+from ..training.data.dates import NoDate, instant
+from ..training.data.scaling import Moments, Scaling, as_input
+from ..training.data.tables import check_columns, listed
+from ..training.data.time_column import read_label
+from ..training.data.timestamps import Label
+from ..training.run import Run
 from .streams import Exact
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..training.data.scaling import Scaling
-    from ..training.data.timestamps import Label
-    from ..training.run import Run
 
 NAME = "standard input"
 
 
 class Forecaster:
-    """A run's forecasts of one series row by row: holds the rows that are its lags, and the network's state.
+    """A run's forecasts of one series, row by row: holds the rows that are its lags, and the network's state.
 
     Args:
-        run: what `load_run` read.
-        series: which of the many it was trained on, where it was.
+        run: a forecasting run.
+        series: the name of the series, where the run was trained on several.
     """
 
     def __init__(self, run: Run, series: str = "") -> None:
@@ -41,54 +47,40 @@ class Forecaster:
         self.state: Any = None
 
     def next(self, values: list[float], date: datetime | None = None) -> list[float] | None:
-        """The forecast of each output for the row that is its horizon after the row that came; None before there
-        are enough rows.
+        """Each output's forecast of the row `horizon` rows after this one; None before there are enough.
 
         Args:
             values: the row's columns, as `run.columns` has them.
-            date: the row's, for a run that reads dates; the row forecast is dated by the spacing of the rows that
-                the run learned from.
+            date: the row's, for a run that reads dates; the forecast row is dated by the spacing of the run's
+                training set.
         """
-        import numpy as np
-
-        from ..training.data.scaling import as_input
-
-        config = self.run.forecast
+        run = self.run
         self.seen += 1
         self.date = date
-        self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), config.missing))
-        if len(self.rows) < config.lags:
+        self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), run.forecast.missing))
+        if len(self.rows) < run.forecast.lags:
             return None
-        outputs = zip(self._step().double().numpy(), config.outputs, strict=True)
+        x_t = list(self.rows)
+        if run.calendar:
+            assert date is not None
+            x_t.append(features([self.due(date)], run.calendar)[0])
+        with torch.no_grad():
+            y_t, self.state = run.model.step(torch.from_numpy(np.concatenate(x_t)).float(), self.state)
+        outputs = zip(y_t.double().numpy(), run.forecast.outputs, strict=True)
         return [float(self.scaling.undo_target(y, place)) for y, (place, _) in outputs]
 
     def due(self, date: datetime) -> datetime:
-        """The date of the row that is forecast from a row of this date, the farthest one."""
+        """The date of the farthest row that is forecast from a row of this date."""
         return self.run.spacings[self.series].after(date, max(self.run.forecast.horizons))
-
-    def _step(self) -> Tensor:
-        """The network's outputs for the newest row."""
-        import numpy as np
-        import torch
-
-        from ..training.data.calendar import features
-
-        run, x_t = self.run, list(self.rows)
-        if run.calendar:
-            assert self.date is not None
-            x_t.append(features([self.due(self.date)], run.calendar)[0])
-        with torch.no_grad():
-            y_t, self.state = run.model.step(torch.from_numpy(np.concatenate(x_t)).float(), self.state)
-        return y_t
 
 
 def follow(run: Run, time: str | None, source: BinaryIO) -> int:
-    """Read rows of CSV and write, for each, the forecast that it makes possible; returns the exit code.
+    """Read rows of CSV and write the forecasts that each makes possible; returns the exit code.
 
     Every line is written as soon as the row is read: time, target, value, forecast, lower and upper, where value
     is the target's in the row that came, and forecast that of `horizon` rows later with the ends of its interval,
     empty for the first lags - 1 rows. Each of several targets and horizons has a line, with its horizon; where the
-    run was trained on many series, whose rows may stand between each other's, a line begins with its series.
+    run was trained on many series, whose rows may be mixed, a line begins with its series.
 
     Args:
         run: the trained run.
@@ -96,54 +88,41 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
         source: UTF-8, a header and then rows in the order of time.
 
     Raises:
-        UserError: a line that cannot be used, by its number; the lines before it have been answered.
+        UserError: the run makes no forecasts, or a line cannot be used; the lines before it have been answered.
     """
-    from ..training.data.csv_files import why_ragged
-    from ..training.data.time_column import read_label
-
-    lines = csv.reader(_text(source), strict=True)
+    run.check_predicts()
+    if run.task_name != "forecast":
+        raise UserError(f"{run.folder} names classes of whole sequences; --follow is for forecasts")
+    rows = _Rows(run, time, source)
     out = csv.writer(Exact(), lineterminator="\n")
-    forecasters: dict[str, Forecaster] = {}
     outputs, several = outputs_of(run), len(run.forecast.horizons) > 1
-    rows = _rows(lines)
-    header = next(rows, None)
-    if header is None:
-        raise UserError(f"{NAME} is empty; a header and rows are needed")
-    places = _places(header, run, time)
-    first, horizon = (["series"] if places.series is not None else []), (["horizon"] if several else [])
+    first, horizon = (["series"] if run.forecast.series is not None else []), (["horizon"] if several else [])
     out.writerow((*first, "time", "target", *horizon, "value", "forecast", "lower", "upper"))
     sys.stdout.flush()
-    for row in rows:
-        if len(row) != len(header):
-            raise UserError(f"{_line(lines)}: {why_ragged(row, header)}")
-        series = "" if places.series is None else _series(row[places.series], run, lines)
-        if series not in forecasters:
-            forecasters[series] = Forecaster(run, series)
-        forecaster = forecasters[series]
-        values = _numbers([row[place] for place in places.columns], run, forecaster.scaling, lines)
-        date = _date(row, places, forecaster, lines) if run.calendar else None
-        if not run.calendar and places.time is not None:
-            where = f"{_line(lines)}, column {header[places.time].strip()!r}"
-            forecaster.label = read_label(row[places.time].strip(), forecaster.label, run.clock, where)
-        forecasts = forecaster.next(values, date) or [None] * len(outputs)
-        moment = forecaster.seen if places.time is None else row[places.time].strip()
+    for forecaster, moment, values, date in rows:
+        forecasts = forecaster.next(values, date) or [math.nan] * len(outputs)
         for (place, ahead, width), forecast in zip(outputs, forecasts, strict=True):
-            found = math.nan if forecast is None else forecast
             half = width * forecaster.scaling.std[place]
-            told = [values[place], found, found - half, found + half]
-            shown = ["" if not math.isfinite(number) else number for number in told]
-            begin = [series] if first else []
-            out.writerow((*begin, moment, run.columns[place], *([ahead] if several else []), *shown))
+            numbers = [values[place], forecast, forecast - half, forecast + half]
+            shown = ["" if not math.isfinite(number) else number for number in numbers]
+            begin = [forecaster.series] if first else []
+            out.writerow(
+                (
+                    *begin,
+                    forecaster.seen if moment is None else moment,
+                    run.columns[place],
+                    *([ahead] if several else []),
+                    *shown,
+                )
+            )
         sys.stdout.flush()
-    if not forecasters:
-        raise UserError(f"{NAME} holds a header and no rows")
     return 0
 
 
 class Output(NamedTuple):
-    """What one of the network's outputs forecasts."""
+    """One of the network's outputs."""
 
-    place: int  # of the target among the columns
+    place: int  # of its target among the columns
     ahead: int
     width: float  # half of its interval, in the target's deviations; inf where there is none
 
@@ -155,10 +134,108 @@ def outputs_of(run: Run) -> list[Output]:
     return [Output(*pair, width) for pair, width in zip(pairs, widths, strict=True)]
 
 
+class _Row(NamedTuple):
+    """A row as it came, checked."""
+
+    forecaster: Forecaster  # of its series
+    moment: str | int | None  # its label; None where rows are numbered
+    values: list[float]  # as the run's columns; NaN where one is missing and the run masks such
+    date: datetime | None  # where the run reads dates
+
+
+class _Rows:
+    """The rows of standard input, each read and checked as it comes; errors name its line.
+
+    Raises:
+        UserError: there is no header, or it has not the columns of the run.
+    """
+
+    def __init__(self, run: Run, time: str | None, source: BinaryIO) -> None:
+        self.run, self.forecasters = run, dict[str, Forecaster]()
+        self.lines = csv.reader(_text(source), strict=True)
+        self.cells = self._cells()
+        header = next(self.cells, None)
+        if header is None:
+            raise UserError(f"{NAME} is empty; a header and rows are needed")
+        self.header, series = checked_header(header, NAME), run.forecast.series
+        time = time or (run.forecast.time if run.forecast.time in self.header or run.calendar else None)
+        check_columns([*run.columns, *([series] if series else []), *([time] if time else [])], self.header, NAME)
+        place = {column: number for number, column in enumerate(self.header)}
+        self.time_name = time
+        self.columns = [place[column] for column in run.columns]
+        self.time, self.series = (None if column is None else place[column] for column in (time, series))
+
+    def __iter__(self) -> Iterator[_Row]:
+        for row in self.cells:
+            if len(row) != len(self.header):
+                raise UserError(f"{self.line}: {why_ragged(row, self.header)}")
+            series = "" if self.series is None else self._series(row[self.series])
+            if series not in self.forecasters:
+                self.forecasters[series] = Forecaster(self.run, series)
+            forecaster = self.forecasters[series]
+            values = self._numbers([row[place] for place in self.columns], forecaster.scaling)
+            moment = None if self.time is None else row[self.time].strip()
+            date = None
+            if moment is not None and self.run.calendar:
+                date = self._date(moment, forecaster)
+            elif moment is not None:
+                where = f"{self.line}, column {self.time_name!r}"
+                forecaster.label = read_label(moment, forecaster.label, self.run.clock, where)
+            yield _Row(forecaster, moment, values, date)
+        if not self.forecasters:
+            raise UserError(f"{NAME} holds a header and no rows")
+
+    @property
+    def line(self) -> str:
+        """The name of the line read last."""
+        return f"{NAME}, line {self.lines.line_num}"
+
+    def _cells(self) -> Iterator[list[str]]:
+        """The lines' cells, but for blank lines."""
+        try:
+            yield from (row for row in self.lines if row)
+        except csv.Error as error:
+            raise UserError(f"{self.line}: {why_unread(error)}") from error
+
+    def _series(self, cell: str) -> str:
+        """One of those that the run was trained on, whose scale is known."""
+        name = cell.strip()
+        if name not in self.run.series:
+            raise UserError(
+                f"{self.line}, column {self.run.forecast.series!r}: {name!r} is none of the series in the "
+                f"training set, {listed(list(self.run.series))}, so that its scale is not known; pass all its rows as DATA"
+            )
+        return name
+
+    def _date(self, text: str, forecaster: Forecaster) -> datetime:
+        """A row's date, after that of the row before it."""
+        before = forecaster.date
+        try:
+            date = self.run.clock.read(text)
+            forecaster.due(date)
+        except NoDate as error:
+            raise UserError(f"{self.line}: {error}") from error
+        except (OverflowError, ValueError) as error:
+            raise UserError(
+                f"{self.line}: the row forecast from {text} would be dated after the year 9999"
+            ) from error
+        if before is not None and instant(date) <= instant(before):
+            raise UserError(f"{self.line}: {text} does not come after {before}, the date of the row before")
+        return date
+
+    def _numbers(self, cells: list[str], scaling: Scaling) -> list[float]:
+        """A row's values, NaN where one is missing and the run masks such."""
+        columns = self.run.columns
+        values = as_numbers(pl.Series(cells), lambda place: f"{self.line}, column {columns[place]!r}")
+        if self.run.forecast.missing != "mask" and (absent := np.isnan(values)).any():
+            column = columns[int(absent.argmax())]
+            raise UserError(f"{self.line}, column {column!r}: the value is missing; fill it before it is sent")
+        scaling.check(Moments.of(values[None]), columns, self.line)
+        return values.tolist()
+
+
 def _text(source: BinaryIO) -> Iterator[str]:
     """Lines as they come, decoded one by one, a byte order mark left out."""
-    from ..training.data.csv_files import LONGEST
-
     for number, line in enumerate(iter(lambda: source.readline(LONGEST + 1), b""), start=1):
         if len(line) > LONGEST:
             raise UserError(f"{NAME}, line {number} is longer than {LONGEST >> 20} MB; is it CSV?")
@@ -166,88 +243,3 @@ def _text(source: BinaryIO) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise UserError(f"{NAME}, line {number} is not UTF-8: byte {line[error.start]:#04x}") from error
-
-
-def _rows(lines: Iterable[list[str]]) -> Iterator[list[str]]:
-    """The rows of a CSV reader but for blank lines."""
-    from ..training.data.csv_files import why_unread
-
-    try:
-        yield from (row for row in lines if row)
-    except csv.Error as error:
-        raise UserError(f"{_line(lines)}: {why_unread(error)}") from error
-
-
-def _line(lines: Any) -> str:
-    return f"{NAME}, line {lines.line_num}"
-
-
-class Places(NamedTuple):
-    """Where in a row things stand."""
-
-    columns: list[int]  # the run's
-    time: int | None
-    series: int | None
-
-
-def _places(row: list[str], run: Run, time: str | None) -> Places:
-    """Where the run's columns stand in the header, where the rows' label and where their series."""
-    from ..training.data.csv_files import checked_header
-    from ..training.data.tables import check_columns
-
-    header, series = checked_header(row, NAME), run.forecast.series
-    place = {column: number for number, column in enumerate(header)}
-    time = time or (run.forecast.time if run.forecast.time in header or run.calendar else None)
-    check_columns([*run.columns, *([series] if series else []), *([time] if time else [])], header, NAME)
-    of_time, of_series = (None if column is None else place[column] for column in (time, series))
-    return Places([place[column] for column in run.columns], of_time, of_series)
-
-
-def _series(cell: str, run: Run, lines: Any) -> str:
-    """One of those that the run was trained on, whose scale is known."""
-    from ..training.data.tables import listed
-
-    name = cell.strip()
-    if name not in run.series:
-        raise UserError(
-            f"{_line(lines)}, column {run.forecast.series!r}: {name!r} is none of the series that were learned "
-            f"from, {listed(list(run.series))}, so that its scale is not known; pass all its rows as DATA instead"
-        )
-    return name
-
-
-def _date(row: list[str], places: Places, forecaster: Forecaster, lines: Any) -> datetime:
-    """A row's date, after that of the row before it."""
-    from ..training.data.dates import NoDate, instant
-
-    assert places.time is not None
-    text, before = row[places.time].strip(), forecaster.date
-    try:
-        date = forecaster.run.clock.read(text)
-        forecaster.due(date)
-    except NoDate as error:
-        raise UserError(f"{_line(lines)}: {error}") from error
-    except (OverflowError, ValueError) as error:
-        raise UserError(
-            f"{_line(lines)}: the row forecast from {text} would be dated after the year 9999"
-        ) from error
-    if before is not None and instant(date) <= instant(before):
-        raise UserError(f"{_line(lines)}: {text} does not come after {before}, the date of the row before")
-    return date
-
-
-def _numbers(cells: list[str], run: Run, scaling: Scaling, lines: Any) -> list[float]:
-    """A row's values, NaN where one is missing and the run masks such."""
-    import numpy as np
-    import polars as pl
-
-    from ..training.data.cells import as_numbers
-    from ..training.data.scaling import Moments
-
-    line, columns = _line(lines), run.columns
-    values = as_numbers(pl.Series(cells), lambda place: f"{line}, column {columns[place]!r}")
-    if run.forecast.missing != "mask" and (absent := np.isnan(values)).any():
-        column = columns[int(absent.argmax())]
-        raise UserError(f"{line}, column {column!r}: the value is missing; fill it before it is sent")
-    scaling.check(Moments.of(values[None]), columns, line)
-    return values.tolist()

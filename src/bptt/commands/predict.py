@@ -6,23 +6,15 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
-from ..training.options.classify import ClassifyOptions
 from ..training.options.parts import Missing
-from .follow import follow
 from .interruption import ended_at_once
 from .streams import Exact, complain, warnings_told
 from .writing import check_new, write_text
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from ..training.run import Run
-    from .opened import Opened
 
 
 @dataclass(frozen=True)
@@ -62,60 +54,25 @@ def predict(config: PredictConfig) -> int:
     Raises:
         UserError: the run, the data or the file to write cannot be used.
     """
-    from .opened import Opened
+    from ..training.run import load
+    from .follow import follow
 
     check_new(config.out, "--out")
     if config.follow:
         _check_follow(config)
-    elif config.data is None:
-        raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
-    opened = Opened(config.run)
-    run, task = opened.run, opened.kind
-    if task == "text":
-        raise UserError(f"{config.run} was trained on text; let it write with: bptt sample {config.run}")
-    if config.follow:
-        if task != "forecast":
-            raise UserError(f"{config.run} names classes of whole sequences; --follow is for forecasts")
+        run = load(config.run)
         with ended_at_once():
             return follow(run, config.time, sys.stdin.buffer)
+    if config.data is None:
+        raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
+    run = load(config.run)
     with warnings_told(partial(complain, "bptt predict")):
-        rows = _classes(run, config) if task == "classify" else _forecast(opened, config)
-        text = rows.write_csv()
+        text = run.predict(config.data, config.time, config.missing).write_csv()
     if config.out is None:
         Exact().write(text)
     else:
         write_text(config.out, text)
     return 0
-
-
-def _forecast(opened: Opened, config: PredictConfig) -> pl.DataFrame:
-    """The forecast of each row."""
-    import polars as pl
-
-    from ..training.tasks.scores import forecast_rows
-    from ..training.updates import predict as outputs
-
-    assert config.data is not None
-    tasks = opened.new(config.data, config.time, config.missing)
-    found = [task.forecasts(outputs(opened.model, task.inputs())) for task in tasks]
-    return pl.concat(
-        forecast_rows(task, own, opened.run.intervals) for task, own in zip(tasks, found, strict=True)
-    )
-
-
-def _classes(run: Run, config: PredictConfig) -> pl.DataFrame:
-    """The class of each sequence, and the probability of every one."""
-    import numpy as np
-
-    from ..training.batches import logits_of
-    from ..training.data.scaling import Moments
-    from ..training.tasks.classify import inputs_of, prediction_rows, read_new
-
-    assert config.data is not None
-    assert isinstance(run.config, ClassifyOptions)
-    data = read_new(config.data, run.config, run.columns, run.labels, config.time, config.missing or "error")
-    run.scaling.check(Moments.of(np.concatenate(data.sequences)), run.columns, data.name)
-    return prediction_rows(data, logits_of(run.model, inputs_of(data, run.scaling), run.config).softmax(-1))
 
 
 def _check_follow(config: PredictConfig) -> None:

@@ -37,8 +37,8 @@ def sample(config: SampleConfig) -> int:
     """
     from ..printable import printable
     from ..training.data.text import as_bytes, as_tokens
+    from ..training.run import load
     from ..training.tasks.text import sample_text
-    from .opened import Opened
 
     if not 0 <= config.temperature < float("inf"):
         raise UserError(f"--temperature must be at least 0 and finite, got {config.temperature}")
@@ -46,11 +46,10 @@ def sample(config: SampleConfig) -> int:
         raise UserError(f"--length must be at least 1, got {config.length}")
     if not 0 <= config.seed < 2**63:
         raise UserError(f"--seed must be at least 0 and below 2^63, got {config.seed}")
-    opened = Opened(config.run)
-    run = opened.run
-    if opened.kind != "text":
+    run = load(config.run)
+    if run.task_name != "text":
         raise UserError(
-            f"{config.run} was trained with --task {opened.kind} and writes no text; use `bptt predict`"
+            f"{config.run} was trained with --task {run.task_name} and writes no text; use `bptt predict`"
         )
     assert isinstance(run.config, TextOptions)
     tokens, prompt = run.config.tokens, as_tokens(config.prompt, run.config.tokens)

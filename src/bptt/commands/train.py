@@ -24,24 +24,23 @@ from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard, check_installed
 from ..training.config_file import ConfigFile, read_config
-from ..training.journal import Journal
+from ..training.journal import Journal, owned
 from ..training.loop import Epoch, Fitted, Training
 from ..training.network import network_of
 from ..training.options.base import TrainOptions, first_given, option_of
 from ..training.options.forecast import ForecastOptions
-from ..training.run import check_same_data, check_same_files, owned, save_intervals
+from ..training.run import check_same_data, check_same_files
 from ..training.tasks.factory import check_there, files_of, made_task, roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.workers import Workers, workers
 from ..trees import differing
-from .diagnosis import diagnosis_of
-from .film import Film
+from .explorer import run_explorer
+from .gradient_flow import GradientMonitor, diagnosis_of
 from .interruption import Interruption
 from .launch import launch, launch_id, restarted
 from .result import Result, confusion_rows
 from .streams import warnings_told
-from .subject import run_subject
 
 RUNS = Path("runs")
 
@@ -54,7 +53,7 @@ class Work:
     task: Task
     model: SequenceModel
     training: Training
-    film: Film
+    monitor: GradientMonitor
     digests: dict[str, str]  # SHA-256 of each file that was read, by its path
     by_lag: list[float] = field(default_factory=list)  # mean gradient norm by lag of the last layer, at the start
     seconds: float = 0.0  # spent on training so far
@@ -62,7 +61,7 @@ class Work:
 
     def look(self) -> list[float]:
         """The mean gradient norm by lag of the last layer, now."""
-        return self.film.now()[f"l{self.config.layers - 1}"]
+        return self.monitor.now()[f"l{self.config.layers - 1}"]
 
 
 def train(config: TrainOptions) -> int:
@@ -203,9 +202,9 @@ def _built(config: TrainOptions, team: Workers, console: Console, digests: dict[
         check_installed()
     task = _task(config, console)
     model = network_of(config, task.columns, task.labels, task.calendar)
-    film = Film(model, task, config.epochs)
-    training = Training(model, task.updates(model, team), config, team, film.look)
-    return Work(config, task, model, training, film, digests)
+    monitor = GradientMonitor(model, task, config.epochs)
+    training = Training(model, task.updates(model, team), config, team, monitor.after)
+    return Work(config, task, model, training, monitor, digests)
 
 
 def _task(config: TrainOptions, console: Console) -> Task:
@@ -268,11 +267,11 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
                 confusion = confusion_rows(task.labels, judged.confusion).write_csv()
                 write_whole(folder / "confusion.csv", confusion.encode())
             if judged.intervals is not None:
-                save_intervals(folder, judged.intervals)
+                journal.intervals(judged.intervals)
             by_lag = {"start": work.by_lag, "end": work.look()}
-            diagnosis = diagnosis_of(work.model, work.film.sample)
-            result = Result(work.config, task, fitted, judged, by_lag, work.seconds, diagnosis, work.film.what)
-            page = page_html(run_subject(folder, work.config, task, work.model, None, result).page())
+            diagnosis = diagnosis_of(work.model, work.monitor.sample)
+            result = Result(work.config, task, fitted, judged, by_lag, work.seconds, diagnosis, work.monitor.what)
+            page = page_html(run_explorer(folder, work.config, task, work.model, None, result).page())
             write_whole(folder / "report.html", page.encode())
             journal.line(result.test_line())
             _say(console, folder, result)
@@ -297,8 +296,8 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
 
         def warn(epoch: Epoch) -> None:
             """Say what is wrong with the gradient while there is time to change it, once."""
-            if journal.writes and not work.warned and work.film.to_judge(epoch.epoch):
-                found = diagnosis_of(work.model, work.film.sample)
+            if journal.writes and not work.warned and work.monitor.diagnosis_due(epoch.epoch):
+                found = diagnosis_of(work.model, work.monitor.sample)
                 if found is not None and found.severity == "warning":
                     work.warned = True
                     _print(console, f"warning: epoch {epoch.epoch}: {found.sentence}")

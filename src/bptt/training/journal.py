@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
+
+import tomli_w
 
 from ..errors import UserError
 from ..files import ASIDE, appending, check_regular, naming, write_whole
@@ -14,13 +19,15 @@ from ..networks import SequenceModel
 from .config_file import save_config
 from .loop import Epoch
 from .options.base import TrainOptions
-from .run import METRICS, is_finished, locked, save_model
+from .run import INTERVALS, METRICS, WEIGHTS, is_finished
 from .snapshot import Snapshots
+from .tasks.intervals import Intervals
 from .tasks.task import Task
 from .tensors import write_tensors
 from .workers import ALONE, Workers
 
-WRITES = ("config.toml", METRICS, "model.safetensors", "diverged.safetensors", "intervals.toml", "report.html")
+LOCK = ".lock"
+WRITES = ("config.toml", METRICS, WEIGHTS, "diverged.safetensors", INTERVALS, "report.html")
 WRITES += ("forecast.csv", "predictions.csv", "confusion.csv", "sample.txt")  # in the run folder, beside snapshots
 
 
@@ -91,7 +98,12 @@ class Journal:
     def model(self, model: SequenceModel) -> None:
         """Write model.safetensors."""
         if self.writes:
-            save_model(self.folder, model)
+            write_tensors(self.folder / WEIGHTS, dict(model.state_dict()))
+
+    def intervals(self, intervals: Intervals) -> None:
+        """Write intervals.toml."""
+        if self.writes:
+            write_whole(self.folder / INTERVALS, tomli_w.dumps(asdict(intervals)).encode())
 
     def diverged(self, walked: Any) -> None:
         """Write what a loss that is not finite was computed from, diverged.safetensors."""
@@ -108,7 +120,7 @@ class Journal:
         Raises:
             UserError: there are weights, or lines of metrics.
         """
-        weights, metrics = self.folder / "model.safetensors", self.folder / METRICS
+        weights, metrics = self.folder / WEIGHTS, self.folder / METRICS
         if weights.exists() or (metrics.exists() and metrics.stat().st_size > 0):
             raise UserError(
                 f"{self.folder} has been trained, but there is no snapshot in {self.folder / 'snapshots'} to go "
@@ -126,3 +138,33 @@ def _epoch_line(epoch: Epoch) -> dict[str, Any]:
 
 def _text(line: dict[str, Any]) -> str:
     return json.dumps(line) + "\n"
+
+
+@contextmanager
+def locked(folder: Path, owner: str = "") -> Iterator[None]:
+    """Hold a run folder for this process alone; the system frees it when the process ends, however it ends.
+
+    Args:
+        owner: is written into the lock, for `owned`.
+
+    Raises:
+        UserError: another process has it.
+    """
+    with appending(folder / LOCK) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(owner)
+            file.flush()
+        except BlockingIOError as error:
+            raise UserError(f"{folder} is being written by another process; wait for it, or stop it") from error
+        yield
+
+
+def owned(folders: Iterable[Path], owner: str) -> Path | None:
+    """The folder that such an owner locked last, if there is one."""
+    for folder in folders:
+        lock = folder / LOCK
+        if lock.is_file() and lock.read_text(encoding="utf-8") == owner:
+            return folder
+    return None

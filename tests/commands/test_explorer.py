@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import bptt
-from bptt.commands.explain import ExplainConfig, lesson_subject
-from bptt.commands.subject import run_subject
+from bptt.commands.explain import ExplainConfig, lesson_explorer
+from bptt.commands.explorer import run_explorer
 from bptt.commands.train import train
 from bptt.report.page import json_of
 from bptt.training.network import build
@@ -35,11 +35,11 @@ def a_run(T=150, steps=None):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         model = bptt.SequenceModel(bptt.GRU(2, 3), 1)
-    return model, run_subject(Path("runs/a"), ForecastOptions(cell="gru"), Sampled(T), model, steps, None)
+    return model, run_explorer(Path("runs/a"), ForecastOptions(cell="gru"), Sampled(T), model, steps, None)
 
 
 def test_the_lessons_page_shows_what_explain_prints():
-    page = lesson_subject(ExplainConfig()).page()
+    page = lesson_explorer(ExplainConfig()).page()
     assert (page.t, page.exploration.steps, page.live) == (3, 3, None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -49,34 +49,34 @@ def test_the_lessons_page_shows_what_explain_prints():
 
 
 def test_a_live_page_says_what_can_be_chosen():
-    live = lesson_subject(ExplainConfig()).page(live=True).live
+    live = lesson_explorer(ExplainConfig()).page(live=True).live
     assert live.most_steps == 200
     assert live.losses == ["squared_error", "absolute_error"]
 
 
 def test_a_question_is_answered_with_what_the_page_holds():
-    subject = lesson_subject(ExplainConfig())
-    page = json.loads(json_of(subject.page()))
-    answer = json.loads(subject.explored({}))
+    explorer = lesson_explorer(ExplainConfig())
+    page = json.loads(json_of(explorer.page()))
+    answer = json.loads(explorer.explored({}))
     assert answer == {name: page[name] for name in ("exploration", "times")}
-    assert json.loads(subject.diagnosed({"changes": {"steps": 30}}))["diagnosis"]["kind"] == "vanishing"
-    changed = json.loads(subject.explored({"changes": {"steps": 5}}))["exploration"]
+    assert json.loads(explorer.diagnosed({"changes": {"steps": 30}}))["diagnosis"]["kind"] == "vanishing"
+    changed = json.loads(explorer.explored({"changes": {"steps": 5}}))["exploration"]
     assert changed["steps"] == 5
     assert changed["x"][:3] == page["exploration"]["x"]
 
 
 def test_a_step_of_gradient_descent_lets_the_error_fall():
-    subject = lesson_subject(ExplainConfig())
-    before = json.loads(subject.explored({}))["exploration"]["forward"]["errors"]
-    answer = json.loads(subject.descended({"rate": 0.05, "t": 3}))
+    explorer = lesson_explorer(ExplainConfig())
+    before = json.loads(explorer.explored({}))["exploration"]["forward"]["errors"]
+    answer = json.loads(explorer.descended({"rate": 0.05, "t": 3}))
     assert answer["exploration"]["forward"]["errors"][2] < before[2]
-    again = json.loads(subject.explored({"changes": {"weights": answer["weights"]}}))
+    again = json.loads(explorer.explored({"changes": {"weights": answer["weights"]}}))
     assert again["exploration"] == answer["exploration"]
 
 
 def test_a_run_shows_its_last_steps_in_float64_and_stays_as_it_is():
-    model, subject = a_run()
-    page = subject.page()
+    model, explorer = a_run()
+    page = explorer.page()
     assert (page.exploration.steps, page.t, page.times) == (100, 100, None)
     assert page.exploration.x == normal(150, 2).float().double()[50:].tolist()
     assert page.lead[0].startswith("y of a table, forecast one step ahead by a GRU network")
@@ -88,16 +88,16 @@ def test_a_run_shows_its_last_steps_in_float64_and_stays_as_it_is():
 def test_a_forecasts_steps_are_labelled():
     config = ForecastOptions()
     task = sunspot_forecast(config)
-    subject = run_subject(Path("runs/a"), config, task, build(config, config.lags), 30, None)
-    assert subject.page().times == [str(year) for year in range(1891, 1921)]
-    shorter = json.loads(subject.explored({"changes": {"steps": 7}}))
+    explorer = run_explorer(Path("runs/a"), config, task, build(config, config.lags), 30, None)
+    assert explorer.page().times == [str(year) for year in range(1891, 1921)]
+    shorter = json.loads(explorer.explored({"changes": {"steps": 7}}))
     assert shorter["times"] == [str(year) for year in range(1914, 1921)]
 
 
 def test_nothing_of_the_process_is_changed():
     before = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
-    subject = lesson_subject(ExplainConfig())
-    subject.descended({"rate": 0.1})
+    explorer = lesson_explorer(ExplainConfig())
+    explorer.descended({"rate": 0.1})
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (torch.get_num_threads(), torch.get_default_dtype()) == before[1:]
 

@@ -1,4 +1,4 @@
-"""Every command on every kind of run: each reads the run, its data and its loss through the same door."""
+"""Every command on every kind of run: each reads the run, its data and its loss alike."""
 
 import json
 import math
@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+import bptt
 from bptt.commands.check import CheckConfig, check
 from bptt.commands.diagnose import DiagnoseConfig, diagnose
 from bptt.commands.explain import ExplainConfig, explain
+from bptt.commands.explorer import explorer_of
 from bptt.commands.export import ExportConfig, export
-from bptt.commands.opened import Opened
 from bptt.commands.predict import PredictConfig, predict
 from bptt.commands.sample import SampleConfig, sample
-from bptt.commands.subject import subject_of
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.report.page import page_html
 from bptt.training.options.choosing import OPTIONS
+from bptt.training.run import load
 
 ROWS = 60
 
@@ -86,13 +87,16 @@ def test_every_command_reads_it(runs, name, capsys, tmp_path):
     run, kind = runs / name / "run", TASKS.get(name, "forecast")
     capsys.readouterr()
     assert check(CheckConfig(str(run), steps=8, looks=3)) == 0
-    assert "steps of what it learned from" in capsys.readouterr().out
+    assert "steps of its training set" in capsys.readouterr().out
     assert diagnose(DiagnoseConfig(run, json=tmp_path / "n.json")) == 0
-    opened = Opened(run)
+    opened = bptt.load(run)
     what = opened.sample().what
+    assert (opened.folder, opened.task_name, opened.model.training) == (run, kind, False)
+    assert [line["loss"] for line in opened.metrics[:-1]] == opened.losses
+    assert (len(opened.losses), opened.metrics[-1]["event"]) == (1, "test")
     assert what in capsys.readouterr().out
     numbers = json.loads((tmp_path / "n.json").read_text())
-    page = page_html(subject_of(run, None).page(live=True))
+    page = page_html(explorer_of(run, None).page(live=True))
     shown = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert shown["diagnosis"] == numbers
     assert numbers["where"] == what
@@ -101,10 +105,13 @@ def test_every_command_reads_it(runs, name, capsys, tmp_path):
     assert errors["error"] == pytest.approx(shown["exploration"]["forward"]["errors"][shown["t"] - 1], rel=1e-3)
     if kind == "text":
         assert sample(SampleConfig(run, length=5)) == 0
+        with pytest.raises(UserError, match="let it write with: bptt sample"):
+            opened.predict(runs / name / "t.txt")
         with pytest.raises(UserError, match="was trained on text"):
             predict(PredictConfig(run, runs / name / "t.txt"))
     elif opened.config.data is not None:
         assert predict(PredictConfig(run, opened.config.data, out=tmp_path / "p.csv")) == 0
+        assert opened.predict(opened.config.data).write_csv() == (tmp_path / "p.csv").read_text()
         with pytest.raises(UserError, match="writes no text"):
             sample(SampleConfig(run))
 
@@ -118,7 +125,7 @@ def test_every_run_is_exported(runs, tmp_path):
 @pytest.mark.parametrize("name", list(KINDS))
 def test_the_loss_is_the_one_it_was_trained_by(runs, name):
     """A whole epoch's first loss, of those runs that take one update from what the sample has."""
-    opened = Opened(runs / name / "run")
+    opened = load(runs / name / "run")
     model, x = opened.model, opened.sample().x
     found = opened.sample().criterion(model(x)[0], opened.sample().d)
     y, d = model(x)[0], opened.sample().d
@@ -152,6 +159,6 @@ def test_a_run_without_its_data_is_checked_on_random_steps_by_its_own_kind_of_lo
 
 def test_other_data_are_read_by_forecasting_runs_alone(runs):
     data = runs / "one" / "d.csv"
-    assert Opened(runs / "one" / "run").sample(data).what == "rows 1-59 of the 60 rows of d.csv"
+    assert load(runs / "one" / "run").sample(data).what == "rows 1-59 of the 60 rows of d.csv"
     with pytest.raises(UserError, match="trained with --task text"):
-        Opened(runs / "text" / "run").sample(data)
+        load(runs / "text" / "run").sample(data)

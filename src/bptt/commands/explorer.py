@@ -1,4 +1,4 @@
-"""What a page is about: gathered from the network, and what its reader asks computed."""
+"""What the page of `bptt explore` shows, and the answers to its reader's questions."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from ..printable import message
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
 from ..training.options.base import TrainOptions
+from ..training.run import load
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.sample import filled
 from ..training.tasks.task import Task
 from ..training.updates import predict
-from .diagnosis import diagnosis_of
-from .opened import Opened
+from .gradient_flow import diagnosis_of
 from .result import Result, described
 
 SHOWN = 100  # steps of a run's sequence that are shown at first
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A network on a sequence, and how a page tells of it.
+class Explorer:
+    """A network on a sequence, to be explored on a page.
 
     Attributes:
-        title, lead, command: the page's.
+        title, lead, command: as the page has them.
         start: the network and its sequence.
-        t: the step looked at first, from 1.
+        t: the step whose error is shown first, from 1.
         times: a label for each step of the start's longest sequence, or None.
-        run: what a training run came to, or None.
+        run: a finished training run, or None.
         diagnosis: the numbers of a run's diagnosis; None where the page's sequence is diagnosed.
     """
 
@@ -62,7 +62,7 @@ class Subject:
         return Page(**about, **self._found(experiment), diagnosis=diagnosis, live=choices)
 
     def explored(self, question: dict[str, Any]) -> str:
-        """Everything but the diagnosis anew, with the question's "changes", as JSON.
+        """Everything but the diagnosis, with the question's "changes", as JSON.
 
         Raises:
             ValueError: a change cannot be made.
@@ -99,17 +99,17 @@ def diagnosed(experiment: Experiment) -> dict[str, Any] | None:
     return replace(diagnose(net, x, d, loss), where=f"the {len(x)} steps shown").numbers()
 
 
-def run_subject(
+def run_explorer(
     folder: Path, config: TrainOptions, task: Task, model: SequenceModel, steps: int | None, result: Result | None
-) -> Subject:
-    """A trained network on the last steps of what it learned from.
+) -> Explorer:
+    """A trained network on the last steps of its training set.
 
     Args:
         folder: the run's.
         config, task: what it was trained with and on.
         model: with its trained weights; it is copied, in float64.
         steps: how many are shown at first. Default 100, or fewer where there are fewer.
-        result: what the training came to, where that is known.
+        result: of the training, where that is known.
     """
     sample = task.sample()
     x, d = sample.sequence()
@@ -122,24 +122,24 @@ def run_subject(
     if isinstance(task, Forecast):  # others do not have them at hand
         first = task.first_step + task.farthest
         times = task.times()[first : first + task.learned_steps][-most:]
-    lead = [message(described(config, task))]
-    if result is not None:
-        lead += [result.ending(), *([said] if (said := result.intervals()) is not None else [])]
-    report = result.report() if result else None
-    found = result.diagnosis if result else diagnosis_of(model, sample)
-    numbers = None
+    lead, report, found = [message(described(config, task))], None, None
+    if result is None:
+        found = diagnosis_of(model, sample)
+    else:
+        lead += filter(None, [result.ending(), result.intervals()])
+        report, found = result.report(), result.diagnosis
     if found is not None:
-        said = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
-        numbers = said.numbers()
+        found = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
+    numbers = None if found is None else found.numbers()
     name = message(folder.name)
-    return Subject(name, lead, f"bptt explore {name}", start, start.steps, times, report, numbers)
+    return Explorer(name, lead, f"bptt explore {name}", start, start.steps, times, report, numbers)
 
 
-def subject_of(folder: Path, steps: int | None) -> Subject:
-    """The same of a run folder, its weights and data read.
+def explorer_of(folder: Path, steps: int | None) -> Explorer:
+    """The explorer of a run folder.
 
     Raises:
         UserError: the run or its data cannot be used.
     """
-    opened = Opened(folder)
-    return run_subject(folder, opened.config, opened.task, opened.model, steps, None)
+    run = load(folder)
+    return run_explorer(folder, run.config, run.task, run.model, steps, None)

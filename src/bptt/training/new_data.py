@@ -1,0 +1,100 @@
+"""New data for a trained forecasting run, read as it read its own."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import NothingThere, UserError
+from .config_file import ConfigFile
+from .data.dates import NoDate
+from .data.find_spacing import follows, spacing_of
+from .data.scaling import Moments, Scaling
+from .data.spacing import Fixed
+from .data.tables import Selection, Table, leaving_out, read_frame, select_series
+from .data.timestamps import Clock
+from .options.forecast import ForecastOptions
+from .options.parts import Missing
+from .tasks.forecast import Forecast, note_spacing
+
+
+def new_series(run: ConfigFile, data: Path, time: str | None, missing: Missing | None) -> list[Forecast]:
+    """The series of a file, read and scaled as a run's own; every row may be forecast, none is for training.
+
+    A series that the run has not seen is scaled by its own rows; one with too few is left out, with a warning.
+
+    Args:
+        run: the content of a trained run's config.toml.
+        data: a CSV, Parquet or .npy file with the run's columns.
+        time: the column that labels the rows; None is the run's own, if the file has it.
+        missing: what to do with missing values; None masks them where the run does, and else refuses them.
+
+    Raises:
+        UserError: it is no forecasting run, the file cannot be read, a column is missing, or no series has as many
+            rows as the run's lags.
+    """
+    config = run.config
+    if not isinstance(config, ForecastOptions):
+        raise UserError(f"this run was trained with --task {config.task} and makes no forecasts of {data}")
+    if missing == "mask" and config.missing != "mask":
+        raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
+    frame = read_frame(data)
+    time = time or (config.time if config.time in frame.columns else None)
+    if run.calendar and time is None:
+        raise UserError(f"{data} has no column {config.time!r}, whose dates this run reads; pass --time COLUMN")
+    missing = missing or ("mask" if config.missing == "mask" else "error")
+    targets = max(1, len(config.targets))
+    columns = tuple(run.columns[:targets]), tuple(run.columns[targets:])
+    tables = select_series(frame, data.name, Selection(*columns, time, missing, config.series, run.clock))
+    found = []
+    for name, table in tables.items():
+        with leaving_out(f"series {name!r} is left out") if len(tables) > 1 else nullcontext():
+            found.append(_new_series(run, name, table, time))
+    if not found:
+        raise UserError(f"{data} has no series with as many rows as this run needs for its {config.lags} lags")
+    note_spacing(found)
+    return found
+
+
+def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> Forecast:
+    """One series of the file, whose name is "" where there is only one.
+
+    Raises:
+        NothingThere: it has too few rows.
+    """
+    config = run.forecast
+    known = Fixed("1", dated=False) if time is None else run.spacings.get(name)
+    unknown = run.calendar and known is None and config.lags < 2
+    needed, why = (2, "two dates") if unknown else (config.lags, "its lags")
+    if len(table.values) < needed:
+        raise NothingThere(
+            f"{table.name} has {len(table.values)} rows, but this run needs at least {needed} ({why})"
+        )
+    scaling = run.scaling if config.series is None else run.series.get(name)
+    scaling = scaling or Scaling.of(table.values, table.columns, table.name)
+    scaling.check(Moments.of(table.values), table.columns, table.name)
+    own = known if known is not None and follows(known, table.times) else spacing_of(table.times)
+    if run.calendar:
+        table = _by_clock(table, run.clock)
+        if known is not None and known.usual and own != known:
+            warnings.warn(
+                f"{table.name}: the rows are spaced {own}, and this run was trained on rows {known}, by which "
+                "its calendar counts",
+                stacklevel=3,
+            )
+    ahead = known or own
+    task = Forecast(table, config, 0, [], scaling, [], {}, run.calendar, part=name, spacing=own, ahead=ahead)
+    task.check_times()
+    return task
+
+
+def _by_clock(table: Table, clock: Clock) -> Table:
+    """A table whose dates are in the time zone of the training set."""
+    try:
+        texts = table.timestamps.texts
+        times = [clock.local(time, text) for time, text in zip(table.times, texts, strict=True)]
+    except NoDate as error:
+        raise UserError(f"{table.name}: {error}") from error
+    return replace(table, times=times)
