@@ -1,5 +1,6 @@
 """A run does not go on with other data than it began with, whatever its kind and however small the change."""
 
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -62,7 +63,7 @@ def changed(path):
 @pytest.mark.parametrize(("name", "config"), KINDS.values(), ids=KINDS)
 def test_changed_data_are_refused_by_the_files_name(here, name, config):
     data, folder = Path(name.replace("_TEST", "_TRAIN")), Path("run")
-    train(ForecastOptions(**vars(config) | {"data": data, "hidden": 2, "epochs": 1, "out": folder}))
+    train(replace(config, data=data, hidden=2, epochs=1, out=folder))
     (folder / "metrics.jsonl").write_text("")
     assert train(ForecastOptions(resume=folder)) == 0
     (folder / "metrics.jsonl").write_text("")

@@ -203,7 +203,8 @@ class _Rows:
         if name not in self.run.series:
             raise UserError(
                 f"{self.line}, column {self.run.forecast.series!r}: {name!r} is none of the series in the "
-                f"training set, {listed(list(self.run.series))}, so that its scale is not known; pass all its rows as DATA"
+                f"training set, {listed(list(self.run.series))}, so that its scale is not known; pass all its rows "
+                "as DATA"
             )
         return name
 
