@@ -201,10 +201,10 @@ class _Rows:
         """One of those that the run was trained on, whose scale is known."""
         name = cell.strip()
         if name not in self.run.series:
+            known = listed(list(self.run.series))
             raise UserError(
                 f"{self.line}, column {self.run.forecast.series!r}: {name!r} is none of the series in the "
-                f"training set, {listed(list(self.run.series))}, so that its scale is not known; pass all its rows "
-                "as DATA"
+                f"training set, {known}, so that its scale is not known; pass all its rows as DATA"
             )
         return name
 
