@@ -1,4 +1,4 @@
-"""What a user's model or step is called with, and what it returns."""
+"""Checks of the arguments that a user's model or step takes, and of its results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 def check_takes(function: Callable[..., Any], who: str, wanted: str, *names: str) -> None:
     """A function takes arguments of these names by position, whatever it calls them itself.
 
-    Only the signature is read: a TypeError from inside the function is a bug of its own and stays one.
+    Only the signature is read: a TypeError from inside the function is passed on.
 
     Args:
         function: what is to be called.

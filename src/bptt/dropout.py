@@ -1,4 +1,4 @@
-"""Dropout that can be drawn from a generator of its own, so that threads do not share one."""
+"""Dropout with a random generator per thread, where one is chosen."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""RNN, GRU, LSTM: torch.nn's modules, with the cells of `equations` walked through the door of `walks`.
+"""RNN, GRU and LSTM as in torch.nn, computed by the backends of `walks`.
 
 Same constructors, parameter names, shapes, initialisation and results as torch.nn's; what the vendor
 kernels refuse works too: second derivatives, backward in eval mode, vmap, per-sample gradients, forward
 mode, and for the RNN any activation and leaky units.
 
 `torch.export.export` takes them, and models of them, with T and B dynamic, for example
-``dynamic_shapes=({0: T, 1: B},)``, wherever there is a native kernel: not for an activation of one's own nor a
+``dynamic_shapes=({0: T, 1: B},)``, wherever there is a native kernel: not with a user's activation or a
 projection, whose steps are unfolded one by one. For ONNX there is `bptt.export_onnx`.
 
-`torch.profiler` shows each native walk by its name: ``bptt::gru_forward``, ``bptt::gru_backward``, likewise lstm
-and elman.
+`torch.profiler` shows each native walk by its name: ``bptt::gru_forward``, ``bptt::gru_backward``, and so
+for lstm and elman.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RNN(Recurrent):
         output like input with D·H features.
 
     Raises:
-        ValueError, TypeError: by what came, what was wanted and what to do.
+        ValueError, TypeError: an argument does not fit; the message says what is needed and what to do.
 
     Source: Elman (1990), "Finding structure in time"; leaky units: Jaeger et al. (2007), equation 2.
 

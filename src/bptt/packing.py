@@ -1,4 +1,4 @@
-"""Sequences of several lengths as packed rows: made, and read backwards in time."""
+"""Packed sequences: packing with checked lengths, and reversal in time."""
 
 from __future__ import annotations
 

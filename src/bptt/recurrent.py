@@ -26,7 +26,7 @@ Walk = Callable[[Call], tuple[Tensor, State]]
 class Recurrent(nn.Module):
     """Base class of RNN, GRU and LSTM. Not for direct use."""
 
-    cell: Any  # the equations, a `Cell`
+    cell: Any  # its `Equations`
     state_names: tuple[str, ...] = ("h_0",)
     projects = False  # whether proj_size is supported
 

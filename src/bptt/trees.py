@@ -57,7 +57,7 @@ def cloned(tree: Tree) -> Tree:
 
 
 def form(tree: Tree, what: str = "state") -> str:
-    """What a tree is: its nesting, shapes and dtypes; equal for trees that can stand for each other."""
+    """A tree's nesting, shapes and dtypes as text; equal for trees that can replace each other."""
     if isinstance(tree, Tensor):
         dtype = str(tree.dtype).removeprefix("torch.")
         return f"{dtype} {tuple(tree.shape)}"
@@ -104,14 +104,14 @@ def bytes_of(tree: Tree) -> int:
 
 
 def stacked_room(tree: Tree, rows: int) -> Tree:
-    """Uninitialised room for so many copies of a tree, one tensor (rows, ...) per leaf."""
+    """Uninitialised memory for so many copies of a tree, one tensor (rows, ...) per leaf."""
     return mapped(lambda leaf: torch.empty((rows, *leaf.shape), dtype=leaf.dtype, device=leaf.device), tree)
 
 
 def differing(found: Any, like: Any, whole: bool = True) -> str | None:
-    """Where a saved state is of another kind than one of the same object has; None where that is nowhere.
+    """The first place where a saved state does not fit the object's present one; None where all fits.
 
-    Where `like` has None anything may stand, and sequences are compared as far as both go.
+    Where `like` has None anything fits, and sequences are compared as far as both go.
 
     Args:
         whole: whether all names of a dict are needed, at the top of the tree; below it those that both have count.

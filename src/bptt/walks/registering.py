@@ -1,6 +1,6 @@
-"""Registers the operators of `operators` once torch is there, without being the one who imports it.
+"""Registers the operators of `operators` as soon as torch is imported, without importing it.
 
-So that `import bptt` is enough for `torch.export.load`, in either order with `import torch`, and the command line
+So `import bptt` is enough for `torch.export.load`, in either order with `import torch`, and the command line
 still answers before torch has loaded.
 """
 
