@@ -169,7 +169,7 @@ def _heading(config: ExplainConfig) -> str:
 
 
 def _of_run(explorer: Explorer) -> str:
-    """The run, and the steps that its error passes on its way back."""
+    """The run, and the steps that its error goes back through."""
     steps, times = explorer.start.steps, explorer.times
     said = f"the last {steps} steps of its training set"
     if times is not None:

@@ -6,7 +6,7 @@ from bptt.insight.lesson.notation import letters, plain
 
 
 def path(net, t, T, node):
-    return [edge.name for edge in UnfoldedNetwork(net, range(1, T + 1), t).between(node)]
+    return list(UnfoldedNetwork(net, range(1, T + 1), t).between(node))
 
 
 def test_the_lessons_path():

@@ -37,7 +37,7 @@ def test_there_is_a_flow_where_there_is_a_way_back(layers, both):
     wanted = set()
     for at in letters(model)[0]:
         for k in range(1, K + 1):
-            wanted |= {edge.name for edge in UnfoldedNetwork(model, range(1, 5), 2).between(at("s", k))}
+            wanted |= set(UnfoldedNetwork(model, range(1, 5), 2).between(at("s", k)))
     found = {name for name in flows(model, e) if not name.startswith("x")}
     assert found == wanted
 

@@ -60,11 +60,7 @@ def backward_of_error(
 
 
 def check_network(net: Any) -> None:
-    """Accept the two kinds of network whose equations are known as a whole.
-
-    Raises:
-        TypeError: it is of another kind.
-    """
+    """Raise a TypeError for anything but the two kinds of network whose equations are known as a whole."""
     if not isinstance(net, Elman | SequenceModel):
         raise TypeError(
             f"a bptt.Elman or a bptt.SequenceModel is needed, got {type(net).__name__}; "
@@ -73,11 +69,7 @@ def check_network(net: Any) -> None:
 
 
 def check_both_or_neither(x: Any, d: Any) -> None:
-    """Refuse an input without targets, or targets without an input.
-
-    Raises:
-        TypeError: one of the two is None.
-    """
+    """Raise a TypeError if only one of the two is None."""
     if (x is None) != (d is None):
         raise TypeError("numbers need both x and d; pass both, or neither for the network alone")
 

@@ -10,7 +10,6 @@ there delta_k sums up all that reach step k, and a term is operandᵀ delta_k (W
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property, reduce
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from ...equations import ElmanEquations, GRUEquations
 from ..text import stretches
 from .backward import ErrorBackward, activation_slopes
-from .edges import Edge, UnfoldedNetwork
+from .edges import UnfoldedNetwork
 from .notation import LessonNetwork, Letters, Matrix, Step, T, cell_of, letter, partial, top
 from .recursions import ReadoutFormulas
 from .terms import Quantity, Term, TermFactor
@@ -104,14 +103,14 @@ class Chain:
         """∂E_t/∂y_t."""
         value = None if self.back is None else self.back.dz[0]
         quantity = Quantity(self.readout.slope(), value)
-        return TermFactor(self.readout.derivative, (quantity,), _names(self.unfolded.into(letter("E", self.t))))
+        return TermFactor(self.readout.derivative, (quantity,), self.unfolded.into(letter("E", self.t)))
 
     @cached_property
     def _through_readout(self) -> TermFactor:
         """∂y_t/∂s_t."""
         quantity = Quantity(letter("W", "y", T), None if self.back is None else self.net.readout_matrix())
         latex = partial(letter(self.readout.letter, self.t), top(self.net, self.t))
-        return TermFactor(latex, (quantity,), _names(self.unfolded.into(letter("y", self.t))))
+        return TermFactor(latex, (quantity,), self.unfolded.into(letter("y", self.t)))
 
     def _readout_use(self, matrix: Matrix) -> TermFactor:
         """∂y_t/∂W_y, or ∂y_t/∂b_y."""
@@ -119,7 +118,7 @@ class Chain:
         if self.back is not None:
             outputs = self.back.dz.shape[1]
             value = self.back.h_t[0] if matrix.role == "y" else torch.eye(outputs).to(self.back.dz)
-        edges = _names(self.unfolded.into(letter("y", self.t)))
+        edges = self.unfolded.into(letter("y", self.t))
         return TermFactor(
             partial(letter(self.readout.letter, self.t), matrix.latex), (Quantity(latex, value),), edges
         )
@@ -149,7 +148,7 @@ class Chain:
         if self.back is not None:
             W_s = self.back.records[0].weights.W_hh.detach()
             value = self._slope(k)[:, None] * W_s + (1 - leak) * torch.eye(len(W_s)).to(W_s)
-        edges = _names(self.unfolded.into(letter("s", k), "s"))
+        edges = self.unfolded.into(letter("s", k), "s")
         return TermFactor(partial(letter("s", k), letter("s", k - 1)), (Quantity(latex, value),), edges)
 
     def _use_at(self, matrix: Matrix, k: int) -> TermFactor:
@@ -176,7 +175,7 @@ class Chain:
         """operandᵀ delta_k."""
         delta_value, operand_value = self._numbers_at(matrix, k)
         latex, operand = self._delta(matrix, k), self._operand(matrix, k)
-        edges = _names(self.unfolded.between(self._letters(matrix)("s", k)))
+        edges = self.unfolded.between(self._letters(matrix)("s", k))
         delta = TermFactor(latex, (Quantity(latex, delta_value),), edges)
         if operand is None:
             return (delta,)
@@ -193,8 +192,4 @@ class Chain:
 
     def _use_edges(self, matrix: Matrix, k: int) -> tuple[str, ...]:
         """The edges that carry a matrix's product into the state at step k."""
-        return _names(self.unfolded.into(self._letters(matrix)("s", k), matrix.role))
-
-
-def _names(edges: Iterable[Edge]) -> tuple[str, ...]:
-    return tuple(edge.name for edge in edges)
+        return self.unfolded.into(self._letters(matrix)("s", k), matrix.role)

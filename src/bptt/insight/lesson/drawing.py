@@ -101,7 +101,7 @@ def _drawn(layout: Layout, over: dict[str, Flow], label: str, measure: str, erro
 
 
 def _where_it_died(back: list[DrawnEdge], over: dict[str, Flow]) -> set[str]:
-    """The edges of each row that carry less than 1 %, while the one before them on the way back carries more."""
+    """The edges of each row that carry less than 1 %, while the edge before them going back carries more."""
     rows: dict[str, list[DrawnEdge]] = {}
     for edge in back:
         before, after = edge.name.split("→")

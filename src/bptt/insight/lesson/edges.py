@@ -74,13 +74,13 @@ class UnfoldedNetwork:
         found += [Edge(node, y, "y", len(self.signs) - 1, part, k, k, part) for part, node in enumerate(below)]
         return [*found, Edge(y, self.error, "E", len(self.signs) - 1, 0, k, k)] if has_error else found
 
-    def into(self, node: str, *roles: str) -> list[Edge]:
-        """The edges into a node, of these roles or of all."""
-        return [edge for edge in self._ending[_state(node)] if not roles or edge.role in roles]
+    def into(self, node: str, *roles: str) -> tuple[str, ...]:
+        """The names of the edges into a node, of these roles or of all."""
+        return tuple(edge.name for edge in self._ending[_state(node)] if not roles or edge.role in roles)
 
     @cached_property
     def leading_to_error(self) -> list[Edge]:
-        """Every edge that the error's gradient passes over on its way back, the error's own first."""
+        """Every edge that the error's gradient passes in the backward pass, the error's own first."""
         found, waiting, seen = [], [self.error], {self.error}
         while waiting:
             for edge in self._ending[waiting.pop(0)]:
@@ -91,14 +91,14 @@ class UnfoldedNetwork:
                     seen.add(start)
         return found
 
-    def between(self, node: str) -> list[Edge]:
-        """Every edge on some path from a node to the error, in the order of the backward pass."""
+    def between(self, node: str) -> tuple[str, ...]:
+        """The names of the edges on every path from a node to the error, in the order of the backward pass."""
         waiting, seen = [_state(node)], {_state(node)}
         while waiting:
             ends = {_state(edge.end) for edge in self._starting[waiting.pop()]} - seen
             waiting += ends
             seen |= ends
-        return [edge for edge in self.leading_to_error if _state(edge.start) in seen]
+        return tuple(edge.name for edge in self.leading_to_error if _state(edge.start) in seen)
 
 
 def _state(node: str) -> str:

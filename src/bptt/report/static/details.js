@@ -21,7 +21,7 @@ export function showDetails() {
   );
 }
 
-/** What a step has to do with E_t where the way back says nothing of it. */
+/** Why the backward pass has no numbers for a step. */
 function outside(k) {
   const { t, network } = store;
   if (k > t) return `Step ${k} comes after t = ${t}: E at step ${t} does not depend on it.`;

@@ -13,7 +13,7 @@ export function number(value, digits = 4) {
   return text.replace("-", "−");
 }
 
-/** A number in little room: two digits, or its power of ten alone. */
+/** A short form of a number: two digits, or its power of ten alone. */
 export function roughly(value) {
   if (value === null) return "–";
   if (value === 0 || (value >= 0.01 && value < 1000)) return number(value, 2);

@@ -3,7 +3,7 @@
 const ROW = 104; // between layers
 const NARROW = 50; // the least distance of two steps
 const WIDE = 250; // the largest
-const ROOMY = 92; // from which on there is room for letters
+const ROOMY = 92; // from which on letters fit
 
 /** Positions for n steps and these layers in so many pixels of width. */
 export function layout(layers, n, width) {

@@ -28,7 +28,7 @@ export function lagOf(k) {
   return lag >= 0 && lag < store.network.backward.kept ? lag : null;
 }
 
-/** An entry of the way back from t at step k: of a field of `backward`, a layer or weight. */
+/** The entry for t and step k of a field of `backward`, by layer or weight. */
 export function backAt(field, name, k) {
   const lag = lagOf(k);
   const rows = store.network.backward[field][name];
