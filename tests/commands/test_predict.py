@@ -117,7 +117,7 @@ def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
     )  # fmt: skip
     assert train(config) == 0
     shown = capsys.readouterr().out
-    assert "The 90% intervals are as wide as" in shown
+    assert "The 90% intervals come from" in shown
     run = load(tmp_path / "run")
     assert (run.calendar, sorted(run.series)) == (["hour of day"], ["a", "b"])
     assert run.intervals is not None

@@ -48,7 +48,7 @@ def lasting(folder):
     files = contents(folder)
     lines = [json.loads(line) for line in files[Path("metrics.jsonl")].splitlines()]
     lines[-1].pop("seconds")
-    report = files[Path("report.html")].split(b"All choices")[0]
+    report = files[Path("report.html")].split(b"All options")[0]
     return lines, files[Path("model.safetensors")], files[Path("forecast.csv")], report.replace(b"seen", b"run")
 
 
