@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 
@@ -16,8 +17,7 @@ def layers():
         return bptt.GRU(2, 4, 2, dropout=0.5).train()
 
 
-def drawn(seed):
-    gru = layers()
+def drawn(gru, seed):
     with dropout_from(torch.Generator().manual_seed(seed)):
         return [gru(X)[0] for _ in range(20)]
 
@@ -37,9 +37,10 @@ def test_a_generator_draws_what_the_process_own_would_and_leaves_that_alone():
 
 
 def test_threads_draw_what_each_draws_alone():
-    alone = [drawn(seed) for seed in range(4)]
+    gru = layers()  # drawn once: the process's generator, which the weights come from, is shared by threads
+    alone = [drawn(gru, seed) for seed in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(drawn, range(4)))
+        together = list(pool.map(partial(drawn, gru), range(4)))
     for one, other in zip(alone, together, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     assert not torch.equal(alone[0][0], alone[0][1])

@@ -70,6 +70,7 @@ def diagnose(
         ValueError: x is too short or not finite, shapes do not fit, t is outside 1..T, or the criterion's loss is
             no scalar.
 
+    >>> from bptt import Elman, squared_error
     >>> net = Elman(1, 2, 1, activation="identity")
     >>> net.W_s = [[0.0, 0.5], [-0.5, 0.0]]  # each step back halves the gradient
     >>> found = diagnose(net, torch.ones(30, 1), torch.zeros(30, 1), squared_error)
