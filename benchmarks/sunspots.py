@@ -21,7 +21,7 @@ from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.baselines import ar_order
 from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, sunspot_forecast
-from bptt.training.updates import predict
+from bptt.training.updates import predictions
 
 ORIGINS = ((1776, 1800), (1840, 1880), (1860, 1900), (1880, 1920), (1900, 1920))
 
@@ -43,7 +43,7 @@ def arv(task: Forecast) -> dict[str, float]:
     x, config = task.inputs(), task.config
     model = build(config, x.shape[1])
     Training(model, task.updates(model), config).run()
-    return task.arv(task.forecasts(predict(model, x)))
+    return task.arv(task.forecasts(predictions(model, x)))
 
 
 def origin(last_learned: int, last_tested: int, config: ForecastOptions) -> Forecast:

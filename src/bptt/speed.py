@@ -46,7 +46,7 @@ class Speed(NamedTuple):
         return self.torch_ms / self.ours_ms
 
 
-class Errors(NamedTuple):
+class RelativeErrors(NamedTuple):
     """Largest relative error, of outputs and each weight's gradient, in float32 against torch.nn in float64."""
 
     ours: float
@@ -92,14 +92,14 @@ def speed(kind: str, size: Size, *, inference: bool = False, blocks: int = 5, th
     )
 
 
-def errors(kind: str, size: Size, seed: int = 0) -> Errors:
+def errors(kind: str, size: Size, seed: int = 0) -> RelativeErrors:
     """The float32 errors of a module and of torch.nn's, for the same weights, input and output gradient."""
     T, B, I, H = size
     g = torch.Generator().manual_seed(seed)
     x, dy = torch.randn(T, B, I, generator=g), torch.randn(T, B, H, generator=g)
     theirs, ours = _pair(kind, I, H)
     wanted = _results(getattr(torch.nn, kind)(I, H, dtype=torch.float64), theirs, x, dy)
-    return Errors(*(_worst(_results(m, theirs, x, dy), wanted) for m in (ours, theirs)))
+    return RelativeErrors(*(_worst(_results(m, theirs, x, dy), wanted) for m in (ours, theirs)))
 
 
 def _results(module: Any, like: Any, x: torch.Tensor, dy: torch.Tensor) -> list[torch.Tensor]:

@@ -4,7 +4,7 @@ import torch
 import bptt
 from bptt.insight import pairs
 from bptt.insight.pairs import every_error, gradient_by_lag
-from bptt.insight.walks import error_and_adjoint, into_hidden, record
+from bptt.insight.walks import error_and_adjoint, into_hidden, record_layers
 from support import assert_close, normal
 
 
@@ -36,7 +36,7 @@ def test_contributions_of_a_batch_that_cancel_have_norm_zero():
 
 
 def by_lag(net, x, d, criterion=bptt.squared_error, **choices):
-    h, records = record(net, x)
+    h, records = record_layers(net, x)
     _, dz = error_and_adjoint(net, h, d, criterion)
     return gradient_by_lag(records, into_hidden(net, dz).unsqueeze(1), **choices)
 
@@ -95,7 +95,7 @@ def networks():
 
 
 def pairs_of(net, x, d, **choices):
-    h, records = record(net, x)
+    h, records = record_layers(net, x)
     _, dz = error_and_adjoint(net, h, d, bptt.squared_error)
     return every_error(net, records, dz, h, **choices)
 

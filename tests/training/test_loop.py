@@ -5,7 +5,7 @@ from bptt.errors import TrainingDiverged
 from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.updates import predict, updates_of
+from bptt.training.updates import predictions, updates_of
 
 
 def sine(T=80):
@@ -24,7 +24,7 @@ def trained(**choices):
 def test_every_cell_learns(cell):
     model, fitted, x, d = trained(cell=cell, layers=2 if cell == "gru" else 1)
     assert len(fitted.epochs) == fitted.best == 60
-    assert (predict(model, x) - d).square().mean() < 0.1 < (d - 0).square().mean()
+    assert (predictions(model, x) - d).square().mean() < 0.1 < (d - 0).square().mean()
     assert fitted.epochs[-1].loss < 0.3 * fitted.epochs[0].loss
 
 
@@ -53,7 +53,7 @@ def test_validation_keeps_its_best_epoch():
     fitted = Training(model, updates_of(model, x, d, config), config).run()
     losses = [epoch.validation for epoch in fitted.epochs]
     assert fitted.best == losses.index(min(losses)) + 1
-    assert (predict(model, x)[60:] - d[60:]).square().mean().item() == pytest.approx(min(losses), rel=1e-5)
+    assert (predictions(model, x)[60:] - d[60:]).square().mean().item() == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_validation_steps_are_not_learned_from():

@@ -11,7 +11,7 @@ from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.snapshot import Snapshots
-from bptt.training.tensors import Part, read_tensors, write_tensors
+from bptt.training.tensors import Shard, read_tensors, write_tensors
 from bptt.training.updates import updates_of
 from bptt.training.workers import ALONE, SLOTS, Workers, workers
 from support import run_workers
@@ -212,7 +212,7 @@ def test_another_number_of_workers_goes_on(of_two):
 
 
 def test_own_is_the_share_of_what_is_held():
-    whole, some = Part(torch.arange(7.0)[None], 1, 0, 7), Part(torch.arange(2.0, 6.0)[None], 1, 2, 7)
+    whole, some = Shard(torch.arange(7.0)[None], 1, 0, 7), Shard(torch.arange(2.0, 6.0)[None], 1, 2, 7)
     assert Workers(1, 3).own((whole, [None]))[0].tolist() == [[2.0, 3.0]]
     assert Workers(1, 3).own(some).tolist() == [[2.0, 3.0]]
     assert ALONE.own(ALONE.parts(torch.ones(1, 2), 1)).tolist() == [[1.0, 1.0]]

@@ -78,7 +78,7 @@ def explain(config: ExplainConfig) -> int:
     from ..insight.lesson.explain import explain as explanation_of
     from ..report.page import page_html
 
-    check(config)
+    _check(config)
     if config.run is None:
         explorer, heading = lesson_explorer(config), _heading(config)
     else:
@@ -177,7 +177,7 @@ def _of_run(explorer: Explorer) -> str:
     return f"{explorer.title}: {explorer.lead[0]}\n{said}"
 
 
-def check(config: ExplainConfig) -> None:
+def _check(config: ExplainConfig) -> None:
     """Refuse options that cannot work.
 
     Raises:

@@ -19,7 +19,7 @@ from ..training.run import load
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.sample import filled
 from ..training.tasks.task import Task
-from ..training.updates import predict
+from ..training.updates import predictions
 from .gradient_flow import diagnosis_of
 from .result import Result, described
 
@@ -113,7 +113,7 @@ def run_explorer(
     """
     sample = task.sample()
     x, d = sample.sequence()
-    d = filled(d, predict(model, x))
+    d = filled(d, predictions(model, x))
     x, d = x.double(), d.double() if d.is_floating_point() else d
     most = min(len(x), most_steps(model))
     longest = Experiment(copy.deepcopy(model).double(), x[-most:], d[-most:], LOSSES[task.loss])

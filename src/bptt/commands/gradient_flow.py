@@ -10,7 +10,7 @@ from ..insight.diagnosis.result import Diagnosis
 from ..networks import LOSSES, SequenceModel
 from ..training.tasks.sample import Sample, filled
 from ..training.tasks.task import Task
-from ..training.updates import predict
+from ..training.updates import predictions
 from ..training.watch import MOST, Watch
 
 STEPS = 64  # of the training set, the last ones, whose gradient is measured
@@ -55,7 +55,7 @@ class GradientMonitor:
     def now(self) -> dict[str, list[float]]:
         """The gradient by lag with the present weights, by layer."""
         if self._watch is None:
-            d = filled(self.d, predict(self.model, self.x))
+            d = filled(self.d, predictions(self.model, self.x))
             found = contributions(self.model, self.x, d, self.criterion).by_lag.states
             return {layer: norms.tolist() for layer, norms in found.items()}
         y = self._watch(self.x)

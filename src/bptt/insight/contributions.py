@@ -32,7 +32,7 @@ from .walks import (
     into_hidden,
     loss_and_adjoint,
     readout_factors,
-    record,
+    record_layers,
     walk_back,
 )
 
@@ -178,7 +178,7 @@ def contributions(
         net = model
     else:
         raise TypeError(_refusal(model))
-    h, records = record(net, x.detach().clone() if isinstance(x, Tensor) else x)  # the caller may change x
+    h, records = record_layers(net, x.detach().clone() if isinstance(x, Tensor) else x)  # the caller may change x
     error, dz = error_and_adjoint(net, h, d, criterion)
     h, dz = (_time_major(rows, net.batch_first) for rows in (h, dz))
     dz, ends = _entering(dz, t)

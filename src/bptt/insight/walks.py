@@ -50,7 +50,7 @@ class Bare(nn.Module):
 Network = Elman | SequenceModel | Bare
 
 
-def record(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
+def record_layers(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
     """The forward pass without dropout: hidden outputs h, laid out as x, and records by layer and direction."""
     places = [
         (f"l{layer}" + "_reverse" * direction, direction == 1, names)

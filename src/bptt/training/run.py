@@ -34,7 +34,7 @@ from .tasks.scores import forecast_rows
 from .tasks.task import Task
 from .tensors import read_tensors
 from .toml import made_of, read_toml
-from .updates import predict
+from .updates import predictions
 
 INTERVALS = "intervals.toml"
 METRICS = "metrics.jsonl"
@@ -122,7 +122,7 @@ class Run(ConfigFile):
         self.check_predicts()
         if self.task_name == "forecast":
             tasks = new_series(self, data, time, missing)
-            found = [task.forecasts(predict(self.model, task.inputs())) for task in tasks]
+            found = [task.forecasts(predictions(self.model, task.inputs())) for task in tasks]
             return pl.concat(
                 forecast_rows(task, own, self.intervals) for task, own in zip(tasks, found, strict=True)
             )

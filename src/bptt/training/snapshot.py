@@ -40,7 +40,7 @@ class Snapshots:
         """Write one.
 
         Args:
-            tree: as `write_tensors` takes it; what is no `Part` is the same on all workers, or the first one's.
+            tree: as `write_tensors` takes it; what is no `Shard` is the same on all workers, or the first one's.
 
         Raises:
             OSError: it cannot be written, which all workers raise; those before it are untouched.

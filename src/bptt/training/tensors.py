@@ -26,7 +26,7 @@ NOTE = "bptt"  # the one entry of the metadata
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """A tensor as far as one of several workers has it.
 
     Attributes:
@@ -42,12 +42,12 @@ class Part:
     size: int
 
 
-Leaves = dict[str, Tensor | Part]  # of a tree, by their names
+Leaves = dict[str, Tensor | Shard]  # of a tree, by their names
 
 
-def held(leaf: Tensor | Part) -> Tensor:
+def held(leaf: Tensor | Shard) -> Tensor:
     """What is here of a tensor: all of it, or a worker's part."""
-    return leaf.tensor if isinstance(leaf, Part) else leaf
+    return leaf.tensor if isinstance(leaf, Shard) else leaf
 
 
 def taken_apart(tree: Any) -> tuple[Leaves, str]:
@@ -105,7 +105,7 @@ def _read(content: bytes) -> Any:
     version, sums, plain = note["format"], note["sha256"], note["tree"]
     if version != FORMAT:
         raise UserError(f"has format {version}; this bptt reads {FORMAT}: update bptt, or train again")
-    parts = {name: Part(tensors[name], *cut) for name, cut in note.get("parts", {}).items()}
+    parts = {name: Shard(tensors[name], *cut) for name, cut in note.get("parts", {}).items()}
     for name, tensor in tensors.items():
         if sums.get(name) != _checksum(tensor):
             raise UserError(f"is damaged: tensor {name} does not have its checksum")
@@ -115,7 +115,7 @@ def _read(content: bytes) -> Any:
 
 
 def _bytes(found: Leaves, plain: str) -> bytes:
-    parts = {name: leaf for name, leaf in sorted(found.items()) if isinstance(leaf, Part)}
+    parts = {name: leaf for name, leaf in sorted(found.items()) if isinstance(leaf, Shard)}
     tensors = {name: held(leaf) for name, leaf in found.items()}
     note = {
         "format": FORMAT,
@@ -139,8 +139,8 @@ def _checksum(tensor: Tensor) -> str:
 
 def _plain(tree: Any, found: Leaves, name: str) -> Any:
     """The tree as JSON can hold it, its tensors put aside; what JSON has not stands as {kind: content}."""
-    if isinstance(tree, Tensor | Part):
-        found[name] = replace(tree, tensor=_kept(tree.tensor)) if isinstance(tree, Part) else _kept(tree)
+    if isinstance(tree, Tensor | Shard):
+        found[name] = replace(tree, tensor=_kept(tree.tensor)) if isinstance(tree, Shard) else _kept(tree)
         return {"tensor": name}
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree

@@ -214,7 +214,7 @@ def updates_of(
     def validation() -> float | None:
         if learned == len(x):
             return None
-        return mean_square(predict(model, x)[learned:], d[learned:]).item()
+        return mean_square(predictions(model, x)[learned:], d[learned:]).item()
 
     check_workers(config, workers)
     if config.reach != "truncated":
@@ -270,7 +270,7 @@ def check_workers(config: ReachOptions, workers: Workers, series: int | None = N
         )
 
 
-def predict(model: nn.Module, x: Tensor) -> Tensor:
+def predictions(model: nn.Module, x: Tensor) -> Tensor:
     """y (T, O) for one sequence x (T, I), in one walk from a zero state."""
     with torch.no_grad():
         y, _ = model(x)

@@ -29,9 +29,6 @@ SMALL = 2.5e5  # products that are not worth a second thread: a look is no more 
 MOST = 4  # stretches
 
 
-Network = Elman | SequenceModel
-
-
 class Stretches(NamedTuple):
     """Where to look: stretches of lags + 1 steps side by side, each ending with the step whose error is taken."""
 
@@ -72,7 +69,7 @@ class Watch:
 
     def __init__(
         self,
-        net: Network,
+        net: Elman | SequenceModel,
         steps: int,
         batch: int = 1,
         criterion: Criterion = squared_error,
@@ -166,7 +163,7 @@ class Watch:
         return d[rows, ends] if self.net.batch_first else d[ends, rows]
 
 
-def _products(net: Network) -> tuple[int, int]:
+def _products(net: Elman | SequenceModel) -> tuple[int, int]:
     """Of the last layer and a row: those of a training step, and those that carry an error one step back."""
     cell = net.cell if isinstance(net, Elman) else net.recurrent.cell
     H = net.state_size if isinstance(net, Elman) else net.recurrent.hidden_size

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..trees import Tree, leaves, mapped
-from .tensors import Leaves, Part
+from .tensors import Leaves, Shard
 
 TIMEOUT = timedelta(seconds=60)  # after which a missing worker is taken for dead
 SLOTS = 4  # for answers that travel with the gradients: always as many, as a sum's rounding depends on its length
@@ -103,11 +103,11 @@ class Workers:
         """This worker's tensors as parts of those that all workers' make along an axis, in their order."""
         sizes = self.all(next((leaf.shape[axis] for leaf in leaves(tree)), 0))
         first, size = sum(sizes[: self.rank]), sum(sizes)
-        return mapped(lambda leaf: Part(leaf, axis, first, size), tree)
+        return mapped(lambda leaf: Shard(leaf, axis, first, size), tree)
 
-    def joined(self, leaves: Leaves) -> dict[str, Part]:
+    def joined(self, leaves: Leaves) -> dict[str, Shard]:
         """Of named tensors, those that are parts: whole for the first worker, and none for the others."""
-        parts = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, Part)}
+        parts = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, Shard)}
         if self.size == 1:
             return parts
         gathered: Any = [None] * self.size if self.rank == 0 else None
@@ -117,13 +117,13 @@ class Workers:
         tensors = {
             name: torch.cat([of_one[name].tensor for of_one in gathered], p.axis) for name, p in parts.items()
         }
-        return {name: Part(tensors[name], part.axis, 0, part.size) for name, part in parts.items()}
+        return {name: Shard(tensors[name], part.axis, 0, part.size) for name, part in parts.items()}
 
     def own(self, tree: Tree) -> Tree:
         """This worker's share of such tensors, from parts that hold it, whoever made them."""
-        return mapped(self._own, tree, kinds=(Part,))
+        return mapped(self._own, tree, kinds=(Shard,))
 
-    def _own(self, part: Part) -> Tensor:
+    def _own(self, part: Shard) -> Tensor:
         share = self.share(part.size)
         return part.tensor.narrow(part.axis, share.start - part.first, share.stop - share.start).contiguous()
 

@@ -60,7 +60,7 @@ class Fused:
             return y.to(call.x.dtype), tuple(s.to(call.x.dtype) for s in state)
         operands, keep = _operands(call), call.wants_gradients()
         if must_be_an_operator(operands):
-            return operators.walk(_choices(call), call.batch_sizes, keep, operands)
+            return operators.operator_walk(_choices(call), call.batch_sizes, keep, operands)
         return _outputs(call, operands, kernels.forward(_choices(call), call.batch_sizes, keep, operands), keep)
 
     def record(self, call: Call) -> Recorded:

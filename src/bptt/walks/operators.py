@@ -33,7 +33,9 @@ _library.define(
 )
 
 
-def walk(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: Operands) -> tuple[Tensor, State]:
+def operator_walk(
+    choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: Operands
+) -> tuple[Tensor, State]:
     """h after each step and the final state, by the operator; `keep`: whether a gradient is wanted."""
     from .call import alias
 

@@ -162,7 +162,7 @@ def test_the_error_of_one_step_alone(batch_first):
     d, criterion = torch.zeros(*x.shape[:2], 3), nn.MSELoss()
     check = bptt.check_gradient(model, x, d, criterion, t=4)
     assert check.passed, str(check)
-    found = routes.autograd(routes.posed(model, x, d, criterion, None, t=4)).gradients
+    found = routes.by_autograd(routes.posed(model, x, d, criterion, None, t=4)).gradients
     wanted = bptt.contributions(model.double(), x.double(), d.double(), criterion, t=4).gradient
     for name in wanted:
         assert_close(found[name], wanted[name], name, 1e-12)

@@ -7,6 +7,8 @@ from bptt.insight.agreement import routes
 from support import assert_close, normal
 from zoo import model_of
 
+ROUTES = (routes.by_kernels, routes.by_reference, routes.by_checkpointing, routes.by_torch_nn)
+
 
 class Mixed(nn.Module):
     """One layer that has a kernel, and one that has none."""
@@ -31,11 +33,11 @@ def problem_of(model, x, d=None, state=None):
     return routes.posed(model, x, d, bptt.squared_error, state)
 
 
-@pytest.mark.parametrize("route", [routes.fused, routes.reference, routes.checkpointed, routes.torch_nn])
+@pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_every_way_finds_autograds_gradients(route, kind):
     problem = problem_of(getattr(bptt, kind)(2, 3).double(), normal(6, 2, 2))
-    wanted, found = routes.autograd(problem), route(problem)
+    wanted, found = routes.by_autograd(problem), route(problem)
     assert_close(found.loss, wanted.loss, "loss", 1e-13)
     assert list(found.gradients) == list(wanted.gradients)
     for name, gradient in wanted.gradients.items():
@@ -51,7 +53,7 @@ def test_each_way_takes_its_own_backend(monkeypatch):
         monkeypatch.setattr(
             backend, "walk", lambda self, call, walk=walk: [taken.append(self.name), walk(self, call)][1]
         )
-    for route in (routes.fused, routes.reference, routes.autograd):
+    for route in (routes.by_kernels, routes.by_reference, routes.by_autograd):
         route(problem)
     assert [name for name in taken if name != "fused"] == ["reference", "autograd"]
 
@@ -81,7 +83,7 @@ def test_class_numbers_as_input_have_no_gradient():
         def forward(self, x, state=None):
             return self.gru(self.embedding(x), state)
 
-    found = routes.fused(problem_of(Words(), torch.tensor([[0, 1], [2, 4], [1, 1]])))
+    found = routes.by_kernels(problem_of(Words(), torch.tensor([[0, 1], [2, 4], [1, 1]])))
     assert "x" not in found.gradients
     assert found.gradients["embedding.weight"].norm() > 0
 
@@ -91,8 +93,8 @@ def test_dropout_is_off_and_nothing_of_the_users_changes():
     before, x = [p.clone() for p in model.parameters()], torch.ones(4, 1, 2)
     random = torch.get_rng_state()
     problem = problem_of(model, x, torch.zeros(4, 1, 3))
-    for route in (routes.fused, routes.reference, routes.checkpointed, routes.torch_nn):
-        assert_close(route(problem).loss, routes.autograd(problem).loss, "loss", 1e-13)
+    for route in ROUTES:
+        assert_close(route(problem).loss, routes.by_autograd(problem).loss, "loss", 1e-13)
     assert torch.equal(torch.get_rng_state(), random)
     assert model.training
     assert model.dropout == 0.5
@@ -104,14 +106,14 @@ def test_dropout_is_off_and_nothing_of_the_users_changes():
 
 def test_why_a_way_does_not_apply():
     projected = problem_of(bptt.LSTM(2, 3, proj_size=2), torch.ones(4, 1, 2))
-    assert "projected" in routes.fused(projected).note
+    assert "projected" in routes.by_kernels(projected).note
     bidirectional = problem_of(bptt.GRU(2, 3, bidirectional=True), torch.ones(4, 1, 2))
-    assert "bidirectional" in routes.checkpointed(bidirectional).note
-    assert "Elman" in routes.torch_nn(problem_of(bptt.Elman(2, 3, 1), torch.ones(4, 2))).note
+    assert "bidirectional" in routes.by_checkpointing(bidirectional).note
+    assert "Elman" in routes.by_torch_nn(problem_of(bptt.Elman(2, 3, 1), torch.ones(4, 2))).note
     own = problem_of(model_of("cell", 2, 3, torch.float32)[0], torch.ones(4, 1, 2))
-    for route in (routes.fused, routes.reference, routes.torch_nn):
+    for route in (routes.by_kernels, routes.by_reference, routes.by_torch_nn):
         assert "writes its own step" in route(own).note
-    assert routes.fused(problem_of(Mixed(), torch.ones(4, 1, 2))).note.startswith("in part: a projected")
+    assert routes.by_kernels(problem_of(Mixed(), torch.ones(4, 1, 2))).note.startswith("in part: a projected")
 
 
 @pytest.mark.parametrize(

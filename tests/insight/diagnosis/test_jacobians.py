@@ -4,7 +4,7 @@ import torch
 import bptt
 from bptt.equations import Weights
 from bptt.insight.diagnosis.jacobians import RecordedSteps, jacobians, product_singular_values
-from bptt.insight.walks import Record, record
+from bptt.insight.walks import Record, record_layers
 from bptt.walks.call import Call
 from bptt.walks.reference import REFERENCE
 from support import CELLS, assert_close, layer, normal
@@ -24,7 +24,7 @@ def flat(records):
 
 def walk_of(module, T=6, B=3, seed=0):
     model = bptt.SequenceModel(module, 1).double()
-    return flat(record(model, normal(T, B, 2, seed=seed))[1])
+    return flat(record_layers(model, normal(T, B, 2, seed=seed))[1])
 
 
 @pytest.mark.parametrize("name", list(MODELS))

@@ -5,7 +5,7 @@ import torch
 
 import bptt
 from bptt.insight.diagnosis.layers import diagnose_layer, efold_lag, reach_of
-from bptt.insight.walks import record
+from bptt.insight.walks import record_layers
 from support import normal
 
 
@@ -18,7 +18,7 @@ def layers_of(module, T=60, B=2, by_lag=None, lags=20, **weights):
     with torch.no_grad():
         for name, value in weights.items():
             getattr(module, name).copy_(value)
-    walks = flat(record(model, normal(T, B, module.input_size))[1])
+    walks = flat(record_layers(model, normal(T, B, module.input_size))[1])
     return [diagnose_layer(f"l{i}", walk, by_lag, lags) for i, walk in enumerate(walks)]
 
 

@@ -13,7 +13,7 @@ import bptt
 from bptt.equations import Activation, ElmanEquations, Weights
 from bptt.insight.diagnosis.jacobians import RecordedSteps, jacobians
 from bptt.insight.diagnosis.lyapunov import lyapunov_exponents
-from bptt.insight.walks import Record, record
+from bptt.insight.walks import Record, record_layers
 from bptt.walks.call import Call
 from bptt.walks.reference import REFERENCE
 from support import CELLS, assert_close, layer, normal
@@ -182,19 +182,19 @@ def test_the_order_of_the_units_does_not_matter(order):
     for p in module.parameters():
         torch.nn.init.normal_(p, generator=torch.Generator().manual_seed(0))
     x = normal(400, 2)
-    (walk,) = flat(record(model, x)[1])
+    (walk,) = flat(record_layers(model, x)[1])
     before = lyapunov_exponents(RecordedSteps.of(walk))
     rows = torch.cat([torch.tensor(order) + 4 * gate for gate in range(3)])
     with torch.no_grad():
         for name, p in module.named_parameters():
             moved = p[rows]
             p.copy_(moved[:, list(order)] if name == "weight_hh_l0" else moved)
-    (walk,) = flat(record(model, x)[1])
+    (walk,) = flat(record_layers(model, x)[1])
     assert torch.allclose(lyapunov_exponents(RecordedSteps.of(walk)), before, atol=1e-3)
 
 
 def test_the_first_few_are_the_first_few_of_all():
-    (walk,) = flat(record(bptt.SequenceModel(bptt.LSTM(2, 4), 1).double(), normal(300, 2, 2))[1])
+    (walk,) = flat(record_layers(bptt.SequenceModel(bptt.LSTM(2, 4), 1).double(), normal(300, 2, 2))[1])
     steps = RecordedSteps.of(walk)
     some = lyapunov_exponents(steps, count=2)
     assert torch.allclose(some, lyapunov_exponents(steps)[:2], atol=5e-3)

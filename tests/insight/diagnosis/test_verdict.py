@@ -8,7 +8,7 @@ import bptt
 from bptt.insight.diagnosis.layers import diagnose_layer
 from bptt.insight.diagnosis.memory import InputMemory
 from bptt.insight.diagnosis.verdict import Verdict, reason, verdict
-from bptt.insight.walks import record
+from bptt.insight.walks import record_layers
 from support import normal
 
 
@@ -19,7 +19,7 @@ def flat(records):
 def layer(module=None, g=0.5, lags=30, **changes):
     """A layer whose gradient changes by g a step."""
     module = module or bptt.RNN(1, 3)
-    (walk,) = flat(record(bptt.SequenceModel(module, 1).double(), normal(40, 1))[1])
+    (walk,) = flat(record_layers(bptt.SequenceModel(module, 1).double(), normal(40, 1))[1])
     by_lag = g ** torch.arange(lags + 1, dtype=torch.float64)
     return dataclasses.replace(diagnose_layer("l0", walk, by_lag, lags), **changes)
 

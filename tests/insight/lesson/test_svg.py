@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from bptt.insight.lesson.svg import arrow, band, document, hovered, letters, lowered, straight, words
+from bptt.insight.lesson.svg import arrow, band, document, hovered, lowered, straight, symbol, words
 
 
 def test_lines():
@@ -32,7 +32,7 @@ def test_a_bands_head_ends_where_the_line_does_and_grows_with_it():
     [("s_3", "s3"), (r"W_s^{(2)\leftarrow}", "W(2)←s"), (r"\delta_{12}", "δ12"), ("s_{t-1}", "st−1")],
 )
 def test_letters(latex, text):
-    assert "".join(ET.fromstring(letters(latex, (0, 0))).itertext()) == text
+    assert "".join(ET.fromstring(symbol(latex, (0, 0))).itertext()) == text
 
 
 def test_a_document_is_whole_and_its_marker_its_own():

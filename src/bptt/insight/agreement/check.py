@@ -20,11 +20,11 @@ from .routes import Problem, RouteGradients
 ROUNDINGS = 10  # how many times its own uncertainty a derivative may be off
 
 ROUTES: dict[str, Callable[[Problem], RouteGradients]] = {
-    "fused": routes.fused,
-    "reference": routes.reference,
-    "checkpointed": routes.checkpointed,
-    "torch.nn": routes.torch_nn,
-    "autograd": routes.autograd,
+    "fused": routes.by_kernels,
+    "reference": routes.by_reference,
+    "checkpointed": routes.by_checkpointing,
+    "torch.nn": routes.by_torch_nn,
+    "autograd": routes.by_autograd,
 }
 
 
@@ -90,7 +90,7 @@ def check_gradient(
     with torch.enable_grad():
         problem = routes.posed(model, x, d, criterion, state, t)
         found = [(name, torch.float64, route(problem)) for name, route in ROUTES.items()]
-        found.insert(1, ("fused", torch.float32, routes.fused(routes.converted(problem, torch.float32))))
+        found.insert(1, ("fused", torch.float32, routes.by_kernels(routes.converted(problem, torch.float32))))
         probed = _probed(problem, looks, torch.Generator().manual_seed(seed))
     autograd = found[-1][2]
     sound = _judged("autograd", torch.float64, autograd, probed, None).passed
@@ -108,7 +108,7 @@ def check_gradient(
 
 def _probed(problem: Problem, looks: int, generator: torch.Generator) -> dict[str, Probed]:
     """Finite differences of the equations' loss, in every tensor there is a gradient of."""
-    problem = routes.with_leaves(problem._replace(model=routes.plain(problem.model)))
+    problem = routes.with_leaves(problem._replace(model=routes.equations_only(problem.model)))
     return {
         name: _probed_tensor(problem, source, looks, generator) for name, source in routes.sources(problem).items()
     }

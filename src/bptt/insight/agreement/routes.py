@@ -16,7 +16,7 @@ from ...calls import pair_of
 from ...cell import Cell
 from ...convert import THEIRS, from_torch, to_torch
 from ...networks import Elman, SequenceModel
-from ...reach.checkpointed import checkpointed as checkpointed_bptt
+from ...reach.checkpointed import checkpointed
 from ...reach.gradients import scalar_loss
 from ...reach.layout import time_axis
 from ...reach.walker import FORM, check_model
@@ -103,7 +103,7 @@ def converted(problem: Problem, dtype: torch.dtype) -> Problem:
     return Problem(model, x, d, criterion, state)
 
 
-def fused(problem: Problem) -> RouteGradients:
+def by_kernels(problem: Problem) -> RouteGradients:
     """By the native kernels, called as a user calls them."""
     reasons = _without_kernel(problem)
     if not reasons:
@@ -115,7 +115,7 @@ def fused(problem: Problem) -> RouteGradients:
     return _taken(problem._replace(model=_ours(problem.model)))._replace(note=note)
 
 
-def reference(problem: Problem) -> RouteGradients:
+def by_reference(problem: Problem) -> RouteGradients:
     """By each cell's own adjoint, written down in `equations`, step after step."""
     model = _ours(problem.model)
     if not _walked_by(model, REFERENCE.walk):
@@ -123,20 +123,20 @@ def reference(problem: Problem) -> RouteGradients:
     return _taken(problem._replace(model=model))
 
 
-def checkpointed(problem: Problem) -> RouteGradients:
+def by_checkpointing(problem: Problem) -> RouteGradients:
     """By `bptt.checkpointed`, the sequence cut into segments that are replayed."""
     model = _ours(problem.model)
     own = with_leaves(problem._replace(model=model))
     try:
         segment = max(1, own.x.shape[time_axis(model, own.x)] // SEGMENTS)
-        loss, _ = checkpointed_bptt(model, own.x, own.d, own.criterion, segment=segment, state=own.state)
+        loss, _ = checkpointed(model, own.x, own.d, own.criterion, segment=segment, state=own.state)
     except (TypeError, ValueError) as error:  # what the other ways take without complaint
         return RouteGradients(None, {}, str(error).split(": ")[0].split(";")[0])
     found = {n: torch.zeros_like(t) if t.grad is None else t.grad for n, t in sources(own).items()}
     return RouteGradients(loss, found)
 
 
-def torch_nn(problem: Problem) -> RouteGradients:
+def by_torch_nn(problem: Problem) -> RouteGradients:
     """By torch.nn's modules in the place of ours."""
     try:
         model = to_torch(copy.deepcopy(problem.model))
@@ -150,12 +150,12 @@ def torch_nn(problem: Problem) -> RouteGradients:
     return _taken(problem._replace(model=model))
 
 
-def autograd(problem: Problem) -> RouteGradients:
+def by_autograd(problem: Problem) -> RouteGradients:
     """By autograd through the equations, which knows nothing of the adjoints."""
-    return _taken(problem._replace(model=plain(problem.model)))
+    return _taken(problem._replace(model=equations_only(problem.model)))
 
 
-def plain(model: nn.Module) -> nn.Module:
+def equations_only(model: nn.Module) -> nn.Module:
     """A copy whose walks are the equations alone."""
     model = _ours(model)
     _walked_by(model, PLAIN.walk)

@@ -14,7 +14,17 @@ from ...networks import Elman, SequenceModel, cross_entropy
 from ...reach.layout import time_axis
 from ...recurrent import Recurrent
 from ..pairs import gradient_by_lag
-from ..walks import Bare, Criterion, Network, OneError, Record, checked_step, into_hidden, loss_and_adjoint, record
+from ..walks import (
+    Bare,
+    Criterion,
+    Network,
+    OneError,
+    Record,
+    checked_step,
+    into_hidden,
+    loss_and_adjoint,
+    record_layers,
+)
 from .clipping import gradient_norms
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
 from .memory import input_memory
@@ -85,7 +95,7 @@ def diagnose(
     if t is not None:
         lags = min(lags, checked_step("t", t, T) - 1)
     some = _some_sequences(x, axis)
-    _, layers_of = record(net, x if some is None else x.index_select(1 - axis, some))
+    _, layers_of = record_layers(net, x if some is None else x.index_select(1 - axis, some))
     records = [walk for of_layer in layers_of for walk in of_layer]
     if (trouble := _first_not_finite(net, records)) is not None:
         return _not_finite(trouble, T, lags)

@@ -14,7 +14,7 @@ from ...networks import squared_error
 from ..lesson.backward import activation_slopes, criterion_name
 from ..lesson.notation import LessonNetwork, matrices
 from ..pairs import EveryError, every_error
-from ..walks import Criterion, Record, error_and_adjoint, record
+from ..walks import Criterion, Record, error_and_adjoint, record_layers
 
 Rows = list[Any]
 KEPT = 24  # lags whose numbers are kept one by one for every step; the earlier ones are summed
@@ -169,7 +169,7 @@ def explore(net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squ
     most = most_steps(net)
     if len(x) > most:
         raise ValueError(f"x has {len(x)} steps; of a network of this size at most {most} can be explored")
-    h, walked = record(net, x)
+    h, walked = record_layers(net, x)
     records = [of_layer[0] for of_layer in walked]
     layers = [r.layer for r in records]
     _, dz = error_and_adjoint(net, h, d, criterion)

@@ -10,7 +10,16 @@ from torch.nn.functional import linear
 
 from ...equations import LSTMEquations
 from ...networks import Elman, SequenceModel
-from ..walks import Criterion, Record, WalkedBack, checked_step, error_and_adjoint, into_hidden, record, walk_back
+from ..walks import (
+    Criterion,
+    Record,
+    WalkedBack,
+    checked_step,
+    error_and_adjoint,
+    into_hidden,
+    record_layers,
+    walk_back,
+)
 from .notation import LessonNetwork
 
 
@@ -42,7 +51,7 @@ def backward_of_error(
     check_network(net)
     if not isinstance(d, Tensor):
         raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
-    h, records = record(net, x)
+    h, records = record_layers(net, x)
     time = 1 if net.batch_first and x.dim() == 3 else 0
     t = h.shape[time] if t is None else checked_step("t", t, h.shape[time])
     if d.shape[: h.dim() - 1] != h.shape[:-1]:

@@ -13,7 +13,7 @@ from .explanation import Explanation
 from .flows import Flow, flows, folded_flows
 from .layout import RADIUS, DrawnEdge, Fold, Layout, Node, folded, unfolded
 from .notation import LessonNetwork, Step, plain
-from .svg import arrow, band, cross, document, hovered, letters, lowered, straight, words
+from .svg import arrow, band, cross, document, hovered, lowered, straight, symbol, words
 
 MOST = 12  # columns without a fold
 SHOWN, FIRST = 9, 3  # columns with folds, and how many of them are the first steps
@@ -118,7 +118,7 @@ def _where_it_died(back: list[DrawnEdge], over: dict[str, Flow]) -> set[str]:
 
 
 def _edge(edge: DrawnEdge, idle: bool) -> str:
-    body = arrow(edge.line) + (letters(edge.latex, edge.label, edge.anchor, 17) if edge.latex else "")
+    body = arrow(edge.line) + (symbol(edge.latex, edge.label, edge.anchor, 17) if edge.latex else "")
     return hovered(body, "", "idle" if idle else "", edge=edge.name)
 
 
@@ -127,7 +127,7 @@ def _flow(edge: DrawnEdge, flow: Flow, died: bool) -> str:
     width = min(7.5, max(1.3, 5.5 + 2.1 * math.log10(max(flow.part, 1e-9))))
     body = band(edge.back, flow.kind, width)
     if flow.shown.startswith("\\"):
-        body += letters(flow.shown, edge.number, edge.number_anchor, 15, flow.kind)
+        body += symbol(flow.shown, edge.number, edge.number_anchor, 15, flow.kind)
     elif flow.shown:
         body += words(flow.shown, edge.number, edge.number_anchor, 13, flow.kind)
     if died:
@@ -145,7 +145,7 @@ def _node(node: Node, idle: bool) -> str:
     shape = f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}"/>'
     if node.latex.startswith("E"):
         shape = f'<rect class="node" x="{x - 26:.1f}" y="{y - 19:.1f}" width="52" height="38" rx="7"/>'
-    body = ("" if node.bare else shape) + letters(node.latex, (x, y + 6))
+    body = ("" if node.bare else shape) + symbol(node.latex, (x, y + 6))
     return hovered(body, "", "idle" if idle else "", node=plain(node.latex))
 
 

@@ -113,7 +113,7 @@ def words(text: str, at: Point, anchor: str = "middle", size: float = 13, kind: 
     )
 
 
-def letters(latex: str, at: Point, anchor: str = "middle", size: float = 19, kind: str = "text") -> str:
+def symbol(latex: str, at: Point, anchor: str = "middle", size: float = 19, kind: str = "text") -> str:
     """A letter with what stands below and above it: s_3, W_s^{(2)}."""
     base, below, above = _parts(latex)
     small = round(size * 0.68, 1)

@@ -17,7 +17,7 @@ from ..data.tables import leaving_out, read_frame, select_series, selection_of
 from ..data.timestamps import OFFSETS, Clock
 from ..forward import noisy
 from ..options.forecast import ForecastOptions
-from ..updates import Updates, Whole, Windows, check_workers, mean_square, predict
+from ..updates import Updates, Whole, Windows, check_workers, mean_square, predictions
 from ..workers import ALONE, Workers
 from .forecast import Forecast, note_spacing, table_forecast
 from .sample import Sample
@@ -97,7 +97,7 @@ class Panel(Forecasting):
         learned, later = d.where(is_learned, torch.nan), d.where(~is_learned, torch.nan)
 
         def validation() -> float | None:
-            return mean_square(predict(model, x), later).item() if config.validation else None
+            return mean_square(predictions(model, x), later).item() if config.validation else None
 
         def group(numbers: list[int]) -> Updates:
             steps = slice(max(self.parts[number].learned_steps for number in numbers))

@@ -10,7 +10,7 @@ import polars as pl
 from torch import nn
 
 from ...files import write_whole
-from ..updates import predict
+from ..updates import predictions
 from .intervals import Intervals
 from .series import Series
 from .task import Judged
@@ -20,7 +20,7 @@ MEAN = "mean"
 
 def judged(parts: Sequence[Series], model: nn.Module, title: str, path: Path) -> Judged:
     """Forecast every row of one series or many, write the forecasts, and compare with the baselines."""
-    found = [part.forecasts(predict(model, part.inputs())) for part in parts]
+    found = [part.forecasts(predictions(model, part.inputs())) for part in parts]
     intervals = calibrated(parts, found)
     frames = [forecast_rows(part, own, intervals) for part, own in zip(parts, found, strict=True)]
     write_whole(path, pl.concat(frames).write_csv().encode())
