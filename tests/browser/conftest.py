@@ -7,8 +7,9 @@ import torch
 from playwright.sync_api import sync_playwright
 
 import bptt
-from bptt.commands.explain import ExplainConfig, lesson_explorer
+from bptt.commands.explain import lesson_explorer
 from bptt.commands.explorer import Explorer
+from bptt.commands.options import ExplainOptions
 from bptt.insight.exploring.experiment import Experiment, ExperimentStart
 from bptt.report.page import page_html, policy
 from bptt.report.server import Server, application, listening
@@ -71,9 +72,9 @@ def files(tmp_path_factory):
     """Offline pages by name: the lesson's, a long one, and a trained run's."""
     folder = tmp_path_factory.mktemp("pages")
     pages = {
-        "lesson": lesson_explorer(ExplainConfig()),
-        "twenty": lesson_explorer(ExplainConfig(t=20)),
-        "long": lesson_explorer(ExplainConfig(t=500, state_size=8)),
+        "lesson": lesson_explorer(ExplainOptions()),
+        "twenty": lesson_explorer(ExplainOptions(t=20)),
+        "long": lesson_explorer(ExplainOptions(t=500, state_size=8)),
         "run": a_run(),
     }
     for name, explorer in pages.items():
@@ -94,7 +95,7 @@ def a_run():
 @pytest.fixture(scope="session")
 def served():
     """The address of the lesson's page, live; `.explorer` may be swapped for one that fails."""
-    server = LivePage(lesson_explorer(ExplainConfig(steps=10)))
+    server = LivePage(lesson_explorer(ExplainOptions(steps=10)))
     yield server
     server.close()
 

@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from bptt.commands.explain import ExplainConfig, lesson_explorer
+from bptt.commands.explain import lesson_explorer
+from bptt.commands.options import ExplainOptions
 from bptt.report.server import Gone
 
 from .conftest import LivePage
@@ -114,7 +115,7 @@ def test_a_network_that_overflows_is_shown_as_such(page):
 
 
 def test_a_deleted_run_and_a_stopped_server_are_said(visit, monkeypatch):
-    explorer = lesson_explorer(ExplainConfig())
+    explorer = lesson_explorer(ExplainOptions())
 
     def gone(self, question):
         raise Gone("The run runs/a was deleted while this page was open")

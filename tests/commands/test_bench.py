@@ -2,12 +2,13 @@ import re
 
 import pytest
 
-from bptt.commands.bench import BenchConfig, bench
+from bptt.commands.bench import bench
+from bptt.commands.options import BenchOptions
 from bptt.errors import UserError
 
 
 def lines_of(capsys, **options):
-    assert bench(BenchConfig(blocks=1, threads=1, **options)) == 0
+    assert bench(BenchOptions(blocks=1, threads=1, **options)) == 0
     return capsys.readouterr().out.splitlines()
 
 
@@ -42,4 +43,4 @@ def test_inference_begins_with_a_stream_and_accuracy_shows_errors(capsys, monkey
 )
 def test_what_cannot_be_measured(options, words):
     with pytest.raises(UserError, match=words):
-        bench(BenchConfig(**options))
+        bench(BenchOptions(**options))

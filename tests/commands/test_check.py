@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 import torch
 
-from bptt.commands.check import CheckConfig, check
+from bptt.commands.check import check
+from bptt.commands.options import CheckOptions
 from bptt.commands.train import train
 from bptt.equations import GRUEquations
 from bptt.errors import UserError
@@ -24,7 +25,7 @@ from bptt.training.tensors import write_tensors
 )
 def test_the_models_pass(options, capsys):
     random = torch.get_rng_state()
-    assert check(CheckConfig(**options, size=(5, 2, 2, 3))) == 0
+    assert check(CheckOptions(**options, size=(5, 2, 2, 3))) == 0
     assert torch.equal(torch.get_rng_state(), random)
     out = capsys.readouterr().out
     assert "seed 0" in out
@@ -36,7 +37,7 @@ def test_a_wrong_adjoint_ends_with_1(monkeypatch, capsys):
     monkeypatch.setattr(
         GRUEquations, "step_adjoint", lambda self, d, kept, w: right(self, (1.01 * d[0],), kept, w)
     )
-    assert check(CheckConfig("gru", size=(5, 2, 2, 3))) == 1
+    assert check(CheckOptions("gru", size=(5, 2, 2, 3))) == 1
     out = capsys.readouterr().out
     assert "WRONG" in out
     assert "failed: reference disagrees" in out
@@ -52,13 +53,13 @@ def run(tmp_path, monkeypatch):
 
 def test_a_run_on_its_own_data_or_on_random_ones(run, capsys):
     capsys.readouterr()
-    assert check(CheckConfig("run", steps=6)) == 0
+    assert check(CheckOptions("run", steps=6)) == 0
     assert (
         "run, on the last 6 steps of its training set: rows 1-47 of the 48 training rows of d.csv"
         in capsys.readouterr().out
     )
     (run / "d.csv").unlink()
-    assert check(CheckConfig("run", steps=6)) == 0
+    assert check(CheckOptions("run", steps=6)) == 0
     out = capsys.readouterr().out
     assert "6 random steps" in out
     assert "there is no such file" in out
@@ -82,7 +83,7 @@ def test_a_run_on_its_own_data_or_on_random_ones(run, capsys):
 )
 def test_bad_use(options, words, run):
     with pytest.raises(UserError, match=words):
-        check(CheckConfig(**options))
+        check(CheckOptions(**options))
 
 
 def test_a_run_whose_weights_are_not_finite(run):
@@ -90,4 +91,4 @@ def test_a_run_whose_weights_are_not_finite(run):
     torch.nn.init.constant_(model.readout.bias, math.nan)
     write_tensors(run / "run" / "model.safetensors", dict(model.state_dict()))
     with pytest.raises(UserError, match=r"readout\.bias is not finite"):
-        check(CheckConfig("run"))
+        check(CheckOptions("run"))

@@ -4,7 +4,8 @@ import math
 import polars as pl
 import pytest
 
-from bptt.commands.diagnose import DiagnoseConfig, diagnose
+from bptt.commands.diagnose import diagnose
+from bptt.commands.options import DiagnoseOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.forecast import ForecastOptions
@@ -25,7 +26,7 @@ def run(tmp_path, monkeypatch):
 def test_the_sunspot_run(tmp_path, capsys):
     train(ForecastOptions(epochs=2, out=tmp_path / "run"))
     capsys.readouterr()
-    assert diagnose(DiagnoseConfig(tmp_path / "run")) == 0
+    assert diagnose(DiagnoseOptions(tmp_path / "run")) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(
         f"{tmp_path / 'run'}: elman network, 12 units; rows 1-220 of the 221 training rows of the embedded yearly "
@@ -35,24 +36,24 @@ def test_the_sunspot_run(tmp_path, capsys):
 
 
 def test_the_runs_own_training_rows_and_every_number_as_json(run):
-    assert diagnose(DiagnoseConfig(run / "run", lags=20, json=run / "n.json")) == 0
+    assert diagnose(DiagnoseOptions(run / "run", lags=20, json=run / "n.json")) == 0
     numbers = json.loads((run / "n.json").read_text())
     assert numbers["steps"] == 78  # 80 rows of 100 learned from, 2 lags, 1 ahead
     assert numbers["lags"] == 20
     assert len(numbers["layers"][0]["gradient_by_lag"]) == 21
     assert numbers["layers"][0]["spectral_radius"]["W_s"] > 0
     with pytest.raises(UserError, match=r"exists already.*--json"):
-        diagnose(DiagnoseConfig(run / "run", json=run / "n.json"))
+        diagnose(DiagnoseOptions(run / "run", json=run / "n.json"))
 
 
 def test_other_data(run, capsys):
     write("new.csv", range(30))
     capsys.readouterr()
-    assert diagnose(DiagnoseConfig(run / "run", data=run / "new.csv")) == 0
+    assert diagnose(DiagnoseOptions(run / "run", data=run / "new.csv")) == 0
     assert "rows 1-29 of the 30 rows of new.csv" in capsys.readouterr().out
     write("short.csv", range(5))
     with pytest.raises(UserError, match="3 steps with a target; at least 8"):
-        diagnose(DiagnoseConfig(run / "run", data=run / "short.csv"))
+        diagnose(DiagnoseOptions(run / "run", data=run / "short.csv"))
 
 
 def test_what_is_odd_about_other_data_is_said_in_a_line(run, capsys):
@@ -63,18 +64,18 @@ def test_what_is_odd_about_other_data_is_said_in_a_line(run, capsys):
     dead = frame.filter(who="b").with_columns(who=pl.lit("dead"), y=None)
     pl.concat([frame, dead]).write_csv(run / "odd\x1b.csv")
     capsys.readouterr()
-    assert diagnose(DiagnoseConfig(run / "many", data=run / "odd\x1b.csv")) == 0
+    assert diagnose(DiagnoseOptions(run / "many", data=run / "odd\x1b.csv")) == 0
     why = r"odd\x1b.csv, series 'dead': column 'y' has no values at all"
     assert capsys.readouterr().err == f"bptt diagnose: warning: series 'dead' is left out: {why}\n"
 
 
 def test_what_cannot_be_diagnosed(run):
     with pytest.raises(UserError, match="no such folder"):
-        diagnose(DiagnoseConfig(run / "nowhere"))
+        diagnose(DiagnoseOptions(run / "nowhere"))
     with pytest.raises(UserError, match="--lags"):
-        diagnose(DiagnoseConfig(run / "run", lags=0))
+        diagnose(DiagnoseOptions(run / "run", lags=0))
     with pytest.raises(UserError, match="cannot be written"):
-        diagnose(DiagnoseConfig(run / "run", json=run / "no" / "n.json"))
+        diagnose(DiagnoseOptions(run / "run", json=run / "no" / "n.json"))
     (run / "d.csv").unlink()
     with pytest.raises(UserError, match=r"own data cannot be used.*--data FILE"):
-        diagnose(DiagnoseConfig(run / "run"))
+        diagnose(DiagnoseOptions(run / "run"))

@@ -9,13 +9,21 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import bptt
-from bptt.commands.check import CheckConfig, check
-from bptt.commands.diagnose import DiagnoseConfig, diagnose
-from bptt.commands.explain import ExplainConfig, explain
+from bptt.commands.check import check
+from bptt.commands.diagnose import diagnose
+from bptt.commands.explain import explain
 from bptt.commands.explorer import explorer_of
-from bptt.commands.export import ExportConfig, export
-from bptt.commands.predict import PredictConfig, predict
-from bptt.commands.sample import SampleConfig, sample
+from bptt.commands.export import export
+from bptt.commands.options import (
+    CheckOptions,
+    DiagnoseOptions,
+    ExplainOptions,
+    ExportOptions,
+    PredictOptions,
+    SampleOptions,
+)
+from bptt.commands.predict import predict
+from bptt.commands.sample import sample
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.report.page import page_html
@@ -86,9 +94,9 @@ def runs(tmp_path_factory):
 def test_every_command_reads_it(runs, name, capsys, tmp_path):
     run, kind = runs / name / "run", TASKS.get(name, "forecast")
     capsys.readouterr()
-    assert check(CheckConfig(str(run), steps=8, looks=3)) == 0
+    assert check(CheckOptions(str(run), steps=8, looks=3)) == 0
     assert "steps of its training set" in capsys.readouterr().out
-    assert diagnose(DiagnoseConfig(run, json=tmp_path / "n.json")) == 0
+    assert diagnose(DiagnoseOptions(run, json=tmp_path / "n.json")) == 0
     opened = bptt.load(run)
     what = opened.sample().what
     assert (opened.folder, opened.task_name, opened.model.training) == (run, kind, False)
@@ -100,26 +108,26 @@ def test_every_command_reads_it(runs, name, capsys, tmp_path):
     shown = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert shown["diagnosis"] == numbers
     assert numbers["where"] == what
-    assert explain(ExplainConfig(run, json=tmp_path / "e.json")) == 0
+    assert explain(ExplainOptions(run, json=tmp_path / "e.json")) == 0
     errors = json.loads((tmp_path / "e.json").read_text())
     assert errors["error"] == pytest.approx(shown["exploration"]["forward"]["errors"][shown["t"] - 1], rel=1e-3)
     if kind == "text":
-        assert sample(SampleConfig(run, length=5)) == 0
+        assert sample(SampleOptions(run, length=5)) == 0
         with pytest.raises(UserError, match="let it write with: bptt sample"):
             opened.predict(runs / name / "t.txt")
         with pytest.raises(UserError, match="was trained on text"):
-            predict(PredictConfig(run, runs / name / "t.txt"))
+            predict(PredictOptions(run, runs / name / "t.txt"))
     elif opened.config.data is not None:
-        assert predict(PredictConfig(run, opened.config.data, out=tmp_path / "p.csv")) == 0
+        assert predict(PredictOptions(run, opened.config.data, out=tmp_path / "p.csv")) == 0
         assert opened.predict(opened.config.data).write_csv() == (tmp_path / "p.csv").read_text()
         with pytest.raises(UserError, match="writes no text"):
-            sample(SampleConfig(run))
+            sample(SampleOptions(run))
 
 
 def test_every_run_is_exported(runs, tmp_path):
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     for name in KINDS:
-        assert export(ExportConfig(runs / name / "run", out=tmp_path / f"{name}.onnx")) == 0
+        assert export(ExportOptions(runs / name / "run", out=tmp_path / f"{name}.onnx")) == 0
 
 
 @pytest.mark.parametrize("name", list(KINDS))
@@ -150,10 +158,10 @@ def test_a_run_without_its_data_is_checked_on_random_steps_by_its_own_kind_of_lo
     data = runs / name / KINDS[name][1]
     aside = data.rename(data.with_suffix(".aside"))
     capsys.readouterr()
-    assert check(CheckConfig(str(runs / name / "run"), steps=6, looks=3)) == 0
+    assert check(CheckOptions(str(runs / name / "run"), steps=6, looks=3)) == 0
     assert "on 6 random steps" in capsys.readouterr().out
     with pytest.raises(UserError, match="pass --data FILE"):
-        diagnose(DiagnoseConfig(runs / name / "run"))
+        diagnose(DiagnoseOptions(runs / name / "run"))
     aside.rename(data)
 
 

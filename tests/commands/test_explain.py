@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import bptt
-from bptt.commands.explain import ExplainConfig, explain
+from bptt.commands.explain import explain
+from bptt.commands.options import ExplainOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.forecast import ForecastOptions
@@ -13,7 +14,7 @@ from bptt.training.tasks.factory import made_task
 
 
 def test_the_lessons_example(capsys):
-    assert explain(ExplainConfig()) == 0
+    assert explain(ExplainOptions()) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("s_t = tanh(x_t W_x + s_(t-1) W_s),   y_t = s_t W_y\n")
     for words in ("E_3 = ", "∂E_3/∂W_x", "∂E_3/∂W_s", "∂E_3/∂W_y", "‖∂E_3/∂s_k‖"):
@@ -22,7 +23,7 @@ def test_the_lessons_example(capsys):
 
 def test_the_json_holds_every_number_and_they_agree(tmp_path):
     file = tmp_path / "e.json"
-    explain(ExplainConfig(t=4, steps=6, state_size=5, output_size=3, loss="cross_entropy", leak=0.5, json=file))
+    explain(ExplainOptions(t=4, steps=6, state_size=5, output_size=3, loss="cross_entropy", leak=0.5, json=file))
     n = json.loads(file.read_text())
     net = bptt.Elman(2, 5, 3, softmax=True, leak=0.5, dtype=torch.float64)
     for name in ("W_x", "W_s", "W_y"):
@@ -35,19 +36,19 @@ def test_the_json_holds_every_number_and_they_agree(tmp_path):
 
 def test_the_picture_and_the_derivation(tmp_path, capsys):
     file = tmp_path / "e.svg"
-    explain(ExplainConfig(svg=file, derivation=True))
+    explain(ExplainOptions(svg=file, derivation=True))
     assert file.read_text().startswith("<svg ")
     assert "∂E_3/∂W_s = ∂E_3/∂y_3 · ∂y_3/∂s_3 · ∂s_3/∂W_s\n" in capsys.readouterr().out
     with pytest.raises(UserError, match="--svg FILE"):
-        explain(ExplainConfig(svg=file))
+        explain(ExplainOptions(svg=file))
     with pytest.raises(UserError, match="given for two files"):
-        explain(ExplainConfig(svg=tmp_path / "new", json=tmp_path / "new"))
+        explain(ExplainOptions(svg=tmp_path / "new", json=tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 
 
 def test_the_seed_is_the_commands_own():
     before = torch.get_rng_state()
-    explain(ExplainConfig(seed=3))
+    explain(ExplainOptions(seed=3))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -63,25 +64,25 @@ def test_the_seed_is_the_commands_own():
 )
 def test_options_out_of_range(choices, words):
     with pytest.raises(UserError, match=words):
-        explain(ExplainConfig(**choices))
+        explain(ExplainOptions(**choices))
 
 
 def test_the_page_is_written_and_one_too_long_refused(tmp_path):
-    explain(ExplainConfig(html=tmp_path / "page.html"))
+    explain(ExplainOptions(html=tmp_path / "page.html"))
     assert '"steps":3' in (tmp_path / "page.html").read_text()
     with pytest.raises(UserError, match=r"no page can be made: steps must be .* got 3000"):
-        explain(ExplainConfig(t=3000, html=tmp_path / "long.html"))
+        explain(ExplainOptions(t=3000, html=tmp_path / "long.html"))
     with pytest.raises(UserError, match="--html FILE"):
-        explain(ExplainConfig(html=tmp_path / "page.html"))
+        explain(ExplainOptions(html=tmp_path / "page.html"))
 
 
 def test_a_file_is_not_overwritten_and_an_unwritable_one_said(tmp_path):
     (tmp_path / "e.json").write_text("mine")
     with pytest.raises(UserError, match="exists already"):
-        explain(ExplainConfig(json=tmp_path / "e.json"))
+        explain(ExplainOptions(json=tmp_path / "e.json"))
     assert (tmp_path / "e.json").read_text() == "mine"
     with pytest.raises(UserError, match="cannot be written"):
-        explain(ExplainConfig(json=tmp_path / "no" / "e.json"))
+        explain(ExplainOptions(json=tmp_path / "no" / "e.json"))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def run(tmp_path_factory):
 
 def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     capsys.readouterr()
-    assert explain(ExplainConfig(run, steps=7, json=tmp_path / "e.json", svg=tmp_path / "e.svg")) == 0
+    assert explain(ExplainOptions(run, steps=7, json=tmp_path / "e.json", svg=tmp_path / "e.svg")) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(
         "run: sunspots of the embedded yearly sunspot numbers, forecast one step ahead by a GRU network"
@@ -111,8 +112,8 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
 
 def test_what_a_run_has_of_its_own_is_not_chosen_and_its_steps_are_as_many_as_they_are(run):
     with pytest.raises(UserError, match=r"--leak is an option of the lesson's network; .*run has its own"):
-        explain(ExplainConfig(run, leak=0.5))
+        explain(ExplainOptions(run, leak=0.5))
     with pytest.raises(UserError, match="--t is 9, but there are 7 steps; pass --steps 9 or more"):
-        explain(ExplainConfig(run, t=9, steps=7))
+        explain(ExplainOptions(run, t=9, steps=7))
     with pytest.raises(UserError, match="not a run folder"):
-        explain(ExplainConfig(run / "none"))
+        explain(ExplainOptions(run / "none"))

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from bptt.commands.explore import ExploreConfig, explore
+from bptt.commands.explore import explore
+from bptt.commands.options import ExploreOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.report import server
@@ -27,7 +28,7 @@ def explored(monkeypatch, capsys):
             run(self, lambda: (ready_of_command(), ready.set()))
 
         monkeypatch.setattr(server.Server, "run", lambda self, ready: remembered(self, ready))
-        thread = threading.Thread(target=explore, args=[ExploreConfig(browser=False, **choices)])
+        thread = threading.Thread(target=explore, args=[ExploreOptions(browser=False, **choices)])
         thread.start()
         running.append(thread)
         assert ready.wait(30)
@@ -103,9 +104,9 @@ def test_others_are_let_in_on_request_and_with_the_token_only(explored):
 )
 def test_what_cannot_be_served_is_said(choices, words):
     with pytest.raises(UserError, match=words):
-        explore(ExploreConfig(browser=False, **choices))
+        explore(ExploreOptions(browser=False, **choices))
 
 
 def test_a_folder_that_is_no_run_is_said(tmp_path):
     with pytest.raises(UserError, match="not a run folder"):
-        explore(ExploreConfig(run=tmp_path / "no", browser=False))
+        explore(ExploreOptions(run=tmp_path / "no", browser=False))

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import bptt
-from bptt.commands.explain import ExplainConfig, lesson_explorer
+from bptt.commands.explain import lesson_explorer
 from bptt.commands.explorer import run_explorer
+from bptt.commands.options import ExplainOptions
 from bptt.commands.train import train
 from bptt.report.page import json_of
 from bptt.training.network import build
@@ -39,7 +40,7 @@ def a_run(T=150, steps=None):
 
 
 def test_the_lessons_page_shows_what_explain_prints():
-    page = lesson_explorer(ExplainConfig()).page()
+    page = lesson_explorer(ExplainOptions()).page()
     assert (page.t, page.exploration.steps, page.live) == (3, 3, None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -49,13 +50,13 @@ def test_the_lessons_page_shows_what_explain_prints():
 
 
 def test_a_live_page_says_what_can_be_chosen():
-    live = lesson_explorer(ExplainConfig()).page(live=True).live
+    live = lesson_explorer(ExplainOptions()).page(live=True).live
     assert live.most_steps == 200
     assert live.losses == ["squared_error", "absolute_error"]
 
 
 def test_a_question_is_answered_with_what_the_page_holds():
-    explorer = lesson_explorer(ExplainConfig())
+    explorer = lesson_explorer(ExplainOptions())
     page = json.loads(json_of(explorer.page()))
     answer = json.loads(explorer.explored({}))
     assert answer == {name: page[name] for name in ("exploration", "times")}
@@ -66,7 +67,7 @@ def test_a_question_is_answered_with_what_the_page_holds():
 
 
 def test_a_step_of_gradient_descent_lets_the_error_fall():
-    explorer = lesson_explorer(ExplainConfig())
+    explorer = lesson_explorer(ExplainOptions())
     before = json.loads(explorer.explored({}))["exploration"]["forward"]["errors"]
     answer = json.loads(explorer.descended({"rate": 0.05, "t": 3}))
     assert answer["exploration"]["forward"]["errors"][2] < before[2]
@@ -96,7 +97,7 @@ def test_a_forecasts_steps_are_labelled():
 
 def test_nothing_of_the_process_is_changed():
     before = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
-    explorer = lesson_explorer(ExplainConfig())
+    explorer = lesson_explorer(ExplainOptions())
     explorer.descended({"rate": 0.1})
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (torch.get_num_threads(), torch.get_default_dtype()) == before[1:]

@@ -5,7 +5,8 @@ import onnxruntime
 import polars as pl
 import pytest
 
-from bptt.commands.export import ExportConfig, export
+from bptt.commands.export import export
+from bptt.commands.options import ExportOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.data.tables import sunspots
@@ -21,7 +22,7 @@ def run(tmp_path):
 def test_the_file_forecasts_what_the_run_forecast(run, capsys):
     """By onnxruntime and numpy alone, from the file and its metadata."""
     capsys.readouterr()
-    assert export(ExportConfig(run)) == 0
+    assert export(ExportOptions(run)) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{run / 'model.onnx'}: x, h_0 -> y, h_n\n")
     assert "at most" in said
@@ -37,21 +38,21 @@ def test_the_file_forecasts_what_the_run_forecast(run, capsys):
 
 
 def test_nothing_is_overwritten(run, tmp_path):
-    assert export(ExportConfig(run, out=tmp_path / "m.onnx")) == 0
+    assert export(ExportOptions(run, out=tmp_path / "m.onnx")) == 0
     with pytest.raises(UserError, match="exists already"):
-        export(ExportConfig(run, out=tmp_path / "m.onnx"))
+        export(ExportOptions(run, out=tmp_path / "m.onnx"))
     with pytest.raises(UserError, match="no folder"):
-        export(ExportConfig(run, out=tmp_path / "nowhere" / "m.onnx"))
+        export(ExportOptions(run, out=tmp_path / "nowhere" / "m.onnx"))
 
 
 def test_what_is_missing_is_said(run, monkeypatch, tmp_path):
     with pytest.raises(UserError, match="no such folder"):
-        export(ExportConfig(tmp_path / "nowhere"))
+        export(ExportOptions(tmp_path / "nowhere"))
 
     def missing():
         raise ModuleNotFoundError('pip install "bptt[onnx]"')
 
     monkeypatch.setattr("bptt.export.file.onnx", missing)
     with pytest.raises(UserError, match="pip install"):
-        export(ExportConfig(run))
+        export(ExportOptions(run))
     assert not (run / "model.onnx").exists()

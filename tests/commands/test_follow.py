@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from bptt.commands.follow import Forecaster, follow
-from bptt.commands.predict import PredictConfig, predict
+from bptt.commands.options import PredictOptions
+from bptt.commands.predict import predict
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.data.spacing import Months
@@ -46,7 +47,7 @@ def test_the_same_numbers_as_on_the_whole_file(folder, cell, capsys):
     assert [row["time"] for row in rows] == [t for t, _, _ in ROWS]
     assert [float(row["value"]) for row in rows] == [y for _, y, _ in ROWS]
     assert [row["forecast"] for row in rows[:2]] == ["", ""]
-    assert predict(PredictConfig(folder / cell, folder / "d.csv")) == 0
+    assert predict(PredictOptions(folder / cell, folder / "d.csv")) == 0
     whole = pl.read_csv(capsys.readouterr().out.encode())
     assert len(whole) == len(rows) - 2
     for name in ("forecast", "lower", "upper"):
@@ -170,9 +171,9 @@ def test_times_of_different_series_need_no_order(tmp_path, capsys):
 def test_choices_that_do_not_go_together(folder, choices, words):
     choices = {name: folder / v if name in ("data", "out") else v for name, v in choices.items()}
     with pytest.raises(UserError, match=words):
-        predict(PredictConfig(folder / "gru", follow=True, **choices))
+        predict(PredictOptions(folder / "gru", follow=True, **choices))
     with pytest.raises(UserError, match="--follow to read"):
-        predict(PredictConfig(folder / "gru"))
+        predict(PredictOptions(folder / "gru"))
 
 
 def test_a_forecaster_waits_for_its_lags(folder):
@@ -192,7 +193,7 @@ def test_a_run_that_reads_dates_answers_the_first_row(tmp_path, ahead, capsys):
     capsys.readouterr()
     followed(load(tmp_path / "run"), text)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv"))
+    predict(PredictOptions(tmp_path / "run", tmp_path / "d.csv"))
     whole = pl.read_csv(capsys.readouterr().out.encode())["forecast"]
     assert [float(row["forecast"]) for row in rows] == pytest.approx(whole.to_list(), rel=1e-5)
 
@@ -260,7 +261,7 @@ def test_training_prediction_and_following_date_rows_alike(tmp_path, name, capsy
     assert train(ForecastOptions(data=data, **choices, hidden=3, init=1.0, out=tmp_path / "run")) == 0
     assert ("warning: d.parquet: the times follow no rule" in capsys.readouterr().out) == (name == "by no rule")
     own = (tmp_path / "run" / "forecast.csv").read_text()
-    assert predict(PredictConfig(tmp_path / "run", data)) == 0
+    assert predict(PredictOptions(tmp_path / "run", data)) == 0
     shown = capsys.readouterr()
     assert shown.out == own
     assert ("warning: d.parquet: the times follow no rule" in shown.err) == (name == "by no rule")

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from bptt.commands.follow import follow
-from bptt.commands.predict import PredictConfig, predict
+from bptt.commands.options import PredictOptions
+from bptt.commands.predict import predict
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.classify import ClassifyOptions
@@ -30,13 +31,13 @@ def run(tmp_path, monkeypatch):
 
 def test_the_training_data_gives_the_runs_own_forecast(run, capsys):
     capsys.readouterr()
-    assert predict(PredictConfig(run / "run", run / "d.csv")) == 0
+    assert predict(PredictOptions(run / "run", run / "d.csv")) == 0
     assert capsys.readouterr().out == (run / "run" / "forecast.csv").read_text()
 
 
 def test_new_data_to_a_file_that_is_new(run):
     pl.read_csv("d.csv").tail(10).drop("t").write_csv("new.csv")
-    config = PredictConfig(run / "run", run / "new.csv", out=run / "f.csv")
+    config = PredictOptions(run / "run", run / "new.csv", out=run / "f.csv")
     assert predict(config) == 0
     found = pl.read_csv("f.csv")
     assert found["time"].to_list() == list(range(3, 12))
@@ -57,14 +58,14 @@ def test_new_data_to_a_file_that_is_new(run):
 def test_data_that_does_not_fit(run, text, words):
     (run / "new.csv").write_text(text)
     with pytest.raises(UserError, match=words):
-        predict(PredictConfig(run / "run", run / "new.csv"))
+        predict(PredictOptions(run / "run", run / "new.csv"))
 
 
 def test_what_is_no_run(run):
     with pytest.raises(UserError, match="no such folder"):
-        predict(PredictConfig(run / "nowhere", run / "d.csv"))
+        predict(PredictOptions(run / "nowhere", run / "d.csv"))
     with pytest.raises(UserError, match="cannot be written"):
-        predict(PredictConfig(run / "run", run / "d.csv", out=run / "no" / "f.csv"))
+        predict(PredictOptions(run / "run", run / "d.csv", out=run / "no" / "f.csv"))
 
 
 LONG = "s,kind,t,a\n" + "".join(
@@ -79,18 +80,18 @@ def test_sequences_are_classified(tmp_path, capsys):
     choices = {"series": "s", "label": "kind", "time": "t", "epochs": 10, "hidden": 4, "batch": 4}
     train(ClassifyOptions(data=tmp_path / "d.csv", out=tmp_path / "run", **choices))
     capsys.readouterr()
-    assert predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv")) == 0
+    assert predict(PredictOptions(tmp_path / "run", tmp_path / "d.csv")) == 0
     own = pl.read_csv(tmp_path / "run" / "predictions.csv").drop("split")
     assert capsys.readouterr().out == own.write_csv()
     new = pl.read_csv(tmp_path / "d.csv").drop("kind", "t").filter(pl.col("s") < 3)
     new.write_csv(tmp_path / "new.csv")
-    assert predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv", out=tmp_path / "p.csv")) == 0
+    assert predict(PredictOptions(tmp_path / "run", tmp_path / "new.csv", out=tmp_path / "p.csv")) == 0
     found = pl.read_csv(tmp_path / "p.csv")
     assert found.columns == ["series", "truth", "predicted", "probability of down", "probability of up"]
     assert found["truth"].null_count() == len(found) == 3
     assert found["predicted"].to_list() == own["predicted"].to_list()[:3]
     with pytest.raises(UserError, match="has no column 'z'"):
-        predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv", time="z"))
+        predict(PredictOptions(tmp_path / "run", tmp_path / "new.csv", time="z"))
 
 
 def hourly(path, gaps=True):
@@ -122,7 +123,7 @@ def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
     assert (run.calendar, sorted(run.series)) == (["hour of day"], ["a", "b"])
     assert run.intervals is not None
     assert len(run.intervals.widths) == 4
-    assert predict(PredictConfig(tmp_path / "run", data)) == 0
+    assert predict(PredictOptions(tmp_path / "run", data)) == 0
     own = (tmp_path / "run" / "forecast.csv").read_text()
     assert capsys.readouterr().out == own
     rows = pl.read_csv(own.encode())
@@ -151,7 +152,7 @@ def test_a_series_that_was_not_seen_is_scaled_by_its_own_rows(tmp_path, capsys):
     new = pl.read_csv(data).filter(pl.col("who") == "b").with_columns(pl.lit("c").alias("who"))
     new.write_csv(tmp_path / "new.csv")
     capsys.readouterr()
-    assert predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv")) == 0
+    assert predict(PredictOptions(tmp_path / "run", tmp_path / "new.csv")) == 0
     rows = pl.read_csv(capsys.readouterr().out.encode())
     assert rows["series"].unique().to_list() == ["c"]
     assert rows["forecast"].is_between(400, 600).all()
@@ -160,13 +161,13 @@ def test_a_series_that_was_not_seen_is_scaled_by_its_own_rows(tmp_path, capsys):
 def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsys):
     (run / "gap.csv").write_text("y,a\n1,2\n,3\n0.5,1\n0.2,\n")
     with pytest.raises(UserError, match="--missing mask needs a run that was trained with it"):
-        predict(PredictConfig(run / "run", run / "gap.csv", missing="mask"))
+        predict(PredictOptions(run / "run", run / "gap.csv", missing="mask"))
     masked = ForecastOptions(
         data=run / "d.csv", target="y", input=(("a",),), missing="mask", epochs=2, out=run / "masked"
     )
     train(masked)
     capsys.readouterr()
-    assert predict(PredictConfig(run / "masked", run / "gap.csv")) == 0
+    assert predict(PredictOptions(run / "masked", run / "gap.csv")) == 0
     rows = pl.read_csv(capsys.readouterr().out.encode())
     assert rows["truth"].to_list() == [0.5, 0.2, None]
     assert rows["forecast"].null_count() == 0
@@ -178,7 +179,7 @@ def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsy
 def test_damaged_intervals_are_said(run):
     (run / "run" / "intervals.toml").write_text("coverage = ")
     with pytest.raises(UserError, match=r"intervals\.toml is damaged"):
-        predict(PredictConfig(run / "run", run / "d.csv"))
+        predict(PredictOptions(run / "run", run / "d.csv"))
     (run / "run" / "intervals.toml").unlink()
     assert load(run / "run").intervals is None
 
@@ -191,7 +192,7 @@ def test_what_is_odd_about_new_data_is_said_beside_the_forecasts(tmp_path, capsy
     rows = pl.read_csv(data, infer_schema=False)
     dead = rows.filter(pl.col("who") == "b").with_columns(pl.lit("dead").alias("who"), pl.lit("NA").alias("y"))
     pl.concat([rows, dead]).write_csv(tmp_path / "new.csv")
-    assert predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv")) == 0
+    assert predict(PredictOptions(tmp_path / "run", tmp_path / "new.csv")) == 0
     found = capsys.readouterr()
     assert "dead" not in found.out
     why = "new.csv, series 'dead': column 'y' has no values at all"
@@ -203,7 +204,7 @@ def test_new_values_that_float32_cannot_square_are_refused(tmp_path):
     train(ClassifyOptions(data=tmp_path / "p.ts", epochs=1, out=tmp_path / "run"))
     (tmp_path / "new.ts").write_text("@classLabel true a b\n@data\n1,1e90:a\n")
     with pytest.raises(UserError, match=r"column 'x' holds 1e.90, more than 1e.15 standard deviations"):
-        predict(PredictConfig(tmp_path / "run", tmp_path / "new.ts"))
+        predict(PredictOptions(tmp_path / "run", tmp_path / "new.ts"))
 
 
 def dated(path, cells):
@@ -227,7 +228,7 @@ def test_new_rows_go_on_by_the_spacing_of_the_run_or_by_their_own(tmp_path, caps
     train(ForecastOptions(data=dated(tmp_path / "d.csv", MONTH_ENDS), **choices, out=tmp_path / "run"))
     for name, (cells, wanted) in FUTURE.items():
         capsys.readouterr()
-        predict(PredictConfig(tmp_path / "run", dated(tmp_path / "new.csv", cells)))
+        predict(PredictOptions(tmp_path / "run", dated(tmp_path / "new.csv", cells)))
         assert pl.read_csv(capsys.readouterr().out.encode())["time"].to_list() == [*cells[1:], wanted], name
 
 
@@ -235,7 +236,7 @@ def test_new_rows_without_a_time_are_numbered(tmp_path, capsys):
     rows = dated(tmp_path / "d.csv", range(40))
     train(ForecastOptions(data=rows, target="y", lags=1, hidden=2, epochs=1, horizon=2, out=tmp_path / "run"))
     capsys.readouterr()
-    predict(PredictConfig(tmp_path / "run", dated(tmp_path / "new.csv", [5])))
+    predict(PredictOptions(tmp_path / "run", dated(tmp_path / "new.csv", [5])))
     assert pl.read_csv(capsys.readouterr().out.encode())["time"].to_list() == [3]
 
 
@@ -256,7 +257,7 @@ def test_a_calendar_is_read_in_the_zone_it_was_learned_in(clocked, capsys):
         cells = pl.Series([datetime(2024, 3, 30, tzinfo=UTC) + timedelta(hours=i) for i in range(40)])
         path = dated(clocked / "new.csv", cells.dt.convert_time_zone(zone).dt.to_string("%Y-%m-%dT%H:%M%:z"))
         capsys.readouterr()
-        predict(PredictConfig(clocked / "run", path))
+        predict(PredictOptions(clocked / "run", path))
         found.append(pl.read_csv(capsys.readouterr().out.encode()))
     assert found[0]["forecast"].to_list() == found[1]["forecast"].to_list() == found[2]["forecast"].to_list()
     last = [rows["time"][-1] for rows in found]
@@ -277,12 +278,12 @@ def test_a_calendar_is_read_in_the_zone_it_was_learned_in(clocked, capsys):
 )
 def test_dates_that_a_calendar_cannot_read(clocked, cells, words):
     with pytest.raises(UserError, match=words):
-        predict(PredictConfig(clocked / "run", dated(clocked / "new.csv", cells)))
+        predict(PredictOptions(clocked / "run", dated(clocked / "new.csv", cells)))
 
 
 def test_rows_of_another_spacing_are_warned_of(clocked, capsys):
     days = [f"2024-04-{day:02}T00:00Z" for day in range(1, 20)]
-    predict(PredictConfig(clocked / "run", dated(clocked / "new.csv", days)))
+    predict(PredictOptions(clocked / "run", dated(clocked / "new.csv", days)))
     shown = capsys.readouterr()
     assert (
         "warning: new.csv: the rows are spaced every day, and this run was trained on rows every 1:00:00"
@@ -297,7 +298,7 @@ def test_a_series_of_one_row_that_the_run_has_not_seen_shows_no_spacing(tmp_path
     train(ForecastOptions(data=data, **choices, out=tmp_path / "run"))
     (tmp_path / "new.csv").write_text("who,t,y\nc,2024-01-01T00:00:00,1\n")
     with pytest.raises(UserError, match=r"has 1 rows, but this run needs at least 2 \(two dates\)"):
-        predict(PredictConfig(tmp_path / "run", tmp_path / "new.csv"))
+        predict(PredictOptions(tmp_path / "run", tmp_path / "new.csv"))
 
 
 def test_a_series_too_short_for_the_lags_is_left_out_as_it_is_in_training(tmp_path, capsys):
@@ -306,10 +307,10 @@ def test_a_series_too_short_for_the_lags_is_left_out_as_it_is_in_training(tmp_pa
     choices = {"target": "y", "series": "who", "time": "t", "lags": 2, "hidden": 2, "epochs": 1}
     train(ForecastOptions(data=tmp_path / "d.csv", **choices, out=tmp_path / "run"))
     assert "warning: series 'short' is left out" in capsys.readouterr().out
-    predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv"))
+    predict(PredictOptions(tmp_path / "run", tmp_path / "d.csv"))
     out, err = capsys.readouterr()
     assert "warning: series 'short' is left out: d.csv, series 'short' has 1 rows, but this run needs" in err
     assert pl.read_csv(out.encode())["series"].unique().to_list() == ["long"]
     (tmp_path / "d.csv").write_text("who,t,y\na,0,1\nb,0,1\n")
     with pytest.raises(UserError, match="no series with as many rows as this run needs for its 2 lags"):
-        predict(PredictConfig(tmp_path / "run", tmp_path / "d.csv"))
+        predict(PredictOptions(tmp_path / "run", tmp_path / "d.csv"))

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from bptt.commands.predict import PredictConfig, predict
-from bptt.commands.sample import SampleConfig, sample
+from bptt.commands.options import PredictOptions, SampleOptions
+from bptt.commands.predict import predict
+from bptt.commands.sample import sample
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.forecast import ForecastOptions
@@ -20,7 +21,7 @@ def run(tmp_path_factory):
 
 def test_it_writes_on_after_the_prompt(run, capsys):
     for seed, length in ((0, 30), (0, 30), (1, 30)):
-        assert sample(SampleConfig(run, prompt="cab a", length=length, seed=seed)) == 0
+        assert sample(SampleOptions(run, prompt="cab a", length=length, seed=seed)) == 0
     out = capsys.readouterr().out
     assert (len(out), out[:5]) == (3 * 36, "cab a")
     assert out[:36] == out[36:72] != out[72:]
@@ -31,7 +32,7 @@ def test_bytes_are_written_as_they_are(tmp_path, capfdbinary):
     config = TextOptions(data=tmp_path / "t.bin", tokens="bytes", epochs=12, k1=8, batch=2)
     train(replace(config, hidden=8, lr=0.05, out=tmp_path / "run"))
     capfdbinary.readouterr()
-    assert sample(SampleConfig(tmp_path / "run", prompt="é", length=3, temperature=0.0)) == 0
+    assert sample(SampleOptions(tmp_path / "run", prompt="é", length=3, temperature=0.0)) == 0
     assert capfdbinary.readouterr().out == b"\xc3\xa9\xff\xc3\xa9\n"
 
 
@@ -47,12 +48,12 @@ def test_bytes_are_written_as_they_are(tmp_path, capfdbinary):
 )
 def test_what_makes_no_sense_is_refused(run, choices, words):
     with pytest.raises(UserError, match=words):
-        sample(SampleConfig(run, **choices))
+        sample(SampleOptions(run, **choices))
 
 
 def test_a_run_that_writes_no_text_is_refused_and_text_is_not_predicted(run, tmp_path):
     train(ForecastOptions(epochs=1, out=tmp_path / "sunspots"))
     with pytest.raises(UserError, match="was trained with --task forecast and writes no text; use `bptt predict`"):
-        sample(SampleConfig(tmp_path / "sunspots"))
+        sample(SampleOptions(tmp_path / "sunspots"))
     with pytest.raises(UserError, match="was trained on text; let it write with: bptt sample"):
-        predict(PredictConfig(run, run / "sample.txt"))
+        predict(PredictOptions(run, run / "sample.txt"))

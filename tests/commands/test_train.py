@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from bptt.commands import gradient_flow
-from bptt.commands.diagnose import DiagnoseConfig, diagnose
+from bptt.commands.diagnose import diagnose
 from bptt.commands.launch import launch_id
+from bptt.commands.options import DiagnoseOptions
 from bptt.commands.train import train
 from bptt.errors import TrainingDiverged, UserError
 from bptt.training.config_file import read_options
@@ -524,7 +525,7 @@ def test_a_gradient_that_reaches_less_far_than_the_data_need_is_warned_of(here, 
     assert "the data needs about " in found["sentence"]
     told = f"warning: {found['sentence']} (on rows 1-319 of the 320 training rows of far.csv)"
     assert line == f"{told} What to do: bptt diagnose {here / 'far'}"
-    diagnose(DiagnoseConfig(here / "far"))
+    diagnose(DiagnoseOptions(here / "far"))
     assert found["sentence"] in " ".join(capsys.readouterr().out.split())
     lagged_by(1, here / "near.csv")
     train(ForecastOptions(**choices | {"data": here / "near.csv"}, out=here / "near"))

@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+import torch
 
-from tyro.conf import Positional, UseAppendAction, arg
-
+from .. import speed
 from ..errors import UserError
-
-Kind = Literal["RNN", "GRU", "LSTM"]
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """Time RNN, GRU and LSTM beside torch.nn's, in the same process and float32.
-
-    A line gives the milliseconds of a call (median of alternating warm blocks, the minimum in brackets), torch's
-    time divided by bptt's, bptt's GF/s and its share of a 2048×2048 matrix product in the same loop. A call is a
-    whole training step: zero_grad, forward, backward.
-    """
-
-    cells: Annotated[tuple[Kind, ...], Positional, arg(metavar="[RNN|GRU|LSTM ...]")] = ("RNN", "GRU", "LSTM")
-    """Which modules (default all)."""
-    size: Annotated[
-        UseAppendAction[tuple[tuple[int, int, int, int], ...]],
-        arg(metavar="T B I H", help_behavior_hint="(default: a table of eight)"),
-    ] = ()
-    """Steps, batch, input and hidden size; may be repeated."""
-    inference: bool = False
-    """Time the forward pass alone, without gradients; the table begins with a stream of single steps."""
-    accuracy: bool = False
-    """Instead of time, show the relative error of bptt's and torch's outputs and gradients against float64."""
-    blocks: int = 5
-    """How many blocks of a dozen calls are timed of each module."""
-    threads: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: torch's number)")] = None
-    """Threads for both; always 1 where B is 1."""
+from ..walks import kernels
+from .options import BenchOptions
 
 
-def bench(config: BenchConfig) -> int:
+def bench(config: BenchOptions) -> int:
     """Print the table, line by line as it is measured; returns the exit code.
 
     Raises:
         UserError: a size or a number is below 1.
     """
     _check(config)
-    import torch
-
-    from .. import speed
-    from ..walks import kernels
-
     isa = kernels.isa() if kernels.available() else "none installed"
     threads = config.threads or torch.get_num_threads()
     print(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}, 1 where B is 1")
@@ -74,7 +41,7 @@ def bench(config: BenchConfig) -> int:
     return 0
 
 
-def _check(config: BenchConfig) -> None:
+def _check(config: BenchOptions) -> None:
     if not config.cells:
         raise UserError("name at least one of RNN, GRU, LSTM, or none for all of them")
     for size in config.size:

@@ -2,72 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+import torch
+from rich.console import Console
+from torch import Tensor, nn
 
 from ..errors import UserError
+from ..insight.agreement.check import check_gradient as checked
+from ..insight.agreement.result import check_table, remarks
+from ..modules import GRU, LSTM, RNN
+from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..printable import message
+from ..training.run import load
+from .options import CheckOptions
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor, nn
-
-    Checked = tuple[nn.Module, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor], str]
+Checked = tuple[nn.Module, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor], str]
 
 MODELS = ("elman", "rnn", "gru", "lstm")
 OUTPUTS = 2  # of the read-out behind a model made here
 OF_MODELS = ("size", "layers", "bidirectional", "projection", "activation", "leak")
 
 
-@dataclass(frozen=True)
-class CheckConfig:
-    """Take one gradient by every way there is and compare: fused kernels, reference, checkpointed, torch.nn,
-    autograd, and finite differences, which judge the others.
-
-    MODEL is elman, rnn, gru or lstm, with random weights, input and targets, or a run folder, with its weights,
-    the loss it was trained by and a stretch of its own data (random where the data are not there). Ends with 0 if
-    all ways agree, with 1 if not.
-    """
-
-    model: Annotated[str, Positional, arg(metavar="MODEL")]
-    """elman, rnn, gru, lstm, or a run folder that `bptt train` wrote."""
-    size: Annotated[tuple[int, int, int, int], arg(metavar="T B I H")] = (20, 3, 4, 8)
-    """Steps, batch, input and hidden size."""
-    layers: int = 1
-    """Recurrent layers."""
-    bidirectional: bool = False
-    """Each layer also walks from the last step to the first."""
-    projection: int = 0
-    """Of an lstm: size of its projected output; 0 is none."""
-    activation: Literal["tanh", "relu", "sigmoid", "softplus", "gelu", "identity"] = "tanh"
-    """Of elman and rnn."""
-    leak: float = 1.0
-    """Of elman and rnn: how much of the state is new at each step; 1 is the plain network."""
-    steps: int = 50
-    """Of a run: length of the stretch of its data, the last it learned from."""
-    looks: int = 8
-    """Places in each tensor that finite differences look at, at least 3."""
-    seed: int = 0
-    """Of random weights, input, targets, and these places."""
-
-
-def check(config: CheckConfig) -> int:
+def check(config: CheckOptions) -> int:
     """Print the table and the verdict; returns the exit code.
 
     Raises:
         UserError: an option is out of its range, or the run cannot be used.
     """
     _check(config)
-    import torch
-    from rich.console import Console
-
-    from ..insight.agreement.check import check_gradient as checked
-    from ..insight.agreement.result import check_table, remarks
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model, x, d, criterion, what = _of_name(config) if config.model in MODELS else _of_run(config)
@@ -83,13 +47,8 @@ def check(config: CheckConfig) -> int:
     return 0 if result.passed else 1
 
 
-def _of_name(config: CheckConfig) -> Checked:
+def _of_name(config: CheckOptions) -> Checked:
     """A model with random weights, with random input and targets."""
-    import torch
-
-    from ..modules import GRU, LSTM, RNN
-    from ..networks import Elman, SequenceModel, squared_error
-
     T, B, I, H = config.size
     if config.model == "elman":
         net = Elman(I, H, OUTPUTS, config.activation, leak=config.leak)
@@ -106,13 +65,8 @@ def _of_name(config: CheckConfig) -> Checked:
     return model, torch.randn(T, B, I), torch.randn(T, B, OUTPUTS), squared_error, what
 
 
-def _of_run(config: CheckConfig) -> Checked:
+def _of_run(config: CheckOptions) -> Checked:
     """A run's model with the last steps of its training set, or random ones, and its training loss."""
-    import torch
-
-    from ..networks import cross_entropy, squared_error
-    from ..training.run import load
-
     folder = Path(config.model)
     if not folder.exists():
         raise UserError(f"{config.model} is neither {', '.join(MODELS)} nor a run folder: there is no such folder")
@@ -131,7 +85,7 @@ def _of_run(config: CheckConfig) -> Checked:
     return run.model, sample.x, sample.d, sample.criterion, what
 
 
-def _check(config: CheckConfig) -> None:
+def _check(config: CheckOptions) -> None:
     if min(config.size) < 1:
         raise UserError(f"--size {' '.join(map(str, config.size))}: each of T, B, I, H must be at least 1")
     for name, least in (("layers", 1), ("projection", 0), ("steps", 1), ("looks", 3), ("seed", 0)):
@@ -148,6 +102,6 @@ def _check(config: CheckConfig) -> None:
         "lstm": ("size", "layers", "bidirectional", "projection"),
     }.get(config.model, ("steps",))
     for name in (*OF_MODELS, "steps"):
-        if name not in takes and getattr(config, name) != getattr(CheckConfig, name):
+        if name not in takes and getattr(config, name) != getattr(CheckOptions, name):
             what = config.model if config.model in MODELS else "a run"
             raise UserError(f"--{name} is no choice of {what}, which takes --{', --'.join(takes)}")

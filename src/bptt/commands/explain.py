@@ -3,87 +3,38 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from tyro.conf import Positional, arg
+import torch
 
 from ..errors import UserError
+from ..insight.exploring.experiment import Experiment, ExperimentStart
+from ..insight.lesson.derivation import derivation
+from ..insight.lesson.diagram import diagram
+from ..insight.lesson.explain import explain as explanation_of
+from ..networks import LOSSES, Elman
+from ..report.page import page_html
 from ..training.options.base import option_of
+from .explorer import Explorer, explorer_of
+from .options import ExplainOptions
 from .streams import say
 from .writing import check_new, write_text
-
-if TYPE_CHECKING:
-    from ..insight.exploring.experiment import Experiment
-    from .explorer import Explorer
 
 STEP = 3  # of the lesson's error
 FURTHER = 200  # steps to which a live page can lengthen the sequence
 
 
-@dataclass(frozen=True)
-class ExplainConfig:
-    """Print what every earlier step contributed to the gradient of one step's error.
-
-    Without RUN the network is the lesson's example: a small Elman network with random weights, inputs and targets,
-    and the error is E_3. With RUN it is a trained network on the last steps of its training set, and the error is
-    that of the last step.
-    """
-
-    run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
-    """Run folder that `bptt train` wrote; without it, the lesson's network."""
-    t: Annotated[
-        int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last)")
-    ] = None
-    """Step t of the error E_t."""
-    steps: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: t; of a run the last 100)")] = (
-        None
-    )
-    """Length of the sequence."""
-    input_size: int = 2
-    """Features of x_t."""
-    state_size: int = 3
-    """Units of the state s_t."""
-    output_size: int = 1
-    """Outputs y_t."""
-    activation: Literal["tanh", "relu", "sigmoid", "softplus", "gelu", "identity"] = "tanh"
-    """Activation Φ."""
-    leak: float = 1.0
-    """Leak rate α of s_t = (1-α) s_(t-1) + α Φ(...); 1 is the plain network."""
-    loss: Literal["squared_error", "cross_entropy"] = "squared_error"
-    """Error E_t; cross entropy compares softmax(s_t W_y) with a class number."""
-    seed: int = 0
-    """Seed of weights, inputs and targets."""
-    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """New file for all numbers, as JSON."""
-    html: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """New file for the page of `bptt explore`, to read offline."""
-    svg: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """New file for a picture of the unfolded network with the gradient on its edges."""
-    derivation: bool = False
-    """Also print the chain rule, term by term, with this network's numbers."""
-
-
-def explain(config: ExplainConfig) -> int:
+def explain(config: ExplainOptions) -> int:
     """Print the explanation, and write the JSON, the page and the picture; returns the exit code.
 
     Raises:
         UserError: an option is out of its range, or a file exists or cannot be written.
     """
-    import torch
-
-    from ..insight.lesson.derivation import derivation
-    from ..insight.lesson.diagram import diagram
-    from ..insight.lesson.explain import explain as explanation_of
-    from ..report.page import page_html
-
     _check(config)
     if config.run is None:
         explorer, heading = lesson_explorer(config), _heading(config)
     else:
-        from .explorer import explorer_of
-
         explorer = explorer_of(config.run, config.steps)
         heading = _of_run(explorer)
     net, x, d, criterion = explorer.start.shown()
@@ -112,13 +63,8 @@ def explain(config: ExplainConfig) -> int:
     return 0
 
 
-def lesson(config: ExplainConfig) -> Experiment:
+def lesson(config: ExplainOptions) -> Experiment:
     """The lesson's network and sequence from the seed, with further steps up to `FURTHER`."""
-    import torch
-
-    from ..insight.exploring.experiment import Experiment
-    from ..networks import LOSSES, Elman
-
     classes = config.loss == "cross_entropy"
     sizes = (config.input_size, config.state_size, config.output_size)
 
@@ -138,11 +84,8 @@ def lesson(config: ExplainConfig) -> Experiment:
     return Experiment(net, x, d, LOSSES[config.loss])
 
 
-def lesson_explorer(config: ExplainConfig) -> Explorer:
+def lesson_explorer(config: ExplainOptions) -> Explorer:
     """The page about the lesson's network."""
-    from ..insight.exploring.experiment import ExperimentStart
-    from .explorer import Explorer
-
     lead = [
         "An Elman network reads a sequence step by step. To train it at step t, backpropagation through time "
         "sends the error of that step back through every earlier step.",
@@ -152,12 +95,12 @@ def lesson_explorer(config: ExplainConfig) -> Explorer:
     return Explorer("Backpropagation through time", lead, "bptt explore", start, config.t or STEP)
 
 
-def _steps(config: ExplainConfig) -> int:
+def _steps(config: ExplainOptions) -> int:
     """The length of the lesson's sequence."""
     return config.steps or config.t or STEP
 
 
-def _heading(config: ExplainConfig) -> str:
+def _heading(config: ExplainOptions) -> str:
     """The network's equations, its sizes and the seed."""
     leak = "" if config.leak == 1 else f"{1 - config.leak:g} s_(t-1) + {config.leak:g} "
     y = "softmax(s_t W_y)" if config.loss == "cross_entropy" else "s_t W_y"
@@ -177,7 +120,7 @@ def _of_run(explorer: Explorer) -> str:
     return f"{explorer.title}: {explorer.lead[0]}\n{said}"
 
 
-def _check(config: ExplainConfig) -> None:
+def _check(config: ExplainOptions) -> None:
     """Refuse options that cannot work.
 
     Raises:
@@ -188,7 +131,7 @@ def _check(config: ExplainConfig) -> None:
         if value is not None and value < 1:
             raise UserError(f"{option_of(name)} must be at least 1, got {value}")
     for name in ("input_size", "state_size", "output_size", "activation", "leak", "loss", "seed"):
-        if config.run is not None and getattr(config, name) != getattr(ExplainConfig, name):
+        if config.run is not None and getattr(config, name) != getattr(ExplainOptions, name):
             raise UserError(f"{option_of(name)} is an option of the lesson's network; {config.run} has its own")
     if config.run is None and (config.t or STEP) > _steps(config):
         raise UserError(f"--t is {config.t or STEP}, but the sequence has --steps {config.steps}")

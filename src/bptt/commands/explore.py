@@ -4,51 +4,23 @@ from __future__ import annotations
 
 import secrets
 import webbrowser
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from tyro.conf import Positional, arg
+from typing import Any
 
 from ..errors import UserError
-from .explain import STEP, ExplainConfig, lesson_explorer
-
-if TYPE_CHECKING:
-    from .explorer import Explorer
-
-
-@dataclass(frozen=True)
-class ExploreConfig:
-    """Open a page that shows an unfolded network and its gradients, and recomputes them when you change anything.
-
-    Without RUN the network is the lesson's example, as in `bptt explain`. With RUN it is a trained network on the
-    last steps of its training set. The page is served to this machine only, until Ctrl-C.
-    """
-
-    run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
-    """Run folder that `bptt train` wrote; without it, the lesson's network."""
-    steps: Annotated[
-        int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last 100)")
-    ] = None
-    """Length of the sequence at first."""
-    port: int = 8765
-    """Port to serve on; if it is taken, the next free one."""
-    browser: bool = True
-    """Whether to open the page in the browser."""
-    host: str = "127.0.0.1"
-    """Address to serve on. Others than this machine's own let other machines in, with a token in the address."""
+from ..report.page import page_html, policy
+from ..report.server import LOOPBACK, Gone, Server, application, listening
+from .explain import STEP, lesson_explorer
+from .explorer import Explorer, explorer_of
+from .options import ExplainOptions, ExploreOptions
 
 
-def explore(config: ExploreConfig) -> int:
+def explore(config: ExploreOptions) -> int:
     """Serve the page until Ctrl-C; returns the exit code.
 
     Raises:
         UserError: the run or an option cannot be used, or nothing can be served there.
     """
     _check(config)
-    from ..report.page import page_html, policy
-    from ..report.server import LOOPBACK, Server, application, listening
-
     explorer = _subject(config)
     try:
         page = page_html(explorer.page(live=True))
@@ -78,25 +50,22 @@ def explore(config: ExploreConfig) -> int:
     return 0
 
 
-def _check(config: ExploreConfig) -> None:
+def _check(config: ExploreOptions) -> None:
     if not 1 <= config.port <= 65535:
         raise UserError(f"--port must be between 1 and 65535, got {config.port}")
     if config.steps is not None and config.steps < 1:
         raise UserError(f"--steps must be at least 1, got {config.steps}")
 
 
-def _subject(config: ExploreConfig) -> Explorer:
+def _subject(config: ExploreOptions) -> Explorer:
     if config.run is None:
         steps = STEP if config.steps is None else config.steps
-        return lesson_explorer(ExplainConfig(t=min(STEP, steps), steps=steps))
-    from .explorer import explorer_of
-
+        return lesson_explorer(ExplainOptions(t=min(STEP, steps), steps=steps))
     return explorer_of(config.run, config.steps)
 
 
-def _guarded(config: ExploreConfig, answer: Any) -> Any:
+def _guarded(config: ExploreOptions, answer: Any) -> Any:
     """An answer that fails with a message once the run's folder is deleted."""
-    from ..report.server import Gone
 
     def reply(question: dict[str, Any]) -> str:
         if config.run is not None and not (config.run / "model.safetensors").exists():

@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
-from pathlib import Path
-from typing import Annotated, Any
-
-from tyro.conf import Positional, arg
+from typing import Any
 
 from ..errors import UserError
+from ..export.file import export_onnx
 from ..training.options.base import TrainOptions
 from ..training.options.forecast import ForecastOptions
+from ..training.run import load
+from .options import ExportOptions
 from .streams import say
 from .writing import check_new
 
 
-@dataclass(frozen=True)
-class ExportConfig:
-    """Write a trained run's network as ONNX, for runtimes without Python.
-
-    It takes x (T, B, I), standardised, and the initial state h_0 (and c_0 of an LSTM), zeros to begin with; it
-    returns y (T, B, O), standardised, and the final state to go on from. The input of a step is all columns of the
-    present row, a 1 for each that is missing where the run masks them, then those of the row before, and so on for
-    the lags; then sine and cosine of each period of the calendar. The outputs stand target by target, and within
-    it horizon by horizon. The file's metadata hold the columns, the targets first, their mean and std, or those of
-    each series, and all the rest.
-    """
-
-    run: Annotated[Path, Positional, arg(metavar="RUN")]
-    """Run folder that `bptt train` wrote."""
-    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: RUN/model.onnx)")] = None
-    """ONNX file to write; it must not exist."""
-
-
-def export(config: ExportConfig) -> int:
+def export(config: ExportOptions) -> int:
     """Write the file, say what it holds and how exact it is; returns the exit code.
 
     Raises:
         UserError: the run cannot be used, the file exists or cannot be written, or the extra is not installed.
     """
-    from ..export.file import export_onnx
-    from ..training.run import load
-
     out = config.out or config.run / "model.onnx"
     check_new(out if config.run.is_dir() else config.out, "--out")
     run = load(config.run)

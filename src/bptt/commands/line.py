@@ -3,45 +3,40 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import tyro
 
 from ..errors import TrainingDiverged, UserError
 from ..training.options.base import TrainOptions
 from ..training.options.choosing import GROUPS, OPTIONS, check_own, named_in, task_of
-from .bench import BenchConfig, bench
-from .check import CheckConfig, check
-from .diagnose import DiagnoseConfig, diagnose
-from .explain import ExplainConfig, explain
-from .explore import ExploreConfig, explore
-from .export import ExportConfig, export
 from .help import Entry, help_page, page, unwrapped
-from .predict import PredictConfig, predict
-from .sample import SampleConfig, sample
+from .options import (
+    BenchOptions,
+    CheckOptions,
+    DiagnoseOptions,
+    ExplainOptions,
+    ExploreOptions,
+    ExportOptions,
+    PredictOptions,
+    SampleOptions,
+)
 from .streams import checked, complain
 
-
-def _train(config: TrainOptions) -> int:
-    from .train import train
-
-    return train(config)
-
-
-COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
-    "train": (TrainOptions, _train),
-    "predict": (PredictConfig, predict),
-    "sample": (SampleConfig, sample),
-    "export": (ExportConfig, export),
-    "diagnose": (DiagnoseConfig, diagnose),
-    "explain": (ExplainConfig, explain),
-    "explore": (ExploreConfig, explore),
-    "check": (CheckConfig, check),
-    "bench": (BenchConfig, bench),
+COMMANDS: dict[str, type] = {  # each is a function in the module of its name
+    "train": TrainOptions,
+    "predict": PredictOptions,
+    "sample": SampleOptions,
+    "export": ExportOptions,
+    "diagnose": DiagnoseOptions,
+    "explain": ExplainOptions,
+    "explore": ExploreOptions,
+    "check": CheckOptions,
+    "bench": BenchOptions,
 }
 HELP = {"-h", "--help"}
 
@@ -79,7 +74,7 @@ def answered(arguments: Sequence[str]) -> int:
 def _all_commands() -> str:
     """The help of `bptt` itself."""
     about = "Recurrent networks trained by backpropagation through time: exact, fast and visible."
-    commands = [Entry(name, (options.__doc__ or "").split("\n\n")[0]) for name, (options, _) in COMMANDS.items()]
+    commands = [Entry(name, (options.__doc__ or "").split("\n\n")[0]) for name, options in COMMANDS.items()]
     foot = "`bptt COMMAND --help` shows the options of a command."
     return page("bptt COMMAND", [about], {"commands": commands}, foot)
 
@@ -92,14 +87,14 @@ def _check_command(name: str) -> None:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    options, run = COMMANDS[name]
     if name == "train":
         arguments, defaults = _task_defaults(arguments)
         parse = partial(tyro.cli, type(defaults), prog="bptt train", default=defaults)
     else:
-        defaults, parse = None, partial(tyro.cli, options, prog=f"bptt {name}")
+        defaults, parse = None, partial(tyro.cli, COMMANDS[name], prog=f"bptt {name}")
     if HELP.isdisjoint(arguments):
-        return run(parse(args=arguments))
+        options = parse(args=arguments)
+        return getattr(import_module(f".{name}", __package__), name)(options)
     raw = unwrapped(lambda: parse(args=["--help"]))
     if defaults is None:
         print(help_page(raw, {}))

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import Positional, arg
 
 from ..errors import UserError
+from ..printable import printable
+from ..training.data.text import as_bytes, as_tokens
 from ..training.options.text import TextOptions
+from ..training.run import load
+from ..training.tasks.text import sample_text
+from .options import SampleOptions
 
 
-@dataclass(frozen=True)
-class SampleConfig:
-    """Let a run of `bptt train --task text` write on after a prompt, token by token."""
-
-    run: Annotated[Path, Positional, arg(metavar="RUN")]
-    """Run folder that `bptt train` wrote."""
-    prompt: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: a new line)")] = ""
-    """What is read, and printed, before."""
-    temperature: float = 0.8
-    """0 takes the likeliest token each time; 1 draws them as they were learned; more is bolder."""
-    length: int = 500
-    """Characters or bytes to write."""
-    seed: int = 0
-    """Of what is drawn."""
-
-
-def sample(config: SampleConfig) -> int:
+def sample(config: SampleOptions) -> int:
     """Write to standard output; returns the exit code.
 
     Raises:
         UserError: the run is none of text, the prompt has a character it never saw, or a number makes no sense.
     """
-    from ..printable import printable
-    from ..training.data.text import as_bytes, as_tokens
-    from ..training.run import load
-    from ..training.tasks.text import sample_text
-
     if not 0 <= config.temperature < float("inf"):
         raise UserError(f"--temperature must be at least 0 and finite, got {config.temperature}")
     if config.length < 1:

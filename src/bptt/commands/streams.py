@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import UserError
-from ..printable import printable
+from ..printable import message, printable
 
 PLAIN = "bptt.plain"  # how what an encoding has not is written
 BLOCKS = "".join(map(chr, range(0x2580, 0x25A0)))  # of bars
@@ -49,8 +49,6 @@ def say(*parts: Any, sep: str = "\n\n") -> None:
 
 def complain(what: str, error: object) -> None:
     """Print what went wrong, as one line."""
-    from ..printable import message
-
     print(f"{what}: {message(str(error))}", file=sys.stderr)
 
 

@@ -1,0 +1,227 @@
+"""The options of every command except `bptt train`. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from ..training.options.base import ActivationName
+from ..training.options.parts import Missing
+
+ModuleName = Literal["RNN", "GRU", "LSTM"]
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Forecast or classify with a trained run, as CSV; DATA needs the columns the run was trained on.
+
+    A forecast has a line for each row: time, target, truth, forecast, and the lower and upper end of its interval;
+    the last ones are the future, their truth empty. Many series, targets and horizons come one after the other. A
+    classification has a line for each sequence: series, truth (empty where DATA has no labels), predicted, and the
+    probability of each class. With --follow, rows are read from standard input, and each is answered at once by
+    the forecast of the row `horizon` after it.
+    """
+
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
+    """Run folder that `bptt train` wrote."""
+    data: Annotated[
+        Path | None, Positional, arg(metavar="DATA", help_behavior_hint="(needed without --follow)")
+    ] = None
+    """CSV, Parquet or .npy file, rows in the order of time; to classify, as the run was trained on, or .ts."""
+    follow: bool = False
+    """Read rows from standard input as they come and answer each."""
+    time: Annotated[
+        str | None, arg(metavar="COLUMN", help_behavior_hint="(default: as the run, if DATA has it)")
+    ] = None
+    """Column of numbers or dates that labels the rows."""
+    missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
+        None
+    )
+    """What to do with missing values: refuse them, interpolate between neighbours, mask them as the run does."""
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
+    """CSV file to write; it must not exist."""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Let a run of `bptt train --task text` write on after a prompt, token by token."""
+
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
+    """Run folder that `bptt train` wrote."""
+    prompt: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: a new line)")] = ""
+    """What is read, and printed, before."""
+    temperature: float = 0.8
+    """0 takes the likeliest token each time; 1 draws them as they were learned; more is bolder."""
+    length: int = 500
+    """Characters or bytes to write."""
+    seed: int = 0
+    """Of what is drawn."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write a trained run's network as ONNX, for runtimes without Python.
+
+    It takes x (T, B, I), standardised, and the initial state h_0 (and c_0 of an LSTM), zeros to begin with; it
+    returns y (T, B, O), standardised, and the final state to go on from. The input of a step is all columns of the
+    present row, a 1 for each that is missing where the run masks them, then those of the row before, and so on for
+    the lags; then sine and cosine of each period of the calendar. The outputs stand target by target, and within
+    it horizon by horizon. The file's metadata hold the columns, the targets first, their mean and std, or those of
+    each series, and all the rest.
+    """
+
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
+    """Run folder that `bptt train` wrote."""
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: RUN/model.onnx)")] = None
+    """ONNX file to write; it must not exist."""
+
+
+@dataclass(frozen=True)
+class DiagnoseOptions:
+    """Say whether the gradient of a trained run vanishes or explodes, why, and what to do about it.
+
+    The error is backpropagated through the run's training set, or through the rows of another file.
+    """
+
+    run: Annotated[Path, Positional, arg(metavar="RUN")]
+    """Run folder that `bptt train` wrote."""
+    data: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the run's own)")] = None
+    """CSV or Parquet file with the run's columns, rows in the order of time."""
+    missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
+        None
+    )
+    """What to do with missing values in FILE: refuse them, or interpolate between neighbours."""
+    lags: int = 100
+    """How many steps back to look; at most 2/3 of all steps."""
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """File to write every number to; it must not exist."""
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """Print what every earlier step contributed to the gradient of one step's error.
+
+    Without RUN the network is the lesson's example: a small Elman network with random weights, inputs and targets,
+    and the error is E_3. With RUN it is a trained network on the last steps of its training set, and the error is
+    that of the last step.
+    """
+
+    run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
+    """Run folder that `bptt train` wrote; without it, the lesson's network."""
+    t: Annotated[
+        int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last)")
+    ] = None
+    """Step t of the error E_t."""
+    steps: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: t; of a run the last 100)")] = (
+        None
+    )
+    """Length of the sequence."""
+    input_size: int = 2
+    """Features of x_t."""
+    state_size: int = 3
+    """Units of the state s_t."""
+    output_size: int = 1
+    """Outputs y_t."""
+    activation: ActivationName = "tanh"
+    """Activation Φ."""
+    leak: float = 1.0
+    """Leak rate α of s_t = (1-α) s_(t-1) + α Φ(...); 1 is the plain network."""
+    loss: Literal["squared_error", "cross_entropy"] = "squared_error"
+    """Error E_t; cross entropy compares softmax(s_t W_y) with a class number."""
+    seed: int = 0
+    """Seed of weights, inputs and targets."""
+    json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """New file for all numbers, as JSON."""
+    html: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """New file for the page of `bptt explore`, to read offline."""
+    svg: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """New file for a picture of the unfolded network with the gradient on its edges."""
+    derivation: bool = False
+    """Also print the chain rule, term by term, with this network's numbers."""
+
+
+@dataclass(frozen=True)
+class ExploreOptions:
+    """Open a page that shows an unfolded network and its gradients, and recomputes them when you change anything.
+
+    Without RUN the network is the lesson's example, as in `bptt explain`. With RUN it is a trained network on the
+    last steps of its training set. The page is served to this machine only, until Ctrl-C.
+    """
+
+    run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
+    """Run folder that `bptt train` wrote; without it, the lesson's network."""
+    steps: Annotated[
+        int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last 100)")
+    ] = None
+    """Length of the sequence at first."""
+    port: int = 8765
+    """Port to serve on; if it is taken, the next free one."""
+    browser: bool = True
+    """Whether to open the page in the browser."""
+    host: str = "127.0.0.1"
+    """Address to serve on. Others than this machine's own let other machines in, with a token in the address."""
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Take one gradient by every way there is and compare: fused kernels, reference, checkpointed, torch.nn,
+    autograd, and finite differences, which judge the others.
+
+    MODEL is elman, rnn, gru or lstm, with random weights, input and targets, or a run folder, with its weights,
+    the loss it was trained by and a stretch of its own data (random where the data are not there). Ends with 0 if
+    all ways agree, with 1 if not.
+    """
+
+    model: Annotated[str, Positional, arg(metavar="MODEL")]
+    """elman, rnn, gru, lstm, or a run folder that `bptt train` wrote."""
+    size: Annotated[tuple[int, int, int, int], arg(metavar="T B I H")] = (20, 3, 4, 8)
+    """Steps, batch, input and hidden size."""
+    layers: int = 1
+    """Recurrent layers."""
+    bidirectional: bool = False
+    """Each layer also walks from the last step to the first."""
+    projection: int = 0
+    """Of an lstm: size of its projected output; 0 is none."""
+    activation: ActivationName = "tanh"
+    """Of elman and rnn."""
+    leak: float = 1.0
+    """Of elman and rnn: how much of the state is new at each step; 1 is the plain network."""
+    steps: int = 50
+    """Of a run: length of the stretch of its data, the last it learned from."""
+    looks: int = 8
+    """Places in each tensor that finite differences look at, at least 3."""
+    seed: int = 0
+    """Of random weights, input, targets, and these places."""
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """Time RNN, GRU and LSTM beside torch.nn's, in the same process and float32.
+
+    A line gives the milliseconds of a call (median of alternating warm blocks, the minimum in brackets), torch's
+    time divided by bptt's, bptt's GF/s and its share of a 2048×2048 matrix product in the same loop. A call is a
+    whole training step: zero_grad, forward, backward.
+    """
+
+    cells: Annotated[tuple[ModuleName, ...], Positional, arg(metavar="[RNN|GRU|LSTM ...]")] = (
+        "RNN",
+        "GRU",
+        "LSTM",
+    )
+    """Which modules (default all)."""
+    size: Annotated[
+        UseAppendAction[tuple[tuple[int, int, int, int], ...]],
+        arg(metavar="T B I H", help_behavior_hint="(default: a table of eight)"),
+    ] = ()
+    """Steps, batch, input and hidden size; may be repeated."""
+    inference: bool = False
+    """Time the forward pass alone, without gradients; the table begins with a stream of single steps."""
+    accuracy: bool = False
+    """Instead of time, show the relative error of bptt's and torch's outputs and gradients against float64."""
+    blocks: int = 5
+    """How many blocks of a dozen calls are timed of each module."""
+    threads: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: torch's number)")] = None
+    """Threads for both; always 1 where B is 1."""
