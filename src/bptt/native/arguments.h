@@ -29,7 +29,7 @@ inline std::string_view characters(nb::handle text) {
     return {first, static_cast<std::size_t>(size)};
 }
 
-// A cell as walks/cpu.py's Choices names it: (cell, activation, leak).
+// A cell as walks/kernels.py's Choices names it: (cell, activation, leak).
 struct Choices {
     const CellKernels* cell = nullptr;
     int activation = 0;

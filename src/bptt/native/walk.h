@@ -1,4 +1,11 @@
 // Any cell's forward walk and backward walk through time; the cell supplies the elementwise part, `finish` and `adjoint`.
+//
+// A cell's properties beside those in table.h:
+//   vectors          vectors of units that `finish` takes at a time; gates * vectors accumulators must fit the registers
+//   separate_gate    the gate whose input part and recurrent part `finish` adds itself, -1 for none
+//   blocks           blocks of H columns of delta: the gates, and one more where delta differs for W_ih and W_hh
+//   recurrent_block  where the `gates` blocks for W_hh begin; those for W_ih begin at 0
+//   input_order      the gates that the blocks for W_ih belong to
 #pragma once
 
 #include "gram.h"
