@@ -1,6 +1,6 @@
 import pytest
 
-from bptt.printable import message, printable, shortened, shown, told_apart
+from bptt.printable import distinct, message, printable, shortened, shown
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ def test_long_names_are_shortened_and_still_told_apart():
     assert shortened("short") == "short"
     assert shown("a" * 10_000) == "a" * 30 + "…" + "a" * 30
     names = ["a" * 10_000, "a" * 10_001, "b"]
-    assert list(told_apart(names)) == names
-    assert len(set(told_apart(names).values())) == 3
-    assert told_apart(["test", "training", "test"]) == {"test": "test", "training": "training"}
+    assert list(distinct(names)) == names
+    assert len(set(distinct(names).values())) == 3
+    assert distinct(["test", "training", "test"]) == {"test": "test", "training": "training"}
 
 
 def test_a_message_is_one_line_of_words_that_can_be_read():

@@ -33,7 +33,7 @@ def shown(name: str) -> str:
     return shortened(printable(name))
 
 
-def told_apart(names: Iterable[str]) -> dict[str, str]:
+def distinct(names: Iterable[str]) -> dict[str, str]:
     """Each of some names, as it is shown; those that look the same then are numbered."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):

@@ -1,19 +1,31 @@
+import polars as pl
+
 from bptt.report.run import Lags, RunReport
+from bptt.training.tasks.task import Judged
+
+ROWS = {
+    "time": ["1", "2", "3"],
+    "truth": [1.0, 2.0, None],
+    "forecast": [None, 2.5, 3.0],
+    "lower": [None, 1.5, None],
+    "upper": [None, 3.5, None],
+}
 
 REPORT = RunReport(
     choices={"hidden": 8},
     target="<img src=x onerror=alert(1)>",
-    times=["1", "2", "3"],
-    truth=[1.0, 2.0, None],
-    forecast=[None, 2.5, 3.0],
-    spans=[("2-3", "2", "3")],
-    scores={"this run": {"2-3": 0.1234}, "<script>alert(1)</script>": {}},
+    loss="mean square error",
+    judged=Judged(
+        {"this run": {"2-3": 0.1234}, "<script>alert(1)</script>": {}},
+        rows=pl.DataFrame(ROWS),
+        spans=[("2-3", "2", "3")],
+    ),
+    labels=[],
     losses=[1.0, 0.5],
     validation=[],
-    judged_on=["2-3"],
     lags=[Lags(0, [1.0, 0.1, 0.0]), Lags(2, [1.0, 0.5, 0.2])],
 )
 
 
-def test_lags_are_told_by_epoch():
-    assert [lags.epoch for lags in REPORT.lags] == [0, 2]
+def test_a_run_is_judged_on_the_spans_of_its_scores():
+    assert REPORT.judged.judged_on == ["2-3"]

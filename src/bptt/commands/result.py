@@ -1,15 +1,15 @@
-"""What a training run came to, told in every way it is told: metrics, report, terminal."""
+"""A finished run's results, for metrics, report and terminal."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from ..insight.diagnosis.result import Diagnosis
-from ..printable import message, shown, told_apart
+from ..printable import distinct, message, shown
 from ..report.run import Lags, RunReport
 from ..training.loop import Fitted
 from ..training.options.base import TrainOptions
@@ -20,7 +20,7 @@ LOOKS = 24  # epochs of which the page shows the gradient by lag
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to."""
+    """A finished run's results."""
 
     config: TrainOptions
     task: Task
@@ -28,7 +28,7 @@ class Result:
     judged: Judged
     by_lag: dict[str, list[float]]  # mean gradient norm by lag of the last layer, at the "start" and "end"
     seconds: float
-    diagnosis: Diagnosis | None = None  # of the trained network; None where what it learned from is too short
+    diagnosis: Diagnosis | None = None  # of the trained network; None where the training set is too short
     looked_at: str = ""  # where the gradient by lag was taken, in words
 
     def test_line(self) -> dict[str, Any]:
@@ -49,38 +49,30 @@ class Result:
         }
 
     def report(self) -> RunReport:
-        """What the page of the run shows of its training."""
-        config, task, fitted, judged = self.config, self.task, self.fitted, self.judged
-        nothing = {key: [] for key in ("time", "truth", "forecast", "lower", "upper")}
-        rows = pl.DataFrame(nothing) if judged.rows is None else judged.rows
-        choices = [(key, value) for key, value in asdict(config).items() if value not in (None, ())]
-        looks = told_apart([on for of_model in judged.scores.values() for on in of_model])
+        """The results, as the page shows them."""
+        choices = {key: _readable(value) for key, value in asdict(self.config).items() if value not in (None, ())}
         return RunReport(
-            choices={key: _readable(value) for key, value in choices},
-            target=_shown(rows),
-            times=rows["time"].to_list(),
-            truth=rows["truth"].to_list(),
-            forecast=rows["forecast"].to_list(),
-            lower=rows["lower"].to_list(),
-            upper=rows["upper"].to_list(),
-            spans=judged.spans,
-            judged_on=[looks[on] for on in judged.judged_on],
-            measure=judged.measure.name,
-            meaning=judged.measure.meaning,
-            better=judged.measure.better,
-            loss="mean square error" if task.loss == "squared_error" else "cross entropy (nats)",
-            labels=list(told_apart(task.labels).values()) if judged.confusion else task.labels,
-            confusion=judged.confusion,
-            sample=judged.sample,
-            scores={
-                name: {looks[on]: score for on, score in of_model.items()}
-                for name, of_model in judged.scores.items()
-            },
-            losses=[epoch.loss for epoch in fitted.epochs],
-            validation=[epoch.validation for epoch in fitted.epochs if epoch.validation is not None],
+            choices=choices,
+            target=_target(self.judged.rows),
+            loss="mean square error" if self.task.loss == "squared_error" else "cross entropy (nats)",
+            judged=self._judged_for_page(),
+            labels=list(distinct(self.task.labels).values()) if self.judged.confusion else self.task.labels,
+            losses=[epoch.loss for epoch in self.fitted.epochs],
+            validation=[epoch.validation for epoch in self.fitted.epochs if epoch.validation is not None],
             lags=self._lags(),
             looked_at=message(self.looked_at),
         )
+
+    def _judged_for_page(self) -> Judged:
+        """The scores, their names shortened, and the columns of the forecast that the page draws."""
+        judged = self.judged
+        names = distinct([span for by_span in judged.scores.values() for span in by_span])
+        scores = {
+            model: {names[span]: score for span, score in by_span.items()}
+            for model, by_span in judged.scores.items()
+        }
+        rows = None if judged.rows is None else judged.rows.select("time", "truth", "forecast", "lower", "upper")
+        return replace(judged, scores=scores, rows=rows, rmse={}, covered={}, intervals=None)
 
     def _lags(self) -> list[Lags]:
         """The gradient by lag before training, after some epochs of it, and at its end."""
@@ -90,7 +82,7 @@ class Result:
         return [Lags(0, self.by_lag["start"]), *between, Lags(self.fitted.best, self.by_lag["end"])]
 
     def intervals(self) -> str | None:
-        """What a forecast's intervals are made from and how often they held, in a sentence or two."""
+        """Where a forecast's intervals come from and how often they held, in a sentence or two."""
         judged = self.judged
         if judged.intervals is None:
             return None
@@ -102,7 +94,7 @@ class Result:
         return f"{judged.intervals.note} They held {found} of what came in the rows tested on."
 
     def warning(self, folder: Path) -> str | None:
-        """What the diagnosis warns of, or None."""
+        """The diagnosis as a warning, or None where it warns of nothing."""
         found = self.diagnosis
         if found is None or found.severity != "warning":
             return None
@@ -137,9 +129,9 @@ def _readable(choice: Any) -> Any:
     return shown(choice) if isinstance(choice, str) else choice
 
 
-def _shown(rows: pl.DataFrame) -> str:
-    """What the rows are forecasts of, in words."""
-    if not len(rows):
+def _target(rows: pl.DataFrame | None) -> str:
+    """The column that the rows forecast and how far ahead, in words; empty where nothing is forecast."""
+    if rows is None or rows.is_empty():
         return ""
     first = rows.row(0, named=True)
     said = [shown(str(first[name])) for name in ("series", "target") if name in first]

@@ -17,6 +17,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+import polars as pl
 from jinja2 import Environment, PackageLoader, select_autoescape
 from plotly.offline import get_plotlyjs
 
@@ -79,7 +80,7 @@ def page_html(page: Page) -> str:
 
 
 def json_of(value: Any) -> str:
-    """A dataclass of plain data as JSON."""
+    """A dataclass of plain data and tables as JSON; a table is an object of its columns."""
     return json.dumps(value, default=_fields, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -96,6 +97,8 @@ def policy(live: bool) -> str:
 def _fields(value: Any) -> Any:
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, pl.DataFrame):
+        return value.to_dict(as_series=False)
     return str(value)  # a path among a run's choices
 
 

@@ -1,17 +1,19 @@
-"""What a page tells of a training run."""
+"""The results of a training run, for the page."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from ..training.tasks.task import Judged
 
 
 @dataclass(frozen=True)
 class Lags:
-    """How far back the gradient reached at a time of training.
+    """How far back the gradient reached at one epoch.
 
     Attributes:
-        epoch: the epoch it was looked at after; 0 is before the first.
+        epoch: measured after this epoch; 0 is before the first.
         norms: the gradient's mean norm by lag.
     """
 
@@ -21,44 +23,25 @@ class Lags:
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a training run came to.
+    """Everything the page shows of a training run.
 
     Attributes:
-        choices: name and value of every choice.
-        target: the column that was forecast.
-        times, truth, forecast: by row; truth None where it is not known yet, forecast None at the start.
-        spans: (name, first time, last time) of the tested rows.
-        scores: by model and what it was judged on.
-        judged_on: the columns of the scores.
+        choices: name and value of every option.
+        target: the column that was forecast; empty where none was.
+        loss: the training loss, in words.
+        judged: the scores and what belongs to them, names shortened for the page.
+        labels: classes or tokens, by output.
         losses, validation: by epoch; validation may be empty.
         lags: how far back the gradient reached in the last layer, from before training to its end.
         looked_at: where that was measured, in words.
-        measure, meaning, better: what a score is, what its values say, and whether less or more is better.
-        loss: what is learned from.
-        labels: classes or tokens, by output.
-        confusion: how many sequences of each class (rows) were taken for each (columns).
-        sample: what a language model writes.
-        lower, upper: by row, the ends of the forecast's interval; empty or None where there is none.
     """
 
     choices: dict[str, Any]
     target: str
-    times: list[str]
-    truth: list[float | None]
-    forecast: list[float | None]
-    spans: list[tuple[str, str, str]]
-    scores: dict[str, dict[str, float]]
+    loss: str
+    judged: Judged
+    labels: list[str]
     losses: list[float]
     validation: list[float]
     lags: list[Lags]
-    judged_on: list[str]
     looked_at: str = ""
-    measure: str = "average relative variance"
-    meaning: str = ""
-    better: str = "less"
-    loss: str = "mean square error"
-    labels: list[str] = field(default_factory=list)
-    confusion: list[list[int]] | None = None
-    sample: str = ""
-    lower: list[float | None] = field(default_factory=list)
-    upper: list[float | None] = field(default_factory=list)

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from ..printable import told_apart
+from ..printable import distinct
 
 
 def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title: str) -> Table:
@@ -22,7 +22,7 @@ def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title
         rows = [(part, cells((name, part) for name in scores)) for part in judged_on]
     else:
         rows = [(name, cells((name, part) for part in judged_on)) for name in scores]
-    looks = told_apart([*scores, *judged_on])
+    looks = distinct([*scores, *judged_on])
     table.add_column("" if is_wide else "model")
     for place, column in enumerate(scores if is_wide else judged_on):
         table.add_column(Text(looks[column]), justify="right", style="bold" if is_wide and place == 0 else None)

@@ -6,7 +6,7 @@ import { store } from "./store.js";
 
 export function setUpRun() {
   if (!store.page.run) return;
-  if (store.page.run.times.length) chart("forecast", forecastFigure);
+  if (store.page.run.judged.rows?.time.length) chart("forecast", forecastFigure);
   chart("losses", lossFigure);
   chart("training-lags", trainingFigure);
 }
@@ -17,23 +17,24 @@ const MARKUP = /[<>&]/g;
 const plain = (text) => String(text).replace(MARKUP, (c) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;" })[c]);
 
 function forecastFigure() {
-  const { run } = store.page;
-  const edge = { x: run.times, mode: "lines", line: { width: 0, color: color("forward") }, hoverinfo: "skip", showlegend: false };
-  const band = run.lower.some((end) => end !== null)
-    ? [{ ...edge, y: run.upper }, { ...edge, y: run.lower, name: "interval", fill: "tonexty", opacity: 0.25, showlegend: true }]
+  const { target, judged } = store.page.run;
+  const { time, truth, forecast, lower, upper } = judged.rows;
+  const edge = { x: time, mode: "lines", line: { width: 0, color: color("forward") }, hoverinfo: "skip", showlegend: false };
+  const band = lower.some((end) => end !== null)
+    ? [{ ...edge, y: upper }, { ...edge, y: lower, name: "interval", fill: "tonexty", opacity: 0.25, showlegend: true }]
     : [];
   return {
-    label: `Forecast and truth of ${run.target} over time.`,
+    label: `Forecast and truth of ${target} over time.`,
     data: [
       ...band,
-      { x: run.times, y: run.truth, name: "truth", mode: "lines", line: { color: color("soft"), width: 2.5 } },
-      { x: run.times, y: run.forecast, name: "forecast", mode: "lines", line: { color: color("forward"), width: 1.5 } },
+      { x: time, y: truth, name: "truth", mode: "lines", line: { color: color("soft"), width: 2.5 } },
+      { x: time, y: forecast, name: "forecast", mode: "lines", line: { color: color("forward"), width: 1.5 } },
     ],
     layout: {
       hovermode: "x unified",
       xaxis: {},
-      yaxis: { title: { text: plain(run.target) } },
-      shapes: run.spans.map(([, x0, x1]) => ({ type: "rect", xref: "x", yref: "paper", x0, x1, y0: 0, y1: 1, fillcolor: color("back"), opacity: 0.1, line: { width: 0 } })),
+      yaxis: { title: { text: plain(target) } },
+      shapes: judged.spans.map(([, x0, x1]) => ({ type: "rect", xref: "x", yref: "paper", x0, x1, y0: 0, y1: 1, fillcolor: color("back"), opacity: 0.1, line: { width: 0 } })),
     },
   };
 }
