@@ -1,6 +1,7 @@
 """Imports point down only: a room may import from its own floor or a lower one, and never in a circle."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,12 @@ def test_every_file_has_a_floor():
     for path in FILES:
         inside = path.relative_to(PACKAGE)
         assert inside.with_suffix("").parts[0] in FLOORS, f"{inside} stands on no floor"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.relative_to(PACKAGE).as_posix()
+)
+def test_every_folder_says_what_it_holds(path):
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    sentences = [one for one in re.split(r"[.:?]\s+", text) if one]
+    assert len(sentences) >= 2, f"{path.parent.name}: what lives here, what comes in and goes out, where to start"

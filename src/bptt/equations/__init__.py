@@ -1,4 +1,9 @@
-"""Floor 0: the mathematics of one step, and of its adjoint, one file per cell."""
+"""The mathematics of one time step and of its adjoint, in plain torch operations, one file per cell.
+
+In come x_t, the state and the weights; out come the next state and, in the backward pass, `delta`, the gradient
+with respect to the pre-activations. Every kernel is tested against these files, and they run wherever no kernel
+does. Start with `elman`, the lesson's cell, then `gru` and `lstm`; `protocol` names what a cell provides.
+"""
 
 from .activations import ACTIVATIONS as ACTIVATIONS
 from .activations import Activation as Activation

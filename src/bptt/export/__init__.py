@@ -1,1 +1,6 @@
-"""Trained models for other runtimes: ONNX files, checked and compared with what they came from."""
+"""Trained models as ONNX files, for runtimes without Python.
+
+A model (a module, an `Elman` or a `SequenceModel`) comes in; an ONNX file goes out, checked by onnx and compared
+with the model by onnxruntime. Start with `export_onnx` in `file`; `layers` writes a recurrent layer as ONNX nodes,
+and `graph` collects the nodes. It needs the extra: `pip install bptt[onnx]`.
+"""
