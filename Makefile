@@ -20,7 +20,7 @@ lint: $(INSTALLED)
 
 # Hundreds of kills, full disks, power losses and damaged files: runs must continue to the same weights.
 faults: $(INSTALLED)
-	$(BIN)/python tests/faults.py
+	$(BIN)/python tests/faults/faults.py
 
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from bptt.equations import ACTIVATIONS, Activation, ElmanEquations, Equations, GRUEquations, LSTMEquations, Weights
 
+TESTS = Path(__file__).parent
+
 # Relative error allowed between two ways to the same number.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
@@ -72,7 +74,7 @@ def run_workers(script: str, folder: Path, size: int) -> None:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "faults")]),
     }
     processes = [
         subprocess.Popen(

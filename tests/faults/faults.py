@@ -1,6 +1,7 @@
 """Break training runs in every way a machine can, go on with them, and count.
 
-    make faults        (or some of it: python tests/faults.py damages diverging operations kills commands workers)
+    make faults
+    python tests/faults/faults.py damages diverging operations kills commands workers    # or some of these
 
 Every run that was broken must end, once it is resumed, with the weights, forecasts and metrics of one that was
 not, bit for bit. Prints a table of counts; exits with 1 where anything went wrong.
