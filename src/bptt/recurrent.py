@@ -16,9 +16,8 @@ from .dropout import dropout
 from .equations import Weights
 from .equations.protocol import State
 from .packing import reversed_rows
-from .walks import cpu, door
+from .walks import door
 from .walks.call import BatchSizes, Call
-from .walks.kernels import Choices
 
 Walk = Callable[[Call], tuple[Tensor, State]]
 
@@ -66,7 +65,7 @@ class Recurrent(nn.Module):
         self._shapes = {name: self._shape_of(name) for names in self._all_weights for name in names}
         for name in self._shapes:
             self.register_parameter(name, self._empty(name, device, dtype))
-        self._chosen: tuple[Any, Choices | None] = (None, None)  # a cell, and its name in the kernels
+        self._quick: tuple[Any, door.QuickWalk | None] = (None, None)  # a cell, and its quick walk
         self.reset_parameters()
 
     @property
@@ -185,7 +184,7 @@ class Recurrent(nn.Module):
         return PackedSequence(y, input.batch_sizes, order, back), state
 
     def _looks_ordinary(self, input: Any, hx: Any) -> bool:
-        """Whether `cpu.quick_walk` may be tried before any check: dense tensors of fitting dimensions."""
+        """Whether the quick walk may be tried before any check: dense tensors of fitting dimensions."""
         if not isinstance(input, Tensor) or input.layout is not torch.strided or input.dim() not in (2, 3):
             return False
         if hx is None:
@@ -294,13 +293,16 @@ class Recurrent(nn.Module):
         return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
 
     def _quick_walk(self, names: Weights[str], x: Tensor, hx: Any, number: int) -> tuple[Tensor, State] | None:
-        """`cpu.quick_walk` of the layer and direction of this number."""
-        if self.cell is not self._chosen[0]:
-            self._chosen = self.cell, None if self.proj_size else Choices.of(self.cell)
+        """The cell's quick walk of the layer and direction of this number; None if it refuses."""
+        if self.cell is not self._quick[0]:
+            self._quick = self.cell, None if self.proj_size else door.quick_walk_of(self.cell)
+        quick = self._quick[1]
+        if quick is None:
+            return None
         if hx is not None and (self.num_layers > 1 or self.bidirectional):
             hx = _each(hx, lambda s: s.narrow(0, number, 1))
         features = x.shape[2] if number >= len(self._names[0]) else self.input_size
-        return cpu.quick_walk(self._chosen[1], names, self._parameters, x, hx, features, self.hidden_size)
+        return quick(names, self._parameters, x, hx, features, self.hidden_size)
 
     def extra_repr(self) -> str:
         shown = [f"{self.input_size}, {self.hidden_size}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -9,6 +10,9 @@ from torch import Tensor
 from ..equations.protocol import State
 from .call import Call
 from .recording import Recording
+
+# (names, parameters, x, hx, I, H) -> y and the final state; None where anything is out of the ordinary.
+QuickWalk = Callable[..., tuple[Tensor, State] | None]
 
 
 class Recorded(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor, is_grad_enabled
 from torch._C import _is_any_autocast_enabled
 
 from ..equations import ElmanEquations, Weights
-from ..equations.protocol import State
+from ..equations.protocol import Equations, State
 from . import kernels, operators
-from .backend import Recorded
+from .backend import QuickWalk, Recorded
 from .call import Call, is_transformed
 from .cpu_autograd import is_watched, must_be_an_operator, put_in_graph
 from .kernels import Choices, Operands, Saved, Seeds, Stops, Walked
@@ -70,6 +70,10 @@ class Fused:
         walked = kernels.forward(_choices(call), None, True, operands)
         recording = FusedRecording(call.each(Tensor.detach), walked.saved._replace(y=walked.y.detach()))
         return Recorded(*_outputs(call, operands, walked, call.wants_gradients()), recording)
+
+    def quick_walk_of(self, cell: Equations) -> QuickWalk | None:
+        choices = Choices.of(cell) if kernels.available() else None
+        return None if choices is None else partial(_quick_walk, choices)
 
 
 FUSED = Fused()
@@ -157,8 +161,8 @@ class FusedRecording(Recording):
         return FusedRecording(call, Saved(h[1:], c, None if kept is None else part(kept)))
 
 
-def quick_walk(
-    choices: Choices | None, names: Weights[str], parameters: dict[str, Any], x: Any, hx: Any, I: int, H: int
+def _quick_walk(
+    choices: Choices, names: Weights[str], parameters: dict[str, Any], x: Any, hx: Any, I: int, H: int
 ) -> tuple[Tensor, State] | None:
     """The walk of one layer of a module in a few microseconds, where nothing is out of the ordinary.
 
@@ -171,8 +175,6 @@ def quick_walk(
     Returns:
         y (T, B, H), and the final state, each (1, B, H).
     """
-    if choices is None or not kernels.available():
-        return None
     if is_watched() or is_transformed() or _is_any_autocast_enabled():
         return None
     found = kernels.forward_of_module(choices, names, parameters, x, hx, I, H, is_grad_enabled())

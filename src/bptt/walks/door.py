@@ -10,8 +10,8 @@ from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
 from ..checks import autocast_is_on
-from ..equations.protocol import State
-from .backend import Backend, Recorded
+from ..equations.protocol import Equations, State
+from .backend import Backend, QuickWalk, Recorded
 from .call import Call
 from .cpu import FUSED, HALF
 from .plain import PLAIN
@@ -37,6 +37,14 @@ def walk(call: Call) -> tuple[Tensor, State]:
         with torch.autocast(device.type, enabled=False):
             return walk(call.in_dtype(torch.get_autocast_dtype(device.type)))
     return backend_of(call).walk(call)
+
+
+def quick_walk_of(cell: Equations) -> QuickWalk | None:
+    """A walk of a module's layers with this cell that needs no checks before it; None where no backend has one.
+
+    Where all is ordinary, one native call checks and walks a layer in a few microseconds.
+    """
+    return FUSED.quick_walk_of(cell)
 
 
 def record(call: Call) -> Recorded:
