@@ -163,7 +163,7 @@ class Recurrent(nn.Module):
             checks.check_input(type(self).__name__, input, self.input_size, self.batch_first, like)
             return self._state(hx, None if input.dim() == 2 else self.batch_of(input), like, None), weights
 
-        checked = None if walk is door.walk and self._looks_ordinary(input, hx) else check()
+        checked = None if walk is door.walk and self._may_be_quick(input, hx) else check()
         if input.dim() == 2:
             batched = _each(hx, lambda s: s.unsqueeze(1)) if checked is None else None
             y, state = self._walk_layers(input.unsqueeze(1), batched, checked, check, None, walk)
@@ -183,7 +183,7 @@ class Recurrent(nn.Module):
         state = state if back is None else tuple(s.index_select(1, back) for s in state)
         return PackedSequence(y, input.batch_sizes, order, back), state
 
-    def _looks_ordinary(self, input: Any, hx: Any) -> bool:
+    def _may_be_quick(self, input: Any, hx: Any) -> bool:
         """Whether the quick walk may be tried before any check: dense tensors of fitting dimensions."""
         if not isinstance(input, Tensor) or input.layout is not torch.strided or input.dim() not in (2, 3):
             return False

@@ -3,7 +3,7 @@ import torch
 from torch.autograd import forward_ad
 
 import bptt
-from bptt.equations import ElmanEquations, LSTMEquations, Weights
+from bptt.equations import ElmanEquations, GRUEquations, LSTMEquations, Weights
 from bptt.walks import door, kernels
 from bptt.walks.call import Call
 from bptt.walks.plain import PLAIN
@@ -198,6 +198,41 @@ def test_backends_are_asked_in_order_and_the_first_that_does_not_refuse_walks(mo
     assert_close(door.walk(call)[0], REFERENCE.walk(call)[0], "outputs", 1e-13)
     assert door.why(bptt.RNN(3, 4), torch.zeros(5, 2, 3)).startswith("free: takes RNN")
     assert "busy: refuses, as it is busy" in door.why(bptt.RNN(3, 4), torch.zeros(5, 2, 3))
+
+
+@pytest.mark.parametrize("layout", ["batch first", "unbatched", "packed"])
+def test_why_asks_about_the_call_that_the_module_makes(layout, monkeypatch):
+    seen = []
+
+    class Other(type(PLAIN)):
+        def refuses(self, call):
+            seen.append(call)
+
+    monkeypatch.setattr(door, "BACKENDS", (Other(),))
+    lstm = bptt.LSTM(3, 5, 2, batch_first=layout == "batch first", bidirectional=True)
+    x = normal(2, 7, 3).float()
+    x = {"batch first": x, "unbatched": x[0], "packed": bptt.pack_padded_sequence(x, [2, 2, 1, 1, 1, 1, 1])}[
+        layout
+    ]
+    door.why(lstm, x)
+    asked = seen[0]
+    seen.clear()
+    lstm(x)
+    walked = seen[0]
+    assert asked.batch_sizes == walked.batch_sizes
+    assert [t.shape for t in asked.tensors if t is not None] == [t.shape for t in walked.tensors if t is not None]
+
+
+def test_a_walk_is_recorded_inside_a_transform():
+    state, weights = layer(GRUEquations(), 2, 3, 4, grad=False)
+    x = normal(5, 2, 3)
+
+    def loss(W_hh):
+        return door.record(Call(GRUEquations(), x, state, weights._replace(W_hh=W_hh))).y.square().sum()
+
+    W_hh = weights.W_hh.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(loss(W_hh), W_hh)
+    assert_close(torch.func.grad(loss)(weights.W_hh), wanted, "W_hh", 1e-13)
 
 
 @pytest.mark.parametrize("name", ["leaky gelu", "own", "gru", "lstm"])

@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from ..equations.protocol import State
+from ..equations.protocol import Equations, State
 from .call import Call
 from .recording import Recording
 
-# (names, parameters, x, hx, I, H) -> y and the final state; None where anything is out of the ordinary.
+# (names, parameters, x, hx, I, H) -> y and the final state, or None where the backend refuses the call.
 QuickWalk = Callable[..., tuple[Tensor, State] | None]
 
 
@@ -41,6 +41,10 @@ class Backend(Protocol):
 
     def record(self, call: Call) -> Recorded:
         """`walk`, and the recording of it; for sequences of one length."""
+        ...
+
+    def quick_walk_of(self, cell: Equations) -> QuickWalk | None:
+        """A walk of a module's layers with this cell that checks its own arguments; None where it has none."""
         ...
 
     def describe(self, call: Call) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
-from torch.nn.utils.rnn import PackedSequence
 
 from ..checks import autocast_is_on
 from ..equations.protocol import Equations, State
@@ -40,11 +39,9 @@ def walk(call: Call) -> tuple[Tensor, State]:
 
 
 def quick_walk_of(cell: Equations) -> QuickWalk | None:
-    """A walk of a module's layers with this cell that needs no checks before it; None where no backend has one.
-
-    Where all is ordinary, one native call checks and walks a layer in a few microseconds.
-    """
-    return FUSED.quick_walk_of(cell)
+    """The first walk of a module's layers with this cell that any backend offers to try before all checks."""
+    offered = (backend.quick_walk_of(cell) for backend in BACKENDS)
+    return next((quick for quick in offered if quick is not None), None)
 
 
 def record(call: Call) -> Recorded:
@@ -74,13 +71,18 @@ def why(module: Any, x: Any) -> str:
     fused: refuses, as the native kernels run on CPUs, and this is on meta
     autograd: could take it, by plain operations under autograd
     """
-    rows: Tensor = x.data if isinstance(x, PackedSequence) else x
-    weights = module.weights()[0][0]
-    if autocast_is_on(rows.device):
-        rows = rows.to(torch.get_autocast_dtype(rows.device.type))
-    call = Call(module.cell, rows, (weights.W_hh.new_empty(module.batch_of(x), 0),), weights)
+    calls = []
+
+    def asked(call: Call) -> tuple[Tensor, State]:
+        calls.append(call)
+        return call.x.new_zeros((*call.x.shape[:-1], call.state[0].shape[-1])), call.state
+
+    module.run(x, None, asked)
+    call, device = calls[0], calls[0].x.device  # the first layer's, forward in time; the others are like it
+    if autocast_is_on(device):
+        call = call.in_dtype(torch.get_autocast_dtype(device.type))
     chosen = backend_of(call)
-    what = f"{type(module).__name__} in {rows.dtype} on {rows.device}"
+    what = f"{type(module).__name__} in {call.x.dtype} on {device}"
     lines = [f"{chosen.name}: takes {what}, by {chosen.describe(call)}"]
     for other in BACKENDS:
         if other is not chosen:

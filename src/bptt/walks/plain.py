@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..equations.protocol import State
+from ..equations.protocol import Equations, State
 from .backend import Recorded
 from .call import Call
-from .reference import REFERENCE
+from .reference import ReferenceRecording
 from .unfold import unfold_layer
 
 
@@ -27,7 +27,13 @@ class Plain:
         return unfolded.y, unfolded.state
 
     def record(self, call: Call) -> Recorded:
-        return REFERENCE.record(call)
+        unfolded = unfold_layer(call)
+        kept = unfolded.kept._make(field.detach() for field in unfolded.kept)
+        recording = ReferenceRecording(call.each(Tensor.detach), unfolded.states.detach(), kept)
+        return Recorded(unfolded.y, unfolded.state, recording)
+
+    def quick_walk_of(self, cell: Equations) -> None:
+        return None
 
 
 PLAIN = Plain()

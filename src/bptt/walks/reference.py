@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..equations.protocol import State
+from ..equations.protocol import Equations, State
 from .backend import Recorded
 from .call import Call, alias, needs_plain_operations
 from .double_backward import are_batched, differentiable_gradients
@@ -53,6 +53,9 @@ class Reference:
             y, *state = _ReferenceWalk.apply(call.cell, call.batch_sizes, unfolded, *tensors)  # pyright: ignore
         recording = ReferenceRecording(call.each(Tensor.detach), unfolded.states, unfolded.kept)
         return Recorded(y, tuple(state), recording)
+
+    def quick_walk_of(self, cell: Equations) -> None:
+        return None
 
 
 REFERENCE = Reference()
