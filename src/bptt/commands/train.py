@@ -7,8 +7,7 @@ import os
 import re
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,52 +15,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import TrainingDiverged, UserError
-from ..files import digest_of, make_folder, write_whole
-from ..networks import SequenceModel
-from ..printable import message
-from ..reach.byte_sizes import parse_bytes
+from ..files import make_folder, write_whole
 from ..report.page import page_html
 from ..report.tables import score_table
-from ..report.tensorboard import TensorBoard, check_installed
+from ..report.tensorboard import TensorBoard
 from ..training.config_file import ConfigFile, read_config
 from ..training.journal import Journal, owned
-from ..training.loop import Epoch, Fitted, Training
-from ..training.network import network_of
+from ..training.loop import Epoch, Fitted
 from ..training.options.base import TrainOptions, first_given, option_of
-from ..training.options.forecast import ForecastOptions
-from ..training.run import check_same_data, check_same_files
-from ..training.tasks.factory import check_there, files_of, made_task, roles
-from ..training.tasks.streamed import StreamedForecast
-from ..training.tasks.task import Task
+from ..training.run import check_same_data
 from ..training.workers import Workers, workers
 from ..trees import differing
 from .explorer import run_explorer
-from .gradient_flow import GradientMonitor, diagnosis_of
+from .gradient_flow import diagnosis_of
 from .interruption import Interruption
 from .launch import launch, launch_id, restarted
+from .preparing import Work, prepared, print_line
 from .result import Result, confusion_rows
-from .streams import warnings_told
 
 RUNS = Path("runs")
-
-
-@dataclass
-class Work:
-    """A training under way."""
-
-    config: TrainOptions
-    task: Task
-    model: SequenceModel
-    training: Training
-    monitor: GradientMonitor
-    digests: dict[str, str]  # SHA-256 of each file that was read, by its path
-    by_lag: list[float] = field(default_factory=list)  # mean gradient norm by lag of the last layer, at the start
-    seconds: float = 0.0  # spent on training so far
-    warned: bool = False  # of the gradient, while it trained
-
-    def look(self) -> list[float]:
-        """The mean gradient norm by lag of the last layer, now."""
-        return self.monitor.now()[f"l{self.config.layers - 1}"]
 
 
 def train(config: TrainOptions) -> int:
@@ -79,7 +51,7 @@ def train(config: TrainOptions) -> int:
             return _resumed(config, config.resume, team, console)
         if (begun := _begun(config, team)) is not None:
             return _resumed(type(config)(resume=begun), begun, team, console)
-        work = _prepared(config, team, console)
+        work = prepared(config, team, console)
         folder = team.by_first(lambda: _new_folder(config))
         with Journal(folder, team, launch_id()) as journal:
             journal.config(config, work.task, work.digests)
@@ -91,7 +63,7 @@ def _launched(config: TrainOptions, size: int) -> int:
     """The same by several processes, once it is sure that none of them will refuse."""
     chosen = config if config.resume is None else _checked_run(config, config.resume).config
     replace(chosen, workers=size).check()
-    _prepared(chosen, Workers(0, size), Console(quiet=True))
+    prepared(chosen, Workers(0, size), Console(quiet=True))
     if config.out is not None and os.path.lexists(config.out):
         raise _overwriting(config.out)
     return launch(size, ["train", *config.arguments()])
@@ -102,13 +74,13 @@ def _resumed(given: TrainOptions, folder: Path, team: Workers, console: Console)
     began = _checked_run(given, folder)
     with Journal(folder, team, launch_id()) as journal:
         if team.by_first(journal.is_finished):
-            _print(console, f"{folder} is finished: there is nothing to go on with")
+            print_line(console, f"{folder} is finished: there is nothing to go on with")
             return 0
-        work = _prepared(began.config, team, console, (folder, began))
+        work = prepared(began.config, team, console, (folder, began))
         check_same_data(folder, work.task, began)
         saved, wrong = journal.last_snapshot()
         for problem in wrong:
-            _print(console, f"warning: {problem}; the snapshot before it is used")
+            print_line(console, f"warning: {problem}; the snapshot before it is used")
         if saved is None:
             team.by_first(journal.check_untrained)
             work.by_lag = work.look()
@@ -162,69 +134,6 @@ def _begun(config: TrainOptions, team: Workers) -> Path | None:
     places = [config.out] if config.out is not None else sorted(RUNS.glob("*"))
     begun = [place for place in places if (place / "config.toml").exists()]
     return team.by_first(lambda: owned(begun, launch_id()))
-
-
-def _prepared(
-    config: TrainOptions, team: Workers, console: Console, begun: tuple[Path, ConfigFile] | None = None
-) -> Work:
-    """Everything that can be wrong with options and data is, before anything is written.
-
-    Args:
-        begun: the folder of the run to resume, and what its config.toml says.
-    """
-    try:
-        _check_no_run(config)
-        check_there(config)
-        config.check()
-        digests = {str(path): digest_of(path) for path in files_of(config)}
-        if begun is not None:
-            check_same_files(begun[0], digests, begun[1])
-        return _built(config, team, console, digests)
-    except UserError as error:
-        if begun is None:
-            raise
-        raise UserError(f"{begun[0]} cannot be resumed: {error}") from error
-
-
-def _check_no_run(config: TrainOptions) -> None:
-    """DATA is a file, not the folder of a run."""
-    path = config.data
-    if path is not None and (path / "config.toml").exists():
-        raise UserError(
-            f"{path} is a folder; `bptt train {path}/config.toml` trains again, `bptt train --resume {path}` "
-            "goes on with this run"
-        )
-
-
-def _built(config: TrainOptions, team: Workers, console: Console, digests: dict[str, str]) -> Work:
-    _check_memory(config)
-    if config.tensorboard:
-        check_installed()
-    task = _task(config, console)
-    model = network_of(config, task.columns, task.labels, task.calendar)
-    monitor = GradientMonitor(model, task, config.epochs)
-    training = Training(model, task.updates(model, team), config, team, monitor.after)
-    return Work(config, task, model, training, monitor, digests)
-
-
-def _task(config: TrainOptions, console: Console) -> Task:
-    """The task, its data checked; what is odd about them is said in a line each."""
-    with warnings_told(partial(_print, console)):
-        task = made_task(config)
-    if isinstance(task, StreamedForecast):
-        _print(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
-    if line := roles(task, config):
-        _print(console, line)
-    return task
-
-
-def _check_memory(config: TrainOptions) -> None:
-    """--memory is a number of bytes."""
-    try:
-        if isinstance(config, ForecastOptions) and config.memory is not None:
-            parse_bytes(config.memory)
-    except ValueError as error:
-        raise UserError(f"--{error}") from error
 
 
 def _new_folder(config: TrainOptions) -> Path:
@@ -282,7 +191,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
     """Train with a progress bar, a line of metrics for each epoch, snapshots, and an ear for Ctrl-C."""
     config, training, task = work.config, work.training, work.task
     parameters = sum(p.numel() for p in work.model.parameters())
-    _print(
+    print_line(
         console,
         f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {config.method}",
     )
@@ -300,7 +209,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
                 found = diagnosis_of(work.model, work.monitor.sample)
                 if found is not None and found.severity == "warning":
                     work.warned = True
-                    _print(console, f"warning: epoch {epoch.epoch}: {found.sentence}")
+                    print_line(console, f"warning: epoch {epoch.epoch}: {found.sentence}")
 
         def on_epoch(epoch: Epoch) -> None:
             journal.epoch(epoch)
@@ -312,7 +221,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
             progress.update(bar, advance=1, losses=losses)
             unclipped = len(training.epochs) > 1 and training.epochs[-2].clip is None
             if epoch.clip is not None and unclipped:
-                _print(console, f"gradients are clipped at {epoch.clip:.3g}: 9 in 10 up to here lay below")
+                print_line(console, f"gradients are clipped at {epoch.clip:.3g}: 9 in 10 up to here lay below")
 
         try:
             return training.run(on_epoch, interruption.came, keeper)
@@ -356,19 +265,12 @@ class _Keeper:
 
 def _say(console: Console, folder: Path, result: Result) -> None:
     """How training ended, the scores, and where everything is."""
-    _print(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
+    print_line(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
     judged, measure = result.judged, result.judged.measure
     console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
     for said in (result.intervals(), result.warning(folder)):
         if said is not None:
-            _print(console, said)
+            print_line(console, said)
     if result.fitted.interrupted:
-        _print(console, f"go on with: bptt train --resume {folder}")
-    _print(console, f"written to {folder}/   open {folder}/report.html")
-
-
-def _print(console: Console, line: str) -> None:
-    """A line as it is, however wide the terminal."""
-    console.print(
-        message(line.rstrip("\n")) + "\n" * line.endswith("\n"), markup=False, highlight=False, soft_wrap=True
-    )
+        print_line(console, f"go on with: bptt train --resume {folder}")
+    print_line(console, f"written to {folder}/   open {folder}/report.html")

@@ -1,0 +1,120 @@
+"""The preparation of a training: options and data are checked, and the network made; nothing is written yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from ..errors import UserError
+from ..files import digest_of
+from ..networks import SequenceModel
+from ..printable import message
+from ..reach.byte_sizes import parse_bytes
+from ..report.tensorboard import check_installed
+from ..training.config_file import ConfigFile
+from ..training.loop import Training
+from ..training.network import network_of
+from ..training.options.base import TrainOptions
+from ..training.options.forecast import ForecastOptions
+from ..training.run import check_same_files
+from ..training.tasks.factory import check_there, files_of, made_task, roles
+from ..training.tasks.streamed import StreamedForecast
+from ..training.tasks.task import Task
+from ..training.workers import Workers
+from .gradient_flow import GradientMonitor
+from .streams import warnings_told
+
+
+@dataclass
+class Work:
+    """A training under way."""
+
+    config: TrainOptions
+    task: Task
+    model: SequenceModel
+    training: Training
+    monitor: GradientMonitor
+    digests: dict[str, str]  # SHA-256 of each file that was read, by its path
+    by_lag: list[float] = field(default_factory=list)  # mean gradient norm by lag of the last layer, at the start
+    seconds: float = 0.0  # spent on training so far
+    warned: bool = False  # of the gradient, while it trained
+
+    def look(self) -> list[float]:
+        """The mean gradient norm by lag of the last layer, now."""
+        return self.monitor.now()[f"l{self.config.layers - 1}"]
+
+
+def prepared(
+    config: TrainOptions, team: Workers, console: Console, begun: tuple[Path, ConfigFile] | None = None
+) -> Work:
+    """Check the options and the data, and make the task, the network and its training; nothing is written.
+
+    Args:
+        begun: the folder of the run to resume, and the content of its config.toml.
+
+    Raises:
+        UserError: the options or the data cannot be used.
+    """
+    try:
+        _check_no_run(config)
+        check_there(config)
+        config.check()
+        digests = {str(path): digest_of(path) for path in files_of(config)}
+        if begun is not None:
+            check_same_files(begun[0], digests, begun[1])
+        return _built(config, team, console, digests)
+    except UserError as error:
+        if begun is None:
+            raise
+        raise UserError(f"{begun[0]} cannot be resumed: {error}") from error
+
+
+def _check_no_run(config: TrainOptions) -> None:
+    """Refuse the folder of a run as DATA."""
+    path = config.data
+    if path is not None and (path / "config.toml").exists():
+        raise UserError(
+            f"{path} is a folder; `bptt train {path}/config.toml` trains again, `bptt train --resume {path}` "
+            "goes on with this run"
+        )
+
+
+def _built(config: TrainOptions, team: Workers, console: Console, digests: dict[str, str]) -> Work:
+    _check_memory(config)
+    if config.tensorboard:
+        check_installed()
+    task = _task(config, console)
+    model = network_of(config, task.columns, task.labels, task.calendar)
+    monitor = GradientMonitor(model, task, config.epochs)
+    training = Training(model, task.updates(model, team), config, team, monitor.after)
+    return Work(config, task, model, training, monitor, digests)
+
+
+def _task(config: TrainOptions, console: Console) -> Task:
+    """The task, its data checked; what is odd about them is said in a line each."""
+    with warnings_told(partial(print_line, console)):
+        task = made_task(config)
+    if isinstance(task, StreamedForecast):
+        print_line(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
+    if line := roles(task, config):
+        print_line(console, line)
+    return task
+
+
+def _check_memory(config: TrainOptions) -> None:
+    """--memory is a number of bytes."""
+    try:
+        if isinstance(config, ForecastOptions) and config.memory is not None:
+            parse_bytes(config.memory)
+    except ValueError as error:
+        raise UserError(f"--{error}") from error
+
+
+def print_line(console: Console, line: str) -> None:
+    """A line as it is, however wide the terminal."""
+    console.print(
+        message(line.rstrip("\n")) + "\n" * line.endswith("\n"), markup=False, highlight=False, soft_wrap=True
+    )
