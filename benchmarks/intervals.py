@@ -1,4 +1,4 @@
-"""How often prediction intervals hold what comes, on series whose errors stay alike and on one whose do not.
+"""Coverage of prediction intervals, on series whose errors stay alike and on one whose do not.
 
     python benchmarks/intervals.py      a made series, seeds 0-4, and the sunspots (half a minute)
 

@@ -1,4 +1,4 @@
-"""How training by several processes scales: measured on one and two of them here, and a model up to 1,000.
+"""Scaling of training over several processes: measured on one and two of them here, and a model up to 1,000.
 
     python benchmarks/scaling.py [--hidden 64 256 512] [--batch 16] [--k1 50] [--inputs 64] [--rounds 10]
 

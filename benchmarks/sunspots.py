@@ -47,7 +47,7 @@ def arv(task: Forecast) -> dict[str, float]:
 
 
 def origin(last_learned: int, last_tested: int, config: ForecastOptions) -> Forecast:
-    """The record cut after `last_tested`, learned from up to `last_learned`."""
+    """The record cut after `last_tested`, trained on up to `last_learned`."""
     whole = sunspots()
     learned, rows = last_learned - 1700 + 1, last_tested - 1700 + 1
     table = Table(whole.name, whole.times[:rows], whole.columns, whole.values[:rows])

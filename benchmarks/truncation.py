@@ -1,4 +1,4 @@
-"""What truncation costs on a trained sunspot model: the truncated gradient beside the full one.
+"""The cost of truncation on a trained sunspot model: the truncated gradient beside the full one.
 
     python benchmarks/truncation.py     (half a minute)
 

@@ -1,4 +1,4 @@
-"""Speakers told apart by two vowels: accuracy on JapaneseVowels, seeds 0-4.
+"""Speakers recognised by two vowels: accuracy on JapaneseVowels, seeds 0-4.
 
     pip install aeon; python benchmarks/vowels.py [PATH_TO_JapaneseVowels_TRAIN.ts]      (a minute)
 

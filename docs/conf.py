@@ -1,4 +1,4 @@
-"""How the pages are made: `make docs`. Nothing is fetched, neither now nor when they are read."""
+"""Build of the documentation: `make docs`. Nothing is fetched, neither now nor when they are read."""
 
 import sys
 from pathlib import Path

@@ -23,7 +23,7 @@ def last_error(y: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
 
 
 def main(steps: int = 50, updates: int = 1500) -> None:
-    """Train both, print their errors (always answering 1 has 0.167) and how much reaches half way back."""
+    """Train both, print their errors (always answering 1 has 0.167) and how far the gradient reaches."""
     for recurrent in (bptt.RNN(2, 32), bptt.LSTM(2, 32)):
         torch.manual_seed(0)
         model = bptt.SequenceModel(recurrent, output_size=1)

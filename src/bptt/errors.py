@@ -1,4 +1,4 @@
-"""What a user can mend: every message is one line that says what came, what was wanted and what to do."""
+"""Errors that a user can fix: a message is one line that says what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ class UserError(Exception):
 
 
 class NothingThere(UserError):
-    """A table, or one of many series, has no values, or too few, to be learned from."""
+    """A table, or one of many series, has no values, or too few to train on."""
 
 
 class TrainingDiverged(Exception):
-    """The loss or its gradient is no longer a finite number; what was last finite has been kept.
+    """The loss or its gradient is no longer a finite number; the last finite weights are kept.
 
     Attributes:
-        walked: x, d and the state before them of the update it happened in.
+        walked: x, d and the initial state of the update that failed.
     """
 
     def __init__(self, message: str, walked: Any = None) -> None:

@@ -1,9 +1,9 @@
-"""Files that a crash leaves as they were before or as they are to be, never in between.
+"""Atomic writes: after a crash a file has its old content or its new content, never a part of it.
 
 Written aside, synced to the disk, renamed, and the folder synced: POSIX makes the rename atomic, and the order of
 the syncs makes it last.
 
-What is written is a new file, or a regular one with one name: never what a link leads to, a pipe or a device.
+Only new files, or regular ones with one name, are written: never the target of a link, a pipe or a device.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which becomes `path` when the block ends without an error.
 
     Raises:
-        UserError: something that is no regular file stands where it is to be written.
-        OSError: it cannot be written; it names the file, and what was there before is untouched.
+        UserError: there is something at `path` that is no regular file.
+        OSError: it cannot be written; it names the file, and the old content is untouched.
     """
     aside = path.with_name(path.name + ASIDE)
     check_regular(path)
@@ -44,10 +44,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def creating(path: Path) -> Iterator[BinaryIO]:
-    """A new file to write to, which goes again where the block ends with an error.
+    """A new file to write to, removed if the block ends with an error.
 
     Raises:
-        FileExistsError: there is something of this name, a link that leads nowhere included.
+        FileExistsError: the name is taken, even by a broken link.
         OSError: it cannot be written; it names the file.
     """
     with naming(path):
@@ -85,18 +85,18 @@ def _refuse_others(path: Path, found: os.stat_result) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Let `path` hold this content, all of it or what it held before."""
+    """Write the content of `path`; a crash leaves all of it or the old content."""
     with replacing(path) as file:
         file.write(content)
 
 
 @contextmanager
 def appending(path: Path) -> Iterator[TextIO]:
-    """A text file to add to.
+    """A text file to append to.
 
     Raises:
         UserError: it is no regular file, or has another name as well, under which it would change too.
-        OSError: it cannot be opened, or at the end what it was given not be written; it names the file.
+        OSError: it cannot be opened or written; the error names the file.
     """
     check_regular(path)
     with naming(path), open(path, "a", encoding="utf-8", opener=_not_followed) as file:
@@ -112,7 +112,7 @@ def _not_followed(path: str, flags: int) -> int:
 
 
 def make_folder(path: Path, exist_ok: bool = False) -> None:
-    """Make a folder, and those above it, that last.
+    """Make a folder and those above it, and sync them to the disk.
 
     Raises:
         OSError: it cannot be made.
@@ -126,7 +126,7 @@ def make_folder(path: Path, exist_ok: bool = False) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse what is no folder in a folder's place: through a link, what is written would land elsewhere.
+    """Refuse a link or a file in a folder's place: through a link, files would be written elsewhere.
 
     Raises:
         UserError: it is a link, a file or anything else that is no folder.
@@ -138,7 +138,7 @@ def check_folder(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names in a folder last."""
+    """Sync the names in a folder to the disk."""
     with naming(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -149,7 +149,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """An OSError from within that names no file names this one."""
+    """Name this file in an OSError of the block that names none."""
     try:
         yield
     except OSError as error:
@@ -172,7 +172,7 @@ def digest_of(path: Path) -> str:
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
-    """The content of a regular file; nothing is waited for.
+    """The content of a regular file; never blocks.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""Names and texts of others as one line on a terminal or a page: no control characters, and not too long."""
+"""Names and texts from a user's files as one short line for a terminal or a page, without control characters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LONGEST_WORD = 400  # of a word in a message
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""A text with its control characters written out, those that turn the line around among them.
+    r"""A text with its control characters written out, such as those that reverse the line.
 
     >>> print(printable("a\x1b[31m\u202eb\n"))
     a\x1b[31m\u202eb\n
@@ -34,7 +34,7 @@ def shown(name: str) -> str:
 
 
 def distinct(names: Iterable[str]) -> dict[str, str]:
-    """Each of some names, as it is shown; those that look the same then are numbered."""
+    """Each name as it is shown; names that would look the same are numbered."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
         own, number = shown(name), 1
@@ -46,5 +46,5 @@ def distinct(names: Iterable[str]) -> dict[str, str]:
 
 
 def message(text: str) -> str:
-    """What went wrong, as one line: control characters written out, words of others shortened."""
+    """A message as one line: control characters written out, long words shortened."""
     return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: shortened(word[0], LONGEST_WORD), printable(text))

@@ -101,7 +101,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     )
     assert "\nthe last 7 steps of its training set, forecasts of 1914 to 1920\n" in shown
     assert "E_7 = " in shown
-    assert "taken back through 7 steps" in shown
+    assert "backpropagated through 7 steps" in shown
     numbers = json.loads((tmp_path / "e.json").read_text())
     model, task = load(run).model.double(), made_task(ForecastOptions(cell="gru"))
     x, d = (part[-7:].double() for part in task.sample().sequence())

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from bptt.commands.streams import Exact, checked, open_all, say, warnings_told
+from bptt.commands.streams import Exact, checked, open_all, say, warnings_printed
 from bptt.errors import UserError
 
 
@@ -90,7 +90,7 @@ def test_warnings_are_told_before_the_error_they_came_with():
     told = []
 
     def odd():
-        with warnings_told(told.append):
+        with warnings_printed(told.append):
             warnings.warn("a is constant", stacklevel=1)
             warnings.warn("a is constant", stacklevel=1)
             raise UserError("b is missing")

@@ -75,7 +75,7 @@ def test_damaged_files_are_said(run, file, text, words):
 def test_what_is_missing_is_said(run, tmp_path_factory):
     folder, _, _ = run
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"is not finished: .*`bptt train --resume .*` goes on with it"):
+    with pytest.raises(UserError, match=r"is not finished: .*`bptt train --resume .*` continues it"):
         load(folder)
     (folder / "metrics.jsonl").write_text('{"event": "test", "interrupted": false}\n')
     with pytest.raises(UserError, match=r"model\.safetensors is missing"):

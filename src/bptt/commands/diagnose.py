@@ -11,7 +11,7 @@ from ..training.run import Run, load
 from ..training.tasks.sample import Sample
 from .gradient_flow import diagnosis_of
 from .options import DiagnoseOptions
-from .streams import complain, say, warnings_told
+from .streams import complain, say, warnings_printed
 from .writing import check_new, write_text
 
 
@@ -39,7 +39,7 @@ def diagnose(config: DiagnoseOptions) -> int:
 def _sample(config: DiagnoseOptions, run: Run) -> Sample:
     """The steps the error is backpropagated through, and the loss."""
     if config.data is not None:
-        with warnings_told(partial(complain, "bptt diagnose")):
+        with warnings_printed(partial(complain, "bptt diagnose")):
             return run.sample(config.data, config.missing)
     try:
         return run.sample()

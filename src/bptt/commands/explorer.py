@@ -1,4 +1,4 @@
-"""What the page of `bptt explore` shows, and the answers to its reader's questions."""
+"""The data of the page of `bptt explore`, and the answers to its reader's requests."""
 
 from __future__ import annotations
 

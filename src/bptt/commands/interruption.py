@@ -51,7 +51,7 @@ def ended_at_once() -> Iterator[None]:
     """While entered, Ctrl-C ends the process there and then, as it ends any filter that waits for its input.
 
     Python's own handler would run in the main thread, once that is back from waiting; the signal may have come to
-    another one, and the wait goes on. Where SIGINT is ignored or handled by somebody it stays so.
+    another one, and the wait goes on. Where SIGINT is ignored or has another handler, it stays so.
     """
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if ours:

@@ -32,7 +32,7 @@ class PredictOptions:
     ] = None
     """CSV, Parquet or .npy file, rows in the order of time; to classify, as the run was trained on, or .ts."""
     follow: bool = False
-    """Read rows from standard input as they come and answer each."""
+    """Read rows from standard input and answer each as it arrives."""
     time: Annotated[
         str | None, arg(metavar="COLUMN", help_behavior_hint="(default: as the run, if DATA has it)")
     ] = None
@@ -47,18 +47,18 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """Let a run of `bptt train --task text` write on after a prompt, token by token."""
+    """Generate text after a prompt, token by token, with a run of `bptt train --task text`."""
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Run folder that `bptt train` wrote."""
     prompt: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: a new line)")] = ""
-    """What is read, and printed, before."""
+    """Text that is read, and printed, first."""
     temperature: float = 0.8
-    """0 takes the likeliest token each time; 1 draws them as they were learned; more is bolder."""
+    """0 takes the likeliest token each time; 1 draws from the predicted probabilities; more is bolder."""
     length: int = 500
     """Characters or bytes to write."""
     seed: int = 0
-    """Of what is drawn."""
+    """Seed of the tokens drawn."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class DiagnoseOptions:
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """Print what every earlier step contributed to the gradient of one step's error.
+    """Print each earlier step's contribution to the gradient of one step's error.
 
     Without RUN the network is the lesson's example: a small Elman network with random weights, inputs and targets,
     and the error is E_3. With RUN it is a trained network on the last steps of its training set, and the error is
@@ -162,12 +162,12 @@ class ExploreOptions:
     browser: bool = True
     """Whether to open the page in the browser."""
     host: str = "127.0.0.1"
-    """Address to serve on. Others than this machine's own let other machines in, with a token in the address."""
+    """Address to serve on. Any but this machine's own lets other machines in, with a token in the address."""
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Take one gradient by every way there is and compare: fused kernels, reference, checkpointed, torch.nn,
+    """Compute one gradient by every route and compare: fused kernels, reference, checkpointed, torch.nn,
     autograd, and finite differences, which judge the others.
 
     MODEL is elman, rnn, gru or lstm, with random weights, input and targets, or a run folder, with its weights,
@@ -182,19 +182,19 @@ class CheckOptions:
     layers: int = 1
     """Recurrent layers."""
     bidirectional: bool = False
-    """Each layer also walks from the last step to the first."""
+    """Each layer also runs from the last step to the first."""
     projection: int = 0
-    """Of an lstm: size of its projected output; 0 is none."""
+    """Size of an lstm's projected output; 0 for none."""
     activation: ActivationName = "tanh"
-    """Of elman and rnn."""
+    """Activation of elman and rnn."""
     leak: float = 1.0
-    """Of elman and rnn: how much of the state is new at each step; 1 is the plain network."""
+    """Leak rate of elman and rnn; 1 is the plain network."""
     steps: int = 50
-    """Of a run: length of the stretch of its data, the last it learned from."""
+    """Of a run: how many steps of its training set to use, the last ones."""
     looks: int = 8
-    """Places in each tensor that finite differences look at, at least 3."""
+    """Entries of each tensor compared with finite differences, at least 3."""
     seed: int = 0
-    """Of random weights, input, targets, and these places."""
+    """Seed of the weights, input, targets and these entries."""
 
 
 @dataclass(frozen=True)

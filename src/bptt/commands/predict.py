@@ -10,7 +10,7 @@ from ..training.run import load
 from .follow import follow
 from .interruption import ended_at_once
 from .options import PredictOptions
-from .streams import Exact, complain, warnings_told
+from .streams import Exact, complain, warnings_printed
 from .writing import check_new, write_text
 
 
@@ -29,7 +29,7 @@ def predict(config: PredictOptions) -> int:
     if config.data is None:
         raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
     run = load(config.run)
-    with warnings_told(partial(complain, "bptt predict")):
+    with warnings_printed(partial(complain, "bptt predict")):
         text = run.predict(config.data, config.time, config.missing).write_csv()
     if config.out is None:
         Exact().write(text)

@@ -25,7 +25,7 @@ from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.workers import Workers
 from .gradient_flow import GradientMonitor
-from .streams import warnings_told
+from .streams import warnings_printed
 
 
 @dataclass
@@ -78,7 +78,7 @@ def _check_no_run(config: TrainOptions) -> None:
     if path is not None and (path / "config.toml").exists():
         raise UserError(
             f"{path} is a folder; `bptt train {path}/config.toml` trains again, `bptt train --resume {path}` "
-            "goes on with this run"
+            "continues this run"
         )
 
 
@@ -95,7 +95,7 @@ def _built(config: TrainOptions, team: Workers, console: Console, digests: dict[
 
 def _task(config: TrainOptions, console: Console) -> Task:
     """The task, its data checked; what is odd about them is said in a line each."""
-    with warnings_told(partial(print_line, console)):
+    with warnings_printed(partial(print_line, console)):
         task = made_task(config)
     if isinstance(task, StreamedForecast):
         print_line(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")

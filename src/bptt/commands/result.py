@@ -91,7 +91,7 @@ class Result:
             return judged.intervals.note
         least, most = f"{min(held):.0%}", f"{max(held):.0%}"
         found = least if least == most else f"{least} to {most}"
-        return f"{judged.intervals.note} They held {found} of what came in the rows tested on."
+        return f"{judged.intervals.note} They held {found} of the true values in the test set."
 
     def warning(self, folder: Path) -> str | None:
         """The diagnosis as a warning, or None where it warns of nothing."""

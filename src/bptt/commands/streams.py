@@ -48,13 +48,13 @@ def say(*parts: Any, sep: str = "\n\n") -> None:
 
 
 def complain(what: str, error: object) -> None:
-    """Print what went wrong, as one line."""
+    """Print an error as one line."""
     print(f"{what}: {message(str(error))}", file=sys.stderr)
 
 
 @contextmanager
-def warnings_told(tell: Callable[[str], None]) -> Iterator[None]:
-    """Record the warnings of a block and tell each as one line at its end, before any error it ends with.
+def warnings_printed(tell: Callable[[str], None]) -> Iterator[None]:
+    """Record the warnings of a block and print each as one line at its end, before any error it ends with.
 
     Args:
         tell: prints a line `warning: ...`, names of others written out in it.

@@ -114,8 +114,8 @@ def _checked_run(given: TrainOptions, folder: Path) -> ConfigFile:
     if (other := first_given(given, besides=("resume",))) is not None:
         option = "DATA" if other == "data" else option_of(other)
         raise UserError(
-            f"--resume goes on with the choices in {folder}/config.toml, and {option} was given as well; leave it "
-            "out, or begin a new run"
+            f"--resume continues with the options in {folder}/config.toml, and {option} was given as well; "
+            "leave it out, or begin a new run"
         )
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")

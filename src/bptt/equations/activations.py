@@ -20,7 +20,7 @@ class Activation:
             where second derivatives are asked for).
         derivative: Φ'(a) as a function of what is kept: of s = Φ(a) when ``keeps`` is "output"
             (tanh: ``lambda s: 1 - s**2``), of a itself when it is "input".
-        keeps: which of the two the forward walk keeps for the way back. Default "output".
+        keeps: which of the two the forward walk keeps for the backward pass. Default "output".
         name: shown in reprs and reports. Default "custom".
 
     Raises:
@@ -46,7 +46,7 @@ class Activation:
             raise ValueError(f'keeps must be "output" or "input", got {self.keeps!r}')
 
     def kept(self, a: Tensor, s: Tensor) -> Tensor:
-        """What the derivative will be computed from: s or a."""
+        """The value that the derivative is computed from: s or a."""
         return s if self.keeps == "output" else a
 
     def adjoint(self, ds: Tensor, kept: Tensor) -> Tensor:

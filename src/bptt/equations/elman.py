@@ -21,7 +21,7 @@ from .protocol import Deltas, State, Weights
 
 
 class ElmanKept(NamedTuple):
-    """What a step leaves for its adjoint."""
+    """A step's values that its adjoint needs."""
 
     phi: Tensor  # (B, H): Φ(a) or a, whichever the derivative is written in
 

@@ -22,7 +22,7 @@ from .protocol import Deltas, State, Weights
 
 
 class GRUKept(NamedTuple):
-    """What a step leaves for its adjoint."""
+    """A step's values that its adjoint needs."""
 
     r: Tensor  # (B, H) each
     z: Tensor

@@ -22,7 +22,7 @@ from .protocol import Deltas, State, Weights
 
 
 class LSTMKept(NamedTuple):
-    """What a step leaves for its adjoint."""
+    """A step's values that its adjoint needs."""
 
     i: Tensor  # (B, H) each
     f: Tensor

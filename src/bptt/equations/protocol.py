@@ -1,4 +1,4 @@
-"""What every cell is: a value with a `step` and, below it, its `step_adjoint`."""
+"""Protocol of every cell: a value with a `step` and, below it, its `step_adjoint`."""
 
 from __future__ import annotations
 

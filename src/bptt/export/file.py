@@ -23,16 +23,16 @@ from .graph import IR_VERSION, OPSET, Graph, floats, onnx
 from .layers import check_exportable, layer
 
 COMPARED = ((5, 3), (9, 1))  # T and B of the sequences on which the file is compared with the model
-ALLOWED = 1e-3  # the relative difference beyond which it is no matter of rounding
+ALLOWED = 1e-3  # largest relative difference that rounding explains
 
 
 class OnnxFile(NamedTuple):
-    """What `export_onnx` wrote.
+    """A file that `export_onnx` wrote.
 
     Attributes:
         path: the file.
-        inputs: the names the graph knows them by.
-        outputs: likewise.
+        inputs: names of the graph's inputs.
+        outputs: names of its outputs.
         difference: the largest between the file's outputs by onnxruntime and the model's own, at two pairs of T
             and B, relative to the largest output where that is above 1; None where onnxruntime is not installed.
     """
@@ -44,7 +44,7 @@ class OnnxFile(NamedTuple):
 
 
 class _Network(NamedTuple):
-    """What the three kinds of models come to."""
+    """A model of any of the three kinds, as the graph needs it."""
 
     cell: Equations
     layers: list[list[Weights[Tensor]]]
@@ -69,7 +69,7 @@ class _Network(NamedTuple):
 def export_onnx(
     model: Any, path: str | Path, metadata: Mapping[str, str] | None = None, state: bool = True
 ) -> OnnxFile:
-    """Write a trained model as ONNX, for runtimes without Python: any T, any B, and a state to go on from.
+    """Write a trained model as ONNX, for runtimes without Python: any T, any B, and a state to continue from.
 
     One RNN, GRU or LSTM node for each layer, both directions in it; a Scan over the cell's own step where
     ONNX's nodes do not know it (a leak, gelu, a projection). Dropout is left out. The file is checked by ONNX's
@@ -78,9 +78,9 @@ def export_onnx(
     Args:
         model: a `bptt.RNN`, `GRU`, `LSTM`, `SequenceModel` or `Elman`, its weights float32.
         path: the file to write; it must not exist.
-        metadata: texts that the file carries by name, for whoever runs it.
-        state: whether the initial state is an input, so that a stream can go on from the last final state; without
-            it every call starts from zeros. Default True.
+        metadata: texts by name, stored in the file.
+        state: whether the initial state is an input, so that a stream can continue from the last final state;
+            without it every call starts from zeros. Default True.
 
     Returns:
         an `OnnxFile`. The graph takes x as the model does, with a batch (T, B, I) or (B, T, I), and the initial
@@ -90,7 +90,7 @@ def export_onnx(
 
     Raises:
         TypeError: the model is none of these, or its weights are not float32.
-        ValueError: its activation is a function of your own, or a weight has a wrong shape.
+        ValueError: its activation is a custom function, or a weight has a wrong shape.
         FileExistsError, FileNotFoundError: there is something at path, or no folder to put it in.
         ModuleNotFoundError: the extra ``bptt[onnx]`` is not installed.
         RuntimeError: the file computes something else than the model; nothing is written.

@@ -61,7 +61,7 @@ class Graph:
         return names
 
     def renamed(self, value: str, name: str) -> None:
-        """Give a value the name by which the outside knows it."""
+        """Rename a value to the graph's input or output name."""
         self.nodes.append(onnx().helper.make_node("Identity", [value], [name], name=name))
 
     def linear(self, x: str, W: Tensor, b: Tensor | None) -> str:

@@ -26,7 +26,7 @@ OPERATORS = {**IN_NODES, "identity": "Identity", "gelu": "Gelu"}
 
 
 def check_exportable(cell: Equations) -> None:
-    """Refuse a cell that ONNX's operators cannot say.
+    """Refuse a cell that ONNX's operators cannot express.
 
     Raises:
         ValueError: its activation is a user's own.

@@ -1,4 +1,4 @@
-"""What every step contributes to a gradient: the gradient of a loss before it is summed over time.
+"""Each step's contribution to a gradient: the gradient of a loss before it is summed over time.
 
 One reverse walk, the training's own, whose products with `delta` are kept apart by step; and, on request, every
 error against every step (Werbos 1990, equations 8-13; Pascanu, Mikolov & Bengio 2013, "On the difficulty of
@@ -38,7 +38,7 @@ from .walks import (
 
 
 class BySteps(Mapping[str, Tensor]):
-    """What each step contributed, by parameter, (T, *shape of the parameter); each made when first asked for."""
+    """Each step's contribution, by parameter, (T, *shape of the parameter); each made when first asked for."""
 
     def __init__(self, parts: Mapping[str, Factor | Tensor]) -> None:
         self._parts = dict(parts)
@@ -68,7 +68,7 @@ class BySteps(Mapping[str, Tensor]):
 
 @dataclass(frozen=True, eq=False)
 class Contributions:
-    """What every step contributes to the gradient of a loss; print it. Steps count from 1.
+    """Each step's contribution to the gradient of a loss; print it. Steps count from 1.
 
     Attributes:
         t: the step whose error's gradient this is; None for the whole loss.
@@ -190,17 +190,17 @@ def contributions(
     def sweep() -> PairNorms:
         return norms_by_pair(net, records, h, dz, dh, ends)
 
-    return _told(t, error, by_step, ends, sweep, pairs)
+    return _contributions(t, error, by_step, ends, sweep, pairs)
 
 
 def _of_cell(cell: Cell, x: Tensor, d: Any, criterion: Criterion, t: int | None, pairs: bool) -> Contributions:
     walk = StepByStep(cell, x)
     error, dy = loss_and_adjoint(walk.y, d, criterion)
     dy, ends = _entering(_time_major(dy, cell.batch_first), t)
-    return _told(t, error, BySteps(walk.by_step(dy)), ends, lambda: walk.norms_by_pair(dy, ends), pairs)
+    return _contributions(t, error, BySteps(walk.by_step(dy)), ends, lambda: walk.norms_by_pair(dy, ends), pairs)
 
 
-def _told(
+def _contributions(
     t: int | None, error: Tensor, by_step: BySteps, ends: list[int], sweep: Callable[[], PairNorms], pairs: bool
 ) -> Contributions:
     return Contributions(t, error, by_step, sweep() if pairs else None, tuple(end + 1 for end in ends), sweep)

@@ -100,7 +100,7 @@ def shares(along: Tensor, square: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class EveryError:
-    """What every error sends back, by step t and lag; entry [t - 1, lag] belongs to k = t - lag, 0 where k < 1.
+    """Norms of every error's gradient, by step t and lag; [t - 1, lag] belongs to k = t - lag, 0 where k < 1.
 
     Attributes:
         flow: ‖∂E_t/∂s_{t-lag}‖ by layer, (T, T).

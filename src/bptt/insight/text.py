@@ -29,7 +29,7 @@ def explanation_text(
     steps = len(next(iter(contributions.values())))
     lines = [
         f"E_{t} = {error.item():.6g}   {loss.replace('_', ' ')} at step {t}, "
-        f"taken back through {steps} {'step' if steps == 1 else 'steps'}",
+        f"backpropagated through {steps} {'step' if steps == 1 else 'steps'}",
         "share: the part of a contribution that points along the gradient; below 0 it works against it",
     ]
     for name, by_step in contributions.items():
@@ -57,7 +57,7 @@ def share(part: Tensor, gradient: Tensor) -> float:
 
 def _decay_rows(title: str, norms: list[float], t: int) -> list[str]:
     at_t = norms[t - 1]
-    rows = [f"{title}: what reaches each step on the way back", "        k        norm   of step t"]
+    rows = [f"{title}: what reaches each step in the backward pass", "        k        norm   of step t"]
     for k in range(len(norms), max(0, len(norms) - SHOWN), -1):
         part = norms[k - 1] / at_t if at_t > 0 else 0.0
         rows.append(f"{k:>9}  {norms[k - 1]:>10.4g}  {part:>9.1%}  {bar(part)}".rstrip())

@@ -1,8 +1,8 @@
 """Checkpointed backpropagation through time: the full gradient in bounded memory.
 
-Gruslys et al. (2016), "Memory-efficient backpropagation through time": keep some states on the way forward, walk
-the segments between them again on the way back. With √T segments of √T steps every step is walked twice (Chen et
-al., 2016); with less memory than that the states are placed as in `schedule`.
+Gruslys et al. (2016), "Memory-efficient backpropagation through time": keep some states of the forward pass and
+walk the segments between them again in the backward pass. With √T segments of √T steps every step is walked
+twice (Chen et al., 2016); with less memory than that the states are placed as in `schedule`.
 """
 
 from __future__ import annotations

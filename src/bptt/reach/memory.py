@@ -210,7 +210,7 @@ def _segment_memory(of: SequenceLoss, behind: bool, steps: int) -> SegmentMemory
     """The memory of a replay, measured on so many steps and on twice as many."""
     short, long = (_peaks(of, behind, n) for n in (steps, 2 * steps))
     if of.data.steps == 1:
-        short = (0, 0, 0, 0)  # nothing tells what is fixed
+        short = (0, 0, 0, 0)  # nothing to measure the fixed part with
     most = [float("inf")] * len(short)
     most[SegmentMemory._fields.index("scratch")] = kernels.chunk_steps(of.data.rows)
     return SegmentMemory(*(LinearBytes.through(steps, *pair) for pair in zip(short, long, most, strict=True)))

@@ -123,7 +123,7 @@ class Chunks:
 
     Args:
         walker: the model.
-        x, d, resets: iterables of chunks, those that come together of one length; with d None, x gives
+        x, d, resets: iterables of chunks, chunks at the same place of one length; with d None, x gives
             pairs (x, d). T is known where x has it as `steps`, as `bptt.stream` does.
     """
 

@@ -131,7 +131,7 @@ class Walker:
         steps, rows = first.shape[axis], sequences_in(first, axis)
         if rows is None or rows < 2 or self._batch_firsts:
             return
-        if steps == rows:  # one step fewer tells them apart
+        if steps == rows:  # with one step fewer the two differ
             with torch.no_grad(), undisturbed(self, leaves(x, "x")):
                 shorter = mapped(lambda leaf: leaf.narrow(axis, 0, steps - 1).clone(), x)
                 _, state = pair_of(self.model(shorter, None), self.name, "a pair (y, state)")

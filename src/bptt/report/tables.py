@@ -12,7 +12,7 @@ from ..printable import distinct
 
 
 def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title: str) -> Table:
-    """Scores by model (the trained one first) and what it was judged on: whichever are fewer are the columns."""
+    """Scores by model (the trained one first) and test span; the fewer of the two are the columns."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
 
     def cells(names: Iterable[tuple[str, str]]) -> list[str]:

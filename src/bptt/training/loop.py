@@ -152,13 +152,13 @@ class Training:
         return len(self._epochs) >= self.config.epochs or out_of_patience(self._epochs, self.config.patience)
 
     def _diverge(self, what: str, value: float) -> NoReturn:
-        """Tell where it began, with the last finite weights back in the model."""
+        """Raise an error that locates its origin, with the last finite weights back in the model."""
         walked = self._pass.walked
         place = None if walked is None else first_non_finite(self.model, walked.x, walked.state, walked.first)
         found = self.workers.all((place, walked))
         place, walked = next((one for one in found if one[0] is not None), found[0])
         if place is None:
-            place = "on the way back" if what != "loss" else "in the loss itself"
+            place = "in the backward pass" if what != "loss" else "in the loss itself"
             place += ", while every state is finite"
         self.model.load_state_dict(self._finite)
         raise TrainingDiverged(

@@ -160,7 +160,7 @@ def load(folder: str | Path) -> Run:
     if not os.path.lexists(weights_path) and not is_finished(folder):
         raise UserError(
             f"{folder} is not finished: it has no model.safetensors yet; if its training was broken off, "
-            f"`bptt train --resume {folder}` goes on with it"
+            f"`bptt train --resume {folder}` continues it"
         )
     weights = _read_weights(weights_path)
     try:
@@ -241,8 +241,8 @@ def check_same_files(folder: Path, digests: dict[str, str], began: ConfigFile) -
     """
     if (name := changed_file(digests, began)) is not None:
         raise UserError(
-            f"{name} has changed since {folder} was begun (its SHA-256 is another), and --resume goes on with "
-            "the data it began with; put the file back as it was, or begin a new run"
+            f"{name} has changed since {folder} was begun (its SHA-256 is another), and --resume continues "
+            "with the data it began with; put the file back as it was, or begin a new run"
         )
 
 

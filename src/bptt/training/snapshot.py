@@ -50,7 +50,7 @@ class Snapshots:
         self.workers.by_first(lambda: self._write(leaves, plain))
 
     def _write(self, leaves: Leaves, plain: str) -> None:
-        if not self.folder.parent.is_dir():  # removed while the run goes on: nobody looks for what would be made
+        if not self.folder.parent.is_dir():  # the folder was removed during the run: do not make it again
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder.parent))
         if not self.folder.exists():
             make_folder(self.folder)

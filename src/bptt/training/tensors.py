@@ -27,7 +27,7 @@ NOTE = "bptt"  # the one entry of the metadata
 
 @dataclass(frozen=True)
 class Shard:
-    """A tensor as far as one of several workers has it.
+    """One worker's part of a tensor that is split among several.
 
     Attributes:
         tensor: what it has.
@@ -46,7 +46,7 @@ Leaves = dict[str, Tensor | Shard]  # of a tree, by their names
 
 
 def held(leaf: Tensor | Shard) -> Tensor:
-    """What is here of a tensor: all of it, or a worker's part."""
+    """The tensor, or the part of it that a worker has."""
     return leaf.tensor if isinstance(leaf, Shard) else leaf
 
 

@@ -39,7 +39,7 @@ class Workers:
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
         self._asked: dict[Callable[[], bool], None] = {}  # since gradients were averaged, in this order
-        self._answers: dict[Callable[[], bool], bool] = {}  # that came with them, and nobody has heard
+        self._answers: dict[Callable[[], bool], bool] = {}  # received with them and not yet asked for
 
     def share(self, count: int) -> slice:
         """Which of `count` things are this worker's: as many as another's, or one more."""
@@ -51,7 +51,7 @@ class Workers:
         return () if self.size == 1 else (self.rank,)
 
     def any(self, flag: bool) -> bool:
-        """Whether any worker says so; all learn it."""
+        """Whether any worker says so; all workers get the answer."""
         if self.size == 1:
             return flag
         flags = torch.tensor([float(flag)])
@@ -59,10 +59,10 @@ class Workers:
         return flags.item() > 0
 
     def ask(self, question: Callable[[], bool]) -> bool:
-        """Whether any worker answers yes; all learn it. All ask the same questions in the same order.
+        """Whether any worker answers yes; all get the answer. All ask the same questions in the same order.
 
-        The question is asked again when gradients are next averaged, and its answer travels with them: whoever
-        asks after that gets this answer. If there is none since the last time, a separate collective answers.
+        The question is asked again when gradients are next averaged, and its answer travels with them:
+        the next call gets this answer. If there is none since the last time, a separate collective answers.
         """
         if self.size == 1:
             return question()
@@ -120,7 +120,7 @@ class Workers:
         return {name: Shard(tensors[name], part.axis, 0, part.size) for name, part in parts.items()}
 
     def own(self, tree: Tree) -> Tree:
-        """This worker's share of such tensors, from parts that hold it, whoever made them."""
+        """This worker's share of such tensors, from parts that hold it, made by any worker."""
         return mapped(self._own, tree, kinds=(Shard,))
 
     def _own(self, part: Shard) -> Tensor:

@@ -98,7 +98,7 @@ def _outputs(call: Call, operands: Operands, walked: Walked, in_graph: bool) -> 
 
 @dataclass(frozen=True)
 class FusedRecording(Recording):
-    """What the kernels saved of every step."""
+    """Every step's values that the kernels saved."""
 
     saved: Saved
 

@@ -45,7 +45,7 @@ def quick_walk_of(cell: Equations) -> QuickWalk | None:
 
 
 def record(call: Call) -> Recorded:
-    """`walk` for sequences of one length, outside autocast, and a recording of it that can be taken back."""
+    """`walk` for sequences of one length, outside autocast, and a recording for its backward pass."""
     return backend_of(call).record(call)
 
 

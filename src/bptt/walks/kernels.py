@@ -50,7 +50,7 @@ def scratch() -> int:
 
 
 def chunk_steps(batch: int) -> int:
-    """How many steps the threads take at a time on the way back; for fewer steps they hold less scratch."""
+    """How many steps the threads take at a time in the backward pass; for fewer steps they hold less scratch."""
     if not available() or batch == 0:
         return 1
     rows = -(-batch // min(get_num_threads(), batch))  # of a thread
@@ -105,11 +105,11 @@ class Operands(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What the backward pass needs of the forward pass, each (T, B, ·) or (N, ·)."""
+    """Values of the forward pass that the backward pass needs, each (T, B, ·) or (N, ·)."""
 
     y: Tensor
     c: Tensor | None  # of an LSTM
-    kept: Tensor | None  # gates and the like; None where the cell needs none, or nothing was kept
+    kept: Tensor | None  # gates, for example; None where the cell needs none, or nothing was kept
 
 
 class Walked(NamedTuple):
@@ -150,7 +150,7 @@ NO_STOPS = Stops()
 
 
 def _named(choices: Choices, way: str, native: Callable[..., Any]) -> Callable[..., Any]:
-    """A native walk that a profiler sees as `bptt::gru_forward` or the like."""
+    """A native walk that a profiler sees as `bptt::gru_forward`, for example."""
 
     def walk(*arguments: Any) -> Any:
         with _RecordFunctionFast(f"bptt::{choices.cell.lower()}_{way}"):
@@ -202,7 +202,7 @@ def backward(
     Args:
         operands, saved, seeds: the fields of `Operands`, `Saved` and `Seeds`.
         origin: `Walked.origin`, where the weights may have changed since.
-        shared: of a sweep, B of the walk that all errors are taken back through.
+        shared: of a sweep, B of the walk that all errors are backpropagated through.
         active: of a sweep, how many rows an error has reached at each step; None for all.
     """
     native = _named(choices, "backward", _native.backward) if _profiler_enabled() else _native.backward

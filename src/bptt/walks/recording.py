@@ -1,4 +1,4 @@
-"""A recorded forward pass, which can be taken back from any step, cut short, and rearranged."""
+"""A recorded forward pass: backpropagated through from any step, cut short, or rearranged."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Recording(ABC):
 
     @abstractmethod
     def sweep(self, steps: int, errors: Errors, wanted: bool) -> Swept:
-        """Many errors taken back over the first steps, side by side.
+        """Many errors backpropagated over the first steps, side by side.
 
         Args:
             steps: K.

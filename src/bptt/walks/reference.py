@@ -63,7 +63,7 @@ REFERENCE = Reference()
 
 @dataclass(frozen=True)
 class ReferenceRecording(Recording):
-    """What the equations' adjoint needs of every step."""
+    """Every step's values that the equations' adjoint needs."""
 
     h: Tensor  # (T+1, B, R)
     kept: Any  # the cell's NamedTuple, each field (T, B, ·)

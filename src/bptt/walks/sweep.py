@@ -1,4 +1,4 @@
-"""A sweep: many errors taken back through one recorded walk, side by side, for the norms of their gradients.
+"""A sweep: many errors backpropagated side by side through one recorded walk, for the norms of their gradients.
 
 Each error has a copy of the walk's batch: rows (copy, row of the batch). No outer product is formed:
 ‖Σ_b δ_b ⊗ x_b‖² = Σ_{b,b'} (δ_b·δ_b') (x_b·x_b'), so the products of a copy's rows are all that is kept of delta.

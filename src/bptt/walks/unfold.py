@@ -34,7 +34,7 @@ class Adjoint(NamedTuple):
     """A cell's adjoint walked back over T steps; every field but the last has one row per step."""
 
     delta_ih: Tensor  # (T, B, G·H) or (N, G·H): ∂E/∂(input part of the pre-activations)
-    delta_hh: Tensor  # likewise, of their recurrent part
+    delta_hh: Tensor  # of their recurrent part, in the same layout
     dh: Tensor  # (T, B, R) or (N, R): ∂E/∂h after each step, all that flows in counted
     d_state: State  # ∂E/∂(initial state), each (B, ·)
 
@@ -51,7 +51,7 @@ class Factor(NamedTuple):
         return delta.sum(0) if self.operand is None else delta.mT @ self.operand.flatten(0, -2)
 
     def by_step(self) -> Tensor:
-        """What each step contributes to it, (T, G, K) or (T, G); of sequences of one length."""
+        """Each step's contribution to it, (T, G, K) or (T, G); of sequences of one length."""
         if self.operand is None:
             return self.delta.sum(1)
         one = self.delta.shape[-2] == 1  # a product of a column and a row is faster element by element

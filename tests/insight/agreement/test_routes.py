@@ -112,7 +112,7 @@ def test_why_a_way_does_not_apply():
     assert "Elman" in routes.by_torch_nn(problem_of(bptt.Elman(2, 3, 1), torch.ones(4, 2))).note
     own = problem_of(model_of("cell", 2, 3, torch.float32)[0], torch.ones(4, 1, 2))
     for route in (routes.by_kernels, routes.by_reference, routes.by_torch_nn):
-        assert "writes its own step" in route(own).note
+        assert "defines its own step" in route(own).note
     assert routes.by_kernels(problem_of(Mixed(), torch.ones(4, 1, 2))).note.startswith("in part: a projected")
 
 

@@ -90,7 +90,7 @@ class GradientCheck:
 
     @property
     def verdict(self) -> str:
-        wrong = [_told(route) for route in self.routes if route.passed is False]
+        wrong = [_described(route) for route in self.routes if route.passed is False]
         if wrong:
             return "failed: " + "; ".join(wrong)
         return f"passed: {sum(route.passed is True for route in self.routes)} routes to the gradient agree"
@@ -102,7 +102,7 @@ class GradientCheck:
         return text_html(str(self))
 
 
-def _told(route: Route) -> str:
+def _described(route: Route) -> str:
     """Which route is wrong, where it is furthest off, and by how much."""
     judge, name, worst = route.worst()
     return (

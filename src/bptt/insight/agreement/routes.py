@@ -33,7 +33,7 @@ SEGMENTS = 4  # that checkpointed cuts the sequence into
 
 
 class Problem(NamedTuple):
-    """What is differentiated: criterion(model(x, state)[0], d)."""
+    """The loss to differentiate: criterion(model(x, state)[0], d)."""
 
     model: nn.Module
     x: Tensor
@@ -43,7 +43,7 @@ class Problem(NamedTuple):
 
 
 class RouteGradients(NamedTuple):
-    """What one way found."""
+    """One route's loss and gradients."""
 
     loss: Tensor | None  # None where the way does not apply
     gradients: dict[str, Tensor]  # by parameter, "x", "state"
@@ -172,7 +172,7 @@ def with_leaves(problem: Problem) -> Problem:
 
 
 def sources(problem: Problem) -> dict[str, Tensor]:
-    """What gradients are taken in, by name: every parameter, x, and the initial state."""
+    """The tensors to differentiate with respect to, by name: every parameter, x, and the initial state."""
     state = leaves(problem.state)
     names = ["state"] if len(state) == 1 else [f"state[{i}]" for i in range(len(state))]
     named = {**dict(problem.model.named_parameters()), "x": problem.x, **dict(zip(names, state, strict=True))}
@@ -224,5 +224,5 @@ def _without_kernel(problem: Problem) -> list[str | None]:
 def _nothing_to_walk(model: nn.Module) -> str:
     who = type(model).__name__
     if isinstance(model, Cell):
-        return f"{who} writes its own step and leaves the way back to autograd"
+        return f"{who} defines its own step and leaves the backward pass to autograd"
     return f"{who} holds no recurrent module of bptt or torch.nn"

@@ -1,4 +1,4 @@
-"""Whether the gradient vanishes or explodes on its way back, and what to do about it.
+"""Whether the gradient vanishes or explodes as it is backpropagated, and what to do about it.
 
 A model, x, d and a criterion go in; a `Diagnosis` comes out. Start at `diagnose`: it measures the gradient by lag,
 each layer (`layers`, by the Jacobians' products and Lyapunov exponents), how far back x predicts d (`memory`) and

@@ -52,7 +52,7 @@ def diagnose(
     window: int | None = None,
     errors: Criterion | None = None,
 ) -> Diagnosis:
-    """Say whether the gradient vanishes or explodes on its way back in time, why, and what to do about it.
+    """Say whether the gradient vanishes or explodes as it is backpropagated, why, and what to do about it.
 
     A copy of the model is looked at, in float64 and without dropout; the model stays as it is.
 

@@ -37,7 +37,7 @@ class Gate(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerDiagnosis:
-    """What one layer and direction does to the gradient on its way back. Rates are per step.
+    """How one layer and direction changes the gradient that passes through it. Rates are per step.
 
     Attributes:
         layer: "l0", "l0_reverse", "l1", ...

@@ -1,8 +1,8 @@
-"""What the data would need: how far back the input still helps to predict what is desired.
+"""The memory that the data need: how far back the input still helps to predict what is desired.
 
 A linear answer: ridge regression of d_t on x_t, x_{t-1}, ... x_{t-lag}, fitted to earlier rows and judged on
 later ones, over and over (Hyndman & Athanasopoulos, "Forecasting", section 5.10). What only a nonlinear function
-of the past would tell is not seen.
+of the past would show is not measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROWS = 400  # rows fitted and judged at most, spread over time
 FOLDS = 4  # times it is fitted to what came before and judged on what follows
 RIDGES = (1e-4, 1e-2, 1.0)  # penalties tried, as parts of a feature's variance
 GAIN = 0.01  # R² that further lags must add to be worth having: a hundredth of the variance of d
-FOUND = 0.1  # R² below which x, taken linearly, tells nothing: with few rows chance reaches half of it
+FOUND = 0.1  # R² below which x, taken linearly, explains nothing: with few rows chance reaches half of it
 LEAST_ROWS = 40  # rows below which nothing can be said
 
 

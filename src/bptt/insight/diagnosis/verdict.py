@@ -18,7 +18,7 @@ WORST_FIRST: tuple[DiagnosisKind, ...] = ("no gradient", "exploding", "vanishing
 
 
 class Verdict(NamedTuple):
-    """What is the matter, in one word and in one sentence."""
+    """The verdict, in one word and in one sentence."""
 
     kind: DiagnosisKind
     sentence: str

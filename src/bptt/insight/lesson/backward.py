@@ -98,7 +98,7 @@ def activation_slopes(record: Record) -> Tensor:
 
 
 def _layers(records: list[list[Record]], back: list[WalkedBack], d_outputs: Tensor) -> list[LayerBackward]:
-    """What the edges carry, from layer to layer, the last one first."""
+    """Values of the edges, from layer to layer, the last one first."""
     found, waiting = [], list(back)
     for layer in reversed(records):
         shares = d_outputs.chunk(len(layer), -1)

@@ -9,7 +9,7 @@ from html import escape
 from itertools import pairwise
 from typing import NamedTuple
 
-# Okabe & Ito's hues, told apart by colour-blind eyes; the blue a little lighter, to read on white and on black.
+# Okabe & Ito's hues, distinct for colour-blind eyes; the blue a little lighter, to read on white and on black.
 COLOURS = {"strong": "#d55e00", "weak": "#2b8cd6", "grown": "#cc79a7", "dead": "#8a8f98"}
 # On its own an SVG chooses its ink; inside a page it takes the page's.
 PAGE = ".bptt:root{color:#1c1e21}@media(prefers-color-scheme:dark){.bptt:root{color:#e6e8eb}}"

@@ -72,7 +72,7 @@ def number_of(text: str) -> float | None:
 
 
 def why_wrong(cell: Any) -> str:
-    """What is wrong with a cell, and how to write it instead.
+    """The error of a cell, and how to write it instead.
 
     >>> why_wrong("1,000")
     "'1,000' is not a finite number; leave out the thousands separators: 1000"

@@ -50,7 +50,7 @@ class ClassifyOptions(TableOptions):
     hidden: int = 64
     init: float = 1.0
     readout: Literal["last", "mean"] = "last"
-    """What the class is predicted from: the last hidden state, or the mean of all."""
+    """The class is predicted from the last hidden state, or the mean of all."""
     batch: int = 32
     """Sequences per update."""
     epochs: int = 60

@@ -28,7 +28,7 @@ class TextOptions(ReachOptions):
     """A UTF-8 text, any file with --tokens bytes, or a run's config.toml; default: Moby-Dick."""
     task: TaskOption = "text"
     tokens: Tokens = "characters"
-    """What is read and predicted at each step: characters, or bytes, of which there are 256."""
+    """The token of each step: characters, or bytes, of which there are 256."""
     test: float = 0.1
     """Fraction of the text, at its end, kept as test set."""
     validation: float = 0.0

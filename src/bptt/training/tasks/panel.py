@@ -51,7 +51,7 @@ class Panel(Forecasting):
 
     @property
     def learned_steps(self) -> int:
-        """How many of them are learned from; the others are for validation."""
+        """How many of them are trained on; the others are for validation."""
         return sum(part.learned_steps for part in self.parts)
 
     @property

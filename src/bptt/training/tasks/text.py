@@ -74,7 +74,7 @@ class TextTask(Undated):
 
     @property
     def tokens(self) -> Tokens:
-        """What a token is."""
+        """The kind of token, in words."""
         return self.config.tokens
 
     @property
