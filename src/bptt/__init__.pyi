@@ -2,6 +2,7 @@ from .cell import Cell as Cell
 from .convert import from_torch as from_torch
 from .convert import to_torch as to_torch
 from .equations.activations import Activation as Activation
+from .errors import UserError as UserError
 from .export.file import export_onnx as export_onnx
 from .insight.agreement.check import check_gradient as check_gradient
 from .insight.agreement.result import GradientCheck as GradientCheck

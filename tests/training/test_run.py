@@ -102,3 +102,14 @@ def test_damaged_metrics_are_said(run):
     (folder / "metrics.jsonl").write_text('{"event": "epoch", "loss": 0.5}\n{"event": ')
     with pytest.raises(UserError, match=r"metrics\.jsonl is damaged"):
         load(folder).losses  # noqa: B018
+
+
+def test_what_is_no_run_folder_is_refused_by_name(tmp_path, run):
+    folder, _, _ = run
+    with pytest.raises(TypeError, match="folder must be a str or a Path, got NoneType"):
+        load(None)
+    with pytest.raises(UserError, match=r"config\.toml is a file; pass the run folder"):
+        load(folder / "config.toml")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UserError, match="other is not a run folder"):
+        load(tmp_path / "other")

@@ -223,6 +223,16 @@ def test_why_asks_about_the_call_that_the_module_makes(layout, monkeypatch):
     assert [t.shape for t in asked.tensors if t is not None] == [t.shape for t in walked.tensors if t is not None]
 
 
+def test_why_refuses_what_it_cannot_answer_for():
+    for module in (torch.nn.GRU(2, 2), None):
+        with pytest.raises(TypeError, match=r"why takes a bptt.RNN.*from_torch"):
+            bptt.why(module, torch.zeros(5, 2, 2))
+    with pytest.raises(ValueError, match="x has 9 features"):
+        bptt.why(bptt.GRU(3, 4), torch.zeros(5, 2, 9))
+    for model in (bptt.Elman(2, 3, 1), bptt.SequenceModel(bptt.LSTM(2, 3), 1)):
+        assert "takes" in bptt.why(model, torch.zeros(5, 2, 2))
+
+
 def test_a_walk_is_recorded_inside_a_transform():
     state, weights = layer(GRUEquations(), 2, 3, 4, grad=False)
     x = normal(5, 2, 3)

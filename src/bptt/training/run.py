@@ -149,9 +149,16 @@ def load(folder: str | Path) -> Run:
         run.predict("new.csv")  # a polars DataFrame
 
     Raises:
+        TypeError: folder is no path.
         UserError: it is no run folder or not finished, or a file in it is missing, damaged or of a newer version.
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"folder must be a str or a Path, got {type(folder).__name__}")
     folder = Path(folder)
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; pass the run folder that it is in")
+    if folder.is_dir() and not os.path.lexists(folder / "config.toml"):
+        raise UserError(f"{folder} is not a run folder, or its config.toml is missing; `bptt train` makes one")
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
     described = read_config(folder / "config.toml")

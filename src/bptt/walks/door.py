@@ -62,8 +62,12 @@ def why(module: Any, x: Any) -> str:
     """Each backend's answer to a call of a module, a line each; the one that takes it comes first.
 
     Args:
-        module: a `bptt.RNN`, `GRU` or `LSTM`.
+        module: a `bptt.RNN`, `GRU`, `LSTM`, `SequenceModel` or `Elman`.
         x: its input, as it would be called.
+
+    Raises:
+        TypeError: module is another one.
+        ValueError, TypeError: the module refuses x.
 
     >>> from bptt import GRU
     >>> print(why(GRU(3, 5, device="meta"), torch.empty(4, 2, 3, device="meta")))
@@ -77,7 +81,13 @@ def why(module: Any, x: Any) -> str:
         calls.append(call)
         return call.x.new_zeros((*call.x.shape[:-1], call.state[0].shape[-1])), call.state
 
-    module.run(x, None, asked)
+    run = getattr(module, "run", None)
+    if run is None:
+        raise TypeError(
+            f"why takes a bptt.RNN, GRU, LSTM, SequenceModel or Elman, got {type(module).__name__}; pass your "
+            "model's recurrent module, or convert torch.nn's by bptt.from_torch(model) first"
+        )
+    run(x, None, asked)
     call, device = calls[0], calls[0].x.device  # the first layer's, forward in time; the others are like it
     if autocast_is_on(device):
         call = call.in_dtype(torch.get_autocast_dtype(device.type))
