@@ -113,7 +113,7 @@ def test_a_folder_as_data_is_named_and_what_a_run_folder_is_for_said(here, choic
     with pytest.raises(UserError, match=r"x is a folder; .* is needed$"):
         train(ForecastOptions(data=folder, **choices))
     (folder / "config.toml").touch()
-    with pytest.raises(UserError, match=r"x/config\.toml` trains again, `bptt train --resume .*x` goes on"):
+    with pytest.raises(UserError, match=r"x/config\.toml` trains again, `bptt train --resume .*x` continues"):
         train(ForecastOptions(data=folder, **choices))
 
 

@@ -69,7 +69,7 @@ def test_changed_data_are_refused_by_the_files_name(here, name, config):
     (folder / "metrics.jsonl").write_text("")
     changed(Path(name))
     with pytest.raises(
-        UserError, match=rf"^run cannot be resumed: {name} has changed since run .*--resume goes on"
+        UserError, match=rf"^run cannot be resumed: {name} has changed since run .*--resume continues"
     ):
         train(ForecastOptions(resume=folder))
 
