@@ -4,7 +4,7 @@ import torch
 import bptt
 from bptt.insight import pairs
 from bptt.insight.pairs import every_error, gradient_by_lag
-from bptt.insight.walks import error_and_adjoint, into_hidden, record_layers
+from bptt.insight.recorded import error_and_adjoint, into_hidden, record_layers
 from support import assert_close, normal
 
 

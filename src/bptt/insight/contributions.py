@@ -20,9 +20,8 @@ from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
 from ..walks.unfold import Factor
 from .own_cells import StepByStep
-from .pairs import PairNorms, mean_by_lag, norms_by_pair, shares
-from .text import contributions_text, text_html
-from .walks import (
+from .pairs import ErrorNorms, mean_by_lag, norms_by_pair, shares
+from .recorded import (
     Bare,
     Criterion,
     Network,
@@ -35,6 +34,7 @@ from .walks import (
     record_layers,
     walk_back,
 )
+from .text import contributions_text, text_html
 
 
 class BySteps(Mapping[str, Tensor]):
@@ -85,9 +85,9 @@ class Contributions:
     t: int | None
     loss: Tensor
     by_step: BySteps
-    by_pair: PairNorms | None
+    by_pair: ErrorNorms | None
     steps: tuple[int, ...]
-    _sweep: Callable[[], PairNorms] = field(repr=False)
+    _sweep: Callable[[], ErrorNorms] = field(repr=False)
 
     @cached_property
     def gradient(self) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class Contributions:
         return found
 
     @cached_property
-    def by_lag(self) -> PairNorms:
+    def by_lag(self) -> ErrorNorms:
         """`by_pair` averaged over the errors by lag, t - k, (T,); entry 0 of a layer is the mean of ‖∂E_t/∂s_t‖.
 
         The mean is over those of `steps` that have so many steps before them. Where a direction walks backwards in
@@ -120,7 +120,7 @@ class Contributions:
         def means(by_name: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: mean_by_lag(p, ends, name.endswith("_reverse")) for name, p in by_name.items()}
 
-        return PairNorms(means(pairs.states), means(pairs.weights))
+        return ErrorNorms(means(pairs.states), means(pairs.weights))
 
     def __str__(self) -> str:
         lags = {} if self.by_pair is None else self.by_lag.states
@@ -187,7 +187,7 @@ def contributions(
     by_step = BySteps({name: factors[name] for name in _checked_names(model, factors)})
     records = [[r._replace(recording=r.recording.with_own_weights()) for r in layer] for layer in records]
 
-    def sweep() -> PairNorms:
+    def sweep() -> ErrorNorms:
         return norms_by_pair(net, records, h, dz, dh, ends)
 
     return _contributions(t, error, by_step, ends, sweep, pairs)
@@ -201,7 +201,7 @@ def _of_cell(cell: Cell, x: Tensor, d: Any, criterion: Criterion, t: int | None,
 
 
 def _contributions(
-    t: int | None, error: Tensor, by_step: BySteps, ends: list[int], sweep: Callable[[], PairNorms], pairs: bool
+    t: int | None, error: Tensor, by_step: BySteps, ends: list[int], sweep: Callable[[], ErrorNorms], pairs: bool
 ) -> Contributions:
     return Contributions(t, error, by_step, sweep() if pairs else None, tuple(end + 1 for end in ends), sweep)
 

@@ -11,8 +11,8 @@ from torch.func import functional_call
 
 from ..cell import Cell, check_cell
 from ..trees import Tree, leaves
-from .pairs import PairNorms
-from .walks import without_dropout
+from .pairs import ErrorNorms
+from .recorded import without_dropout
 
 
 class StepByStep(Cell):
@@ -67,10 +67,10 @@ class StepByStep(Cell):
         by_step = [{name: next(parts) for name in aliases} for aliases in self.aliases]
         return {name: torch.stack([of_step[name] for of_step in by_step]) for name in by_step[0]}
 
-    def norms_by_pair(self, dy: Tensor, ends: list[int]) -> PairNorms:
+    def norms_by_pair(self, dy: Tensor, ends: list[int]) -> ErrorNorms:
         """As `pairs.norms_by_pair` has them, one error after another; dy (T, B, ·)."""
         T, names = len(dy), list(self.aliases[0])
-        found = PairNorms({"state": dy.new_zeros(T, T)}, {name: dy.new_zeros(T, T) for name in names})
+        found = ErrorNorms({"state": dy.new_zeros(T, T)}, {name: dy.new_zeros(T, T) for name in names})
         for t in ends:
             sources = [[*self.aliases[k].values(), *self.states[k]] for k in range(t + 1)]
             parts = iter(self._taken_back([t], dy, [source for of_step in sources for source in of_step]))

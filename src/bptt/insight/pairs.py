@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..equations import Weights
 from ..walks.sweep import Errors, products
-from .walks import (
+from .recorded import (
     Network,
     Record,
     WalkedBack,
@@ -32,8 +32,8 @@ HELD = 4_000_000  # numbers of one layer's deltas in windows that are held at a 
 
 
 @dataclass(frozen=True)
-class PairNorms:
-    """PairNorms by pair of steps, (T, T), or by lag, (T).
+class ErrorNorms:
+    """Norms of every error's gradient, by pair of steps, (T, T), or by lag, (T).
 
     Attributes:
         states: by layer: "l0", "l0_reverse", "l1", ...; "state" for a `bptt.Cell`.
@@ -46,7 +46,7 @@ class PairNorms:
 
 def norms_by_pair(
     net: Network, records: list[list[Record]], h: Tensor, dz: Tensor, dh: Tensor, ends: list[int]
-) -> PairNorms:
+) -> ErrorNorms:
     """Sweep the errors of some steps back, each to all steps.
 
     Args:
@@ -58,7 +58,7 @@ def norms_by_pair(
         (T, T) each: row t, column k.
     """
     T, B, _ = dh.shape
-    found = PairNorms({}, {})
+    found = ErrorNorms({}, {})
     operands = {r.layer: r.operand_products() for layer in records for r in layer}
     for r in (r for layer in records for r in layer):
         found.states[r.layer] = dh.new_zeros(T, T)
@@ -76,7 +76,7 @@ def norms_by_pair(
 
 
 def mean_by_lag(pairs: Tensor, ends: list[int], backwards: bool = False) -> Tensor:
-    """PairNorms by pair (T, T) averaged by lag (T), over those of the errors that have so many steps before them.
+    """Norms by pair (T, T) averaged by lag (T), over those of the errors that have so many steps before them.
 
     Args:
         pairs: row t, column k.
@@ -270,7 +270,7 @@ def _sweep(
     operands: dict[str, Weights[Tensor]],
     dh: Tensor,
     ends: list[int],
-    found: PairNorms,
+    found: ErrorNorms,
 ) -> None:
     """Find the rows of these ends, the last of which comes first; operands: their `operand_products`, by layer."""
     steps, last = _steps(records, ends), dh[ends].flatten(0, 1)

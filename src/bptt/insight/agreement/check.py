@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...trees import Tree
-from ..walks import Criterion
+from ..recorded import Criterion
 from . import differences, routes
 from .result import DIFFERENCES, TOLERANCE, GradientCheck, Route, RouteError
 from .routes import Problem, RouteGradients

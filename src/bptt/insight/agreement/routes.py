@@ -27,7 +27,7 @@ from ...walks.call import Call
 from ...walks.cpu import FUSED
 from ...walks.plain import PLAIN
 from ...walks.reference import REFERENCE
-from ..walks import Criterion, OneError, checked_step
+from ..recorded import Criterion, OneError, checked_step
 
 SEGMENTS = 4  # that checkpointed cuts the sequence into
 

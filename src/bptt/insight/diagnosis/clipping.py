@@ -13,7 +13,7 @@ from ...reach.gradients import scalar_loss
 from ...reach.sequences import open_sequences
 from ...reach.truncated import Truncated
 from ...reach.walker import Walker
-from ..walks import Criterion, Network
+from ..recorded import Criterion, Network
 
 
 def suggested_clip(norms: Tensor) -> float:

@@ -14,7 +14,7 @@ from ...networks import Elman, SequenceModel, cross_entropy
 from ...reach.layout import time_axis
 from ...recurrent import Recurrent
 from ..pairs import gradient_by_lag
-from ..walks import (
+from ..recorded import (
     Bare,
     Criterion,
     Network,

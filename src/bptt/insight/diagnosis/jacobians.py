@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ...equations import Equations, Weights
-from ..walks import Record
+from ..recorded import Record
 
 
 class RecordedSteps(NamedTuple):

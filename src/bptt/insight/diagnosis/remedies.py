@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...equations import ElmanEquations, Equations, GRUEquations, Weights
 from ...modules import GRU
 from ...networks import Elman, SequenceModel
-from ..walks import Network
+from ..recorded import Network
 from .clipping import GradientNorms
 from .layers import EXPLODING, LayerDiagnosis
 from .trial import Remedy

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..walks import Criterion, Network
+from ..recorded import Criterion, Network
 
 UPDATES = 100
 EVERY = 10  # updates it is judged after; the least error counts, so that learning too much by heart does not

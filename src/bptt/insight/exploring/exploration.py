@@ -14,7 +14,7 @@ from ...networks import squared_error
 from ..lesson.backward import activation_slopes, criterion_name
 from ..lesson.notation import LessonNetwork, matrices
 from ..pairs import EveryError, every_error
-from ..walks import Criterion, Record, error_and_adjoint, record_layers
+from ..recorded import Criterion, Record, error_and_adjoint, record_layers
 
 Rows = list[Any]
 KEPT = 24  # lags whose numbers are kept one by one for every step; the earlier ones are summed

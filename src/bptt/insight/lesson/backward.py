@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 
 from ...equations import LSTMEquations
 from ...networks import Elman, SequenceModel
-from ..walks import (
+from ..recorded import (
     Criterion,
     Record,
     WalkedBack,

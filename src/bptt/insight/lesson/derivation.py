@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ... import checks
 from ...networks import squared_error
+from ..recorded import Criterion, checked_step
 from ..text import share
-from ..walks import Criterion, checked_step
 from .backward import backward_of_error, check_both_or_neither, check_network, criterion_name
 from .chain import Chain
 from .explain import explanation_of

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from ...networks import squared_error
-from ..walks import Criterion, checked_step
+from ..recorded import Criterion, checked_step
 from .backward import check_both_or_neither, check_network
 from .drawing import Diagram, draw_folded, draw_unfolded
 from .explain import explain

@@ -12,7 +12,7 @@ from functools import partial
 from torch import Tensor
 
 from ...networks import squared_error
-from ..walks import Criterion, factors_by_name, readout_factors
+from ..recorded import Criterion, factors_by_name, readout_factors
 from .backward import ErrorBackward, backward_of_error, criterion_name
 from .drawing import unfolded_svg
 from .explanation import Explanation

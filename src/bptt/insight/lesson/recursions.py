@@ -11,7 +11,7 @@ from typing import Any
 
 from ...equations import GRUEquations, LSTMEquations
 from ...networks import cross_entropy, squared_error
-from ..walks import Criterion
+from ..recorded import Criterion
 from .backward import criterion_name
 from .notation import LessonNetwork, Letters, Step, T, cell_of, general_letters, letter, partial, top
 
