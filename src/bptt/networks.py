@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from . import checks
-from .equations import Activation, ElmanEquations, Weights
+from .equations import Activation, ElmanEquations, Equations, Weights
 from .equations.activations import as_activation
 from .equations.protocol import State
 from .recurrent import Recurrent, Walk
@@ -289,6 +289,11 @@ class SequenceModel(nn.Module):
     def batch_first(self) -> bool:
         """Whether x and y are (B, T, ·)."""
         return self.recurrent.batch_first
+
+    @property
+    def cell(self) -> Equations:
+        """The equations of a step, as those of an `Elman`."""
+        return self.recurrent.cell
 
     def hidden(self, x: Tensor, state: Any = None, walk: Walk = door.walk) -> Tensor:
         """The recurrent module's outputs h_t, laid out as x; `walk` replaces the walk through time."""

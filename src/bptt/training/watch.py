@@ -165,7 +165,7 @@ class Watch:
 
 def _products(net: Elman | SequenceModel) -> tuple[int, int]:
     """Of the last layer and a row: those of a training step, and those that carry an error one step back."""
-    cell = net.cell if isinstance(net, Elman) else net.recurrent.cell
+    cell = net.cell
     H = net.state_size if isinstance(net, Elman) else net.recurrent.hidden_size
     I = net.input_size if isinstance(net, Elman) else net.recurrent.input_size
     return cell.gates * H * (3 * H + 2 * I), cell.gates * H * H

@@ -19,7 +19,7 @@ from ... import networks
 from ...equations import ACTIVATIONS, ElmanEquations
 from ...networks import Elman, cross_entropy
 from ..contributions import contributions
-from ..lesson.notation import LessonNetwork, cell_of
+from ..lesson.notation import LessonNetwork
 from ..recorded import Criterion
 from .exploration import SHOWN_WEIGHTS, most_steps
 
@@ -83,7 +83,7 @@ class ExperimentStart:
 
     def activations(self) -> list[str]:
         """The activations it can have; none for gated cells."""
-        return list(ACTIVATIONS) if isinstance(cell_of(self.longest.model), ElmanEquations) else []
+        return list(ACTIVATIONS) if isinstance(self.longest.model.cell, ElmanEquations) else []
 
     def most_steps(self) -> int:
         """The longest sequence that can be shown."""
@@ -142,7 +142,7 @@ def _network(model: LessonNetwork, changes: dict[str, Any], softmax: bool) -> Le
     if isinstance(model, Elman):
         model.softmax = softmax
     _set_weights(model, changes.get("weights", {}))
-    cell = cell_of(model)
+    cell = model.cell
     if "activation" in changes or "leak" in changes:
         if not isinstance(cell, ElmanEquations):
             raise ValueError(f"activation and leak are choices of the Elman cell; this is a {cell.name}")

@@ -11,6 +11,7 @@ there delta_k sums up all that reach step k, and a term is operandᵀ delta_k (W
 from __future__ import annotations
 
 from functools import cached_property, reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from ...equations import ElmanEquations, GRUEquations
 from ..text import stretches
 from .backward import ErrorBackward, activation_slopes
 from .edges import UnfoldedNetwork
-from .notation import LessonNetwork, Letters, Matrix, Step, T, cell_of, letter, partial, top
+from .notation import LessonNetwork, Letters, Matrix, Step, T, letter, partial, top
 from .recursions import ReadoutFormulas
 from .terms import Quantity, Term, TermFactor
 
@@ -40,7 +41,8 @@ class Chain:
     ) -> None:
         self.net, self.t, self.readout, self.shown, self.back = net, readout.t, readout, shown, back
         self.unfolded = UnfoldedNetwork(net, range(1, steps + 1), readout.t)
-        self.signs, self.cell = self.unfolded.signs, cell_of(net)
+        self.signs = self.unfolded.signs
+        self.cell: Any = net.cell
         self.terms_of_layers = steps if len(self.signs[0]) > 1 else readout.t
         self.written_out = len(self.signs) == len(self.signs[0]) == 1 and isinstance(self.cell, ElmanEquations)
 

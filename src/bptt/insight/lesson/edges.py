@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from ...equations import LSTMEquations
-from .notation import LessonNetwork, Step, cell_of, letter, letters, plain
+from .notation import LessonNetwork, Step, letter, letters, plain
 
 
 class Edge(NamedTuple):
@@ -45,7 +45,7 @@ class UnfoldedNetwork:
 
     def __init__(self, net: LessonNetwork, steps: Sequence[Step], t: Step) -> None:
         self.signs, self.steps, self.error = letters(net), steps, letter("E", t)
-        self.has_cell_state = isinstance(cell_of(net), LSTMEquations)
+        self.has_cell_state = isinstance(net.cell, LSTMEquations)
         self.edges = [edge for k in steps for edge in self._column(k, k == t)]
         for layer, directions in enumerate(self.signs):
             for direction, at in enumerate(directions):

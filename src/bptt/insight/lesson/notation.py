@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...networks import Elman, SequenceModel
 
@@ -68,11 +68,6 @@ def moved(k: Step, by: int) -> Step:
 def partial(of: str, by: str) -> str:
     r"""∂of/∂by: \frac{\partial E_3}{\partial s_2}."""
     return rf"\frac{{\partial {of}}}{{\partial {by}}}"
-
-
-def cell_of(net: LessonNetwork) -> Any:
-    """A network's cell, its equations."""
-    return net.cell if isinstance(net, Elman) else net.recurrent.cell
 
 
 def letters(net: LessonNetwork) -> list[list[Letters]]:

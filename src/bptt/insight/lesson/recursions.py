@@ -13,7 +13,7 @@ from ...equations import GRUEquations, LSTMEquations
 from ...networks import cross_entropy, squared_error
 from ..recorded import Criterion
 from .backward import criterion_name
-from .notation import LessonNetwork, Letters, Step, T, cell_of, general_letters, letter, partial, top
+from .notation import LessonNetwork, Letters, Step, T, general_letters, letter, partial, top
 
 DELTA, EPSILON = r"\delta", r"\varepsilon"
 
@@ -108,7 +108,8 @@ def _entering(layers: int, signs: list[Letters], readout: ReadoutFormulas) -> li
 
 def _step(net: LessonNetwork, x: str) -> list[str]:
     """The cell's step."""
-    names, cell = net.weight_names()[0][0], cell_of(net)
+    names = net.weight_names()[0][0]
+    cell: Any = net.cell
     has_b_x, has_b_s = names.b_ih is not None, names.b_hh is not None
     if net.row_vectors:  # the lesson's network has one bias, b_s
         has_b_x, has_b_s = False, has_b_x
@@ -138,7 +139,7 @@ def _step(net: LessonNetwork, x: str) -> list[str]:
 
 def _deltas(net: LessonNetwork) -> list[str]:
     """delta_k from the adjoint of the state after step k."""
-    cell = cell_of(net)
+    cell: Any = net.cell
     if isinstance(cell, GRUEquations):
         return [
             r"<\delta^z> = <ds> \odot (<s-> - <n>) \odot <z> \odot (1 - <z>)",
@@ -163,7 +164,7 @@ def _deltas(net: LessonNetwork) -> list[str]:
 
 def _passed(net: LessonNetwork) -> str:
     """The part of the adjoint that a step hands to the state before it."""
-    cell: Any = cell_of(net)
+    cell: Any = net.cell
     if isinstance(cell, GRUEquations):
         return r"<\tilde\delta> <W_s^T> + <ds> \odot <z>"
     leaks = not isinstance(cell, LSTMEquations) and cell.leak != 1
