@@ -42,6 +42,31 @@ def test_every_cell_passes(name):
         assert route.passed or (route.passed is None and route.note and route.name in SOMETIMES)
 
 
+class Zeros(bptt.Cell):
+    """A gated cell whose state is made in torch's default dtype, as one writes it, beside a learned one."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate, self.h_0 = nn.Linear(5, 3), nn.Parameter(torch.full((3,), 0.5))
+
+    def step(self, x_t, state):
+        h, mean = state
+        z = torch.sigmoid(self.gate(torch.cat([x_t, h], -1)))
+        h = (1 - z) * h + z * mean.tanh() + 0.1 * x_t.sum(-1, keepdim=True)
+        return h, (h, 0.5 * mean + 0.5 * h)
+
+    def initial_state(self, batch):
+        return self.h_0.expand(batch, -1), torch.zeros(batch, 3)
+
+
+def test_a_custom_cells_initial_state_may_be_of_the_default_dtype():
+    check = checked(Zeros())
+    assert check.passed, str(check)
+    routes_run = [route for route in check.routes if route.passed]
+    assert [route.name for route in routes_run] == ["checkpointed", "autograd", "finite differences"]
+    assert {"h_0", "gate.weight", "x"} <= set(routes_run[0].by_autograd)
+
+
 def test_all_ways_are_there_and_every_tensor_in_them():
     check = checked(bptt.SequenceModel(bptt.GRU(2, 3), 1))
     labels = ["fused", "fused, float32", "reference", "checkpointed", "torch.nn", "autograd", "finite differences"]

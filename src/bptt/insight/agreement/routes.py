@@ -6,6 +6,7 @@ Each route works on a copy of the model; the model, its `.grad` and the random g
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -96,11 +97,18 @@ def converted(problem: Problem, dtype: torch.dtype) -> Problem:
         if isinstance(module, nn.RNNBase):  # a vendor's kernel refuses a backward pass in eval mode
             module.dropout = 0.0
             module.train()
+    if isinstance(model, Cell):
+        model.initial_state = partial(_initial_state, model.initial_state, dtype)
     criterion = problem.criterion
     if isinstance(criterion, nn.Module):
         criterion = copy.deepcopy(criterion).to(dtype)
     x, d, state = (mapped(cast, tree) for tree in (problem.x, problem.d, problem.state))
     return Problem(model, x, d, criterion, state)
+
+
+def _initial_state(made: Callable[[int], Tree], dtype: torch.dtype, batch: int) -> Tree:
+    """A cell's initial state in the dtype of its copy: ``torch.zeros(batch, units)`` makes float32 everywhere."""
+    return mapped(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, made(batch))
 
 
 def by_kernels(problem: Problem) -> RouteGradients:
@@ -215,9 +223,9 @@ def _without_kernel(problem: Problem) -> list[str | None]:
         return door.walk(call)
 
     model = _ours(problem.model)
-    _walked_by(model, looked_at)
-    with torch.no_grad():
-        model(problem.x, problem.state)
+    if _walked_by(model, looked_at):
+        with torch.no_grad():
+            model(problem.x, problem.state)
     return reasons
 
 
