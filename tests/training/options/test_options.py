@@ -1,5 +1,6 @@
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import tyro
@@ -27,10 +28,6 @@ DATA = Path("data.csv")
         ({"season": 0}, "--season must be at least 1"),
         ({"coverage": 1.0}, "--coverage must be between 0 and 1"),
         ({"data": DATA, "target": ("y", "z"), "calendar": True}, "--calendar reads the dates of --time COLUMN"),
-        (
-            {"data": DATA, "series": "who", "label": "k", "missing": "mask"},
-            "--missing mask is an option of --task forecast",
-        ),
         ({"hidden": -1}, "--hidden"),
         ({"epochs": 0}, "--epochs"),
         ({"leak": 1.5}, "--leak must be above 0 and at most 1"),
@@ -55,7 +52,6 @@ DATA = Path("data.csv")
         ({"series": "k", "data": DATA}, "--label COLUMN is needed with data.csv"),
         ({"label": "k", "data": Path("d.ts")}, "--label chooses a column of a table, and d.ts is a .ts file"),
         ({"input": (("k",),), "data": Path("d.ts")}, "--input chooses a column"),
-        ({"task": "text", "reach": "checkpointed"}, "--task text supports only --reach truncated"),
         ({"clip": 0.0}, r"--clip must be above 0 and below 1e\+37, or auto"),
         ({"lr": 1e39}, r"--lr must be above 0 and below 1e\+37, got 1e\+39"),
         ({"dropout": 1.0}, "--dropout must be at least 0 and below 1"),
@@ -86,6 +82,20 @@ def test_options_of_other_tasks_are_refused(task, name, tasks):
     option = f"--{name.replace('_', '-')}"
     with pytest.raises(UserError, match=f"^{option} is an option of --task {tasks}; this is --task {task}$"):
         check_own({"epochs": "3", name: "3"}, task)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "value", "takes"),
+    [
+        ("classify", "missing", "mask", "--missing error or interpolate"),
+        ("text", "reach", "checkpointed", "--reach truncated"),
+    ],
+)
+def test_values_of_other_tasks_are_refused_and_not_offered(task, name, value, takes):
+    words = f"^--{name} {value} is an option of --task forecast; --task {task} takes {takes}$"
+    with pytest.raises(UserError, match=words):
+        check_own({name: value}, task)
+    assert value not in get_args(get_type_hints(OPTIONS[task])[name])
 
 
 def test_arguments_stand_for_the_options():

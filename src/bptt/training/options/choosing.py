@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ...errors import UserError
 from .base import TaskName, TrainOptions, option_of
@@ -44,19 +44,32 @@ def task_of(choices: Mapping[str, Any]) -> TaskName:
     return "text" if suffix in (".txt", ".text") else "forecast"
 
 
-def check_own(choices: Iterable[str], task: TaskName) -> None:
-    """Refuse options of other tasks.
+def check_own(choices: Mapping[str, Any], task: TaskName) -> None:
+    """Refuse options of other tasks, and values that only other tasks have.
 
     Raises:
         UserError: one is; the message says whose it is.
     """
-    names = {task: {field.name for field in fields(kind)} for task, kind in OPTIONS.items()}
-    for name in choices:
-        tasks = [other for other in OPTIONS if name in names[other]]
-        if tasks and task not in tasks:
+    hints = {other: get_type_hints(kind) for other, kind in OPTIONS.items()}
+    for name, value in choices.items():
+        own = _literals(hints[task].get(name))
+        tasks = [other for other in OPTIONS if name in hints[other]]
+        if name != "task" and own and value not in own:
+            tasks = [other for other in tasks if value in _literals(hints[other][name])]
+            if tasks:
+                raise UserError(
+                    f"{option_of(name)} {value} is an option of --task {' and '.join(tasks)}; --task {task} takes "
+                    f"{option_of(name)} {' or '.join(own)}"
+                )
+        elif tasks and task not in tasks:
             raise UserError(
                 f"{option_of(name)} is an option of --task {' and '.join(tasks)}; this is --task {task}"
             )
+
+
+def _literals(hint: Any) -> tuple[str, ...]:
+    """The values of a type that lists them; none of another type."""
+    return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def named_in(arguments: Sequence[str]) -> dict[str, str]:

@@ -39,6 +39,7 @@ class ClassifyOptions(TableOptions):
     """Input columns."""
     time: ColumnOption = None
     """Column of numbers or dates that labels the rows; it must increase within each sequence."""
+    missing: Literal["error", "interpolate"] = "error"
     test: float = 0.2
     """Fraction of each class's sequences, drawn by the seed, kept as test set; a _TEST.ts beside a _TRAIN.ts is
     the test set instead."""
@@ -60,10 +61,6 @@ class ClassifyOptions(TableOptions):
     """balanced gives each class the same weight in the loss, however many sequences it has."""
 
     def check(self) -> None:
-        if self.missing == "mask":
-            raise UserError(
-                "--missing mask is an option of --task forecast; to classify, fill them or interpolate"
-            )
         if self.data is None:
             raise UserError(
                 "--task classify needs DATA: a .ts file, or a table with --series COLUMN --label COLUMN"

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from ...errors import UserError
 from .base import CellName, DataOption, TaskOption
-from .parts import Reach, ReachOptions
+from .parts import ReachOptions
 
 Tokens = Literal["characters", "bytes"]
 
@@ -38,9 +37,8 @@ class TextOptions(ReachOptions):
     leak: float = 1.0
     hidden: int = 128
     init: float = 1.0
-    reach: Reach = "truncated"
-    """How far back errors are propagated; a text supports only truncated: over the last k2 tokens, with an update
-    every k1."""
+    reach: Literal["truncated"] = "truncated"
+    """How far back errors are propagated: over the last k2 tokens, with an update every k1."""
     k1: Annotated[int | None, arg(metavar="INT")] = 64
     """Tokens between two updates."""
     k2: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: k1)")] = None
@@ -50,8 +48,3 @@ class TextOptions(ReachOptions):
     epochs: int = 8
     lr: float = 0.01
     weight_decay: float = 0.0
-
-    def check(self) -> None:
-        if self.reach != "truncated":
-            raise UserError(f"--task text supports only --reach truncated, got --reach {self.reach}")
-        super().check()
