@@ -70,7 +70,7 @@ def test_a_clone_fits_to_the_same_numbers_and_a_pickle_predicts_them(kind):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"cell": "rnn"}, ValueError, "cell must be one of elman, gru, lstm"),
+        ({"cell": "rnn"}, ValueError, "cell must be one of 'elman', 'gru', 'lstm', got"),
         ({"hidden": 0}, ValueError, "hidden"),
         ({"hidden": 1.5}, TypeError, "hidden"),
         ({"epochs": None}, TypeError, "epochs"),

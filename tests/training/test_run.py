@@ -49,13 +49,13 @@ def test_a_flipped_bit_is_found_wherever_it_is(run):
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("config.toml", "format = 99", "this bptt reads up to 2: update bptt"),
+        ("config.toml", "format = 99", "this bptt reads format 2: update bptt"),
         ("config.toml", "format = ", "damaged"),
         ("config.toml", "format = 2", "damaged"),
         (
             "config.toml",
             'format = 2\ncolumns = ["y"]\n[train]\nhidden = "x"\n[scaling]\nmean=[0]\nstd=[1]',
-            "hidden = 'x' is not a whole number",
+            "hidden must be a whole number, got 'x'",
         ),
         ("config.toml", CONFIG + '[clock]\nzone = "Middle/Earth"', "damaged"),
         ("config.toml", CONFIG + '[clock]\nzone = "Europe"', "damaged"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import tomli_w
 
@@ -14,19 +15,20 @@ from ..errors import UserError
 from ..files import write_whole
 from .data.calendar import PERIODS
 from .data.scaling import Scaling
-from .data.spacing import Spacing, read_spacing, to_toml
+from .data.spacing import KINDS, Spacing, read_spacing, to_toml
 from .data.text_files import check_file
 from .data.timestamps import Clock
 from .options.base import TrainOptions
 from .options.choosing import OPTIONS, check_own, task_of
 from .options.forecast import ForecastOptions
 from .options.text import TextOptions
-from .toml import made_of, read_toml
+from .toml import made_of, read_toml, toml_text
 
 if TYPE_CHECKING:
     from .tasks.task import Task
 
 FORMAT = 2  # of config.toml
+KEYS = ["format", "train", "columns", "scaling", "labels", "calendar", "digests", "series", "clock", "spacings"]
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,9 @@ def read_options(path: Path, given: dict[str, str]) -> TrainOptions:
     if not isinstance(choices, dict):
         raise UserError(f"{path} has no table [train]; `bptt train` writes one into each run folder's config.toml")
     task = task_of(choices | given)
-    known = [field.name for field in fields(OPTIONS[task])]
+    known = _field_names(OPTIONS[task])
     try:
+        _check_keys(document)
         check_own(choices, task)
         for name in choices:
             if name not in known:
@@ -142,17 +145,53 @@ def read_config(path: Path) -> ConfigFile:
 
 def _check_format(path: Path, document: dict[str, Any]) -> None:
     """A file of another version is refused; one without a format may have been written by hand."""
-    version = document.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        raise UserError(f"{path} has format {version}; this bptt reads up to {FORMAT}: update bptt")
-    if version == 1:
+    version = document.get("format", FORMAT)
+    whole = type(version) is int
+    if whole and version == 1:
         raise UserError(f"{path} was written by bptt 0.1, which this version does not read; train the run again")
+    if not whole or version != FORMAT:
+        hint = ": update bptt" if whole and version > FORMAT else ""
+        raise UserError(f"{path} has format {toml_text(version)}; this bptt reads format {FORMAT}{hint}")
+
+
+def _check_keys(document: dict[str, Any]) -> None:
+    """A ValueError for a key outside [train] that no config.toml has."""
+    series = _table(document.get("series", {}), "series")
+    spacings = _table(document.get("spacings", {}), "spacings")
+    of_spacings = ["kind", *(name for kind in KINDS.values() for name in _field_names(kind))]
+    tables = {
+        "": (document, KEYS),
+        "scaling": (document.get("scaling", {}), _field_names(Scaling)),
+        "clock": (document.get("clock", {}), _field_names(Clock)),
+        "series": (series, [name for name, own in series.items() if isinstance(own, dict)]),
+        "spacings": (spacings, [name for name, own in spacings.items() if isinstance(own, dict)]),
+        **{f"series.{name}": (own, _field_names(Scaling)) for name, own in series.items()},
+        **{f"spacings.{name}": (own, of_spacings) for name, own in spacings.items()},
+    }
+    for where, (table, known) in tables.items():
+        for name in _table(table, where):
+            if name not in known:
+                _refuse_key(where, name)
+    for path, digest in _table(document.get("digests", {}), "digests").items():
+        if not isinstance(digest, str) or re.fullmatch("[0-9a-f]{64}", digest) is None:
+            _refuse_key("digests", path)
+
+
+def _refuse_key(where: str, name: str) -> NoReturn:
+    is_option = any(name in _field_names(kind) for kind in OPTIONS.values())
+    hint = "an option: write it below [train]" if is_option else "which is not known there"
+    raise ValueError(f"{f'[{where}]' if where else 'its top level'} has {name!r}, {hint}")
+
+
+def _field_names(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind)]
 
 
 def _content(document: dict[str, Any]) -> ConfigFile:
     """The same of a TOML document; a ValueError says what is not as it must be."""
-    if document["format"] is not FORMAT:
-        raise ValueError(f"format is {document['format']!r}")
+    if "format" not in document:
+        raise KeyError("format")
+    _check_keys(document)
     config = _own_options(_table(document["train"], "train"))
     columns, labels = _names(document["columns"], "columns"), _names(document.get("labels", []), "labels")
     if isinstance(config, ForecastOptions) and columns[: len(config.targets)] != list(config.targets):
@@ -162,13 +201,10 @@ def _content(document: dict[str, Any]) -> ConfigFile:
     calendar = _names(document.get("calendar", []), "calendar")
     if unknown := [period for period in calendar if period not in PERIODS]:
         raise ValueError(f"calendar has {unknown[0]!r}")
-    series = _table(document.get("series", {}), "series")
-    spacings = _table(document.get("spacings", {}), "spacings")
+    series = document.get("series", {})
+    spacings = document.get("spacings", {})
     if calendar and not spacings:
         raise ValueError("it reads dates and does not say how they are spaced: train it again")
-    digests = _table(document.get("digests", {}), "digests")
-    if not all(isinstance(digest, str) for digest in digests.values()):
-        raise ValueError("digests are not texts")
     return ConfigFile(
         config,
         columns,
@@ -178,14 +214,14 @@ def _content(document: dict[str, Any]) -> ConfigFile:
         {name: _scaling(own, f"series {name!r}", len(columns)) for name, own in series.items()},
         _clock(document.get("clock", {})),
         {name: read_spacing(own) for name, own in spacings.items()},
-        digests,
+        document.get("digests", {}),
     )
 
 
 def _own_options(choices: dict[str, Any]) -> TrainOptions:
     """A run's options; those that a later version adds are passed over."""
     kind = OPTIONS[task_of(choices)]
-    known = {field.name for field in fields(kind)}
+    known = _field_names(kind)
     return made_of(kind, {name: value for name, value in choices.items() if name in known})
 
 

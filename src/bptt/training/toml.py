@@ -39,11 +39,23 @@ def made_of(kind: type[Made], values: Any) -> Made:
         if name not in hints:
             raise ValueError(f"{shortened(name)} is not known")
         if not _fits(value, hints[name]):
-            raise ValueError(f"{name} = {shortened(repr(value))} is not {_in_words(hints[name])}")
+            wanted = _in_words(hints[name])
+            raise ValueError(f"{name} must be {wanted}, got {shortened(toml_text(value))}")
     try:
         return kind(**{name: _converted(value, hints[name]) for name, value in values.items()})
     except TypeError as error:  # of the dataclass, which names what is missing
         raise ValueError(str(error)) from error
+
+
+def toml_text(value: Any) -> str:
+    """A value as TOML writes it, in one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_text, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name} = {toml_text(one)}' for name, one in value.items())}}}"
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -84,7 +96,7 @@ def _in_words(hint: Any) -> str:
     if kind is Annotated:
         return _in_words(inside[0])
     if kind is Literal:
-        return " or ".join(map(repr, inside))
+        return ("one of " if len(inside) > 1 else "") + ", ".join(map(repr, inside))
     if kind in (tuple, list):
         return f"a list of: {_in_words(inside[0])}"
     words = {Path: "a path", str: "a text", int: "a whole number", float: "a number", bool: "true or false"}

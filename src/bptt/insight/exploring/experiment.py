@@ -226,7 +226,7 @@ def _tensor(name: str, values: Any, shape: tuple[int, ...]) -> Tensor:
 
 def _choice(name: str, value: Any, choices: list[str]) -> str:
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {_short(value)}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {_short(value)}")
     return value
 
 
