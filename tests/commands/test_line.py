@@ -60,3 +60,12 @@ def test_a_text_is_recognised_by_its_name(tmp_path, monkeypatch, capsys):
     (tmp_path / "README.md").write_text("words")
     assert answered(["train", "README.md"]) == 2
     assert "to train on it as a text, pass --task text" in capsys.readouterr().err
+
+
+def test_a_wrong_option_in_a_config_names_the_file_unless_it_was_given_beside_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.toml").write_text("[train]\nhidden = -1\n")
+    assert answered(["train", "c.toml"]) == 2
+    assert capsys.readouterr().err == "bptt train: c.toml: --hidden must be at least 1, got -1\n"
+    assert answered(["train", "c.toml", "--hidden", "-2"]) == 2
+    assert capsys.readouterr().err == "bptt train: --hidden must be at least 1, got -2\n"

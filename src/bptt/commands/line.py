@@ -88,12 +88,16 @@ def _check_command(name: str) -> None:
 
 def _run(name: str, arguments: list[str]) -> int:
     if name == "train":
-        arguments, defaults = _task_defaults(arguments)
+        arguments, defaults, file = _task_defaults(arguments)
         parse = partial(tyro.cli, type(defaults), prog="bptt train", default=defaults)
     else:
-        defaults, parse = None, partial(tyro.cli, COMMANDS[name], prog=f"bptt {name}")
+        defaults, file, parse = None, None, partial(tyro.cli, COMMANDS[name], prog=f"bptt {name}")
     if HELP.isdisjoint(arguments):
         options = parse(args=arguments)
+        if defaults is not None and file is not None and options.resume is None:
+            wrong = _refusal(options)
+            if wrong is not None and wrong == _refusal(defaults):  # without the options given beside it as well
+                raise UserError(f"{file}: {wrong}")
         return getattr(import_module(f".{name}", __package__), name)(options)
     raw = unwrapped(lambda: parse(args=["--help"]))
     if defaults is None:
@@ -104,17 +108,26 @@ def _run(name: str, arguments: list[str]) -> int:
     return 0
 
 
-def _task_defaults(arguments: list[str]) -> tuple[list[str], TrainOptions]:
-    """The arguments of `bptt train` for its parser, and the defaults of the task that they are about.
+def _refusal(options: TrainOptions) -> str | None:
+    """What is wrong with the options; None where nothing is."""
+    try:
+        options.check()
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _task_defaults(arguments: list[str]) -> tuple[list[str], TrainOptions, Path | None]:
+    """The arguments of `bptt train` for its parser, the defaults of the task that they are about, and their file.
 
     A config.toml as DATA is read for the defaults, and left out of the arguments.
     """
     given = named_in(arguments)
-    path = Path(given.get("data", ""))
-    if path.suffix.lower() == ".toml":
+    file = Path(given["data"]) if given.get("data", "").lower().endswith(".toml") else None
+    if file is not None:
         from ..training.config_file import read_options
 
-        defaults = read_options(path, {name: value for name, value in given.items() if name != "data"})
+        defaults = read_options(file, {name: value for name, value in given.items() if name != "data"})
         arguments = [word for word in arguments if word != given["data"]]
         if "input" in given:  # options given several times replace the file's
             defaults = replace(defaults, input=())
@@ -122,4 +135,4 @@ def _task_defaults(arguments: list[str]) -> tuple[list[str], TrainOptions]:
         defaults = OPTIONS[task_of(given)]()
     if HELP.isdisjoint(arguments):
         check_own(given, defaults.task)
-    return arguments, defaults
+    return arguments, defaults, file

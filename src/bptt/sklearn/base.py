@@ -63,8 +63,8 @@ class RecurrentEstimator(BaseEstimator):
     def _check_parameters(self) -> None:
         known_values = {"cell": ("elman", "gru", "lstm"), "activation": tuple(ACTIVATIONS), "targets": CHOICES}
         for name, known in known_values.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}")
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
         for name in ("hidden", "layers", "epochs", "n_iter_no_change", "batch_size", "k1", "k2"):
             if getattr(self, name) is not None or name in ("hidden", "layers", "epochs", "n_iter_no_change"):
                 check_scalar(getattr(self, name), name, Integral, min_val=1)
