@@ -94,7 +94,14 @@ def test_what_is_no_loss():
     for criterion, error, words in (
         (lambda y, d: y, ValueError, r"shape \(3,\)"),
         (lambda y, d: 0, TypeError, "got int"),
-        (lambda y, d: y.detach().sum(), ValueError, "nothing that requires gradients"),
+        (lambda y, d: y.detach().sum(), ValueError, "leaves y out or detaches it$"),
+        (lambda y, d: y.sum() * 1j, TypeError, "real scalar, got complex128"),
+        (lambda y, d: y.sum() - d.sum(), TypeError, "does not take this d, of type NoneType"),
+        ("squared_error", TypeError, "got str; pass the function bptt.squared_error$"),
+        ("hinge", TypeError, "got str$"),
+        (nn.MSELoss, TypeError, r"got the class MSELoss; pass MSELoss\(\)"),
     ):
         with pytest.raises(error, match=words):
             scalar_loss(criterion, y, None)
+    with pytest.raises(ValueError, match=r"gradients: the model's weights are frozen$"):
+        scalar_loss(lambda y, d: y.sum(), y.detach(), None)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..networks import LOSSES
+
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -101,24 +103,43 @@ def _hooks_off(tensors: Sequence[Tensor]) -> Iterator[None]:
             t._backward_hooks = hooks
 
 
+def check_criterion(criterion: Any) -> None:
+    """Raise a TypeError for a criterion that is no function of y and d."""
+    if isinstance(criterion, type):
+        name = criterion.__name__
+        raise TypeError(f"criterion must be a function (y, d) -> loss, got the class {name}; pass {name}()")
+    if not callable(criterion):
+        by_name = isinstance(criterion, str) and criterion in LOSSES
+        hint = f"; pass the function bptt.{criterion}" if by_name else ""
+        raise TypeError(f"criterion must be a function (y, d) -> loss, got {type(criterion).__name__}{hint}")
+
+
 def scalar_loss(criterion: Callable[[Tensor, Any], Tensor], y: Tensor, d: Any) -> Tensor:
     """criterion(y, d), checked.
 
     Raises:
-        TypeError, ValueError: it is no scalar, or nothing it depends on requires gradients.
+        TypeError, ValueError: it is no real scalar, nothing it depends on requires gradients, or the criterion
+            does not take d.
     """
-    if not callable(criterion):
-        raise TypeError(f"criterion must be a function (y, d) -> loss, got {type(criterion).__name__}")
-    loss = criterion(y, d)
+    check_criterion(criterion)
+    try:
+        loss = criterion(y, d)
+    except (AttributeError, TypeError) as error:
+        if isinstance(d, Tensor):
+            raise
+        raise TypeError(f"the criterion does not take this d, of type {type(d).__name__}: {error}") from error
     if not isinstance(loss, Tensor):
         raise TypeError(f"the criterion must return a scalar tensor, got {type(loss).__name__}")
     if loss.dim() != 0:
         raise ValueError(
             f"the criterion must return a scalar tensor, got shape {tuple(loss.shape)}; sum it, or take its mean"
         )
-    if not loss.requires_grad:
-        raise ValueError(
-            "the loss depends on nothing that requires gradients: the criterion leaves y out or detaches it, or "
-            "the model's weights are frozen"
+    if loss.is_complex():
+        raise TypeError(
+            f"the criterion must return a real scalar, got {str(loss.dtype).removeprefix('torch.')}; "
+            "take its .real or its .abs()"
         )
+    if not loss.requires_grad:
+        why = "the criterion leaves y out or detaches it" if y.requires_grad else "the model's weights are frozen"
+        raise ValueError(f"the loss depends on nothing that requires gradients: {why}")
     return loss
