@@ -41,6 +41,21 @@ class Plain(bptt.Cell):
         return torch.zeros(batch, 4, dtype=torch.float64)
 
 
+class Scalar(bptt.Cell):
+    """A state and an output without a last axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+    def step(self, x_t, state):
+        state = (x_t + self.w * state).tanh()
+        return state, state
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, dtype=torch.float64)
+
+
 @pytest.mark.parametrize("make", [lambda: Decay(2, 4), Gated], ids=["dict", "tuple"])
 def test_steps_sum_to_autograds_gradient_and_pairs_to_steps(make):
     cell = make().double()
@@ -119,3 +134,23 @@ def test_a_step_that_takes_no_state():
 
     with pytest.raises(TypeError, match=r"Short.step takes \(x_t\), .*write it as step\(x_t, state\)"):
         bptt.contributions(Short(), torch.zeros(2, 1, 1), torch.zeros(2, 1, 1), bptt.squared_error)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_outputs_without_a_last_axis(batch_first):
+    cell, x = Scalar(), normal(5, 3)
+    cell.batch_first = batch_first
+    c = bptt.contributions(cell, x, torch.zeros_like(x), bptt.squared_error, pairs=True)
+    (wanted,) = torch.autograd.grad(cell(x)[0].square().sum(), cell.w)
+    assert len(c.by_step["w"]) == (3 if batch_first else 5)
+    assert_close(c.by_step["w"].sum(0), wanted, "w", 1e-10)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_one_sequence_whose_features_are_taken_for_a_batch(batch_first):
+    cell = Scalar()
+    cell.batch_first = batch_first
+    x, d = torch.zeros(5, 2), torch.zeros(5, 1)
+    sequences, batch = (5, 0) if batch_first else (2, 1)
+    with pytest.raises(ValueError, match=rf"as {sequences} sequences.*pass x.unsqueeze\({batch}\)"):
+        bptt.contributions(cell, x, d, bptt.squared_error)

@@ -25,6 +25,7 @@ from .recorded import (
     Bare,
     Criterion,
     Network,
+    check_call,
     checked_step,
     error_and_adjoint,
     factors_by_name,
@@ -150,7 +151,8 @@ def contributions(
     Args:
         model: a `bptt.Elman` or `bptt.SequenceModel`; a `bptt.RNN`, `GRU` or `LSTM`, whose output is y; or a
             `bptt.Cell`, which goes through autograd and is slower.
-        x: the input, as the model takes it: (T, B, I), or (B, T, I) where it is batch_first, or (T, I).
+        x: the input, as the model takes it: (T, B, I), or (B, T, I) where it is batch_first, or (T, I); a
+            `bptt.Cell` takes (T, B, ·) or (B, T, ·) alone.
         d: the targets, as the criterion takes them.
         criterion: (y, d) -> scalar, with y of all steps, laid out as the model does; `bptt.cross_entropy` is
             computed from the outputs before a softmax.
@@ -170,14 +172,12 @@ def contributions(
     >>> tuple(c.by_step["recurrent.weight_hh_l0"].shape), tuple(c.by_pair.states["l0"].shape)
     ((5, 3, 3), (5, 5))
     """
+    if not isinstance(model, Elman | SequenceModel | Recurrent | Cell):
+        raise TypeError(_refusal(model))
+    check_call(criterion)
     if isinstance(model, Cell):
         return _of_cell(model, x, d, criterion, t, pairs)
-    if isinstance(model, Recurrent):
-        net: Network = Bare(model)
-    elif isinstance(model, Elman | SequenceModel):
-        net = model
-    else:
-        raise TypeError(_refusal(model))
+    net: Network = Bare(model) if isinstance(model, Recurrent) else model
     h, records = record_layers(net, x.detach().clone() if isinstance(x, Tensor) else x)  # the caller may change x
     error, dz = error_and_adjoint(net, h, d, criterion)
     h, dz = (_time_major(rows, net.batch_first) for rows in (h, dz))
@@ -194,9 +194,18 @@ def contributions(
 
 
 def _of_cell(cell: Cell, x: Tensor, d: Any, criterion: Criterion, t: int | None, pairs: bool) -> Contributions:
-    walk = StepByStep(cell, x)
-    error, dy = loss_and_adjoint(walk.y, d, criterion)
-    dy, ends = _entering(_time_major(dy, cell.batch_first), t)
+    try:
+        walk = StepByStep(cell, x)
+        error, dy = loss_and_adjoint(walk.y, d, criterion)
+    except (RuntimeError, ValueError) as refused:
+        if x.dim() != 2:
+            raise
+        batch = 0 if cell.batch_first else 1
+        raise ValueError(
+            f"{refused} (a bptt.Cell takes this x, {tuple(x.shape)}, as {x.shape[batch]} sequences without "
+            f"features; if it is one sequence, pass x.unsqueeze({batch}) and d.unsqueeze({batch}))"
+        ) from refused
+    dy, ends = _entering(dy.transpose(0, 1) if cell.batch_first else dy, t)
     return _contributions(t, error, BySteps(walk.by_step(dy)), ends, lambda: walk.norms_by_pair(dy, ends), pairs)
 
 

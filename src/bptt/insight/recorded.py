@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..equations import Equations, Weights
 from ..equations.protocol import State
 from ..networks import Elman, SequenceModel, cross_entropy, without_dropout
-from ..reach.gradients import scalar_loss
+from ..reach.gradients import check_criterion, scalar_loss
 from ..recurrent import Recurrent, Walk
 from ..walks import door
 from ..walks.call import Call
@@ -24,6 +24,22 @@ from ..walks.sweep import products
 from ..walks.unfold import Adjoint, Factor, input_gradient
 
 Criterion = Callable[[Tensor, Any], Tensor]  # (y, d) -> scalar
+
+
+def check_call(criterion: Any) -> None:
+    """Check what every function of this package needs: gradients that can be recorded, and a criterion.
+
+    Raises:
+        RuntimeError: under torch.inference_mode().
+        TypeError: the criterion is no function.
+    """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("inference mode records no gradients: call this outside of torch.inference_mode()")
+    if type(criterion) is int:
+        raise TypeError(
+            f"criterion must be a function (y, d) -> loss, got int; pass the step by its name, t={criterion}"
+        )
+    check_criterion(criterion)
 
 
 class Bare(nn.Module):

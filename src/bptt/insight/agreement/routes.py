@@ -28,7 +28,7 @@ from ...walks.call import Call
 from ...walks.cpu import FUSED
 from ...walks.plain import PLAIN
 from ...walks.reference import REFERENCE
-from ..recorded import Criterion, OneError, checked_step
+from ..recorded import Criterion, OneError, check_call, checked_step
 
 SEGMENTS = 4  # that checkpointed cuts the sequence into
 
@@ -62,8 +62,7 @@ def posed(model: nn.Module, x: Tensor, d: Any, criterion: Criterion, state: Tree
     check_model(model)
     if not isinstance(x, Tensor):
         raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
-    if not callable(criterion):
-        raise TypeError(f"criterion must be a function (y, d) -> loss, got {type(criterion).__name__}")
+    check_call(criterion)
     leaves(d, "d")
     problem = converted(Problem(model, x, d, criterion, state), torch.float64)
     leaves(problem.state)

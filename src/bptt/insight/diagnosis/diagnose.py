@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ... import checks
 from ...convert import OURS, from_torch
 from ...networks import Elman, SequenceModel, cross_entropy
+from ...reach.gradients import check_criterion
 from ...reach.layout import time_axis
 from ...recurrent import Recurrent
 from ..pairs import gradient_by_lag
@@ -20,6 +21,7 @@ from ..recorded import (
     Network,
     OneError,
     Record,
+    check_call,
     checked_step,
     into_hidden,
     loss_and_adjoint,
@@ -41,6 +43,7 @@ LEAST_ERRORS = 32
 WINDOWS = 20  # into which the sequence is cut for the gradient norms, where no window was asked for
 
 
+@torch.enable_grad()
 def diagnose(
     model: Any,
     x: Tensor,
@@ -88,6 +91,7 @@ def diagnose(
     ('vanishing', 6)
     """
     net = _copy(model)
+    check_call(criterion)
     axis = _check(model, x, d, lags, window)
     loss = _as_trained(model, criterion)
     T, x, d = x.shape[axis], x.detach().to("cpu", torch.float64), d.detach()
@@ -161,8 +165,7 @@ def _check(model: Any, x: Any, d: Any, lags: Any, window: Any) -> int:
 
 def _as_trained(model: nn.Module, criterion: Criterion) -> Criterion:
     """The criterion on y in the model's own dtype and on its device, where d and a loss's weights are."""
-    if not callable(criterion):
-        raise TypeError(f"criterion must be a function (y, d) -> loss, got {type(criterion).__name__}")
+    check_criterion(criterion)
     like = next(model.parameters())
     of_probabilities = criterion is cross_entropy and getattr(model, "softmax", False)
 

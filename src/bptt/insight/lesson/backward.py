@@ -14,6 +14,7 @@ from ..recorded import (
     Criterion,
     Record,
     WalkedBack,
+    check_call,
     checked_step,
     error_and_adjoint,
     into_hidden,
@@ -49,6 +50,7 @@ def backward_of_error(
 ) -> ErrorBackward:
     """Walk a network forward over x, and the error at step t (None: the last) back; checked as `explain` says."""
     check_network(net)
+    check_call(criterion)
     if not isinstance(d, Tensor):
         raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
     h, records = record_layers(net, x)
