@@ -34,8 +34,8 @@ def rows(config: ForecastOptions, part: float) -> list[Bias]:
     model = build(config, len(task.columns) * config.lags)
     stop, done = round(part * config.epochs), []
     Training(model, task.updates(model), config).run(done.append, lambda: len(done) >= stop)
-    sample = task.sample()
-    return bptt.truncation_bias(model, sample.x, sample.d, bptt.squared_error, k1=K1, k2s=K2)
+    excerpt = task.training_excerpt()
+    return bptt.truncation_bias(model, excerpt.x, excerpt.d, bptt.squared_error, k1=K1, k2s=K2)
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def test_a_run_on_its_own_data_or_on_random_ones(run, capsys):
     ("options", "words"),
     [
         ({"model": "nowhere"}, "neither elman, rnn, gru, lstm nor a run folder"),
-        ({"model": "d.csv"}, "d.csv is not a run folder"),
+        ({"model": "d.csv"}, "d.csv is a file; pass a run folder"),
         ({"model": "gru", "size": (1, 0, 1, 1)}, "T, B, I, H must be at least 1"),
         ({"model": "gru", "looks": 2}, "--looks must be at least 3, got 2"),
         ({"model": "gru", "layers": 0}, "--layers must be at least 1"),

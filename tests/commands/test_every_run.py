@@ -98,7 +98,7 @@ def test_every_command_reads_it(runs, name, capsys, tmp_path):
     assert "steps of its training set" in capsys.readouterr().out
     assert diagnose(DiagnoseOptions(run, json=tmp_path / "n.json")) == 0
     opened = bptt.load(run)
-    what = opened.sample().what
+    what = opened.training_excerpt().what
     assert (opened.folder, opened.task_name, opened.model.training) == (run, kind, False)
     assert [line["loss"] for line in opened.metrics[:-1]] == opened.losses
     assert (len(opened.losses), opened.metrics[-1]["event"]) == (1, "test")
@@ -132,11 +132,11 @@ def test_every_run_is_exported(runs, tmp_path):
 
 @pytest.mark.parametrize("name", list(KINDS))
 def test_the_loss_is_the_one_it_was_trained_by(runs, name):
-    """A whole epoch's first loss, of those runs that take one update from what the sample has."""
+    """A whole epoch's first loss, of those runs that take one update from what the excerpt has."""
     opened = load(runs / name / "run")
-    model, x = opened.model, opened.sample().x
-    found = opened.sample().criterion(model(x)[0], opened.sample().d)
-    y, d = model(x)[0], opened.sample().d
+    model, x = opened.model, opened.training_excerpt().x
+    found = opened.training_excerpt().criterion(model(x)[0], opened.training_excerpt().d)
+    y, d = model(x)[0], opened.training_excerpt().d
     if name == "text":
         wanted = cross_entropy(y[:, 0], d[:, 0])
     elif name == "ragged":  # the mean of its outputs is read, and every class weighs the same
@@ -150,7 +150,7 @@ def test_the_loss_is_the_one_it_was_trained_by(runs, name):
     assert torch.allclose(found, wanted)
     numbers = d.numel() - int(d.isnan().sum())
     if name != "ragged":
-        assert torch.allclose(opened.sample().errors(y, d) / numbers, wanted)
+        assert torch.allclose(opened.training_excerpt().errors(y, d) / numbers, wanted)
 
 
 @pytest.mark.parametrize("name", ["ragged", "labelled", "text", "many"])
@@ -167,6 +167,6 @@ def test_a_run_without_its_data_is_checked_on_random_steps_by_its_own_kind_of_lo
 
 def test_other_data_are_read_by_forecasting_runs_alone(runs):
     data = runs / "one" / "d.csv"
-    assert load(runs / "one" / "run").sample(data).what == "rows 1-59 of the 60 rows of d.csv"
+    assert load(runs / "one" / "run").training_excerpt(data).what == "rows 1-59 of the 60 rows of d.csv"
     with pytest.raises(UserError, match="trained with --task text"):
-        load(runs / "text" / "run").sample(data)
+        load(runs / "text" / "run").training_excerpt(data)

@@ -104,7 +104,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     assert "backpropagated through 7 steps" in shown
     numbers = json.loads((tmp_path / "e.json").read_text())
     model, task = load(run).model.double(), made_task(ForecastOptions(cell="gru"))
-    x, d = (part[-7:].double() for part in task.sample().sequence())
+    x, d = (part[-7:].double() for part in task.training_excerpt().sequence())
     wanted = bptt.explain(model, x, d, t=7).numbers()
     assert wanted == {key: numbers[key] for key in wanted}
     assert (tmp_path / "e.svg").read_text().startswith("<svg ")

@@ -14,22 +14,22 @@ from bptt.commands.train import train
 from bptt.report.page import json_of
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
+from bptt.training.tasks.excerpt import TrainingExcerpt
 from bptt.training.tasks.forecast import sunspot_forecast
-from bptt.training.tasks.sample import Sample
 from support import normal
 
 
 class Sampled:
-    """A task of which only the sample is at hand."""
+    """A task of which only the excerpt is at hand."""
 
     name, columns, aim, loss = "a table", ["y"], "y of a table, forecast one step ahead", "squared_error"
 
     def __init__(self, T):
         self.T = T
 
-    def sample(self):
+    def training_excerpt(self):
         x, d = normal(self.T, 2).float()[:, None], normal(self.T, 1, seed=1).float()[:, None]
-        return Sample(x, d, torch.nn.MSELoss(), bptt.squared_error, self.loss, "rows of a table")
+        return TrainingExcerpt(x, d, torch.nn.MSELoss(), bptt.squared_error, self.loss, "rows of a table")
 
 
 def a_run(T=150, steps=None):

@@ -13,9 +13,9 @@ from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
 from bptt.training.tasks.classify import classify_task
+from bptt.training.tasks.excerpt import TrainingExcerpt
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.forecast import sunspot_forecast
-from bptt.training.tasks.sample import Sample
 from support import assert_close, normal
 
 
@@ -38,7 +38,7 @@ def test_every_epoch_is_measured_in_one_way():
 
 def test_it_shows_the_errors_of_the_steps_it_names():
     monitor, task = sunspots()
-    x, d = (part[-64:] for part in task.sample().sequence())
+    x, d = (part[-64:] for part in task.training_excerpt().sequence())
     errors = [explain(monitor.model, x, d, t=place + 1) for place in (41, 48, 56, 63)]
     wanted = sum(error.state_gradients["l0"].norm(dim=1).flip(0)[:41] for error in errors) / len(errors)
     assert monitor.now()["l0"] == pytest.approx(wanted.tolist(), rel=1e-5)
@@ -50,7 +50,7 @@ def test_a_classes_error_is_that_of_the_last_step(tmp_path):
     config = ClassifyOptions(data=tmp_path / "d.csv", series="s", label="l", hidden=4)
     task = classify_task(config)
     model = network_of(config, task.columns, task.labels)
-    x, d = task.sample().sequence()
+    x, d = task.training_excerpt().sequence()
     errors = torch.nn.functional.cross_entropy
     c = contributions(model, x, d[:1], lambda y, d: errors(y[-1:], d))
     wanted = c.by_lag.states["l0"][:11]
@@ -87,7 +87,7 @@ def test_a_single_step_has_one_lag(tmp_path):
 
 def sample(T=60, notes=()):
     x, d = normal(T, 1, 1).float(), normal(T, 1, 1, seed=1).float()
-    return Sample(x, d, torch.nn.MSELoss(), bptt.squared_error, "squared_error", "rows 1-60", notes)
+    return TrainingExcerpt(x, d, torch.nn.MSELoss(), bptt.squared_error, "squared_error", "rows 1-60", notes)
 
 
 def model():

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from bptt.training.config_file import save_config
 from bptt.training.data.timestamps import Clock
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.text import TextOptions
 from bptt.training.run import load
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tensors import write_tensors
@@ -108,8 +110,38 @@ def test_what_is_no_run_folder_is_refused_by_name(tmp_path, run):
     folder, _, _ = run
     with pytest.raises(TypeError, match="folder must be a str or a Path, got NoneType"):
         load(None)
-    with pytest.raises(UserError, match=r"config\.toml is a file; pass the run folder"):
+    with pytest.raises(UserError, match=r"config\.toml is a file; pass a run folder"):
         load(folder / "config.toml")
     (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match="other is not a run folder"):
         load(tmp_path / "other")
+    (tmp_path / "other" / "one").mkdir()
+    (tmp_path / "other" / "one" / "config.toml").write_text("")
+    with pytest.raises(UserError, match=r"run folders in it: .*other/one$"):
+        load(tmp_path / "other")
+
+
+def test_only_paths_and_known_choices_are_taken(run):
+    opened = load(run[0])
+    for ask in (opened.predict, opened.training_excerpt):
+        with pytest.raises(TypeError, match="data must be the path of a file, a str or a Path, got int"):
+            ask(3)
+        with pytest.raises(UserError, match="missing must be one of 'error', 'interpolate', 'mask', got 'fill'"):
+            ask("d.csv", missing="fill")
+        with pytest.raises(UserError, match=r"d\.csv: there is no such file"):
+            ask("d.csv")
+
+
+def test_a_run_is_shown_in_a_line(run):
+    folder, _, _ = run
+    network = f"Run({str(folder)!r}, forecast, lstm network of 12 units"
+    assert repr(load(folder)) == network + ")"
+    (folder / "metrics.jsonl").write_text('{"event": "test", "arv": {"1700-1920": 0.123456}}\n')
+    assert repr(load(folder)) == network + ", arv 0.1235 (1700-1920))"
+
+
+def test_only_a_forecast_has_its_options(run):
+    opened = load(run[0])
+    assert opened.forecast_options is opened.config
+    with pytest.raises(UserError, match="trained with --task text and makes no forecasts"):
+        replace(opened, config=TextOptions()).forecast_options  # noqa: B018

@@ -73,7 +73,7 @@ def _of_run(config: CheckOptions) -> Checked:
     run = load(folder)
     what = f"{run.model.recurrent} of {folder}"
     try:
-        sample = run.sample().last(config.steps)
+        excerpt = run.training_excerpt().last(config.steps)
     except UserError as error:
         outputs = run.model.readout.out_features
         x = torch.randn(config.steps, 1, run.model.recurrent.input_size)
@@ -81,8 +81,8 @@ def _of_run(config: CheckOptions) -> Checked:
         if run.task_name == "forecast":
             return run.model, x, torch.randn(config.steps, 1, outputs), squared_error, what
         return run.model, x, torch.randint(outputs, (config.steps, 1)), cross_entropy, what
-    what += f", on the last {len(sample.x)} steps of its training set: {sample.what}"
-    return run.model, sample.x, sample.d, sample.criterion, what
+    what += f", on the last {len(excerpt.x)} steps of its training set: {excerpt.what}"
+    return run.model, excerpt.x, excerpt.d, excerpt.criterion, what
 
 
 def _check(config: CheckOptions) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from ..errors import UserError
 from ..insight.diagnosis.diagnose import LEAST_STEPS
 from ..training.run import Run, load
-from ..training.tasks.sample import Sample
+from ..training.tasks.excerpt import TrainingExcerpt
 from .gradient_flow import diagnosis_of
 from .options import DiagnoseOptions
 from .streams import complain, say, warnings_printed
@@ -25,10 +25,10 @@ def diagnose(config: DiagnoseOptions) -> int:
         raise UserError(f"--lags must be at least 1, got {config.lags}")
     check_new(config.json, "--json FILE")
     run = load(config.run)
-    sample = _sample(config, run)
-    found = diagnosis_of(run.model, sample, config.lags)
+    excerpt = _excerpt(config, run)
+    found = diagnosis_of(run.model, excerpt, config.lags)
     if found is None:
-        raise UserError(f"{sample.what}: {len(sample.x)} steps with a target; at least {LEAST_STEPS} are needed")
+        raise UserError(f"{excerpt.what}: {len(excerpt.x)} steps with a target; at least {LEAST_STEPS} are needed")
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
     network = f"{run.config.cell} network, {run.config.hidden} units"
@@ -36,12 +36,12 @@ def diagnose(config: DiagnoseOptions) -> int:
     return 0
 
 
-def _sample(config: DiagnoseOptions, run: Run) -> Sample:
+def _excerpt(config: DiagnoseOptions, run: Run) -> TrainingExcerpt:
     """The steps the error is backpropagated through, and the loss."""
     if config.data is not None:
         with warnings_printed(partial(complain, "bptt diagnose")):
-            return run.sample(config.data, config.missing)
+            return run.training_excerpt(config.data, config.missing)
     try:
-        return run.sample()
+        return run.training_excerpt()
     except UserError as error:
         raise UserError(f"the run's own data cannot be used: {error}; pass --data FILE") from error

@@ -16,8 +16,8 @@ from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
 from ..training.options.base import TrainOptions
 from ..training.run import load
+from ..training.tasks.excerpt import filled
 from ..training.tasks.forecast import Forecast
-from ..training.tasks.sample import filled
 from ..training.tasks.task import Task
 from ..training.updates import predictions
 from .gradient_flow import diagnosis_of
@@ -111,8 +111,8 @@ def run_explorer(
         steps: how many are shown at first. Default 100, or fewer where there are fewer.
         result: of the training, where that is known.
     """
-    sample = task.sample()
-    x, d = sample.sequence()
+    excerpt = task.training_excerpt()
+    x, d = excerpt.sequence()
     d = filled(d, predictions(model, x))
     x, d = x.double(), d.double() if d.is_floating_point() else d
     most = min(len(x), most_steps(model))
@@ -124,7 +124,7 @@ def run_explorer(
         times = task.times()[first : first + task.learned_steps][-most:]
     lead, report, found = [message(described(config, task))], None, None
     if result is None:
-        found = diagnosis_of(model, sample)
+        found = diagnosis_of(model, excerpt)
     else:
         lead += filter(None, [result.ending(), result.intervals()])
         report, found = result.report(), result.diagnosis

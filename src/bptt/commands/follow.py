@@ -38,10 +38,10 @@ class Forecaster:
     """
 
     def __init__(self, run: Run, series: str = "") -> None:
-        self.run, self.scaling = run, run.scaling if run.forecast.series is None else run.series[series]
+        self.run, self.scaling = run, run.scaling if run.forecast_options.series is None else run.series[series]
         self.series = series
         self.seen = 0  # rows
-        self.rows: deque[Any] = deque(maxlen=run.forecast.lags)  # as they are input, the newest first
+        self.rows: deque[Any] = deque(maxlen=run.forecast_options.lags)  # as they are input, the newest first
         self.date: datetime | None = None  # of the newest
         self.label: Label | None = None  # of the newest, where a column holds it
         self.state: Any = None
@@ -57,8 +57,8 @@ class Forecaster:
         run = self.run
         self.seen += 1
         self.date = date
-        self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), run.forecast.missing))
-        if len(self.rows) < run.forecast.lags:
+        self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), run.forecast_options.missing))
+        if len(self.rows) < run.forecast_options.lags:
             return None
         x_t = list(self.rows)
         if run.calendar:
@@ -66,12 +66,12 @@ class Forecaster:
             x_t.append(features([self.due(date)], run.calendar)[0])
         with torch.no_grad():
             y_t, self.state = run.model.step(torch.from_numpy(np.concatenate(x_t)).float(), self.state)
-        outputs = zip(y_t.double().numpy(), run.forecast.outputs, strict=True)
+        outputs = zip(y_t.double().numpy(), run.forecast_options.outputs, strict=True)
         return [float(self.scaling.undo_target(y, place)) for y, (place, _) in outputs]
 
     def due(self, date: datetime) -> datetime:
         """The date of the farthest row that is forecast from a row of this date."""
-        return self.run.spacings[self.series].after(date, max(self.run.forecast.horizons))
+        return self.run.spacings[self.series].after(date, max(self.run.forecast_options.horizons))
 
 
 def follow(run: Run, time: str | None, source: BinaryIO) -> int:
@@ -95,8 +95,9 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
         raise UserError(f"{run.folder} names classes of whole sequences; --follow is for forecasts")
     rows = _Rows(run, time, source)
     out = csv.writer(Exact(), lineterminator="\n")
-    outputs, several = outputs_of(run), len(run.forecast.horizons) > 1
-    first, horizon = (["series"] if run.forecast.series is not None else []), (["horizon"] if several else [])
+    outputs, options = outputs_of(run), run.forecast_options
+    several = len(options.horizons) > 1
+    first, horizon = (["series"] if options.series is not None else []), (["horizon"] if several else [])
     out.writerow((*first, "time", "target", *horizon, "value", "forecast", "lower", "upper"))
     sys.stdout.flush()
     for forecaster, moment, values, date in rows:
@@ -129,7 +130,7 @@ class Output(NamedTuple):
 
 def outputs_of(run: Run) -> list[Output]:
     """The outputs of a run, in their order."""
-    pairs = run.forecast.outputs
+    pairs = run.forecast_options.outputs
     widths = [math.inf] * len(pairs) if run.intervals is None else run.intervals.widths
     return [Output(*pair, width) for pair, width in zip(pairs, widths, strict=True)]
 
@@ -157,8 +158,10 @@ class _Rows:
         header = next(self.cells, None)
         if header is None:
             raise UserError(f"{NAME} is empty; a header and rows are needed")
-        self.header, series = checked_header(header, NAME), run.forecast.series
-        time = time or (run.forecast.time if run.forecast.time in self.header or run.calendar else None)
+        self.header, series = checked_header(header, NAME), run.forecast_options.series
+        time = time or (
+            run.forecast_options.time if run.forecast_options.time in self.header or run.calendar else None
+        )
         check_columns([*run.columns, *([series] if series else []), *([time] if time else [])], self.header, NAME)
         place = {column: number for number, column in enumerate(self.header)}
         self.time_name = time
@@ -203,7 +206,7 @@ class _Rows:
         if name not in self.run.series:
             known = listed(list(self.run.series))
             raise UserError(
-                f"{self.line}, column {self.run.forecast.series!r}: {name!r} is none of the series in the "
+                f"{self.line}, column {self.run.forecast_options.series!r}: {name!r} is none of the series in the "
                 f"training set, {known}, so that its scale is not known; pass all its rows as DATA"
             )
         return name
@@ -228,7 +231,7 @@ class _Rows:
         """A row's values, NaN where one is missing and the run masks such."""
         columns = self.run.columns
         values = as_numbers(pl.Series(cells), lambda place: f"{self.line}, column {columns[place]!r}")
-        if self.run.forecast.missing != "mask" and (absent := np.isnan(values)).any():
+        if self.run.forecast_options.missing != "mask" and (absent := np.isnan(values)).any():
             column = columns[int(absent.argmax())]
             raise UserError(f"{self.line}, column {column!r}: the value is missing; fill it before it is sent")
         scaling.check(Moments.of(values[None]), columns, self.line)

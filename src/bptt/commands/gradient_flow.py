@@ -8,7 +8,7 @@ from ..insight.contributions import contributions
 from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS, diagnose
 from ..insight.diagnosis.result import Diagnosis
 from ..networks import LOSSES, SequenceModel
-from ..training.tasks.sample import Sample, filled
+from ..training.tasks.excerpt import TrainingExcerpt, filled
 from ..training.tasks.task import Task
 from ..training.updates import predictions
 from ..training.watch import MOST, Watch
@@ -32,14 +32,14 @@ class GradientMonitor:
 
     Attributes:
         what: the steps that are measured, in words.
-        sample: the data of the run's diagnosis.
+        excerpt: the data of the run's diagnosis.
     """
 
     def __init__(self, model: SequenceModel, task: Task, epochs: int) -> None:
-        self.model, self.sample, self.criterion = model, task.sample(), LOSSES[task.loss]
-        part = self.sample.last(STEPS)
+        self.model, self.excerpt, self.criterion = model, task.training_excerpt(), LOSSES[task.loss]
+        part = self.excerpt.last(STEPS)
         self.x, self.d = part.sequence()
-        self.what = f"the last {len(self.x)} steps of {self.sample.what}"
+        self.what = f"the last {len(self.x)} steps of {self.excerpt.what}"
         self._watch: Watch | None = None
         self._next_diagnosis = max(1.0, FRESH * epochs)
         if len(self.x) >= 2:
@@ -69,9 +69,9 @@ class GradientMonitor:
         return True
 
 
-def diagnosis_of(model: SequenceModel, sample: Sample, lags: int = LAGS) -> Diagnosis | None:
-    """`bptt.diagnose` of a run's network on a sample of its training set; None where that is too short."""
-    if len(sample.x) < LEAST_STEPS:
+def diagnosis_of(model: SequenceModel, excerpt: TrainingExcerpt, lags: int = LAGS) -> Diagnosis | None:
+    """`bptt.diagnose` of a run's network on an excerpt of its training set; None where that is too short."""
+    if len(excerpt.x) < LEAST_STEPS:
         return None
-    found = diagnose(model, sample.x, sample.d, sample.criterion, lags=lags, errors=sample.errors)
-    return replace(found, where=sample.what, notes=list(sample.notes))
+    found = diagnose(model, excerpt.x, excerpt.d, excerpt.criterion, lags=lags, errors=excerpt.errors)
+    return replace(found, where=excerpt.what, notes=list(excerpt.notes))

@@ -178,7 +178,7 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
             if judged.intervals is not None:
                 journal.intervals(judged.intervals)
             by_lag = {"start": work.by_lag, "end": work.look()}
-            diagnosis = diagnosis_of(work.model, work.monitor.sample)
+            diagnosis = diagnosis_of(work.model, work.monitor.excerpt)
             result = Result(work.config, task, fitted, judged, by_lag, work.seconds, diagnosis, work.monitor.what)
             page = page_html(run_explorer(folder, work.config, task, work.model, None, result).page())
             write_whole(folder / "report.html", page.encode())
@@ -206,7 +206,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
         def warn(epoch: Epoch) -> None:
             """Say what is wrong with the gradient while there is time to change it, once."""
             if journal.writes and not work.warned and work.monitor.diagnosis_due(epoch.epoch):
-                found = diagnosis_of(work.model, work.monitor.sample)
+                found = diagnosis_of(work.model, work.monitor.excerpt)
                 if found is not None and found.severity == "warning":
                     work.warned = True
                     print_line(console, f"warning: epoch {epoch.epoch}: {found.sentence}")

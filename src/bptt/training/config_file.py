@@ -58,9 +58,14 @@ class ConfigFile:
     digests: dict[str, str]
 
     @property
-    def forecast(self) -> ForecastOptions:
-        """The options of a run that forecasts."""
-        assert isinstance(self.config, ForecastOptions)
+    def forecast_options(self) -> ForecastOptions:
+        """The options of a run that forecasts.
+
+        Raises:
+            UserError: it has another task.
+        """
+        if not isinstance(self.config, ForecastOptions):
+            raise UserError(f"this run was trained with --task {self.config.task} and makes no forecasts")
         return self.config
 
 

@@ -64,7 +64,7 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> F
     Raises:
         NothingThere: it has too few rows.
     """
-    config = run.forecast
+    config = run.forecast_options
     known = Fixed("1", dated=False) if time is None else run.spacings.get(name)
     unknown = run.calendar and known is None and config.lags < 2
     needed, why = (2, "two dates") if unknown else (config.lags, "its lags")

@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -27,9 +27,9 @@ from .options.base import TaskName
 from .options.classify import ClassifyOptions
 from .options.parts import Missing
 from .tasks.classify import inputs_of, prediction_rows, read_new
+from .tasks.excerpt import TrainingExcerpt
 from .tasks.factory import check_there, files_of, made_task
 from .tasks.intervals import Intervals
-from .tasks.sample import Sample
 from .tasks.scores import forecast_rows
 from .tasks.task import Task
 from .tensors import read_tensors
@@ -43,17 +43,36 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Run(ConfigFile):
-    """A trained run, as `bptt.load` opens it. Its data are read when `task`, `sample` or `predict` need them.
+    """A trained run, as `bptt.load` opens it. Its data are read only once they are needed.
 
     Attributes:
         folder: the run folder.
         model: the network with its trained weights, in eval mode.
         intervals: the prediction intervals of its forecasts; None where it has none.
+        config: the options it was trained with.
+        columns: the columns it reads, the targets first.
+        scaling: the mean and the standard deviation of each column in the training set.
+        labels: classes or tokens, by output; empty if the outputs are numbers.
+        calendar: the periods of the dates that are input.
+        series: the scaling within each of many series, by its name.
+        clock: day order and time zone of the dates of its rows.
+        spacings: how its rows are spaced in time, by series; a single one has no name.
+        digests: the SHA-256 of each file that was read, by its path; empty for embedded data.
     """
 
     folder: Path
     model: SequenceModel
     intervals: Intervals | None
+
+    def __repr__(self) -> str:
+        """Its folder, task, network and, where they can be read, the scores of its network."""
+        network = f"{self.config.cell} network of {self.config.hidden} units"
+        try:
+            measure, scores = list(self.metrics[-1].items())[1]
+            said = "".join(f", {measure} {score:.4g} ({name})" for name, score in list(scores.items())[:3])
+        except (UserError, IndexError, AttributeError):  # such as of a run that was stopped
+            said = ""
+        return f"Run({str(self.folder)!r}, {self.task_name}, {network}{said})"
 
     @property
     def task_name(self) -> TaskName:
@@ -93,15 +112,18 @@ class Run(ConfigFile):
         """The training loss of each epoch."""
         return [line["loss"] for line in self.metrics if line["event"] == "epoch"]
 
-    def sample(self, data: Path | None = None, missing: Missing | None = None) -> Sample:
+    def training_excerpt(self, data: str | Path | None = None, missing: Missing | None = None) -> TrainingExcerpt:
         """Some of the training data, or of another file's rows, with the loss it was trained by.
 
         Raises:
+            TypeError: data is no path.
             UserError: the data cannot be used, or the run makes no forecasts of them.
         """
+        _check_missing(missing)
         if data is None:
-            return self.task.sample()
-        return max(new_series(self, data, None, missing), key=lambda task: len(task.table.values)).sample()
+            return self.task.training_excerpt()
+        series = new_series(self, _path_of(data), None, missing)
+        return max(series, key=lambda task: len(task.table.values)).training_excerpt()
 
     def predict(self, data: str | Path, time: str | None = None, missing: Missing | None = None) -> pl.DataFrame:
         """Forecast each row of a file, or classify each sequence in it, as `bptt predict` does.
@@ -116,9 +138,11 @@ class Run(ConfigFile):
             each to come; of classes the columns series, truth, predicted, and the probability of each class.
 
         Raises:
+            TypeError: data is no path.
             UserError: the data cannot be used, or the run is a language model.
         """
-        data = Path(data)
+        data = _path_of(data)
+        _check_missing(missing)
         self.check_predicts()
         if self.task_name == "forecast":
             tasks = new_series(self, data, time, missing)
@@ -141,6 +165,23 @@ class Run(ConfigFile):
             raise UserError(f"{self.folder} was trained on text; let it write with: bptt sample {self.folder}")
 
 
+def _path_of(data: str | Path) -> Path:
+    """The path of a data file.
+
+    Raises:
+        TypeError: data is something else, such as the rows themselves.
+    """
+    if not isinstance(data, str | os.PathLike):
+        raise TypeError(f"data must be the path of a file, a str or a Path, got {type(data).__name__}")
+    return Path(data)
+
+
+def _check_missing(missing: str | None) -> None:
+    choices = get_args(Missing)
+    if missing is not None and missing not in choices:
+        raise UserError(f"missing must be one of {', '.join(map(repr, choices))}, got {missing!r}")
+
+
 def load(folder: str | Path) -> Run:
     """Open the folder of a trained run.
 
@@ -156,9 +197,11 @@ def load(folder: str | Path) -> Run:
         raise TypeError(f"folder must be a str or a Path, got {type(folder).__name__}")
     folder = Path(folder)
     if folder.is_file():
-        raise UserError(f"{folder} is a file; pass the run folder that it is in")
+        raise UserError(f"{folder} is a file; pass a run folder, as `bptt train` writes it")
     if folder.is_dir() and not os.path.lexists(folder / "config.toml"):
-        raise UserError(f"{folder} is not a run folder, or its config.toml is missing; `bptt train` makes one")
+        runs = sorted(path.parent for path in folder.glob("*/config.toml"))
+        hint = f"; run folders in it: {', '.join(map(str, runs[:5]))}" if runs else "; `bptt train` makes one"
+        raise UserError(f"{folder} is not a run folder, or its config.toml is missing{hint}")
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
     described = read_config(folder / "config.toml")
@@ -186,7 +229,7 @@ def load(folder: str | Path) -> Run:
             f"in the file and {wanted.get(name, 'unknown')} by the config"
         )
     model.load_state_dict(weights)
-    outputs = len(described.forecast.outputs) if described.config.task == "forecast" else 0
+    outputs = len(described.forecast_options.outputs) if described.config.task == "forecast" else 0
     intervals = _read_intervals(folder / INTERVALS, outputs)
     return Run(**vars(described), folder=folder, model=model.eval(), intervals=intervals)
 

@@ -126,8 +126,11 @@ def test_too_few_sequences_or_classes(tmp_path, text, words):
 def test_a_sequence_of_one_step_and_a_look_at_the_longest(tmp_path):
     (tmp_path / "p.ts").write_text("@classLabel true a b\n@data\n1:a\n2:b\n3,4:a\n5:b\n")
     task = classify_task(configured_for(tmp_path / "p.ts"))
-    sample, longest = task.sample(), max(len(task.data.sequences[place]) for place in task.splits["training"])
-    assert sample.x.shape[:2] == (longest, len(sample.d))
+    excerpt, longest = (
+        task.training_excerpt(),
+        max(len(task.data.sequences[place]) for place in task.splits["training"]),
+    )
+    assert excerpt.x.shape[:2] == (longest, len(excerpt.d))
 
 
 def test_new_sequences_are_read_as_the_run_read_its_own(path, tmp_path):

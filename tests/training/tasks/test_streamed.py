@@ -56,7 +56,7 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     assert parts.scaling.mean == pytest.approx(whole.scaling.mean)
     assert parts.scaling.std == pytest.approx(whole.scaling.std)
     assert (parts.train_steps, parts.train_rows) == (whole.train_steps, whole.train_rows)
-    (found, wanted), names = (parts.sample(), whole.sample()), ("x", "d")
+    (found, wanted), names = (parts.training_excerpt(), whole.training_excerpt()), ("x", "d")
     for name in names:
         assert torch.allclose(getattr(found, name), getattr(wanted, name), atol=1e-6)
     assert found.what == wanted.what
@@ -109,7 +109,7 @@ def test_a_sample_reads_the_later_rows_once_and_only_if_they_leave_the_range(
         return read_finite(source, name, first, rows, columns)
 
     monkeypatch.setattr(streamed, "read_finite", noted)
-    assert [len(task.sample().notes) for _ in range(3)] == [times] * 3
+    assert [len(task.training_excerpt().notes) for _ in range(3)] == [times] * 3
     assert read.count(ROWS) == times
 
 

@@ -119,9 +119,9 @@ def test_the_embedded_text_is_the_default():
     task = text_task(TextOptions())
     assert task.name == "the embedded Moby-Dick"
     assert len(task.labels) == 83
-    sample = task.sample()
-    assert (tuple(sample.x.shape), tuple(sample.d.shape)) == ((512, 1, 83), (512, 1))
-    assert sample.what == "characters 1-512 of the embedded Moby-Dick"
+    excerpt = task.training_excerpt()
+    assert (tuple(excerpt.x.shape), tuple(excerpt.d.shape)) == ((512, 1, 83), (512, 1))
+    assert excerpt.what == "characters 1-512 of the embedded Moby-Dick"
 
 
 @pytest.mark.parametrize("text", ["", "a", "abcdefgh" * 2])

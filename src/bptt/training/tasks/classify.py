@@ -24,8 +24,8 @@ from ..options.classify import ClassifyOptions
 from ..options.parts import Missing
 from ..updates import Updates
 from ..workers import ALONE, Workers
+from .excerpt import TrainingExcerpt
 from .ranges import beyond
-from .sample import Sample
 from .task import ACCURACY, Judged, Loss, Undated
 
 STATISTICS = ("mean", "std", "min", "max")  # of each column, by which the nearest neighbour is found
@@ -93,7 +93,7 @@ class Classify(Undated):
 
         return Minibatches(model, x, classes, config, validation, weight, workers)
 
-    def sample(self) -> Sample:
+    def training_excerpt(self) -> TrainingExcerpt:
         """The longest training sequences, of as many steps each, and their classes."""
         x, classes = self.inputs("training"), self.truth("training")
         steps = max(map(len, x))
@@ -110,7 +110,7 @@ class Classify(Undated):
         rows = torch.stack([x[place] for place in places], 1)
         note = beyond(self._steps("training"), [self._steps("test")], self.columns, "steps of test sequences")
         errors, notes = partial(entropy, reduction="sum"), () if note is None else (note,)
-        return Sample(rows, classes[places], entropy, errors, self.loss, what, notes)
+        return TrainingExcerpt(rows, classes[places], entropy, errors, self.loss, what, notes)
 
     def _steps(self, split: str) -> np.ndarray:
         """The steps of all sequences of a split, (N, C), in the columns' units."""

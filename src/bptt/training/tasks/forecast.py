@@ -23,8 +23,8 @@ from ..options.forecast import ForecastOptions
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
+from .excerpt import LONGEST, TrainingExcerpt
 from .ranges import beyond
-from .sample import LONGEST, Sample
 from .scores import judged
 from .series import Forecasting, Series, Span
 from .task import Judged
@@ -66,14 +66,14 @@ class Forecast(Series, Forecasting):
         """
         return updates_of(model, *self.training_steps(), self.config, workers)
 
-    def sample(self) -> Sample:
+    def training_excerpt(self) -> TrainingExcerpt:
         """The last training steps; of new data, which has none, the last steps with a target."""
         d = self.targets()[: self.learned_steps if self.train_rows else None]
         stop, first = len(d), max(0, len(d) - LONGEST)
         x, d = (part[first:stop, None] for part in (self.inputs(), d))
         note = self.beyond() if self.train_rows else None
         notes = () if note is None else (note,)
-        return Sample(x, d, mean_square, sum_of_squares, self.loss, self.rows_read(first, stop), notes)
+        return TrainingExcerpt(x, d, mean_square, sum_of_squares, self.loss, self.rows_read(first, stop), notes)
 
     def beyond(self) -> str | None:
         """A sentence if rows after the training rows leave their range, else None."""

@@ -19,8 +19,8 @@ from ..forward import noisy
 from ..options.forecast import ForecastOptions
 from ..updates import Updates, Whole, Windows, check_workers, mean_square, predictions
 from ..workers import ALONE, Workers
+from .excerpt import TrainingExcerpt
 from .forecast import Forecast, note_spacing, table_forecast
-from .sample import Sample
 from .scores import judged
 from .series import Forecasting
 from .task import Judged
@@ -112,9 +112,9 @@ class Panel(Forecasting):
 
         return group(list(range(count))) if size == count else Groups(count, size, config.seed, group, validation)
 
-    def sample(self) -> Sample:
+    def training_excerpt(self) -> TrainingExcerpt:
         """The last training steps of the longest series."""
-        longest = max(self.parts, key=lambda part: part.train_steps).sample()
+        longest = max(self.parts, key=lambda part: part.train_steps).training_excerpt()
         notes = [note for part in self.parts if (note := part.beyond()) is not None]
         more = [f"So do {len(notes) - 1} of the other {len(self.parts) - 1} series."] if len(notes) > 1 else []
         return longest._replace(notes=(*notes[:1], *more))

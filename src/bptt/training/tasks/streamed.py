@@ -25,10 +25,10 @@ from ..options.forecast import ForecastOptions
 from ..updates import Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
+from .excerpt import LONGEST, TrainingExcerpt
 from .forecast import check_rows, train_rows_of
 from .intervals import Intervals
 from .ranges import beyond
-from .sample import LONGEST, Sample
 from .scores import MEAN, rows_of
 from .series import Forecasting, output_words
 from .task import Judged, Undated
@@ -119,12 +119,12 @@ class StreamedForecast(Forecasting, Undated):
 
         return Windows(model, sequences, config, validation, workers=workers)
 
-    def sample(self) -> Sample:
+    def training_excerpt(self) -> TrainingExcerpt:
         """The last training steps."""
-        return self._sample
+        return self._excerpt
 
     @cached_property
-    def _sample(self) -> Sample:
+    def _excerpt(self) -> TrainingExcerpt:
         first, stop = self.lags - 1, self.lags - 1 + self.learned_steps
         start = max(first, stop - LONGEST)
         pieces = [piece for _, piece in self._pieces(start, stop, first)]
@@ -132,7 +132,7 @@ class StreamedForecast(Forecasting, Undated):
         d = torch.from_numpy(np.concatenate([self._targets(piece, first) for piece in pieces])).float()[:, None]
         what = f"rows {start - first + 1}-{stop} of the {self.train_rows} training rows of {self.name}"
         note = self._beyond()
-        return Sample(x, d, mean_square, sum_of_squares, self.loss, what, () if note is None else (note,))
+        return TrainingExcerpt(x, d, mean_square, sum_of_squares, self.loss, what, () if note is None else (note,))
 
     def _beyond(self) -> str | None:
         """The same as of a table in memory; the later rows are read only if some leave the range."""

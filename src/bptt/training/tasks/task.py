@@ -14,8 +14,8 @@ from ..data.spacing import Spacing
 from ..data.timestamps import Clock
 from ..updates import Updates
 from ..workers import ALONE, Workers
+from .excerpt import Loss, TrainingExcerpt
 from .intervals import Intervals
-from .sample import Loss, Sample
 
 SHOWN = 12  # scores of a model in a table
 
@@ -180,7 +180,7 @@ class Task(Protocol):
         """The training set as updates of the model, or this worker's share of it."""
         ...
 
-    def sample(self) -> Sample:
+    def training_excerpt(self) -> TrainingExcerpt:
         """A part of the training set with its loss, to look at how gradients flow."""
         ...
 

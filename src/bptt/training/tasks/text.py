@@ -33,7 +33,7 @@ from ..data.text import (
 from ..options.text import TextOptions, Tokens
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
-from .sample import Sample
+from .excerpt import TrainingExcerpt
 from .task import BITS, BITS_OF_BYTES, Judged, Loss, Undated
 
 STEPS = 4096  # tokens that are walked and judged at a time
@@ -105,12 +105,12 @@ class TextTask(Undated):
         one_hot = OneHot(model, len(self.labels))
         return Windows(one_hot, lambda epoch: (x, d), config, validation, mean_cross_entropy, workers)
 
-    def sample(self) -> Sample:
+    def training_excerpt(self) -> TrainingExcerpt:
         """The first tokens, one-hot, and the ones that come next."""
         steps = min(LOOKED_AT, self.train_steps)
         numbers = torch.from_numpy(self.numbers[: steps + 1])[:, None]
         x, what = one_hot(numbers[:-1], len(self.labels)).float(), f"{self.tokens} 1-{steps} of {self.name}"
-        return Sample(x, numbers[1:], mean_cross_entropy, sum_of_cross_entropies, self.loss, what)
+        return TrainingExcerpt(x, numbers[1:], mean_cross_entropy, sum_of_cross_entropies, self.loss, what)
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Let the model predict what it was not trained on, compare with the baselines, and let it write."""

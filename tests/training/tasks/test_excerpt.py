@@ -3,12 +3,12 @@ import math
 import torch
 
 from bptt import squared_error
-from bptt.training.tasks.sample import Sample, filled
+from bptt.training.tasks.excerpt import TrainingExcerpt, filled
 from support import normal
 
 
 def sample(d):
-    return Sample(normal(9, 2, 3), d, torch.nn.MSELoss(), squared_error, "squared_error", "rows")
+    return TrainingExcerpt(normal(9, 2, 3), d, torch.nn.MSELoss(), squared_error, "squared_error", "rows")
 
 
 def test_its_last_steps_and_its_first_sequence():

@@ -9,10 +9,10 @@ from torch import Tensor
 
 Loss = Literal["squared_error", "cross_entropy"]
 
-LONGEST = 4000  # steps of a sample at most, the last ones
+LONGEST = 4000  # steps of an excerpt at most, the last ones
 
 
-class Sample(NamedTuple):
+class TrainingExcerpt(NamedTuple):
     """Sequences of one length side by side, and their loss.
 
     Attributes:
@@ -33,7 +33,7 @@ class Sample(NamedTuple):
     what: str
     notes: tuple[str, ...] = ()
 
-    def last(self, steps: int) -> Sample:
+    def last(self, steps: int) -> TrainingExcerpt:
         """The last so many steps of it, or all of them where there are fewer."""
         return self._replace(x=self.x[-steps:], d=self.d if self.of_sequences else self.d[-steps:])
 
