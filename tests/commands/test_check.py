@@ -54,10 +54,7 @@ def run(tmp_path, monkeypatch):
 def test_a_run_on_its_own_data_or_on_random_ones(run, capsys):
     capsys.readouterr()
     assert check(CheckOptions("run", steps=6)) == 0
-    assert (
-        "run, on the last 6 steps of its training set: rows 1-47 of the 48 training rows of d.csv"
-        in capsys.readouterr().out
-    )
+    assert "run, on the last 6 steps of rows 1-47 of the 48 training rows of d.csv" in capsys.readouterr().out
     (run / "d.csv").unlink()
     assert check(CheckOptions("run", steps=6)) == 0
     out = capsys.readouterr().out

@@ -95,7 +95,9 @@ def test_every_command_reads_it(runs, name, capsys, tmp_path):
     run, kind = runs / name / "run", TASKS.get(name, "forecast")
     capsys.readouterr()
     assert check(CheckOptions(str(run), steps=8, looks=3)) == 0
-    assert "steps of its training set" in capsys.readouterr().out
+    assert f", on {load(run).training_excerpt().last(8).what}" in capsys.readouterr().out
+    assert explain(ExplainOptions(run, steps=3)) == 0
+    assert f"\n{load(run).training_excerpt().first().last(3).what}" in capsys.readouterr().out
     assert diagnose(DiagnoseOptions(run, json=tmp_path / "n.json")) == 0
     opened = bptt.load(run)
     what = opened.training_excerpt().what

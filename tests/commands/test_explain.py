@@ -99,7 +99,8 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     assert shown.startswith(
         "run: sunspots of the embedded yearly sunspot numbers, forecast one step ahead by a GRU network"
     )
-    assert "\nthe last 7 steps of its training set, forecasts of 1914 to 1920\n" in shown
+    rows = "rows 1-220 of the 221 training rows of the embedded yearly sunspot numbers"
+    assert f"\nthe last 7 steps of {rows}, forecasts of 1914 to 1920\n" in shown
     assert "E_7 = " in shown
     assert "backpropagated through 7 steps" in shown
     numbers = json.loads((tmp_path / "e.json").read_text())

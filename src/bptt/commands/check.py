@@ -66,7 +66,7 @@ def _of_name(config: CheckOptions) -> Checked:
 
 
 def _of_run(config: CheckOptions) -> Checked:
-    """A run's model with the last steps of its training set, or random ones, and its training loss."""
+    """A run's model with steps of its training set, or random ones, and its training loss."""
     folder = Path(config.model)
     if not folder.exists():
         raise UserError(f"{config.model} is neither {', '.join(MODELS)} nor a run folder: there is no such folder")
@@ -81,7 +81,7 @@ def _of_run(config: CheckOptions) -> Checked:
         if run.task_name == "forecast":
             return run.model, x, torch.randn(config.steps, 1, outputs), squared_error, what
         return run.model, x, torch.randint(outputs, (config.steps, 1)), cross_entropy, what
-    what += f", on the last {len(excerpt.x)} steps of its training set: {excerpt.what}"
+    what += f", on {excerpt.what}"
     return run.model, excerpt.x, excerpt.d, excerpt.criterion, what
 
 

@@ -113,8 +113,7 @@ def _heading(config: ExplainOptions) -> str:
 
 def _of_run(explorer: Explorer) -> str:
     """The run, and the steps that its error goes back through."""
-    steps, times = explorer.start.steps, explorer.times
-    said = f"the last {steps} steps of its training set"
+    steps, times, said = explorer.start.steps, explorer.times, explorer.where
     if times is not None:
         said += f", forecasts of {times[-steps]} to {times[-1]}"
     return f"{explorer.title}: {explorer.lead[0]}\n{said}"

@@ -37,6 +37,7 @@ class Explorer:
         times: a label for each step of the start's longest sequence, or None.
         run: a finished training run, or None.
         diagnosis: the numbers of a run's diagnosis; None where the page's sequence is diagnosed.
+        where: which steps of a run's data are shown at first, in words.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Explorer:
     times: list[str] | None = None
     run: RunReport | None = None
     diagnosis: dict[str, Any] | None = None
+    where: str = ""
 
     def page(self, live: bool = False) -> Page:
         """The page as it starts.
@@ -102,7 +104,7 @@ def diagnosed(experiment: Experiment) -> dict[str, Any] | None:
 def run_explorer(
     folder: Path, config: TrainOptions, task: Task, model: SequenceModel, steps: int | None, result: Result | None
 ) -> Explorer:
-    """A trained network on the last steps of its training set.
+    """A trained network on the last steps of an excerpt of its training set.
 
     Args:
         folder: the run's.
@@ -131,8 +133,9 @@ def run_explorer(
     if found is not None:
         found = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
     numbers = None if found is None else found.numbers()
+    where = message(excerpt.first().last(start.steps).what)
     name = message(folder.name)
-    return Explorer(name, lead, f"bptt explore {name}", start, start.steps, times, report, numbers)
+    return Explorer(name, lead, f"bptt explore {name}", start, start.steps, times, report, numbers, where)
 
 
 def explorer_of(folder: Path, steps: int | None) -> Explorer:

@@ -37,9 +37,9 @@ class GradientMonitor:
 
     def __init__(self, model: SequenceModel, task: Task, epochs: int) -> None:
         self.model, self.excerpt, self.criterion = model, task.training_excerpt(), LOSSES[task.loss]
-        part = self.excerpt.last(STEPS)
+        part = self.excerpt.first().last(STEPS)
         self.x, self.d = part.sequence()
-        self.what = f"the last {len(self.x)} steps of {self.excerpt.what}"
+        self.what = part.what
         self._watch: Watch | None = None
         self._next_diagnosis = max(1.0, FRESH * epochs)
         if len(self.x) >= 2:

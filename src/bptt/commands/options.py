@@ -105,8 +105,8 @@ class ExplainOptions:
     """Print each earlier step's contribution to the gradient of one step's error.
 
     Without RUN the network is the lesson's example: a small Elman network with random weights, inputs and targets,
-    and the error is E_3. With RUN it is a trained network on the last steps of its training set, and the error is
-    that of the last step.
+    and the error is E_3. With RUN it is a trained network on the last steps of a part of its training set (of a
+    text, its first 512 characters or bytes; of sequences, the longest), and the error is that of the last step.
     """
 
     run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
@@ -148,7 +148,7 @@ class ExploreOptions:
     """Open a page that shows an unfolded network and its gradients, and recomputes them when you change anything.
 
     Without RUN the network is the lesson's example, as in `bptt explain`. With RUN it is a trained network on the
-    last steps of its training set. The page is served to this machine only, until Ctrl-C.
+    last steps of a part of its training set, as there. The page is served to this machine only, until Ctrl-C.
     """
 
     run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
@@ -190,7 +190,7 @@ class CheckOptions:
     leak: float = 1.0
     """Leak rate of elman and rnn; 1 is the plain network."""
     steps: int = 50
-    """Of a run: how many steps of its training set to use, the last ones."""
+    """Of a run: how many steps of a part of its training set to use, the last ones."""
     looks: int = 8
     """Entries of each tensor compared with finite differences, at least 3."""
     seed: int = 0

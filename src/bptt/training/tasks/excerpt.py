@@ -33,9 +33,18 @@ class TrainingExcerpt(NamedTuple):
     what: str
     notes: tuple[str, ...] = ()
 
+    def first(self) -> TrainingExcerpt:
+        """The first sequence alone; `what` says so."""
+        if self.x.shape[1] == 1:
+            return self
+        d = self.d[:1] if self.of_sequences else self.d[:, :1]
+        return self._replace(x=self.x[:, :1], d=d, what=f"the first of {self.what}")
+
     def last(self, steps: int) -> TrainingExcerpt:
-        """The last so many steps of it, or all of them where there are fewer."""
-        return self._replace(x=self.x[-steps:], d=self.d if self.of_sequences else self.d[-steps:])
+        """The last so many steps of it, or all of them where there are fewer; `what` says so."""
+        what = f"the last {steps} steps of {self.what}" if steps < len(self.x) else self.what
+        d = self.d if self.of_sequences else self.d[-steps:]
+        return self._replace(x=self.x[-steps:], d=d, what=what)
 
     @property
     def of_sequences(self) -> bool:
