@@ -274,7 +274,10 @@ class SequenceModel(nn.Module):
     def __init__(self, recurrent: Recurrent, output_size: int, bias: bool = True) -> None:
         super().__init__()
         if not isinstance(recurrent, Recurrent):
-            raise TypeError(f"recurrent must be a bptt.RNN, GRU or LSTM, got {type(recurrent).__name__}")
+            name = type(recurrent).__name__
+            if isinstance(recurrent, nn.RNNBase):
+                name = f"torch.nn's {name}; convert it: bptt.from_torch(module)"
+            raise TypeError(f"recurrent must be a bptt.RNN, GRU or LSTM, got {name}")
         checks.check_sizes(output_size=output_size)
         self.recurrent = recurrent
         width = (recurrent.proj_size or recurrent.hidden_size) * recurrent.num_directions

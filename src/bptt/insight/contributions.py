@@ -35,6 +35,7 @@ from .recorded import (
     record_layers,
     walk_back,
 )
+from .refusing import refused
 from .text import contributions_text, text_html
 
 
@@ -173,7 +174,9 @@ def contributions(
     ((5, 3, 3), (5, 5))
     """
     if not isinstance(model, Elman | SequenceModel | Recurrent | Cell):
-        raise TypeError(_refusal(model))
+        raise TypeError(
+            f"contributions takes a bptt.Elman, SequenceModel, RNN, GRU, LSTM or Cell, got {refused(model)}"
+        )
     check_call(criterion)
     if isinstance(model, Cell):
         return _of_cell(model, x, d, criterion, t, pairs)
@@ -236,18 +239,6 @@ def _checked_names(model: nn.Module, factors: dict[str, Factor]) -> list[str]:
             "layers"
         )
     return names
-
-
-def _refusal(model: Any) -> str:
-    wanted = "contributions takes a bptt.Elman, SequenceModel, RNN, GRU, LSTM or Cell, got "
-    if not isinstance(model, nn.Module):
-        return f"{wanted}{type(model).__name__}"
-    if isinstance(model, nn.RNN | nn.GRU | nn.LSTM):
-        return f"{wanted}torch.nn.{type(model).__name__}; bptt.from_torch(model) makes bptt's of it"
-    return (
-        f"{wanted}{type(model).__name__}; write it as bptt.SequenceModel(recurrent, output_size), or as a "
-        "bptt.Cell with the whole step in `step`"
-    )
 
 
 def _time_major(rows: Tensor, batch_first: bool) -> Tensor:

@@ -27,6 +27,7 @@ from ..recorded import (
     loss_and_adjoint,
     record_layers,
 )
+from ..refusing import refused
 from .clipping import gradient_norms
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
 from .memory import input_memory
@@ -137,7 +138,7 @@ def _copy(model: Any) -> Network:
     if not isinstance(model, (Elman, SequenceModel, Recurrent, *OURS)):
         raise TypeError(
             "diagnose takes a bptt.Elman, a bptt.SequenceModel, or a recurrent module (bptt.RNN, GRU, LSTM, or "
-            f"torch.nn's), got {type(model).__name__}"
+            f"torch.nn's), got {refused(model)}"
         )
     net: Any = from_torch(copy.deepcopy(model)).to("cpu", torch.float64).eval().requires_grad_(True)
     return Bare(net) if isinstance(net, Recurrent) else net

@@ -21,6 +21,7 @@ from ..recorded import (
     record_layers,
     walk_back,
 )
+from ..refusing import refused
 from .notation import LessonNetwork
 
 
@@ -73,10 +74,7 @@ def backward_of_error(
 def check_network(net: Any) -> None:
     """Raise a TypeError for anything but the two kinds of network whose equations are known as a whole."""
     if not isinstance(net, Elman | SequenceModel):
-        raise TypeError(
-            f"a bptt.Elman or a bptt.SequenceModel is needed, got {type(net).__name__}; "
-            "wrap a recurrent module: bptt.SequenceModel(module, output_size)"
-        )
+        raise TypeError(f"a bptt.Elman or a bptt.SequenceModel is needed, got {refused(net)}")
 
 
 def check_both_or_neither(x: Any, d: Any) -> None:
