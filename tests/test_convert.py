@@ -111,3 +111,16 @@ def test_what_torch_has_not_is_said_and_nothing_is_replaced():
     with pytest.raises(ValueError, match=r"1 is RNN\(5, 5, leak=0.5\), but torch.nn.RNN supports only tanh"):
         bptt.to_torch(model)
     assert isinstance(model[0], bptt.GRU)
+
+
+@pytest.mark.parametrize("convert", [bptt.from_torch, bptt.to_torch])
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("GRU", "model must be a torch.nn.Module, got str"),
+        (nn.GRU, r"the class GRU; pass a module made of it, GRU\("),
+    ],
+)
+def test_what_is_no_module_is_refused(convert, model, words):
+    with pytest.raises(TypeError, match=words):
+        convert(model)

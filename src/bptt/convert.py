@@ -31,11 +31,15 @@ def from_torch(model: ModuleT) -> ModuleT:
     Returns:
         the model, or what replaces it.
 
+    Raises:
+        TypeError: model is no module.
+
     >>> from_torch(nn.Sequential(nn.GRU(3, 5)))
     Sequential(
       (0): GRU(3, 5)
     )
     """
+    _check_module(model)
     return _replaced(model, _to_ours)
 
 
@@ -49,14 +53,23 @@ def to_torch(model: ModuleT) -> ModuleT:
         the model, or what replaces it.
 
     Raises:
+        TypeError: model is no module.
         ValueError: an RNN has an activation or leak that torch.nn.RNN does not support; nothing is replaced then.
     """
+    _check_module(model)
     for name, module in model.named_modules():
         if type(module) is RNN and (module.nonlinearity not in ("tanh", "relu") or module.leak != 1):
             raise ValueError(
                 f"{name or 'the model'} is {module}, but torch.nn.RNN supports only tanh and relu, without leak"
             )
     return _replaced(model, _to_torch)
+
+
+def _check_module(model: Any) -> None:
+    if isinstance(model, type):
+        raise TypeError(f"model is the class {model.__name__}; pass a module made of it, {model.__name__}(...)")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
 
 
 def _replaced(model: ModuleT, replacement: Callable[[nn.Module], nn.Module | None]) -> ModuleT:
