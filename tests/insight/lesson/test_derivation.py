@@ -154,7 +154,8 @@ def test_no_latex_is_left_in_the_text(name):
         ({"x": [0.0]}, TypeError, "x must be a torch.Tensor"),
         ({"shown": 3}, ValueError, "shown must be at least 4"),
         ({"model": torch.nn.RNN(2, 3)}, TypeError, "SequenceModel"),
-        ({"x": None, "d": None, "t": None}, TypeError, "t must be an int"),
+        ({"x": None, "d": None, "t": None}, TypeError, "pass t, the step whose error is derived, or x and d"),
+        ({"x": None, "d": None, "t": "last"}, TypeError, "t must be an int"),
     ],
 )
 def test_bad_calls(change, error, words):

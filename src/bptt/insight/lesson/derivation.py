@@ -141,6 +141,8 @@ def derivation(
         raise ValueError(f"shown must be at least 4, got {shown}")
     check_both_or_neither(x, d)
     if x is None or d is None:
+        if t is None:
+            raise TypeError("pass t, the step whose error is derived, or x and d")
         back, e, steps = None, None, checked_step("t", t)
         t = steps
     else:
