@@ -109,6 +109,11 @@ def test_why_a_way_does_not_apply():
     assert "projected" in routes.by_kernels(projected).note
     bidirectional = problem_of(bptt.GRU(2, 3, bidirectional=True), torch.ones(4, 1, 2))
     assert "bidirectional" in routes.by_checkpointing(bidirectional).note
+    model, labels = bptt.GRU(2, 3), torch.zeros(5, dtype=torch.int64)
+    labelled = routes.posed(
+        model, torch.ones(4, 5, 2), labels, lambda y, d: nn.functional.cross_entropy(y[-1], d), None
+    )
+    assert routes.by_checkpointing(labelled).note == "d has one label a sequence, not one target a step"
     assert "Elman" in routes.by_torch_nn(problem_of(bptt.Elman(2, 3, 1), torch.ones(4, 2))).note
     own = problem_of(model_of("cell", 2, 3, torch.float32)[0], torch.ones(4, 1, 2))
     for route in (routes.by_kernels, routes.by_reference, routes.by_torch_nn):

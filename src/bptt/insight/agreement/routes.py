@@ -135,7 +135,12 @@ def by_checkpointing(problem: Problem) -> RouteGradients:
     model = _ours(problem.model)
     own = with_leaves(problem._replace(model=model))
     try:
-        segment = max(1, own.x.shape[time_axis(model, own.x)] // SEGMENTS)
+        axis = time_axis(model, own.x)
+        steps = own.x.shape[axis]
+        of_sequences = own.x.dim() == 3 and isinstance(own.d, Tensor) and own.d.shape == (own.x.shape[1 - axis],)
+        if of_sequences and len(own.d) != steps:
+            return RouteGradients(None, {}, "d has one label a sequence, not one target a step")
+        segment = max(1, steps // SEGMENTS)
         loss, _ = checkpointed(model, own.x, own.d, own.criterion, segment=segment, state=own.state)
     except (TypeError, ValueError) as error:  # what the other ways take without complaint
         return RouteGradients(None, {}, str(error).split(": ")[0].split(";")[0])
