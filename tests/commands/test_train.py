@@ -216,7 +216,8 @@ def test_a_memory_that_makes_no_sense_is_refused_first(here, memory):
 
 
 def test_too_little_memory_names_the_least_before_anything_is_written(here):
-    with pytest.raises(UserError, match="the smallest that works is"):
+    wanted = r"^--memory 1kB is too little for .*the smallest that works is \d+ bytes, (--memory [\d.]+kB)$"
+    with pytest.raises(UserError, match=wanted):
         train(ForecastOptions(reach="checkpointed", memory="1kB"))
     assert list(here.iterdir()) == []
 
@@ -264,7 +265,7 @@ def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, capsys, 
         assert lasting(folder) == wanted, f"killed after {update} updates"
     capsys.readouterr()
     assert train(ForecastOptions(resume=folder)) == 0
-    assert "is finished: there is nothing to go on with" in capsys.readouterr().out
+    assert "is finished: there is nothing left to continue" in capsys.readouterr().out
     assert lasting(folder) == wanted
 
 

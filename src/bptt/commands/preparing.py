@@ -23,6 +23,7 @@ from ..training.run import check_same_files
 from ..training.tasks.factory import check_there, files_of, made_task, roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
+from ..training.updates import of_option
 from ..training.workers import Workers
 from .gradient_flow import GradientMonitor
 from .streams import warnings_printed
@@ -110,7 +111,7 @@ def _check_memory(config: TrainOptions) -> None:
         if isinstance(config, ForecastOptions) and config.memory is not None:
             parse_bytes(config.memory)
     except ValueError as error:
-        raise UserError(f"--{error}") from error
+        raise of_option(error) from error
 
 
 def print_line(console: Console, line: str) -> None:

@@ -70,11 +70,11 @@ def _launched(config: TrainOptions, size: int) -> int:
 
 
 def _resumed(given: TrainOptions, folder: Path, team: Workers, console: Console) -> int:
-    """Go on with a run where its last snapshot stands."""
+    """Continue a run from its last snapshot."""
     began = _checked_run(given, folder)
     with Journal(folder, team, launch_id()) as journal:
         if team.by_first(journal.is_finished):
-            print_line(console, f"{folder} is finished: there is nothing to go on with")
+            print_line(console, f"{folder} is finished: there is nothing left to continue")
             return 0
         work = prepared(began.config, team, console, (folder, began))
         check_same_data(folder, work.task, began)
@@ -121,7 +121,7 @@ def _checked_run(given: TrainOptions, folder: Path) -> ConfigFile:
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
     if not (folder / "config.toml").exists():
         raise UserError(
-            f"{folder} ended before its config.toml was written, so that there is nothing to go on with; "
+            f"{folder} ended before its config.toml was written, so that there is nothing to continue; "
             "remove it and begin a new run"
         )
     return read_config(folder / "config.toml")
@@ -159,8 +159,8 @@ def _new_folder(config: TrainOptions) -> Path:
 
 
 def _overwriting(folder: Path) -> UserError:
-    go_on = f", or go on with it by --resume {folder}" if (folder / "config.toml").exists() else ""
-    return UserError(f"{folder} exists already and is not overwritten; pass another --out{go_on}")
+    resume = f", or continue it with --resume {folder}" if (folder / "config.toml").exists() else ""
+    return UserError(f"{folder} exists already and is not overwritten; pass another --out{resume}")
 
 
 def _finished(work: Work, journal: Journal, console: Console) -> int:
@@ -272,5 +272,5 @@ def _say(console: Console, folder: Path, result: Result) -> None:
         if said is not None:
             print_line(console, said)
     if result.fitted.interrupted:
-        print_line(console, f"go on with: bptt train --resume {folder}")
+        print_line(console, f"continue with: bptt train --resume {folder}")
     print_line(console, f"written to {folder}/   open {folder}/report.html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -58,6 +59,12 @@ class Updates(Protocol):
         ...
 
 
+def of_option(error: ValueError) -> UserError:
+    """An error about `memory`, as the command line spells that."""
+    text = re.sub(r"\bmemory='([^']+)'", r"--memory \1", str(error))
+    return UserError(text if text.startswith("--") else f"--{text}")
+
+
 class Whole:
     """One update an epoch: all errors are propagated back to the first step.
 
@@ -91,7 +98,7 @@ class Whole:
             try:
                 self.plan = plan_checkpoints(self.model, x, d, self.loss, memory=memory, reduction=self.reduction)
             except ValueError as error:
-                raise UserError(f"--{error}") from error
+                raise of_option(error) from error
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
         x = noisy(self.x, self.config, number)
