@@ -69,3 +69,16 @@ def test_a_wrong_option_in_a_config_names_the_file_unless_it_was_given_beside_it
     assert capsys.readouterr().err == "bptt train: c.toml: --hidden must be at least 1, got -1\n"
     assert answered(["train", "c.toml", "--hidden", "-2"]) == 2
     assert capsys.readouterr().err == "bptt train: --hidden must be at least 1, got -2\n"
+
+
+def test_a_table_without_a_target_is_answered_with_its_columns(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("day,flow\n1,2\n")
+    assert answered(["train", "d.csv"]) == 2
+    assert "the column to forecast; its columns are 'day', 'flow'\n" in capsys.readouterr().err
+
+
+def test_a_task_seen_from_a_files_name_is_said_with_the_way_out(capsys):
+    assert answered(["train", "d.txt", "--target", "flow"]) == 2
+    said = "this is --task text (seen from .txt; pass --task forecast)\n"
+    assert said in capsys.readouterr().err

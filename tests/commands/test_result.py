@@ -33,9 +33,9 @@ def test_the_line_of_metrics_has_ours_apart_from_the_baselines():
 @pytest.mark.parametrize(
     ("choices", "interrupted", "words"),
     [
-        ({"epochs": 1}, False, "Trained 1 epochs."),
+        ({"epochs": 1}, False, "Trained 1 epoch."),
         ({"epochs": 9}, True, "Stopped after 1 of 9 epochs."),
-        ({"epochs": 1, "validation": 0.1}, False, "Trained 1 epochs; kept the weights of epoch 1, the best"),
+        ({"epochs": 1, "validation": 0.1}, False, "Trained 1 epoch; kept the weights of epoch 1, the best"),
     ],
 )
 def test_how_it_ended(choices, interrupted, words):

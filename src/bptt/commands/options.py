@@ -28,7 +28,7 @@ class PredictOptions:
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Run folder that `bptt train` wrote."""
     data: Annotated[
-        Path | None, Positional, arg(metavar="DATA", help_behavior_hint="(needed without --follow)")
+        Path | None, Positional, arg(metavar="[DATA]", help_behavior_hint="(needed without --follow)")
     ] = None
     """CSV, Parquet or .npy file, rows in the order of time; to classify, as the run was trained on, or .ts."""
     follow: bool = False
@@ -109,7 +109,7 @@ class ExplainOptions:
     text, its first 512 characters or bytes; of sequences, the longest), and the error is that of the last step.
     """
 
-    run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
+    run: Annotated[Path | None, Positional, arg(metavar="[RUN]", help_behavior_hint="")] = None
     """Run folder that `bptt train` wrote; without it, the lesson's network."""
     t: Annotated[
         int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last)")
@@ -151,7 +151,7 @@ class ExploreOptions:
     last steps of a part of its training set, as there. The page is served to this machine only, until Ctrl-C.
     """
 
-    run: Annotated[Path | None, Positional, arg(metavar="RUN", help_behavior_hint="")] = None
+    run: Annotated[Path | None, Positional, arg(metavar="[RUN]", help_behavior_hint="")] = None
     """Run folder that `bptt train` wrote; without it, the lesson's network."""
     steps: Annotated[
         int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last 100)")

@@ -15,10 +15,12 @@ from ..printable import message
 from ..reach.byte_sizes import parse_bytes
 from ..report.tensorboard import check_installed
 from ..training.config_file import ConfigFile
+from ..training.data.sources import open_source
+from ..training.data.tables import listed
 from ..training.loop import Training
 from ..training.network import network_of
 from ..training.options.base import TrainOptions
-from ..training.options.forecast import ForecastOptions
+from ..training.options.forecast import TABLES, ForecastOptions
 from ..training.run import check_same_files
 from ..training.tasks.factory import check_there, files_of, made_task, roles
 from ..training.tasks.streamed import StreamedForecast
@@ -62,6 +64,7 @@ def prepared(
     try:
         _check_no_run(config)
         check_there(config)
+        _check_target(config)
         config.check()
         digests = {str(path): digest_of(path) for path in files_of(config)}
         if begun is not None:
@@ -80,6 +83,18 @@ def _check_no_run(config: TrainOptions) -> None:
         raise UserError(
             f"{path} is a folder; `bptt train {path}/config.toml` trains again, `bptt train --resume {path}` "
             "continues this run"
+        )
+
+
+def _check_target(config: TrainOptions) -> None:
+    """Where no column is named to forecast, name those of the table."""
+    path = config.data
+    if not isinstance(config, ForecastOptions) or config.targets or path is None:
+        return
+    if path.suffix.lower() in TABLES:
+        raise UserError(
+            f"--target COLUMN is needed with {path}: the column to forecast; its columns are "
+            f"{listed(open_source(path).columns)}"
         )
 
 

@@ -103,7 +103,7 @@ class Result:
     def ending(self) -> str:
         """How training ended, in a sentence."""
         epochs, asked = len(self.fitted.epochs), self.config.epochs
-        said = f"Trained {epochs} epochs"
+        said = f"Trained {epochs} epoch{'' if epochs == 1 else 's'}"
         if self.fitted.interrupted:
             said = f"Stopped after {epochs} of {asked} epochs"
         elif epochs < asked:

@@ -50,6 +50,8 @@ def check_own(choices: Mapping[str, Any], task: TaskName) -> None:
     Raises:
         UserError: one is; the message says whose it is.
     """
+    suffix = Path(str(choices.get("data", ""))).suffix.lower()
+    by_name = "task" not in choices and suffix in (".ts", ".txt", ".text")
     hints = {other: get_type_hints(kind) for other, kind in OPTIONS.items()}
     for name, value in choices.items():
         own = _literals(hints[task].get(name))
@@ -62,8 +64,9 @@ def check_own(choices: Mapping[str, Any], task: TaskName) -> None:
                     f"{option_of(name)} {' or '.join(own)}"
                 )
         elif tasks and task not in tasks:
+            seen = f" (seen from {suffix}; pass --task {tasks[0]})" if by_name else ""
             raise UserError(
-                f"{option_of(name)} is an option of --task {' and '.join(tasks)}; this is --task {task}"
+                f"{option_of(name)} is an option of --task {' and '.join(tasks)}; this is --task {task}{seen}"
             )
 
 
