@@ -270,7 +270,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def check_same_data(folder: Path, task: Task, began: ConfigFile) -> None:
-    """Refuse to resume a run on changed data whose files have no digest, such as those of older versions.
+    """Refuse to resume a run whose data give another scaling, other columns or other labels than it began with.
 
     Raises:
         UserError: the columns, their means and deviations in the training set, or the labels are others now.

@@ -20,7 +20,7 @@ class TrainingExcerpt(NamedTuple):
         d: (T, B, K), NaN where a target is missing; class numbers (T, B); or one for each sequence, (B).
         criterion: (y, d) -> scalar: the mean that training takes of these sequences.
         errors: (y, d) -> scalar: the sum of the errors that it is the mean of.
-        loss: E_t, of one step, as `bptt.explain` takes it.
+        loss: the name of the loss of one step, E_t.
         what: the part of the data, in words.
         notes: remarks on the data, a sentence each.
     """

@@ -143,7 +143,7 @@ class Task(Protocol):
 
     @property
     def loss(self) -> Loss:
-        """Of a step, as `bptt.explain` takes it."""
+        """The name of the loss of a step."""
         ...
 
     @property
