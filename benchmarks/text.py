@@ -18,9 +18,9 @@ from torch import nn
 
 from bptt.training.data.text import bits
 from bptt.training.network import network_of
-from bptt.training.optimizing import Clipping, LearningRate
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
+from bptt.training.schedules import Clipping, LearningRate
 from bptt.training.tasks.text import TextTask, text_task
 from reach import TorchModel
 

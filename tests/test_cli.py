@@ -124,7 +124,7 @@ def test_any_encoding_of_the_terminal_will_do(command, encoding):
     assert shown.stdout.decode(encoding)
 
 
-@pytest.mark.parametrize("module", ["tyro", "bptt.commands.line", "torch", "bptt.insight.lesson.explain"])
+@pytest.mark.parametrize("module", ["tyro", "bptt.commands.command_line", "torch", "bptt.insight.lesson.explain"])
 def test_ctrl_c_while_it_is_loaded_ends_quietly(tmp_path, module):
     code = (
         "import builtins, os, signal\nreal = builtins.__import__\n"

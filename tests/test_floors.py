@@ -13,7 +13,7 @@ FLOORS = {
     "errors": 1,
     "printable": 1,
     "files": 1,
-    "calls": 1,
+    "user_functions": 1,
     "checks": 1,
     "trees": 1,
     "dropout": 1,

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .calls import check_takes, pair_of
 from .trees import Tree, check_same_form, leaves
+from .user_functions import check_takes, pair_of
 
 
 class Cell(nn.Module):

@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         open_all()
         try:
-            from .commands.line import answered
+            from .commands.command_line import answered
 
             code = answered(sys.argv[1:] if arguments is None else arguments)
         finally:

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from bptt.commands.command_line import answered
 from bptt.commands.help import Entry, help_page, page
-from bptt.commands.line import answered
 
 RAW = """usage: bptt cook [-h] [COOK OPTIONS] [DISH]
 
@@ -80,6 +80,6 @@ def test_all_commands_stand_in_the_first_help(capsys):
 
 
 def test_the_first_help_loads_nothing_heavy():
-    code = "import sys; from bptt.commands.line import answered; answered(['--help'])\n"
+    code = "import sys; from bptt.commands.command_line import answered; answered(['--help'])\n"
     code += "assert not {'torch', 'polars', 'numpy', 'rich'} & {*sys.modules}, 'something heavy was loaded'"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -13,20 +13,20 @@ import polars as pl
 import pytest
 import torch
 
-from bptt.commands import gradient_flow
+from bptt.commands import gradient_monitor
 from bptt.commands.diagnose import diagnose
 from bptt.commands.launch import launch_id
 from bptt.commands.options import DiagnoseOptions
 from bptt.commands.train import train
 from bptt.errors import TrainingDiverged, UserError
 from bptt.training.config_file import read_options
-from bptt.training.journal import Journal
 from bptt.training.loop import Training
 from bptt.training.options.choosing import OPTIONS
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
 from bptt.training.run import load
+from bptt.training.run_writer import Journal
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tensors import read_tensors
@@ -534,7 +534,7 @@ def test_a_gradient_that_reaches_less_far_than_the_data_need_is_warned_of(here, 
 
 
 def test_a_long_training_is_warned_while_there_is_time_and_not_twice_of_the_same_epochs(here, capsys, monkeypatch):
-    monkeypatch.setattr(gradient_flow, "DIAGNOSIS", 1.0)
+    monkeypatch.setattr(gradient_monitor, "DIAGNOSIS", 1.0)
     lagged_by(9, here / "far.csv")
     choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "epochs": 6, "leak": 1.0}
     train(ForecastOptions(**choices, out=here / "far"))

@@ -4,8 +4,8 @@ from torch import nn
 
 import bptt
 from bptt.reach.memory import LinearBytes, Meter, measure, measure_once
+from bptt.reach.pieces import Sequences
 from bptt.reach.sequence_loss import SequenceLoss
-from bptt.reach.sequences import Sequences
 from bptt.reach.walker import Walker
 from bptt.walks import kernels
 from support import normal

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from bptt.reach.pieces import Sequences
 from bptt.reach.replay import CheckpointedBackward
 from bptt.reach.sequence_loss import SequenceLoss
-from bptt.reach.sequences import Sequences
 from bptt.reach.walker import Walker
 from support import assert_close, normal
 from zoo import model_of

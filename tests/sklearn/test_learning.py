@@ -9,7 +9,7 @@ import bptt
 from bptt.errors import TrainingDiverged
 from bptt.sklearn.batch import Batch, batch_of
 from bptt.sklearn.learning import Batches, WindowSizes, learn_piece
-from bptt.training.optimizing import Clipping
+from bptt.training.schedules import Clipping
 
 
 def model():

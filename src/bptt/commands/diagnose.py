@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..insight.diagnosis.diagnose import LEAST_STEPS
 from ..training.run import Run, load
 from ..training.tasks.excerpt import TrainingExcerpt
-from .gradient_flow import diagnosis_of
+from .gradient_monitor import diagnosis_of
 from .options import DiagnoseOptions
 from .streams import complain, say, warnings_printed
 from .writing import check_new, write_text

@@ -20,8 +20,8 @@ from ..training.tasks.excerpt import filled
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.task import Task
 from ..training.updates import predictions
-from .gradient_flow import diagnosis_of
-from .result import Result, described
+from .gradient_monitor import diagnosis_of
+from .training_result import Result, described
 
 SHOWN = 100  # steps of a run's sequence that are shown at first
 

@@ -16,10 +16,10 @@ import torch
 
 from ..errors import UserError
 from ..training.data.calendar import features
-from ..training.data.cells import as_numbers
 from ..training.data.csv_files import LONGEST, checked_header, why_ragged, why_unread
 from ..training.data.dates import NoDate, instant
 from ..training.data.scaling import Moments, Scaling, as_input
+from ..training.data.table_cells import as_numbers
 from ..training.data.tables import check_columns, listed
 from ..training.data.time_column import read_label
 from ..training.data.timestamps import Label

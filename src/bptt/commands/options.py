@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from ..training.options.base import ActivationName
-from ..training.options.parts import Missing
+from ..training.options.shared import Missing
 
 ModuleName = Literal["RNN", "GRU", "LSTM"]
 

@@ -15,7 +15,7 @@ from ..printable import message
 from ..reach.byte_sizes import parse_bytes
 from ..report.tensorboard import check_installed
 from ..training.config_file import ConfigFile
-from ..training.data.sources import open_source
+from ..training.data.streamed_tables import open_source
 from ..training.data.tables import listed
 from ..training.loop import Training
 from ..training.network import network_of
@@ -27,7 +27,7 @@ from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.updates import of_option
 from ..training.workers import Workers
-from .gradient_flow import GradientMonitor
+from .gradient_monitor import GradientMonitor
 from .streams import warnings_printed
 
 

@@ -20,18 +20,18 @@ from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard
 from ..training.config_file import ConfigFile, read_config
-from ..training.journal import Journal, owned
 from ..training.loop import Epoch, Fitted
 from ..training.options.base import TrainOptions, first_given, option_of
 from ..training.run import check_same_data
+from ..training.run_writer import Journal, owned
 from ..training.workers import Workers, workers
 from ..trees import differing
 from .explorer import run_explorer
-from .gradient_flow import diagnosis_of
+from .gradient_monitor import diagnosis_of
 from .interruption import Interruption
 from .launch import launch, launch_id, restarted
 from .preparing import Work, prepared, print_line
-from .result import Result, confusion_rows
+from .training_result import Result, confusion_rows
 
 RUNS = Path("runs")
 

@@ -36,7 +36,7 @@ from .recorded import (
     walk_back,
 )
 from .refusing import refused
-from .text import contributions_text, text_html
+from .text_tables import contributions_text, text_html
 
 
 class BySteps(Mapping[str, Tensor]):

@@ -20,9 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..trees import bytes_of, cloned, detached, form, leaves, mapped
 from ..walks import kernels
 from .gradients import Gradients, scalar_loss
+from .pieces import Sequences
 from .replay import CheckpointedBackward
 from .sequence_loss import SequenceLoss
-from .sequences import Sequences
 from .side_effects import side_state, undisturbed
 
 PROBE = 16, 64  # the fewest and most steps a model is tried on, and then on twice as many

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ..trees import Tree, cloned, leaves, mapped, stacked_room
 from .gradients import Gradients, scalar_loss
+from .pieces import Piece
 from .schedule import Advance, Replay, reversal
 from .sequence_loss import SequenceLoss
-from .sequences import Piece
 from .side_effects import SideState, side_state
 
 

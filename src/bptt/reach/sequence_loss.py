@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..networks import cross_entropy, squared_error
 from ..trees import Tree, leaves
-from .sequences import Sequences, open_sequences
+from .pieces import Sequences, open_sequences
 from .walker import Model, Walker
 
 SUMS = (squared_error, cross_entropy)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..checks import check_sizes
 from ..trees import Tree, cloned, leaves
 from .gradients import backward_or_restore, scalar_loss
-from .sequences import Chunks, Piece, Sequences, open_sequences
+from .pieces import Chunks, Piece, Sequences, open_sequences
 from .walker import Model, Walker
 
 

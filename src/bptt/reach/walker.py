@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..calls import check_takes, pair_of
 from ..cell import Cell
 from ..checks import check_state
 from ..networks import Elman
 from ..trees import Tree, check_same_form, form, leaves, mapped
+from ..user_functions import check_takes, pair_of
 from .layout import CHOICE, KNOWN, batch_firsts, name_of, roots_of, sequences_in, time_axis
 from .side_effects import undisturbed
 

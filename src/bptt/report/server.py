@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from . import connections
+from . import http_limits
 
 BODY = 1_000_000  # bytes of a question
 QUERY = 2_000  # bytes of a query
@@ -147,7 +147,7 @@ async def _question(request: Request) -> dict[str, Any] | Refusal:
         return 415, "a question must come as application/json"
     body = bytearray()
     try:
-        with anyio.fail_after(connections.BODY):
+        with anyio.fail_after(http_limits.BODY):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > BODY:
@@ -211,7 +211,7 @@ class Server:
             access_log=False,
             lifespan="off",
             ws="none",
-            http=connections.limited_protocol(),
+            http=http_limits.limited_protocol(),
             server_header=False,
         )
         self._server, self._listener = uvicorn.Server(config), listener

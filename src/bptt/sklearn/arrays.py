@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_array
 
-from ..training.data.cells import LARGEST
+from ..training.data.table_cells import LARGEST
 
 WANTED = "an array of numbers, or a list of arrays"
 

@@ -21,8 +21,8 @@ from ..networks import SequenceModel
 from ..reach.truncated import check_reach
 from ..training.loop import Epoch, Training
 from ..training.network import build, count_of
-from ..training.optimizing import Clipping
 from ..training.options.base import TrainOptions
+from ..training.schedules import Clipping
 from .batch import Batch, batch_of
 from .learning import Batches, Carried, MeanLoss, WindowSizes, learn_piece
 from .samples import Samples, read_samples

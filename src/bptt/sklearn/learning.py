@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingDiverged
 from ..reach.truncated import Truncated, WindowInput, truncated
-from ..training.optimizing import Clipping
+from ..training.schedules import Clipping
 from ..training.updates import Update
 from ..trees import Tree
 from .batch import Batch

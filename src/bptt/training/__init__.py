@@ -2,6 +2,6 @@
 
 Options (`options`) and the user's data (`data`) come in; a trained network, its metrics and its snapshots go out,
 as a folder. A task (`tasks`) turns data into updates and scores, `loop` makes the updates epoch by epoch, and
-`journal` writes the folder while it runs. `run.load` opens a finished folder. Start with `loop.Training`, then
+`run_writer` writes the folder while it runs. `run.load` opens a finished folder. Start with `loop.Training`, then
 read `updates` for one forward and backward pass, and `tasks.forecast` for an example of a task.
 """

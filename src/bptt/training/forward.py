@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..dropout import dropout_from
 from ..trees import Tree, mapped
 from .options.base import TrainOptions
-from .options.parts import TableOptions
+from .options.shared import TableOptions
 
 BLOCK = 1024  # steps whose noise is drawn together
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ..errors import TrainingDiverged
 from ..trees import differing
 from .nonfinite import first_non_finite
-from .optimizing import Clipping, LearningRate, out_of_patience
 from .options.base import TrainOptions
+from .schedules import Clipping, LearningRate, out_of_patience
 from .updates import Update, Updates
 from .workers import ALONE, Workers
 

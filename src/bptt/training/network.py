@@ -13,7 +13,7 @@ from ..modules import GRU, LSTM, RNN
 from ..networks import SequenceModel
 from ..reach.byte_sizes import format_bytes
 from ..recurrent import Recurrent
-from .data.sources import machine_memory
+from .data.streamed_tables import machine_memory
 from .options.base import TrainOptions
 from .options.forecast import ForecastOptions
 

@@ -16,7 +16,7 @@ from .data.spacing import Fixed
 from .data.tables import Selection, Table, leaving_out, read_frame, select_series
 from .data.timestamps import Clock
 from .options.forecast import ForecastOptions
-from .options.parts import Missing
+from .options.shared import Missing
 from .tasks.forecast import Forecast, note_spacing
 
 

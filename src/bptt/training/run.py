@@ -25,7 +25,7 @@ from .network import build, count_of, sizes_of
 from .new_data import new_series
 from .options.base import TaskName
 from .options.classify import ClassifyOptions
-from .options.parts import Missing
+from .options.shared import Missing
 from .tasks.classify import inputs_of, prediction_rows, read_new
 from .tasks.excerpt import TrainingExcerpt
 from .tasks.factory import check_there, files_of, made_task

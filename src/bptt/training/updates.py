@@ -17,7 +17,7 @@ from ..trees import Tree
 from .forward import in_precision, learning, noisy
 from .options.base import TrainOptions
 from .options.forecast import ForecastOptions
-from .options.parts import ReachOptions
+from .options.shared import ReachOptions
 from .workers import ALONE, Workers
 
 ROWS = 1  # the axis of a state, (L·D, B, ·), that its stretches stand on

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import bptt
+from bptt.insight.diagnosis.input_memory import InputMemory
 from bptt.insight.diagnosis.layers import diagnose_layer
-from bptt.insight.diagnosis.memory import InputMemory
 from bptt.insight.diagnosis.verdict import Verdict, reason, verdict
 from bptt.insight.recorded import record_layers
 from support import normal

@@ -6,7 +6,7 @@ import pytest
 import bptt
 from bptt.insight.lesson.layout import RADIUS, folded, unfolded
 from bptt.insight.lesson.notation import plain
-from bptt.insight.text import stretches
+from bptt.insight.text_tables import stretches
 
 NETS = {
     "elman": lambda: bptt.Elman(2, 3, 1),

@@ -7,7 +7,7 @@ import torch
 
 from bptt.errors import UserError
 from bptt.training.data import stream
-from bptt.training.data.sources import read_finite
+from bptt.training.data.streamed_tables import read_finite
 from bptt.training.data.tables import Selection, read_table
 from bptt.training.loop import Training
 from bptt.training.network import build

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ..text import text_html
+from ..text_tables import text_html
 
 # Relative error allowed: against finite differences whatever the dtype, and against autograd in float64.
 DIFFERENCES = "finite differences"

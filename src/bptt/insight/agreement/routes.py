@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...calls import pair_of
 from ...cell import Cell
 from ...convert import THEIRS, from_torch, to_torch
 from ...networks import Elman, SequenceModel
@@ -23,6 +22,7 @@ from ...reach.layout import time_axis
 from ...reach.walker import FORM, check_model
 from ...recurrent import Recurrent, Walk
 from ...trees import Tree, leaves, mapped
+from ...user_functions import pair_of
 from ...walks import door
 from ...walks.call import Call
 from ...walks.cpu import FUSED

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...reach.gradients import scalar_loss
-from ...reach.sequences import open_sequences
+from ...reach.pieces import open_sequences
 from ...reach.truncated import Truncated
 from ...reach.walker import Walker
 from ..recorded import Criterion, Network

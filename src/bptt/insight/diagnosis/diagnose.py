@@ -29,8 +29,8 @@ from ..recorded import (
 )
 from ..refusing import refused
 from .clipping import gradient_norms
+from .input_memory import input_memory
 from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
-from .memory import input_memory
 from .remedies import LayerPlace, remedies, spared
 from .result import Diagnosis
 from .trial import Remedy, Trial, tried

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ..text import bar, text_html
+from ..text_tables import bar, text_html
 from .clipping import GradientNorms
+from .input_memory import GAIN, InputMemory
 from .layers import Gate, LayerDiagnosis
-from .memory import GAIN, InputMemory
 from .verdict import DiagnosisKind, Severity, reason
 
 WIDE = 100  # characters of a line

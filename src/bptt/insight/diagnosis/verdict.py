@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
+from .input_memory import InputMemory
 from .layers import LayerDiagnosis
-from .memory import InputMemory
 
 DiagnosisKind = Literal["non-finite", "no gradient", "exploding", "vanishing", "healthy"]
 

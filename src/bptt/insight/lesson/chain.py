@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from ...equations import ElmanEquations, GRUEquations
-from ..text import stretches
+from ..text_tables import stretches
 from .backward import ErrorBackward, activation_slopes
+from .derivation_parts import Quantity, Term, TermFactor
 from .edges import UnfoldedNetwork
 from .notation import LessonNetwork, Letters, Matrix, Step, T, letter, partial, top
 from .recursions import ReadoutFormulas
-from .terms import Quantity, Term, TermFactor
 
 
 class Chain:

@@ -10,15 +10,15 @@ from torch import Tensor
 from ... import checks
 from ...networks import squared_error
 from ..recorded import Criterion, checked_step
-from ..text import share
+from ..text_tables import share
 from .backward import backward_of_error, check_both_or_neither, check_network, criterion_name
 from .chain import Chain
+from .derivation_parts import MatrixDerivation, TermFactor
 from .explain import explanation_of
 from .explanation import Explanation
 from .formulas import FormulaBlock, FormulaRow, equation, html_of, latex_of, number, numbers, svg_of, text_of
 from .notation import LessonNetwork, Matrix, letter, matrices, partial
 from .recursions import ReadoutFormulas, equations, recursion
-from .terms import MatrixDerivation, TermFactor
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...files import creating
-from ..text import stretches
+from ..text_tables import stretches
 from .explanation import Explanation
 from .flows import Flow, flows, folded_flows
 from .layout import RADIUS, DrawnEdge, Fold, Layout, Node, folded, unfolded

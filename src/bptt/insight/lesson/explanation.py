@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..text import explanation_html, explanation_text
+from ..text_tables import explanation_html, explanation_text
 
 
 @dataclass(frozen=True)

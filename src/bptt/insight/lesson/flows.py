@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..text import share
+from ..text_tables import share
 from .edges import Edge, UnfoldedNetwork
 from .explanation import Explanation
 from .notation import LessonNetwork, Matrix, letter, matrices, plain

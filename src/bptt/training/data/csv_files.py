@@ -16,7 +16,7 @@ import polars as pl
 
 from ...errors import UserError
 from ...printable import shortened
-from .cells import number_of
+from .table_cells import number_of
 from .text_files import MARK, check_encoding, decode_utf8
 
 BLOCK = 2**20  # bytes read at a time

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ..options.parts import Missing
-from .cells import number_of
+from ..options.shared import Missing
+from .table_cells import number_of
 from .tables import (
     as_floats,
     check_columns,

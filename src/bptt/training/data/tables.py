@@ -17,10 +17,10 @@ import polars as pl
 from ...errors import NothingThere, UserError
 from ...printable import shortened
 from ..options.forecast import ForecastOptions
-from ..options.parts import Missing
-from .cells import as_numbers, is_number_like, number_of, text_in
+from ..options.shared import Missing
 from .csv_files import read_csv
 from .npy_files import native, read_npy
+from .table_cells import as_numbers, is_number_like, number_of, text_in
 from .text_files import check_file
 from .time_column import read_timestamps
 from .timestamps import Clock, Timestamps

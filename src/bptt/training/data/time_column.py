@@ -15,7 +15,6 @@ import polars as pl
 
 from ...errors import UserError
 from ...printable import shortened
-from .cells import MISSING_WORDS
 from .dates import (
     BEYOND,
     FIRST_YEAR,
@@ -34,6 +33,7 @@ from .dates import (
 )
 from .find_spacing import is_regular
 from .spacing import seconds_of
+from .table_cells import MISSING_WORDS
 from .timestamps import Clock, Label, NumberForm, Timestamps, why_not_later
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)

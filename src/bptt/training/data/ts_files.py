@@ -20,9 +20,9 @@ import polars as pl
 
 from ...errors import UserError
 from ...printable import shortened
-from ..options.parts import Missing
-from .cells import as_numbers
+from ..options.shared import Missing
 from .labelled import Labelled
+from .table_cells import as_numbers
 from .tables import interpolated, listed
 from .text_files import check_file, read_utf8
 

@@ -9,7 +9,7 @@ from tyro.conf import UseAppendAction, arg
 
 from ...errors import UserError
 from .base import CellName, DataOption, TaskOption
-from .parts import ColumnOption, TableOptions
+from .shared import ColumnOption, TableOptions
 
 NeededColumn = Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(needed with a table)")]
 

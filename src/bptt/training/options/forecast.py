@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from ...errors import UserError
 from .base import DataOption
-from .parts import ColumnOption, Missing, ReachOptions, TableOptions
+from .shared import ColumnOption, Missing, ReachOptions, TableOptions
 
 TABLES = (".csv", ".parquet", ".pq", ".npy")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from .base import CellName, DataOption, TaskOption
-from .parts import ReachOptions
+from .shared import ReachOptions
 
 Tokens = Literal["characters", "bytes"]
 

@@ -21,11 +21,11 @@ from ..data.scaling import Moments, Scaling
 from ..data.tables import listed, read_frame
 from ..data.ts_files import read_ts
 from ..options.classify import ClassifyOptions
-from ..options.parts import Missing
+from ..options.shared import Missing
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
-from .ranges import beyond
+from .extrapolation import beyond
 from .task import ACCURACY, Judged, Loss, Undated
 
 STATISTICS = ("mean", "std", "min", "max")  # of each column, by which the nearest neighbour is found

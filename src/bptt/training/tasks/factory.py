@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..data.sources import is_streamed
+from ..data.streamed_tables import is_streamed
 from ..data.tables import listed, read_table, selection_of
 from ..data.text_files import check_file
 from ..options.base import TrainOptions

@@ -24,7 +24,7 @@ from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
 from .excerpt import LONGEST, TrainingExcerpt
-from .ranges import beyond
+from .extrapolation import beyond
 from .scores import judged
 from .series import Forecasting, Series, Span
 from .task import Judged

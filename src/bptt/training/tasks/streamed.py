@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ...files import replacing
 from ..data.scaling import Moments, Scaling
-from ..data.sources import Source, checked_columns, open_source, read_finite
 from ..data.stream import PIECE, Stream
+from ..data.streamed_tables import Source, checked_columns, open_source, read_finite
 from ..data.tables import check_once, lagged
 from ..forward import NoisyChunks
 from ..options.forecast import ForecastOptions
@@ -26,9 +26,9 @@ from ..updates import Updates, Windows, check_stretches, check_workers, mean_squ
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
 from .excerpt import LONGEST, TrainingExcerpt
+from .extrapolation import beyond
 from .forecast import check_rows, train_rows_of
 from .intervals import Intervals
-from .ranges import beyond
 from .scores import MEAN, rows_of
 from .series import Forecasting, output_words
 from .task import Judged, Undated

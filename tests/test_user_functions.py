@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 
-from bptt.calls import check_takes, pair_of
+from bptt.user_functions import check_takes, pair_of
 
 
 def takes(function):

@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bptt.commands.result import LOOKS, Result, described
+from bptt.commands.training_result import LOOKS, Result, described
 from bptt.insight.diagnosis.result import Diagnosis
 from bptt.report.run import Lags
 from bptt.training.loop import Epoch, Fitted

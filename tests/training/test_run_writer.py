@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.journal import LOCK, Journal, owned
 from bptt.training.loop import Epoch
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.run import load
+from bptt.training.run_writer import LOCK, Journal, owned
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.workers import Workers
 from disk import FAULTS, Disk

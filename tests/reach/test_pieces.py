@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.reach.sequences import Chunks, Sequences, open_sequences
+from bptt.reach.pieces import Chunks, Sequences, open_sequences
 from bptt.reach.walker import Walker
 
 WALKER = Walker(nn.GRU(3, 4))

@@ -5,14 +5,7 @@ import polars as pl
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.data.cells import (
-    MISSING_WORDS,
-    as_numbers,
-    is_number_like,
-    number_of,
-    text_in,
-    why_wrong,
-)
+from bptt.training.data.table_cells import MISSING_WORDS, as_numbers, is_number_like, number_of, text_in, why_wrong
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from torch import nn
 
 from bptt.insight.diagnosis.clipping import suggested_clip
 from bptt.training.loop import Epoch
-from bptt.training.optimizing import Clipping, LearningRate, out_of_patience
 from bptt.training.options.forecast import ForecastOptions
+from bptt.training.schedules import Clipping, LearningRate, out_of_patience
 
 
 def rates(schedule, losses, epochs=6):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import bptt
-from bptt.insight.text import explanation_html, stretches, text_html
+from bptt.insight.text_tables import explanation_html, stretches, text_html
 
 
 def explained(T, t=None):

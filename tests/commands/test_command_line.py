@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from bptt.commands.line import answered
+from bptt.commands.command_line import answered
 
 
 @pytest.mark.parametrize(

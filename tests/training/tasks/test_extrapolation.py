@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bptt.training.tasks.ranges import beyond
+from bptt.training.tasks.extrapolation import beyond
 
 LEARNED = np.array([[0.0, 5.0], [10.0, 5.0], [4.0, np.nan]])
 

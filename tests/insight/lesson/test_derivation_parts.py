@@ -1,5 +1,5 @@
+from bptt.insight.lesson.derivation_parts import MatrixDerivation, Term, TermFactor
 from bptt.insight.lesson.notation import partial
-from bptt.insight.lesson.terms import MatrixDerivation, Term, TermFactor
 
 
 def factor(of, by, *edges):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bptt.insight.diagnosis.memory import FOUND, input_memory
+from bptt.insight.diagnosis.input_memory import FOUND, input_memory
 from support import normal
 
 

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.data.sources import is_streamed
+from bptt.training.data.streamed_tables import is_streamed
 from bptt.training.options.forecast import ForecastOptions
 
 
@@ -27,7 +27,7 @@ def test_it_is_streamed_where_it_would_take_more_than_it_may(path, monkeypatch):
     assert is_streamed(configured(path, memory="1kB"))
     assert not is_streamed(configured(path, memory="1GB"))
     assert not is_streamed(ForecastOptions())
-    monkeypatch.setattr("bptt.training.data.sources.machine_memory", lambda: 2000)
+    monkeypatch.setattr("bptt.training.data.streamed_tables.machine_memory", lambda: 2000)
     assert is_streamed(configured(path))
     for reach in ("full", "checkpointed"):
         with pytest.raises(UserError, match=rf"half of this machine's; --reach {reach}.*--reach truncated"):

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from bptt.report import connections
+from bptt.report import http_limits
 from bptt.report.server import Server, application, listening
 from support import Serving
 
@@ -40,13 +40,13 @@ def serve():
 
 @pytest.mark.parametrize("data", [b"", HALF])
 def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(serve, monkeypatch, data):
-    monkeypatch.setattr(connections, "HEAD", 0.2)
+    monkeypatch.setattr(http_limits, "HEAD", 0.2)
     connect, _ = serve()
     assert connect(data).makefile("rb").read() == b""
 
 
 def test_nor_is_a_second_one(serve, monkeypatch):
-    monkeypatch.setattr(connections, "HEAD", 0.2)
+    monkeypatch.setattr(http_limits, "HEAD", 0.2)
     connect, _ = serve()
     connection = connect(WHOLE)
     assert connection.recv(10_000)
@@ -55,22 +55,22 @@ def test_nor_is_a_second_one(serve, monkeypatch):
 
 
 def test_a_question_that_does_not_come_to_its_end_is_not_waited_for(serve, monkeypatch):
-    monkeypatch.setattr(connections, "BODY", 0.2)
-    monkeypatch.setattr(connections, "HEAD", 0.2)
+    monkeypatch.setattr(http_limits, "BODY", 0.2)
+    monkeypatch.setattr(http_limits, "HEAD", 0.2)
     connect, _ = serve()
     connection = connect(HALF_A_QUESTION)
     assert connection.makefile("rb").readline().split()[1] == b"408"
 
 
 def test_who_reads_nothing_is_let_go(serve, monkeypatch):
-    gone, lose = threading.Event(), connections.H11Protocol.connection_lost
+    gone, lose = threading.Event(), http_limits.H11Protocol.connection_lost
 
     def lost(connection, error):
         lose(connection, error)
         gone.set()
 
-    monkeypatch.setattr(connections, "STALLED", 0.2)
-    monkeypatch.setattr(connections.H11Protocol, "connection_lost", lost)
+    monkeypatch.setattr(http_limits, "STALLED", 0.2)
+    monkeypatch.setattr(http_limits.H11Protocol, "connection_lost", lost)
     connect, serving = serve(PAGE)
     connect(WHOLE)
     assert gone.wait(20)
@@ -83,11 +83,11 @@ def test_half_sent_heads_do_not_starve_others(serve):
     for _ in range(300):
         connect(HALF)
     assert connect(WHOLE).makefile("rb").readline().split()[1] == b"200"
-    assert len(serving.server._server.server_state.connections) <= connections.WAITING + 1
+    assert len(serving.server._server.server_state.connections) <= http_limits.WAITING + 1
 
 
 def test_the_server_ends_beside_clients_that_wait(serve, monkeypatch, caplog):
-    monkeypatch.setattr(connections, "GRACE", 0.2)
+    monkeypatch.setattr(http_limits, "GRACE", 0.2)
     connect, serving = serve(PAGE)
     for data in (b"", HALF, HALF_A_QUESTION, WHOLE):
         connect(data)
