@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bptt import cli
+from bptt.commands import explore
 from bptt.commands import train as command
 from bptt.commands.train import train
 from bptt.report import server
@@ -47,7 +48,7 @@ def ended(whole, tmp_path, monkeypatch, capsys):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(server.Server, "run", lambda *_, **__: pytest.fail("it is served"))
-    monkeypatch.setattr(server, "listening", lambda *_: Mock(**{"getsockname.return_value": ("", 8765)}))
+    monkeypatch.setattr(explore, "listening", lambda *_: Mock(**{"getsockname.return_value": ("", 8765)}))
     monkeypatch.setattr(command, "run_explorer", Mock())
     monkeypatch.setattr(command, "page_html", lambda page: "a page")
 
