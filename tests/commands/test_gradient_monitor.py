@@ -87,7 +87,7 @@ def test_a_single_step_has_one_lag(tmp_path):
 
 def sample(T=60, notes=()):
     x, d = normal(T, 1, 1).float(), normal(T, 1, 1, seed=1).float()
-    return TrainingExcerpt(x, d, torch.nn.MSELoss(), bptt.squared_error, "squared_error", "rows 1-60", notes)
+    return TrainingExcerpt(x, d, torch.nn.MSELoss(), bptt.squared_error, "rows 1-60", notes)
 
 
 def model():

@@ -10,7 +10,7 @@ from typing import Any
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
 from ..insight.exploring.experiment import Experiment, ExperimentStart, change, descend
 from ..insight.exploring.exploration import explore, most_steps
-from ..networks import LOSSES, SequenceModel
+from ..networks import SequenceModel
 from ..printable import message
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
@@ -118,7 +118,7 @@ def run_explorer(
     d = filled(d, predictions(model, x))
     x, d = x.double(), d.double() if d.is_floating_point() else d
     most = min(len(x), most_steps(model))
-    longest = Experiment(copy.deepcopy(model).double(), x[-most:], d[-most:], LOSSES[task.loss])
+    longest = Experiment(copy.deepcopy(model).double(), x[-most:], d[-most:], task.loss)
     start = ExperimentStart(longest, min(steps or SHOWN, most), "start")
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand

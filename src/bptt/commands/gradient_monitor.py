@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..insight.contributions import contributions
 from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS, diagnose
 from ..insight.diagnosis.result import Diagnosis
-from ..networks import LOSSES, SequenceModel
+from ..networks import SequenceModel
 from ..training.tasks.excerpt import TrainingExcerpt, filled
 from ..training.tasks.task import Task
 from ..training.updates import predictions
@@ -36,7 +36,7 @@ class GradientMonitor:
     """
 
     def __init__(self, model: SequenceModel, task: Task, epochs: int) -> None:
-        self.model, self.excerpt, self.criterion = model, task.training_excerpt(), LOSSES[task.loss]
+        self.model, self.excerpt, self.criterion = model, task.training_excerpt(), task.loss
         part = self.excerpt.first().last(STEPS)
         self.x, self.d = part.sequence()
         self.what = part.what

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from ..insight.diagnosis.result import Diagnosis
+from ..networks import squared_error
 from ..printable import distinct, message, shown
 from ..report.run import Lags, RunReport
 from ..training.loop import Fitted
@@ -54,7 +55,7 @@ class Result:
         return RunReport(
             choices=choices,
             target=_target(self.judged.rows),
-            loss="mean square error" if self.task.loss == "squared_error" else "cross entropy (nats)",
+            loss="mean square error" if self.task.loss is squared_error else "cross entropy (nats)",
             judged=self._judged_for_page(),
             labels=list(distinct(self.task.labels).values()) if self.judged.confusion else self.task.labels,
             losses=[epoch.loss for epoch in self.fitted.epochs],

@@ -8,7 +8,7 @@ from support import normal
 
 
 def sample(d):
-    return TrainingExcerpt(normal(9, 2, 3), d, torch.nn.MSELoss(), squared_error, "squared_error", "rows")
+    return TrainingExcerpt(normal(9, 2, 3), d, torch.nn.MSELoss(), squared_error, "rows")
 
 
 def test_its_last_steps_and_its_first_sequence():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from bptt import squared_error
 from bptt.errors import UserError
 from bptt.training.data.tables import Table
 from bptt.training.options.forecast import ForecastOptions
@@ -99,4 +100,4 @@ def test_it_says_what_is_learned(horizon, ahead):
     task = sunspot_forecast(ForecastOptions(horizon=horizon))
     assert task.aim == f"sunspots of the embedded yearly sunspot numbers, forecast {ahead} ahead"
     assert task.amount == f"{task.train_steps} training steps of sunspots"
-    assert (task.labels, task.loss, task.output) == ([], "squared_error", "forecast.csv")
+    assert (task.labels, task.loss, task.output) == ([], squared_error, "forecast.csv")

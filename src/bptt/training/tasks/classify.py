@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...files import write_whole
+from ...insight.recorded import Criterion
+from ...networks import cross_entropy
 from ..batches import Minibatches, balanced, logits_of
 from ..data.labelled import Labelled, read_long
 from ..data.scaling import Moments, Scaling
@@ -26,7 +28,7 @@ from ..updates import Updates
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
 from .extrapolation import beyond
-from .task import ACCURACY, Judged, Loss, Undated
+from .task import ACCURACY, Judged, Undated
 
 STATISTICS = ("mean", "std", "min", "max")  # of each column, by which the nearest neighbour is found
 SAMPLED = 8  # sequences of a look at how gradients flow
@@ -52,8 +54,8 @@ class Classify(Undated):
     output = "predictions.csv"
 
     @property
-    def loss(self) -> Loss:
-        return "cross_entropy"
+    def loss(self) -> Criterion:
+        return cross_entropy
 
     @property
     def name(self) -> str:
@@ -110,7 +112,7 @@ class Classify(Undated):
         rows = torch.stack([x[place] for place in places], 1)
         note = beyond(self._steps("training"), [self._steps("test")], self.columns, "steps of test sequences")
         errors, notes = partial(entropy, reduction="sum"), () if note is None else (note,)
-        return TrainingExcerpt(rows, classes[places], entropy, errors, self.loss, what, notes)
+        return TrainingExcerpt(rows, classes[places], entropy, errors, what, notes)
 
     def _steps(self, split: str) -> np.ndarray:
         """The steps of all sequences of a split, (N, C), in the columns' units."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
-
-Loss = Literal["squared_error", "cross_entropy"]
 
 LONGEST = 4000  # steps of an excerpt at most, the last ones
 
@@ -20,7 +18,6 @@ class TrainingExcerpt(NamedTuple):
         d: (T, B, K), NaN where a target is missing; class numbers (T, B); or one for each sequence, (B).
         criterion: (y, d) -> scalar: the mean that training takes of these sequences.
         errors: (y, d) -> scalar: the sum of the errors that it is the mean of.
-        loss: the name of the loss of one step, E_t.
         what: the part of the data, in words.
         notes: remarks on the data, a sentence each.
     """
@@ -29,7 +26,6 @@ class TrainingExcerpt(NamedTuple):
     d: Tensor
     criterion: Callable[[Tensor, Tensor], Tensor]
     errors: Callable[[Tensor, Tensor], Tensor]
-    loss: Loss
     what: str
     notes: tuple[str, ...] = ()
 

@@ -73,7 +73,7 @@ class Forecast(Series, Forecasting):
         x, d = (part[first:stop, None] for part in (self.inputs(), d))
         note = self.beyond() if self.train_rows else None
         notes = () if note is None else (note,)
-        return TrainingExcerpt(x, d, mean_square, sum_of_squares, self.loss, self.rows_read(first, stop), notes)
+        return TrainingExcerpt(x, d, mean_square, sum_of_squares, self.rows_read(first, stop), notes)
 
     def beyond(self) -> str | None:
         """A sentence if rows after the training rows leave their range, else None."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import UserError
+from ...insight.recorded import Criterion
+from ...networks import squared_error
 from ...printable import shortened
 from ..data.calendar import features
 from ..data.scaling import Scaling, as_input
@@ -17,7 +19,6 @@ from ..data.spacing import Spacing
 from ..data.tables import Table, lagged
 from ..options.forecast import ForecastOptions
 from .baselines import autoregression, persistence
-from .task import Loss
 
 
 class Span(NamedTuple):
@@ -222,8 +223,11 @@ class _Table(Protocol):
 class Forecasting:
     """The properties that all forecasting tasks share, with tables in memory or on disk."""
 
-    loss: Loss = "squared_error"
     output = "forecast.csv"
+
+    @property
+    def loss(self) -> Criterion:
+        return squared_error
 
     @property
     def labels(self) -> list[str]:

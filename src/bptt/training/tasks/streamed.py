@@ -132,7 +132,7 @@ class StreamedForecast(Forecasting, Undated):
         d = torch.from_numpy(np.concatenate([self._targets(piece, first) for piece in pieces])).float()[:, None]
         what = f"rows {start - first + 1}-{stop} of the {self.train_rows} training rows of {self.name}"
         note = self._beyond()
-        return TrainingExcerpt(x, d, mean_square, sum_of_squares, self.loss, what, () if note is None else (note,))
+        return TrainingExcerpt(x, d, mean_square, sum_of_squares, what, () if note is None else (note,))
 
     def _beyond(self) -> str | None:
         """The same as of a table in memory; the later rows are read only if some leave the range."""

@@ -9,12 +9,13 @@ from typing import Literal, NamedTuple, Protocol
 import polars as pl
 from torch import nn
 
+from ...insight.recorded import Criterion
 from ..data.scaling import Scaling
 from ..data.spacing import Spacing
 from ..data.timestamps import Clock
 from ..updates import Updates
 from ..workers import ALONE, Workers
-from .excerpt import Loss, TrainingExcerpt
+from .excerpt import TrainingExcerpt
 from .intervals import Intervals
 
 SHOWN = 12  # scores of a model in a table
@@ -142,8 +143,8 @@ class Task(Protocol):
         ...
 
     @property
-    def loss(self) -> Loss:
-        """The name of the loss of a step."""
+    def loss(self) -> Criterion:
+        """The loss of a step, `bptt.squared_error` or `bptt.cross_entropy`."""
         ...
 
     @property

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from ...errors import UserError
 from ...files import write_whole
-from ...networks import cross_entropy as sum_of_cross_entropies
+from ...insight.recorded import Criterion
+from ...networks import cross_entropy
 from ...trees import Tree
 from ..data.scaling import Scaling
 from ..data.text import (
@@ -34,7 +35,7 @@ from ..options.text import TextOptions, Tokens
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
-from .task import BITS, BITS_OF_BYTES, Judged, Loss, Undated
+from .task import BITS, BITS_OF_BYTES, Judged, Undated
 
 STEPS = 4096  # tokens that are walked and judged at a time
 LOOKED_AT = 512  # tokens of a look at how gradients flow
@@ -69,8 +70,8 @@ class TextTask(Undated):
         return []
 
     @property
-    def loss(self) -> Loss:
-        return "cross_entropy"
+    def loss(self) -> Criterion:
+        return cross_entropy
 
     @property
     def tokens(self) -> Tokens:
@@ -110,7 +111,7 @@ class TextTask(Undated):
         steps = min(LOOKED_AT, self.train_steps)
         numbers = torch.from_numpy(self.numbers[: steps + 1])[:, None]
         x, what = one_hot(numbers[:-1], len(self.labels)).float(), f"{self.tokens} 1-{steps} of {self.name}"
-        return TrainingExcerpt(x, numbers[1:], mean_cross_entropy, sum_of_cross_entropies, self.loss, what)
+        return TrainingExcerpt(x, numbers[1:], mean_cross_entropy, cross_entropy, what)
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Let the model predict what it was not trained on, compare with the baselines, and let it write."""
@@ -140,7 +141,7 @@ class TextTask(Undated):
             for start in range(0, len(numbers) - 1, STEPS):
                 piece = numbers[start : start + STEPS + 1]
                 y, state = walk(piece[:-1, None], state)
-                total += cross_entropy(y[:, 0], piece[1:], reduction="sum").item()
+                total += nn.functional.cross_entropy(y[:, 0], piece[1:], reduction="sum").item()
         return total / (stop - first)
 
 
@@ -158,7 +159,7 @@ class OneHot(nn.Module):
 
 def mean_cross_entropy(y: Tensor, d: Any) -> Tensor:
     """Of scores (T, B, V) and the tokens that came, d (T, B)."""
-    return cross_entropy(y.flatten(0, 1), d.flatten())
+    return nn.functional.cross_entropy(y.flatten(0, 1), d.flatten())
 
 
 def text_task(config: TextOptions) -> TextTask:
