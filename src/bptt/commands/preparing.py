@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.console import Console
 
 from ..errors import UserError
-from ..files import digest_of
 from ..networks import SequenceModel
 from ..printable import message
 from ..reach.byte_sizes import parse_bytes
@@ -22,13 +21,15 @@ from ..training.network import network_of
 from ..training.options.base import TrainOptions
 from ..training.options.forecast import TABLES, ForecastOptions
 from ..training.run import check_same_files
-from ..training.tasks.factory import check_there, files_of, made_task, roles
+from ..training.tasks.factory import check_there, digests_of, made_task, roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.updates import of_option
 from ..training.workers import Workers
 from .gradient_monitor import GradientMonitor
 from .streams import warnings_printed
+
+RESUMED = ", and --resume continues with the data it began with; put the file back as it was, or begin a new run"
 
 
 @dataclass
@@ -63,12 +64,12 @@ def prepared(
     """
     try:
         _check_no_run(config)
-        check_there(config)
+        check_there(config, None if begun is None else begun[0])
         _check_target(config)
         config.check()
-        digests = {str(path): digest_of(path) for path in files_of(config)}
+        digests = digests_of(config)
         if begun is not None:
-            check_same_files(begun[0], digests, begun[1])
+            check_same_files(begun[1], digests, f"{begun[0]} was begun", RESUMED)
         return _built(config, team, console, digests)
     except UserError as error:
         if begun is None:

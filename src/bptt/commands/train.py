@@ -22,7 +22,6 @@ from ..report.tensorboard import TensorBoard
 from ..training.config_file import ConfigFile, read_config
 from ..training.loop import Epoch, Fitted
 from ..training.options.base import TrainOptions, first_given, option_of
-from ..training.run import check_same_data
 from ..training.run_writer import Journal, owned
 from ..training.workers import Workers, workers
 from ..trees import differing
@@ -77,7 +76,6 @@ def _resumed(given: TrainOptions, folder: Path, team: Workers, console: Console)
             print_line(console, f"{folder} is finished: there is nothing left to continue")
             return 0
         work = prepared(began.config, team, console, (folder, began))
-        check_same_data(folder, work.task, began)
         saved, wrong = journal.last_snapshot()
         for problem in wrong:
             print_line(console, f"warning: {problem}; the snapshot before it is used")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import LARGEST_TEXT, digest_of, read_regular
+from ..files import LARGEST_TEXT, read_regular
 from ..networks import SequenceModel
 from .batches import logits_of
 from .config_file import ConfigFile, read_config
@@ -28,7 +28,7 @@ from .options.classify import ClassifyOptions
 from .options.shared import Missing
 from .tasks.classify import inputs_of, prediction_rows, read_new
 from .tasks.excerpt import TrainingExcerpt
-from .tasks.factory import check_there, files_of, made_task
+from .tasks.factory import check_there, digests_of, made_task
 from .tasks.intervals import Intervals
 from .tasks.scores import forecast_rows
 from .tasks.task import Task
@@ -86,10 +86,8 @@ class Run(ConfigFile):
         Raises:
             UserError: the data cannot be used, or have changed since.
         """
-        check_there(self.config)
-        changed = changed_file({str(path): digest_of(path) for path in files_of(self.config)}, self)
-        if changed is not None:
-            raise UserError(f"{changed} has changed since {self.folder} was trained: its SHA-256 is another")
+        check_there(self.config, self.folder)
+        check_same_files(self, digests_of(self.config), f"{self.folder} was trained")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were shown when the run was trained
             return made_task(self.config)
@@ -269,34 +267,20 @@ def is_finished(folder: Path) -> bool:
     return isinstance(last, dict) and last.get("event") == "test" and last.get("interrupted") is False
 
 
-def check_same_data(folder: Path, task: Task, began: ConfigFile) -> None:
-    """Refuse to resume a run whose data give another scaling, other columns or other labels than it began with.
+def check_same_files(began: ConfigFile, digests: dict[str, str], when: str, advice: str = "") -> None:
+    """Refuse data files that are not those a run has read.
+
+    Args:
+        began: the content of the run's config.toml.
+        digests: the SHA-256 of each file there is now, by its path.
+        when: since when a file has changed, in words.
+        advice: how the message continues.
 
     Raises:
-        UserError: the columns, their means and deviations in the training set, or the labels are others now.
+        UserError: one has changed, or there is no digest of it.
     """
-    known = {name: value for name, value in vars(began).items() if name not in ("config", "digests")}
-    if any(getattr(task, name) != value for name, value in known.items()):
-        raise UserError(
-            f"{task.name} has changed since {folder} was begun: its training rows have another mean or deviation, "
-            "or other labels; put the data back as they were, or begin a new run"
-        )
-
-
-def check_same_files(folder: Path, digests: dict[str, str], began: ConfigFile) -> None:
-    """Refuse to resume a run whose data files have changed.
-
-    Raises:
-        UserError: one has; the message names it.
-    """
-    if (name := changed_file(digests, began)) is not None:
-        raise UserError(
-            f"{name} has changed since {folder} was begun (its SHA-256 is another), and --resume continues "
-            "with the data it began with; put the file back as it was, or begin a new run"
-        )
-
-
-def changed_file(digests: dict[str, str], began: ConfigFile) -> str | None:
-    """A data file that has changed since; None where none has, or a run has no digests."""
-    names = sorted(began.digests.keys() | digests.keys()) if began.digests else []
-    return next((name for name in names if began.digests.get(name) != digests.get(name)), None)
+    for name in sorted(began.digests.keys() | digests.keys()):
+        if name not in began.digests:
+            raise UserError(f"{name} may have changed since {when} (config.toml has no SHA-256 of it){advice}")
+        if began.digests[name] != digests.get(name):
+            raise UserError(f"{name} has changed since {when} (its SHA-256 is another){advice}")

@@ -26,15 +26,20 @@ WIDE = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-
 MARK = b"\xef\xbb\xbf"  # the byte order mark
 
 
-def check_file(path: Path, wanted: str) -> None:
-    """Refuse a path that is no regular file; `wanted` says which kinds of file can be used.
+def check_file(path: Path, wanted: str, advice: str = "") -> None:
+    """Refuse a path that is no regular file.
+
+    Args:
+        path: the file.
+        wanted: the kinds of file that can be used.
+        advice: how the message on a missing file continues.
 
     Raises:
-        UserError: there is no such file (with the whole path), or it is a folder or no regular file.
+        UserError: there is no such file (with its folder), or it is a folder or no regular file.
     """
     if not path.exists():
         place = "" if path.is_absolute() else f" in {Path.cwd()}, from where it is looked for"
-        raise UserError(f"{path}: there is no such file{place}")
+        raise UserError(f"{path}: there is no such file{place}{advice}")
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no regular file"
         raise UserError(f"{path} is {kind}; {wanted} is needed")

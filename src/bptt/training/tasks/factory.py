@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...files import digest_of
 from ..data.streamed_tables import is_streamed
 from ..data.tables import listed, read_table, selection_of
 from ..data.text_files import check_file
@@ -40,14 +41,20 @@ def made_task(config: TrainOptions) -> Task:
     return _forecast(config)
 
 
-def check_there(config: TrainOptions) -> None:
-    """The run's data are where it looks for them, each a file.
+def check_there(config: TrainOptions, run: Path | None = None) -> None:
+    """Refuse data that are not where these options look for them; `run` is the folder of a run that has read them.
 
     Raises:
-        UserError: one is not.
+        UserError: a file is missing, or is none.
     """
     for path in files_of(config):
-        check_file(path, WANTED[config.task])
+        moved = "" if run is None else f"; start where {run} was made, or put the file back"
+        check_file(path, WANTED[config.task], moved)
+
+
+def digests_of(config: TrainOptions) -> dict[str, str]:
+    """The SHA-256 of each file that the data are read from, by its path."""
+    return {str(path): digest_of(path) for path in files_of(config)}
 
 
 def files_of(config: TrainOptions) -> list[Path]:
