@@ -20,7 +20,7 @@ from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
 from ..walks.unfold import Factor
 from .own_cells import StepByStep
-from .pairs import ErrorNorms, mean_by_lag, norms_by_pair, shares
+from .pairs import ErrorNorms, by_lag, mean_by_lag, norms_by_pair, shares
 from .recorded import (
     Bare,
     Criterion,
@@ -117,10 +117,14 @@ class Contributions:
         costs as much.
         """
         pairs = self._sweep() if self.by_pair is None else self.by_pair
-        ends = [t - 1 for t in self.steps]
+        ends = torch.tensor(self.steps, dtype=torch.long) - 1
+
+        def mean(pairs: Tensor, backwards: bool) -> Tensor:
+            before = (len(pairs) - 1 - ends if backwards else ends).to(pairs.device)
+            return mean_by_lag(by_lag(pairs, backwards)[before], before)
 
         def means(by_name: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {name: mean_by_lag(p, ends, name.endswith("_reverse")) for name, p in by_name.items()}
+            return {name: mean(pairs, name.endswith("_reverse")) for name, pairs in by_name.items()}
 
         return ErrorNorms(means(pairs.states), means(pairs.weights))
 

@@ -1,34 +1,22 @@
-"""Every error against every step: ∂E_t/∂s_k, and what step k contributes to ∂E_t/∂W.
+"""Every error against every step, as norms: of ∂E_t/∂s_k, and of what step k contributes to ∂E_t/∂W.
 
-As norms by pair of steps (`norms_by_pair`), in full by step and lag (`every_error`), or as means by lag
-(`gradient_by_lag`). Errors go back side by side (Werbos 1990, equations 8-13, stopped before the sum over time):
-for norms by pair as copies that share the recorded walk, a sweep; for the others as a batch of windows, stretches
-of the walk that end where an error enters.
+Errors go back side by side as copies that share one recorded forward pass, a sweep (Werbos 1990, equations 8-13,
+stopped before the sum over time). `mean_by_lag` averages norms over the errors, those of lags.py as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..equations import Weights
 from ..walks.sweep import Errors, products
-from .recorded import (
-    Network,
-    Record,
-    WalkedBack,
-    back_through_layers,
-    factors_by_name,
-    into_hidden,
-    readout_factors,
-    walk_back,
-)
+from .recorded import Network, Record, back_through_layers, readout_factors
 
 SWEPT = 4_000_000  # numbers that a sweep writes at once, about
-HELD = 4_000_000  # numbers of one layer's deltas in windows that are held at a time
 
 
 @dataclass(frozen=True)
@@ -75,178 +63,34 @@ def norms_by_pair(
     return found
 
 
-def mean_by_lag(pairs: Tensor, ends: list[int], backwards: bool = False) -> Tensor:
-    """Norms by pair (T, T) averaged by lag (T), over those of the errors that have so many steps before them.
+def by_lag(pairs: Tensor, backwards: bool = False) -> Tensor:
+    """Norms by pair (T, T) laid out by error and lag (T, T); 0 where a lag reaches back before the first step.
 
     Args:
         pairs: row t, column k.
-        ends: the steps that have an error, from 0.
-        backwards: whether the direction walks backwards in time; the lag is then k - t, and the steps before are
-            those after.
+        backwards: whether the direction walks backwards in time; t and k then count from the end, and the lag is
+            k - t.
     """
-    T = len(pairs)
-    has_error = pairs.new_zeros(T)
-    has_error[ends] = 1
-    if backwards:
-        pairs, has_error = pairs.flip(0, 1), has_error.flip(0)
-    sums = torch.stack([pairs.diagonal(-lag).sum() for lag in range(T)])
-    return sums / has_error.flip(0).cumsum(0).flip(0).clamp(min=1)
+    pairs = pairs.flip(0, 1) if backwards else pairs
+    steps = torch.arange(len(pairs), device=pairs.device)
+    k = steps[:, None] - steps
+    return torch.where(k >= 0, pairs.gather(1, k.clamp(min=0)), 0)
+
+
+def mean_by_lag(norms: Tensor, ends: Tensor) -> Tensor:
+    """Norms by error and lag, averaged over the errors that have so many steps before them: (lags).
+
+    Args:
+        norms: (errors, lags), 0 where an error has fewer steps before it.
+        ends: the errors' steps, from 0.
+    """
+    reaching = ends[:, None] >= torch.arange(norms.shape[1], device=norms.device)
+    return norms.sum(0) / reaching.sum(0).clamp(min=1)
 
 
 def shares(along: Tensor, square: Tensor) -> Tensor:
     """Which part of a gradient contributions are: their products with it over its square; 0 where it is 0."""
     return along / torch.where(square > 0, square, 1)
-
-
-@dataclass(frozen=True)
-class EveryError:
-    """Norms of every error's gradient, by step t and lag; [t - 1, lag] belongs to k = t - lag, 0 where k < 1.
-
-    Attributes:
-        flow: ‖∂E_t/∂s_{t-lag}‖ by layer, (T, T).
-        norm: the contributions' norms by weight, (T, T).
-        share: their components along ∂E_t/∂W as a part of its length, (T, T); each row sums to 1, or is 0.
-        total: ‖∂E_t/∂W‖ by weight, (T).
-        states, deltas: ∂E_t/∂s_{t-lag} (T, K, R) and ∂E_t/∂a_{t-lag} (T, K, G·H) by layer, K = ``detail``.
-        parts: the contributions themselves by weight, shaped as the network has it, (T, K, *shape); empty where
-            they were not asked for.
-    """
-
-    flow: dict[str, Tensor] = field(default_factory=dict)
-    norm: dict[str, Tensor] = field(default_factory=dict)
-    share: dict[str, Tensor] = field(default_factory=dict)
-    total: dict[str, Tensor] = field(default_factory=dict)
-    states: dict[str, Tensor] = field(default_factory=dict)
-    deltas: dict[str, Tensor] = field(default_factory=dict)
-    parts: dict[str, Tensor] = field(default_factory=dict)
-
-    def mean_flow(self) -> dict[str, Tensor]:
-        """`flow` by lag, the mean over all t that have so many steps before them: (T) by layer."""
-        return {n: flow.sum(0) / torch.arange(len(flow), 0, -1).to(flow) for n, flow in self.flow.items()}
-
-
-def every_error(
-    net: Network, records: list[list[Record]], dz: Tensor, h: Tensor, detail: int = 0, matrices: bool = False
-) -> EveryError:
-    """Take ∂E_t/∂z_t back for every t.
-
-    Args:
-        net: a unidirectional network.
-        records: its walk over one sequence, as `record` returns it.
-        dz: ∂E_t/∂z_t for every step, (T, O).
-        h: the outputs of its last layer, (T, R).
-        detail: K, for how many lags the vectors are kept. Default 0.
-        matrices: whether the contributions are kept as matrices as well. Default False.
-    """
-    T = len(dz)
-    width = max(record.cell.gates * record.weights.W_hh.shape[1] for (record,) in records)
-    groups = torch.arange(T, device=dz.device).split(max(1, HELD // (T * width)))
-    found = [_of_group(net, records, dz, h, ends, detail, matrices) for ends in groups]
-    of_fields = [[getattr(part, name) for part in found] for name in EveryError.__dataclass_fields__]
-    return EveryError(*({n: torch.cat([part[n] for part in parts]) for n in parts[0]} for parts in of_fields))
-
-
-def _of_group(
-    net: Network,
-    records: list[list[Record]],
-    dz: Tensor,
-    h: Tensor,
-    ends: Tensor,
-    detail: int,
-    matrices: bool,
-) -> EveryError:
-    """The rows of the errors at some steps, counted from 0."""
-    found, T = EveryError(), len(dz)
-    real = ends[:, None] >= torch.arange(T, device=ends.device)  # (errors, lag); what is before step 1 is not used
-
-    def by_lag(rows: Tensor) -> Tensor:
-        """(T, errors, ·) in the order of time as (errors, lag, ·)."""
-        return torch.where(real[..., None], rows.transpose(0, 1).flip(1), 0.0)
-
-    walks = back_through_windows(records, into_hidden(net, dz[ends]), ends, T - 1)
-    for walk in walks:
-        states, deltas = by_lag(walk.dh), by_lag(walk.delta)
-        found.flow[walk.layer] = states.norm(dim=-1)
-        found.states[walk.layer], found.deltas[walk.layer] = states[:, :detail], deltas[:, :detail]
-    of_readout = readout_factors(net, _at_the_end(dz[ends], T), h[ends].expand(T, -1, -1))  # of step t alone
-    for name, factor in (factors_by_name(net, walks) | of_readout).items():
-        delta, operand = by_lag(factor.delta), None if factor.operand is None else by_lag(factor.operand)
-        found.norm[name] = delta.norm(dim=-1) * (1 if operand is None else operand.norm(dim=-1))
-        gradient = delta.sum(1, keepdim=True) if operand is None else delta.mT @ operand
-        along = (delta * gradient if operand is None else (delta @ gradient) * operand).sum(-1)
-        square = gradient.square().sum((-2, -1))
-        found.share[name], found.total[name] = shares(along, square[:, None]), square.sqrt()
-        if matrices:
-            delta = delta[:, :detail]
-            found.parts[name] = delta if operand is None else delta[..., None] * operand[:, :detail, None]
-    return found
-
-
-def gradient_by_lag(records: list[list[Record]], dh: Tensor, lags: int, most: int = 512) -> dict[str, Tensor]:
-    """The mean over steps t, and then over sequences, of ‖∂E_t/∂s_{t-lag}‖.
-
-    Args:
-        records: the walk of a unidirectional network, as `record` returns it.
-        dh: ∂E/∂h of its last layer as it enters at every step, (T, B, R).
-        lags: the longest lag; shortened to T - 1.
-        most: how many steps t are taken of each sequence at most, spread evenly over those that have an error.
-
-    Returns:
-        by layer ("l0", "l1", ...) a tensor (lags + 1); entry 0 is ‖∂E_t/∂s_t‖.
-    """
-    T, B, _ = dh.shape
-    lags = min(lags, T - 1)
-    chosen = [_spread(dh[:, b], lags, most) for b in range(B)]
-    ends = torch.cat(chosen)
-    rows = torch.arange(B, device=dh.device).repeat_interleave(
-        torch.tensor([len(c) for c in chosen]).to(dh.device)
-    )
-    norms = norms_by_lag(back_through_windows(records, dh[ends, rows], ends, lags, rows))
-    return {
-        layer: torch.stack([part.mean(1) for part in of_layer.split([len(c) for c in chosen], 1)]).mean(0)
-        for layer, of_layer in norms.items()
-    }
-
-
-def _spread(dh: Tensor, lags: int, most: int) -> Tensor:
-    """At most so many steps, spread evenly over those with enough steps before them and an error; dh (T, R)."""
-    able = torch.arange(lags, len(dh), device=dh.device)
-    able = able[dh[lags:].any(-1)] if dh[lags:].any() else able  # where none has an error, over all
-    return able[torch.linspace(0, len(able) - 1, min(most, len(able)), device=dh.device).round().long()]
-
-
-def back_through_windows(
-    records: list[list[Record]], dh: Tensor, ends: Tensor, lags: int, rows: Tensor | None = None
-) -> list[WalkedBack]:
-    """Take errors back over so many lags, side by side as a batch; their rows are (lags + 1, errors, ·).
-
-    Args:
-        records: the walk of a unidirectional network.
-        dh: ∂E/∂h of its last layer at each error's step, (errors, R).
-        ends: these steps, from 0; of an error with fewer steps before it the first rows are void.
-        lags: over how many steps.
-        rows: of the walk's batch, whose error it is; None for the first.
-    """
-    steps = (ends + torch.arange(-lags, 1, device=ends.device)[:, None]).clamp(min=0)  # a column for each window
-    rows = torch.zeros_like(ends) if rows is None else rows
-    return back_from_the_end([[record.windows(steps, rows)] for (record,) in records], dh)
-
-
-def back_from_the_end(records: list[list[Record]], dh: Tensor) -> list[WalkedBack]:
-    """Take errors back that enter at a walk's last step, (B, R)."""
-    return walk_back(records, _at_the_end(dh, len(records[0][0].x)))
-
-
-def norms_by_lag(walks: list[WalkedBack]) -> dict[str, Tensor]:
-    """‖∂E_t/∂s_{t-lag}‖ by layer of errors that entered at the last step, (lags + 1, errors)."""
-    return {walk.layer: walk.dh.norm(dim=-1).flip(0) for walk in walks}
-
-
-def _at_the_end(last: Tensor, steps: int) -> Tensor:
-    """(steps, *last.shape): zero but at the last step."""
-    whole = last.new_zeros(steps, *last.shape)
-    whole[-1] = last
-    return whole
 
 
 def _groups(ends: list[int], B: int, records: list[list[Record]]) -> Iterator[list[int]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..checks import autocast_is_on, check_sizes
 from ..equations import Weights
 from ..equations.protocol import State
-from ..insight.pairs import back_from_the_end, norms_by_lag
+from ..insight.lags import back_from_the_end, norms_by_lag
 from ..insight.recorded import Criterion, Record, error_and_adjoint, into_hidden
 from ..networks import Elman, SequenceModel, squared_error
 from ..walks import door
@@ -135,7 +135,7 @@ class Watch:
         _, dz = error_and_adjoint(self.net, records[-1][0].states[-1], self._desired(d), self.criterion)
         with torch.no_grad():
             norms = norms_by_lag(back_from_the_end(records, into_hidden(self.net, dz)))
-            means = torch.stack(list(norms.values())).mean(-1).tolist()
+            means = torch.stack(list(norms.values())).mean(1).tolist()
         return dict(zip(norms, means, strict=True))
 
     def _walk(self, call: Call) -> tuple[Tensor, State]:

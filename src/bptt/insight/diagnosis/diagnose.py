@@ -14,7 +14,7 @@ from ...networks import Elman, SequenceModel, cross_entropy
 from ...reach.gradients import check_criterion
 from ...reach.layout import time_axis
 from ...recurrent import Recurrent
-from ..pairs import gradient_by_lag
+from ..lags import gradient_by_lag
 from ..recorded import (
     Bare,
     Criterion,

@@ -11,9 +11,10 @@ from torch.nn.functional import linear
 
 from ...equations import ElmanEquations
 from ...networks import squared_error
+from ..lags import Detail, ErrorsByLag, errors_by_lag
 from ..lesson.backward import activation_slopes, criterion_name
 from ..lesson.notation import LessonNetwork, matrices
-from ..pairs import EveryError, every_error
+from ..pairs import mean_by_lag
 from ..recorded import Criterion, Record, error_and_adjoint, record_layers
 
 Rows = list[Any]
@@ -79,7 +80,7 @@ class Backward:
     """
 
     kept: int
-    detail: str
+    detail: Detail
     flow: dict[str, Rows]
     norm: dict[str, Rows]
     share: dict[str, Rows]
@@ -175,11 +176,12 @@ def explore(net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squ
     _, dz = error_and_adjoint(net, h, d, criterion)
     kept = min(len(x), KEPT)
     detail = _detail(net, records, len(x) * kept)
-    pairs = every_error(net, walked, dz, h, 0 if detail == "norms" else kept, detail == "matrices")
+    errors = errors_by_lag(net, walked, dz, h, detail, kept)
+    steps = torch.arange(len(x), device=x.device)
     cell, weights = records[0].cell, _weights(net, layers)
     elman = isinstance(cell, ElmanEquations)
-    maps = [(layer, "flow", pairs.flow[layer]) for layer in layers]
-    maps += [(w.name, "contribution", pairs.norm[w.name]) for w in weights if w.role in ("input", "recurrent")]
+    maps = [(layer, "flow", errors.flow[layer]) for layer in layers]
+    maps += [(w.name, "contribution", errors.norm[w.name]) for w in weights if w.role in ("input", "recurrent")]
     return Exploration(
         cell=cell.name.lower(),
         activation=cell.activation.name if elman else "tanh",
@@ -195,9 +197,9 @@ def explore(net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squ
         x=x.tolist(),
         d=d.tolist(),
         forward=_forward(net, records, h, d, criterion, 5 if detail == "matrices" else 4),
-        backward=_backward(pairs, dz, kept, detail),
+        backward=_backward(errors, dz, kept, detail),
         heat=[_heat(*of_map) for of_map in maps],
-        lags={name: rounded(by_lag) for name, by_lag in pairs.mean_flow().items()},
+        lags={name: rounded(mean_by_lag(flow, steps)) for name, flow in errors.flow.items()},
         histograms={r.layer: _histogram(r.states[1:]) for r in records},
     )
 
@@ -222,7 +224,7 @@ def _finite(value: Any) -> Any:
     return value if abs(value) < float("inf") else None
 
 
-def _detail(net: LessonNetwork, records: list[Record], pairs: int) -> str:
+def _detail(net: LessonNetwork, records: list[Record], pairs: int) -> Detail:
     """The most that fits in a page for so many pairs (t, k)."""
     vectors = sum(r.cell.gates * r.weights.W_hh.shape[1] + r.states.shape[-1] for r in records)
     matrices = vectors + sum(parameter.numel() for parameter in net.parameters())
@@ -264,7 +266,7 @@ def _forward(
     )
 
 
-def _backward(pairs: EveryError, dz: Tensor, kept: int, detail: str) -> Backward:
+def _backward(errors: ErrorsByLag, dz: Tensor, kept: int, detail: Detail) -> Backward:
     def by_lag(tensors: dict[str, Tensor]) -> dict[str, Rows]:
         """Rows [t - 1][lag] up to lag t - 1."""
         cut = {name: rounded(tensor[:, :kept], 4) for name, tensor in tensors.items()}
@@ -273,15 +275,15 @@ def _backward(pairs: EveryError, dz: Tensor, kept: int, detail: str) -> Backward
     return Backward(
         kept=kept,
         detail=detail,
-        flow=by_lag(pairs.flow),
-        norm=by_lag(pairs.norm),
-        share=by_lag(pairs.share),
-        total={name: rounded(total) for name, total in pairs.total.items()},
-        earlier={name: rounded(share[:, kept:].sum(1), 4) for name, share in pairs.share.items()},
+        flow=by_lag(errors.flow),
+        norm=by_lag(errors.norm),
+        share=by_lag(errors.share),
+        total={name: rounded(total) for name, total in errors.total.items()},
+        earlier={name: rounded(share[:, kept:].sum(1), 4) for name, share in errors.share.items()},
         outputs=rounded(dz),
-        states=by_lag(pairs.states) if detail != "norms" else {},
-        deltas=by_lag(pairs.deltas) if detail != "norms" else {},
-        parts=by_lag(pairs.parts),
+        states=by_lag(errors.states),
+        deltas=by_lag(errors.deltas),
+        parts=by_lag(errors.parts),
     )
 
 
