@@ -56,8 +56,8 @@ def test_options_not_there_have_the_tasks_default(write):
     [
         ("[train\n", "is damaged: "),
         ("hidden = 3\n", r"has no table \[train\]"),
-        ("[train]\nhiden = 3\n", "'hiden', which is no option; hidden?"),
-        ("[train]\nqqq = 3\n", "'qqq', which is no option$"),
+        ("[train]\nhiden = 3\n", r"\[train\] has 'hiden', which is not known there; is 'hidden' meant"),
+        ("[train]\nqqq = 3\n", r"\[train\] has 'qqq', which is not known there$"),
         ("[train]\nhidden = 'many'\n", "hidden must be a whole number, got 'many'"),
         ("[train]\nhidden = 3.5\n", "hidden must be .*got 3.5"),
         ("[train]\nhidden = true\n", "hidden must be .*got true"),

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from bptt.errors import UserError
+from bptt.training.config_file import ConfigFile
 from bptt.training.data.scaling import Scaling
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.intervals import Intervals
@@ -16,12 +17,22 @@ def test_what_fits_is_filled_in():
     assert made_of(Intervals, wide).widths == [math.inf]
 
 
+def test_tables_within_a_table_become_dataclasses():
+    options, scaling = ForecastOptions(lr=0.1), Scaling([0.0], [1.0])
+    table = {"config": options, "scaling": {"mean": [0], "std": [1]}, "series": {"a": {"mean": [0], "std": [1]}}}
+    assert made_of(ConfigFile, table) == ConfigFile(options, scaling=scaling, series={"a": scaling})
+    with pytest.raises(ValueError, match=r"^\[series\.a\] has 'mena', .* is 'mean' meant\?$"):
+        made_of(ConfigFile, table | {"series": {"a": {"mena": [0], "std": [1]}}})
+    with pytest.raises(ValueError, match=r"^series must be a table, each .* a table of mean, std, got \{a = 3\}"):
+        made_of(ConfigFile, table | {"series": {"a": 3}})
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ([], "a table of mean, std is needed"),
+        ([], r"it must be a table of mean, std, got \[\]"),
         ({"mean": [1]}, "missing .* 'std'"),
-        ({"mean": [1], "std": [1], "more": 1}, "more is not known"),
+        ({"mean": [1], "std": [1], "more": 1}, "it has 'more', which is not known there"),
         ({"mean": ["a"], "std": [1]}, r"mean must be a list of: a number, got \['a'\]"),
         ({"mean": [True], "std": [1]}, r"got \[true\]"),
         ({"mean": {}, "std": [1]}, r"got \{\}"),

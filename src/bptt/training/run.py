@@ -41,7 +41,7 @@ METRICS = "metrics.jsonl"
 WEIGHTS = "model.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run(ConfigFile):
     """A trained run, as `bptt.load` opens it. Its data are read only once they are needed.
 
