@@ -3,6 +3,11 @@
 import pytest
 import torch
 
+from devices import device, other_device
+
+__all__ = ["device", "other_device"]  # fixtures
+collect_ignore = ["emulated.py"]  # it registers its device, once a process
+
 
 @pytest.fixture(autouse=True)
 def seeded():
