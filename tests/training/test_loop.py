@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from bptt.errors import TrainingDiverged
+from bptt.training import loop
 from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
@@ -76,7 +77,39 @@ def test_asked_to_stop_it_stops_before_the_next_epoch():
     assert len(fitted.epochs) == fitted.best == 3
 
 
-def test_a_loss_that_is_not_finite_is_said_and_finite_weights_are_kept():
+@pytest.fixture(params=[False, True], ids=["at once", "one update later"])
+def is_read_late(request, monkeypatch):
+    """Whether the numbers of an update are read while the next one is computed, as on a GPU."""
+    monkeypatch.setattr(loop, "is_asynchronous", lambda device: request.param)
+    return request.param
+
+
+def test_numbers_read_late_are_the_same(monkeypatch):
+    choices = {"epochs": 3, "reach": "truncated", "k1": 10, "batch": 2, "clip": "auto", "validation": 0.2}
+    at_once, fitted, *_ = trained(**choices)
+    monkeypatch.setattr(loop, "is_asynchronous", lambda device: True)
+    late, again, *_ = trained(**choices)
+    assert again == fitted
+    assert all(torch.equal(a, b) for a, b in zip(late.parameters(), at_once.parameters(), strict=True))
+
+
+def test_the_update_that_is_not_finite_is_found_and_the_weights_before_it_are_kept(is_read_late):
+    config = ForecastOptions(epochs=2, lags=1, hidden=4, init=1.0, reach="truncated", k1=10, noise=0.1)
+    x, d = sine()
+    good, bad = build(config, 1), build(config, 1)
+    stopped, done = Training(good, updates_of(good, x, d, config), config), []
+    stopped.run(on_update=lambda: done.append(None), should_stop=lambda: len(done) == 3)
+    damaged = x.clone()
+    damaged[44] = torch.inf  # in the fifth update
+    with pytest.raises(TrainingDiverged, match="first at: the input x") as found:
+        Training(bad, updates_of(bad, damaged, d, config), config).run()
+    assert found.value.walked.first == 40
+    assert not found.value.walked.x[4].isfinite().any()
+    for kept, before in zip(bad.parameters(), stopped.state_dict()["weights"].values(), strict=True):
+        assert torch.equal(kept, before)
+
+
+def test_a_loss_that_is_not_finite_is_said_and_finite_weights_are_kept(is_read_late):
     config = ForecastOptions(epochs=5)
     model = build(config, 1)
     x, d = sine()

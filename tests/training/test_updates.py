@@ -137,7 +137,7 @@ def test_bfloat16_walks_near_float32_and_leaves_float32_gradients(choices):
     for precision in ("float32", "bfloat16"):
         config = configured(precision=precision, cell="lstm", **choices)
         model = build(config, 1)
-        found.append((next(updates_of(model, *sine(), config).epoch(1)).loss, gradients(model)))
+        found.append((float(next(updates_of(model, *sine(), config).epoch(1)).loss), gradients(model)))
     (loss, wanted), (near, rough) = found
     assert near != loss
     assert near == pytest.approx(loss, rel=0.02)

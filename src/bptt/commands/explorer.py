@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
 from ..insight.exploring.experiment import Experiment, ExperimentStart, change, descend
 from ..insight.exploring.exploration import explore, most_steps
@@ -118,7 +120,7 @@ def run_explorer(
     d = filled(d, predictions(model, x))
     x, d = x.double(), d.double() if d.is_floating_point() else d
     most = min(len(x), most_steps(model))
-    longest = Experiment(copy.deepcopy(model).double(), x[-most:], d[-most:], task.loss)
+    longest = Experiment(copy.deepcopy(model).to("cpu", torch.float64), x[-most:], d[-most:], task.loss)
     start = ExperimentStart(longest, min(steps or SHOWN, most), "start")
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand

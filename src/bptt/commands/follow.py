@@ -24,6 +24,7 @@ from ..training.data.tables import check_columns, listed
 from ..training.data.time_column import read_label
 from ..training.data.timestamps import Label
 from ..training.run import Run
+from ..training.transfer import device_of
 from .streams import Exact
 
 NAME = "standard input"
@@ -65,8 +66,9 @@ class Forecaster:
             assert date is not None
             x_t.append(features([self.due(date)], run.calendar)[0])
         with torch.no_grad():
-            y_t, self.state = run.model.step(torch.from_numpy(np.concatenate(x_t)).float(), self.state)
-        outputs = zip(y_t.double().numpy(), run.forecast_options.outputs, strict=True)
+            x = torch.from_numpy(np.concatenate(x_t)).float().to(device_of(run.model))
+            y_t, self.state = run.model.step(x, self.state)
+        outputs = zip(y_t.cpu().double().numpy(), run.forecast_options.outputs, strict=True)
         return [float(self.scaling.undo_target(y, place)) for y, (place, _) in outputs]
 
     def due(self, date: datetime) -> datetime:

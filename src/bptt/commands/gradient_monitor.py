@@ -10,6 +10,7 @@ from ..insight.diagnosis.result import Diagnosis
 from ..networks import SequenceModel
 from ..training.tasks.excerpt import TrainingExcerpt, filled
 from ..training.tasks.task import Task
+from ..training.transfer import device_of
 from ..training.updates import predictions
 from ..training.watch import MOST, Watch
 
@@ -38,7 +39,7 @@ class GradientMonitor:
     def __init__(self, model: SequenceModel, task: Task, epochs: int) -> None:
         self.model, self.excerpt, self.criterion = model, task.training_excerpt(), task.loss
         part = self.excerpt.first().last(STEPS)
-        self.x, self.d = part.sequence()
+        self.x, self.d = (rows.to(device_of(model)) for rows in part.sequence())
         self.what = part.what
         self._watch: Watch | None = None
         self._next_diagnosis = max(1.0, FRESH * epochs)
@@ -73,5 +74,6 @@ def diagnosis_of(model: SequenceModel, excerpt: TrainingExcerpt, lags: int = LAG
     """`bptt.diagnose` of a run's network on an excerpt of its training set; None where that is too short."""
     if len(excerpt.x) < LEAST_STEPS:
         return None
-    found = diagnose(model, excerpt.x, excerpt.d, excerpt.criterion, lags=lags, errors=excerpt.errors)
+    x, d = (rows.to(device_of(model)) for rows in (excerpt.x, excerpt.d))
+    found = diagnose(model, x, d, excerpt.criterion, lags=lags, errors=excerpt.errors)
     return replace(found, where=excerpt.what, notes=list(excerpt.notes))

@@ -159,7 +159,7 @@ def learn_piece(
     for window in windows:
         weight = steps.weight[window.start : window.stop].sum().item()
         if weight:
-            found, norm = window.loss.item(), clipping.clip(model)
+            found, norm = window.loss.item(), clipping.clip(model).item()
             if not (math.isfinite(found) and math.isfinite(norm)):
                 raise TrainingDiverged(
                     f"the loss became {found}, the norm of its gradient {norm}, in the window from step "

@@ -13,6 +13,7 @@ from ..reach.truncated import WindowInput
 from ..trees import Tree
 from .forward import in_precision, learning, noisy
 from .options.classify import ClassifyOptions
+from .transfer import device_of, to_device
 from .updates import Pass, Update, Updates
 from .workers import ALONE, Workers
 
@@ -43,8 +44,9 @@ class Minibatches:
         workers: Workers = ALONE,
     ) -> None:
         self.model, self.sequences, self.classes = in_precision(model, config), sequences, classes
-        self.config, self.validation, self.loss = config, validate, nn.CrossEntropyLoss(weight)
-        self.workers = workers
+        self.config, self.validation, self.weight, self.workers = config, validate, weight, workers
+        self.device = device_of(model)
+        self.loss = nn.CrossEntropyLoss(weight).to(self.device)
 
     def epoch(self, number: int, place: Tree = None) -> Pass:
         return _Batched(self, number, 0 if place is None else place["start"])
@@ -69,13 +71,14 @@ class _Batched(Iterator[Update]):
             return Update(0.0, 0)
         config, classes = source.config, source.classes[chosen]
         noised = [noisy(source.sequences[place], config, self._epoch, place) for place in chosen]
-        x = pack_sequence(noised, enforce_sorted=False)
-        self.walked = WindowInput(x, classes, None)
+        x = to_device(pack_sequence(noised, enforce_sorted=False), source.device)
+        d = to_device(classes, source.device)
+        self.walked = WindowInput(x, d, None)
         with learning(source.model, config, self._epoch, start, *source.workers.apart):
-            loss = source.loss(pooled(source.model(x)[0], config), classes)
+            loss = source.loss(pooled(source.model(x)[0], config), d)
             loss.backward()
-        weight = source.loss.weight
-        return Update(loss.item(), len(chosen) if weight is None else weight[classes].sum().item())
+        weight = source.weight
+        return Update(loss.detach(), len(chosen) if weight is None else weight[classes].sum().item())
 
     def state_dict(self) -> Tree:
         return {"start": self._start}
@@ -99,13 +102,14 @@ def pooled(y: PackedSequence, config: ClassifyOptions) -> Tensor:
 
 
 def logits_of(model: nn.Module, sequences: list[Tensor], config: ClassifyOptions) -> Tensor:
-    """The class's scores before the softmax, (N, C)."""
+    """The class's scores before the softmax, (N, C), on the CPU."""
     order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
     found: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(order), TOGETHER):
             chosen = [sequences[place] for place in order[start : start + TOGETHER]]
-            found.append(pooled(model(pack_sequence(chosen, enforce_sorted=False))[0], config))
+            x = to_device(pack_sequence(chosen, enforce_sorted=False), device_of(model))
+            found.append(pooled(model(x)[0], config).cpu())
     return torch.cat(found)[torch.tensor(order).argsort()]
 
 

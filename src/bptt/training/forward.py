@@ -15,6 +15,7 @@ from ..dropout import dropout_from
 from ..trees import Tree, mapped
 from .options.base import TrainOptions
 from .options.shared import TableOptions
+from .transfer import CPU, device_of, to_device
 
 BLOCK = 1024  # steps whose noise is drawn together
 
@@ -24,7 +25,8 @@ def noisy(x: Tensor, config: TableOptions, *numbers: int) -> Tensor:
     if config.noise == 0:
         return x
     generator = torch.Generator().manual_seed(_seed(config, *numbers))
-    return x + config.noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    noise = config.noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)  # the same on any device
+    return x + noise.to(x.device)
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def learning(model: nn.Module, config: TrainOptions, *numbers: int) -> Iterator[
     if config.dropout == 0:
         yield
         return
-    generator = torch.Generator(next(model.parameters()).device)
+    generator = torch.Generator(device_of(model))
     generator.manual_seed(_seed(config, 0, *numbers))  # 0 is no epoch, so no noise is drawn by it
     with dropout_from(generator):
         model.train()
@@ -62,7 +64,7 @@ class _Bfloat16(nn.Module):
         self.batch_first = bool(getattr(model, "batch_first", False))
 
     def forward(self, x: Any, state: Tree = None) -> tuple[Any, Tree]:
-        with torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16):
+        with torch.autocast(device_of(self.model).type, torch.bfloat16):
             y, state = self.model(x, state)
         if isinstance(y, PackedSequence):
             return y._replace(data=y.data.float()), mapped(Tensor.float, state)
@@ -70,17 +72,26 @@ class _Bfloat16(nn.Module):
 
 
 class NoisyChunks:
-    """Chunks of (x, d) with noise on x: new in each epoch, and the same wherever reading starts.
+    """Chunks of (x, d) on a device with noise on x: new in each epoch, and the same wherever reading starts.
 
     Args:
         chunks: an iterable of pairs that can be sought and knows its steps, as `bptt.stream`.
         config: noise and seed.
         epoch: the epoch's number.
         share: which of all stretches the chunks have.
+        device: that of the model. Default the CPU.
     """
 
-    def __init__(self, chunks: Any, config: TableOptions, epoch: int, share: slice = slice(None)) -> None:
+    def __init__(
+        self,
+        chunks: Any,
+        config: TableOptions,
+        epoch: int,
+        share: slice = slice(None),
+        device: torch.device = CPU,
+    ) -> None:
         self.chunks, self.config, self.epoch, self.share, self.place = chunks, config, epoch, share, 0
+        self.device = device
         self._block: tuple[int, Tensor] = -1, torch.empty(0)  # noise of steps drawn together, and which
 
     @property
@@ -96,7 +107,8 @@ class NoisyChunks:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for x, d in self.chunks:
             first, self.place = self.place, self.place + len(x)
-            yield (x if self.config.noise == 0 else x + self._noise(x, first)), d
+            x = x if self.config.noise == 0 else x + self._noise(x, first)
+            yield to_device(x, self.device), to_device(d, self.device)
 
     def _noise(self, x: Tensor, first: int) -> Tensor:
         parts, stop = [], first + len(x)

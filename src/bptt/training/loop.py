@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingDiverged
+from ..reach.truncated import WindowInput
 from ..trees import differing
 from .nonfinite import first_non_finite
 from .options.base import TrainOptions
 from .schedules import Clipping, LearningRate, out_of_patience
+from .transfer import device_of, is_asynchronous, read_later
 from .updates import Update, Updates
 from .workers import ALONE, Workers
 
@@ -50,12 +52,14 @@ class Training:
     """The training loop: every epoch is one pass over the training set. It can stop between any two updates, save
     its state, and continue from there bit for bit.
 
-    Adam with L2 weight decay, a scheduled learning rate, and clipping of the norm of each update's gradient.
+    Adam with L2 weight decay, a scheduled learning rate, and clipping of the norm of each update's gradient. An
+    update whose loss or gradient is not finite ends the training. On a GPU that is read while the next update is
+    computed, whose weights are then thrown away, so that the GPU never waits.
     It draws nothing, and its updates draw from generators of their own, by the seed: no random generator of the
     process is read or changed.
 
     Args:
-        model: whose weights are learned.
+        model: whose weights are learned, on any device.
         updates: the training set, and the validation loss that chooses the best epoch.
         config: epochs, patience, lr, schedule, weight_decay, clip, seed.
         workers: who train the model together; all call the same methods at the same time.
@@ -80,6 +84,7 @@ class Training:
         self._pass = updates.epoch(1)
         self._done = _Sum()  # of this pass
         self._finite = _weights(model)  # the last whose loss was
+        self._unread: _Unread | None = None  # the last update, whose numbers may still be on their way
         self._reached: dict[str, Tensor] | None = None  # weights at the end of a run
 
     @property
@@ -112,6 +117,7 @@ class Training:
             self._finish_epoch()
             on_epoch(self._epochs[-1])
             on_update()
+        self._read_last()
         interrupted = not self._is_done()
         self._reached = _weights(self.model)
         if self._kept is None:
@@ -126,16 +132,28 @@ class Training:
         if update is None:
             return False
         update = Update(*self.workers.average(self.model.parameters(), *update))
-        norm = self._clipping.clip(self.model)
-        for what, value in (("loss", update.loss), ("gradient's norm", norm)):
-            if not math.isfinite(value):
-                self._diverge(what, value)
-        self._finite = _weights(self.model)
-        self._done = self._done.and_(update, norm)
+        read = read_later([*update, self._clipping.clip(self.model)])
+        self._read_last()
+        self._unread = _Unread(read, self._pass.walked, _weights(self.model))
+        if not is_asynchronous(device_of(self.model)):
+            self._read_last()
         self._optimizer.step()
         return True
 
+    def _read_last(self) -> None:
+        """Read the numbers of the last update, check them and add them to those of the epoch."""
+        update, self._unread = self._unread, None
+        if update is None:
+            return
+        loss, numbers, norm = update.read()
+        for what, value in (("loss", loss), ("gradient's norm", norm)):
+            if not math.isfinite(value):
+                self._diverge(what, value, update)
+        self._finite = update.weights
+        self._done = self._done.and_(loss, numbers, norm)
+
     def _finish_epoch(self) -> None:
+        self._read_last()
         number, lr, limit = len(self._epochs) + 1, self._rate.now, self._clipping.limit
         validation = self.updates.validation()
         self._rate.epoch_done(self._done.loss if validation is None else validation)
@@ -151,9 +169,10 @@ class Training:
         """Whether the last epoch is over, or patience has run out."""
         return len(self._epochs) >= self.config.epochs or out_of_patience(self._epochs, self.config.patience)
 
-    def _diverge(self, what: str, value: float) -> NoReturn:
+    def _diverge(self, what: str, value: float, update: _Unread) -> NoReturn:
         """Raise an error that locates its origin, with the last finite weights back in the model."""
-        walked = self._pass.walked
+        self.model.load_state_dict(update.weights)  # a GPU may be one update ahead
+        walked = update.walked
         place = None if walked is None else first_non_finite(self.model, walked.x, walked.state, walked.first)
         found = self.workers.all((place, walked))
         place, walked = next((one for one in found if one[0] is not None), found[0])
@@ -170,6 +189,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on, as a tree of numbers and tensors."""
+        self._read_last()
         return {
             "weights": dict(self._reached or self.model.state_dict()),
             "optimizer": self._optimizer.state_dict(),
@@ -208,6 +228,14 @@ class Training:
         self._finite = _weights(self.model)
 
 
+class _Unread(NamedTuple):
+    """An update whose loss, numbers and gradient's norm are not read yet."""
+
+    read: Callable[[], list[float]]
+    walked: WindowInput | None
+    weights: dict[str, Tensor]  # before its step
+
+
 class _Sum(NamedTuple):
     """Sums over the updates of an epoch so far."""
 
@@ -215,9 +243,8 @@ class _Sum(NamedTuple):
     numbers: float = 0.0
     largest: float = 0.0  # norm of a gradient
 
-    def and_(self, update: Update, norm: float) -> _Sum:
-        total = self.total + update.loss * update.numbers
-        return _Sum(total, self.numbers + update.numbers, max(self.largest, norm))
+    def and_(self, loss: float, numbers: float, norm: float) -> _Sum:
+        return _Sum(self.total + loss * numbers, self.numbers + numbers, max(self.largest, norm))
 
     @property
     def loss(self) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as schedules
 
@@ -64,11 +64,11 @@ class Clipping:
 
     def __init__(self, clip: float | str) -> None:
         self.limit = math.inf if isinstance(clip, str) else clip
-        self._seen: list[float] | None = [] if isinstance(clip, str) else None  # norms seen so far
+        self._seen: list[Tensor | float] | None = [] if isinstance(clip, str) else None  # norms seen so far
 
-    def clip(self, model: nn.Module) -> float:
-        """Shorten `.grad` of the model's weights; returns its norm before."""
-        norm = nn.utils.clip_grad_norm_(model.parameters(), self.limit).item()
+    def clip(self, model: nn.Module) -> Tensor:
+        """Shorten `.grad` of the model's weights; returns its norm before, a scalar on their device."""
+        norm = nn.utils.clip_grad_norm_(model.parameters(), self.limit)
         if self._seen is not None:
             self._seen.append(norm)
         return norm
@@ -77,12 +77,13 @@ class Clipping:
         """The limit, where it has just been learned; else None."""
         if self._seen is None or len(self._seen) < ENOUGH:
             return None
-        self.limit = suggested_clip(torch.tensor(self._seen)) or math.inf
+        self.limit = suggested_clip(torch.tensor(list(map(float, self._seen)))) or math.inf
         self._seen = None
         return self.limit
 
     def state_dict(self) -> Tree:
-        return {"limit": self.limit, "seen": self._seen}
+        seen = None if self._seen is None else list(map(float, self._seen))
+        return {"limit": self.limit, "seen": seen}
 
     def load_state_dict(self, state: Tree) -> None:
         self.limit, self._seen = state["limit"], state["seen"]

@@ -13,21 +13,22 @@ from ..errors import UserError
 from ..reach.checkpointed import DEFAULT, checkpointed
 from ..reach.plan import plan_checkpoints
 from ..reach.truncated import Truncated, WindowInput, truncated
-from ..trees import Tree
+from ..trees import Tree, mapped
 from .forward import in_precision, learning, noisy
 from .options.base import TrainOptions
 from .options.forecast import ForecastOptions
 from .options.shared import ReachOptions
+from .transfer import device_of, to_device
 from .workers import ALONE, Workers
 
 ROWS = 1  # the axis of a state, (L·D, B, ·), that its stretches stand on
 
 
 class Update(NamedTuple):
-    """The loss of one update."""
+    """The loss of one update; scalars on the model's device are not waited for."""
 
-    loss: float  # the mean over its numbers
-    numbers: float  # how many, or what they weigh
+    loss: Tensor | float  # the mean over its numbers
+    numbers: Tensor | float  # how many, or what they weigh
 
 
 class Pass(Protocol):
@@ -81,14 +82,9 @@ class Whole:
     def __init__(
         self, model: nn.Module, x: Tensor, d: Tensor, config: ForecastOptions, validate: Callable[[], float | None]
     ) -> None:
-        self.model, self.x, self.d, self.config, self.validation = (
-            in_precision(model, config),
-            x,
-            d,
-            config,
-            validate,
-        )
-        self.numbers = numbers_in(d)
+        self.model, self.config, self.validation = in_precision(model, config), config, validate
+        self.numbers, device = numbers_in(d), device_of(model)
+        self.x, self.d = x, d = to_device(x, device), to_device(d, device)
         self.loss, self.reduction = nn.MSELoss(), "mean"
         if self.numbers < d.numel():
             self.loss, self.reduction = (lambda y, d: sum_of_squares(y, d) / self.numbers), "sum"
@@ -114,7 +110,7 @@ class Whole:
             else:
                 loss = self.loss(self.model(x)[0], self.d)
                 loss.backward()
-        return Update(loss.item(), self.numbers)
+        return Update(loss.detach(), self.numbers)
 
 
 class _Once(Iterator[Update]):
@@ -161,35 +157,33 @@ class Windows:
         model = in_precision(self.model, self.config)
         windows = truncated(model, *self.sequences(number), self.loss, k1=self.config.window, k2=self.config.k2)
         if place is not None:
-            windows.load_state_dict(place | {"state": self.workers.own(place["state"])})
-        return _Windowed(windows, model, self.config, number, self.workers)
+            state = mapped(lambda own: own.to(device_of(model)), self.workers.own(place["state"]))
+            windows.load_state_dict(place | {"state": state})
+        return _Windowed(windows, self, number)
 
 
 class _Windowed(Iterator[Update]):
     """A pass of truncated BPTT."""
 
-    def __init__(
-        self, windows: Truncated, model: nn.Module, config: ReachOptions, epoch: int, workers: Workers
-    ) -> None:
-        self._windows, self._model, self._config, self._epoch = windows, model, config, epoch
-        self._workers = workers
+    def __init__(self, windows: Truncated, source: Windows, epoch: int) -> None:
+        self._windows, self._source, self._epoch = windows, source, epoch
 
     @property
     def walked(self) -> WindowInput | None:
         return self._windows.walked
 
     def __next__(self) -> Update:
-        place = self._epoch, self._windows.state_dict()["start"]
-        with learning(self._model, self._config, *place, *self._workers.apart):
+        source, place = self._source, (self._epoch, self._windows.state_dict()["start"])
+        with learning(source.model, source.config, *place, *source.workers.apart):
             window = next(self._windows)
-        absent = 0
-        if self._windows.walked is not None and isinstance(d := self._windows.walked.d, Tensor):
-            absent = int(d[window.start - window.stop :].isnan().sum())
-        return Update(window.loss.item(), window.outputs.numel() - absent)
+        numbers = window.outputs.numel()
+        if source.loss is mean_square and self.walked is not None:
+            numbers = numbers - self.walked.d[window.start - window.stop :].isnan().sum()
+        return Update(window.loss, numbers)
 
     def state_dict(self) -> Tree:
         place = self._windows.state_dict()
-        return place | {"state": self._workers.parts(place["state"], ROWS)}
+        return place | {"state": self._source.workers.parts(place["state"], ROWS)}
 
 
 def numbers_in(d: Tensor) -> int:
@@ -199,8 +193,15 @@ def numbers_in(d: Tensor) -> int:
 
 def mean_square(y: Tensor, d: Tensor) -> Tensor:
     """The mean square error over the numbers of d that are there; 0 where none is."""
+    if d.device.type != "cpu":  # their count is not waited for
+        return sum_of_squares(y, d) / (~d.isnan()).sum().clamp(min=1)
     numbers = numbers_in(d)
     return nn.functional.mse_loss(y, d) if numbers == d.numel() else sum_of_squares(y, d) / max(1, numbers)
+
+
+def loss_of(d: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean square error of d and parts of it: torch's own where no number is missing."""
+    return nn.functional.mse_loss if numbers_in(d) == d.numel() else mean_square
 
 
 def sum_of_squares(y: Tensor, d: Tensor) -> Tensor:
@@ -228,12 +229,13 @@ def updates_of(
         return Whole(model, x[:learned], d[:learned], config, validation)
     check_stretches(config, learned)
     share = workers.share(config.stretches)
+    own_x, own_d = (to_device(part[:learned], device_of(model)) for part in (x, d))
 
     def sequences(epoch: int) -> tuple[Tensor, Tensor]:
-        noised = side_by_side(noisy(x[:learned], config, epoch), config.stretches)
-        return noised[:, share], side_by_side(d[:learned], config.stretches)[:, share]
+        noised = side_by_side(noisy(own_x, config, epoch), config.stretches)
+        return noised[:, share], side_by_side(own_d, config.stretches)[:, share]
 
-    return Windows(model, sequences, config, validation, workers=workers)
+    return Windows(model, sequences, config, validation, loss_of(d), workers)
 
 
 def side_by_side(steps: Tensor, stretches: int) -> Tensor:
@@ -278,7 +280,7 @@ def check_workers(config: ReachOptions, workers: Workers, series: int | None = N
 
 
 def predictions(model: nn.Module, x: Tensor) -> Tensor:
-    """y (T, O) for one sequence x (T, I), in one walk from a zero state."""
+    """y (T, O) for one sequence x (T, I), in one walk from a zero state; on the device of x."""
     with torch.no_grad():
-        y, _ = model(x)
-    return y
+        y, _ = model(to_device(x, device_of(model)))
+    return y.to(x.device)

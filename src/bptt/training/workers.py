@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, TypeVar
 
 import torch
@@ -70,7 +70,9 @@ class Workers:
         answer = self._answers.pop(question, None)
         return self.any(question()) if answer is None else answer
 
-    def average(self, parameters: Iterable[Tensor], loss: float, numbers: float) -> tuple[float, float]:
+    def average(
+        self, parameters: Iterable[Tensor], loss: Tensor | float, numbers: Tensor | float
+    ) -> tuple[Tensor | float, Tensor | float]:
         """Let every gradient be that of the mean loss over all workers' numbers.
 
         Args:
@@ -87,9 +89,10 @@ class Workers:
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in learned]
         asked, self._asked = list(self._asked)[:SLOTS], {}
         answers = [float(question()) for question in asked] + [0.0] * (SLOTS - len(asked))
-        last = [loss * numbers, numbers, *answers]
         dtype = reduce(torch.promote_types, (g.dtype for g in parts), torch.float32)
-        flat = torch.cat([*(g.flatten() for g in parts), parts[0].new_tensor(last, dtype=dtype)])
+        one = partial(torch.as_tensor, dtype=dtype, device=parts[0].device)
+        last = [one(number) for number in (loss * numbers, numbers, *answers)]
+        flat = torch.cat([*(g.flatten() for g in parts), torch.stack(last)])
         gradients = flat[: -len(last)].mul_(numbers)
         dist.all_reduce(flat)
         total, everything, *flags = flat[-len(last) :].tolist()

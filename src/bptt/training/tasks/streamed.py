@@ -22,6 +22,7 @@ from ..data.streamed_tables import Source, checked_columns, open_source, read_fi
 from ..data.tables import check_once, lagged
 from ..forward import NoisyChunks
 from ..options.forecast import ForecastOptions
+from ..transfer import device_of, to_device
 from ..updates import Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers
 from .baselines import ar_order, season_of
@@ -107,7 +108,7 @@ class StreamedForecast(Forecasting, Undated):
         def sequences(epoch: int) -> tuple[NoisyChunks, None]:
             read = self.columns, self.columns[: len(config.targets)], config.horizons
             chunks = Stream(part, self.name, *read, batch, config.window, torch.float32, self.lags)
-            return NoisyChunks(chunks, config, epoch, share), None
+            return NoisyChunks(chunks, config, epoch, share, device_of(model)), None
 
         def validation() -> float | None:
             if learned == self.train_steps:
@@ -117,7 +118,7 @@ class StreamedForecast(Forecasting, Undated):
             squares = (np.square(y - d).sum() for _, y, d, _ in self._walked(model, first, stop))
             return float(sum(squares)) / ((stop - first) * len(self.outputs))
 
-        return Windows(model, sequences, config, validation, workers=workers)
+        return Windows(model, sequences, config, validation, nn.functional.mse_loss, workers)
 
     def training_excerpt(self) -> TrainingExcerpt:
         """The last training steps."""
@@ -253,11 +254,11 @@ class StreamedForecast(Forecasting, Undated):
         before, state = max(self.lags - 1, past), None
         with torch.no_grad():
             for _, piece in self._pieces(max(before, first - WARM_UP), first, before):
-                _, state = model(self._inputs(piece, before), state)
+                _, state = model(to_device(self._inputs(piece, before), device_of(model)), state)
             for start, piece in self._pieces(first, stop, before):
-                y, state = model(self._inputs(piece, before), state)
+                y, state = model(to_device(self._inputs(piece, before), device_of(model)), state)
                 history = piece[before - past : len(piece) - self.farthest]
-                yield start, y[:, 0].double().numpy(), self._targets(piece, before), history
+                yield start, y[:, 0].cpu().double().numpy(), self._targets(piece, before), history
 
     def _autoregressions(self) -> np.ndarray:
         """Intercept and weights of each output's linear AR, from the normal equations: (K, 1 + order)."""

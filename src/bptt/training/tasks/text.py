@@ -32,6 +32,7 @@ from ..data.text import (
     xz_bits,
 )
 from ..options.text import TextOptions, Tokens
+from ..transfer import device_of, to_device
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
@@ -98,6 +99,7 @@ class TextTask(Undated):
         check_workers(config, workers)
         share = workers.share(config.stretches)
         numbers = torch.from_numpy(self.numbers[: self.train_steps + 1])[:, None]
+        numbers = to_device(numbers, device_of(model))
         x, d = (side_by_side(part, config.stretches)[:, share, 0] for part in (numbers[:-1], numbers[1:]))
 
         def validation() -> float | None:
@@ -135,7 +137,8 @@ class TextTask(Undated):
     def nats(self, model: nn.Module, split: str) -> float:
         """Mean cross entropy over a split's tokens, walked through in their order."""
         first, stop = self.spans[split]
-        numbers, state, total = torch.from_numpy(self.numbers[first - 1 : stop]), None, 0.0
+        numbers = to_device(torch.from_numpy(self.numbers[first - 1 : stop]), device_of(model))
+        state, total = None, 0.0
         walk = OneHot(model, len(self.labels))
         with torch.no_grad():
             for start in range(0, len(numbers) - 1, STEPS):
@@ -215,20 +218,20 @@ def sample_text(
     Raises:
         UserError: the prompt has a token that the model has not learned.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, device = torch.Generator().manual_seed(seed), device_of(model)
     start = prompt or ("\n" if "\n" in vocabulary else vocabulary[0])
     numbers = torch.from_numpy(numbers_of(start, vocabulary, "the prompt"))
     written: list[int] = []
     with torch.no_grad():
-        y, state = model(_inputs(numbers, vocabulary))
+        y, state = model(_inputs(numbers, vocabulary, device))
         while len(written) < length:
-            written.append(_drawn(y[-1], temperature, generator))
-            y, state = model(_inputs(torch.tensor(written[-1:]), vocabulary), state)
+            written.append(_drawn(y[-1].cpu(), temperature, generator))
+            y, state = model(_inputs(torch.tensor(written[-1:]), vocabulary, device), state)
     return "".join(vocabulary[number] for number in written)
 
 
-def _inputs(numbers: Tensor, vocabulary: list[str]) -> Tensor:
-    return one_hot(numbers, len(vocabulary)).float()
+def _inputs(numbers: Tensor, vocabulary: list[str], device: torch.device) -> Tensor:
+    return one_hot(numbers, len(vocabulary)).float().to(device)
 
 
 def _drawn(scores: Tensor, temperature: float, generator: torch.Generator) -> int:
