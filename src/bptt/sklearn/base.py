@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from functools import wraps
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
+from sklearn.utils.validation import check_scalar
 
 from ..checks import check_leak
 from ..equations.activations import ACTIVATIONS
@@ -25,10 +25,17 @@ from ..training.options.base import TrainOptions
 from ..training.schedules import Clipping
 from .batch import Batch, batch_of
 from .learning import Batches, Carried, MeanLoss, WindowSizes, learn_piece
-from .samples import Samples, read_samples
-from .targets import CHOICES, Targets
+from .samples import Samples
+from .targets import CHOICES, Targets, normalised
 
-TOGETHER = 256  # sequences of a batch in prediction
+
+class Goal(NamedTuple):
+    """Checked targets, and how a network learns them."""
+
+    targets: Targets
+    outputs: int  # of the network
+    loss: MeanLoss
+    fitted: dict[str, Any]  # attributes of the estimator, set once it is trained
 
 
 @dataclass(eq=False, repr=False)
@@ -57,13 +64,12 @@ class RecurrentEstimator(BaseEstimator):
     validation_curve_: list[float] = field(init=False)
     n_iter_: int = field(init=False)
 
-    targets = "auto"  # whether y has a target for each step or each sequence; a parameter where it can be either
     _default_batch = 32
 
     def _check_parameters(self) -> None:
         known_values = {"cell": ("elman", "gru", "lstm"), "activation": tuple(ACTIVATIONS), "targets": CHOICES}
         for name, known in known_values.items():
-            if (value := getattr(self, name)) not in known:
+            if (value := getattr(self, name, known[0])) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
         for name in ("hidden", "layers", "epochs", "n_iter_no_change", "batch_size", "k1", "k2"):
             if getattr(self, name) is not None or name in ("hidden", "layers", "epochs", "n_iter_no_change"):
@@ -116,49 +122,30 @@ class RecurrentEstimator(BaseEstimator):
     def _reach(self) -> WindowSizes:
         return WindowSizes(None if self.k1 is None else int(self.k1), None if self.k2 is None else int(self.k2))
 
-    def _learn(self, sequences: Samples, targets: Targets, outputs: int, loss: MeanLoss) -> Self:
-        """Draw a network and train it on whole sequences, without those of weight 0."""
-        kept, weights = normalised(targets.weights)
-        draw, N = self._draw(), len(kept)
-        held = round(float(self.validation_fraction) * N)
-        if held == N:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves none of {N} sequences to train on"
-            )
-        order = kept[draw.permutation(N)] if held else kept
-
-        def batch(places: np.ndarray) -> Batch:
-            return batch_of(*([of_each[i] for i in places] for of_each in (sequences.each, targets.each, weights)))
-
-        learned, held_out = order[held:], batch(order[:held]) if held else None
-        self._train(
-            lambda numbers: batch(learned[numbers]), len(learned), held_out, outputs, loss, draw, sequences.each[0]
-        )
-        return self
-
     def _train(
         self,
         batch: Callable[[np.ndarray], Batch],
         count: int,
         held_out: Batch | None,
-        outputs: int,
-        loss: MeanLoss,
+        goal: Goal,
         draw: np.random.RandomState,
         like: np.ndarray,
     ) -> None:
         config = self._config(draw, held_out is not None)
-        model = _network(config, like, outputs)
+        model = _network(config, like, goal.outputs)
         size = self._default_batch if self.batch_size is None else int(self.batch_size)
-        updates = Batches(model, count, batch, size, loss, self._reach, draw, held_out)
+        updates = Batches(model, count, batch, size, goal.loss, self._reach, draw, held_out)
         fitted = Training(model, updates, config).run(self._tell)
         self._forget()
         self.model_, self.n_features_in_ = model, like.shape[1]
         self.loss_curve_ = [epoch.loss for epoch in fitted.epochs]
         self.validation_curve_ = [epoch.validation for epoch in fitted.epochs if epoch.validation is not None]
         self.n_iter_ = len(fitted.epochs)
+        vars(self).update(goal.fitted)
 
-    def _learn_more(self, sequences: Samples, targets: Targets, outputs: int, loss: MeanLoss) -> None:
+    def _learn_more(self, sequences: Samples, goal: Goal) -> None:
         """Train on one more piece; with a target a step, continue from the state before it."""
+        targets, outputs = goal.targets, goal.outputs
         lengths = {len(x) for x in sequences.each}
         if targets.per_step and len(lengths) > 1:
             raise ValueError(
@@ -183,11 +170,12 @@ class RecurrentEstimator(BaseEstimator):
             )
         piece = batch_of(sequences.each, targets.each, weights).of(self._dtype)
         found, after = learn_piece(
-            self.model_, self._optimizer, Clipping(self._clip), piece, loss, self._reach, before
+            self.model_, self._optimizer, Clipping(self._clip), piece, goal.loss, self._reach, before
         )
         self._carried = after if targets.per_step else None
         self.loss_curve_.append(found)
         self.n_iter_ += 1
+        vars(self).update(goal.fitted)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -203,36 +191,6 @@ class RecurrentEstimator(BaseEstimator):
         for name in ("_optimizer", "_carried"):
             if hasattr(self, name):
                 delattr(self, name)
-
-    def _outputs(self, X: Any) -> tuple[list[np.ndarray], Samples]:
-        """The network's outputs, (T_i, O) a sequence, each from a zero state."""
-        check_is_fitted(self)
-        sequences = self._read_samples(X, fresh=False)
-        self._check_features(sequences)
-        order = sorted(range(len(sequences.each)), key=lambda place: -len(sequences.each[place]))
-        found: dict[int, np.ndarray] = {}
-        for start in range(0, len(order), TOGETHER):
-            places = order[start : start + TOGETHER]
-            chosen = [sequences.each[place] for place in places]
-            batch = batch_of(chosen, [part[:1, 0] for part in chosen]).of(self._dtype)
-            with torch.no_grad():
-                y = batch.walked_by(self.model_)(batch.x, None)[0].numpy()
-            found |= {
-                place: y[: len(part), column]
-                for column, (place, part) in enumerate(zip(places, chosen, strict=True))
-            }
-        return [found[place] for place in range(len(order))], sequences
-
-    def _read_samples(self, X: Any, fresh: bool) -> Samples:
-        """X as sequences, with the column names of `fit` unless this is a new fit."""
-        sequences = read_samples(X, type(self).__name__)
-        validate_data(self, sequences.named, reset=fresh, skip_check_array=True, ensure_2d=False)
-        return sequences
-
-    def _known_targets(self) -> str:
-        """Targets for each step or each sequence: as fitted, or else as `targets` says."""
-        per_step = getattr(self, "per_step_", None)
-        return self.targets if per_step is None else ("sequence", "step")[per_step]
 
     def _check_features(self, sequences: Samples) -> None:
         features = sequences.each[0].shape[1]
@@ -265,16 +223,6 @@ def unchanged_by_errors(method: Callable[..., Any]) -> Any:
             raise
 
     return guarded
-
-
-def normalised(weights: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Which sequences weigh something, and the weights over their mean; all exactly 1 where they are equal."""
-    all_weights = np.concatenate(weights)
-    there = all_weights[all_weights > 0]
-    if not len(there):
-        raise ValueError("the weights of all targets are 0, which leaves nothing to train on")
-    mean = there[0] if (there == there[0]).all() else there.mean()
-    return np.flatnonzero([w.any() for w in weights]), [w / mean for w in weights]
 
 
 def _network(config: TrainOptions, like: np.ndarray, outputs: int) -> SequenceModel:

@@ -17,13 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import cross_entropy
 
 from ..training.batches import balanced
-from .base import RecurrentEstimator, unchanged_by_errors
+from .base import Goal, unchanged_by_errors
 from .samples import Samples
+from .sequences import SequenceEstimator
 from .targets import Targets, read_targets
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
+class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
     """A recurrent network that predicts the class of a sequence, from its last step, or of each step.
 
     Trained by Adam on the cross entropy, backpropagated through time over all steps, or by truncated BPTT every k1
@@ -53,26 +54,8 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
     ((2,), (2, 2), True)
     """
 
-    targets: str = "auto"
     class_weight: Any = None
     classes_: np.ndarray = field(init=False)
-    per_step_: bool = field(init=False)
-
-    @unchanged_by_errors
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train a new network on whole sequences.
-
-        Args:
-            X, y, sample_weight: as the class says.
-        """
-        self._check_parameters()
-        sequences = self._read_samples(X, fresh=True)
-        targets = self._read(y, sequences, self.targets, sample_weight)
-        classes = _classes_of(targets)
-        encoded = _weighed(_encoded(targets, classes), classes, self.class_weight)
-        self._learn(sequences, encoded, len(classes), cross_entropy)
-        self.classes_, self.per_step_ = classes, targets.per_step
-        return self
 
     @unchanged_by_errors
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -82,24 +65,19 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
             X, y, sample_weight: as the class says.
             classes: all labels; needed at the first call, if not all are in its y. Default None.
         """
-        self._check_parameters()
         if isinstance(self.class_weight, str):
             raise ValueError(
                 f"class_weight={self.class_weight!r} needs all of y at once, which partial_fit does not see; pass "
                 "a dict {label: weight}"
             )
-        sequences = self._read_samples(X, fresh=not hasattr(self, "model_"))
-        targets = self._read(y, sequences, self._known_targets(), sample_weight)
         own = getattr(self, "classes_", None)
-        given = None if classes is None else np.unique(np.asarray(classes))
-        if own is None:
-            own = _classes_of(targets) if given is None else given
-        elif given is not None and not np.array_equal(own, given):
-            raise ValueError(f"classes are {given.tolist()}, but those of the calls before are {own.tolist()}")
-        encoded = _weighed(_encoded(targets, own), own, self.class_weight)
-        self._learn_more(sequences, encoded, len(own), cross_entropy)
-        self.classes_, self.per_step_ = own, targets.per_step
-        return self
+        if classes is not None:
+            classes = np.unique(np.asarray(classes))
+            if own is not None and not np.array_equal(own, classes):
+                raise ValueError(
+                    f"classes are {classes.tolist()}, but those of the calls before are {own.tolist()}"
+                )
+        return self._fit_piece(X, y, sample_weight, classes if own is None else own)
 
     def predict(self, X: Any) -> Any:
         """The most probable class, (n_samples,), or (n_samples, n_steps): a list of arrays where X is one."""
@@ -124,12 +102,13 @@ class RecurrentClassifier(ClassifierMixin, RecurrentEstimator):
             X, y: as the class says.
             sample_weight: (n_samples,) of each sequence. Default the same for all.
         """
-        found, sequences = self._outputs(X)
-        targets = self._read(y, sequences, self._known_targets(), sample_weight)
-        outputs = np.concatenate(found if self.per_step_ else [part[-1:] for part in found])
-        weights = None if sample_weight is None else np.concatenate(targets.weights)
-        predicted = self.classes_[outputs.argmax(-1)]
-        return float(accuracy_score(np.concatenate(targets.each), predicted, sample_weight=weights))
+        labels, outputs, weights = self._compared(X, y, sample_weight)
+        return float(accuracy_score(labels, self.classes_[outputs.argmax(-1)], sample_weight=weights))
+
+    def _goal(self, targets: Targets, classes: Any = None) -> Goal:
+        classes = _classes_of(targets) if classes is None else classes
+        encoded = _weighed(_encoded(targets, classes), classes, self.class_weight)
+        return Goal(encoded, len(classes), cross_entropy, {"classes_": classes})
 
     def _read(self, y: Any, sequences: Samples, choice: str, sample_weight: Any) -> Targets:
         return read_targets(y, sequences, _labels, False, choice, sample_weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,43 +13,14 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ..training import updates
-from ..training.data.scaling import FARTHEST, Moments
+from ..training.data.scaling import FARTHEST, Moments, Scaling
 from ..trees import Tree
 from .arrays import check_numbers
-from .base import RecurrentEstimator, normalised, unchanged_by_errors
+from .base import Goal, RecurrentEstimator, unchanged_by_errors
 from .batch import Batch
 from .learning import Carried
 from .samples import Samples
-from .targets import Targets, read_weights
-
-
-class Scale(NamedTuple):
-    """Mean and standard deviation of columns, in float64."""
-
-    mean: np.ndarray
-    deviation: np.ndarray  # 1 where a column is constant
-
-    @classmethod
-    def of(cls, columns: np.ndarray) -> Scale:
-        moments = Moments.of(columns)
-        return cls(moments.mean, moments.unit)
-
-    def to(self, columns: np.ndarray, name: str) -> np.ndarray:
-        """Standardised, in the dtype they came in.
-
-        Raises:
-            ValueError: a value lies too far from the mean to be computed with; `name` says of what.
-        """
-        scaled = (columns - self.mean) / self.deviation
-        if (far := np.abs(scaled) > FARTHEST).any():
-            raise ValueError(
-                f"{name} holds {columns[far][0]:g}, more than {FARTHEST:g} standard deviations from the mean of "
-                "the training steps; correct the value"
-            )
-        return scaled.astype(columns.dtype)
-
-    def back(self, columns: np.ndarray) -> np.ndarray:
-        return (columns * self.deviation + self.mean).astype(columns.dtype)
+from .targets import Targets, normalised, read_weights
 
 
 class RecurrentForecaster(RecurrentEstimator):
@@ -102,8 +73,8 @@ class RecurrentForecaster(RecurrentEstimator):
                 f"{len(columns)} steps with validation_fraction={self.validation_fraction} leave "
                 f"{max(learned, 0)} to learn from, which batch_size={stretches} cuts into stretches without a step"
             )
-        y_scale, X_scale = Scale.of(columns[: learned + 1]), Scale.of(inputs[: learned + 1])
-        scaled, beside = y_scale.to(columns, "y"), X_scale.to(inputs, "X")
+        y_scale, X_scale = Moments.of(columns[: learned + 1]).scaling, Moments.of(inputs[: learned + 1]).scaling
+        scaled, beside = _standardised(columns, y_scale, "y"), _standardised(inputs, X_scale, "X")
         x, d = (torch.tensor(part) for part in (np.hstack([scaled[:-1], beside[1:]]), scaled[1:]))
         cut_x, cut_d = (updates.side_by_side(part[:learned], int(stretches)) for part in (x, d))
         weights = read_weights(sample_weight, len(columns))[1:]
@@ -114,7 +85,8 @@ class RecurrentForecaster(RecurrentEstimator):
         if held and not late.any():
             raise ValueError(f"sample_weight is zero for all of the last {held} steps, which are for validation")
         held_out = Batch(x[:, None], d[:, None], late) if held else None
-        self._train(lambda _: batch, 1, held_out, d.shape[1], mse_loss, self._draw(), x.numpy())
+        goal = Goal(Targets([scaled], True, True, [weights]), d.shape[1], mse_loss, {})
+        self._train(lambda _: batch, 1, held_out, goal, self._draw(), x.numpy())
         self._y_scale, self._X_scale, self._single = y_scale, X_scale, np.ndim(y) == 1
         self.n_features_in_ = columns.shape[1]
         self._state, self._last = self._follow(x, None)[1], scaled[-1:]
@@ -135,16 +107,16 @@ class RecurrentForecaster(RecurrentEstimator):
         columns, inputs = self._read(y, X, least=3 if new else 1, fresh=new)
         weights = read_weights(sample_weight, len(columns))[int(new) :]
         if new:
-            self._y_scale, self._X_scale = Scale.of(columns), Scale.of(inputs)
+            self._y_scale, self._X_scale = Moments.of(columns).scaling, Moments.of(inputs).scaling
             self._single, self._state = np.ndim(y) == 1, None
         else:
             self._check_columns(columns, inputs)
-        scaled, beside = self._y_scale.to(columns, "y"), self._X_scale.to(inputs, "X")
+        scaled, beside = _standardised(columns, self._y_scale, "y"), _standardised(inputs, self._X_scale, "X")
         if new:
             self._last, scaled, beside = scaled[:1], scaled[1:], beside[1:]
         x = np.hstack([np.concatenate([self._last, scaled[:-1]]), beside])
         targets = Targets([scaled], True, True, [weights])
-        self._learn_more(Samples([x], False), targets, scaled.shape[1], mse_loss)
+        self._learn_more(Samples([x], False), Goal(targets, scaled.shape[1], mse_loss, {}))
         self.n_features_in_ = scaled.shape[1]
         self._state, self._last = self._follow(torch.tensor(x), self._state)[1], scaled[-1:]
         return self
@@ -163,13 +135,13 @@ class RecurrentForecaster(RecurrentEstimator):
         check_scalar(horizon, "horizon", Integral, min_val=1)
         inputs = self._inputs(X, int(horizon), self._last.dtype, fresh=False)
         self._check_columns(self._last, inputs)
-        beside = self._X_scale.to(inputs, "X")
+        beside = _standardised(inputs, self._X_scale, "X")
         y, state, found = self._last, self._state, []
         for step in range(int(horizon)):
             outputs, state = self._follow(torch.tensor(np.hstack([y, beside[step : step + 1]])), state)
             y = outputs.numpy()
             found.append(y[0])
-        forecast = self._y_scale.back(np.stack(found))
+        forecast = _restored(np.stack(found), self._y_scale)
         return forecast[:, 0] if self._single else forecast
 
     def score(self, y: Any, X: Any = None, sample_weight: Any = None) -> float:
@@ -184,9 +156,11 @@ class RecurrentForecaster(RecurrentEstimator):
         columns, inputs = self._read(y, X, least=2, fresh=False)
         weights = None if sample_weight is None else read_weights(sample_weight, len(columns))
         self._check_columns(columns, inputs)
-        before = np.concatenate([self._last, self._y_scale.to(columns, "y")[:-1]])
-        found, _ = self._follow(torch.tensor(np.hstack([before, self._X_scale.to(inputs, "X")])), self._state)
-        return float(r2_score(columns, self._y_scale.back(found.numpy()), sample_weight=weights))
+        before = np.concatenate([self._last, _standardised(columns, self._y_scale, "y")[:-1]])
+        found, _ = self._follow(
+            torch.tensor(np.hstack([before, _standardised(inputs, self._X_scale, "X")])), self._state
+        )
+        return float(r2_score(columns, _restored(found.numpy(), self._y_scale), sample_weight=weights))
 
     def _follow(self, x: Tensor, state: Tree) -> tuple[Tensor, Tree]:
         """Outputs (T, O) for steps (T, I), and the state after them."""
@@ -225,3 +199,23 @@ class RecurrentForecaster(RecurrentEstimator):
         if len(inputs) != steps:
             raise ValueError(f"X has {len(inputs)} steps, but {steps} are needed, one for each of y")
         return inputs
+
+
+def _standardised(columns: np.ndarray, scaling: Scaling, name: str) -> np.ndarray:
+    """Columns standardised, in the dtype they came in.
+
+    Raises:
+        ValueError: a value lies too far from the mean to be computed with; `name` says of what.
+    """
+    scaled = scaling.apply(columns)
+    if (far := np.abs(scaled) > FARTHEST).any():
+        raise ValueError(
+            f"{name} holds {columns[far][0]:g}, more than {FARTHEST:g} standard deviations from the mean of "
+            "the training steps; correct the value"
+        )
+    return scaled.astype(columns.dtype)
+
+
+def _restored(columns: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Standardised columns in their own units and dtype."""
+    return (columns * scaling.std + scaling.mean).astype(columns.dtype)

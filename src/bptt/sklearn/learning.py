@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingDiverged
-from ..reach.truncated import Truncated, WindowInput, truncated
+from ..reach.truncated import WindowInput, truncated
 from ..training.schedules import Clipping
 from ..training.updates import Update
 from ..trees import Tree
@@ -32,12 +33,6 @@ class WindowSizes(NamedTuple):
 
     k1: int | None
     k2: int | None  # None for k1
-
-    def windows(self, model: nn.Module, batch: Batch, loss: MeanLoss, share: float) -> Truncated:
-        """The batch's windows; their losses are multiplied by `share`, the mean weight of its steps."""
-        k1, k2 = self.within(len(batch.x))
-        d, criterion = (batch.d, batch.weight), _weighed(loss, share)
-        return truncated(batch.walked_by(model), batch.x, d, criterion, k1=k1, k2=k2)
 
     def within(self, steps: int) -> tuple[int, int]:
         """k1 and k2 of so many steps."""
@@ -62,33 +57,18 @@ def _weighed(loss: MeanLoss, share: float = 1.0) -> Callable[[Tensor, Any], Tens
     return criterion
 
 
+@dataclass(frozen=True)
 class Batches:
-    """Mini-batches of sequences, in a new random order each epoch: `Updates` of the training loop.
+    """Mini-batches of sequences, in a new random order each epoch: `Updates` of the training loop."""
 
-    Args:
-        model: (x, state) -> (y, state).
-        count: how many sequences there are.
-        batch: those of some numbers, side by side.
-        size: how many at a time.
-        loss: of outputs and targets, a mean.
-        reach: k1 and k2.
-        draw: the generator of the orders.
-        held_out: the validation set, which chooses the best epoch; None for the last epoch.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        count: int,
-        batch: Callable[[np.ndarray], Batch],
-        size: int,
-        loss: MeanLoss,
-        reach: WindowSizes,
-        draw: np.random.RandomState,
-        held_out: Batch | None = None,
-    ) -> None:
-        self.model, self.count, self.batch, self.size = model, count, batch, size
-        self.loss, self.reach, self.draw, self.held_out = loss, reach, draw, held_out
+    model: nn.Module  # (x, state) -> (y, state)
+    count: int  # of sequences
+    batch: Callable[[np.ndarray], Batch]  # sequences side by side, by their numbers
+    size: int  # how many at a time
+    loss: MeanLoss
+    reach: WindowSizes
+    draw: np.random.RandomState  # draws the orders
+    held_out: Batch | None = None  # the validation set, which chooses the best epoch; None for the last epoch
 
     def epoch(self, number: int, place: Tree = None) -> _Pass:
         return _Pass(self)
@@ -118,8 +98,9 @@ class _Pass(Iterator[Update]):
         source = self._source
         for start in range(0, source.count, source.size):
             batch = source.batch(self._order[start : start + source.size])
-            share = batch.share
-            windows = source.reach.windows(source.model, batch, source.loss, share)
+            share, (k1, k2) = batch.share, source.reach.within(len(batch.x))
+            d, criterion = (batch.d, batch.weight), _weighed(source.loss, share)
+            windows = truncated(batch.walked_by(source.model), batch.x, d, criterion, k1=k1, k2=k2)
             for window in windows:
                 weight = batch.weight[window.start : window.stop].sum().item()
                 if weight and windows.walked is not None:

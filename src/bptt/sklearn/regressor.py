@@ -12,13 +12,14 @@ from sklearn.utils import Tags
 from torch.nn.functional import mse_loss
 
 from .arrays import check_numbers
-from .base import RecurrentEstimator, unchanged_by_errors
+from .base import Goal, unchanged_by_errors
 from .samples import Samples
+from .sequences import SequenceEstimator
 from .targets import Targets, read_targets
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
+class RecurrentRegressor(RegressorMixin, SequenceEstimator):
     """A recurrent network that predicts numbers: one a sequence, from its last step, or one a step.
 
     Trained by Adam on the mean square error, backpropagated through time over all steps, or by truncated BPTT
@@ -73,22 +74,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
     ((40,), True)
     """
 
-    targets: str = "auto"
-    per_step_: bool = field(init=False)
-
-    @unchanged_by_errors
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train a new network on whole sequences.
-
-        Args:
-            X, y, sample_weight: as the class says.
-        """
-        self._check_parameters()
-        sequences = self._read_samples(X, fresh=True)
-        targets = self._read(y, sequences, self.targets, sample_weight)
-        self._learn(sequences, targets, targets.each[0].shape[1], mse_loss)
-        self.per_step_, self._several = targets.per_step, targets.several
-        return self
+    _several: bool = field(init=False)
 
     @unchanged_by_errors
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -103,12 +89,7 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
             X, y, sample_weight: as the class says; the streams' pieces are of one length. Weights compare the
                 sequences of a piece.
         """
-        self._check_parameters()
-        sequences = self._read_samples(X, fresh=not hasattr(self, "model_"))
-        targets = self._read(y, sequences, self._known_targets(), sample_weight)
-        self._learn_more(sequences, targets, targets.each[0].shape[1], mse_loss)
-        self.per_step_, self._several = targets.per_step, targets.several
-        return self
+        return self._fit_piece(X, y, sample_weight)
 
     def predict(self, X: Any) -> Any:
         """Predictions for sequences, each walked from a zero state.
@@ -130,12 +111,12 @@ class RecurrentRegressor(RegressorMixin, RecurrentEstimator):
             X, y: as the class says.
             sample_weight: (n_samples,) of each sequence. Default the same for all.
         """
-        found, sequences = self._outputs(X)
-        targets = self._read(y, sequences, self._known_targets(), sample_weight)
-        self._check_outputs(targets.each[0].shape[1])
-        predicted = np.concatenate(found if self.per_step_ else [part[-1:] for part in found])
-        weights = None if sample_weight is None else np.concatenate(targets.weights)
-        return float(r2_score(np.concatenate(targets.each), predicted, sample_weight=weights))
+        wanted, outputs, weights = self._compared(X, y, sample_weight)
+        self._check_outputs(wanted.shape[1])
+        return float(r2_score(wanted, outputs, sample_weight=weights))
+
+    def _goal(self, targets: Targets, classes: Any = None) -> Goal:
+        return Goal(targets, targets.each[0].shape[1], mse_loss, {"_several": targets.several})
 
     def _read(self, y: Any, sequences: Samples, choice: str, sample_weight: Any) -> Targets:
         """y as (T_i, O) or (1, O) a sequence."""

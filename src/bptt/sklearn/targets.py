@@ -120,3 +120,13 @@ def read_weights(sample_weight: Any, count: int) -> np.ndarray:
     if not weights.any():
         raise ValueError("sample_weight is zero for every sample, which leaves nothing to train on")
     return weights
+
+
+def normalised(weights: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Which sequences weigh something, and the weights over their mean; all exactly 1 where they are equal."""
+    all_weights = np.concatenate(weights)
+    there = all_weights[all_weights > 0]
+    if not len(there):
+        raise ValueError("the weights of all targets are 0, which leaves nothing to train on")
+    mean = there[0] if (there == there[0]).all() else there.mean()
+    return np.flatnonzero([w.any() for w in weights]), [w / mean for w in weights]

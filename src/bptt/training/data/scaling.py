@@ -76,6 +76,11 @@ class Moments:
         """The standard deviation, 1 where a column is constant."""
         return np.where(self.is_constant, 1.0, np.sqrt(self.variance))
 
+    @property
+    def scaling(self) -> Scaling:
+        """The scaling by these rows."""
+        return Scaling(self.mean.tolist(), self.unit.tolist())
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -96,7 +101,7 @@ class Scaling:
             if is_constant:
                 where = f"{name}: " if name else ""
                 warnings.warn(f"{where}column {column!r} is constant over the training rows", stacklevel=3)
-        return cls(moments.mean.tolist(), moments.unit.tolist())
+        return moments.scaling
 
     def check(self, found: Moments, columns: list[str], name: str) -> None:
         """Refuse rows with a value so far from the mean that float32, in which networks compute, cannot square it.

@@ -79,7 +79,8 @@ class Panel(Forecasting):
 
     @property
     def scaling(self) -> Scaling:
-        return _over_all(self.parts)
+        """By the training rows of all series."""
+        return Moments.of(np.concatenate([part.table.values[: part.train_rows] for part in self.parts])).scaling
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Series side by side from their first steps; where one has ended, the others go on without it.
@@ -130,12 +131,6 @@ class Panel(Forecasting):
         pairs = [part.training_steps() for part in self.parts]
         x, d = [x for x, _ in pairs], [d for _, d in pairs]
         return nn.utils.rnn.pad_sequence(x), nn.utils.rnn.pad_sequence(d, padding_value=torch.nan)
-
-
-def _over_all(parts: list[Forecast]) -> Scaling:
-    """Mean and deviation of each column over the training rows of all series."""
-    moments = Moments.of(np.concatenate([part.table.values[: part.train_rows] for part in parts]))
-    return Scaling(moments.mean.tolist(), moments.unit.tolist())
 
 
 def panel(config: ForecastOptions) -> Panel:
