@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,13 @@ from .walks import door
 from .walks.call import BatchSizes, Call
 
 Walk = Callable[[Call], tuple[Tensor, State]]
+
+
+class Checked(NamedTuple):
+    """What the layers are walked with, after all checks."""
+
+    state: State  # a tuple of (L·D, B, ·)
+    weights: list[list[Weights[Tensor]]]  # by layer and direction
 
 
 class Recurrent(nn.Module):
@@ -65,7 +73,7 @@ class Recurrent(nn.Module):
         self._shapes = {name: self._shape_of(name) for names in self._all_weights for name in names}
         for name in self._shapes:
             self.register_parameter(name, self._empty(name, device, dtype))
-        self._quick: tuple[Any, door.QuickWalk | None] = (None, None)  # a cell, and its quick walk
+        self._quick: tuple[Any, list[door.QuickWalk] | None] = (None, None)  # a cell, and its quick walks
         self.reset_parameters()
 
     @property
@@ -156,21 +164,14 @@ class Recurrent(nn.Module):
         """
         if isinstance(input, PackedSequence):
             return self._run_packed(input, hx, walk)
-
-        def check() -> tuple[State, list[list[Weights[Tensor]]]]:
-            weights = self.weights()
-            like = weights[0][0].W_ih
-            checks.check_input(type(self).__name__, input, self.input_size, self.batch_first, like)
-            return self._state(hx, None if input.dim() == 2 else self.batch_of(input), like, None), weights
-
-        checked = None if walk is door.walk and self._may_be_quick(input, hx) else check()
+        quick = self._quick_walks(input, hx) if walk is door.walk else None
+        checked = None if quick else self._checked_arguments(input, hx)
         if input.dim() == 2:
-            batched = _each(hx, lambda s: s.unsqueeze(1)) if checked is None else None
-            y, state = self._walk_layers(input.unsqueeze(1), batched, checked, check, None, walk)
+            y, state = self._walk_layers(input.unsqueeze(1), input, hx, checked, quick, walk)
             return y.squeeze(1), tuple(s.squeeze(1) for s in state)
-        if not self.batch_first:
-            return self._walk_layers(input, hx, checked, check, None, walk)
-        y, state = self._walk_layers(input.transpose(0, 1), hx, checked, check, None, walk)
+        if not self.batch_first or input.dim() != 3:
+            return self._walk_layers(input, input, hx, checked, quick, walk)
+        y, state = self._walk_layers(input.transpose(0, 1), input, hx, checked, quick, walk)
         return y.transpose(0, 1), state
 
     def _run_packed(self, input: PackedSequence, hx: Any, walk: Walk) -> tuple[PackedSequence, State]:
@@ -178,23 +179,34 @@ class Recurrent(nn.Module):
         like = weights[0][0].W_ih
         batch_sizes = checks.check_packed(type(self).__name__, input, self.input_size, like)
         order, back = input.sorted_indices, input.unsorted_indices
-        checked = self._state(hx, batch_sizes[0], like, order), weights
-        y, state = self._walk_layers(input.data, None, checked, None, batch_sizes, walk)
+        checked = Checked(self._state(hx, batch_sizes[0], like, order), weights)
+        y, state = self._walk_layers(input.data, input, hx, checked, None, walk, batch_sizes)
         state = state if back is None else tuple(s.index_select(1, back) for s in state)
         return PackedSequence(y, input.batch_sizes, order, back), state
 
-    def _may_be_quick(self, input: Any, hx: Any) -> bool:
-        """Whether the quick walk may be tried before any check: dense tensors of fitting dimensions."""
-        if not isinstance(input, Tensor) or input.layout is not torch.strided or input.dim() not in (2, 3):
-            return False
-        if hx is None:
-            return True
-        walks = self.num_layers * self.num_directions
-        parts = hx if isinstance(hx, tuple) else (hx,)
-        return all(
-            isinstance(s, Tensor) and s.layout is torch.strided and s.dim() == input.dim() and len(s) == walks
-            for s in parts
-        )
+    def _checked_arguments(self, input: Any, hx: Any) -> Checked:
+        """The initial state and the weights, after the checks of all arguments."""
+        weights = self.weights()
+        like = weights[0][0].W_ih
+        checks.check_input(type(self).__name__, input, self.input_size, self.batch_first, like)
+        batch = None if input.dim() == 2 else self.batch_of(input)
+        return Checked(self._state(hx, batch, like, None), weights)
+
+    def _quick_walks(self, input: Any, hx: Any) -> list[door.QuickWalk] | None:
+        """A walk of each layer and direction that checks its own arguments; None to check all of them before."""
+        if self.cell is not self._quick[0]:
+            walk = None if self.proj_size else door.quick_walk_of(self.cell)
+            each = [(names, self._shapes[names.W_ih][1]) for layer in self._names for names in layer]
+            self._quick = self.cell, walk and [partial(walk, names, I, self.hidden_size) for names, I in each]
+        quick = self._quick[1]
+        if quick is None or not isinstance(input, Tensor) or input.layout is not torch.strided:
+            return None
+        if hx is not None and (len(quick) > 1 or input.dim() == 2):
+            for s in hx if isinstance(hx, tuple) else (hx,):
+                fits = isinstance(s, Tensor) and s.layout is torch.strided and s.dim() == input.dim()
+                if not fits or s.shape[0] != len(quick):
+                    return None
+        return quick
 
     def step(self, x_t: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         """One step, for streams: the same as a walk over all steps, one after the other.
@@ -256,53 +268,44 @@ class Recurrent(nn.Module):
     def _walk_layers(
         self,
         x: Tensor,
+        input: Any,
         hx: Any,
-        checked: tuple[State, list[list[Weights[Tensor]]]] | None,
-        check: Callable[[], tuple[State, list[list[Weights[Tensor]]]]] | None,
-        batch_sizes: BatchSizes,
+        checked: Checked | None,
+        quick: list[door.QuickWalk] | None,
         walk: Walk,
+        batch_sizes: BatchSizes = None,
     ) -> tuple[Tensor, State]:
         """All layers and directions.
 
         Args:
             x: (T, B, I), or (N, I) with batch_sizes.
-            hx: as the module takes it, (L·D, B, ·); not read where there is `checked`.
-            checked: the initial state and the weights; None to try the quick walk, which checks for itself.
-            check: computes `checked`, once the quick walk refuses.
+            input, hx: as the module takes them.
+            checked: what `_checked_arguments` returned; None where the quick walks are tried first.
+            quick: the result of `_quick_walks`.
         """
-        mirror, finals = None, []
-        if batch_sizes is not None and self.bidirectional:
+        mirror, finals, directions = None, [], self.num_directions
+        if batch_sizes is not None and directions == 2:
             mirror = reversed_rows(batch_sizes, x.device)
-        for layer, directions in enumerate(self._names):
+        for layer in range(self.num_layers):
+            if layer and self.dropout and self.training:
+                x = dropout(x, self.dropout)
             outputs = []
-            for backwards, names in enumerate(directions):
-                rows = _mirrored(x, mirror) if backwards else x
-                found = self._quick_walk(names, rows, hx, len(finals)) if checked is None else None
+            for backwards in range(directions):
+                rows, number, found = _mirrored(x, mirror) if backwards else x, len(finals), None
+                if quick is not None:
+                    own = None if hx is None else _state_of(hx, number, len(quick), input.dim() == 2)
+                    found = quick[number](self._parameters, rows, own)
                 if found is None:
-                    checked = checked or check()  # pyright: ignore[reportOptionalCall]
-                    initial, weights = tuple(s[len(finals)] for s in checked[0]), checked[1][layer][backwards]
+                    quick, checked = None, checked or self._checked_arguments(input, hx)
+                    initial, weights = tuple(s[number] for s in checked.state), checked.weights[layer][backwards]
                     y, final = walk(Call(self.cell, rows, initial, weights, batch_sizes))
                     found = y, tuple(s.unsqueeze(0) for s in final)
                 outputs.append(_mirrored(found[0], mirror) if backwards else found[0])
                 finals.append(found[1])
-            x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
-            if self.dropout and self.training and layer < self.num_layers - 1:
-                x = dropout(x, self.dropout)
+            x = torch.cat(outputs, -1) if directions == 2 else outputs[0]
         if len(finals) == 1:
             return x, finals[0]
         return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
-
-    def _quick_walk(self, names: Weights[str], x: Tensor, hx: Any, number: int) -> tuple[Tensor, State] | None:
-        """The cell's quick walk of the layer and direction of this number; None if it refuses."""
-        if self.cell is not self._quick[0]:
-            self._quick = self.cell, None if self.proj_size else door.quick_walk_of(self.cell)
-        quick = self._quick[1]
-        if quick is None:
-            return None
-        if hx is not None and (self.num_layers > 1 or self.bidirectional):
-            hx = _each(hx, lambda s: s.narrow(0, number, 1))
-        features = x.shape[2] if number >= len(self._names[0]) else self.input_size
-        return quick(names, self._parameters, x, hx, features, self.hidden_size)
 
     def extra_repr(self) -> str:
         shown = [f"{self.input_size}, {self.hidden_size}"]
@@ -320,11 +323,14 @@ class Recurrent(nn.Module):
         return ", ".join(shown)
 
 
-def _each(hx: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """The function's value for each tensor of a module's state; None stays None."""
+def _state_of(hx: Any, number: int, walks: int, unbatched: bool) -> Any:
+    """The initial state, each (1, B, ·), of one of the walks that a module's state is for."""
+    if walks == 1 and not unbatched:
+        return hx
     if isinstance(hx, tuple):
-        return tuple(function(s) for s in hx)
-    return None if hx is None else function(hx)
+        return tuple(_state_of(s, number, walks, unbatched) for s in hx)
+    part = hx.narrow(0, number, 1)
+    return part.unsqueeze(0) if unbatched else part
 
 
 def _field(name: str) -> str:

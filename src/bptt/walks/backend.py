@@ -11,7 +11,7 @@ from ..equations.protocol import Equations, State
 from .call import Call
 from .recording import Recording
 
-# (names, parameters, x, hx, I, H) -> y and the final state, or None where the backend refuses the call.
+# (names, I, H, parameters, x, hx) -> y and the final state, or None where the backend refuses the call.
 QuickWalk = Callable[..., tuple[Tensor, State] | None]
 
 

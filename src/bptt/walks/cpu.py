@@ -162,7 +162,7 @@ class FusedRecording(Recording):
 
 
 def _quick_walk(
-    choices: Choices, names: Weights[str], parameters: dict[str, Any], x: Any, hx: Any, I: int, H: int
+    choices: Choices, names: Weights[str], I: int, H: int, parameters: dict[str, Any], x: Any, hx: Any
 ) -> tuple[Tensor, State] | None:
     """The walk of one layer of a module in a few microseconds, where nothing is out of the ordinary.
 
@@ -170,7 +170,9 @@ def _quick_walk(
     one native call checks and walks. None for any other call, which goes through the module's own checks.
 
     Args:
-        choices, names, parameters, x, hx, I, H: as `kernels.forward_of_module` takes them.
+        names: of the weights, in `parameters`.
+        x: (T, B, I).
+        hx: (1, B, H) each; None for zeros.
 
     Returns:
         y (T, B, H), and the final state, each (1, B, H).
