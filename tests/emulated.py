@@ -305,6 +305,12 @@ def storage_to(self: torch.UntypedStorage, *, device: Any, non_blocking: bool = 
     return storage_over(self) if torch.device(device).type == NAME else torch_storage_to(self, device=device)
 
 
+def record_stream(self: Tensor, stream: Any) -> None:
+    """`Tensor.record_stream`: the CPU's memory stays as long as something refers to it."""
+    if not is_ours(self):
+        torch_record_stream(self, stream)
+
+
 _setup_privateuseone_for_python_backend(NAME, Backend())
 every_op = torch.library.Library("_", "IMPL")
 every_op.fallback(by_cpu, "PrivateUse1")
@@ -314,11 +320,14 @@ some_ops.impl("_copy_from", copied, "PrivateUse1")
 some_ops.impl("_local_scalar_dense", lambda tensor: host_view(tensor).item(), "PrivateUse1")
 some_ops.impl("is_pinned", is_pinned, "CPU")
 some_ops.impl("_pin_memory", pin, "CPU")
+some_ops.impl("mse_loss", lambda *args: by_cpu(aten.mse_loss.default, *args), "PrivateUse1")  # not by out=
 for op in (aten.set_.source_Storage, aten.set_.source_Storage_storage_offset):
     some_ops.impl(op.name(), lambda *args, op=op: op.redispatch(cpu_kernels, *args), "PrivateUse1")
 for op in (aten.gru.input, aten.gru.data, aten.lstm.input, aten.lstm.data, aten.convolution.default):
     some_ops.impl(op.name(), through_cpu(op), "AutogradPrivateUse1")
 for name in HALVED:
     some_ops.impl(name, halved(getattr(aten, name).default), "AutocastPrivateUse1")
+torch_record_stream = torch.Tensor.record_stream
+torch.Tensor.record_stream = record_stream
 torch_storage_to = torch.UntypedStorage.to
 torch.UntypedStorage.to = storage_to

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bptt.errors import TrainingDiverged
 from bptt.training import loop
@@ -14,9 +15,9 @@ def sine(T=80):
     return wave[:-1, None], wave[1:, None]
 
 
-def trained(**choices):
+def trained(device="cpu", **choices):
     config = ForecastOptions(**{"epochs": 60, "lags": 1, "hidden": 6, "init": 1.0, **choices})
-    model = build(config, 1)
+    model = build(config, 1).to(device)
     x, d = sine()
     return model, Training(model, updates_of(model, x, d, config), config).run(), x, d
 
@@ -82,6 +83,53 @@ def is_read_late(request, monkeypatch):
     """Whether the numbers of an update are read while the next one is computed, as on a GPU."""
     monkeypatch.setattr(loop, "is_asynchronous", lambda device: request.param)
     return request.param
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"epochs": 3, "noise": 0.1, "validation": 0.2},
+        {"epochs": 2, "cell": "gru", "reach": "truncated", "k1": 10, "k2": 20, "batch": 2, "noise": 0.1},
+        {"epochs": 2, "cell": "lstm", "reach": "checkpointed", "memory": "20KB", "clip": "auto"},
+        {"epochs": 2, "reach": "truncated", "precision": "bfloat16"},
+    ],
+    ids=["full", "truncated", "checkpointed", "bfloat16"],
+)
+def test_any_device_learns_what_the_cpu_learns(other_device, choices):
+    model, fitted, *_ = trained(**choices)
+    other, found, *_ = trained(other_device, **choices)
+    close = {"rtol": 0.05, "atol": 1e-3} if "precision" in choices else {"rtol": 1e-4, "atol": 1e-6}
+    for weight, wanted in zip(other.parameters(), model.parameters(), strict=True):
+        assert weight.device.type == other_device.type
+        torch.testing.assert_close(weight.cpu(), wanted, **close)
+    assert [epoch.loss for epoch in found.epochs] == pytest.approx(
+        [e.loss for e in fitted.epochs], rel=close["rtol"]
+    )
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often Python waits for a number of another device than the CPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        if op is torch.ops.aten._local_scalar_dense.default and args[0].device.type != "cpu":
+            self.count += 1
+        return op(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_an_update_waits_for_no_number(other_device, missing):
+    config = ForecastOptions(epochs=1, lags=1, hidden=6, reach="truncated", k1=10, clip="auto")
+    model = build(config, 1).to(other_device)
+    x, d = sine()
+    d = d.clone()
+    d[5] = torch.nan if missing else d[5]
+    training, reads, done = Training(model, updates_of(model, x, d, config), config), Reads(), []
+    with reads:
+        training.run(on_update=lambda: done.append(None), should_stop=lambda: len(done) == 7)
+    assert len(done) == 7
+    assert reads.count == 0
 
 
 def test_numbers_read_late_are_the_same(monkeypatch):

@@ -21,8 +21,8 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def is_asynchronous(device: torch.device) -> bool:
-    """Whether work on a device goes on while Python prepares the next piece, and a number can be read later."""
-    return device.type == "cuda"
+    """Whether a device works while Python prepares what comes next, with streams that order its work."""
+    return device.type != "cpu" and hasattr(torch.get_device_module(device), "Stream")
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -34,20 +34,21 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     source: Any = batch
     if not is_asynchronous(device) or source.data.device.type != "cpu":
         return source.to(device)
-    copies, current = _copies(device), torch.cuda.current_stream(device)
-    with torch.cuda.stream(copies):
+    module, copies = torch.get_device_module(device), _copies(device)
+    current = module.current_stream(device)
+    with module.stream(copies):
         found: Any = source.pin_memory().to(device, non_blocking=True)
     current.wait_stream(copies)
     for part in found if isinstance(batch, PackedSequence) else (found,):
-        if part is not None and part.device.type == "cuda":  # batch sizes stay on the CPU
+        if part is not None and part.device.type == device.type:  # batch sizes stay on the CPU
             part.record_stream(current)
     return found
 
 
 @cache
-def _copies(device: torch.device) -> torch.cuda.Stream:
+def _copies(device: torch.device) -> Any:
     """The stream on which batches are copied to a GPU, beside that of the work."""
-    return torch.cuda.Stream(device)
+    return torch.get_device_module(device).Stream(device)
 
 
 def read_later(numbers: Sequence[Tensor | float]) -> Callable[[], list[float]]:
@@ -57,16 +58,19 @@ def read_later(numbers: Sequence[Tensor | float]) -> Callable[[], list[float]]:
         values = [float(number) for number in numbers]
         return lambda: values
     device = tensors[0].device
-    wide = torch.float64 if device.type == "cuda" else torch.float32  # others may lack float64
-    stacked = torch.stack([tensor.to(wide) for tensor in tensors])
+    wide = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPUs lack
+    stacked, event = torch.stack([tensor.to(wide) for tensor in tensors]), None
     if is_asynchronous(device):
-        copied = stacked.to("cpu", non_blocking=True)
-        wait = torch.cuda.current_stream(device).record_event().synchronize
+        module = torch.get_device_module(device)
+        event, copied = module.Event(), torch.empty(len(tensors), dtype=wide).pin_memory()
+        copied.copy_(stacked, non_blocking=True)
+        event.record(module.current_stream(device))
     else:
-        copied, wait = stacked.cpu(), lambda: None
+        copied = stacked.cpu()
 
     def read() -> list[float]:
-        wait()
+        if event is not None:
+            event.synchronize()
         found = iter(copied.tolist())
         return [next(found) if isinstance(number, Tensor) else number for number in numbers]
 
