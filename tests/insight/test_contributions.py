@@ -229,3 +229,31 @@ def test_parameters_in_two_places_and_computed_ones_are_refused():
     for model, name in ((shared, "weight_hh_l1"), (computed, "parametrizations")):
         with pytest.raises(ValueError, match=name):
             bptt.contributions(model, torch.zeros(4, 3), torch.zeros(4, 3), bptt.squared_error)
+
+
+def contributed(T, **options):
+    torch.manual_seed(0)
+    net = bptt.SequenceModel(bptt.GRU(2, 3, 2), 1)
+    return bptt.contributions(net, torch.randn(T, 2), torch.randn(T, 1), torch.nn.MSELoss(), **options)
+
+
+def test_every_parameter_has_its_row_and_shares_sum_to_one():
+    c = contributed(40)
+    lines = str(c).splitlines()
+    rows = [line for line in lines if line.startswith(("recurrent.", "readout."))]
+    assert [row.split()[0] for row in rows] == list(c.by_step)
+    for row in rows:
+        assert abs(sum(float(part.rstrip("%")) for part in row.split()[2:]) - 100) < 0.5
+    assert "lag" not in str(c)
+
+
+def test_lags_are_told_with_pairs_alone_and_by_powers_of_two():
+    lines = str(contributed(40, pairs=True)).splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("lag"))
+    assert lines[place].split() == ["lag", "0", "1", "2", "4", "8", "16", "32"]
+    assert [line.split()[0] for line in lines[place + 1 :]] == ["l0", "l1"]
+    assert max(map(len, lines)) < 110
+
+
+def test_contributions_of_a_single_step():
+    assert "step 1" in str(contributed(1, t=1, pairs=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -36,7 +37,9 @@ from .recorded import (
     walk_back,
 )
 from .refusing import refused
-from .text_tables import contributions_text, text_html
+from .text_tables import text_html
+
+STRETCHES = 6  # of steps, in the table
 
 
 class BySteps(Mapping[str, Tensor]):
@@ -129,11 +132,40 @@ class Contributions:
         return ErrorNorms(means(pairs.states), means(pairs.weights))
 
     def __str__(self) -> str:
-        lags = {} if self.by_pair is None else self.by_lag.states
-        return contributions_text(self.t, self.loss, self.gradient, self.shares, lags)
+        return contributions_text(self)
 
     def _repr_html_(self) -> str:
         return text_html(str(self))
+
+
+def contributions_text(c: Contributions) -> str:
+    """Per parameter the share of the gradient by stretches of steps, and with pairs the decay by lag."""
+    T, lags = len(next(iter(c.shares.values()))), {} if c.by_pair is None else c.by_lag.states
+    whose = "the loss" if c.t is None else f"its part that enters at step {c.t}"
+    wide = max(len(name) for name in [*c.gradient, *lags])
+    stretches = list(pairwise(T * part // min(T, STRETCHES) for part in range(min(T, STRETCHES) + 1)))
+    titles = [str(last) if last - first == 1 else f"{first + 1}-{last}" for first, last in stretches]
+    lines = [
+        f"loss {c.loss.item():.6g}; the gradient of {whose}, by the steps that contributed to it",
+        "share: the part that points along the gradient; below 0 it works against it",
+        "",
+        f"{'steps':<{wide}}  {'norm':>10}" + "".join(f"{title:>11}" for title in titles),
+    ]
+    for name, share in c.shares.items():
+        parts = [share[first:last].sum().item() for first, last in stretches]
+        norm = c.gradient[name].norm().item()
+        lines.append(f"{name:<{wide}}  {norm:>10.4g}" + "".join(f"{part:>11.1%}" for part in parts))
+    if lags:
+        lines += ["", *_lag_rows(lags, T, wide)]
+    return "\n".join(lines)
+
+
+def _lag_rows(lags: dict[str, Tensor], T: int, wide: int) -> list[str]:
+    shown = [0] + [2**n for n in range(T.bit_length()) if 2**n < T]
+    rows = ["‖∂E_t/∂s_{t-lag}‖, the mean over the errors"]
+    rows.append(f"{'lag':<{wide}}" + "".join(f"{lag:>10}" for lag in shown))
+    rows += [f"{n:<{wide}}" + "".join(f"{by_lag[k].item():>10.3g}" for k in shown) for n, by_lag in lags.items()]
+    return rows
 
 
 def contributions(

@@ -15,9 +15,9 @@ def test_the_gradient_of_the_input_is_what_the_first_layers_edges_carry(kind, bo
     back = backward_of_error(net, x.detach(), d, bptt.squared_error, 3)
     y, _ = net(x)
     (wanted,) = torch.autograd.grad((d[2] - y[2]).square().sum(), x)
-    found = sum(layer.dx for layer in back.layers if layer.walk.layer.startswith("l0"))
+    found = sum(layer.dx for name, layer in back.layers.items() if name.startswith("l0"))
     assert_close(found, wanted[: len(found)], "∂E_3/∂x")
-    assert [layer.walk.layer for layer in back.layers] == [record.layer for record in back.records]
+    assert list(back.layers) == [layer + "_reverse" * way for layer in ("l0", "l1") for way in range(1 + both)]
 
 
 def test_only_the_two_networks_are_taken():

@@ -106,4 +106,4 @@ def test_the_error_and_its_slope(criterion, softmax, error, slope):
     output = ReadoutFormulas(bptt.Elman(2, 3, 2, softmax=softmax), 3, criterion)
     assert output.lines()[-1] == f"E_3 = {error}"
     assert output.slope() == slope
-    assert output.letter == ("z" if softmax else "y")
+    assert output.result == ("z_3" if softmax else "y_3")

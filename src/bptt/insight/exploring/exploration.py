@@ -237,7 +237,7 @@ def _weights(net: LessonNetwork, layers: list[str]) -> list[Weight]:
     parameters, found = dict(net.named_parameters()), []
     few = sum(parameter.numel() for parameter in parameters.values()) <= SHOWN_WEIGHTS
     for matrix in matrices(net):
-        weight, layer = parameters[matrix.name], None if matrix.layer < 0 else layers[matrix.layer]
+        weight, layer = parameters[matrix.name], None if matrix.at is None else matrix.at.name
         letters = matrix.latex.partition("^")[0]
         label = letters if layer is None or len(layers) == 1 else f"{letters} {layer}"
         role = ROLES.get(matrix.field) or ("readout" if matrix.role == "y" else "readout_bias")

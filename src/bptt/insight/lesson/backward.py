@@ -41,8 +41,7 @@ class ErrorBackward(NamedTuple):
     error: Tensor
     dz: Tensor  # (B, O): ∂E_t/∂z_t, with z_t = h_t W_y before any softmax
     h_t: Tensor  # (B, D·R)
-    records: list[Record]  # the forward pass, by layer and direction
-    layers: list[LayerBackward]  # the backward pass, in the same order
+    layers: dict[str, LayerBackward]  # "l0", "l0_reverse", "l1", ...
 
 
 @torch.no_grad()
@@ -67,8 +66,7 @@ def backward_of_error(
     steps = t if len(records[0]) == 1 else h.shape[time]
     d_outputs = h.new_zeros(steps, len(h_t), h.shape[-1])
     d_outputs[t - 1] = into_hidden(net, dz)
-    flat = [of_direction for layer in records for of_direction in layer]
-    return ErrorBackward(t, error, dz, h_t, flat, _layers(records, walk_back(records, d_outputs), d_outputs))
+    return ErrorBackward(t, error, dz, h_t, _layers(records, d_outputs))
 
 
 def check_network(net: Any) -> None:
@@ -97,21 +95,22 @@ def activation_slopes(record: Record) -> Tensor:
     return cell.activation.adjoint(torch.ones_like(phi), phi)
 
 
-def _layers(records: list[list[Record]], back: list[WalkedBack], d_outputs: Tensor) -> list[LayerBackward]:
-    """Values of the edges, from layer to layer, the last one first."""
-    found, waiting = [], list(back)
+def _layers(records: list[list[Record]], d_outputs: Tensor) -> dict[str, LayerBackward]:
+    """The backward pass of ∂E/∂h of the last layer, by layer and direction."""
+    walks = {walk.layer: walk for walk in walk_back(records, d_outputs)}
+    found: dict[str, LayerBackward] = {}
     for layer in reversed(records):
         shares = d_outputs.chunk(len(layer), -1)
-        of_layer = [_of_walk(r, waiting.pop(-len(layer) + i), shares[i]) for i, r in enumerate(layer)]
-        d_outputs = torch.stack([part.dx for part in of_layer]).sum(0)
-        found = of_layer + found
+        of_layer = {r.layer: _of_walk(walks[r.layer], share) for r, share in zip(layer, shares, strict=True)}
+        d_outputs = torch.stack([part.dx for part in of_layer.values()]).sum(0)
+        found = of_layer | found
     return found
 
 
-def _of_walk(record: Record, walk: WalkedBack, d_outputs: Tensor) -> LayerBackward:
-    over_c = None
+def _of_walk(walk: WalkedBack, d_outputs: Tensor) -> LayerBackward:
+    record, over_c = walk.record, None
     if isinstance(record.cell, LSTMEquations):
-        over_c = record.in_time(_over_cell_state(record.up_to(len(walk.dh)), record.in_time(walk.dh)))
+        over_c = record.in_time(_over_cell_state(record, walk.adjoint.dh))
     return LayerBackward(walk, walk.delta @ record.weights.W_ih, walk.dh - d_outputs, over_c)
 
 

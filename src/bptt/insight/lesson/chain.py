@@ -10,6 +10,7 @@ there delta_k sums up all that reach step k, and a term is operandᵀ delta_k (W
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, reduce
 from typing import Any
 
@@ -19,14 +20,15 @@ from torch import Tensor
 from ...equations import ElmanEquations, GRUEquations
 from ..text_tables import stretches
 from .backward import ErrorBackward, activation_slopes
-from .derivation_parts import Quantity, Term, TermFactor
+from .derivation_parts import MatrixDerivation, Quantity, Term, TermFactor
 from .edges import UnfoldedNetwork
+from .explanation import Explanation
 from .notation import LessonNetwork, Letters, Matrix, Step, T, letter, partial, top
 from .recursions import ReadoutFormulas
 
 
 class Chain:
-    """The terms of one network's gradients of E_t; with numbers where it was walked.
+    """The derivatives of E_t by one network's matrices; with numbers where its backward pass was computed.
 
     Args:
         net: the network.
@@ -34,40 +36,62 @@ class Chain:
         readout: the read-out and its error.
         shown: how many terms are written one by one at most.
         back: the error's backward pass over one sequence; None without numbers.
+        e: its explanation; None without numbers.
     """
 
     def __init__(
-        self, net: LessonNetwork, steps: int, readout: ReadoutFormulas, shown: int, back: ErrorBackward | None
+        self,
+        net: LessonNetwork,
+        steps: int,
+        readout: ReadoutFormulas,
+        shown: int,
+        back: ErrorBackward | None = None,
+        e: Explanation | None = None,
     ) -> None:
-        self.net, self.t, self.readout, self.shown, self.back = net, readout.t, readout, shown, back
-        self.unfolded = UnfoldedNetwork(net, range(1, steps + 1), readout.t)
-        self.signs = self.unfolded.signs
+        self.net, self.t, self.readout, self.shown, self.back, self.e = net, readout.t, readout, shown, back, e
+        self.unfolded = UnfoldedNetwork(net, range(1, steps + 1), self.t)
         self.cell: Any = net.cell
-        self.terms_of_layers = steps if len(self.signs[0]) > 1 else readout.t
-        self.written_out = len(self.signs) == len(self.signs[0]) == 1 and isinstance(self.cell, ElmanEquations)
+        self.steps = steps if self.unfolded.both else self.t  # that have a term
+        self.written_out = len(self.unfolded.places) == 1 and isinstance(self.cell, ElmanEquations)
 
-    def terms(self, matrix: Matrix) -> list[Term]:
-        """The terms of ∂E_t/∂(matrix), the last step first, without values."""
-        if matrix.layer < 0:
-            return [Term(self.t, self.t, (self._at_output, self._readout_use(matrix)))]
+    def derivative(self, matrix: Matrix) -> MatrixDerivation:
+        """∂E_t/∂(matrix): its terms, the last step first, its closed form, and their numbers."""
+        left = partial(letter("E", self.t), matrix.latex)
+        gradient = None if self.e is None else self._oriented(self.e.gradient[matrix.name])
+        terms, total, use = tuple(self._terms(matrix)), self._total(matrix), self._use(matrix)
+        return MatrixDerivation(matrix.name, matrix.latex, left, terms, total, use, gradient)
+
+    def _terms(self, matrix: Matrix) -> list[Term]:
+        if matrix.at is None:
+            return [self._term(matrix, range(self.t, self.t + 1), (self._at_output, self._readout_use(matrix)))]
         make = self._path if self.written_out else self._operand_and_delta
+        spans = reversed(stretches(self.steps, self.t, self.shown))
         return [
-            Term(span[0], span[-1], make(matrix, span[0]) if len(span) == 1 else ())
-            for span in reversed(stretches(self.terms_of_layers, self.t, self.shown))
+            self._term(matrix, span, make(matrix, matrix.at, span[0]) if len(span) == 1 else ()) for span in spans
         ]
 
-    def total(self, matrix: Matrix) -> str:
+    def _term(self, matrix: Matrix, span: range, factors: tuple[TermFactor, ...]) -> Term:
+        if self.e is None:
+            return Term(span[0], span[-1], factors)
+        part = self.e.part(matrix.name, span)
+        return Term(span[0], span[-1], factors, self._oriented(part.value), part.share)
+
+    def _oriented(self, value: Tensor) -> Tensor:
+        """A matrix as the formulas have it, in row vectors."""
+        return value if self.net.row_vectors or value.dim() == 1 else value.mT
+
+    def _total(self, matrix: Matrix) -> str:
         """∂E_t/∂(matrix) in closed form: Σ_k operandᵀ delta_k."""
         operand = self._operand(matrix, "k", T)
         product = "" if operand is None else operand + r"\,"
-        if matrix.layer < 0:
+        if matrix.at is None:
             return product + self.readout.derivative
-        return rf"\sum_{{k=1}}^{{{self.terms_of_layers}}} {product}{self._delta(matrix, 'k')}"
+        return rf"\sum_{{k=1}}^{{{self.steps}}} {product}{self._delta(matrix, matrix.at, 'k')}"
 
-    def use(self, matrix: Matrix) -> str:
+    def _use(self, matrix: Matrix) -> str:
         """A row g times ∂s_k/∂W, W at step k alone: "... = ..." in LaTeX; "" without paths."""
-        if matrix.layer < 0:
-            of, row = letter(self.readout.letter, self.t), "g"
+        if matrix.at is None:
+            of, row = self.readout.result, "g"
         elif self.written_out:
             of, row = letter("s", "k"), rf"(g \odot {self._slope_latex('k')})"
         else:
@@ -75,59 +99,55 @@ class Chain:
         operand = self._operand(matrix, "k", T)
         return rf"g\,{partial(of, matrix.latex)} = " + (row if operand is None else rf"{operand}\,{row}")
 
-    def _letters(self, matrix: Matrix) -> Letters:
-        return self.signs[matrix.layer][matrix.direction]
-
     def _operand(self, matrix: Matrix, k: Step, above: str = "") -> str | None:
         """The row that the matrix is multiplied with at step k, with T above transposed; None for a bias."""
-        at = self._letters(matrix)
+        at = matrix.at
         if matrix.role == "y":
             return top(self.net, self.t, above)
+        if at is None or matrix.role.startswith("b"):
+            return None
         if matrix.role == "x":
-            return letter("x", k, above) if matrix.layer == 0 else letter("s", k, f"({matrix.layer}){above}")
+            return letter("x", k, above) if at.layer == 0 else letter("s", k, f"({at.layer}){above}")
         if matrix.role == "s":
             return at("s", at.step_before(k), above)
-        if matrix.role == "p":
-            product = rf"({at('o', k)} \odot \tanh {at('c', k)})"
-            return f"{product}^{{{above}}}" if above else product
-        return None
+        product = rf"({at('o', k)} \odot \tanh {at('c', k)})"
+        return f"{product}^{{{above}}}" if above else product
 
-    def _delta(self, matrix: Matrix, k: Step) -> str:
+    def _delta(self, matrix: Matrix, at: Letters, k: Step) -> str:
         """The adjoint that the matrix's product at step k receives, in LaTeX."""
-        at = self._letters(matrix)
         if matrix.role == "p":
             return partial(letter("E", self.t), at("s", k))
         recurrent = matrix.role in ("s", "b_s") and isinstance(self.cell, GRUEquations)
         return at(r"\tilde\delta" if recurrent else r"\delta", k)
 
+    def _number(self, of: Callable[[ErrorBackward], Tensor | None]) -> Tensor | None:
+        """A number of the backward pass; None without numbers."""
+        return None if self.back is None else of(self.back)
+
     @cached_property
     def _at_output(self) -> TermFactor:
         """∂E_t/∂y_t."""
-        value = None if self.back is None else self.back.dz[0]
-        quantity = Quantity(self.readout.slope(), value)
+        quantity = Quantity(self.readout.slope(), self._number(lambda back: back.dz[0]))
         return TermFactor(self.readout.derivative, (quantity,), self.unfolded.into(letter("E", self.t)))
 
     @cached_property
     def _through_readout(self) -> TermFactor:
         """∂y_t/∂s_t."""
-        quantity = Quantity(letter("W", "y", T), None if self.back is None else self.net.readout_matrix())
-        latex = partial(letter(self.readout.letter, self.t), top(self.net, self.t))
+        quantity = Quantity(letter("W", "y", T), self._number(lambda _: self.net.readout_matrix()))
+        latex = partial(self.readout.result, top(self.net, self.t))
         return TermFactor(latex, (quantity,), self.unfolded.into(letter("y", self.t)))
 
     def _readout_use(self, matrix: Matrix) -> TermFactor:
         """∂y_t/∂W_y, or ∂y_t/∂b_y."""
-        latex, value = self._operand(matrix, self.t) or "I", None
-        if self.back is not None:
-            outputs = self.back.dz.shape[1]
-            value = self.back.h_t[0] if matrix.role == "y" else torch.eye(outputs).to(self.back.dz)
-        edges = self.unfolded.into(letter("y", self.t))
-        return TermFactor(
-            partial(letter(self.readout.letter, self.t), matrix.latex), (Quantity(latex, value),), edges
-        )
+        quantity = Quantity(top(self.net, self.t), self._number(lambda back: back.h_t[0]))
+        if matrix.role == "b_y":
+            quantity = Quantity("I", self._number(lambda back: torch.eye(back.dz.shape[1]).to(back.dz)))
+        latex = partial(self.readout.result, matrix.latex)
+        return TermFactor(latex, (quantity,), self.unfolded.into(letter("y", self.t)))
 
-    def _path(self, matrix: Matrix, k: int) -> tuple[TermFactor, ...]:
+    def _path(self, matrix: Matrix, at: Letters, k: int) -> tuple[TermFactor, ...]:
         """∂E_t/∂y_t ∂y_t/∂s_t ... ∂s_k/∂W."""
-        return (self._at_output, self._through_readout, *self._back_to(k), self._use_at(matrix, k))
+        return (self._at_output, self._through_readout, *self._back_to(k), self._use_at(matrix, at, k))
 
     def _back_to(self, k: int) -> list[TermFactor]:
         """∂s_t/∂s_{t-1} ... ∂s_{k+1}/∂s_k, the middle folded where there are many."""
@@ -143,55 +163,50 @@ class Chain:
 
     def _jacobian(self, k: int) -> TermFactor:
         """∂s_k/∂s_{k-1} = (1-α) I + α diag(Φ'(a_k)) W_sᵀ."""
-        latex = rf"\mathrm{{diag}}(\Phi'({letter('a', k)}))\,{letter('W', 's', T)}"
-        leak, value = self.cell.leak, None
+        latex, leak = rf"\mathrm{{diag}}(\Phi'({letter('a', k)}))\,{letter('W', 's', T)}", self.cell.leak
         if leak != 1:
             latex = rf"(1-\alpha) I + \alpha\,{latex}"
-        if self.back is not None:
-            W_s = self.back.records[0].weights.W_hh.detach()
-            value = self._slope(k)[:, None] * W_s + (1 - leak) * torch.eye(len(W_s)).to(W_s)
-        edges = self.unfolded.into(letter("s", k), "s")
-        return TermFactor(partial(letter("s", k), letter("s", k - 1)), (Quantity(latex, value),), edges)
 
-    def _use_at(self, matrix: Matrix, k: int) -> TermFactor:
+        def value(back: ErrorBackward) -> Tensor:
+            W_s = back.layers["l0"].walk.record.weights.W_hh.detach()
+            return self._slopes[k - 1, :, None] * W_s + (1 - leak) * torch.eye(len(W_s)).to(W_s)
+
+        edges = self.unfolded.into(letter("s", k), "s")
+        return TermFactor(
+            partial(letter("s", k), letter("s", k - 1)), (Quantity(latex, self._number(value)),), edges
+        )
+
+    def _use_at(self, matrix: Matrix, at: Letters, k: int) -> TermFactor:
         """∂s_k/∂W, W at step k alone: the row that W is multiplied with, and Φ'(a_k)."""
-        quantities = [Quantity(self._slope_latex(k), None if self.back is None else self._slope(k))]
+        quantities = [Quantity(self._slope_latex(k), self._number(lambda _: self._slopes[k - 1]))]
         operand = self._operand(matrix, k)
         if operand is not None:
-            quantities.insert(0, Quantity(operand, self._numbers_at(matrix, k)[1]))
-        return TermFactor(partial(letter("s", k), matrix.latex), tuple(quantities), self._use_edges(matrix, k))
-
-    def _slope(self, k: int) -> Tensor:
-        """α Φ'(a_k), (S)."""
-        return self.cell.leak * self._slopes[k - 1, 0]
+            quantities.insert(0, Quantity(operand, self._numbers_at(matrix, at, k)[1]))
+        edges = self.unfolded.into(letter("s", k), matrix.role)
+        return TermFactor(partial(letter("s", k), matrix.latex), tuple(quantities), edges)
 
     @cached_property
     def _slopes(self) -> Tensor:
+        """α Φ'(a_k), (K, S)."""
         assert self.back is not None
-        return activation_slopes(self.back.records[0])
+        return self.cell.leak * activation_slopes(self.back.layers["l0"].walk.record)[:, 0]
 
     def _slope_latex(self, k: Step) -> str:
         return ("" if self.cell.leak == 1 else r"\alpha\,") + rf"\Phi'({letter('a', k)})"
 
-    def _operand_and_delta(self, matrix: Matrix, k: int) -> tuple[TermFactor, ...]:
+    def _operand_and_delta(self, matrix: Matrix, at: Letters, k: int) -> tuple[TermFactor, ...]:
         """operandᵀ delta_k."""
-        delta_value, operand_value = self._numbers_at(matrix, k)
-        latex, operand = self._delta(matrix, k), self._operand(matrix, k)
-        edges = self.unfolded.between(self._letters(matrix)("s", k))
-        delta = TermFactor(latex, (Quantity(latex, delta_value),), edges)
+        latex, operand, state = self._delta(matrix, at, k), self._operand(matrix, k), at("s", k)
+        delta_value, operand_value = self._numbers_at(matrix, at, k)
+        delta = TermFactor(latex, (Quantity(latex, delta_value),), self.unfolded.between(state))
         if operand is None:
             return (delta,)
         quantity, transposed = Quantity(operand, operand_value), self._operand(matrix, k, T) or ""
-        return TermFactor(transposed, (quantity,), self._use_edges(matrix, k)), delta
+        return TermFactor(transposed, (quantity,), self.unfolded.into(state, matrix.role)), delta
 
-    def _numbers_at(self, matrix: Matrix, k: int) -> tuple[Tensor | None, Tensor | None]:
-        """delta and operand of a recurrent matrix at step k; None without numbers, or for a bias's operand."""
+    def _numbers_at(self, matrix: Matrix, at: Letters, k: int) -> tuple[Tensor | None, Tensor | None]:
+        """delta and operand of a matrix at step k; None without numbers, or for a bias's operand."""
         if self.back is None:
             return None, None
-        layer = self.back.layers[matrix.layer * len(self.signs[0]) + matrix.direction]
-        factor = getattr(layer.walk.factors, matrix.field)
+        factor = getattr(self.back.layers[at.name].walk.factors, matrix.field)
         return factor.delta[k - 1, 0], None if factor.operand is None else factor.operand[k - 1, 0]
-
-    def _use_edges(self, matrix: Matrix, k: int) -> tuple[str, ...]:
-        """The edges that carry a matrix's product into the state at step k."""
-        return self.unfolded.into(self._letters(matrix)("s", k), matrix.role)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from ... import checks
 from ...networks import squared_error
 from ..recorded import Criterion, checked_step
-from ..text_tables import share
 from .backward import backward_of_error, check_both_or_neither, check_network, criterion_name
 from .chain import Chain
 from .derivation_parts import MatrixDerivation, TermFactor
 from .explain import explanation_of
-from .explanation import Explanation
 from .formulas import FormulaBlock, FormulaRow, equation, html_of, latex_of, number, numbers, svg_of, text_of
-from .notation import LessonNetwork, Matrix, letter, matrices, partial
+from .notation import LessonNetwork, matrices
 from .recursions import ReadoutFormulas, equations, recursion
 
 
@@ -151,31 +149,16 @@ def derivation(
         back = backward_of_error(model, x, d, criterion, t)
         e, steps, t = explanation_of(model, back, criterion), len(x), back.t
     readout = ReadoutFormulas(model, t, criterion)
-    chain = Chain(model, steps, readout, shown, back)
+    chain = Chain(model, steps, readout, shown, back, e)
     return Derivation(
         t=t,
         steps=steps,
         loss=criterion_name(criterion),
         equations=tuple(equations(model, readout)),
         recursion=tuple(recursion(model, readout)),
-        matrices=tuple(_derived(model, chain, matrix, e) for matrix in matrices(model)),
+        matrices=tuple(chain.derivative(matrix) for matrix in matrices(model)),
         error=None if e is None else e.error,
     )
-
-
-def _derived(net: LessonNetwork, chain: Chain, matrix: Matrix, e: Explanation | None) -> MatrixDerivation:
-    """∂E_t/∂(matrix): its terms, with their values where the network was walked."""
-    terms, gradient = chain.terms(matrix), None
-    if e is not None:
-        parts = e.contributions[matrix.name]
-        if parts.dim() == 3 and not net.row_vectors:
-            parts = parts.mT
-        gradient = parts.sum(0)
-        values = [parts[term.first - 1 : term.last].sum(0) for term in terms]
-        terms = [replace(t, value=v, share=share(v, gradient)) for t, v in zip(terms, values, strict=True)]
-    left = partial(letter("E", chain.t), matrix.latex)
-    total, use = chain.total(matrix), chain.use(matrix)
-    return MatrixDerivation(matrix.name, matrix.latex, left, tuple(terms), total, use, gradient)
 
 
 def _matrix_rows(matrix: MatrixDerivation) -> list[FormulaRow]:

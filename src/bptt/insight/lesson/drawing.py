@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +10,17 @@ from ...files import creating
 from ..text_tables import stretches
 from .explanation import Explanation
 from .flows import Flow, flows, folded_flows
-from .layout import RADIUS, DrawnEdge, Fold, Layout, Node, folded, unfolded
+from .layout import RADIUS, DrawnEdge, Layout, Node, folded, unfolded
 from .notation import LessonNetwork, Step, plain
 from .svg import arrow, band, cross, document, hovered, lowered, straight, symbol, words
 
 MOST = 12  # columns without a fold
 SHOWN, FIRST = 9, 3  # columns with folds, and how many of them are the first steps
-MEANING = {
-    "grown": "more than twice",
-    "strong": "10 % or more",
-    "weak": "1 to 10 %",
-    "dead": "below 1 %",
+KINDS = {  # of a flow: the meaning in the legend, and the width there
+    "grown": ("more than twice", 7.0),
+    "strong": ("10 % or more", 5.0),
+    "weak": ("1 to 10 %", 2.4),
+    "dead": ("below 1 %", 1.3),
 }
 
 
@@ -53,7 +52,7 @@ class Diagram:
 
 def draw_unfolded(net: LessonNetwork, e: Explanation | None, t: int) -> Diagram:
     """A column for each step, with the flow over every edge of an explanation, or the forward pass up to E_t."""
-    steps, t = (t, t) if e is None else (len(next(iter(e.state_gradients.values()))), e.t)
+    steps, t = (t, t) if e is None else (e.steps, e.t)
     spans = stretches(steps, t, MOST if steps <= MOST else SHOWN, FIRST)
     layout = unfolded(net, spans, t)
     label = f"The network unfolded over {steps} step{'s' * (steps > 1)}"
@@ -89,37 +88,37 @@ def _drawn(layout: Layout, over: dict[str, Flow], label: str, measure: str, erro
     died = _where_it_died(back, over)
     parts = [_edge(edge, idle=edge.idle and bool(over)) for edge in layout.edges]
     parts += [_flow(edge, over[edge.name], edge.name in died) for edge in back]
-    parts += [_fold(fold) for fold in layout.folds]
+    parts += [words(f"⋯ {len(fold.steps)} steps ⋯", at + 5j, size=15) for fold in layout.folds for at in fold.at]
     parts += [_node(node, idle=node.idle and bool(over)) for node in layout.nodes]
-    parts += [words(error, (x - 35, y + 5), "end") for latex, (x, y), *_ in layout.nodes if latex.startswith("E")]
-    width, height = layout.size
+    parts += [words(error, node.at + (-35 + 5j), "end") for node in layout.nodes if node.latex.startswith("E")]
+    size = layout.size
     if over:
-        legend, legend_height = _legend({over[edge.name].kind for edge in back}, bool(died), measure, height)
+        legend, height = _legend({over[edge.name].kind for edge in back}, bool(died), measure, size.imag)
         parts.append(legend)
-        width, height = max(width, 24 + 6.6 * len(measure)), height + legend_height
-    return Diagram(document("".join(parts), (width, height), label), label)
+        size = complex(max(size.real, 24 + 6.6 * len(measure)), size.imag + height)
+    return Diagram(document("".join(parts), size, label), label)
 
 
 def _where_it_died(back: list[DrawnEdge], over: dict[str, Flow]) -> set[str]:
     """The edges of each row that carry less than 1 %, while the edge before them going back carries more."""
-    rows: dict[str, list[DrawnEdge]] = {}
+    dead = {edge.name for edge in back if over[edge.name].kind == "dead"}
+    alive = {edge.edge.start for edge in back if edge.name not in dead}
+    rows: dict[object, list[DrawnEdge]] = {}
     for edge in back:
-        before, after = edge.name.split("→")
-        if before[0] == after[0]:
-            rows.setdefault(re.sub(r"\d+", "", edge.name), []).append(edge)
-    alive = {edge.name.split("→")[0] for edge in back if over[edge.name].kind != "dead"}
+        if edge.edge.start[0] == edge.edge.end[0]:  # from a state to a state
+            rows.setdefault((edge.edge.role, edge.edge.at, edge.edge.part), []).append(edge)
     found = set()
     for row in rows.values():
         for edge, later in zip(row, [*row[1:], None], strict=True):
-            source = edge.name.split("→")[1] in alive if later is None else over[later.name].kind != "dead"
-            if over[edge.name].kind == "dead" and source:
+            comes_alive = edge.edge.end in alive if later is None else later.name not in dead
+            if edge.name in dead and comes_alive:
                 found.add(edge.name)
     return found
 
 
 def _edge(edge: DrawnEdge, idle: bool) -> str:
-    body = arrow(edge.line) + (symbol(edge.latex, edge.label, edge.anchor, 17) if edge.latex else "")
-    return hovered(body, "", "idle" if idle else "", edge=edge.name)
+    letter = symbol(edge.edge.latex, *edge.letter, 17) if edge.edge.latex else ""
+    return hovered(arrow(edge.line) + letter, "", "idle" if idle else "", edge=edge.name)
 
 
 def _flow(edge: DrawnEdge, flow: Flow, died: bool) -> str:
@@ -127,36 +126,32 @@ def _flow(edge: DrawnEdge, flow: Flow, died: bool) -> str:
     width = min(7.5, max(1.3, 5.5 + 2.1 * math.log10(max(flow.part, 1e-9))))
     body = band(edge.back, flow.kind, width)
     if flow.shown.startswith("\\"):
-        body += symbol(flow.shown, edge.number, edge.number_anchor, 15, flow.kind)
+        body += symbol(flow.shown, *edge.number, 15, flow.kind)
     elif flow.shown:
-        body += words(flow.shown, edge.number, edge.number_anchor, 13, flow.kind)
+        body += words(flow.shown, *edge.number, 13, flow.kind)
     if died:
         body += cross(edge.back.at(0.5), flow.kind)
     return hovered(body, flow.title, flow=edge.name)
 
 
-def _fold(fold: Fold) -> str:
-    text = f"⋯ {len(fold.steps)} steps ⋯"
-    return "".join(words(text, (x, y + 5), size=15) for x, y in fold.at)
-
-
 def _node(node: Node, idle: bool) -> str:
-    x, y = node.at
+    x, y = node.at.real, node.at.imag
     shape = f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}"/>'
     if node.latex.startswith("E"):
         shape = f'<rect class="node" x="{x - 26:.1f}" y="{y - 19:.1f}" width="52" height="38" rx="7"/>'
-    body = ("" if node.bare else shape) + symbol(node.latex, (x, y + 6))
+    body = ("" if node.bare else shape) + symbol(node.latex, node.at + 6j)
     return hovered(body, "", "idle" if idle else "", node=plain(node.latex))
 
 
 def _legend(kinds: set[str], died: bool, measure: str, top: float) -> tuple[str, float]:
     """The meaning of widths and colours, and the height of the legend."""
-    y = top + 34
-    body = arrow(straight((24, y), (60, y))) + words("forward", (72, y + 4.5), "start")
-    body += words(measure, (24, y + 27), "start")
-    for kind in (kind for kind in MEANING if kind in kinds):
-        y += 22 if kind != next(k for k in MEANING if k in kinds) else 44
-        width = {"grown": 7.0, "strong": 5.0, "weak": 2.4, "dead": 1.3}[kind]
-        meaning = MEANING[kind] + (": it has died (×)" if kind == "dead" and died else "")
-        body += band(straight((60, y), (24, y)), kind, width) + words(meaning, (72, y + 4.5), "start")
-    return body, y - top + 14
+    at = 24 + (top + 34) * 1j
+    body = arrow(straight(at, at + 36)) + words("forward", at + (48 + 4.5j), "start")
+    at += 22j
+    body += words(measure, at + 5j, "start")
+    for kind, (meaning, width) in KINDS.items():
+        if kind in kinds:
+            at += 22j
+            meaning += ": it has died (×)" if kind == "dead" and died else ""
+            body += band(straight(at + 36, at), kind, width) + words(meaning, at + (48 + 4.5j), "start")
+    return body, at.imag - top + 14

@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from ...equations import LSTMEquations
-from .notation import LessonNetwork, Step, letter, letters, plain
+from .notation import LessonNetwork, Letters, Step, letter, letters, plain
 
 
 class Edge(NamedTuple):
-    """An edge of the forward pass, its ends in LaTeX."""
+    """An edge of the forward pass; its ends and the letter on it in LaTeX."""
 
     start: str
     end: str
-    role: Literal["x", "s", "c", "y", "E"]  # of the matrix on it; "c": the cell state; "E": y_t enters the error
-    layer: int  # of its state: the end's, or the start's where the end is an output
-    direction: int
+    latex: str  # its matrix, or the cell state; "" for none
+    role: Literal["x", "s", "c", "y", "E"]  # of its matrix; "c": the cell state; "E": y_t enters the error
+    at: Letters  # of its state: the end's, or the start's where the end is an output
     step: Step  # of its end
     before: Step  # of its start
     part: int = 0  # which of the states side by side that form the end's input its start is
@@ -44,15 +45,18 @@ class UnfoldedNetwork:
     """
 
     def __init__(self, net: LessonNetwork, steps: Sequence[Step], t: Step) -> None:
-        self.signs, self.steps, self.error = letters(net), steps, letter("E", t)
+        self.layers, self.steps, self.error = letters(net), steps, letter("E", t)
+        self.places = list(chain(*self.layers))  # every layer and direction
+        self.both = len(self.layers[0]) > 1
         self.has_cell_state = isinstance(net.cell, LSTMEquations)
         self.edges = [edge for k in steps for edge in self._column(k, k == t)]
-        for layer, directions in enumerate(self.signs):
-            for direction, at in enumerate(directions):
-                for k in steps[:: -at.back]:
-                    s_edge = Edge(at.before("s", k), at("s", k), "s", layer, direction, k, at.step_before(k))
-                    c_edge = s_edge._replace(start=at.before("c", k), end=at("c", k), role="c")
-                    self.edges += [s_edge, c_edge] if self.has_cell_state else [s_edge]
+        for at in self.places:
+            for k in steps[:: -at.back]:
+                edge = Edge(at.before("s", k), at("s", k), at.matrix("s"), "s", at, k, at.step_before(k))
+                self.edges.append(edge)
+                if self.has_cell_state:
+                    c = at.before("c", k)
+                    self.edges.append(edge._replace(start=c, end=at("c", k), latex=c, role="c"))
         self._ending: dict[str, list[Edge]] = defaultdict(list)
         self._starting: dict[str, list[Edge]] = defaultdict(list)
         for edge in self.edges:
@@ -62,17 +66,15 @@ class UnfoldedNetwork:
 
     def _column(self, k: Step, has_error: bool) -> list[Edge]:
         """The edges within one step, from x_k up to y_k, and to E_k."""
-        below, found = [letter("x", k)], []
-        for layer, directions in enumerate(self.signs):
-            found += [
-                Edge(node, at("s", k), "x", layer, direction, k, k, part)
-                for direction, at in enumerate(directions)
-                for part, node in enumerate(below)
-            ]
+        below, y, found = [letter("x", k)], letter("y", k), []
+        for directions in self.layers:
+            for at in directions:
+                for part, node in enumerate(below):  # the matrix is named once
+                    latex = "" if part else at.matrix("x")
+                    found.append(Edge(node, at("s", k), latex, "x", at, k, k, part))
             below = [at("s", k) for at in directions]
-        y = letter("y", k)
-        found += [Edge(node, y, "y", len(self.signs) - 1, part, k, k, part) for part, node in enumerate(below)]
-        return [*found, Edge(y, self.error, "E", len(self.signs) - 1, 0, k, k)] if has_error else found
+        found += [Edge(at("s", k), y, "W_y", "y", at, k, k, part) for part, at in enumerate(self.layers[-1])]
+        return [*found, Edge(y, self.error, "", "E", self.layers[-1][0], k, k)] if has_error else found
 
     def into(self, node: str, *roles: str) -> tuple[str, ...]:
         """The names of the edges into a node, of these roles or of all."""

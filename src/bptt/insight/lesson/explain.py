@@ -6,14 +6,14 @@ network, and the products with `delta` are kept per step, not summed (Werbos 199
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
 
 from ...networks import squared_error
 from ..recorded import Criterion, factors_by_name, readout_factors
-from .backward import ErrorBackward, backward_of_error, criterion_name
+from .backward import ErrorBackward, LayerBackward, backward_of_error, criterion_name
 from .drawing import unfolded_svg
 from .explanation import Explanation
 from .notation import LessonNetwork
@@ -56,32 +56,33 @@ def explanation_of(
     net: LessonNetwork, back: ErrorBackward, criterion: Criterion, *, one_sequence: bool = True
 ) -> Explanation:
     """A backward pass as an explanation; of one sequence its tensors have no batch axis."""
+    layers = back.layers.values()
 
-    walks = [layer.walk for layer in back.layers]
+    def by_layer(rows_of: Callable[[LayerBackward], Tensor | None]) -> dict[str, Tensor]:
+        rows = {name: rows_of(layer) for name, layer in back.layers.items()}
+        return {name: shown(part) for name, part in rows.items() if part is not None}
 
     def shown(rows: Tensor) -> Tensor:
         return rows.squeeze(-2) if one_sequence else rows
 
-    def by_layer(of_layers: Iterable[Tensor | None]) -> dict[str, Tensor]:
-        pairs = zip(walks, of_layers, strict=True)
-        return {walk.layer: shown(rows) for walk, rows in pairs if rows is not None}
-
-    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, walks).items()}
+    factors = factors_by_name(net, [layer.walk for layer in layers])
+    contributions = {name: factor.by_step() for name, factor in factors.items()}
+    steps = len(next(iter(layers)).dx)
     for name, factor in readout_factors(net, back.dz, back.h_t).items():
         part = factor.summed()
-        contributions[name] = part.new_zeros(len(walks[0].dh), *part.shape)
+        contributions[name] = part.new_zeros(steps, *part.shape)
         contributions[name][back.t - 1] = part
     return Explanation(
         t=back.t,
         loss=criterion_name(criterion),
         error=back.error,
-        gradient={name: steps.sum(0) for name, steps in contributions.items()},
+        gradient={name: parts.sum(0) for name, parts in contributions.items()},
         contributions=contributions,
-        deltas=by_layer(walk.delta for walk in walks),
-        state_gradients=by_layer(walk.dh for walk in walks),
+        deltas=by_layer(lambda layer: layer.walk.delta),
+        state_gradients=by_layer(lambda layer: layer.walk.dh),
         output_gradient=shown(back.dz),
-        input_gradients=by_layer(layer.dx for layer in back.layers),
-        recurrent_gradients=by_layer(layer.over_s for layer in back.layers),
-        cell_gradients=by_layer(layer.over_c for layer in back.layers),
+        input_gradients=by_layer(lambda layer: layer.dx),
+        recurrent_gradients=by_layer(lambda layer: layer.over_s),
+        cell_gradients=by_layer(lambda layer: layer.over_c),
         draw=partial(unfolded_svg, net),
     )

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from html import escape
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..text_tables import explanation_html, explanation_text
+from ..text_tables import bar, share, stretches
+
+SHOWN = 12  # steps shown one by one; the others are summed in a row
+
+
+class ExplanationPart(NamedTuple):
+    """The contribution of some steps to the gradient of a parameter."""
+
+    value: Tensor
+    norm: float
+    share: float  # the part of it that points along the gradient; all shares sum to 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,11 @@ class Explanation:
     draw: Callable[[Explanation], str] = field(repr=False, compare=False)
 
     @property
+    def steps(self) -> int:
+        """K, over how many steps it reaches: t, or T where a direction walks backwards in time."""
+        return len(next(iter(self.state_gradients.values())))
+
+    @property
     def delta(self) -> Tensor:
         """`deltas` of the one layer there is, (t, S) for the lesson's network."""
         return _only("deltas", self.deltas)
@@ -59,15 +75,82 @@ class Explanation:
         """Every number as plain lists, ready for JSON."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "draw"}
 
+    def part(self, name: str, steps: range) -> ExplanationPart:
+        """The contribution of neighbouring steps, from 1, to the gradient of a parameter."""
+        value = self.contributions[name][steps.start - 1 : steps.stop - 1].sum(0)
+        return ExplanationPart(value, value.norm().item(), share(value, self.gradient[name]))
+
     def __str__(self) -> str:
-        return explanation_text(
-            self.t, self.loss, self.error, self.gradient, self.contributions, self.state_gradients
-        )
+        return explanation_text(self)
 
     def _repr_html_(self) -> str:
-        return explanation_html(self.t, self.error, self.gradient, self.contributions, self.state_gradients) + (
-            f'<div style="overflow-x:auto">{self.draw(self)}</div>'
-        )
+        return f'{explanation_html(self)}<div style="overflow-x:auto">{self.draw(self)}</div>'
+
+
+def explanation_text(e: Explanation) -> str:
+    """Per matrix and step the norm and the share of the gradient, and how ∂E_t/∂s_k decays."""
+    lines = [
+        f"E_{e.t} = {e.error.item():.6g}   {e.loss.replace('_', ' ')} at step {e.t}, "
+        f"backpropagated through {e.steps} {'step' if e.steps == 1 else 'steps'}",
+        "share: the part of a contribution that points along the gradient; below 0 it works against it",
+    ]
+    for name in e.contributions:
+        lines += ["", *_contribution_rows(e, name)]
+    for layer, by_step in e.state_gradients.items():
+        which = "" if len(e.state_gradients) == 1 else f" in {layer}"
+        lines += ["", *_decay_rows(f"‖∂E_{e.t}/∂s_k‖{which}", by_step.flatten(1).norm(dim=1).tolist(), e.t)]
+    return "\n".join(lines)
+
+
+def _contribution_rows(e: Explanation, name: str) -> list[str]:
+    shape = " x ".join(str(size) for size in e.gradient[name].shape)
+    rows = [f"∂E_{e.t}/∂{name}   ({shape})   norm {e.gradient[name].norm().item():.4g}"]
+    rows.append("   step k        norm     share")
+    first = max(0, e.steps - SHOWN) + 1  # of those shown one by one
+    spans = [range(1, first)] * (first > 1) + [range(k, k + 1) for k in range(first, e.steps + 1)]
+    for span in spans:
+        part, label = e.part(name, span), f"1 to {first - 1}" if span[0] < first else str(span[0])
+        rows.append(f"{label:>9}  {part.norm:>10.4g}  {part.share:>7.1%}  {bar(abs(part.share))}".rstrip())
+    return rows
+
+
+def _decay_rows(title: str, norms: list[float], t: int) -> list[str]:
+    at_t = norms[t - 1]
+    rows = [f"{title}: what reaches each step in the backward pass", "        k        norm   of step t"]
+    shown = range(len(norms), max(0, len(norms) - SHOWN), -1)
+    for k in [*shown, 1] if len(norms) > SHOWN else shown:
+        part = norms[k - 1] / at_t if at_t > 0 else 0.0
+        drawn = bar(part) if k in shown else ""
+        rows.append(f"{k:>9}  {norms[k - 1]:>10.4g}  {part:>9.1%}  {drawn}".rstrip())
+    if t > 1 and norms[0] > 0 and at_t > 0:
+        factor = (norms[0] / at_t) ** (1 / (t - 1))
+        rows.append(f"   each step back multiplies it by {factor:.3g} (geometric mean)")
+    return rows
+
+
+def explanation_html(e: Explanation) -> str:
+    """Per step each contribution's norm and share, and ‖∂E_t/∂s_k‖; steps far from t are summed."""
+    head = ["step k", *(f"∂E_{e.t}/∂{name}" for name in e.contributions)]
+    several = len(e.state_gradients) > 1
+    head += [f"‖∂E_{e.t}/∂s_k‖" + (f" in {layer}" if several else "") for layer in e.state_gradients]
+    rows = []
+    for span in stretches(e.steps, e.t, SHOWN):
+        alone = len(span) == 1
+        row = [str(span[0]) if alone else f"{span[0]} to {span[-1]}"]
+        parts = (e.part(name, span) for name in e.contributions)
+        row += [f"{part.norm:.3g} ({part.share:.1%})" for part in parts]
+        states = e.state_gradients.values()
+        rows.append(row + [f"{state[span[0] - 1].norm().item():.3g}" if alone else "" for state in states])
+    total = ["sum", *(f"{g.norm().item():.3g}" for g in e.gradient.values()), *("" for _ in e.state_gradients)]
+    return (
+        f"<p><i>E</i><sub>{e.t}</sub> = {e.error.item():.6g}; the norm of each contribution and its share</p>"
+        f'<table style="font-variant-numeric:tabular-nums"><thead>{_row(head, "th")}</thead>'
+        f"<tbody>{''.join(_row(row, 'td') for row in rows)}{_row(total, 'th')}</tbody></table>"
+    )
+
+
+def _row(cells: list[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _only(what: str, by_layer: dict[str, Tensor]) -> Tensor:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..text_tables import share
 from .edges import Edge, UnfoldedNetwork
 from .explanation import Explanation
-from .notation import LessonNetwork, Matrix, letter, matrices, plain
+from .notation import LessonNetwork, Matrix, matrices, plain
 
 DIED = 0.01  # of the gradient at the start: below it a flow has died
 WEAK = 0.1
@@ -31,49 +30,40 @@ class Flow(NamedTuple):
 
 def flows(net: LessonNetwork, e: Explanation) -> dict[str, Flow]:
     """The flow over every edge that E_t's gradient passes, by the edge's name."""
-    layers = list(e.state_gradients)
-    unfolded = UnfoldedNetwork(net, range(1, len(e.state_gradients[layers[0]]) + 1), e.t)
-    directions = len(unfolded.signs[0])
-    by_place = {(m.layer, m.direction, m.role): m for m in matrices(net)}
-    top = [e.state_gradients[layer][e.t - 1] for layer in layers[-directions:]]
+    unfolded = UnfoldedNetwork(net, range(1, e.steps + 1), e.t)
+    by_place = {(matrix.at, matrix.role): matrix for matrix in matrices(net)}
+    top = [e.state_gradients[at.name][e.t - 1] for at in unfolded.layers[-1]]
     start = sum(part.norm().item() ** 2 for part in top) ** 0.5
 
     def flow(edge: Edge) -> Flow:
-        name = layers[edge.layer * directions + edge.direction]
-        matrix = by_place.get((edge.layer, edge.direction, edge.role))
+        matrix, row = by_place.get((edge.at, edge.role)), int(edge.before) - 1
         shown = ""
         if edge.role == "E":
             gradient = e.output_gradient
         elif edge.role == "y":
-            gradient, matrix = top[edge.direction], by_place[-1, 0, "y"]
+            gradient, matrix = top[edge.part], by_place[None, "y"]
         elif edge.role == "x":
-            parts = 1 if edge.layer == 0 else directions
-            gradient = e.input_gradients[name][_row(edge.step)].chunk(parts, -1)[edge.part]
-            shown = letter(r"\delta", edge.step, unfolded.signs[edge.layer][0].above) if directions == 1 else ""
+            parts = 1 if edge.at.layer == 0 else len(top)
+            gradient = e.input_gradients[edge.at.name][row].chunk(parts, -1)[edge.part]
+            shown = "" if unfolded.both else edge.at(r"\delta", edge.step)
         else:
-            by_layer = e.recurrent_gradients if edge.role == "s" else e.cell_gradients
-            gradient = by_layer[name][_row(edge.before)]
+            gradient = (e.recurrent_gradients if edge.role == "s" else e.cell_gradients)[edge.at.name][row]
         norm = gradient.norm().item()
         part = norm / start if start > 0 else 0.0
         title = f"∂E_{e.t}/∂{plain(edge.start)}: norm {norm:.3g}"
         if edge.role == "E":
             return Flow(1.0, title)
         title += f", {percent(part)} of what reached the states at step {e.t}"
-        title += "" if matrix is None else _contribution(e, matrix, _row(edge.step))
+        title += "" if matrix is None else _contribution(e, matrix, int(edge.step))
         return Flow(part, title, percent(part) if edge.role in ("s", "c") else shown)
 
     return {edge.name: flow(edge) for edge in unfolded.leading_to_error}
 
 
-def _row(step: int | str) -> int:
-    return int(step) - 1
-
-
-def _contribution(e: Explanation, matrix: Matrix, row: int) -> str:
+def _contribution(e: Explanation, matrix: Matrix, step: int) -> str:
     """The contribution of a matrix's use at one step, in words."""
-    part, latex = e.contributions[matrix.name][row], plain(matrix.latex)
-    norm, along = part.norm().item(), percent(share(part, e.gradient[matrix.name]))
-    return f"\n{latex} at step {row + 1}: norm {norm:.3g} of ∂E_{e.t}/∂{latex}, share {along}"
+    part, latex = e.part(matrix.name, range(step, step + 1)), plain(matrix.latex)
+    return f"\n{latex} at step {step}: norm {part.norm:.3g} of ∂E_{e.t}/∂{latex}, share {percent(part.share)}"
 
 
 def percent(part: float) -> str:
@@ -85,18 +75,13 @@ def folded_flows(net: LessonNetwork, e: Explanation) -> dict[str, Flow]:
     """Each matrix's whole gradient over its edges of the folded network, by the edge's name."""
     found, folded = {}, UnfoldedNetwork(net, [e.t], e.t)
     norms = {name: gradient.norm().item() for name, gradient in e.gradient.items()}
-    largest = max(norms.values())
-    steps = len(next(iter(e.contributions.values())))
+    largest, steps = max(norms.values()), len(next(iter(e.contributions.values())))
     for matrix in matrices(net):
         norm = norms[matrix.name]
         summed = f", the sum over {steps} steps" if steps > 1 and matrix.role != "y" else ""
         title = f"∂E_{e.t}/∂{plain(matrix.latex)}: norm {norm:.3g}{summed}"
-        alone = len(folded.signs[0]) == 1 or matrix.role == "s"
-        flow = Flow(norm / largest if largest > 0 else 0.0, title, f"{norm:.3g}" if alone else "")
-        place = (matrix.layer % len(folded.signs), matrix.direction)
-        found |= {
-            edge.name: flow
-            for edge in folded.edges
-            if edge.role == matrix.role and (edge.role == "y" or (edge.layer, edge.direction) == place)
-        }
+        shown = "" if folded.both and matrix.role != "s" else f"{norm:.3g}"
+        flow = Flow(norm / largest if largest > 0 else 0.0, title, shown)
+        edges = (edge for edge in folded.edges if edge.role == matrix.role and matrix.at in (edge.at, None))
+        found |= {edge.name: flow for edge in edges}
     return found

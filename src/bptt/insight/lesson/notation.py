@@ -17,7 +17,7 @@ LessonNetwork = Elman | SequenceModel
 Step = int | str  # 3, or "k" where it may be any
 
 T = r"\mathsf{T}"
-ROLES = ("x", "s", "b_x", "b_s", "p")  # of the fields of `Weights`, in order
+ROLES = {"W_ih": "x", "W_hh": "s", "b_ih": "b_x", "b_hh": "b_s", "W_hr": "p"}  # of the fields of `Weights`
 
 
 class Letters(NamedTuple):
@@ -25,10 +25,24 @@ class Letters(NamedTuple):
 
     above: str = ""  # the superscript: "", "(2)", r"\leftarrow", r"(2)\leftarrow"
     back: int = -1  # the step before k is k + back: -1, or +1 for a backward direction
+    layer: int = 0
 
     def __call__(self, base: str, k: Step = "k", above: str = "") -> str:
         """A letter at step k; `above` is a gate or T: p_k^{(2) r}."""
         return letter(base, k, " ".join(part for part in (self.above, above) if part))
+
+    @property
+    def direction(self) -> int:
+        return int(self.back == 1)
+
+    @property
+    def name(self) -> str:
+        """The layer's and direction's name, "l0" or "l0_reverse"."""
+        return f"l{self.layer}" + "_reverse" * self.direction
+
+    def matrix(self, role: str) -> str:
+        """The matrix of a role: W_x^{(2)}."""
+        return letter("W", role, self.above)
 
     def before(self, base: str, k: Step = "k") -> str:
         """A letter at the step that comes before k in this direction."""
@@ -49,9 +63,8 @@ class Matrix(NamedTuple):
     name: str  # the parameter's name
     latex: str  # its letter: W_s, b_y, W_x^{(2)}
     role: str  # "x", "s", "b_x", "b_s", "p", "y" or "b_y"
-    field: str  # its field of `Weights`; "" for the read-out's
-    layer: int  # -1 for the read-out
-    direction: int
+    field: str = ""  # its field of `Weights`; "" for the read-out's
+    at: Letters | None = None  # its layer and direction; None for the read-out's
 
 
 def letter(base: str, sub: Step, above: str = "") -> str:
@@ -73,8 +86,10 @@ def partial(of: str, by: str) -> str:
 def letters(net: LessonNetwork) -> list[list[Letters]]:
     """The letters by layer and direction."""
     names = net.weight_names()
-    numbers = [f"({layer + 1})" for layer in range(len(names))] if len(names) > 1 else [""]
-    return [_directions(number, len(directions)) for number, directions in zip(numbers, names, strict=True)]
+    return [
+        _directions(f"({layer + 1})" if len(names) > 1 else "", len(directions), layer)
+        for layer, directions in enumerate(names)
+    ]
 
 
 def general_letters(net: LessonNetwork) -> list[Letters]:
@@ -83,10 +98,10 @@ def general_letters(net: LessonNetwork) -> list[Letters]:
     return _directions(r"(\ell)" if len(names) > 1 else "", len(names[0]))
 
 
-def _directions(number: str, directions: int) -> list[Letters]:
+def _directions(number: str, directions: int, layer: int = 0) -> list[Letters]:
     if directions == 1:
-        return [Letters(number)]
-    return [Letters(number + r"\rightarrow"), Letters(number + r"\leftarrow", 1)]
+        return [Letters(number, -1, layer)]
+    return [Letters(number + r"\rightarrow", -1, layer), Letters(number + r"\leftarrow", 1, layer)]
 
 
 def top(net: LessonNetwork, k: Step, above: str = "") -> str:
@@ -98,19 +113,17 @@ def top(net: LessonNetwork, k: Step, above: str = "") -> str:
 def matrices(net: LessonNetwork) -> list[Matrix]:
     """Every weight with its letter, in the order of `Explanation.gradient`."""
     found = []
-    for layer, (directions, signs) in enumerate(zip(net.weight_names(), letters(net), strict=True)):
-        for direction, (weights, sign) in enumerate(zip(directions, signs, strict=True)):
-            roles = dict(zip(weights._fields, ROLES, strict=True))
-            if net.row_vectors:
-                roles["b_ih"] = "b_s"  # the one bias of the lesson's network
+    for directions, signs in zip(net.weight_names(), letters(net), strict=True):
+        for weights, at in zip(directions, signs, strict=True):
             for field, name in weights._asdict().items():
-                if name is not None:
-                    role = roles[field]
-                    base, sub = role.split("_") if "_" in role else ("W", role)
-                    found.append(Matrix(name, letter(base, sub, sign.above), role, field, layer, direction))
+                role = ROLES[
+                    "b_hh" if net.row_vectors and field == "b_ih" else field
+                ]  # the lesson's one bias is b_s
+                latex = letter("b", role[-1], at.above) if role.startswith("b") else at.matrix(role)
+                found += [] if name is None else [Matrix(name, latex, role, field, at)]
     weight, bias = net.readout_names()
-    found.append(Matrix(weight, "W_y", "y", "", -1, 0))
-    return found if bias is None else [*found, Matrix(bias, "b_y", "b_y", "", -1, 0)]
+    found.append(Matrix(weight, "W_y", "y"))
+    return found if bias is None else [*found, Matrix(bias, "b_y", "b_y")]
 
 
 _PLAIN = [  # in this order

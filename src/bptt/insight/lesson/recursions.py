@@ -7,15 +7,15 @@ before and after it, <p^r> a gate's part, <W_s> a weight and <W_s^T> its transpo
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from ...equations import GRUEquations, LSTMEquations
+from ...equations import ElmanEquations, GRUEquations, LSTMEquations
 from ...networks import cross_entropy, squared_error
 from ..recorded import Criterion
 from .backward import criterion_name
 from .notation import LessonNetwork, Letters, Step, T, general_letters, letter, partial, top
 
-DELTA, EPSILON = r"\delta", r"\varepsilon"
+EPSILON = r"\varepsilon"
 
 
 class ReadoutFormulas:
@@ -23,15 +23,17 @@ class ReadoutFormulas:
 
     def __init__(self, net: LessonNetwork, t: int, criterion: Criterion) -> None:
         self.net, self.t, self.criterion = net, t, criterion
-        self.letter = "z" if net.softmax or criterion is cross_entropy else "y"  # of the read-out's result
+        self.softmax = net.softmax or criterion is cross_entropy
+        self.result = letter("z" if self.softmax else "y", t)  # of the read-out
+        self.derivative = partial(letter("E", t), self.result)
 
     def lines(self) -> list[str]:
         """From the last layer's state to E_t."""
         bias = "" if self.net.readout_names()[1] is None else " + b_y"
-        lines = [f"{letter(self.letter, self.t)} = {top(self.net, self.t)} W_y{bias}"]
+        lines = [f"{self.result} = {top(self.net, self.t)} W_y{bias}"]
         y, d = letter("y", self.t), letter("d", self.t)
-        if self.letter == "z":
-            lines.append(rf"{y} = \mathrm{{softmax}}({letter('z', self.t)})")
+        if self.softmax:
+            lines.append(rf"{y} = \mathrm{{softmax}}({self.result})")
         error = f"({d} - {y})^2"
         if self.criterion is cross_entropy:
             error = rf"-\sum_i {letter('d', f'{self.t},i')} \log {letter('y', f'{self.t},i')}"
@@ -41,28 +43,97 @@ class ReadoutFormulas:
             error = rf"\lVert {d} - {y} \rVert^2"
         return [*lines, f"{letter('E', self.t)} = {error}"]
 
-    @property
-    def derivative(self) -> str:
-        """∂E_t/∂(the read-out's result), as a derivative."""
-        return partial(letter("E", self.t), letter(self.letter, self.t))
-
     def slope(self) -> str:
-        """The same in closed form."""
+        """∂E_t/∂(the read-out's result) in closed form."""
         y, d = letter("y", self.t), letter("d", self.t)
         if self.criterion is cross_entropy:
             return f"{y} - {d}"
         if self.criterion is not squared_error:
             return self.derivative
-        through = "" if self.letter == "y" else rf" (\mathrm{{diag}}({y}) - {letter('y', self.t, T)} {y})"
+        through = rf" (\mathrm{{diag}}({y}) - {letter('y', self.t, T)} {y})" if self.softmax else ""
         return f"2 ({y} - {d}){through}"
+
+
+class CellFormulas(NamedTuple):
+    """A cell's step and its adjoint, in <letters>."""
+
+    step: list[str]
+    deltas: list[str]  # delta_k from the adjoint of the state after step k
+    passed: str  # the part of the adjoint that a step hands to the state before it
+
+
+def cell_formulas(net: LessonNetwork, x: str = "x_k") -> CellFormulas:
+    """The formulas of a network's cell, whose input is x."""
+    names = net.weight_names()[0][0]
+    b_x, b_s = names.b_ih is not None, names.b_hh is not None
+    if net.row_vectors:  # the lesson's network has one bias, b_s
+        b_x, b_s = False, b_x
+    inward, back = f"{x} <W_x>" + " + <b_x>" * b_x, "<s-> <W_s>" + " + <b_s>" * b_s
+    cell: Any = net.cell
+    if isinstance(cell, GRUEquations):
+        return _gru(inward, back)
+    if isinstance(cell, LSTMEquations):
+        return _lstm(f"{inward} + {back}", names.W_hr is not None)
+    return _elman(f"{inward} + {back}", cell)
+
+
+def _elman(a: str, cell: ElmanEquations) -> CellFormulas:
+    phi = rf"\Phi = {_upright(cell.activation.name)}"
+    if cell.leak == 1:
+        step = rf"<s> = \Phi(<a>),\quad {phi}"
+        return CellFormulas([f"<a> = {a}", step], [r"<\delta> = <ds> \odot \Phi'(<a>)"], r"<\delta> <W_s^T>")
+    step = rf"<s> = (1-\alpha)\,<s-> + \alpha\,\Phi(<a>),\quad {phi},\ \alpha = {cell.leak:g}"
+    delta = r"<\delta> = \alpha\,<ds> \odot \Phi'(<a>)"
+    return CellFormulas([f"<a> = {a}", step], [delta], r"<\delta> <W_s^T> + (1-\alpha)\,<ds>")
+
+
+def _gru(inward: str, back: str) -> CellFormulas:
+    return CellFormulas(
+        [
+            rf"(<p^r>, <p^z>, <p^n>) = {inward},\quad (<q^r>, <q^z>, <q^n>) = {back}",
+            r"<r> = \sigma(<p^r> + <q^r>),\quad <z> = \sigma(<p^z> + <q^z>)",
+            r"<n> = \tanh(<p^n> + <r> \odot <q^n>)",
+            r"<s> = (1 - <z>) \odot <n> + <z> \odot <s->",
+        ],
+        [
+            r"<\delta^z> = <ds> \odot (<s-> - <n>) \odot <z> \odot (1 - <z>)",
+            r"<\delta^n> = <ds> \odot (1 - <z>) \odot (1 - <n> \odot <n>)",
+            r"<\delta^r> = <\delta^n> \odot <q^n> \odot <r> \odot (1 - <r>)",
+            r"<\delta> = (<\delta^r>, <\delta^z>, <\delta^n>),\quad "
+            r"<\tilde\delta> = (<\delta^r>, <\delta^z>, <r> \odot <\delta^n>)",
+        ],
+        r"<\tilde\delta> <W_s^T> + <ds> \odot <z>",
+    )
+
+
+def _lstm(a: str, projects: bool) -> CellFormulas:
+    hidden = r"<o> \odot \tanh <c>"
+    ds = "(<ds> <W_p^T>)" if projects else "<ds>"
+    return CellFormulas(
+        [
+            f"(<a^i>, <a^f>, <a^g>, <a^o>) = {a}",
+            r"<i> = \sigma(<a^i>),\quad <f> = \sigma(<a^f>),\quad <o> = \sigma(<a^o>),\quad <g> = \tanh <a^g>",
+            r"<c> = <f> \odot <c-> + <i> \odot <g>",
+            f"<s> = ({hidden}) <W_p>" if projects else f"<s> = {hidden}",
+        ],
+        [
+            rf"<dc> = {ds} \odot <o> \odot (1 - \tanh <c> \odot \tanh <c>) + <dc+> \odot <f+>",
+            r"<\delta^i> = <dc> \odot <g> \odot <i> \odot (1 - <i>),\quad "
+            r"<\delta^f> = <dc> \odot <c-> \odot <f> \odot (1 - <f>)",
+            r"<\delta^g> = <dc> \odot <i> \odot (1 - <g> \odot <g>),\quad "
+            rf"<\delta^o> = {ds} \odot \tanh <c> \odot <o> \odot (1 - <o>)",
+            r"<\delta> = (<\delta^i>, <\delta^f>, <\delta^g>, <\delta^o>)",
+        ],
+        r"<\delta> <W_s^T>",
+    )
 
 
 def equations(net: LessonNetwork, readout: ReadoutFormulas) -> list[str]:
     """The forward pass, from x_k to E_t, a line each."""
     signs = general_letters(net)
     deep, both = len(net.weight_names()) > 1, len(signs) > 1
-    step = _step(net, r"s_k^{(\ell-1)}" if deep else "x_k")
-    lines = [_in_letters(line, at) for at in signs for line in step]
+    cell = cell_formulas(net, r"s_k^{(\ell-1)}" if deep else "x_k")
+    lines = [_in_letters(line, at) for at in signs for line in cell.step]
     joined = ",".join(at("s") for at in signs)
     if deep:
         lines.append("s_k^{(0)} = x_k" + (rf",\quad s_k^{{(\ell)}} = ({joined})" if both else ""))
@@ -73,14 +144,14 @@ def equations(net: LessonNetwork, readout: ReadoutFormulas) -> list[str]:
 
 def recursion(net: LessonNetwork, readout: ReadoutFormulas) -> list[str]:
     """The backward pass, from E_t to every delta_k, a line each."""
-    signs, layers = general_letters(net), len(net.weight_names())
+    signs, layers, cell = general_letters(net), len(net.weight_names()), cell_formulas(net)
     alone = layers == len(signs) == 1
     lines = _entering(layers, signs, readout)
     if alone:
         lines = [_in_letters(rf"<ds> = {readout.derivative} <W_y^T>", signs[0], readout.t, readout.t)]
     for at in signs:
-        passed = _in_letters(_passed(net), at, "k" if alone else at.step_after("k"), readout.t)
-        deltas = [_in_letters(line, at, "k", readout.t) for line in _deltas(net)]
+        passed = _in_letters(cell.passed, at, "k" if alone else at.step_after("k"), readout.t)
+        deltas = [_in_letters(line, at, "k", readout.t) for line in cell.deltas]
         of_state = partial(letter("E", readout.t), at("s", at.step_before("k") if alone else "k"))
         entering = "" if alone else f"{at(EPSILON)} + "
         line = f"{of_state} = {entering}{passed}"
@@ -104,71 +175,6 @@ def _entering(layers: int, signs: list[Letters], readout: ReadoutFormulas) -> li
         whole = letter(EPSILON, "k", r"(\ell)" if deep else "")
         lines.append(f"({','.join(at(EPSILON) for at in signs)}) = {whole}")
     return lines
-
-
-def _step(net: LessonNetwork, x: str) -> list[str]:
-    """The cell's step."""
-    names = net.weight_names()[0][0]
-    cell: Any = net.cell
-    has_b_x, has_b_s = names.b_ih is not None, names.b_hh is not None
-    if net.row_vectors:  # the lesson's network has one bias, b_s
-        has_b_x, has_b_s = False, has_b_x
-    inward = f"{x} <W_x>" + " + <b_x>" * has_b_x
-    back = "<s-> <W_s>" + " + <b_s>" * has_b_s
-    if isinstance(cell, GRUEquations):
-        return [
-            rf"(<p^r>, <p^z>, <p^n>) = {inward},\quad (<q^r>, <q^z>, <q^n>) = {back}",
-            r"<r> = \sigma(<p^r> + <q^r>),\quad <z> = \sigma(<p^z> + <q^z>)",
-            r"<n> = \tanh(<p^n> + <r> \odot <q^n>)",
-            r"<s> = (1 - <z>) \odot <n> + <z> \odot <s->",
-        ]
-    if isinstance(cell, LSTMEquations):
-        hidden = r"<o> \odot \tanh <c>"
-        return [
-            f"(<a^i>, <a^f>, <a^g>, <a^o>) = {inward} + {back}",
-            r"<i> = \sigma(<a^i>),\quad <f> = \sigma(<a^f>),\quad <o> = \sigma(<a^o>),\quad <g> = \tanh <a^g>",
-            r"<c> = <f> \odot <c-> + <i> \odot <g>",
-            "<s> = " + (hidden if names.W_hr is None else f"({hidden}) <W_p>"),
-        ]
-    phi = rf"\Phi = {_upright(cell.activation.name)}"
-    if cell.leak == 1:
-        return [f"<a> = {inward} + {back}", rf"<s> = \Phi(<a>),\quad {phi}"]
-    mixed = r"<s> = (1-\alpha)\,<s-> + \alpha\,\Phi(<a>)"
-    return [f"<a> = {inward} + {back}", rf"{mixed},\quad {phi},\ \alpha = {cell.leak:g}"]
-
-
-def _deltas(net: LessonNetwork) -> list[str]:
-    """delta_k from the adjoint of the state after step k."""
-    cell: Any = net.cell
-    if isinstance(cell, GRUEquations):
-        return [
-            r"<\delta^z> = <ds> \odot (<s-> - <n>) \odot <z> \odot (1 - <z>)",
-            r"<\delta^n> = <ds> \odot (1 - <z>) \odot (1 - <n> \odot <n>)",
-            r"<\delta^r> = <\delta^n> \odot <q^n> \odot <r> \odot (1 - <r>)",
-            r"<\delta> = (<\delta^r>, <\delta^z>, <\delta^n>),\quad "
-            r"<\tilde\delta> = (<\delta^r>, <\delta^z>, <r> \odot <\delta^n>)",
-        ]
-    if isinstance(cell, LSTMEquations):
-        ds = "<ds>" if net.weight_names()[0][0].W_hr is None else "(<ds> <W_p^T>)"
-        return [
-            rf"<dc> = {ds} \odot <o> \odot (1 - \tanh <c> \odot \tanh <c>) + <dc+> \odot <f+>",
-            r"<\delta^i> = <dc> \odot <g> \odot <i> \odot (1 - <i>),\quad "
-            r"<\delta^f> = <dc> \odot <c-> \odot <f> \odot (1 - <f>)",
-            r"<\delta^g> = <dc> \odot <i> \odot (1 - <g> \odot <g>),\quad "
-            rf"<\delta^o> = {ds} \odot \tanh <c> \odot <o> \odot (1 - <o>)",
-            r"<\delta> = (<\delta^i>, <\delta^f>, <\delta^g>, <\delta^o>)",
-        ]
-    leak = "" if cell.leak == 1 else r"\alpha\,"
-    return [rf"<\delta> = {leak}<ds> \odot \Phi'(<a>)"]
-
-
-def _passed(net: LessonNetwork) -> str:
-    """The part of the adjoint that a step hands to the state before it."""
-    cell: Any = net.cell
-    if isinstance(cell, GRUEquations):
-        return r"<\tilde\delta> <W_s^T> + <ds> \odot <z>"
-    leaks = not isinstance(cell, LSTMEquations) and cell.leak != 1
-    return r"<\delta> <W_s^T>" + (r" + (1-\alpha)\,<ds>" if leaks else "")
 
 
 def _in_letters(line: str, at: Letters, k: Step = "k", t: int = 0) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import zlib
 from html import escape
@@ -15,7 +14,7 @@ COLOURS = {"strong": "#d55e00", "weak": "#2b8cd6", "grown": "#cc79a7", "dead": "
 PAGE = ".bptt:root{color:#1c1e21}@media(prefers-color-scheme:dark){.bptt:root{color:#e6e8eb}}"
 FONT = "'STIX Two Text', 'Latin Modern Roman', Cambria, Georgia, 'Times New Roman', serif"
 
-Point = tuple[float, float]
+Point = complex  # x + y·1j; y grows downwards
 
 
 class Curve(NamedTuple):
@@ -30,24 +29,18 @@ class Curve(NamedTuple):
         """The point a part of the way along it, 0 to 1."""
         u = 1 - part
         weights = (u**3, 3 * u * u * part, 3 * u * part * part, part**3)
-        x, y = (sum(w * p[axis] for w, p in zip(weights, self, strict=True)) for axis in (0, 1))
-        return x, y
+        return sum(weight * point for weight, point in zip(weights, self, strict=True))
 
     def until(self, part: float) -> Curve:
         """Its beginning, a part of the way (de Casteljau)."""
-
-        def mid(a: Point, b: Point) -> Point:
-            return a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])
-
-        ab, bc, cd = mid(self.start, self.one), mid(self.one, self.two), mid(self.two, self.end)
-        abc, bcd = mid(ab, bc), mid(bc, cd)
-        return Curve(self.start, ab, abc, mid(abc, bcd))
+        ab, bc, cd = (a + part * (b - a) for a, b in pairwise(self))
+        abc, bcd = ab + part * (bc - ab), bc + part * (cd - bc)
+        return Curve(self.start, ab, abc, abc + part * (bcd - abc))
 
     @property
     def length(self) -> float:
         """Its length, by sixteen chords."""
-        points = [self.at(i / 16) for i in range(17)]
-        return sum(math.dist(a, b) for a, b in pairwise(points))
+        return sum(abs(b - a) for a, b in pairwise(self.at(i / 16) for i in range(17)))
 
     def back(self) -> Curve:
         """The same line from its end to its start."""
@@ -56,22 +49,16 @@ class Curve(NamedTuple):
     @property
     def path(self) -> str:
         """It as the data of an SVG path."""
-        (a, b), *others = ((f"{x:.1f}", f"{y:.1f}") for x, y in self)
-        return f"M{a} {b} C" + ", ".join(f"{x} {y}" for x, y in others)
+        start, *others = (f"{point.real:.1f} {point.imag:.1f}" for point in self)
+        return f"M{start} C{', '.join(others)}"
 
 
 def straight(start: Point, end: Point, cut_start: float = 0, cut_end: float = 0, aside: float = 0) -> Curve:
     """A line between two points, shortened at both ends and moved to its right by `aside`."""
-    (x0, y0), (x1, y1) = start, end
-    length = math.hypot(x1 - x0, y1 - y0)
-    ux, uy = (x1 - x0) / length, (y1 - y0) / length
-
-    def at(way: float) -> Point:
-        return x0 + way * ux - aside * uy, y0 + way * uy + aside * ux
-
-    ends = at(cut_start), at(length - cut_end)
+    length = abs(end - start)
+    ahead = (end - start) / length
     third = (length - cut_start - cut_end) / 3
-    return Curve(ends[0], at(cut_start + third), at(cut_start + 2 * third), ends[1])
+    return Curve(*(start + (cut_start + i * third + aside * 1j) * ahead for i in range(4)))
 
 
 def arrow(line: Curve) -> str:
@@ -83,13 +70,9 @@ def band(line: Curve, kind: str, width: float) -> str:
     """An arrow of a colour and width, its head as large as the width asks for; wider under the pointer."""
     head = 7 + 1.3 * width
     shaft = line.until(max(0.0, 1 - 0.8 * head / line.length))
-    (x0, y0), (x1, y1) = shaft.end, line.end
-    length = math.dist(shaft.end, line.end)
-    ux, uy = (x1 - x0) / length, (y1 - y0) / length
-    half = 2.6 + 0.75 * width
-    bx, by = x1 - head * ux, y1 - head * uy
-    corners = [(x1, y1), (bx - half * uy, by + half * ux), (bx + half * uy, by - half * ux)]
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    ahead = (line.end - shaft.end) / abs(line.end - shaft.end)
+    base, side = line.end - head * ahead, (2.6 + 0.75 * width) * 1j * ahead
+    points = " ".join(f"{corner.real:.1f},{corner.imag:.1f}" for corner in (line.end, base + side, base - side))
     return (
         f'<path class="hit" d="{line.path}"/><path class="{kind}" d="{shaft.path}" stroke-width="{width:.2f}"/>'
         f'<polygon class="{kind} head" points="{points}"/>'
@@ -98,19 +81,15 @@ def band(line: Curve, kind: str, width: float) -> str:
 
 def cross(at: Point, kind: str, size: float = 5) -> str:
     """An × over a point."""
-    x, y = at
     return (
-        f'<path class="{kind} cross" d="M{x - size:.1f} {y - size:.1f} l{2 * size} {2 * size} '
+        f'<path class="{kind} cross" d="M{at.real - size:.1f} {at.imag - size:.1f} l{2 * size} {2 * size} '
         f'm0 {-2 * size} l{-2 * size} {2 * size}" stroke-width="2.2"/>'
     )
 
 
 def words(text: str, at: Point, anchor: str = "middle", size: float = 13, kind: str = "soft") -> str:
     """Plain words."""
-    return (
-        f'<text class="{kind}" x="{at[0]:.1f}" y="{at[1]:.1f}" text-anchor="{anchor}" font-size="{size}">'
-        f"{escape(text)}</text>"
-    )
+    return _text(escape(text), at, anchor, size, kind)
 
 
 def symbol(latex: str, at: Point, anchor: str = "middle", size: float = 19, kind: str = "text") -> str:
@@ -125,10 +104,12 @@ def symbol(latex: str, at: Point, anchor: str = "middle", size: float = 19, kind
         left = f' dx="{-small * sum(1.0 if sign in "←→" else 0.42 for sign in above):.1f}"' if above else ""
         italic = "" if below.isdigit() else ' font-style="italic"'
         spans.append(f'<tspan font-size="{small}" dy="{down:.1f}"{left}{italic}>{escape(below)}</tspan>')
-    return (
-        f'<text class="{kind}" x="{at[0]:.1f}" y="{at[1]:.1f}" text-anchor="{anchor}" font-size="{size}">'
-        f"{''.join(spans)}</text>"
-    )
+    return _text("".join(spans), at, anchor, size, kind)
+
+
+def _text(body: str, at: Point, anchor: str, size: float, kind: str) -> str:
+    place = f'x="{at.real:.1f}" y="{at.imag:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{kind}" {place} font-size="{size}">{body}</text>'
 
 
 def lowered(text: str) -> str:
@@ -154,7 +135,7 @@ def hovered(body: str, title: str, css: str = "", **data: str) -> str:
 
 
 def document(body: str, size: Point, label: str) -> str:
-    """A whole SVG around a body drawn from (0, 0); `label` says what it shows to those who do not see it."""
+    """A whole SVG around a body drawn from 0; `label` says what it shows to those who do not see it."""
     mark = f"d{zlib.crc32(body.encode()):08x}-"
     marker = (
         f'<marker id="{mark}ink" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="9.5" markerHeight="9.5" '
@@ -164,9 +145,10 @@ def document(body: str, size: Point, label: str) -> str:
         f".bptt .{kind}{{stroke:{colour}}}.bptt .{kind}.head,.bptt text.{kind}{{fill:{colour};stroke:none}}"
         for kind, colour in COLOURS.items()
     )
+    width, height = f"{size.real:.0f}", f"{size.imag:.0f}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="bptt" width="{size[0]:.0f}" height="{size[1]:.0f}" '
-        f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" role="img" aria-label="{escape(label)}" font-family="{FONT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="bptt" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" font-family="{FONT}" '
         'style="max-width:100%;height:auto">'
         f"<style>{PAGE}"
         ".bptt path,.bptt circle,.bptt rect{fill:none}.bptt .ink,.bptt .node{stroke-width:1.5}"
