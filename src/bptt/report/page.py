@@ -36,29 +36,17 @@ class Live:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything the page shows.
+    """Everything the page shows."""
 
-    Attributes:
-        title: its heading.
-        lead: the lines below the heading.
-        command: the command that serves this page live.
-        exploration: the network on its sequence.
-        t: the step whose error is shown at first, from 1.
-        times: a label for each step, or None.
-        diagnosis: `bptt.Diagnosis.numbers()`, or None where the sequence is too short.
-        run: the results of a training run, or None.
-        live: the reader's choices; None in a file.
-    """
-
-    title: str
-    lead: list[str]
-    command: str
-    exploration: Exploration
-    t: int
-    times: list[str] | None = None
-    diagnosis: dict[str, Any] | None = None
-    run: RunReport | None = None
-    live: Live | None = None
+    title: str  # its heading
+    lead: list[str]  # the lines below the heading
+    command: str  # the command that serves this page live
+    exploration: Exploration  # the network on its sequence
+    t: int  # the step whose error is shown at first, from 1
+    times: list[str] | None = None  # a label for each step, or None
+    diagnosis: dict[str, Any] | None = None  # `bptt.Diagnosis.numbers()`, or None where the sequence is too short
+    run: RunReport | None = None  # the results of a training run, or None
+    live: Live | None = None  # the reader's choices; None in a file
 
 
 def page_html(page: Page) -> str:

@@ -10,38 +10,23 @@ from ..training.tasks.task import Judged
 
 @dataclass(frozen=True)
 class Lags:
-    """How far back the gradient reached at one epoch.
+    """How far back the gradient reached at one epoch."""
 
-    Attributes:
-        epoch: measured after this epoch; 0 is before the first.
-        norms: the gradient's mean norm by lag.
-    """
-
-    epoch: int
-    norms: list[float]
+    epoch: int  # measured after this epoch; 0 is before the first
+    norms: list[float]  # the gradient's mean norm by lag
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything the page shows of a training run.
+    """Everything the page shows of a training run."""
 
-    Attributes:
-        choices: name and value of every option.
-        target: the column that was forecast; empty where none was.
-        loss: the training loss, in words.
-        judged: the scores and what belongs to them, names shortened for the page.
-        labels: classes or tokens, by output.
-        losses, validation: by epoch; validation may be empty.
-        lags: how far back the gradient reached in the last layer, from before training to its end.
-        looked_at: where that was measured, in words.
-    """
-
-    choices: dict[str, Any]
-    target: str
-    loss: str
-    judged: Judged
-    labels: list[str]
+    choices: dict[str, Any]  # name and value of every option
+    target: str  # the column that was forecast; empty where none was
+    loss: str  # the training loss, in words
+    judged: Judged  # the scores and what belongs to them, names shortened for the page
+    labels: list[str]  # classes or tokens, by output
+    # by epoch; validation may be empty
     losses: list[float]
     validation: list[float]
-    lags: list[Lags]
-    looked_at: str = ""
+    lags: list[Lags]  # how far back the gradient reached in the last layer, from before training to its end
+    looked_at: str = ""  # where that was measured, in words

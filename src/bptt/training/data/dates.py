@@ -234,15 +234,10 @@ def written(moment: datetime, template: str) -> str:
 
 @dataclass(frozen=True)
 class DateForm:
-    """How the dates of a column are written.
+    """How the dates of a column are written."""
 
-    Attributes:
-        templates: for `written`, the most frequent first.
-        day_first: whether 02/03/2020 is in March; None where no such date was read.
-    """
-
-    templates: tuple[str, ...] = ()
-    day_first: bool | None = None
+    templates: tuple[str, ...] = ()  # for `written`, the most frequent first
+    day_first: bool | None = None  # whether 02/03/2020 is in March; None where no such date was read
 
     def write(self, moment: datetime) -> str:
         """A date by the first template that loses nothing of it, else in ISO format."""

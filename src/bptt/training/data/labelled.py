@@ -29,23 +29,14 @@ SURE = 20  # in fewer rows a column may count or rise by chance
 
 @dataclass(frozen=True)
 class Labelled:
-    """Sequences of several lengths, with a label each.
+    """Sequences of several lengths, with a label each."""
 
-    Attributes:
-        name: of their source.
-        columns: the inputs of a step.
-        names: one for each sequence.
-        sequences: each (T, columns), float64, finite, T at least 1.
-        labels: one for each sequence; None where it is not known.
-        classes: the different labels, in the order of the outputs.
-    """
-
-    name: str
-    columns: list[str]
-    names: list[str]
-    sequences: list[np.ndarray]
-    labels: list[str | None]
-    classes: list[str]
+    name: str  # of their source
+    columns: list[str]  # the inputs of a step
+    names: list[str]  # one for each sequence
+    sequences: list[np.ndarray]  # each (T, columns), float64, finite, T at least 1
+    labels: list[str | None]  # one for each sequence; None where it is not known
+    classes: list[str]  # the different labels, in the order of the outputs
 
 
 def read_long(

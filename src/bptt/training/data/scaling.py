@@ -16,21 +16,16 @@ FARTHEST = 1e15  # deviations from the mean: squares of them, and sums of these,
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean, variance and range of each column, (C) each, missing values left out.
+    """Count, mean, variance and range of each column, (C) each, missing values left out."""
 
-    Attributes:
-        count: of values.
-        mean, variance: 0 where there is no value.
-        low, high: the least and the largest value.
-        precision: the machine epsilon of the dtype they came in.
-    """
-
-    count: np.ndarray
+    count: np.ndarray  # of values
+    # 0 where there is no value
     mean: np.ndarray
     variance: np.ndarray
+    # the least and the largest value
     low: np.ndarray
     high: np.ndarray
-    precision: float
+    precision: float  # the machine epsilon of the dtype they came in
 
     @classmethod
     def of(cls, values: np.ndarray) -> Moments:

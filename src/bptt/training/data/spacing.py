@@ -19,17 +19,11 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Fixed:
-    """A fixed step: between numbers, or in seconds between dates, whatever the local time.
+    """A fixed step: between numbers, or in seconds between dates, whatever the local time."""
 
-    Attributes:
-        step: a number, or seconds.
-        dated: whether it is between dates.
-        usual: whether most rows are spaced so; else it is the median of irregular steps.
-    """
-
-    step: str
-    dated: bool
-    usual: bool = True
+    step: str  # a number, or seconds
+    dated: bool  # whether it is between dates
+    usual: bool = True  # whether most rows are spaced so; else it is the median of irregular steps
 
     @cached_property
     def _step(self) -> Any:
@@ -48,17 +42,11 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Days:
-    """Days in local time: every so many, or on some weekdays and at some times of day.
+    """Days in local time: every so many, or on some weekdays and at some times of day."""
 
-    Attributes:
-        every: so many days; more than 1 only with all weekdays and no times.
-        weekdays: Monday is 0.
-        times: of day, such as 09:30:00; none where all rows have the same.
-    """
-
-    every: int = 1
-    weekdays: tuple[int, ...] = WEEK
-    times: tuple[str, ...] = ()
+    every: int = 1  # so many days; more than 1 only with all weekdays and no times
+    weekdays: tuple[int, ...] = WEEK  # Monday is 0
+    times: tuple[str, ...] = ()  # of day, such as 09:30:00; none where all rows have the same
     usual = True
 
     @cached_property
@@ -89,15 +77,11 @@ class Days:
 
 @dataclass(frozen=True)
 class Months:
-    """Days of every so many months.
+    """Days of every so many months."""
 
-    Attributes:
-        every: so many months; more than 1 only with one place.
-        places: in the month, in order: a day's number, which is the last day where the month is shorter; "end";
-            the "first weekday" or "last weekday" from Monday to Friday; or "3 fri" for the third Friday.
-    """
-
-    every: int = 1
+    every: int = 1  # so many months; more than 1 only with one place
+    # in the month, in order: a day's number, which is the last day where the month is shorter; "end"; the "first
+    # weekday" or "last weekday" from Monday to Friday; or "3 fri" for the third Friday
     places: tuple[str, ...] = ("1",)
     usual = True
 

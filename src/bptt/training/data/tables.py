@@ -31,23 +31,14 @@ PARQUET = (".parquet", ".pq")
 
 @dataclass(frozen=True)
 class Table:
-    """Numeric columns over time.
+    """Numeric columns over time."""
 
-    Attributes:
-        name: of its source, for messages and file names.
-        times: a label for each row: a number, a date, or the row's number from 1.
-        columns: their names, the targets first.
-        values: (N, columns), float64, finite, or NaN where a missing value is masked.
-        targets: how many of the columns are targets.
-        written: the times as they were written; None where that is as they print.
-    """
-
-    name: str
-    times: list[Any]
-    columns: list[str]
-    values: np.ndarray
-    targets: int = 1
-    written: Timestamps | None = None
+    name: str  # of its source, for messages and file names
+    times: list[Any]  # a label for each row: a number, a date, or the row's number from 1
+    columns: list[str]  # their names, the targets first
+    values: np.ndarray  # (N, columns), float64, finite, or NaN where a missing value is masked
+    targets: int = 1  # how many of the columns are targets
+    written: Timestamps | None = None  # the times as they were written; None where that is as they print
 
     @property
     def timestamps(self) -> Timestamps:
@@ -57,23 +48,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Selection:
-    """The columns of a table that are read, and how.
+    """The columns of a table that are read, and how."""
 
-    Attributes:
-        targets: to forecast.
-        inputs: further columns that are known at each step.
-        time: labels the rows; None numbers them from 1.
-        missing: refuse missing values ("error"), interpolate linearly between neighbours, or "mask": leave NaN.
-        series: says which of several series a row belongs to; None where there is but one.
-        clock: of the training rows' dates, where these are further ones.
-    """
-
-    targets: tuple[str, ...]
-    inputs: tuple[str, ...] = ()
-    time: str | None = None
+    targets: tuple[str, ...]  # to forecast
+    inputs: tuple[str, ...] = ()  # further columns that are known at each step
+    time: str | None = None  # labels the rows; None numbers them from 1
+    # refuse missing values ("error"), interpolate linearly between neighbours, or "mask": leave NaN
     missing: Missing = "error"
-    series: str | None = None
-    clock: Clock | None = None
+    series: str | None = None  # says which of several series a row belongs to; None where there is but one
+    clock: Clock | None = None  # of the training rows' dates, where these are further ones
 
     @property
     def columns(self) -> list[str]:

@@ -24,15 +24,10 @@ LARGEST = 10**18  # above which, and below whose inverse, a number is written wi
 
 @dataclass(frozen=True)
 class NumberForm:
-    """How the numbers of a column are written.
+    """How the numbers of a column are written."""
 
-    Attributes:
-        decimals: after the point, at most.
-        trimmed: whether zeros at the end are left out.
-    """
-
-    decimals: int = 0
-    trimmed: bool = True
+    decimals: int = 0  # after the point, at most
+    trimmed: bool = True  # whether zeros at the end are left out
 
     @classmethod
     def of(cls, texts: list[str]) -> NumberForm:
@@ -52,14 +47,10 @@ class NumberForm:
 
 @dataclass(frozen=True)
 class Clock:
-    """How further dates are read where their text alone leaves it open.
+    """How further dates are read where their text alone leaves it open."""
 
-    Attributes:
-        day_first: whether 02/03/2020 is in March; None where no such date was read.
-        zone: of all dates, a name or an offset such as +01:00; OFFSETS where these differ, "" where there is none.
-    """
-
-    day_first: bool | None = None
+    day_first: bool | None = None  # whether 02/03/2020 is in March; None where no such date was read
+    # of all dates, a name or an offset such as +01:00; OFFSETS where these differ, "" where there is none
     zone: str = ""
 
     def __post_init__(self) -> None:
@@ -100,17 +91,11 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class Timestamps:
-    """The labels of a table's rows.
+    """The labels of a table's rows."""
 
-    Attributes:
-        moments: by row, a number or a date.
-        texts: by row, as they were written.
-        form: how further ones are written.
-    """
-
-    moments: list[Any]
-    texts: list[str]
-    form: NumberForm | DateForm
+    moments: list[Any]  # by row, a number or a date
+    texts: list[str]  # by row, as they were written
+    form: NumberForm | DateForm  # how further ones are written
 
     @classmethod
     def of(cls, moments: list[Any], decimals: int = 6) -> Timestamps:

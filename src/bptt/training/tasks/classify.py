@@ -37,19 +37,13 @@ BLOCK = 256  # sequences whose neighbours are looked for together
 
 @dataclass(frozen=True)
 class Classify(Undated):
-    """Labelled sequences as a task.
+    """Labelled sequences as a task."""
 
-    Attributes:
-        data: the sequences, those of a test file after the others.
-        splits: the numbers of the sequences that are for "training", "validation" (may be missing) and "test".
-        scaling: fitted to the steps of the training sequences.
-        config: read-out, noise, class weights.
-    """
-
-    data: Labelled
+    data: Labelled  # the sequences, those of a test file after the others
+    # the numbers of the sequences that are for "training", "validation" (may be missing) and "test"
     splits: dict[str, list[int]]
-    scaling: Scaling
-    config: ClassifyOptions
+    scaling: Scaling  # fitted to the steps of the training sequences
+    config: ClassifyOptions  # read-out, noise, class weights
 
     output = "predictions.csv"
 

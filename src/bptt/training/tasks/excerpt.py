@@ -11,23 +11,15 @@ LONGEST = 4000  # steps of an excerpt at most, the last ones
 
 
 class TrainingExcerpt(NamedTuple):
-    """Sequences of one length side by side, and their loss.
+    """Sequences of one length side by side, and their loss."""
 
-    Attributes:
-        x: (T, B, I).
-        d: (T, B, K), NaN where a target is missing; class numbers (T, B); or one for each sequence, (B).
-        criterion: (y, d) -> scalar: the mean that training takes of these sequences.
-        errors: (y, d) -> scalar: the sum of the errors that it is the mean of.
-        what: the part of the data, in words.
-        notes: remarks on the data, a sentence each.
-    """
-
-    x: Tensor
-    d: Tensor
+    x: Tensor  # (T, B, I)
+    d: Tensor  # (T, B, K), NaN where a target is missing; class numbers (T, B); or one for each sequence, (B)
+    # (y, d) -> scalar: the mean that training takes of these sequences
     criterion: Callable[[Tensor, Tensor], Tensor]
-    errors: Callable[[Tensor, Tensor], Tensor]
-    what: str
-    notes: tuple[str, ...] = ()
+    errors: Callable[[Tensor, Tensor], Tensor]  # (y, d) -> scalar: the sum of the errors that it is the mean of
+    what: str  # the part of the data, in words
+    notes: tuple[str, ...] = ()  # remarks on the data, a sentence each
 
     def first(self) -> TrainingExcerpt:
         """The first sequence alone; `what` says so."""

@@ -16,20 +16,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Intervals:
-    """How far the intervals reach to both sides of a forecast.
+    """How far the intervals reach to both sides of a forecast."""
 
-    Attributes:
-        coverage: how often they should contain the true value.
-        widths: half of each output's interval, in standard deviations of its target; inf where there are too few
-            errors for such a coverage.
-        errors: how many each is taken from, the fewest of all outputs.
-        source: the rows they were made on.
-    """
-
-    coverage: float
+    coverage: float  # how often they should contain the true value
+    # half of each output's interval, in standard deviations of its target; inf where there are too few errors
+    # for such a coverage
     widths: list[float]
-    errors: int
-    source: Literal["validation", "training"]
+    errors: int  # how many each is taken from, the fewest of all outputs
+    source: Literal["validation", "training"]  # the rows they were made on
 
     @classmethod
     def of(cls, errors: list[np.ndarray], coverage: float, source: Literal["validation", "training"]) -> Intervals:

@@ -29,15 +29,9 @@ from .task import Judged
 
 @dataclass(frozen=True)
 class Panel(Forecasting):
-    """Many series as one task: each split, scaled and judged on its own, all trained on in the same updates.
+    """Many series as one task: each split, scaled and judged on its own, all trained on in the same updates."""
 
-    Attributes:
-        name: where the data came from.
-        config: the choices.
-        parts: the series.
-    """
-
-    name: str
+    name: str  # of the file
     config: ForecastOptions
     parts: list[Forecast]
 

@@ -34,36 +34,21 @@ class Series:
     """A table cut in time and scaled: from the rows up to i, forecast each target in row i + h for each horizon h.
 
     The outputs, K in number, stand target by target, and within it horizon by horizon.
-
-    Attributes:
-        table: the data, the targets in its first columns.
-        config: lags, horizons, validation, coverage, and whether missing values are masked.
-        train_rows: the number of training rows, from the start.
-        spans: the test rows.
-        scaling: fitted to the training rows.
-        variances: by target, what mean squared errors are divided by for the average relative variance.
-        published: figures of others, by name and span.
-        calendar: the periods of the dates whose sine and cosine are input.
-        season: rows after which the series comes again, where that is known.
-        order: of the linear AR beside it.
-        part: which of many series this is.
-        spacing: of its rows in time, by which future rows are dated; None if unknown.
-        ahead: the spacing by which the calendar counts, that of the training rows.
     """
 
-    table: Table
-    config: ForecastOptions
-    train_rows: int
-    spans: list[Span]
-    scaling: Scaling
-    variances: list[float]
-    published: dict[str, dict[str, float]] = field(default_factory=dict)
-    calendar: list[str] = field(default_factory=list)
-    season: int | None = None
-    order: int = 1
-    part: str = ""
-    spacing: Spacing | None = None
-    ahead: Spacing | None = None
+    table: Table  # the data, the targets in its first columns
+    config: ForecastOptions  # lags, horizons, validation, coverage, and whether missing values are masked
+    train_rows: int  # the number of training rows, from the start
+    spans: list[Span]  # the test rows
+    scaling: Scaling  # fitted to the training rows
+    variances: list[float]  # by target, what mean squared errors are divided by for the average relative variance
+    published: dict[str, dict[str, float]] = field(default_factory=dict)  # figures of others, by name and span
+    calendar: list[str] = field(default_factory=list)  # the periods of the dates whose sine and cosine are input
+    season: int | None = None  # rows after which the series comes again, where that is known
+    order: int = 1  # of the linear AR beside it
+    part: str = ""  # which of many series this is
+    spacing: Spacing | None = None  # of its rows in time, by which future rows are dated; None if unknown
+    ahead: Spacing | None = None  # the spacing by which the calendar counts, that of the training rows
 
     @property
     def name(self) -> str:

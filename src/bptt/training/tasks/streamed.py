@@ -43,26 +43,16 @@ MOST_ERRORS = 2**20  # that intervals are taken from
 
 @dataclass(frozen=True)
 class StreamedForecast(Forecasting, Undated):
-    """A table on disk as a forecasting task: `Forecast`, of which a few megabytes are in memory at a time.
-
-    Attributes:
-        source: the table.
-        name: its file's name.
-        columns: those read, the targets first.
-        config: lags, horizons, validation and coverage.
-        train_rows: the number of training rows, from the start.
-        scaling: fitted to them.
-        season: rows after which the series comes again, where that is known.
-        learned, later: moments of each column over the training rows, and over the rows after them.
-    """
+    """A table on disk as a forecasting task: `Forecast`, of which a few megabytes are in memory at a time."""
 
     source: Source
-    name: str
-    columns: list[str]
-    config: ForecastOptions
-    train_rows: int
-    scaling: Scaling
-    season: int | None
+    name: str  # of the file
+    columns: list[str]  # those read, the targets first
+    config: ForecastOptions  # lags, horizons, validation and coverage
+    train_rows: int  # the number of training rows, from the start
+    scaling: Scaling  # fitted to them
+    season: int | None  # rows after which the series comes again, where that is known
+    # moments of each column over the training rows, and over the rows after them
     learned: Moments
     later: Moments
 

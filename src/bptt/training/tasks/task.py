@@ -22,19 +22,12 @@ SHOWN = 12  # scores of a model in a table
 
 
 class Measure(NamedTuple):
-    """A measure of the test set's score.
+    """A measure of the test set's score."""
 
-    Attributes:
-        key: its name in metrics.jsonl.
-        name: in words.
-        better: whether less or more of it is better.
-        meaning: a sentence on what its values say.
-    """
-
-    key: str
-    name: str
-    better: Literal["less", "more"]
-    meaning: str
+    key: str  # its name in metrics.jsonl
+    name: str  # in words
+    better: Literal["less", "more"]  # whether less or more of it is better
+    meaning: str  # a sentence on what its values say
 
 
 ARV = Measure(
@@ -60,29 +53,22 @@ BITS_OF_BYTES = Measure(
 
 @dataclass(frozen=True)
 class Judged:
-    """How good a trained network is, beside others.
+    """How good a trained network is, beside others."""
 
-    Attributes:
-        scores: by model, the trained one first, and by what it was judged on.
-        measure: what the scores are.
-        rmse: of forecasts, the root mean square error by span, in the target's unit.
-        rows: of forecasts, columns time, target, truth, forecast, lower and upper of the rows that a report shows.
-        spans: of forecasts, name, first time and last time of the rows tested on.
-        intervals: of forecasts, how wide lower and upper are apart.
-        covered: of forecasts, the part of the rows tested on, by span, that they held.
-        confusion: of classes, how many sequences of each class (rows) were taken for each (columns).
-        sample: of a language model, what it writes.
-    """
-
-    scores: dict[str, dict[str, float]]
+    scores: dict[str, dict[str, float]]  # by model, the trained one first, and by what it was judged on
+    # of forecasts, the root mean square error by span, in the target's unit
     rmse: dict[str, float] = field(default_factory=dict)
+    # of forecasts, columns time, target, truth, forecast, lower and upper of the rows that a report shows
     rows: pl.DataFrame | None = None
+    # of forecasts, name, first time and last time of the rows tested on
     spans: list[tuple[str, str, str]] = field(default_factory=list)
-    intervals: Intervals | None = None
+    intervals: Intervals | None = None  # of forecasts, how wide lower and upper are apart
+    # of forecasts, the part of the rows tested on, by span, that they held
     covered: dict[str, float] = field(default_factory=dict)
-    measure: Measure = ARV
+    measure: Measure = ARV  # what the scores are
+    # of classes, how many sequences of each class (rows) were taken for each (columns)
     confusion: list[list[int]] | None = None
-    sample: str = ""
+    sample: str = ""  # of a language model, what it writes
 
     @property
     def judged_on(self) -> list[str]:
@@ -115,75 +101,60 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """Where the data came from."""
-        ...
 
     @property
     def columns(self) -> list[str]:
         """The columns that are read, a target first."""
-        ...
 
     @property
     def labels(self) -> list[str]:
         """Classes or tokens, by output; empty where numbers are put out."""
-        ...
 
     @property
     def train_steps(self) -> int:
         """Training and validation steps of an epoch."""
-        ...
 
     @property
     def amount(self) -> str:
         """The size of the training set, in words."""
-        ...
 
     @property
     def aim(self) -> str:
         """The task and its data, in words."""
-        ...
 
     @property
     def loss(self) -> Criterion:
         """The loss of a step, `bptt.squared_error` or `bptt.cross_entropy`."""
-        ...
 
     @property
     def output(self) -> str:
         """The name of the file that `judge` writes."""
-        ...
 
     @property
     def scaling(self) -> Scaling:
         """Of the columns."""
-        ...
 
     @property
     def calendar(self) -> list[str]:
         """The periods of its dates that are input, by sine and cosine."""
-        ...
 
     @property
     def series(self) -> dict[str, Scaling]:
         """Of the columns within each of many series, by its name; empty where there is one."""
-        ...
 
     @property
     def clock(self) -> Clock:
         """Day order and time zone of its dates."""
-        ...
 
     @property
     def spacings(self) -> dict[str, Spacing]:
         """How rows labelled by --time are spaced, by series; a single one has no name."""
-        ...
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """The training set as updates of the model, or this worker's share of it."""
-        ...
 
     def training_excerpt(self) -> TrainingExcerpt:
         """A part of the training set with its loss, to look at how gradients flow."""
-        ...
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Judge a trained model and write what it puts out.
@@ -192,4 +163,3 @@ class Task(Protocol):
             title: what the scores call the model.
             path: the file to write, whose name is `output`.
         """
-        ...

@@ -45,22 +45,14 @@ WRITTEN, TEMPERATURE = 1000, 0.8  # of sample.txt
 
 @dataclass(frozen=True)
 class TextTask(Undated):
-    """A text as a task: from the tokens up to i, the distribution of token i + 1.
+    """A text as a task: from the tokens up to i, the distribution of token i + 1."""
 
-    Attributes:
-        name: where the text came from.
-        text: all of it, a character for each token.
-        config: what a token is, window, batch, seed.
-        labels: the tokens there are, by output.
-        numbers: each one's place among them, (N).
-        spans: where "training" (from 0), "validation" (may be missing) and "test" begin and end.
-    """
-
-    name: str
-    text: str
-    config: TextOptions
-    labels: list[str]
-    numbers: np.ndarray
+    name: str  # where the text came from
+    text: str  # all of it, a character for each token
+    config: TextOptions  # what a token is, window, batch, seed
+    labels: list[str]  # the tokens there are, by output
+    numbers: np.ndarray  # each one's place among them, (N)
+    # where "training" (from 0), "validation" (may be missing) and "test" begin and end
     spans: dict[str, tuple[int, int]]
 
     output = "sample.txt"
