@@ -34,6 +34,7 @@ class Source(Protocol):
 
     def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
         """Rows of some columns, (rows, columns), as float64; NaN where a value is missing."""
+        ...
 
 
 class _File(ABC):

@@ -99,62 +99,45 @@ class Task(Protocol):
     """Data to learn from, and a way to judge what was learned."""
 
     @property
-    def name(self) -> str:
-        """Where the data came from."""
-
+    def name(self) -> str: ...  # where the data came from
     @property
-    def columns(self) -> list[str]:
-        """The columns that are read, a target first."""
-
+    def columns(self) -> list[str]: ...  # the columns that are read, a target first
     @property
-    def labels(self) -> list[str]:
-        """Classes or tokens, by output; empty where numbers are put out."""
-
+    def labels(self) -> list[str]: ...  # classes or tokens, by output; empty where numbers are put out
     @property
-    def train_steps(self) -> int:
-        """Training and validation steps of an epoch."""
-
+    def train_steps(self) -> int: ...  # training and validation steps of an epoch
     @property
-    def amount(self) -> str:
-        """The size of the training set, in words."""
-
+    def amount(self) -> str: ...  # the size of the training set, in words
     @property
-    def aim(self) -> str:
-        """The task and its data, in words."""
-
+    def aim(self) -> str: ...  # the task and its data, in words
     @property
-    def loss(self) -> Criterion:
-        """The loss of a step, `bptt.squared_error` or `bptt.cross_entropy`."""
-
+    def loss(self) -> Criterion: ...  # the loss of a step, `bptt.squared_error` or `bptt.cross_entropy`
     @property
-    def output(self) -> str:
-        """The name of the file that `judge` writes."""
-
+    def output(self) -> str: ...  # the name of the file that `judge` writes
     @property
-    def scaling(self) -> Scaling:
-        """Of the columns."""
-
+    def scaling(self) -> Scaling: ...  # of the columns
     @property
-    def calendar(self) -> list[str]:
-        """The periods of its dates that are input, by sine and cosine."""
-
+    def calendar(self) -> list[str]: ...  # the periods of its dates that are input, by sine and cosine
     @property
-    def series(self) -> dict[str, Scaling]:
-        """Of the columns within each of many series, by its name; empty where there is one."""
-
+    def series(
+        self,
+    ) -> dict[
+        str, Scaling
+    ]: ...  # of the columns within each of many series, by its name; empty where there is one
     @property
-    def clock(self) -> Clock:
-        """Day order and time zone of its dates."""
-
+    def clock(self) -> Clock: ...  # day order and time zone of its dates
     @property
-    def spacings(self) -> dict[str, Spacing]:
-        """How rows labelled by --time are spaced, by series; a single one has no name."""
+    def spacings(
+        self,
+    ) -> dict[str, Spacing]: ...  # of the rows labelled by --time, by series; "" is a single one
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """The training set as updates of the model, or this worker's share of it."""
+        ...
 
     def training_excerpt(self) -> TrainingExcerpt:
         """A part of the training set with its loss, to look at how gradients flow."""
+        ...
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Judge a trained model and write what it puts out.
@@ -163,3 +146,4 @@ class Task(Protocol):
             title: what the scores call the model.
             path: the file to write, whose name is `output`.
         """
+        ...
