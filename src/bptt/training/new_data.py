@@ -1,4 +1,4 @@
-"""New data for a trained forecasting run, read as it read its own."""
+"""New data for a trained run, read as it read its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import NothingThere, UserError
 from .config_file import ConfigFile
 from .data.dates import NoDate
 from .data.find_spacing import follows, spacing_of
+from .data.labelled import Labelled, read_long
 from .data.scaling import Moments, Scaling
 from .data.spacing import Fixed
 from .data.tables import Selection, Table, leaving_out, read_frame, select_series
 from .data.timestamps import Clock
+from .data.ts_files import read_ts
+from .options.classify import ClassifyOptions
 from .options.forecast import ForecastOptions
 from .options.shared import Missing
 from .tasks.forecast import Forecast, note_spacing
@@ -98,3 +103,33 @@ def _by_clock(table: Table, clock: Clock) -> Table:
     except NoDate as error:
         raise UserError(f"{table.name}: {error}") from error
     return replace(table, times=times)
+
+
+def new_sequences(run: ConfigFile, path: Path, time: str | None, missing: Missing) -> Labelled:
+    """The sequences of a file, read as a classifier's own; their labels may be missing.
+
+    Args:
+        run: the content of a trained run's config.toml.
+        path: a .ts file, or a table in long format where the run was trained on one.
+        time: the column that orders a table's rows; None is the run's own, if the file has it.
+        missing: what to do with missing values.
+
+    Raises:
+        UserError: the file cannot be read, or has other columns.
+    """
+    config, columns = run.config, run.columns
+    assert isinstance(config, ClassifyOptions)
+    if path.suffix.lower() == ".ts":
+        data = read_ts(path, missing)
+        if len(data.columns) != len(columns):
+            raise UserError(
+                f"{path} has {len(data.columns)} dimensions, but this run was trained on {len(columns)}"
+            )
+    elif config.series is None:
+        raise UserError(f"{path} is no .ts file, as this run was trained on")
+    else:
+        there = read_frame(path).columns
+        label, own = (name if name in there else None for name in (config.label, config.time))
+        data = read_long(path, config.series, label, tuple(columns), time or own, missing)
+    run.scaling.check(Moments.of(np.concatenate(data.sequences)), columns, data.name)
+    return replace(data, columns=columns, classes=run.labels)

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -20,13 +19,12 @@ from ..files import LARGEST_TEXT, read_regular
 from ..networks import SequenceModel
 from .batches import logits_of
 from .config_file import ConfigFile, read_config
-from .data.scaling import Moments
 from .network import build, count_of, sizes_of
-from .new_data import new_series
+from .new_data import new_sequences, new_series
 from .options.base import TaskName
 from .options.classify import ClassifyOptions
 from .options.shared import Missing
-from .tasks.classify import inputs_of, prediction_rows, read_new
+from .tasks.classify import inputs_of, prediction_rows
 from .tasks.excerpt import TrainingExcerpt
 from .tasks.factory import check_there, digests_of, made_task
 from .tasks.intervals import Intervals
@@ -149,8 +147,7 @@ class Run(ConfigFile):
                 forecast_rows(task, own, self.intervals) for task, own in zip(tasks, found, strict=True)
             )
         assert isinstance(self.config, ClassifyOptions)
-        new = read_new(data, self.config, self.columns, self.labels, time, missing or "error")
-        self.scaling.check(Moments.of(np.concatenate(new.sequences)), self.columns, new.name)
+        new = new_sequences(self, data, time, missing or "error")
         return prediction_rows(new, logits_of(self.model, inputs_of(new, self.scaling), self.config).softmax(-1))
 
     def check_predicts(self) -> None:

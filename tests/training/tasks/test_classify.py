@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -6,10 +7,12 @@ import pytest
 import torch
 
 from bptt.errors import UserError
+from bptt.training.config_file import ConfigFile
 from bptt.training.loop import Training
 from bptt.training.network import network_of
+from bptt.training.new_data import new_sequences
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.tasks.classify import classify_task, inputs_of, read_new
+from bptt.training.tasks.classify import classify_task, inputs_of
 
 
 def ts_text(count=24, seed=0, dimensions=2, classes=("down", "up")):
@@ -134,17 +137,18 @@ def test_a_sequence_of_one_step_and_a_look_at_the_longest(tmp_path):
 
 
 def test_new_sequences_are_read_as_the_run_read_its_own(path, tmp_path):
-    config = configured_for(path)
-    data = read_new(path, config, ["x1", "x2"], ["down", "up"], None, "error")
-    assert len(inputs_of(data, classify_task(config).scaling)) == 24
+    config, labels = configured_for(path), ["down", "up"]
+    run = ConfigFile(config, ["x1", "x2"], classify_task(config).scaling, labels)
+    data = new_sequences(run, path, None, "error")
+    assert len(inputs_of(data, run.scaling)) == 24
     with pytest.raises(UserError, match="has 2 dimensions, but this run was trained on 3"):
-        read_new(path, config, ["a", "b", "c"], ["down", "up"], None, "error")
+        new_sequences(replace(run, columns=["a", "b", "c"]), path, None, "error")
     (tmp_path / "d.csv").write_text("s,a,b\n1,2,3\n")
     with pytest.raises(UserError, match=r"is no \.ts file, as this run was trained on"):
-        read_new(tmp_path / "d.csv", config, ["a", "b"], ["down", "up"], None, "error")
+        new_sequences(run, tmp_path / "d.csv", None, "error")
     table = ClassifyOptions(data=tmp_path / "d.csv", series="s", label="k")
-    data = read_new(tmp_path / "d.csv", table, ["a", "b"], ["down", "up"], None, "error")
-    assert (data.labels, data.classes) == ([None], ["down", "up"])
+    data = new_sequences(replace(run, config=table, columns=["a", "b"]), tmp_path / "d.csv", None, "error")
+    assert (data.labels, data.classes) == ([None], labels)
 
 
 def test_japanese_vowels_from_aeon():

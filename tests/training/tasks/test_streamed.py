@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bptt.errors import UserError
-from bptt.training.data import stream
+from bptt.training.data import stream, streamed_tables
 from bptt.training.data.streamed_tables import read_finite
 from bptt.training.data.tables import Selection, read_table
 from bptt.training.loop import Training
@@ -48,7 +48,7 @@ def configured(path, **choices):
     ],
 )
 def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, piece, choices):
-    for module, name in ((stream, "PIECE"), (streamed, "PIECE"), (streamed, "ROWS")):
+    for module, name in ((stream, "PIECE"), (streamed_tables, "PIECE"), (streamed, "ROWS")):
         monkeypatch.setattr(module, name, piece)
     config = configured(path, **choices)
     whole = table_forecast(read_table(path, Selection(config.targets, config.inputs)), config)

@@ -12,10 +12,8 @@ from torch import Tensor
 
 from ...checks import check_sizes
 from ...errors import UserError
-from .streamed_tables import Source, checked_columns, open_source, read_finite
+from .streamed_tables import PIECE, Source, checked_columns, open_source, read_finite
 from .tables import lagged
-
-PIECE = 2**18  # rows of all streams together that are read at a time
 
 
 class Stream:

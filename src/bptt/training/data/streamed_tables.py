@@ -6,6 +6,8 @@ import itertools
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +20,11 @@ from ...reach.byte_sizes import format_bytes, parse_bytes
 from ..options.forecast import ForecastOptions
 from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
 from .npy_files import read_npy
+from .scaling import Moments, Scaling
 from .tables import PARQUET, as_floats, check_columns, reading_parquet
 from .text_files import check_file
 
+PIECE = 2**18  # rows that are read at a time
 MARK = 2**16  # rows between two marks in a CSV's index
 # The memory of a table as a multiple of its size on disk: a CSV's cells are read as text, Parquet is compressed.
 FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
@@ -103,6 +107,21 @@ class _Csv(_File):
             return frame_of(taken, self.columns, columns)
 
 
+@dataclass
+class ScaledRows:
+    """A `Source` of some rows of some columns of another, standardised."""
+
+    source: Source
+    scaling: Scaling  # of these columns
+    first: int
+    rows: int
+    columns: list[str]
+
+    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
+        whole = self.scaling.apply(self.source.read(self.first + first, rows, self.columns))
+        return whole[:, [self.columns.index(name) for name in columns]]
+
+
 def open_source(path: Path) -> Source:
     """A table on disk, of which only the index is read yet.
 
@@ -145,6 +164,17 @@ def read_finite(source: Source, name: str, first: int, rows: int, columns: list[
     return piece
 
 
+def read_pieces(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Iterator[np.ndarray]:
+    """Rows first to stop of some columns piece by piece, none of them missing."""
+    for start in range(first, stop, PIECE):
+        yield read_finite(source, name, start, min(PIECE, stop - start), columns)
+
+
+def moments_of(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Moments:
+    """The moments of rows first to stop of some columns."""
+    return reduce(Moments.joined, map(Moments.of, read_pieces(source, name, first, stop, columns)))
+
+
 def is_streamed(config: ForecastOptions) -> bool:
     """Whether a table is too large to be read as a whole.
 
@@ -165,6 +195,19 @@ def is_streamed(config: ForecastOptions) -> bool:
             "it piece by piece"
         )
     return True
+
+
+def check_streamable(config: ForecastOptions) -> None:
+    """Refuse options that need the whole table in memory (UserError)."""
+    plain = ForecastOptions()
+    for name in ("time", "missing", "series", "calendar"):
+        value = getattr(config, name)
+        if value != getattr(plain, name):
+            said = f"--{name}" if value is True else f"--{name} {value}"
+            raise UserError(
+                f"{config.data} is read piece by piece, where {said} is not supported: rows are numbered"
+                " and missing values must be filled before; or pass a larger --memory"
+            )
 
 
 def machine_memory() -> int:

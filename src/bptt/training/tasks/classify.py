@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from ...networks import cross_entropy
 from ..batches import Minibatches, balanced, logits_of
 from ..data.labelled import Labelled, read_long
 from ..data.scaling import Moments, Scaling
-from ..data.tables import listed, read_frame
+from ..data.tables import listed
 from ..data.ts_files import read_ts
 from ..options.classify import ClassifyOptions
-from ..options.shared import Missing
 from ..updates import Updates
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
@@ -189,36 +188,6 @@ def read_labelled(path: Path, config: ClassifyOptions) -> Labelled:
         return read_ts(path, config.missing)
     assert config.series is not None
     return read_long(path, config.series, config.label, config.inputs, config.time, config.missing)
-
-
-def read_new(
-    path: Path, config: ClassifyOptions, columns: list[str], classes: list[str], time: str | None, missing: Missing
-) -> Labelled:
-    """New sequences as a run reads them: its columns and its classes; their own labels may be missing.
-
-    Args:
-        path: a .ts file, or a table in long format where the run was trained on one.
-        config: of the run.
-        columns, classes: of the run.
-        time: the column that orders a table's rows; None is the run's own, if the file has it.
-        missing: what to do with missing values.
-
-    Raises:
-        UserError: the file cannot be read, or has other columns.
-    """
-    if path.suffix.lower() == ".ts":
-        data = read_ts(path, missing)
-        if len(data.columns) != len(columns):
-            raise UserError(
-                f"{path} has {len(data.columns)} dimensions, but this run was trained on {len(columns)}"
-            )
-    elif config.series is None:
-        raise UserError(f"{path} is no .ts file, as this run was trained on")
-    else:
-        there = read_frame(path).columns
-        label, own = (name if name in there else None for name in (config.label, config.time))
-        data = read_long(path, config.series, label, tuple(columns), time or own, missing)
-    return replace(data, columns=columns, classes=classes)
 
 
 def classify_task(config: ClassifyOptions) -> Classify:

@@ -17,8 +17,17 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ...files import replacing
 from ..data.scaling import Moments, Scaling
-from ..data.stream import PIECE, Stream
-from ..data.streamed_tables import Source, checked_columns, open_source, read_finite
+from ..data.stream import Stream
+from ..data.streamed_tables import (
+    ScaledRows,
+    Source,
+    check_streamable,
+    checked_columns,
+    moments_of,
+    open_source,
+    read_finite,
+    read_pieces,
+)
 from ..data.tables import check_once, lagged
 from ..forward import NoisyChunks
 from ..options.forecast import ForecastOptions
@@ -57,11 +66,6 @@ class StreamedForecast(Forecasting, Undated):
     later: Moments
 
     @property
-    def lags(self) -> int:
-        """How many rows, the present one among them, are input at each step."""
-        return self.config.lags
-
-    @property
     def farthest(self) -> int:
         """The longest horizon."""
         return max(self.config.horizons)
@@ -92,18 +96,18 @@ class StreamedForecast(Forecasting, Undated):
         check_stretches(config, learned)
         check_workers(config, workers)
         steps, share = learned // config.stretches, workers.share(config.stretches)
-        batch, beyond = share.stop - share.start, self.lags - 1 + self.farthest
-        part = _Scaled(self.source, share.start * steps, batch * steps + beyond, self.columns, self.scaling)
+        batch, beyond = share.stop - share.start, self.config.lags - 1 + self.farthest
+        part = ScaledRows(self.source, self.scaling, share.start * steps, batch * steps + beyond, self.columns)
 
         def sequences(epoch: int) -> tuple[NoisyChunks, None]:
             read = self.columns, self.columns[: len(config.targets)], config.horizons
-            chunks = Stream(part, self.name, *read, batch, config.window, torch.float32, self.lags)
+            chunks = Stream(part, self.name, *read, batch, config.window, torch.float32, self.config.lags)
             return NoisyChunks(chunks, config, epoch, share, device_of(model)), None
 
         def validation() -> float | None:
             if learned == self.train_steps:
                 return None
-            first = self.lags - 1 + learned
+            first = self.config.lags - 1 + learned
             stop = first + self.train_steps - learned
             squares = (np.square(y - d).sum() for _, y, d, _ in self._walked(model, first, stop))
             return float(sum(squares)) / ((stop - first) * len(self.outputs))
@@ -116,7 +120,7 @@ class StreamedForecast(Forecasting, Undated):
 
     @cached_property
     def _excerpt(self) -> TrainingExcerpt:
-        first, stop = self.lags - 1, self.lags - 1 + self.learned_steps
+        first, stop = self.config.lags - 1, self.config.lags - 1 + self.learned_steps
         start = max(first, stop - LONGEST)
         pieces = [piece for _, piece in self._pieces(start, stop, first)]
         x = torch.cat([self._inputs(piece, first) for piece in pieces])
@@ -131,7 +135,9 @@ class StreamedForecast(Forecasting, Undated):
         if beyond(learned, [later], self.columns) is None:
             return None
         first = self.source.rows - int(self.later.count[0])
-        return beyond(learned, _read(self.source, self.name, first, self.source.rows, self.columns), self.columns)
+        return beyond(
+            learned, read_pieces(self.source, self.name, first, self.source.rows, self.columns), self.columns
+        )
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines.
@@ -202,7 +208,7 @@ class StreamedForecast(Forecasting, Undated):
         """By the last errors on the validation rows, or on the training rows where there are none."""
         is_validated = self.learned_steps < self.train_steps
         steps = min(MOST_ERRORS, self.train_steps - (self.learned_steps if is_validated else 0))
-        stop = self.lags - 1 + self.train_steps
+        stop = self.config.lags - 1 + self.train_steps
         errors = np.concatenate([y - d for _, y, d, _ in self._walked(model, stop - steps, stop)])
         source = "validation" if is_validated else "training"
         return Intervals.of(list(errors.T), self.config.coverage, source)
@@ -222,8 +228,8 @@ class StreamedForecast(Forecasting, Undated):
 
     def _inputs(self, piece: np.ndarray, before: int) -> Tensor:
         """x (T, 1, I) of a piece led by so many rows."""
-        rows = piece[before - self.lags + 1 : len(piece) - self.farthest]
-        return torch.from_numpy(lagged(rows, self.lags)).float()[:, None]
+        rows = piece[before - self.config.lags + 1 : len(piece) - self.farthest]
+        return torch.from_numpy(lagged(rows, self.config.lags)).float()[:, None]
 
     def _targets(self, piece: np.ndarray, before: int) -> np.ndarray:
         """d (T, K) of it."""
@@ -241,7 +247,7 @@ class StreamedForecast(Forecasting, Undated):
             piece by piece the first row's number, the forecasts made at each row (T, K) and what came true (T, K),
             both standardised, and the columns in these rows and the `past` before them (past + T, C).
         """
-        before, state = max(self.lags - 1, past), None
+        before, state = max(self.config.lags - 1, past), None
         with torch.no_grad():
             for _, piece in self._pieces(max(before, first - WARM_UP), first, before):
                 _, state = model(to_device(self._inputs(piece, before), device_of(model)), state)
@@ -267,17 +273,6 @@ class StreamedForecast(Forecasting, Undated):
         return np.stack([np.linalg.lstsq(g, m, rcond=None)[0] for g, m in zip(gram, moments, strict=True)])
 
 
-class _Scaled:
-    """Some rows of some columns of a table, standardised."""
-
-    def __init__(self, source: Source, first: int, rows: int, columns: list[str], scaling: Scaling) -> None:
-        self.source, self.first, self.rows, self.columns, self.scaling = source, first, rows, columns, scaling
-
-    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        whole = self.scaling.apply(self.source.read(self.first + first, rows, self.columns))
-        return whole[:, [self.columns.index(name) for name in columns]]
-
-
 def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
     """A user's table on disk: learn from its start, judge on the last ``config.test`` of its rows.
 
@@ -286,7 +281,7 @@ def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
             memory can be given: labels of time, repaired missing values, several series.
     """
     assert config.data is not None
-    _check_choices(config)
+    check_streamable(config)
     source = open_source(config.data)
     columns = checked_columns((*config.targets, *config.inputs), source, config.data)
     check_once(columns)
@@ -294,7 +289,7 @@ def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
     check_rows(config.data.name, source.rows, train_rows, config)
     learned_rows = train_rows - _steps_of(train_rows, config)[1]
     spans = pairwise(sorted({0, learned_rows, train_rows, source.rows}))
-    learned, *held, tested = [_moments(source, config.data.name, *span, columns) for span in spans]
+    learned, *held, tested = [moments_of(source, config.data.name, *span, columns) for span in spans]
     later = reduce(Moments.joined, [*held, tested])
     scaling = Scaling.of_moments(reduce(Moments.joined, [learned, *held]), columns)
     scaling.check(learned.joined(later), columns, config.data.name)
@@ -312,27 +307,3 @@ def _steps_of(train_rows: int, config: ForecastOptions) -> tuple[int, int]:
     steps = train_rows - config.lags + 1 - max(config.horizons)
     held = round(steps * config.validation)
     return steps - held, held
-
-
-def _moments(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Moments:
-    """Of rows first to stop, read piece by piece."""
-    return reduce(Moments.joined, map(Moments.of, _read(source, name, first, stop, columns)))
-
-
-def _read(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Iterator[np.ndarray]:
-    """Rows first to stop piece by piece."""
-    for start in range(first, stop, PIECE):
-        yield read_finite(source, name, start, min(PIECE, stop - start), columns)
-
-
-def _check_choices(config: ForecastOptions) -> None:
-    """Nothing is asked for that needs a table in memory."""
-    plain = ForecastOptions()
-    for name in ("time", "missing", "series", "calendar"):
-        value = getattr(config, name)
-        if value != getattr(plain, name):
-            said = f"--{name}" if value is True else f"--{name} {value}"
-            raise UserError(
-                f"{config.data} is read piece by piece, where {said} is not supported: rows are numbered"
-                " and missing values must be filled before; or pass a larger --memory"
-            )

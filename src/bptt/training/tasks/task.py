@@ -119,17 +119,14 @@ class Task(Protocol):
     @property
     def calendar(self) -> list[str]: ...  # the periods of its dates that are input, by sine and cosine
     @property
-    def series(
-        self,
-    ) -> dict[
-        str, Scaling
-    ]: ...  # of the columns within each of many series, by its name; empty where there is one
-    @property
     def clock(self) -> Clock: ...  # day order and time zone of its dates
+
+    # Of many series, the scaling and the spacing of the rows labelled by --time are by name; a single one has a
+    # spacing by the name "".
     @property
-    def spacings(
-        self,
-    ) -> dict[str, Spacing]: ...  # of the rows labelled by --time, by series; "" is a single one
+    def series(self) -> dict[str, Scaling]: ...
+    @property
+    def spacings(self) -> dict[str, Spacing]: ...
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """The training set as updates of the model, or this worker's share of it."""
