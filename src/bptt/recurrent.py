@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +16,11 @@ from . import checks
 from .dropout import dropout
 from .equations import Weights
 from .equations.protocol import State
-from .packing import reversed_rows
 from .walks import door
 from .walks.call import BatchSizes, Call
+from .walks.stack import Between, Stack, through_layers
 
 Walk = Callable[[Call], tuple[Tensor, State]]
-
-
-class Checked(NamedTuple):
-    """What the layers are walked with, after all checks."""
-
-    state: State  # a tuple of (L·D, B, ·)
-    weights: list[list[Weights[Tensor]]]  # by layer and direction
 
 
 class Recurrent(nn.Module):
@@ -164,33 +157,60 @@ class Recurrent(nn.Module):
         """
         if isinstance(input, PackedSequence):
             return self._run_packed(input, hx, walk)
-        quick = self._quick_walks(input, hx) if walk is door.walk else None
-        checked = None if quick else self._checked_arguments(input, hx)
+        found = self._walk_quickly(input, hx) if walk is door.walk else None
+        if found is None:
+            weights = self.weights()
+            like = weights[0][0].W_ih
+            checks.check_input(type(self).__name__, input, self.input_size, self.batch_first, like)
+            state = self._state(hx, None if input.dim() == 2 else self.batch_of(input), like, None)
+            found = self._walk_layers(self._time_first(input), state, weights, None, walk)
+        y, state = found
         if input.dim() == 2:
-            y, state = self._walk_layers(input.unsqueeze(1), input, hx, checked, quick, walk)
             return y.squeeze(1), tuple(s.squeeze(1) for s in state)
-        if not self.batch_first or input.dim() != 3:
-            return self._walk_layers(input, input, hx, checked, quick, walk)
-        y, state = self._walk_layers(input.transpose(0, 1), input, hx, checked, quick, walk)
-        return y.transpose(0, 1), state
+        return y.transpose(0, 1) if self.batch_first else y, state
 
     def _run_packed(self, input: PackedSequence, hx: Any, walk: Walk) -> tuple[PackedSequence, State]:
         weights = self.weights()
         like = weights[0][0].W_ih
         batch_sizes = checks.check_packed(type(self).__name__, input, self.input_size, like)
         order, back = input.sorted_indices, input.unsorted_indices
-        checked = Checked(self._state(hx, batch_sizes[0], like, order), weights)
-        y, state = self._walk_layers(input.data, input, hx, checked, None, walk, batch_sizes)
+        state = self._state(hx, batch_sizes[0], like, order)
+        y, state = self._walk_layers(input.data, state, weights, batch_sizes, walk)
         state = state if back is None else tuple(s.index_select(1, back) for s in state)
         return PackedSequence(y, input.batch_sizes, order, back), state
 
-    def _checked_arguments(self, input: Any, hx: Any) -> Checked:
-        """The initial state and the weights, after the checks of all arguments."""
-        weights = self.weights()
-        like = weights[0][0].W_ih
-        checks.check_input(type(self).__name__, input, self.input_size, self.batch_first, like)
-        batch = None if input.dim() == 2 else self.batch_of(input)
-        return Checked(self._state(hx, batch, like, None), weights)
+    def _time_first(self, input: Tensor) -> Tensor:
+        """The input as (T, B, I)."""
+        if input.dim() == 2:
+            return input.unsqueeze(1)
+        return input.transpose(0, 1) if self.batch_first else input
+
+    def _walk_layers(
+        self, x: Tensor, state: State, weights: list[list[Weights[Tensor]]], batch_sizes: BatchSizes, walk: Walk
+    ) -> tuple[Tensor, State]:
+        """All layers and directions over x (T, B, I), or (N, I) with batch_sizes; all has been checked."""
+        listed = tuple(of_direction for layer in weights for of_direction in layer)
+        stack = Stack(self.cell, x, state, listed, self.num_directions, batch_sizes)
+        return door.walk_stack(stack, self._between) if walk is door.walk else stack.walk(walk, self._between)
+
+    @property
+    def _between(self) -> Between:
+        """Applied between two layers: dropout, while training."""
+        return partial(dropout, p=self.dropout) if self.dropout and self.training else None
+
+    def _walk_quickly(self, input: Any, hx: Any) -> tuple[Tensor, State] | None:
+        """All layers and directions before any check, by walks that check for themselves; None if one refuses."""
+        quick = self._quick_walks(input, hx)
+        if quick is None:
+            return None
+        x, unbatched = self._time_first(input), input.dim() == 2
+        if len(quick) == 1:
+            return quick[0](self._parameters, x, _state_of(hx, 0, 1, unbatched))
+
+        def walk_one(number: int, rows: Tensor) -> tuple[Tensor, State] | None:
+            return quick[number](self._parameters, rows, _state_of(hx, number, len(quick), unbatched))
+
+        return through_layers(x, self.num_layers, self.num_directions, None, walk_one, self._between)
 
     def _quick_walks(self, input: Any, hx: Any) -> list[door.QuickWalk] | None:
         """A walk of each layer and direction that checks its own arguments; None to check all of them before."""
@@ -201,9 +221,12 @@ class Recurrent(nn.Module):
         quick = self._quick[1]
         if quick is None or not isinstance(input, Tensor) or input.layout is not torch.strided:
             return None
-        if hx is not None and (len(quick) > 1 or input.dim() == 2):
+        dimensions = input.dim()
+        if dimensions not in (2, 3):
+            return None
+        if hx is not None and (len(quick) > 1 or dimensions == 2):
             for s in hx if isinstance(hx, tuple) else (hx,):
-                fits = isinstance(s, Tensor) and s.layout is torch.strided and s.dim() == input.dim()
+                fits = isinstance(s, Tensor) and s.layout is torch.strided and s.dim() == dimensions
                 if not fits or s.shape[0] != len(quick):
                     return None
         return quick
@@ -265,48 +288,6 @@ class Recurrent(nn.Module):
             state = tuple(s.unsqueeze(1) for s in state)
         return state if order is None else tuple(s.index_select(1, order) for s in state)
 
-    def _walk_layers(
-        self,
-        x: Tensor,
-        input: Any,
-        hx: Any,
-        checked: Checked | None,
-        quick: list[door.QuickWalk] | None,
-        walk: Walk,
-        batch_sizes: BatchSizes = None,
-    ) -> tuple[Tensor, State]:
-        """All layers and directions.
-
-        Args:
-            x: (T, B, I), or (N, I) with batch_sizes.
-            input, hx: as the module takes them.
-            checked: what `_checked_arguments` returned; None where the quick walks are tried first.
-            quick: the result of `_quick_walks`.
-        """
-        mirror, finals, directions = None, [], self.num_directions
-        if batch_sizes is not None and directions == 2:
-            mirror = reversed_rows(batch_sizes, x.device)
-        for layer in range(self.num_layers):
-            if layer and self.dropout and self.training:
-                x = dropout(x, self.dropout)
-            outputs = []
-            for backwards in range(directions):
-                rows, number, found = _mirrored(x, mirror) if backwards else x, len(finals), None
-                if quick is not None:
-                    own = None if hx is None else _state_of(hx, number, len(quick), input.dim() == 2)
-                    found = quick[number](self._parameters, rows, own)
-                if found is None:
-                    quick, checked = None, checked or self._checked_arguments(input, hx)
-                    initial, weights = tuple(s[number] for s in checked.state), checked.weights[layer][backwards]
-                    y, final = walk(Call(self.cell, rows, initial, weights, batch_sizes))
-                    found = y, tuple(s.unsqueeze(0) for s in final)
-                outputs.append(_mirrored(found[0], mirror) if backwards else found[0])
-                finals.append(found[1])
-            x = torch.cat(outputs, -1) if directions == 2 else outputs[0]
-        if len(finals) == 1:
-            return x, finals[0]
-        return x, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
-
     def extra_repr(self) -> str:
         shown = [f"{self.input_size}, {self.hidden_size}"]
         defaults = {
@@ -325,7 +306,7 @@ class Recurrent(nn.Module):
 
 def _state_of(hx: Any, number: int, walks: int, unbatched: bool) -> Any:
     """The initial state, each (1, B, ·), of one of the walks that a module's state is for."""
-    if walks == 1 and not unbatched:
+    if hx is None or (walks == 1 and not unbatched):
         return hx
     if isinstance(hx, tuple):
         return tuple(_state_of(s, number, walks, unbatched) for s in hx)
@@ -337,8 +318,3 @@ def _field(name: str) -> str:
     """The field of `Weights` a parameter's name stands for: weight_ih_l0_reverse is W_ih."""
     kind, which = name.split("_")[:2]
     return f"{'W' if kind == 'weight' else 'b'}_{which}"
-
-
-def _mirrored(x: Tensor, mirror: Tensor | None) -> Tensor:
-    """Rows in the opposite order of time, for each sequence within its own length."""
-    return x.flip(0) if mirror is None else x.index_select(0, mirror)

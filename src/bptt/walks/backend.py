@@ -10,6 +10,7 @@ from torch import Tensor
 from ..equations.protocol import Equations, State
 from .call import Call
 from .recording import Recording
+from .stack import WalkStack
 
 # (names, I, H, parameters, x, hx) -> y and the final state, or None where the backend refuses the call.
 QuickWalk = Callable[..., tuple[Tensor, State] | None]
@@ -37,6 +38,11 @@ class Backend(Protocol):
 
     def walk(self, call: Call) -> tuple[Tensor, State]:
         """h after each step, (T, B, R) or (N, R), and the final state; differentiable in the call's tensors."""
+        ...
+
+    @property
+    def walk_stack(self) -> WalkStack | None:
+        """`Stack.walk` in one call; None where each layer and direction is a call."""
         ...
 
     def record(self, call: Call) -> Recorded:

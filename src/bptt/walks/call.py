@@ -47,7 +47,7 @@ class Call(NamedTuple):
 
     def wants_gradients(self) -> bool:
         """Whether autograd has to follow the walk."""
-        return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in self.tensors)
+        return want_gradients(self.tensors)
 
     def check_memory(self) -> None:
         """Refuse a tensor whose storage was resized below it; torch's own operations would read past its end."""
@@ -61,6 +61,11 @@ class Call(NamedTuple):
                     f"{name} has lost its memory: its storage was resized to less than the tensor spans; give it "
                     "its values again before the call"
                 )
+
+
+def want_gradients(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether autograd is on, and follows one of the tensors."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def is_transformed() -> bool:

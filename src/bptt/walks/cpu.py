@@ -29,6 +29,7 @@ class Fused:
     """One native call for a layer and direction, forward or back."""
 
     name = "fused"
+    walk_stack = None
 
     def refuses(self, call: Call) -> str | None:
         if not kernels.available():

@@ -16,6 +16,7 @@ from ..equations import Weights
 from .call import BatchSizes, Call, alias
 from .double_backward import are_batched, differentiable_gradients
 from .kernels import Choices, Operands, backward, forward, weights_as_walked
+from .unfold import walk_unfolded
 
 PLAIN_TYPES = {Tensor, Parameter, type(None)}
 
@@ -142,6 +143,6 @@ def _second_order(
     d_state = [d if d is None else d.reshape(state[0].shape) for d in d_state[:n]]
     call = Call(choices.equations(), x, state, Weights(*weights), batch_sizes)
     of_call = [*wanted[: 1 + n], *wanted[3:], False]
-    d_x, *others = differentiable_gradients(call, of_call, dy, d_state)
+    d_x, *others = differentiable_gradients(call, walk_unfolded, of_call, dy, d_state)
     d_initial = [d if d is None or not of_module else d.unsqueeze(0) for d in others[:n]]
     return [d_x, *d_initial, *[None] * (2 - n), *others[n:-1]]

@@ -13,10 +13,12 @@ from ..equations.protocol import Equations, State
 from .backend import Backend, QuickWalk, Recorded
 from .call import Call
 from .cpu import FUSED, HALF
+from .cudnn import CUDNN
 from .plain import PLAIN
 from .reference import REFERENCE
+from .stack import Between, Stack
 
-BACKENDS: tuple[Backend, ...] = (FUSED, REFERENCE, PLAIN)  # in the order in which they are asked
+BACKENDS: tuple[Backend, ...] = (CUDNN, FUSED, REFERENCE, PLAIN)  # in the order in which they are asked
 MANY = 2**17  # numbers in a layer's matrices, half a megabyte, from which on `one_step` is the faster one
 
 
@@ -36,6 +38,20 @@ def walk(call: Call) -> tuple[Tensor, State]:
         with torch.autocast(device.type, enabled=False):
             return walk(call.in_dtype(torch.get_autocast_dtype(device.type)))
     return backend_of(call).walk(call)
+
+
+def walk_stack(stack: Stack, between: Between = None) -> tuple[Tensor, State]:
+    """All layers and directions of a module, as `Stack.walk`.
+
+    In one call, where a backend has that; with something between the layers, in one for each layer.
+    """
+    device, whole = stack.x.device, backend_of(stack.call(0, stack.x)).walk_stack
+    if whole is None:
+        return stack.walk(walk, between)
+    if autocast_is_on(device):
+        with torch.autocast(device.type, enabled=False):
+            return walk_stack(stack.in_dtype(torch.get_autocast_dtype(device.type)), between)
+    return whole(stack) if between is None else stack.walk_by_layer(whole, between)
 
 
 def quick_walk_of(cell: Equations) -> QuickWalk | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch._C import _has_storage
 
+from ..equations.protocol import State
 from .call import Call
-from .unfold import unfold_layer
+from .stack import Stack
+
+Walked = TypeVar("Walked", Call, Stack)
 
 
 def are_batched(seeds: Sequence[Tensor | None]) -> bool:
@@ -18,19 +22,25 @@ def are_batched(seeds: Sequence[Tensor | None]) -> bool:
 
 
 def differentiable_gradients(
-    call: Call, wanted: Sequence[bool], d_outputs: Tensor | None, d_state: Sequence[Tensor | None]
+    call: Walked,
+    walk: Callable[[Walked], tuple[Tensor, State]],
+    wanted: Sequence[bool],
+    d_outputs: Tensor | None,
+    d_state: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
-    """The gradients of a walk in its `Call.tensors`, by plain operations under autograd.
+    """The gradients of a walk in its `tensors`, under autograd.
 
     Args:
+        call: a layer, or a whole stack.
+        walk: its walk by plain operations.
         wanted: for each tensor, whether its gradient is computed; None stands for the others.
         d_outputs, d_state: ∂E/∂(outputs) and ∂E/∂(final state), None for zero.
     """
     with torch.enable_grad():  # also where many gradients come at once
         # Aliases: were an input computed from another one, its own history must not count here.
         call = call.each(lambda t: t.view_as(t))
-        unfolded = unfold_layer(call, keep=False)
-        results = (unfolded.y, *unfolded.state)
+        y, state = walk(call)
+        results = (y, *state)
     entering = [(result, d) for result, d in zip(results, (d_outputs, *d_state), strict=True) if d is not None]
     walked, seeds = [result for result, _ in entering], [d for _, d in entering]
     sources = [t for t, want in zip(call.tensors, wanted, strict=True) if want and t is not None]

@@ -8,13 +8,14 @@ from ..equations.protocol import Equations, State
 from .backend import Recorded
 from .call import Call
 from .reference import ReferenceRecording
-from .unfold import unfold_layer
+from .unfold import unfold_layer, walk_unfolded
 
 
 class Plain:
     """The equations under autograd; refuses nothing."""
 
     name = "autograd"
+    walk_stack = None
 
     def refuses(self, call: Call) -> str | None:
         return None
@@ -23,8 +24,7 @@ class Plain:
         return "plain operations under autograd"
 
     def walk(self, call: Call) -> tuple[Tensor, State]:
-        unfolded = unfold_layer(call, keep=False)
-        return unfolded.y, unfolded.state
+        return walk_unfolded(call)
 
     def record(self, call: Call) -> Recorded:
         unfolded = unfold_layer(call)

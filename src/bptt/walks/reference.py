@@ -21,28 +21,35 @@ from .unfold import (
     previous_states,
     unfold_adjoint,
     unfold_layer,
+    walk_unfolded,
     weight_factors,
 )
+
+# Why torch's own kernels are not used on a device that has some.
+INSTEAD = {
+    "mps": "; torch's own kernels for mps are not used, as its LSTM has leaked memory and its GRU given NaN there",
+    "xpu": "; torch's own kernels for xpu are not used, as no version of them was tried",
+}
 
 
 class Reference:
     """The equations, step by step."""
 
     name = "reference"
+    walk_stack = None
 
     def refuses(self, call: Call) -> str | None:
         return needs_plain_operations()
 
     def describe(self, call: Call) -> str:
-        return "plain operations and the cell's own adjoint"
+        return "plain operations and the cell's own adjoint" + INSTEAD.get(call.x.device.type, "")
 
     def walk(self, call: Call) -> tuple[Tensor, State]:
         call.check_memory()
         if call.wants_gradients():
             y, state, _ = self.record(call)
             return y, state
-        unfolded = unfold_layer(call, keep=False)
-        return unfolded.y, unfolded.state
+        return walk_unfolded(call)
 
     def record(self, call: Call) -> Recorded:
         with torch.no_grad():
@@ -126,7 +133,7 @@ class _ReferenceWalk(torch.autograd.Function):
         call, (states, *kept) = _call(ctx, ctx.saved_tensors[:n]), ctx.saved_tensors[n:]
         wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled() or are_batched(seeds):
-            gradients = differentiable_gradients(call, wanted, dy, d_state)
+            gradients = differentiable_gradients(call, walk_unfolded, wanted, dy, d_state)
         else:
             gradients = _gradients(call, states, ctx.kept(*kept), wanted, dy, d_state)
         return None, None, None, *gradients

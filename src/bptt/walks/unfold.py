@@ -97,6 +97,12 @@ def unfold_layer(call: Call, *, keep: bool = True) -> Unfolded:
     )
 
 
+def walk_unfolded(call: Call) -> tuple[Tensor, State]:
+    """h after each step and the final state by plain operations, which autograd follows."""
+    unfolded = unfold_layer(call, keep=False)
+    return unfolded.y, unfolded.state
+
+
 def unfold_adjoint(call: Call, kept: Any, d_outputs: Tensor | None, d_state: State | None = None) -> Adjoint:
     """Walk a layer's adjoint back in time.
 
