@@ -6,7 +6,6 @@ from bptt.insight.lesson.formulas import (
     FormulaBlock,
     FormulaRow,
     equation,
-    html_of,
     latex_of,
     number,
     numbers,
@@ -44,8 +43,3 @@ def test_an_svg_is_whole_says_what_it_shows_and_shares_no_name_with_another():
     assert "black" not in whole
     other = ET.fromstring(svg_of([FormulaBlock("a", [FormulaRow("a", "+", "b")])], "another"))
     assert names.isdisjoint(symbol.attrib["id"] for symbol in other.iter(f"{space}symbol"))
-
-
-def test_a_notebook_gets_the_latex_to_copy():
-    assert "<svg/>" in html_of("<svg/>", "a < b")
-    assert "a &lt; b" in html_of("<svg/>", "a < b")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 
 from torch import Tensor
 
@@ -12,9 +12,9 @@ from ...networks import squared_error
 from ..recorded import Criterion, checked_step
 from .backward import backward_of_error, check_both_or_neither, check_network, criterion_name
 from .chain import Chain
-from .derivation_parts import MatrixDerivation, TermFactor
+from .derivation_parts import MatrixDerivation
 from .explain import explanation_of
-from .formulas import FormulaBlock, FormulaRow, equation, html_of, latex_of, number, numbers, svg_of, text_of
+from .formulas import FormulaBlock, FormulaRow, equation, latex_of, number, numbers, svg_of, text_of
 from .notation import LessonNetwork, matrices
 from .recursions import ReadoutFormulas, equations, recursion
 
@@ -92,7 +92,8 @@ class Derivation:
         return self.svg
 
     def _repr_html_(self) -> str:
-        return html_of(self.svg, self.latex)
+        latex = f"<details><summary>LaTeX</summary><pre>{escape(self.latex)}</pre></details>"
+        return f'<div style="overflow-x:auto">{self.svg}</div>{latex}'
 
 
 def derivation(
@@ -179,25 +180,19 @@ def _matrix_rows(matrix: MatrixDerivation) -> list[FormulaRow]:
 
 
 def _factor_rows(matrices: tuple[MatrixDerivation, ...]) -> list[FormulaRow]:
-    """Every factor once, equal to its quantities, with their numbers."""
+    """Every derivative on a path, equal to its formula and its number; then W's use, and the other numbers."""
     rows: dict[str, FormulaRow] = {}
     parts: dict[str, FormulaRow] = {}
     for matrix in matrices:
-        for factor, of_path in _factors(matrix):
+        of_terms = [(f, f is not term.factors[-1]) for term in matrix.terms for f in term.factors]
+        for factor, leads_on in of_terms:
             for quantity in factor.quantities:
                 value = "" if quantity.value is None else numbers(quantity.value)
-                if of_path:
+                if matrix.use and leads_on and factor.steps == 1:
                     shown = quantity.latex + (f" = {value}" if value else "")
                     rows.setdefault(factor.latex, FormulaRow(factor.latex, "=", shown))
-                else:
+                elif value:
                     parts.setdefault(quantity.latex, FormulaRow(quantity.latex, "=", value))
         if matrix.use:
             rows[matrix.use] = equation(matrix.use)
-    return [*rows.values(), *(row for row in parts.values() if row.right)]
-
-
-def _factors(matrix: MatrixDerivation) -> Iterator[tuple[TermFactor, bool]]:
-    """Every factor of every term, and whether it is a derivative on the way to the last one, W's use."""
-    for term in matrix.terms:
-        for factor in term.factors:
-            yield factor, matrix.use != "" and factor is not term.factors[-1] and factor.steps == 1
+    return [*rows.values(), *parts.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,24 +54,22 @@ class Diagram:
 def draw_unfolded(net: LessonNetwork, e: Explanation | None, t: int) -> Diagram:
     """A column for each step, with the flow over every edge of an explanation, or the forward pass up to E_t."""
     steps, t = (t, t) if e is None else (e.steps, e.t)
-    spans = stretches(steps, t, MOST if steps <= MOST else SHOWN, FIRST)
-    layout = unfolded(net, spans, t)
+    layout = unfolded(net, stretches(steps, t, MOST if steps <= MOST else SHOWN, FIRST), t)
     label = f"The network unfolded over {steps} step{'s' * (steps > 1)}"
     if e is None:
-        return _drawn(layout, {}, label, "")
+        return _drawn(layout, label)
     label += f", with the gradient of E_{t} flowing back over every edge"
-    measure = lowered(f"back: the gradient of E_{t}, as a part of ‖∂E_{t}/∂s_{t}‖")
-    return _drawn(layout, flows(net, e), label, measure, _error_words(e))
+    return _drawn(layout, label, e, flows(net, e), f"the gradient of E_{t}, as a part of ‖∂E_{t}/∂s_{t}‖")
 
 
 def draw_folded(net: LessonNetwork, e: Explanation | None, t: Step) -> Diagram:
     """One column with loops, with the gradient of every matrix of an explanation; t stands in the letters."""
     label = "The network folded in time"
     if e is None:
-        return _drawn(folded(net, t), {}, label, "")
+        return _drawn(folded(net, t), label)
     label += f", with the gradient of E_{e.t} by each matrix"
-    measure = lowered(f"back: ‖∂E_{e.t}/∂W‖ of each matrix, as a part of the largest")
-    return _drawn(folded(net, e.t), folded_flows(net, e), label, measure, _error_words(e))
+    measure = f"‖∂E_{e.t}/∂W‖ of each matrix, as a part of the largest"
+    return _drawn(folded(net, e.t), label, e, folded_flows(net, e), measure)
 
 
 def unfolded_svg(net: LessonNetwork, e: Explanation) -> str:
@@ -78,28 +77,29 @@ def unfolded_svg(net: LessonNetwork, e: Explanation) -> str:
     return draw_unfolded(net, e, e.t).svg
 
 
-def _error_words(e: Explanation) -> str:
-    return lowered(f"(d_{e.t} − y_{e.t})²") if e.loss == "squared_error" else e.loss.replace("_", " ")
-
-
-def _drawn(layout: Layout, over: dict[str, Flow], label: str, measure: str, error: str = "") -> Diagram:
-    """A layout with the flows over its edges; with flows comes a legend, headed by their measure."""
+def _drawn(
+    layout: Layout, label: str, e: Explanation | None = None, over: Mapping[str, Flow] = {}, measure: str = ""
+) -> Diagram:
+    """A layout; of an explanation with the flows over its edges, and a legend headed by their measure."""
     back = [edge for edge in layout.edges if edge.name in over]
     died = _where_it_died(back, over)
     parts = [_edge(edge, idle=edge.idle and bool(over)) for edge in layout.edges]
     parts += [_flow(edge, over[edge.name], edge.name in died) for edge in back]
     parts += [words(f"⋯ {len(fold.steps)} steps ⋯", at + 5j, size=15) for fold in layout.folds for at in fold.at]
     parts += [_node(node, idle=node.idle and bool(over)) for node in layout.nodes]
+    error, size = "", layout.size
+    if e is not None:
+        error = lowered(f"(d_{e.t} − y_{e.t})²") if e.loss == "squared_error" else e.loss.replace("_", " ")
     parts += [words(error, node.at + (-35 + 5j), "end") for node in layout.nodes if node.latex.startswith("E")]
-    size = layout.size
     if over:
+        measure = lowered(f"back: {measure}")
         legend, height = _legend({over[edge.name].kind for edge in back}, bool(died), measure, size.imag)
         parts.append(legend)
         size = complex(max(size.real, 24 + 6.6 * len(measure)), size.imag + height)
     return Diagram(document("".join(parts), size, label), label)
 
 
-def _where_it_died(back: list[DrawnEdge], over: dict[str, Flow]) -> set[str]:
+def _where_it_died(back: list[DrawnEdge], over: Mapping[str, Flow]) -> set[str]:
     """The edges of each row that carry less than 1 %, while the edge before them going back carries more."""
     dead = {edge.name for edge in back if over[edge.name].kind == "dead"}
     alive = {edge.edge.start for edge in back if edge.name not in dead}
@@ -109,10 +109,10 @@ def _where_it_died(back: list[DrawnEdge], over: dict[str, Flow]) -> set[str]:
             rows.setdefault((edge.edge.role, edge.edge.at, edge.edge.part), []).append(edge)
     found = set()
     for row in rows.values():
-        for edge, later in zip(row, [*row[1:], None], strict=True):
-            comes_alive = edge.edge.end in alive if later is None else later.name not in dead
-            if edge.name in dead and comes_alive:
-                found.add(edge.name)
+        alive_before = [*(later.name not in dead for later in row[1:]), row[-1].edge.end in alive]
+        found |= {
+            edge.name for edge, before in zip(row, alive_before, strict=True) if before and edge.name in dead
+        }
     return found
 
 

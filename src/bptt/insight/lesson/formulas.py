@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -109,7 +108,11 @@ def svg_of(blocks: Sequence[FormulaBlock], label: str) -> str:
             y += above + below + GAP
             left_width = max(left_width, left.getsize()[0] if left else 0)
             right_width = max(right_width, right.getsize()[0])
-    svg = _canvas(left_width + right_width + 12, y, label)
+    width, height = f"{left_width + right_width + 12:.1f}", f"{y:.1f}"
+    space = {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "aria-label": label}
+    size = {"width": width, "height": height, "viewBox": f"0 0 {width} {height}"}
+    svg = ElementTree.Element("svg", {**space, **size, "class": "bptt"})
+    ElementTree.SubElement(svg, "style").text = PAGE
     for heading, left, right, y in placed:
         if heading is not None:
             heading.drawon(svg, 1, y, valign="top")
@@ -120,26 +123,10 @@ def svg_of(blocks: Sequence[FormulaBlock], label: str) -> str:
     return _finished(svg)
 
 
-def html_of(svg: str, latex: str) -> str:
-    """The typeset formulas, and their LaTeX to copy, for a notebook."""
-    return (
-        f'<div style="overflow-x:auto">{svg}</div>'
-        f"<details><summary>LaTeX</summary><pre>{html.escape(latex)}</pre></details>"
-    )
-
-
 def _typeset(latex: str, size: float):
     from ziamath.zmath import Latex  # its font takes a moment to load
 
     return Latex(latex, size=size, color="currentColor")
-
-
-def _canvas(width: float, height: float, label: str) -> ElementTree.Element:
-    size = {"width": f"{width:.1f}", "height": f"{height:.1f}", "viewBox": f"0 0 {width:.1f} {height:.1f}"}
-    space = {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "aria-label": label}
-    svg = ElementTree.Element("svg", {**space, **size, "class": "bptt"})
-    ElementTree.SubElement(svg, "style").text = PAGE
-    return svg
 
 
 def _finished(svg: ElementTree.Element) -> str:

@@ -12,6 +12,7 @@ from .svg import Curve, Point, straight
 RADIUS = 23.0
 COLUMN = 130.0
 ROW = 112.0
+Y_E, Y_Y = 26.0, 112.0  # the height of E and of y
 SHIFT = 31.0  # of a direction to its side, where there are two
 ASIDE = 13.0  # between an edge and the gradient that goes back over it
 FOLD = 52.0  # half the width of "⋯ 187 steps ⋯"
@@ -75,88 +76,72 @@ class _End(NamedTuple):
 def unfolded(net: LessonNetwork, spans: list[range], error: int) -> Layout:
     """The network unfolded: a column for each step, one for each folded stretch; E above y at step `error`."""
     network = UnfoldedNetwork(net, range(1, spans[-1].stop), error)
-    frame = _Frame(network)
-    columns = frame.columns(spans)
+    rows, column = _Rows(network), COLUMN + (44 if network.both else 0)
     nodes, folds, ends = [], [], {}
-    for x, span in zip(columns, spans, strict=True):
+    first_x = x = 24 + column * 0.8 + (SHIFT if network.both else 0)  # the initial states stand before it
+    for place, span in enumerate(spans):
+        if place:
+            x += column + (FOLD - RADIUS if max(len(span), len(spans[place - 1])) > 1 else 0)
         if len(span) == 1:
-            nodes += frame.nodes(x, span[0], span[0] == error)
+            nodes += rows.nodes(x, span[0], span[0] == error)
             continue
-        middles = {at: complex(x, frame.state(x, at).imag) for at in network.places}
+        middles = {at: complex(x, rows.state(x, at).imag) for at in network.places}
         folds.append(Fold(span, list(middles.values())))
         ends |= {at("s", k): _End(middle, FOLD, span) for at, middle in middles.items() for k in span}
     for at in network.places:
-        x, first = (columns[-1], spans[-1][-1]) if at.direction else (columns[0], 1)
-        nodes.append(Node(at.before("s", first), frame.state(x + at.back * frame.column * 0.8, at), bare=True))
+        beside, first = (x, spans[-1][-1]) if at.direction else (first_x, 1)
+        nodes.append(Node(at.before("s", first), rows.state(beside + at.back * column * 0.8, at), bare=True))
     ends |= {node.latex: _End(node.at, 15.0 if node.bare else RADIUS) for node in nodes}
-    size = complex(columns[-1] + frame.margin_right, frame.y_x + RADIUS + 6)
-    return Layout(nodes, frame.edges(ends, error), folds, size)
+    margin = column * 0.8 + SHIFT + 24 if network.both else 78
+    return Layout(nodes, _edges(network, ends, error), folds, complex(x + margin, rows.y_x + RADIUS + 6))
 
 
 def folded(net: LessonNetwork, k: Step) -> Layout:
     """The network folded: one column, each state with a loop; k is the step in the letters."""
     network = UnfoldedNetwork(net, [k], k)
-    frame = _Frame(network)
-    wide = 50 if network.has_cell_state else 0
+    rows, wide = _Rows(network), 50 if network.has_cell_state else 0
     x = 220.0 + wide if network.both else 110.0
-    nodes = frame.nodes(x, k, True)
-    edges = frame.edges({node.latex: _End(node.at) for node in nodes}, k)
-    edges += [
-        _loop_edge(edge, frame.state(x, edge.at), network.both)
-        for edge in network.edges
-        if edge.role in ("s", "c")
-    ]
+    nodes = rows.nodes(x, k, True)
+    edges = _edges(network, {node.latex: _End(node.at) for node in nodes}, k)
+    loops = (edge for edge in network.edges if edge.role in ("s", "c"))
+    edges += [_loop_edge(edge, rows.state(x, edge.at), network.both) for edge in loops]
     width = 2 * x if network.both else x + (260 if network.has_cell_state else 190)
-    return Layout(nodes, edges, [], complex(width, frame.y_x + RADIUS + 6))
+    return Layout(nodes, edges, [], complex(width, rows.y_x + RADIUS + 6))
 
 
-class _Frame:
-    """Rows and columns of one network's picture."""
+class _Rows:
+    """The heights of one network's nodes."""
 
     def __init__(self, network: UnfoldedNetwork) -> None:
         self.network = network
-        self.row_height = ROW + (40 if network.has_cell_state else 0)
-        self.y_e = 26.0
-        self.y_y = self.y_e + 86
-        self.y_x = self.y_y + ROW + len(network.places) * self.row_height
-        self.column = COLUMN + (44 if network.both else 0)
-        self.margin_right = self.column * 0.8 + SHIFT + 24 if network.both else 78
-
-    def columns(self, spans: list[range]) -> list[float]:
-        """The middle of each column; the initial states stand before the first."""
-        at, found, before = 24 + self.column * 0.8 + (SHIFT if self.network.both else 0), [], 1
-        for span in spans:
-            if found:
-                at += self.column + (FOLD - RADIUS if max(len(span), before) > 1 else 0)
-            found.append(at)
-            before = len(span)
-        return found
+        self.height = ROW + (40 if network.has_cell_state else 0)
+        self.y_x = Y_Y + ROW + len(network.places) * self.height
 
     def state(self, x: float, at: Letters) -> Point:
         """The place of a state in a column."""
-        above = self.network.places.index(at)
         aside = (SHIFT if at.direction else -SHIFT) if self.network.both else 0
-        return complex(x + aside, self.y_x - ROW - above * self.row_height)
+        return complex(x + aside, self.y_x - ROW - self.network.places.index(at) * self.height)
 
     def nodes(self, x: float, k: Step, error: bool) -> list[Node]:
         """The nodes of a column."""
         states = [Node(at("s", k), self.state(x, at)) for at in self.network.places]
-        y = Node(letter("y", k), complex(x, self.y_y), idle=not error)
-        ends = [y, Node(letter("E", k), complex(x, self.y_e))] if error else [y]
+        y = Node(letter("y", k), complex(x, Y_Y), idle=not error)
+        ends = [y, Node(letter("E", k), complex(x, Y_E))] if error else [y]
         return [Node(letter("x", k), complex(x, self.y_x)), *states, *ends]
 
-    def edges(self, ends: dict[str, _End], error: Step) -> list[DrawnEdge]:
-        """The edges whose two ends have a place, those within a fold left out."""
-        drawn = []
-        for edge in self.network.edges:
-            start, end = (ends.get(f"s{node[1:]}" if edge.role == "c" else node) for node in edge[:2])
-            if start is None or end is None or (start.fold is not None and start.fold is end.fold):
-                continue
-            if edge.role in ("s", "c"):
-                drawn.append(_run(edge, start, end) if edge.role == "s" else _arc(edge, start, end))
-            else:
-                drawn.append(_riser(edge, start.at, end.at, idle=edge.role == "y" and edge.step != error))
-        return drawn
+
+def _edges(network: UnfoldedNetwork, ends: dict[str, _End], error: Step) -> list[DrawnEdge]:
+    """The edges whose two ends have a place, those within a fold left out."""
+    drawn = []
+    for edge in network.edges:
+        start, end = (ends.get(f"s{node[1:]}" if edge.role == "c" else node) for node in edge[:2])
+        if start is None or end is None or (start.fold is not None and start.fold is end.fold):
+            continue
+        if edge.role in ("s", "c"):
+            drawn.append(_run(edge, start, end) if edge.role == "s" else _arc(edge, start, end))
+        else:
+            drawn.append(_riser(edge, start.at, end.at, idle=edge.role == "y" and edge.step != error))
+    return drawn
 
 
 def _riser(edge: Edge, low: Point, high: Point, idle: bool) -> DrawnEdge:
@@ -203,22 +188,22 @@ def _loop_edge(edge: Edge, state: Point, both: bool) -> DrawnEdge:
     """The loop of a folded state: out at its side, back in as the state before."""
     side = -1 if both and not edge.at.direction else 1
     inside, outside = ("end", "start")[::side]
-    line = _loop(state, side, 78 if edge.role == "s" else 165, 0)
-    back = _loop(state, side, 78 if edge.role == "s" else 165, 13).back()
+    wide, rise = (78, 0.62 * RADIUS) if edge.role == "s" else (165, 0.9 * RADIUS)
+
+    def loop(apart: float) -> Curve:  # from the node's upper side around to its lower one
+        low = rise + 0.15 * apart
+        high = low + 0.5 * wide + 1.2 * apart
+        near, far = side * math.sqrt(RADIUS**2 - low**2), side * 1.33 * (wide + apart)
+        return Curve(
+            *(state + complex(*point) for point in ((near, -low), (far, -high), (far, high), (near, low)))
+        )
 
     def beside(curve: Curve, by: float) -> Point:
-        return complex(curve.at(0.5).real + by, state.imag + 5)
+        return complex(curve.at(0.5).real + by * side, state.imag + 5)
 
-    label = Label(beside(line, -8 * side), inside) if edge.role == "s" else Label(beside(line, 8 * side), outside)
-    return DrawnEdge(edge, line, back, label, Label(beside(back, 9 * side), outside))
-
-
-def _loop(at: Point, side: int, wide: float, apart: float) -> Curve:
-    """A loop from a node's upper side around to its lower one, `wide` across; `apart` farther out all around."""
-    rise = (0.9 if wide > 100 else 0.62) * RADIUS + 0.15 * apart
-    near, far = side * math.sqrt(RADIUS**2 - rise**2), side * 1.33 * (wide + apart)
-    high = rise + 0.5 * wide + 1.2 * apart
-    return Curve(at + near - rise * 1j, at + far - high * 1j, at + far + high * 1j, at + near + rise * 1j)
+    line, back = loop(0), loop(13).back()
+    label = Label(beside(line, -8), inside) if edge.role == "s" else Label(beside(line, 8), outside)
+    return DrawnEdge(edge, line, back, label, Label(beside(back, 9), outside))
 
 
 def _chord(cut: float) -> float:

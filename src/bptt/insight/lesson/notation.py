@@ -85,23 +85,17 @@ def partial(of: str, by: str) -> str:
 
 def letters(net: LessonNetwork) -> list[list[Letters]]:
     """The letters by layer and direction."""
-    names = net.weight_names()
-    return [
-        _directions(f"({layer + 1})" if len(names) > 1 else "", len(directions), layer)
-        for layer, directions in enumerate(names)
-    ]
+    found, names = [], net.weight_names()
+    for layer, directions in enumerate(names):
+        number = f"({layer + 1})" if len(names) > 1 else ""
+        arrows = {r"\rightarrow": -1, r"\leftarrow": 1} if len(directions) > 1 else {"": -1}
+        found.append([Letters(number + arrow, back, layer) for arrow, back in arrows.items()])
+    return found
 
 
 def general_letters(net: LessonNetwork) -> list[Letters]:
     """The letters of any layer, by direction: with an ℓ for its number where there are several."""
-    names = net.weight_names()
-    return _directions(r"(\ell)" if len(names) > 1 else "", len(names[0]))
-
-
-def _directions(number: str, directions: int, layer: int = 0) -> list[Letters]:
-    if directions == 1:
-        return [Letters(number, -1, layer)]
-    return [Letters(number + r"\rightarrow", -1, layer), Letters(number + r"\leftarrow", 1, layer)]
+    return [at._replace(above=at.above.replace("(1)", r"(\ell)")) for at in letters(net)[0]]
 
 
 def top(net: LessonNetwork, k: Step, above: str = "") -> str:
