@@ -108,7 +108,8 @@ def test_a_sample_reads_the_later_rows_once_and_only_if_they_leave_the_range(
         read.append(first + rows)
         return read_finite(source, name, first, rows, columns)
 
-    monkeypatch.setattr(streamed, "read_finite", noted)
+    for module in (streamed, streamed_tables):
+        monkeypatch.setattr(module, "read_finite", noted)
     assert [len(task.training_excerpt().notes) for _ in range(3)] == [times] * 3
     assert read.count(ROWS) == times
 
