@@ -1,6 +1,6 @@
 """Each step's contribution to a gradient: the gradient of a loss before it is summed over time.
 
-One reverse walk, the training's own, whose products with `delta` are kept apart by step; and, on request, every
+One backward pass, the training's own, whose products with `delta` are kept apart by step; and, on request, every
 error against every step (Werbos 1990, equations 8-13; Pascanu, Mikolov & Bengio 2013, "On the difficulty of
 training recurrent neural networks", equations 3-5).
 """
@@ -61,7 +61,7 @@ class BySteps(Mapping[str, Tensor]):
         return len(self._parts)
 
     def summed(self, name: str) -> Tensor:
-        """The gradient."""
+        """The gradient, the sum over all steps."""
         part = self._parts[name]
         return part.summed() if isinstance(part, Factor) else part.sum(0)
 

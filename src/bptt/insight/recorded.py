@@ -113,7 +113,7 @@ class Record(NamedTuple):
         return self.recording.states
 
     def in_time(self, rows: Tensor) -> Tensor:
-        """Rows of the walk in the order of time, or the other way round."""
+        """Rows in the order of the recording as rows in the order of time, or the other way round."""
         return rows.flip(0) if self.backwards else rows
 
     def operand_products(self) -> Weights[Tensor]:
@@ -128,15 +128,15 @@ class Record(NamedTuple):
         )
 
     def up_to(self, steps: int) -> Record:
-        """The same walk, ended after so many steps."""
+        """The same, ended after so many steps."""
         return self._replace(recording=self.recording.up_to(steps))
 
     def windows(self, steps: Tensor, rows: Tensor) -> Record:
-        """Stretches of the walk side by side as a batch.
+        """Stretches of it side by side as a batch.
 
         Args:
             steps: of each stretch, (K, windows).
-            rows: which sequence of the walk's batch each stretch is of, (windows).
+            rows: which sequence of the batch each stretch is of, (windows).
         """
         return self._replace(recording=self.recording.windows(steps, rows))
 
@@ -267,7 +267,7 @@ def walk_back(records: list[list[Record]], d_outputs: Tensor) -> list[WalkedBack
 def back_through_layers(
     records: list[list[Record]], d_outputs: Tensor, back: Callable[[Record, Tensor, bool], Tensor | None]
 ) -> None:
-    """Take ∂E/∂h of the last layer, (..., D·R), back from layer to layer.
+    """Backpropagate ∂E/∂h of the last layer, (..., D·R), from layer to layer.
 
     Args:
         back: the backward pass of one layer and direction, from ∂E/∂(its outputs), (..., R), to ∂E/∂(its inputs),

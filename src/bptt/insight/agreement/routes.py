@@ -1,4 +1,4 @@
-"""One gradient by several routes: the same model, its walk through time computed by other code each time.
+"""One gradient by several routes: the same model, its forward and backward pass computed by other code each time.
 
 Each route works on a copy of the model; the model, its `.grad` and the random generators stay as they are.
 """
@@ -48,7 +48,7 @@ class RouteGradients(NamedTuple):
 
     loss: Tensor | None  # None where the way does not apply
     gradients: dict[str, Tensor]  # by parameter, "x", "state"
-    note: str | None = None  # why it does not apply, or what is special
+    note: str | None = None  # why it does not apply, or in which part it does
 
 
 def posed(model: nn.Module, x: Tensor, d: Any, criterion: Criterion, state: Tree, t: int | None = None) -> Problem:
@@ -168,7 +168,7 @@ def by_autograd(problem: Problem) -> RouteGradients:
 
 
 def equations_only(model: nn.Module) -> nn.Module:
-    """A copy whose walks are the equations alone."""
+    """A copy that computes the plain equations under autograd."""
     model = _ours(model)
     _walked_by(model, PLAIN.walk)
     return model
@@ -211,7 +211,7 @@ def _ours(model: nn.Module) -> nn.Module:
 
 
 def _walked_by(model: nn.Module, walk: Walk) -> int:
-    """Have a model's walks taken by another function; returns how many modules there are."""
+    """Have a model's forward passes computed by another function; returns how many modules there are."""
     modules: list[Any] = [m for m in model.modules() if isinstance(m, Recurrent | Elman)]
     for module in modules:
         module.run = partial(module.run, walk=walk)
@@ -219,7 +219,7 @@ def _walked_by(model: nn.Module, walk: Walk) -> int:
 
 
 def _without_kernel(problem: Problem) -> list[str | None]:
-    """For every walk of a call why it has no kernel, or None where it has one."""
+    """For every layer and direction of a call why it has no kernel, or None where it has one."""
     reasons: list[str | None] = []
 
     def looked_at(call: Call) -> Any:

@@ -23,8 +23,8 @@ from ..recorded import (
     Record,
     check_call,
     checked_step,
+    error_and_adjoint,
     into_hidden,
-    loss_and_adjoint,
     record_layers,
 )
 from ..refusing import refused
@@ -109,7 +109,9 @@ def diagnose(
         with torch.no_grad():
             y = net(x)[0]
         loss, summed = OneError(loss, y, t, axis), OneError(summed, y, t, axis)
-    dz = _adjoint_of_outputs(net, x, d, summed)
+    with torch.no_grad():
+        h = net.hidden(x)  # of all sequences
+    _, dz = error_and_adjoint(net, h, d, summed)
     if not dz.isfinite().all():
         return _not_finite(
             "The loss or its gradient is not finite, though every state of the network is.", T, lags
@@ -207,13 +209,6 @@ def _not_finite(sentence: str, steps: int, lags: int) -> Diagnosis:
     judged = Verdict("non-finite", sentence, None)
     advice = tried([Remedy("", text) for text in advice], None)
     return Diagnosis(judged.kind, sentence, judged.severity, None, steps, lags, [], None, None, advice)
-
-
-def _adjoint_of_outputs(net: Network, x: Tensor, d: Tensor, loss: Criterion) -> Tensor:
-    """∂E/∂z, of the loss over all steps and sequences, laid out as y; z is y before any softmax."""
-    with torch.no_grad():
-        z = net.readout(net.hidden(x))
-    return loss_and_adjoint(z, d, loss, net.softmax)[1]
 
 
 def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | None:

@@ -1,8 +1,8 @@
-"""The memory that the data need: how far back the input still helps to predict what is desired.
+"""The memory that the data need: how far back the input still helps to predict the targets.
 
 A linear answer: ridge regression of d_t on x_t, x_{t-1}, ... x_{t-lag}, fitted to earlier rows and judged on
-later ones, over and over (Hyndman & Athanasopoulos, "Forecasting", section 5.10). What only a nonlinear function
-of the past would show is not measured.
+later ones, over and over (Hyndman & Athanasopoulos, "Forecasting", section 5.10). A dependence that only a
+nonlinear function of the past would show is not measured.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEAST_ROWS = 40  # rows below which nothing can be said
 
 @dataclass(frozen=True)
 class InputMemory:
-    """How far back the input still predicts what is desired, by a linear model out of sample.
+    """How far back the input still predicts the targets, by a linear model out of sample.
 
     Attributes:
         lag: the smallest lag whose model is within `GAIN` of the best R²; None where none explains anything.
@@ -96,20 +96,20 @@ def _standardised(x: Tensor) -> Tensor:
 
 
 def _r2(features: Tensor, target: Tensor) -> float:
-    """R² out of sample, by the best of the penalties: fitted to the rows before each fold, judged on the fold."""
+    """R² out of sample by the best penalty: fitted to the rows before each fold, validated on the fold."""
     if features.shape[1] > len(features):  # ridge sees products of rows only: fewer columns with the same ones
         features = torch.linalg.qr(features.T).R.T
     errors = torch.zeros(len(RIDGES), dtype=features.dtype)
     total = torch.zeros((), dtype=features.dtype)
     cuts = torch.linspace(len(target) // 2, len(target), FOLDS + 1).round().long().tolist()
     for first, stop in itertools.pairwise(cuts):
-        learned, judged = features[:first], features[first:stop]
+        training, validation = features[:first], features[first:stop]
         mean = target[:first].mean(0)
         wanted = target[first:stop] - mean
         total += wanted.square().sum()
-        squares, products = learned.T @ learned, learned.T @ (target[:first] - mean)
+        squares, products = training.T @ training, training.T @ (target[:first] - mean)
         penalty = torch.eye(len(squares), dtype=features.dtype) * first
         for place, ridge in enumerate(RIDGES):
             factor = torch.linalg.cholesky(squares + ridge * penalty)
-            errors[place] += (wanted - judged @ torch.cholesky_solve(products, factor)).square().sum()
+            errors[place] += (wanted - validation @ torch.cholesky_solve(products, factor)).square().sum()
     return (1 - errors.min() / total).item() if total > 0 else 0.0

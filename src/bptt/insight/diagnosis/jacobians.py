@@ -1,4 +1,4 @@
-"""The Jacobians ∂(state after a step)/∂(state before it) along a walk, and the singular values of their products.
+"""Jacobians ∂(state after a step)/∂(state before it) of a forward pass, and their products' singular values.
 
 A step's Jacobian J_t is exact: its rows are the backward passes of unit seeds through the cell's own
 `step_adjoint`, for many seeds, sequences and steps at once. An LSTM's state is (h, c), side by side.
@@ -26,12 +26,12 @@ class RecordedSteps(NamedTuple):
 
     @classmethod
     def of(cls, record: Record, most: int | None = None, sequences: int | None = None) -> RecordedSteps:
-        """The last steps of the first sequences of a recorded walk, at most so many; all by default."""
+        """The last steps of the first sequences of a recorded forward pass, at most so many; all by default."""
         cell, x, weights = record.cell, record.x, record.weights
         last = slice(-min(most or len(x), len(x)), None), slice(sequences)
         before = [part[last] for part in record.recording.before]
         p = linear(x[last], weights.W_ih, weights.b_ih)
-        _, kept = cell.step(p, tuple(before), weights)  # every step from its known state: no walk in time
+        _, kept = cell.step(p, tuple(before), weights)  # every step from its known state, all at once
         return cls(cell, weights, kept, [part.shape[-1] for part in before])
 
     @property

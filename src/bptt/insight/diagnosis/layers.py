@@ -1,4 +1,4 @@
-"""One layer's part in a diagnosis: what its weights, its units and its Jacobians do to what goes back in time."""
+"""One layer's part in a diagnosis: how its weights, units and Jacobians change the gradient."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def diagnose_layer(layer: str, record: Record, by_lag: Tensor | None, lags: int)
 
     Args:
         layer: its name.
-        record: its walk, T steps, in float64.
+        record: its forward pass, T steps, in float64.
         by_lag: the gradient by lag, where there is one.
         lags: how far back was looked.
     """
@@ -125,7 +125,7 @@ def _affordable_steps(record: Record) -> RecordedSteps:
 
 
 def _kind(by_lag: Tensor | None, reach: int | None, growth: float, rate: float, lags: int, T: int) -> LayerKind:
-    """What was measured decides; the largest exponent where nothing could be, or where it needs more steps."""
+    """By the gradient by lag; by the largest exponent where there is none, or where growth needs more steps."""
     exploding = rate * (T - 1) > math.log(EXPLODING)
     if by_lag is None:
         return "exploding" if exploding else "vanishing" if rate * lags < math.log(REST) else "healthy"

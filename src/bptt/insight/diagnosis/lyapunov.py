@@ -1,4 +1,4 @@
-"""Lyapunov exponents: the rates at which what passes through time grows or shrinks, direction by direction.
+"""Lyapunov exponents: the rates at which a gradient grows or shrinks through time, direction by direction.
 
 Benettin et al. (1980); for recurrent networks Engelken, Wolf & Abbott (2020), "Lyapunov spectra of chaotic
 recurrent neural networks", and Vogt et al. (2020), "On Lyapunov exponents for RNNs". Orthonormal directions are
@@ -18,12 +18,12 @@ CHUNK = 2**19  # numbers of Jacobians made at once: few enough to stay in cache
 
 
 def lyapunov_exponents(steps: RecordedSteps, count: int | None = None, warm_up: int | None = None) -> Tensor:
-    """The largest exponents λ_1 ≥ λ_2 ≥ ... of a walk, per step, averaged over its sequences.
+    """The largest exponents λ_1 ≥ λ_2 ≥ ... of a forward pass, per step, averaged over its sequences.
 
     Their sum, with all S of them and no warm-up, is the mean of log|det J_t|.
 
     Args:
-        steps: a walk of T steps, S numbers in its state.
+        steps: T of them, S numbers in the state.
         count: how many exponents. Default S, all.
         warm_up: steps, from the last one back, in which the directions only align. Default T / 5.
 

@@ -1,4 +1,4 @@
-"""What to do about a verdict, the first thing first, as lines that can be typed and changes that can be tried."""
+"""Remedies for a verdict, the most useful first: lines that can be typed, and changes that can be tried."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def remedies(verdict: Verdict, places: list[LayerPlace], need: int | None, norms
     """Two or three remedies in order; none where nothing is wrong.
 
     Args:
-        verdict: what is the matter.
+        verdict: of the diagnosis.
         places: the layers, the lowest first.
         need: how far back the data needs the gradient, where that is known.
         norms: the gradient norms seen.
@@ -52,7 +52,7 @@ def remedies(verdict: Verdict, places: list[LayerPlace], need: int | None, norms
 
 
 def spared(verdict: Verdict, places: list[LayerPlace], need: int | None) -> list[str]:
-    """What can be saved where nothing is wrong."""
+    """A shorter backward pass as advice, where nothing is wrong."""
     place = next((p for p in places if p.layer.kind == verdict.kind), places[0])
     reach = place.layer.reach if verdict.kind == "vanishing" else need
     if verdict.severity != "fine" or reach is None:

@@ -1,4 +1,4 @@
-"""Remedies tried before they are given: the same few updates of a network with the remedy and of one without."""
+"""Trials of remedies: a few training updates of a network with the remedy, and of one without."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GAIN = 0.1  # part of the error by which it must fall or rise to count: less may
 
 
 class Remedy(NamedTuple):
-    """What to do, and how a trial does it."""
+    """A piece of advice, and how a trial follows it."""
 
     name: str  # in a word or two
     text: str
@@ -32,7 +32,7 @@ class Remedy(NamedTuple):
 
 
 class Trial:
-    """Trains copies of a network on the start of a sequence and judges them on its end.
+    """Trains copies of a network on the start of a sequence and validates them on its end.
 
     Args:
         net: in float64 on the CPU, in eval mode; it is copied.

@@ -30,7 +30,7 @@ class LayerBackward(NamedTuple):
 
     walk: WalkedBack  # its delta, dh and the factors of its gradients
     dx: Tensor  # (K, B, I): ∂E/∂(the layer's input), through this layer and direction
-    over_s: Tensor  # (K, B, R): the part of dh that comes over W_s from the step walked after
+    over_s: Tensor  # (K, B, R): the part of dh that comes over W_s from the step after it in the layer's direction
     over_c: Tensor | None  # (K, B, H): what reaches c_k over the cell state of an LSTM from that step
 
 
@@ -48,7 +48,7 @@ class ErrorBackward(NamedTuple):
 def backward_of_error(
     net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion, t: int | None = None
 ) -> ErrorBackward:
-    """Walk a network forward over x, and the error at step t (None: the last) back; checked as `explain` says."""
+    """The backward pass of the error at step t (None: the last) over x; checked as `explain` says."""
     check_network(net)
     check_call(criterion)
     if not isinstance(d, Tensor):

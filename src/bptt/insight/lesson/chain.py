@@ -82,11 +82,9 @@ class Chain:
 
     def _total(self, matrix: Matrix) -> str:
         """∂E_t/∂(matrix) in closed form: Σ_k operandᵀ delta_k."""
-        operand = self._operand(matrix, "k", T)
-        product = "" if operand is None else operand + r"\,"
         if matrix.at is None:
-            return product + self.readout.derivative
-        return rf"\sum_{{k=1}}^{{{self.steps}}} {product}{self._delta(matrix, matrix.at, 'k')}"
+            return self._times(matrix, self.readout.derivative)
+        return rf"\sum_{{k=1}}^{{{self.steps}}} {self._times(matrix, self._delta(matrix, matrix.at, 'k'))}"
 
     def _use(self, matrix: Matrix) -> str:
         """A row g times ∂s_k/∂W, W at step k alone: "... = ..." in LaTeX; "" without paths."""
@@ -96,8 +94,12 @@ class Chain:
             of, row = letter("s", "k"), rf"(g \odot {self._slope_latex('k')})"
         else:
             return ""
+        return rf"g\,{partial(of, matrix.latex)} = {self._times(matrix, row)}"
+
+    def _times(self, matrix: Matrix, row: str) -> str:
+        """operandᵀ times a row, at step k."""
         operand = self._operand(matrix, "k", T)
-        return rf"g\,{partial(of, matrix.latex)} = " + (row if operand is None else rf"{operand}\,{row}")
+        return row if operand is None else rf"{operand}\,{row}"
 
     def _operand(self, matrix: Matrix, k: Step, above: str = "") -> str | None:
         """The row that the matrix is multiplied with at step k, with T above transposed; None for a bias."""

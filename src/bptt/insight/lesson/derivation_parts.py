@@ -35,7 +35,7 @@ class TermFactor:
         latex: the factor, for example ∂s_3/∂s_2.
         quantities: the one matrix or vector that it is, or two for ∂s_k/∂W, which has three axes: the row that W
             is multiplied with, and Φ'(a_k).
-        edges: the edges of `bptt.diagram` that it goes back over, each "from→to": "s_2→s_3".
+        edges: the edges of `bptt.diagram` that it follows backwards, each "from→to": "s_2→s_3".
         steps: how many derivatives it stands for; above 1 where a long product is folded.
     """
 
@@ -90,7 +90,7 @@ class Term:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The edges of `bptt.diagram` that the term goes back over."""
+        """The edges of `bptt.diagram` that the term follows backwards."""
         return tuple(edge for factor in self.factors for edge in factor.edges)
 
 

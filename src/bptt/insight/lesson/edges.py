@@ -1,8 +1,8 @@
 """The edges of the unfolded network, and those on a path between two of its nodes.
 
 An edge is named "from→to", each end a letter in plain text: "x_3→s_3", "s_2→s_3", "s_3→y_3", "y_3→E_3". The states
-of several layers or directions carry them: "s_3⁽¹⁾→s_3⁽²⁾", "s_4◂→s_3◂" walking backwards. The cell state of an
-LSTM has its own edges: "c_2→c_3".
+of several layers or directions carry them: "s_3⁽¹⁾→s_3⁽²⁾", and backwards in time "s_4◂→s_3◂". The cell state of
+an LSTM has its own edges: "c_2→c_3".
 """
 
 from __future__ import annotations

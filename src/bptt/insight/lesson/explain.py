@@ -1,6 +1,6 @@
 """Each earlier step's contribution to the gradient of one error, the lesson's question, in numbers.
 
-The forward pass is recorded; then the error at step t alone goes back through the same adjoint that trains the
+The forward pass is recorded; then the error at step t alone is backpropagated by the same adjoint that trains the
 network, and the products with `delta` are kept per step, not summed (Werbos 1990, equations 8-13).
 """
 

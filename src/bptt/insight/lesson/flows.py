@@ -14,7 +14,7 @@ GROWN = 2.0
 
 
 class Flow(NamedTuple):
-    """The gradient that goes back over one edge."""
+    """The gradient over one edge in the backward pass."""
 
     part: float  # its norm as a part of ‖∂E_t/∂s_t‖; folded, of the largest matrix's gradient
     title: str  # its numbers in words

@@ -14,7 +14,7 @@ COLUMN = 130.0
 ROW = 112.0
 Y_E, Y_Y = 26.0, 112.0  # the height of E and of y
 SHIFT = 31.0  # of a direction to its side, where there are two
-ASIDE = 13.0  # between an edge and the gradient that goes back over it
+ASIDE = 13.0  # between an edge and the gradient over it
 FOLD = 52.0  # half the width of "⋯ 187 steps ⋯"
 
 

@@ -1,4 +1,4 @@
-"""A network's equations and its recursion of delta, in LaTeX: what `equations` computes, step and adjoint.
+"""A network's equations and its recursion of delta, in LaTeX: the step and the adjoint of each cell.
 
 Lines are written in letters: <s> is the state at step k with its layer and direction, <s-> and <s+> the states
 before and after it, <p^r> a gate's part, <W_s> a weight and <W_s^T> its transpose, <ds> ∂E_t/∂s_k.
@@ -160,7 +160,7 @@ def recursion(net: LessonNetwork, readout: ReadoutFormulas) -> list[str]:
 
 
 def _entering(layers: int, signs: list[Letters], readout: ReadoutFormulas) -> list[str]:
-    """What enters each layer's states from above, epsilon."""
+    """Epsilon, the gradient that enters each layer's states from above."""
     deep = layers > 1
     last = f"({layers})" if deep else ""
     lines = [
