@@ -71,8 +71,8 @@ def test_bad_class_weights_are_named(class_weight, error, message):
     ("y", "message"),
     [
         (["a", None], r"y\[1\] is None"),
-        (["a", 1], "text beside what is none"),
-        (np.array(["a", 1], object), "text beside what is none"),
+        (["a", 1], "mixes text with other labels"),
+        (np.array(["a", 1], object), "mixes text with other labels"),
         (np.array([1, 2j]), "Complex data not supported"),
         ([0.0, np.nan], "NaN"),
     ],

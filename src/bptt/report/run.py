@@ -23,7 +23,7 @@ class RunReport:
     choices: dict[str, Any]  # name and value of every option
     target: str  # the column that was forecast; empty where none was
     loss: str  # the training loss, in words
-    judged: Judged  # the scores and what belongs to them, names shortened for the page
+    judged: Judged  # the scores, names shortened for the page
     labels: list[str]  # classes or tokens, by output
     # by epoch; validation may be empty
     losses: list[float]

@@ -1,7 +1,7 @@
 """A web server for one page and the questions it asks.
 
 Questions are computed by a few workers; when too many wait, the next gets an error at once. Every request is
-checked before it is used: the host it is addressed to, the page it came from, its size and its form.
+checked before it is used: the host it is addressed to, the page that sent it, its size and its form.
 """
 
 from __future__ import annotations

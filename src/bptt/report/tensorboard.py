@@ -44,7 +44,7 @@ class TensorBoard:
                     self._writer.add_scalar(f"gradient_by_lag/{layer}/lag_{lag:03d}", norms[lag], epoch)
 
     def close(self) -> None:
-        """Write what is not yet on disk."""
+        """Write the rest to disk."""
         self._writer.close()
 
 

@@ -19,7 +19,7 @@ def check_numbers(values: Any, name: str, axes: tuple[str, ...] = (), **choices:
 
     Args:
         values: arrays of any layout, byte order and numeric type, frames, tensors, nested lists.
-        name: what they are called in errors.
+        name: their name in errors.
         axes: names of the axes, counted from 1 in errors; "" is shown as an index.
         choices: those of `check_array`.
 
@@ -48,7 +48,7 @@ def as_array_like(values: Any, name: str) -> Any:
     """The values as an array can be made of them.
 
     Raises:
-        ValueError, TypeError: nothing came, or what is no array, holds text or dates, or has gaps.
+        ValueError, TypeError: they are None or no array, hold text or dates, or are ragged.
     """
     if values is None:
         raise ValueError(f"{name} is None; pass {WANTED}")
@@ -109,7 +109,7 @@ def parts_of(values: Any, name: str) -> list[Any] | None:
     """The arrays of a list, tuple or object array of them; None where it is one array, if perhaps as nested lists.
 
     Raises:
-        ValueError: one of them is ragged itself.
+        ValueError: one of them is ragged.
     """
     if isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1:
         values = list(values)

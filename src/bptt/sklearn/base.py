@@ -30,7 +30,7 @@ from .targets import CHOICES, Targets, normalised
 
 
 class Goal(NamedTuple):
-    """Checked targets, and how a network learns them."""
+    """Checked targets, and the loss and the outputs by which a network is trained on them."""
 
     targets: Targets
     outputs: int  # of the network

@@ -132,7 +132,7 @@ def _check_words(labels: np.ndarray, name: str) -> None:
             raise ValueError(f"{name}[{place}] is None; every target needs a label")
         if isinstance(label, str) != isinstance(labels[0], str):
             raise ValueError(
-                f"{name} has text beside what is none, {labels[0]!r} and {label!r}; pass labels of one kind"
+                f"{name} mixes text with other labels, {labels[0]!r} and {label!r}; pass labels of one kind"
             )
 
 

@@ -202,11 +202,7 @@ class RecurrentForecaster(RecurrentEstimator):
 
 
 def _standardised(columns: np.ndarray, scaling: Scaling, name: str) -> np.ndarray:
-    """Columns standardised, in the dtype they came in.
-
-    Raises:
-        ValueError: a value lies too far from the mean to be computed with; `name` says of what.
-    """
+    """Columns standardised, in their own dtype; a ValueError that begins with `name` if one is too far off."""
     scaled = scaling.apply(columns)
     if (far := np.abs(scaled) > FARTHEST).any():
         raise ValueError(

@@ -18,8 +18,8 @@ class Samples(NamedTuple):
     """The sequences of X."""
 
     each: list[np.ndarray]  # (T_i, I), all float64 or all float32
-    ragged: bool  # whether they came in a list, so that what belongs to their steps comes in one as well
-    named: Any = None  # what has the names of the columns, where something has
+    ragged: bool  # whether X is a list, so that predictions for steps are one too
+    named: Any = None  # the frame that names the columns, if there is one
 
 
 def read_samples(X: Any, who: str) -> Samples:
@@ -30,7 +30,7 @@ def read_samples(X: Any, who: str) -> Samples:
         who: the estimator's name.
 
     Raises:
-        ValueError, TypeError: X is none of these, or holds what is not finite or no number.
+        ValueError, TypeError: X is none of these, or holds a value that is not a finite number.
     """
     parts = parts_of(X, "X")
     if parts is None:

@@ -20,7 +20,7 @@ TOGETHER = 256  # sequences of a batch in prediction
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SequenceEstimator(RecurrentEstimator):
-    """Fit, and the scores of sequences; a subclass checks y and says how it is learned."""
+    """Training on sequences and their scores; a subclass checks y and chooses the loss."""
 
     targets: str = "auto"
     per_step_: bool = field(init=False)
@@ -31,7 +31,7 @@ class SequenceEstimator(RecurrentEstimator):
 
     @abstractmethod
     def _goal(self, targets: Targets, classes: Any = None) -> Goal:
-        """How these targets are learned; `classes` are all labels, where they are known."""
+        """The targets as the network is trained on them; `classes` are all labels, if they are known."""
 
     @unchanged_by_errors
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

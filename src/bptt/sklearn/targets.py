@@ -41,10 +41,10 @@ def read_targets(
     Args:
         y: (N,) one a sequence, (N, k) several; (N, T) one a step, (N, T, k) several; or a list of N arrays (T_i,)
             or (T_i, k).
-        sequences: what it belongs to.
+        sequences: those of X.
         checked: an array of y, by its name, checked and converted.
         outputs: whether there may be several; else (N, 1) is read as (N,).
-        choice: "sequence" or "step": what y has a target for; "auto" goes by its shape.
+        choice: whether y has a target for each "sequence" or "step"; "auto" decides by its shape.
         sample_weight: (N,) of each sequence; None for the same.
 
     Raises:

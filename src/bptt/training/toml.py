@@ -52,7 +52,7 @@ def made_of(kind: type[Made], values: Any, where: str = "it") -> Made:
             raise ValueError(f"{name} must be {wanted}, got {shortened(toml_text(value))}")
     try:
         return kind(**{name: _converted(value, hints[name], name) for name, value in values.items()})
-    except TypeError as error:  # of the dataclass, which names what is missing
+    except TypeError as error:  # of the dataclass; it names the missing field
         raise ValueError(str(error)) from error
 
 

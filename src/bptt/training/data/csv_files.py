@@ -25,7 +25,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class CsvRow(NamedTuple):
-    """A row as it stands in a file."""
+    """A row of a file, unparsed."""
 
     line: int  # the number of its last line, from 1
     place: int  # where it begins, in bytes
@@ -105,11 +105,7 @@ class CsvRows:
 
 
 def read_csv(path: Path) -> pl.DataFrame:
-    """A CSV file's cells as text.
-
-    Raises:
-        UserError: it cannot be read, has no header, or a row has not as many fields as the header.
-    """
+    """A CSV file's cells as text; a UserError where it has no header, or a row has more or fewer fields."""
     try:
         with path.open("rb") as file:
             rows = iter(CsvRows(file, path))
@@ -157,11 +153,7 @@ def frame_of(rows: Iterable[CsvRow], header: list[str], columns: Sequence[str] |
 
 
 def checked_header(row: list[str], name: str) -> list[str]:
-    """The columns named by a CSV's first row.
-
-    Raises:
-        UserError: a column is there twice, or the row is not separated by commas.
-    """
+    """The columns named by a CSV's first row, each once; a UserError also where no commas separate them."""
     header = [cell.strip() for cell in row]
     if len(header) == 1 and (mark := next((mark for mark in SEPARATORS if mark in header[0]), None)):
         raise UserError(f"{name} is separated by {SEPARATORS[mark]}; separate its columns by commas")

@@ -51,11 +51,11 @@ DIGITS = re.compile(r"\d{8}|\d{6}|\d{4}\.\d\d", re.ASCII)  # dates that could be
 
 
 class NoDate(ValueError):
-    """A text that is no date; the message says why, where that is known."""
+    """A text is no date; the message says why, if that is known."""
 
 
 class OtherYears(NoDate):
-    """A date that is too early or too late to count on from."""
+    """A date outside the years that can be read."""
 
 
 def read_date(text: str, day_first: bool | None = None, pattern: str | None = None) -> tuple[datetime, str]:
@@ -76,7 +76,7 @@ def read_date(text: str, day_first: bool | None = None, pattern: str | None = No
 
 
 def _any_year(text: str, day_first: bool | None, pattern: str | None = None) -> tuple[datetime, str]:
-    """The same for any year."""
+    """`read_date` without the check of the year."""
     if pattern == ISO and (moment := _iso(text)) is not None:
         return moment, ISO
     name, match = _matched(text, pattern)

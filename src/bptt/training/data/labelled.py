@@ -98,7 +98,7 @@ def read_long(
 def _inputs(values: np.ndarray, columns: list[str], name: str) -> list[int]:
     """The places of the inputs where none are named: all but those that number the rows of the whole table.
 
-    In a table ordered by class, the row number gives the class away.
+    In a table ordered by class, the row number reveals the class.
     """
     number = [column for column, cells in zip(columns, values.T, strict=True) if _counts(cells)]
     if number:

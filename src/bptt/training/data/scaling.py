@@ -25,7 +25,7 @@ class Moments:
     # the least and the largest value
     low: np.ndarray
     high: np.ndarray
-    precision: float  # the machine epsilon of the dtype they came in
+    precision: float  # the machine epsilon of the values' dtype
 
     @classmethod
     def of(cls, values: np.ndarray) -> Moments:
@@ -99,11 +99,7 @@ class Scaling:
         return moments.scaling
 
     def check(self, found: Moments, columns: list[str], name: str) -> None:
-        """Refuse rows with a value so far from the mean that float32, in which networks compute, cannot square it.
-
-        Raises:
-            UserError: there is one, with its column.
-        """
+        """Refuse values so far from the mean that float32, in which networks compute, cannot square them."""
         for bound in (found.low, found.high):
             with np.errstate(invalid="ignore"):  # a column without values
                 far = np.abs(self.apply(bound)) > FARTHEST

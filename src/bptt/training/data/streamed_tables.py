@@ -55,7 +55,7 @@ class _File(ABC):
 
 
 class _Npy(_File):
-    """A .npy file, mapped for each read only, so that what was read does not stay in memory."""
+    """A .npy file, mapped for each read alone, so that rows do not stay in memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -123,11 +123,7 @@ class ScaledRows:
 
 
 def open_source(path: Path) -> Source:
-    """A table on disk, of which only the index is read yet.
-
-    Raises:
-        UserError: there is no such file, or it cannot be read.
-    """
+    """A table on disk, of which only the index is read yet."""
     check_file(path, "a CSV, Parquet or .npy file")
     kinds = {**dict.fromkeys(PARQUET, _Parquet), ".npy": _Npy}
     return kinds.get(path.suffix.lower(), _Csv)(path)
@@ -143,11 +139,7 @@ def checked_columns(wanted: str | Sequence[str], source: Source, path: Path) -> 
 
 
 def read_finite(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
-    """Rows of some columns, none of them missing.
-
-    Raises:
-        UserError: a row is missing, or a number is not finite.
-    """
+    """Rows of some columns; a UserError where a row or a value is missing."""
     piece = source.read(first, rows, columns)
     if len(piece) != rows:
         raise UserError(
@@ -176,11 +168,7 @@ def moments_of(source: Source, name: str, first: int, stop: int, columns: list[s
 
 
 def is_streamed(config: ForecastOptions) -> bool:
-    """Whether a table is too large to be read as a whole.
-
-    Raises:
-        UserError: it is, and the reach needs all of it; or --memory is no size.
-    """
+    """Whether a table is too large to be read as a whole; a UserError where the reach needs all of it."""
     if config.data is None or not config.data.is_file():
         return False
     half = machine_memory() // 2

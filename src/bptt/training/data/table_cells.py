@@ -36,12 +36,7 @@ def as_numbers(column: pl.Series, where: Callable[[int], str]) -> np.ndarray:
     """A column of numbers, or of numbers as text, as float64 (N,), NaN where a value is missing.
 
     Numbers are written in ASCII digits, with a decimal point or an exponent; true and false are 1 and 0.
-
-    Args:
-        where: names a cell by its index from 0, for the error.
-
-    Raises:
-        UserError: a cell is neither a number nor missing, or a number is infinite or above 1e100.
+    A UserError names any other cell, and one beyond 1e100, by `where` and its index from 0.
     """
     values = _parsed(column)
     wrong = np.abs(values) > LARGEST  # NaN is not
@@ -52,7 +47,7 @@ def as_numbers(column: pl.Series, where: Callable[[int], str]) -> np.ndarray:
 
 
 def _parsed(column: pl.Series) -> np.ndarray:
-    """The same, infinite where a cell is neither a number nor missing."""
+    """A column as numbers, infinite where a cell is neither a number nor missing."""
     if column.dtype not in WORDS:
         return column.cast(pl.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
     texts = column.cast(pl.String).str.strip_chars()

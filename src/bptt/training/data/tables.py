@@ -108,11 +108,7 @@ def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
 
 
 def select(frame: pl.DataFrame, name: str, selection: Selection, timestamps: Timestamps | None = None) -> Table:
-    """Some of a table's columns, as numbers; `timestamps` are the rows' labels if they are read already.
-
-    Raises:
-        UserError: a column is not there, a cell is no finite number, or the times do not increase.
-    """
+    """Some of a table's columns, as finite numbers; `timestamps` are the rows' labels if they are read already."""
     columns, time = selection.columns, selection.time
     check_columns([*columns, time], frame.columns, name)
     check_once(columns)
@@ -214,8 +210,7 @@ def check_once(columns: Sequence[str]) -> None:
 def as_floats(frame: pl.DataFrame, name: str, first: int = 0) -> np.ndarray:
     """A table, or its rows from `first` on, as float64 (rows, columns), NaN where a value is missing.
 
-    Raises:
-        UserError: a cell is neither a number nor missing; where whole columns hold text, it names them all.
+    A UserError names the first other cell, or all columns that hold text.
     """
     columns = frame.get_columns()
     for column in columns:

@@ -26,11 +26,7 @@ def moby_dick() -> str:
 
 
 def read_text(path: Path, tokens: Tokens = "characters") -> str:
-    """A UTF-8 file's text, its lines ended by a line feed; or any file's bytes, a character each.
-
-    Raises:
-        UserError: there is no such file, or it is not UTF-8 or holds a NUL character, with the place.
-    """
+    """A UTF-8 file's text, its lines ended by a line feed; or any file's bytes, a character each."""
     check_file(path, "a file of text")
     if tokens == "bytes":
         return read_bytes(path).decode(ENCODINGS[tokens])
@@ -53,11 +49,7 @@ def vocabulary_of(text: str, tokens: Tokens = "characters") -> list[str]:
 
 
 def numbers_of(text: str, vocabulary: list[str], what: str) -> np.ndarray:
-    """Each character's index in the vocabulary, (N).
-
-    Raises:
-        UserError: a character is not in it.
-    """
+    """Each character's index in the vocabulary, (N); a UserError where it has none."""
     codes = np.array([ord(character) for character in vocabulary])
     found = np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
     places = np.searchsorted(codes, found).clip(max=len(codes) - 1)

@@ -46,12 +46,7 @@ def check_file(path: Path, wanted: str, advice: str = "") -> None:
 
 
 def check_encoding(path: Path, head: bytes, otherwise: str = "") -> None:
-    """Refuse a file whose first bytes are those of another kind of file or another encoding.
-
-    Args:
-        head: its first dozen bytes, or more.
-        otherwise: another way out, for the error.
-    """
+    """Refuse a file whose first bytes, a dozen at least, are those of another kind of file or encoding."""
     for begin, kind in OTHERS.items():
         if head.startswith(begin):
             raise UserError(f"{path} {kind}{otherwise}")
@@ -61,11 +56,7 @@ def check_encoding(path: Path, head: bytes, otherwise: str = "") -> None:
 
 
 def decode_utf8(path: Path, raw: bytes, offset: int = 0, otherwise: str = "") -> str:
-    """Decode a file's bytes from `offset` on.
-
-    Raises:
-        UserError: they are not UTF-8, or hold a NUL character, with the place.
-    """
+    """Decode a file's bytes from `offset` on; a UserError with the place where they are not UTF-8, or NUL."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

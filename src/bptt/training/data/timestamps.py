@@ -61,11 +61,7 @@ class Clock:
         return self.local(read_date(text, self.day_first)[0], text)
 
     def local(self, moment: Any, text: str) -> Any:
-        """A date in this zone.
-
-        Raises:
-            NoDate: it is no date, or only one of it and this clock has a zone.
-        """
+        """A date in this zone; `NoDate` where it is none, or only one of it and this clock has a zone."""
         if not isinstance(moment, datetime):
             raise NoDate(f"{text!r} is no date, which this run reads")
         if is_zoned(moment) != bool(self.zone):

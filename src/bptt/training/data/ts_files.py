@@ -42,11 +42,7 @@ class _Header:
 
 
 def read_ts(path: Path, missing: Missing = "error") -> Labelled:
-    """Read a .ts file, whose sequences may be of several lengths; missing values are refused or interpolated.
-
-    Raises:
-        UserError: a line cannot be read, with its number.
-    """
+    """Read a .ts file, whose sequences may be of several lengths; a UserError names the line that is wrong."""
     check_file(path, "a .ts file")
     lines = list(enumerate(read_utf8(path).split("\n"), start=1))
     start, header = _header(path.name, lines)

@@ -36,15 +36,15 @@ def carried_on(values: np.ndarray) -> np.ndarray:
 
 
 def persistence(values: np.ndarray, horizon: int, season: int = 1) -> np.ndarray:
-    """The forecast that all stays as it was the last time, by target row.
+    """The forecast that each value repeats the one a season before, by target row.
 
     Args:
         values: the target by row, (N).
         horizon: how many rows ahead.
-        season: rows after which what was comes again; 1 repeats the last row.
+        season: rows of a season; 1 repeats the last row.
 
     Returns:
-        (N + horizon), NaN where nothing was yet.
+        (N + horizon), NaN where there is no earlier value.
     """
     back = -(-horizon // season) * season
     found = np.full(len(values) + horizon, np.nan)
@@ -53,7 +53,7 @@ def persistence(values: np.ndarray, horizon: int, season: int = 1) -> np.ndarray
 
 
 def ar_order(train_rows: int, horizon: int) -> int:
-    """Of the linear AR: 9, as in the sunspot literature, or less where a weight has not ten training rows."""
+    """Of the linear AR: 9, as in the sunspot literature, or less to have ten training rows for each weight."""
     return max(1, min(AR_ORDER, (train_rows - horizon) // 10 - 1))
 
 
@@ -61,7 +61,7 @@ def autoregression(values: np.ndarray, horizon: int, train_rows: int, order: int
     """The forecasts of a linear AR with intercept, fitted by least squares to the training rows, (N + horizon)."""
     moments = Moments.of(values[:train_rows, None])
     mean, unit = moments.mean[0], moments.unit[0]
-    values = (values - mean) / unit  # a large level would drown what changes
+    values = (values - mean) / unit  # against rounding at a large level
     past = lagged(carried_on(values)[:, None], order)
     design = np.concatenate([np.ones((len(past), 1)), past], axis=1)
     first = order - 1 + horizon
@@ -96,7 +96,7 @@ def season_of(values: np.ndarray, times: list[Any]) -> int | None:
 
 
 def _autocorrelation(values: np.ndarray) -> np.ndarray:
-    """At lags 0 to a third of the rows, of what a straight line leaves; empty where it leaves nothing."""
+    """Of the residuals of a straight line, at lags 0 to a third of the rows; empty where there are none."""
     n, moments = len(values), Moments.of(values[:, None])
     values = (values - moments.mean) / moments.unit
     line = np.stack([np.ones(n), np.linspace(-1, 1, n)], 1)

@@ -30,7 +30,7 @@ from .extrapolation import beyond
 from .task import ACCURACY, Judged, Undated
 
 STATISTICS = ("mean", "std", "min", "max")  # of each column, by which the nearest neighbour is found
-SAMPLED = 8  # sequences of a look at how gradients flow
+SAMPLED = 8  # sequences of the excerpt on which gradients are measured
 BLOCK = 256  # sequences whose neighbours are looked for together
 
 
@@ -64,7 +64,6 @@ class Classify(Undated):
 
     @property
     def train_steps(self) -> int:
-        """How many steps the training sequences have."""
         return sum(len(self.data.sequences[place]) for place in self.splits["training"])
 
     @property
@@ -118,7 +117,7 @@ class Classify(Undated):
         return balanced(torch.bincount(self.truth("training"), minlength=len(self.labels)))
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
-        """Name the class of every sequence, write it down, and compare with the baselines."""
+        """Predict the class of every sequence, write the predictions, and compare with the baselines."""
         found = logits_of(model, inputs_of(self.data, self.scaling), self.config).softmax(-1)
         part_of = {place: split for split, places in self.splits.items() for place in places}
         rows = prediction_rows(self.data, found)
@@ -191,11 +190,7 @@ def read_labelled(path: Path, config: ClassifyOptions) -> Labelled:
 
 
 def classify_task(config: ClassifyOptions) -> Classify:
-    """The sequences of a file, split into training, validation and test set.
-
-    Raises:
-        UserError: they cannot be read, have no labels, or fewer than two classes.
-    """
+    """The sequences of a file, split into training, validation and test set."""
     path = config.data
     assert path is not None
     data = read_labelled(path, config)
@@ -228,7 +223,7 @@ def classify_task(config: ClassifyOptions) -> Classify:
 
 
 def _note_rare(data: Labelled, learned: list[int]) -> None:
-    """Warn of classes that cannot be learned, or not be tested."""
+    """Warn of classes without a training sequence, and of those with only one sequence."""
     count = Counter(data.labels[place] for place in learned)
     whole = Counter(data.labels)
     if unseen := [label for label in data.classes if not count[label]]:
@@ -262,7 +257,7 @@ def _joined(data: Labelled, other: Labelled) -> tuple[Labelled, list[int]]:
 def _drawn(
     data: Labelled, places: list[int], part: float, generator: np.random.Generator
 ) -> tuple[list[int], list[int]]:
-    """Part of each class's sequences drawn, at least one where there are two: those left, and those drawn."""
+    """Draw a part of each class's sequences, at least one where there are two; returns the rest and the drawn."""
     drawn: set[int] = set()
     for label in data.classes:
         own = [place for place in places if data.labels[place] == label]

@@ -1,4 +1,4 @@
-"""A part of a task's training set with its loss, to look at how gradients flow."""
+"""A part of a task's training set with its loss, on which gradients are measured."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class TrainingExcerpt(NamedTuple):
         return self.d.dim() == 1
 
     def sequence(self) -> tuple[Tensor, Tensor]:
-        """The first sequence alone, x (T, I), and what is desired at each of its steps, d (T, K) or (T).
+        """The first sequence alone, x (T, I), and the target of each step, d (T, K) or (T).
 
-        A sequence's class is desired at each of its steps.
+        A sequence's class is the target of each of its steps.
         """
         x = self.x[:, 0]
         return x, self.d[0].expand(len(x)) if self.of_sequences else self.d[:, 0]
 
 
 def filled(d: Tensor, y: Tensor) -> Tensor:
-    """Targets d, the missing ones replaced by the outputs y, so that they have no error and no gradient."""
+    """Targets d, missing ones replaced by the outputs y, so that they add no error and no gradient."""
     return d.where(~d.isnan(), y.detach()) if d.isnan().any() else d

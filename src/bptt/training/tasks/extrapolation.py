@@ -8,7 +8,7 @@ import numpy as np
 
 from ...printable import shortened
 
-FAR = 0.05  # of a column's range that values must lie beyond it to be worth a word
+FAR = 0.05  # of a column's range: values closer to it are not reported
 
 
 def beyond(
@@ -20,7 +20,7 @@ def beyond(
         learned: the training rows, (N, C); NaN is left out.
         later: the rows after them, (M, C), in pieces.
         columns: the names of the columns.
-        rows: what the later rows are, in words.
+        rows: the later rows in words.
     """
     least, most = _extremes(learned)
     farthest, outside, count = np.zeros((2, len(columns))), np.zeros(len(columns), dtype=int), 0

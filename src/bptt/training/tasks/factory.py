@@ -27,11 +27,7 @@ WANTED = {
 
 
 def made_task(config: TrainOptions) -> Task:
-    """The task, ready to be learned.
-
-    Raises:
-        UserError: its data cannot be used.
-    """
+    """The task that the options ask for; a UserError where its data cannot be used."""
     check_there(config)
     if isinstance(config, TextOptions):
         return text_task(config)
@@ -42,11 +38,7 @@ def made_task(config: TrainOptions) -> Task:
 
 
 def check_there(config: TrainOptions, run: Path | None = None) -> None:
-    """Refuse data that are not where these options look for them; `run` is the folder of a run that has read them.
-
-    Raises:
-        UserError: a file is missing, or is none.
-    """
+    """Refuse data files that are missing; `run` is the folder of a run that has read them."""
     for path in files_of(config):
         moved = "" if run is None else f"; start where {run} was made, or put the file back"
         check_file(path, WANTED[config.task], moved)

@@ -29,7 +29,7 @@ from .scores import judged
 from .series import Forecasting, Series, Span
 from .task import Judged
 
-MINIMUM_TARGETS = 10  # training targets below which nothing sensible can be fitted
+MINIMUM_TARGETS = 10  # training targets that a forecast needs
 
 # Average relative variance is the mean squared error over the variance of the series; for the sunspots the
 # literature divides by 1535, the variance of 1700-1979 (Weigend, Huberman & Rumelhart 1990).
@@ -59,11 +59,7 @@ class Forecast(Series, Forecasting):
         return {self.part: self.spacing} if self.config.time and self.spacing is not None else {}
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
-        """The training steps, the last of them kept for validation where it is asked for.
-
-        Raises:
-            UserError: there are fewer steps than stretches to cut them into, or fewer stretches than workers.
-        """
+        """The training steps, the last of them kept for validation where it is asked for."""
         return updates_of(model, *self.training_steps(), self.config, workers)
 
     def training_excerpt(self) -> TrainingExcerpt:
@@ -104,11 +100,7 @@ def sunspot_forecast(config: ForecastOptions) -> Forecast:
 def table_forecast(table: Table, config: ForecastOptions, part: str = "") -> Forecast:
     """A user's table: learn from its start, judge on the last ``config.test`` of its rows.
 
-    Args:
-        part: which of many series it is.
-
-    Raises:
-        UserError: there are too few rows, or too few values of a target.
+    `part` names it among many series. A UserError where there are too few rows, or too few values of a target.
     """
     rows = len(table.values)
     train_rows = train_rows_of(rows, config)
@@ -123,7 +115,7 @@ def table_forecast(table: Table, config: ForecastOptions, part: str = "") -> For
 
 
 def _interpolated(values: np.ndarray, train_rows: int) -> np.ndarray:
-    """Columns (N, C), NaN filled; no training row is filled by what a later row holds."""
+    """Columns (N, C), NaN filled; no training row is filled from a later row."""
     learned = np.apply_along_axis(interpolated, 0, values[:train_rows])
     return np.apply_along_axis(interpolated, 0, np.concatenate([learned, values[train_rows:]]))
 
@@ -146,11 +138,7 @@ def train_rows_of(rows: int, config: ForecastOptions) -> int:
 
 
 def check_rows(name: str, rows: int, train_rows: int, config: ForecastOptions) -> None:
-    """There are rows enough to learn from.
-
-    Raises:
-        UserError: there are not, and how many are needed.
-    """
+    """Refuse fewer rows than a forecast needs."""
     needed = config.lags - 1 + max(config.horizons) + MINIMUM_TARGETS
     if train_rows < needed:
         minimum = bisect_left(range(2**62), True, lo=needed, key=lambda n: train_rows_of(n, config) >= needed)
@@ -169,11 +157,7 @@ def forecast_of(
     published: dict[str, dict[str, float]],
     part: str = "",
 ) -> Forecast:
-    """A table as the task that the choices make of it.
-
-    Raises:
-        UserError: it does not hold what is needed.
-    """
+    """A table as the task that the options make of it; a UserError where it holds too little."""
     _check_values(table, train_rows, spans)
     learned, times = table.values[:train_rows], table.times[:train_rows]
     calendar = periods_of(times, table.name) if config.calendar else []
@@ -198,7 +182,7 @@ def forecast_of(
 
 
 def _check_values(table: Table, train_rows: int, spans: list[Span]) -> None:
-    """Missing values leave enough of each column."""
+    """Refuse columns of which missing values leave too little."""
     there = ~np.isnan(table.values)
     for place, column in enumerate(table.columns):
         is_target = place < table.targets

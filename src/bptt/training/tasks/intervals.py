@@ -1,8 +1,8 @@
 """Prediction intervals by split conformal residuals: as wide as the errors on rows outside the training set.
 
 Lei, G'Sell, Rinaldo, Tibshirani & Wasserman (2018), "Distribution-free predictive inference for regression",
-algorithm 2: of n absolute errors the ⌈(n + 1)·coverage⌉-th smallest is half the interval's width. It holds what
-comes that often if the errors to come are like those seen; a series that changes makes them larger.
+algorithm 2: of n absolute errors the ⌈(n + 1)·coverage⌉-th smallest is half the interval's width. It contains the
+true value that often if later errors are like these; in a series that changes they are larger.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Intervals:
     # for such a coverage
     widths: list[float]
     errors: int  # how many each is taken from, the fewest of all outputs
-    source: Literal["validation", "training"]  # the rows they were made on
+    source: Literal["validation", "training"]  # the rows of these errors
 
     @classmethod
     def of(cls, errors: list[np.ndarray], coverage: float, source: Literal["validation", "training"]) -> Intervals:

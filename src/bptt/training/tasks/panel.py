@@ -41,12 +41,10 @@ class Panel(Forecasting):
 
     @property
     def train_steps(self) -> int:
-        """How many steps of all series have all their targets among the training rows."""
         return sum(part.train_steps for part in self.parts)
 
     @property
     def learned_steps(self) -> int:
-        """How many of them are trained on; the others are for validation."""
         return sum(part.learned_steps for part in self.parts)
 
     @property
@@ -77,12 +75,9 @@ class Panel(Forecasting):
         return Moments.of(np.concatenate([part.table.values[: part.train_rows] for part in self.parts])).scaling
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
-        """Series side by side from their first steps; where one has ended, the others go on without it.
+        """Series side by side from their first steps; where one has ended, the others continue without it.
 
         All of them in the same updates, or with --batch so many at a time.
-
-        Raises:
-            UserError: there are fewer of them than workers, or the workers would have to share a whole walk.
         """
         config, count = self.config, len(self.parts)
         size = min(config.batch or count, count)
@@ -128,11 +123,7 @@ class Panel(Forecasting):
 
 
 def panel(config: ForecastOptions) -> Panel:
-    """The series of a user's table; those with too few rows or values are left out, with a warning.
-
-    Raises:
-        UserError: the table cannot be read, or none of its series can be trained on.
-    """
+    """The series of a user's table; those with too few rows or values are left out, with a warning."""
     assert config.data is not None
     assert config.series is not None
     tables = select_series(read_frame(config.data), config.data.name, selection_of(config))

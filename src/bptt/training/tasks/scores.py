@@ -52,7 +52,7 @@ def calibrated(parts: Sequence[Series], found: list[np.ndarray]) -> Intervals:
 
 
 def scores_of(parts: Sequence[Series], models: list[dict[str, np.ndarray]], name: str) -> dict[str, float]:
-    """A model's average relative variance by what it is judged on, and their mean where there are several."""
+    """A model's average relative variance by output and test span, and the mean where there are several."""
     found = {
         _named(part, on, len(parts)): value
         for part, own in zip(parts, models, strict=True)

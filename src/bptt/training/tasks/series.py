@@ -44,7 +44,7 @@ class Series:
     variances: list[float]  # by target, what mean squared errors are divided by for the average relative variance
     published: dict[str, dict[str, float]] = field(default_factory=dict)  # figures of others, by name and span
     calendar: list[str] = field(default_factory=list)  # the periods of the dates whose sine and cosine are input
-    season: int | None = None  # rows after which the series comes again, where that is known
+    season: int | None = None  # rows of a season, if one was found
     order: int = 1  # of the linear AR beside it
     part: str = ""  # which of many series this is
     spacing: Spacing | None = None  # of its rows in time, by which future rows are dated; None if unknown
@@ -141,7 +141,7 @@ class Series:
         return found
 
     def arv(self, forecasts: np.ndarray) -> dict[str, float]:
-        """Average relative variance: mean squared error / variance, by what is judged."""
+        """Average relative variance: mean squared error / variance, by output and test span."""
         errors = np.square(self.truth() - forecasts)
         return {
             name: float(np.nanmean(errors[span.first : span.stop, output]))
@@ -171,11 +171,7 @@ class Series:
         return [*stamps.texts, *(stamps.write(self.spacing.after(last, i)) for i in steps)]
 
     def check_times(self) -> None:
-        """The rows to come have dates.
-
-        Raises:
-            UserError: the last of them is after the year 9999.
-        """
+        """Refuse rows to come after the year 9999, where dates end."""
         for spacing in (self.spacing, self.ahead if self.calendar else None):
             try:
                 if spacing is not None:

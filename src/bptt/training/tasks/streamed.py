@@ -60,29 +60,25 @@ class StreamedForecast(Forecasting, Undated):
     config: ForecastOptions  # lags, horizons, validation and coverage
     train_rows: int  # the number of training rows, from the start
     scaling: Scaling  # fitted to them
-    season: int | None  # rows after which the series comes again, where that is known
+    season: int | None  # rows of a season, if one was found
     # moments of each column over the training rows, and over the rows after them
     learned: Moments
     later: Moments
 
     @property
     def farthest(self) -> int:
-        """The longest horizon."""
         return max(self.config.horizons)
 
     @property
     def outputs(self) -> list[tuple[int, int]]:
-        """The target's place and the horizon of each output."""
         return self.config.outputs
 
     @property
     def train_steps(self) -> int:
-        """How many steps have all their targets among the training rows."""
         return sum(_steps_of(self.train_rows, self.config))
 
     @property
     def learned_steps(self) -> int:
-        """How many of them are left beside those for validation."""
         return _steps_of(self.train_rows, self.config)[0]
 
     @property
@@ -130,7 +126,7 @@ class StreamedForecast(Forecasting, Undated):
         return TrainingExcerpt(x, d, mean_square, sum_of_squares, what, () if note is None else (note,))
 
     def _beyond(self) -> str | None:
-        """The same as of a table in memory; the later rows are read only if some leave the range."""
+        """As `Forecast.beyond`; the later rows are read only if some leave the range."""
         learned, later = (np.stack([found.low, found.high]) for found in (self.learned, self.later))
         if beyond(learned, [later], self.columns) is None:
             return None
@@ -244,7 +240,7 @@ class StreamedForecast(Forecasting, Undated):
         """A network walked over rows first to stop, begun a little before them so that its state is no new one.
 
         Yields:
-            piece by piece the first row's number, the forecasts made at each row (T, K) and what came true (T, K),
+            piece by piece the first row's number, the forecasts made at each row (T, K) and their targets (T, K),
             both standardised, and the columns in these rows and the `past` before them (past + T, C).
         """
         before, state = max(self.config.lags - 1, past), None
@@ -274,12 +270,7 @@ class StreamedForecast(Forecasting, Undated):
 
 
 def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
-    """A user's table on disk: learn from its start, judge on the last ``config.test`` of its rows.
-
-    Raises:
-        UserError: the table cannot be read, has too few rows or other columns, or needs what only a table in
-            memory can be given: labels of time, repaired missing values, several series.
-    """
+    """A user's table on disk: learn from its start, judge on the last ``config.test`` of its rows."""
     assert config.data is not None
     check_streamable(config)
     source = open_source(config.data)

@@ -53,9 +53,9 @@ BITS_OF_BYTES = Measure(
 
 @dataclass(frozen=True)
 class Judged:
-    """How good a trained network is, beside others."""
+    """The scores of a trained network and of its baselines."""
 
-    scores: dict[str, dict[str, float]]  # by model, the trained one first, and by what it was judged on
+    scores: dict[str, dict[str, float]]  # by model, the trained one first, and by test span
     # of forecasts, the root mean square error by span, in the target's unit
     rmse: dict[str, float] = field(default_factory=dict)
     # of forecasts, columns time, target, truth, forecast, lower and upper of the rows that a report shows
@@ -65,14 +65,14 @@ class Judged:
     intervals: Intervals | None = None  # of forecasts, how wide lower and upper are apart
     # of forecasts, the part of the rows tested on, by span, that they held
     covered: dict[str, float] = field(default_factory=dict)
-    measure: Measure = ARV  # what the scores are
-    # of classes, how many sequences of each class (rows) were taken for each (columns)
+    measure: Measure = ARV  # of the scores
+    # of classes, how many sequences of each class (rows) were predicted as each class (columns)
     confusion: list[list[int]] | None = None
-    sample: str = ""  # of a language model, what it writes
+    sample: str = ""  # text that a language model generated
 
     @property
     def judged_on(self) -> list[str]:
-        """The names of what it was judged on; of many, the first ones and the last, which is their mean."""
+        """The names of the test spans; of many, the first ones and the last, which is their mean."""
         names = list(next(iter(self.scores.values())))
         return names if len(names) <= SHOWN else [*names[: SHOWN - 1], names[-1]]
 
@@ -96,7 +96,7 @@ class Undated:
 
 
 class Task(Protocol):
-    """Data to learn from, and a way to judge what was learned."""
+    """Data to train on, and a way to score the trained network."""
 
     @property
     def name(self) -> str: ...  # where the data came from
@@ -137,10 +137,10 @@ class Task(Protocol):
         ...
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
-        """Judge a trained model and write what it puts out.
+        """Score a trained model and write its outputs.
 
         Args:
-            title: what the scores call the model.
+            title: the name of the model in the scores.
             path: the file to write, whose name is `output`.
         """
         ...

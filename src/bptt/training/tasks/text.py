@@ -39,7 +39,7 @@ from .excerpt import TrainingExcerpt
 from .task import BITS, BITS_OF_BYTES, Judged, Undated
 
 STEPS = 4096  # tokens that are walked and judged at a time
-LOOKED_AT = 512  # tokens of a look at how gradients flow
+LOOKED_AT = 512  # tokens of the excerpt on which gradients are measured
 WRITTEN, TEMPERATURE = 1000, 0.8  # of sample.txt
 
 
@@ -49,7 +49,7 @@ class TextTask(Undated):
 
     name: str  # where the text came from
     text: str  # all of it, a character for each token
-    config: TextOptions  # what a token is, window, batch, seed
+    config: TextOptions  # kind of token, window, batch, seed
     labels: list[str]  # the tokens there are, by output
     numbers: np.ndarray  # each one's place among them, (N)
     # where "training" (from 0), "validation" (may be missing) and "test" begin and end
@@ -108,7 +108,7 @@ class TextTask(Undated):
         return TrainingExcerpt(x, numbers[1:], mean_cross_entropy, cross_entropy, what)
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
-        """Let the model predict what it was not trained on, compare with the baselines, and let it write."""
+        """Score the model on the validation and test tokens beside the baselines, and let it generate a sample."""
         learned, different = self.numbers[: self.spans["training"][1]], len(self.labels)
         baselines = f"{self.tokens}' frequencies", f"{ORDER}-gram (Witten-Bell)", "xz"
         scores: dict[str, dict[str, float]] = {name: {} for name in (title, *baselines)}
@@ -153,16 +153,12 @@ class OneHot(nn.Module):
 
 
 def mean_cross_entropy(y: Tensor, d: Any) -> Tensor:
-    """Of scores (T, B, V) and the tokens that came, d (T, B)."""
+    """The mean cross entropy of scores (T, B, V) and the next tokens, d (T, B)."""
     return nn.functional.cross_entropy(y.flatten(0, 1), d.flatten())
 
 
 def text_task(config: TextOptions) -> TextTask:
-    """A file's text or the embedded one: learn from its start, judge on its end.
-
-    Raises:
-        UserError: it cannot be read, or is too short.
-    """
+    """A file's text or the embedded one: learn from its start, judge on its end."""
     tokens = config.tokens
     if config.data is None:
         name, text = MOBY_DICK, as_tokens(moby_dick(), tokens)
@@ -199,16 +195,16 @@ def sample_text(
     Args:
         model: (x, state) -> (y, state), one-hot tokens in, scores of the next one out.
         vocabulary: the tokens, by output, each a character.
-        prompt: what is read before; empty for a new line, or the first token where there is none.
-        length: how many are written.
+        prompt: the text before; empty for a new line, or the first token where there is none.
+        length: how many tokens are generated.
         temperature: 0 takes the likeliest each time, 1 draws from the model's distribution.
-        seed: of what is drawn.
+        seed: of the draws.
 
     Returns:
-        what was written, without the prompt.
+        the generated text, without the prompt.
 
     Raises:
-        UserError: the prompt has a token that the model has not learned.
+        UserError: the prompt has a token that is not in the vocabulary.
     """
     generator, device = torch.Generator().manual_seed(seed), device_of(model)
     start = prompt or ("\n" if "\n" in vocabulary else vocabulary[0])
