@@ -15,8 +15,10 @@ Every operation is computed by the CPU's kernel on `host_view`s of its tensors. 
 torch.Generator("emulated") and no empty(pin_memory=True).
 """
 
+import warnings
 import weakref
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -42,9 +44,12 @@ class LateCopy(NamedTuple):
     stream: Any
 
 
-class Stream:
+class Stream(torch.Stream):
+    def __new__(cls, device: Any = None) -> "Stream":
+        return super().__new__(cls, NAME)
+
     def __init__(self, device: Any = None) -> None:
-        self.seen = {self}  # the streams whose copies work on this one may use
+        self.seen = {id(self)}  # the streams whose copies work on this one may use
 
     def wait_stream(self, other: "Stream") -> None:
         self.seen |= other.seen
@@ -85,7 +90,7 @@ class Backend:
         self.late: list[LateCopy] = []
         self.limit: int | None = None
         self._allocated = self._peak = 0
-        self._stream = Stream()
+        self._stream: Stream | None = None  # there is none before the device is registered
 
     def is_available(self) -> bool:
         return True
@@ -145,11 +150,12 @@ class Backend:
         self._allocated -= size
 
     def current_stream(self, device: Any = None) -> Stream:
+        self._stream = self._stream or Stream()
         return self._stream
 
     @contextmanager
     def stream(self, stream: Stream):
-        before, self._stream = self._stream, stream
+        before, self._stream = self.current_stream(), stream
         yield
         self._stream = before
 
@@ -172,7 +178,7 @@ def host_view(tensor: Tensor, used: bool = True) -> Tensor:
     address = tensor.untyped_storage().data_ptr()
     if used and any(copy.address == address for copy in torch.emulated.late):
         seen = torch.emulated.current_stream().seen
-        unseen = [c for c in torch.emulated.late if c.address == address and c.stream not in seen]
+        unseen = [c for c in torch.emulated.late if c.address == address and id(c.stream) not in seen]
         assert not unseen, f"a tensor {tuple(tensor.shape)} is used on a stream that has not waited for its copy"
         torch.emulated.finish(lambda copy: copy.address == address)
     host = tensor.untyped_storage().memory.host
@@ -318,6 +324,7 @@ every_op.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
 some_ops = torch.library.Library("aten", "IMPL")
 some_ops.impl("_copy_from", copied, "PrivateUse1")
 some_ops.impl("_local_scalar_dense", lambda tensor: host_view(tensor).item(), "PrivateUse1")
+some_ops.impl("record_stream", lambda tensor, stream: None, "PrivateUse1")
 some_ops.impl("is_pinned", is_pinned, "CPU")
 some_ops.impl("_pin_memory", pin, "CPU")
 some_ops.impl("mse_loss", lambda *args: by_cpu(aten.mse_loss.default, *args), "PrivateUse1")  # not by out=
@@ -331,3 +338,6 @@ torch_record_stream = torch.Tensor.record_stream
 torch.Tensor.record_stream = record_stream
 torch_storage_to = torch.UntypedStorage.to
 torch.UntypedStorage.to = storage_to
+with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch has kernels of its own
+    for op in (aten.mse_loss.default, aten.smooth_l1_loss.default):
+        some_ops.impl(op.name(), partial(by_cpu, op), "PrivateUse1")

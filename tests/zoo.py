@@ -21,7 +21,7 @@ class Decay(Cell):
         return h, {"h": h, "n": state["n"] + 1}
 
     def initial_state(self, batch: int):
-        return {"h": self.h_0.expand(batch, -1), "n": torch.zeros(batch, dtype=torch.int64)}
+        return {"h": self.h_0.expand(batch, -1), "n": self.h_0.new_zeros(batch, dtype=torch.int64)}
 
 
 class Stack(nn.Module):

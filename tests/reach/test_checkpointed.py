@@ -7,7 +7,7 @@ from torch import nn
 
 import bptt
 from bptt.reach.checkpointed import checkpointed
-from bptt.reach.memory import Meter
+from bptt.reach.meters import TensorMeter
 from bptt.reach.plan import plan_checkpoints
 from support import assert_close, normal
 from zoo import MAKERS, laid_out, model_of
@@ -229,10 +229,10 @@ def test_memory_stays_bounded():
     """A thousand steps, at a twentieth of what full BPTT holds."""
     model = bptt.SequenceModel(bptt.GRU(8, 32), 1)
     x, d = normal(1000, 1, 8, dtype=torch.float32), normal(1000, 1, 1, dtype=torch.float32)
-    with Meter() as whole:
+    with TensorMeter() as whole:
         torch.autograd.grad(mean_square(model(x)[0], d), list(model.parameters()))
     gradients = sum(4 * w.numel() for w in model.parameters())
-    with Meter() as cut:
+    with TensorMeter() as cut:
         checkpointed(model, x, d, mean_square, segment=31)
     assert cut.peak - 2 * gradients < 0.2 * whole.peak
 
@@ -241,7 +241,7 @@ def test_a_memory_is_kept_to():
     model = bptt.SequenceModel(bptt.LSTM(8, 32), 1)
     x, d = normal(3000, 1, 8, dtype=torch.float32), normal(3000, 1, 1, dtype=torch.float32)
     loss, _, _, gradients = full(model, model, x, d, mean_square)
-    with Meter() as meter:
+    with TensorMeter() as meter:
         result = checkpointed(model, x, d, mean_square, memory="400kB")
     assert meter.peak <= 400_000
     assert_close(result.loss, loss, "loss")

@@ -5,7 +5,7 @@ from torch import nn
 import bptt
 from bptt.reach.byte_sizes import parse_bytes
 from bptt.reach.checkpointed import checkpointed
-from bptt.reach.memory import Meter
+from bptt.reach.meters import TensorMeter
 from bptt.reach.plan import MOST_WALKS, plan_checkpoints
 from support import normal
 from zoo import MAKERS, laid_out, model_of
@@ -37,7 +37,7 @@ def test_the_peak_is_as_predicted(name, criterion, arguments):
     model, _ = model_of(name, H=16, dtype=torch.float32)
     x, d = sequence(model, 400)
     schedule = plan_checkpoints(model, x, d, criterion, **arguments)
-    with Meter() as meter:
+    with TensorMeter() as meter:
         checkpointed(model, x, d, criterion, memory=schedule)
     assert abs(schedule.bytes / meter.total - 1) < 0.2, f"predicted {schedule.bytes}, measured {meter.total}"
 

@@ -1,13 +1,11 @@
-"""Peak memory: of any computation, counted tensor by tensor, and of checkpointed BPTT, predicted from a trial.
+"""The peak memory of checkpointed BPTT, predicted from a trial.
 
-`Meter` counts. `measure` tries a model on a few steps and returns a `MemoryNeed`, which predicts the peak of a
-schedule with segments of any length.
+`measure` tries a model on a few steps and returns a `MemoryNeed`, which predicts the peak of a schedule with
+segments of any length.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -15,73 +13,17 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..trees import bytes_of, cloned, detached, form, leaves, mapped
 from ..walks import kernels
 from .gradients import Gradients, scalar_loss
+from .meters import meter_on
 from .pieces import Sequences
 from .replay import CheckpointedBackward
 from .sequence_loss import SequenceLoss
 from .side_effects import side_state, undisturbed
 
 PROBE = 16, 64  # the fewest and most steps a model is tried on, and then on twice as many
-
-
-class Meter(TorchDispatchMode):
-    """Counts the bytes of the tensors made under it: those alive now, and their peak.
-
-    `scratch` is the peak of what bptt's kernels allocate for themselves during a call, `total` that of both
-    together. What other native code allocates and frees before it returns is not seen.
-
-    >>> import torch
-    >>> with Meter() as meter:
-    ...     a = torch.zeros(1000)
-    ...     b = a + 1
-    ...     del a
-    >>> meter.live, meter.peak
-    (4000, 8000)
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live = self.peak = self.scratch = self.total = 0
-        self._sizes: dict[int, int] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # or the first use imports the whole of torch.compile, for seconds
-
-    def __enter__(self) -> Meter:
-        kernels.scratch()  # forget what was before
-        return super().__enter__()
-
-    def __torch_dispatch__(self, function: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for t in args:
-            if isinstance(t, Tensor):
-                self._count(t, made=False)
-        result = function(*args, **(kwargs or {}))
-        for t in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(t, Tensor):
-                self._count(t, made=True)
-        scratch = kernels.scratch()
-        self.scratch = max(self.scratch, scratch)
-        self.total = max(self.total, self.live + scratch)
-        return result
-
-    def _count(self, t: Tensor, made: bool) -> None:
-        """Count a tensor's memory once; what was there before is 0 bytes of it."""
-        storage = t.untyped_storage()
-        key = storage._cdata
-        if key in self._sizes:
-            return
-        self._sizes[key] = storage.nbytes() if made else 0
-        self.live += self._sizes[key]
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._release, key)
-
-    def _release(self, key: int) -> None:
-        self.live -= self._sizes.pop(key)
 
 
 class LinearBytes(NamedTuple):
@@ -161,6 +103,7 @@ def measure_once(of: SequenceLoss) -> MemoryNeed:
         [(form(tree), [leaf.requires_grad for leaf in leaves(tree)]) for tree in (piece, of.state)],
         (min(of.data.steps, 16 * PROBE[1]), of.data.axis, of.criterion, of.reduction),
         (weights, [module.training for module in of.walker.modules], torch.get_num_threads()),
+        of.data.device,
     )
     if not isinstance(module, nn.Module | FunctionType):  # others may have no hash
         return measure(of)
@@ -187,10 +130,12 @@ def measure(of: SequenceLoss) -> MemoryNeed:
         inner = of._replace(state=after)
         if of.reduction == "whole":
             inner = inner._replace(criterion=lambda y, d: y.sum(), reduction="sum")
+        if data.device.type != "cpu":
+            _peaks(inner, True, steps)  # the first pass allocates what the device's libraries keep
         replay, alone = (_segment_memory(inner, behind, steps) for behind in (True, False))
         outputs = loss_step = 0.0
         if of.reduction == "whole":
-            outputs = (bytes_of(y) + (bytes_of(piece.d) if data.converted[1] else 0)) / tried  # pyright: ignore
+            outputs = (bytes_of(y) + (bytes_of(piece.d) if data.copied[1] else 0)) / tried  # pyright: ignore
             loss_step = _loss_peak(of.criterion, y, data, steps) / steps
     return MemoryNeed(
         replay=replay,
@@ -218,7 +163,7 @@ def _segment_memory(of: SequenceLoss, behind: bool, steps: int) -> SegmentMemory
 
 def _peaks(of: SequenceLoss, behind: bool, steps: int) -> tuple[int, int, int, int]:
     """The fields of `SegmentMemory` for so many steps, with an adjoint of the state after them or not."""
-    meter, held = Meter(), 0
+    meter, held = meter_on(of.data.device), 0
 
     def watched(y: Tensor, d: Any) -> Tensor:
         nonlocal held
@@ -249,6 +194,6 @@ def _loss_peak(criterion: Any, y: Tensor, data: Sequences, steps: int) -> int:
     shape[data.axis] = leaves(piece.x)[0].shape[data.axis]
     with torch.enable_grad():
         outputs = torch.zeros(shape, dtype=y.dtype, device=y.device, requires_grad=True)
-        with Meter() as meter:
+        with meter_on(y.device) as meter:
             torch.autograd.grad(scalar_loss(criterion, outputs, piece.d), outputs, allow_unused=True)
     return meter.peak

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..trees import Tree, form, leaves, mapped, refilled
 from .arrays import as_tensors, holds_arrays
+from .transfer import begin_copy
 from .walker import Walker
 
 _MISSING = object()
@@ -26,28 +27,38 @@ class Piece(NamedTuple):
 
     def narrowed(self, axis: int, start: int, length: int) -> Piece:
         """Steps start to start + length of it."""
-        return mapped(lambda leaf: leaf.narrow(axis, start, length), self)
+        return _narrowed(self, axis, start, length)
+
+
+def _narrowed(tree: Tree, axis: int, start: int, length: int) -> Tree:
+    return mapped(lambda leaf: leaf.narrow(axis, start, length), tree)
 
 
 class Sequences:
     """x, d and resets of one length T, read at any step; tensors without a copy.
 
     Of arrays and memory maps each piece is copied, its floating numbers in the dtype and on the device of the
-    model's weights.
+    model's weights. `resets` stay on the CPU, where the steps of resets are looked up.
 
     Args:
         walker: the model.
         x, d: trees of tensors and arrays, time on the axis the model has it.
         resets: (T, B) or (T,), booleans, laid out as x; or None.
+        moved: whether tensors of the CPU are copied to the device of the weights too.
 
     Raises:
         TypeError, ValueError: the lengths differ, T is 0, or resets are of another form.
     """
 
-    def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
+    def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None, moved: bool = False) -> None:
         self.like = walker.like
         self.whole = Piece(as_tensors(x, "x"), as_tensors(d, "d"), as_tensors(resets, "resets"))
-        self.converted = [holds_arrays(tree) for tree in (x, d, resets)]
+        self.converted = [holds_arrays(x), holds_arrays(d)]
+        self.copied = [
+            here or (moved and self._is_elsewhere(tree))
+            for tree, here in zip((self.whole.x, self.whole.d), self.converted, strict=True)
+        ]
+        self._ahead: tuple[tuple[int, int], Callable[[], Piece]] | None = None  # a piece that is read next
         if not leaves(self.whole.x):
             raise TypeError(f"x must hold a sequence, got {type(x).__name__}")
         self.axis = walker.time_axis(self.whole.x)
@@ -73,6 +84,7 @@ class Sequences:
             raise ValueError(f"x has {self.steps} steps and resets have {resets.shape[self.axis]}")
         if resets.dim() == 2 and resets.shape[1 - self.axis] != self.rows:
             raise ValueError(f"x has {self.rows} sequences, but resets are {tuple(resets.shape)}")
+        self.whole = self.whole._replace(resets=resets.cpu())
 
     @property
     def rows(self) -> int:
@@ -80,6 +92,12 @@ class Sequences:
         first = leaves(self.whole.x)[0]
         alone = first.dim() < (3 if first.is_floating_point() else 2)
         return 1 if alone else first.shape[1 - self.axis]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pieces of x are."""
+        first = leaves(self.whole.x)[0]
+        return self.like.device if self.like is not None and self.copied[0] else first.device
 
     def head(self, steps: int) -> Sequences:
         """The first so many steps, or fewer, as sequences."""
@@ -93,33 +111,50 @@ class Sequences:
         stop = min(stop, self.steps)
         if stop <= first:
             return None
-        piece = self.whole.narrowed(self.axis, first, stop - first)
-        return Piece(
-            *(self._brought(tree) if here else tree for tree, here in zip(piece, self.converted, strict=True))
-        )
+        if self._ahead is not None and self._ahead[0] == (first, stop):
+            hand_over, self._ahead = self._ahead[1], None
+        else:
+            hand_over = self._begin(first, stop)
+        return hand_over()
+
+    def prefetch(self, first: int, stop: int) -> None:
+        """Begin to copy the steps that are read next to the device; a CPU has nothing to do meanwhile."""
+        stop = min(stop, self.steps)
+        if any(self.copied) and self.like is not None and self.like.device.type != "cpu" and stop > first:
+            self._ahead = (first, stop), self._begin(first, stop)
+
+    def _begin(self, first: int, stop: int) -> Callable[[], Piece]:
+        x, d, resets = self.whole.narrowed(self.axis, first, stop - first)
+        x_copy, d_copy = self._begin_copy(x, 0), self._begin_copy(d, 1)
+        return lambda: Piece(x_copy(), d_copy(), resets)
+
+    def _begin_copy(self, tree: Tree, place: int) -> Callable[[], Tree]:
+        """Begin the copy of x or d, as `begin_copy`; nothing is copied where the tensors are used as they are."""
+        if not self.copied[place]:
+            return lambda: tree
+        device = torch.device("cpu") if self.like is None else self.like.device
+        dtype = None if self.like is None or not self.converted[place] else self.like.dtype
+        return begin_copy(tree, device, dtype)
 
     def seek(self, step: int) -> None:
         """Continue at a step: nothing to do, since every step can be read at any time."""
 
-    def desired(self) -> Tree:
-        """d of all steps."""
-        return self._brought(self.whole.d) if self.converted[1] else self.whole.d
+    def inputs(self, first: int, stop: int) -> Tree:
+        """x of some steps."""
+        return self._begin_copy(_narrowed(self.whole.x, self.axis, first, stop - first), 0)()
 
-    def _brought(self, tree: Tree) -> Tree:
-        """Copies of arrays' numbers, in the dtype and on the device of the weights.
+    def desired(self, first: int, stop: int) -> Tree:
+        """d of some steps."""
+        return self._begin_copy(_narrowed(self.whole.d, self.axis, first, stop - first), 1)()
 
-        A tensor over a read-only memory map ends the process when it is written to, so none is returned.
-        """
-        device, dtype = (None, None) if self.like is None else (self.like.device, self.like.dtype)
-
-        def copied(leaf: Tensor) -> Tensor:
-            return leaf.to(device, dtype if leaf.is_floating_point() else None, copy=True)
-
-        return mapped(copied, tree)
+    def _is_elsewhere(self, tree: Tree) -> bool:
+        """Whether tensors of it are on the CPU and the weights are not."""
+        there = self.like is not None and self.like.device.type != "cpu"
+        return there and any(leaf.device.type == "cpu" for leaf in leaves(tree))
 
 
 class Chunks:
-    """Chunks of x, d and resets that come one after the other, each read once.
+    """Chunks of x, d and resets that come one after the other, each read once; on the CPU or the model's device.
 
     Args:
         walker: the model.
@@ -158,6 +193,9 @@ class Chunks:
         self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
         self.resets = None if resets is None else iter(resets)
 
+    def prefetch(self, first: int, stop: int) -> None:
+        """Nothing: a chunk may not be there before it is needed."""
+
     def seek(self, step: int) -> None:
         """Continue at a step.
 
@@ -195,7 +233,7 @@ class Chunks:
         if resets is _MISSING:
             raise ValueError(f"resets end after {self.stop} steps, but x goes on")
         try:
-            chunk = Sequences(self.walker, *self._turned(pair[0], pair[1], resets))
+            chunk = Sequences(self.walker, *self._turned(pair[0], pair[1], resets), moved=True)
         except (TypeError, ValueError) as error:
             raise type(error)(f"in the chunk after step {self.stop}: {error}") from error
         self.axis = chunk.axis

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ..trees import Tree, cloned, leaves, mapped, stacked_room
 from .gradients import Gradients, scalar_loss
-from .pieces import Piece
 from .schedule import Advance, Replay, reversal
 from .sequence_loss import SequenceLoss
 from .side_effects import SideState, side_state
@@ -95,17 +94,14 @@ class CheckpointedBackward:
         state = self._load(action.slot)
         with torch.no_grad():
             for segment in range(action.start, action.stop):
-                piece = self._read(segment)
-                y, state = self.of.walker.walk(piece.x, state, self.of.data.axis)
+                y, state = self.of.walker.walk(self._inputs(segment), state, self.of.data.axis)
                 if self.of.reduction == "whole" and segment == self._written:
                     self._write(y, segment)
                     self._written += 1
         self._store(action.slot + 1, state)
 
-    def _read(self, segment: int) -> Piece:
-        piece = self.of.data.read(*self._steps(segment))
-        assert piece is not None
-        return piece
+    def _inputs(self, segment: int) -> Tree:
+        return self.of.data.inputs(*self._steps(segment))
 
     def _write(self, y: Tensor, segment: int) -> None:
         axis, (first, stop) = self.of.data.axis, self._steps(segment)
@@ -117,10 +113,10 @@ class CheckpointedBackward:
 
     def _replay(self, action: Replay, devices: list[Tensor]) -> None:
         segment, axis, (first, stop) = action.segment, self.of.data.axis, self._steps(action.segment)
-        piece, before = self._read(segment), self._load(action.slot)
+        before = self._load(action.slot)
         inner = segment > 0  # the state before it was computed; else it is the user's
         with torch.enable_grad():
-            x = mapped(lambda leaf: _source(leaf, leaf.requires_grad), piece.x)
+            x = mapped(lambda leaf: _source(leaf, leaf.requires_grad), self._inputs(segment))
             if before is not None:
                 wanted = iter([inner or leaf.requires_grad for leaf in leaves(before if inner else self.of.state)])
                 before = mapped(lambda leaf: _source(leaf, next(wanted)), before)
@@ -130,7 +126,7 @@ class CheckpointedBackward:
                 self._after = side_state(self.of.walker, devices, self._sides[-1])
                 if self.of.reduction == "whole":
                     self._whole_loss(y, segment)
-            pairs = self._seeded(y, piece.d, first, stop)
+            pairs = self._seeded(y, first, stop)
         pairs += [(leaf, d) for leaf, d in zip(leaves(after), self.d_state, strict=False) if d is not None]
         pairs = [(output, seed) for output, seed in pairs if output.requires_grad]
         apart_x = [leaf for leaf in leaves(x, "x") if leaf.requires_grad]
@@ -148,13 +144,13 @@ class CheckpointedBackward:
             return [None] * len(apart)
         return self.gradients.gather([output for output, _ in pairs], [seed for _, seed in pairs], apart)
 
-    def _seeded(self, y: Tensor, d: Tree, first: int, stop: int) -> list[tuple[Tensor, Tensor | None]]:
+    def _seeded(self, y: Tensor, first: int, stop: int) -> list[tuple[Tensor, Tensor | None]]:
         """The tensors that a segment's backward pass starts from, and ∂L/∂ of each; None for a scalar's 1."""
         if self.of.reduction == "whole":
             if self._y is None:  # the criterion does not look at y
                 return []
             return [(y, self._y.narrow(self.of.data.axis, first, stop - first))]
-        loss = scalar_loss(self.of.criterion, y, d)
+        loss = scalar_loss(self.of.criterion, y, self.of.data.desired(first, stop))
         if self.of.reduction == "mean":
             loss = loss * ((stop - first) / self.of.data.steps)
         self.loss = loss.detach() if self.loss is None else self.loss + loss.detach()
@@ -165,7 +161,7 @@ class CheckpointedBackward:
         self._write(y.detach(), segment)
         outputs = self._y.detach().requires_grad_()  # pyright: ignore[reportOptionalMemberAccess]
         self._y = None
-        loss = scalar_loss(self.of.criterion, outputs, self.of.data.desired())
+        loss = scalar_loss(self.of.criterion, outputs, self.of.data.desired(0, self.of.data.steps))
         (self._y,) = self.gradients.gather([loss], [None], [outputs])
         self.loss = loss.detach()
 

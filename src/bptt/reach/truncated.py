@@ -152,7 +152,7 @@ class Truncated(Iterator[Window]):
 
     def __next__(self) -> Window:
         source, first, start = self._source, self._first, self._start
-        piece = source.read(first, start + self._k1)
+        piece = None if start == source.length else source.read(first, start + self._k1)
         stop = start if piece is None else first + leaves(piece.x)[0].shape[source.axis]
         if piece is None or stop == start:
             raise StopIteration
@@ -166,6 +166,8 @@ class Truncated(Iterator[Window]):
                 self._walker, piece, cloned(self._state), source.axis, start - first, following - first
             )
             loss = scalar_loss(self._criterion, y, d)
+        if coming:
+            source.prefetch(following, stop + coming)
         self._backward(loss)
         self._first, self._start, self._state = following, stop, marked
         return Window(loss.detach(), y.detach(), after, start, stop)

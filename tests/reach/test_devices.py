@@ -1,0 +1,134 @@
+"""Truncated and checkpointed BPTT on each device: what a device gives, against the CPU."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bptt
+from bptt.reach.meters import meter_on
+from devices import OTHER
+from support import assert_close, normal
+from zoo import MAKERS, laid_out, model_of
+
+X, D = normal(40, 2, 3), normal(40, 2, 4)
+RESETS = torch.zeros(40, 2, dtype=torch.bool)
+RESETS[10, 0] = RESETS[20] = True
+
+
+def pair(name, device):
+    """A model on the CPU, one with the same weights on a device, x and d for them."""
+    model, module = model_of(name)
+    there, there_module = model_of(name)
+    there_module.to(device)
+    x = laid_out(model, X)
+    d = normal(*model(x, None)[0].shape)
+    return model, module, there, there_module, x, d
+
+
+def assert_gradients(found, wanted):
+    for (name, w), f in zip(wanted.named_parameters(), found.parameters(), strict=True):
+        if w.grad is not None:
+            assert_close(f.grad.cpu(), w.grad, name)
+
+
+@pytest.mark.parametrize("name", list(MAKERS))
+@pytest.mark.parametrize("resets", [None, RESETS])
+def test_truncated(name, resets, device):
+    if resets is not None and name in ("function", "stack"):
+        resets = None
+    model, module, there, there_module, x, d = pair(name, device)
+    at = None if resets is None else laid_out(model, resets)
+    wanted = list(bptt.truncated(model, x, d, nn.MSELoss(), k1=7, k2=11, resets=at))
+    on_device = None if at is None else at.to(device)
+    found = list(bptt.truncated(there, x.to(device), d.to(device), nn.MSELoss(), k1=7, k2=11, resets=on_device))
+    for f, w in zip(found, wanted, strict=True):
+        assert f.outputs.device.type == f.loss.device.type == device.type
+        assert_close(f.outputs.cpu(), w.outputs, "y")
+        assert_close(f.loss.cpu(), w.loss, "loss")
+    assert_gradients(there_module, module)
+
+
+@pytest.mark.parametrize("name", list(MAKERS))
+@pytest.mark.parametrize("reduction", ["whole", "mean"])
+def test_checkpointed(name, reduction, device):
+    model, module, there, there_module, x, d = pair(name, device)
+    wanted = bptt.checkpointed(model, x, d, nn.MSELoss(), segment=7, reduction=reduction)
+    found = bptt.checkpointed(there, x.to(device), d.to(device), nn.MSELoss(), segment=7, reduction=reduction)
+    assert_close(found.loss.cpu(), wanted.loss, "loss")
+    assert_gradients(there_module, module)
+
+
+@pytest.mark.parametrize("name", ["GRU", "Elman", "cell"])
+def test_a_memory_is_kept_to_by_the_devices_count(name, device):
+    model, _ = model_of(name, H=16, dtype=torch.float32)
+    model.to(device)
+    x = laid_out(model, normal(400, 2, 3, dtype=torch.float32)).to(device)
+    d = torch.zeros_like(model(x, None)[0]).detach()
+    plan = bptt.plan_checkpoints(model, x, d, nn.MSELoss(), memory="500kB")
+    with meter_on(device) as meter:
+        bptt.checkpointed(model, x, d, nn.MSELoss(), memory=plan)
+    assert meter.total <= 500_000
+    assert abs(plan.bytes / meter.total - 1) < 0.2, f"predicted {plan.bytes}, measured {meter.total}"
+
+
+@pytest.mark.parametrize("way", ["truncated", "checkpointed", "chunks"])
+def test_memory_maps_go_to_the_device_piece_by_piece(way, device, tmp_path):
+    for name, t in (("x", X), ("d", D)):
+        np.save(tmp_path / f"{name}.npy", t.float().numpy())
+    x, d = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "xd")
+    wanted = bptt.GRU(3, 4)
+    found = copy.deepcopy(wanted).to(device)
+    for model in (wanted, found):
+        if way == "checkpointed":
+            bptt.checkpointed(model, x, d, nn.MSELoss(), segment=7)
+        elif way == "truncated":
+            list(bptt.truncated(model, x, d, nn.MSELoss(), k1=7, k2=11))
+        else:
+            chunks = zip(np.array_split(x, 5), torch.tensor(d).split(8), strict=True)
+            list(bptt.truncated(model, chunks, None, nn.MSELoss(), k1=7, k2=11))
+    assert_gradients(found, wanted)
+
+
+def test_truncation_bias(device):
+    model, _, there, _, x, d = pair("GRU", device)
+    wanted = bptt.truncation_bias(model, x, d, nn.MSELoss(), k1=10)
+    for f, w in zip(
+        bptt.truncation_bias(there, x.to(device), d.to(device), nn.MSELoss(), k1=10), wanted, strict=True
+    ):
+        assert f == pytest.approx(w)
+
+
+def test_dropout_is_drawn_again_when_a_segment_is_replayed(device):
+    model = nn.GRU(3, 4, num_layers=2, dropout=0.5, dtype=torch.float64).to(device)
+    x, d = X.to(device), D.to(device)
+    gradients = []
+    for segment in (40, 10):
+        torch.manual_seed(3)
+        model.zero_grad()
+        bptt.checkpointed(lambda x, s, segment=segment: steps_by(model, x, s), x, d, nn.MSELoss(), segment=segment)
+        gradients.append([w.grad.cpu() for w in model.parameters()])
+    for whole, cut in zip(*gradients, strict=True):
+        assert_close(cut, whole, "gradient")
+
+
+def steps_by(model, x, state):
+    """The model walked in tens of steps, so that dropout is drawn in the same order however x is cut."""
+    outputs = []
+    for part in x.split(10):
+        y, state = model(part, state)
+        outputs.append(y)
+    return torch.cat(outputs), state
+
+
+@pytest.mark.skipif(OTHER != "emulated", reason="a real device does not show when it copies")
+def test_the_next_piece_is_copied_while_the_device_works(other_device):
+    model = bptt.GRU(3, 4).to(other_device)
+    windows = bptt.truncated(model, X.numpy(), D.numpy(), nn.MSELoss(), k1=10)
+    next(windows)
+    assert {copy.target.shape for copy in torch.emulated.late} == {(10, 2, 3), (10, 2, 4)}
+    assert all(copy.stream is not torch.emulated.current_stream() for copy in torch.emulated.late)
+    rest = list(windows)
+    assert (len(rest), torch.emulated.late) == (3, [])
