@@ -15,7 +15,10 @@ from ..insight.agreement.result import check_table, remarks
 from ..modules import GRU, LSTM, RNN
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..printable import message
-from ..training.run import load
+from ..training.device import moved, named_device
+from ..training.options.base import check_device
+from ..training.transfer import device_of
+from .opening import opened
 from .options import CheckOptions
 
 Checked = tuple[nn.Module, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor], str]
@@ -35,8 +38,13 @@ def check(config: CheckOptions) -> int:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model, x, d, criterion, what = _of_name(config) if config.model in MODELS else _of_run(config)
+    if config.model in MODELS and config.device not in (None, "auto"):
+        moved(model, named_device(config.device).device)
+    device = device_of(model)
+    if device.type == "mps":
+        raise UserError("bptt check computes in float64, which MPS does not have; pass --device cpu")
     try:
-        result = checked(model, x, d, criterion, looks=config.looks, seed=config.seed)
+        result = checked(model, x.to(device), d.to(device), criterion, looks=config.looks, seed=config.seed)
     except ValueError as error:  # a run's weights may give a loss that is not finite
         raise UserError(str(error)) from error
     console = Console()
@@ -70,7 +78,7 @@ def _of_run(config: CheckOptions) -> Checked:
     folder = Path(config.model)
     if not folder.exists():
         raise UserError(f"{config.model} is neither {', '.join(MODELS)} nor a run folder: there is no such folder")
-    run = load(folder)
+    run = opened(folder, config.device, "bptt check")
     what = f"{run.model.recurrent} of {folder}"
     try:
         excerpt = run.training_excerpt().last(config.steps)
@@ -86,6 +94,7 @@ def _of_run(config: CheckOptions) -> Checked:
 
 
 def _check(config: CheckOptions) -> None:
+    check_device(config.device)
     if min(config.size) < 1:
         raise UserError(f"--size {' '.join(map(str, config.size))}: each of T, B, I, H must be at least 1")
     for name, least in (("layers", 1), ("projection", 0), ("steps", 1), ("looks", 3), ("seed", 0)):

@@ -39,6 +39,7 @@ COMMANDS: dict[str, type] = {  # each is a function in the module of its name
     "bench": BenchOptions,
 }
 HELP = {"-h", "--help"}
+TRAIN_HINT = "pass a smaller --batch, --k2 or --hidden, or --device cpu; --resume continues from the last snapshot"
 
 
 def answered(arguments: Sequence[str]) -> int:
@@ -60,6 +61,14 @@ def answered(arguments: Sequence[str]) -> int:
         return 2
     except TrainingDiverged as error:
         complain(f"bptt {name}", error)
+        return 1
+    except (RuntimeError, MemoryError) as error:
+        from ..training.device import out_of_memory
+
+        if (said := out_of_memory(error)) is None:
+            raise
+        hint = TRAIN_HINT if name == "train" else "on a GPU, pass --device cpu"
+        complain(f"bptt {name}", f"{said}; {hint}")
         return 1
     except BrokenPipeError:
         raise

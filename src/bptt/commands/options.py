@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ..training.options.base import ActivationName
+from ..training.options.base import ActivationName, DeviceOption
 from ..training.options.shared import Missing
 
 ModuleName = Literal["RNN", "GRU", "LSTM"]
@@ -41,6 +41,8 @@ class PredictOptions:
         None
     )
     """What to do with missing values: refuse them, interpolate between neighbours, mask them as the run does."""
+    device: DeviceOption = None
+    """Device to compute on; auto takes the one that the run was trained on if it is here, else the CPU."""
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
     """CSV file to write; it must not exist."""
 
@@ -59,6 +61,8 @@ class SampleOptions:
     """Characters or bytes to write."""
     seed: int = 0
     """Seed of the tokens drawn."""
+    device: DeviceOption = None
+    """Device to compute on; auto takes the one that the run was trained on if it is here, else the CPU."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,8 @@ class CheckOptions:
     """Entries of each tensor compared with finite differences, at least 3."""
     seed: int = 0
     """Seed of the weights, input, targets and these entries."""
+    device: DeviceOption = None
+    """Device to compute on; auto takes the one that a run was trained on if it is here, else the CPU."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import sys
 from functools import partial
 
 from ..errors import UserError
-from ..training.run import load
 from .follow import follow
 from .interruption import ended_at_once
+from .opening import opened
 from .options import PredictOptions
 from .streams import Exact, complain, warnings_printed
 from .writing import check_new, write_text
@@ -23,12 +23,12 @@ def predict(config: PredictOptions) -> int:
     check_new(config.out, "--out")
     if config.follow:
         _check_follow(config)
-        run = load(config.run)
+        run = opened(config.run, config.device, "bptt predict")
         with ended_at_once():
             return follow(run, config.time, sys.stdin.buffer)
     if config.data is None:
         raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
-    run = load(config.run)
+    run = opened(config.run, config.device, "bptt predict")
     with warnings_printed(partial(complain, "bptt predict")):
         text = run.predict(config.data, config.time, config.missing).write_csv()
     if config.out is None:

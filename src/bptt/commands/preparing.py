@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..report.tensorboard import check_installed
 from ..training.config_file import ConfigFile
 from ..training.data.streamed_tables import open_source
 from ..training.data.tables import listed
+from ..training.device import ChosenDevice, device_of_run, moved, named_device, suitable_device
 from ..training.loop import Training
 from ..training.network import network_of
 from ..training.options.base import TrainOptions
@@ -41,6 +43,7 @@ class Work:
     model: SequenceModel
     training: Training
     monitor: GradientMonitor
+    device: ChosenDevice
     digests: dict[str, str]  # SHA-256 of each file that was read, by its path
     by_lag: list[float] = field(default_factory=list)  # mean gradient norm by lag of the last layer, at the start
     seconds: float = 0.0  # spent on training so far
@@ -52,12 +55,17 @@ class Work:
 
 
 def prepared(
-    config: TrainOptions, team: Workers, console: Console, begun: tuple[Path, ConfigFile] | None = None
+    config: TrainOptions,
+    team: Workers,
+    console: Console,
+    begun: tuple[Path, ConfigFile] | None = None,
+    device: str | None = None,
 ) -> Work:
     """Check the options and the data, and make the task, the network and its training; nothing is written.
 
     Args:
         begun: the folder of the run to resume, and the content of its config.toml.
+        device: to train on, by name; None for that of the options.
 
     Raises:
         UserError: the options or the data cannot be used.
@@ -67,10 +75,11 @@ def prepared(
         check_there(config, None if begun is None else begun[0])
         _check_target(config)
         config.check()
+        chosen = _device(device or config.device, team, begun)
         digests = digests_of(config)
         if begun is not None:
             check_same_files(begun[1], digests, f"{begun[0]} was begun", RESUMED)
-        return _built(config, team, console, digests)
+        return _built(config, team, console, digests, chosen)
     except UserError as error:
         if begun is None:
             raise
@@ -99,15 +108,31 @@ def _check_target(config: TrainOptions) -> None:
         )
 
 
-def _built(config: TrainOptions, team: Workers, console: Console, digests: dict[str, str]) -> Work:
+def _device(name: str | None, team: Workers, begun: tuple[Path, ConfigFile] | None) -> ChosenDevice | None:
+    """The device that is named, or that a run was trained on; None where the network's size decides."""
+    if begun is not None:
+        return device_of_run(name, begun[1].device, team)
+    return None if name in (None, "auto") else named_device(name, team)
+
+
+def _built(
+    config: TrainOptions, team: Workers, console: Console, digests: dict[str, str], device: ChosenDevice | None
+) -> Work:
     _check_memory(config)
     if config.tensorboard:
         check_installed()
     task = _task(config, console)
     model = network_of(config, task.columns, task.labels, task.calendar)
+    if device is None:
+        rows = config.batch or max(1, len(task.series))
+        device = suitable_device(sum(weight.numel() for weight in model.parameters()) * rows, team)
+    print_line(console, f"device: {device}")
+    if device.device.type == "cuda":  # cuDNN's recurrent layers are deterministic with it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    moved(model, device.device)
     monitor = GradientMonitor(model, task, config.epochs)
     training = Training(model, task.updates(model, team), config, team, monitor.after)
-    return Work(config, task, model, training, monitor, digests)
+    return Work(config, task, model, training, monitor, device, digests)
 
 
 def _task(config: TrainOptions, console: Console) -> Task:

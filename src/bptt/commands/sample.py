@@ -8,8 +8,8 @@ from ..errors import UserError
 from ..printable import printable
 from ..training.data.text import as_bytes, as_tokens
 from ..training.options.text import TextOptions
-from ..training.run import load
 from ..training.tasks.text import sample_text
+from .opening import opened
 from .options import SampleOptions
 
 
@@ -25,7 +25,7 @@ def sample(config: SampleOptions) -> int:
         raise UserError(f"--length must be at least 1, got {config.length}")
     if not 0 <= config.seed < 2**63:
         raise UserError(f"--seed must be at least 0 and below 2^63, got {config.seed}")
-    run = load(config.run)
+    run = opened(config.run, config.device, "bptt sample")
     if run.task_name != "text":
         raise UserError(
             f"{config.run} was trained with --task {run.task_name} and writes no text; use `bptt predict`"

@@ -20,8 +20,9 @@ from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard
 from ..training.config_file import ConfigFile, read_config
+from ..training.device import named_device, out_of_memory
 from ..training.loop import Epoch, Fitted
-from ..training.options.base import TrainOptions, first_given, option_of
+from ..training.options.base import TrainOptions, check_device, first_given, option_of
 from ..training.run_writer import Journal, owned
 from ..training.workers import Workers, workers
 from ..trees import differing
@@ -49,11 +50,11 @@ def train(config: TrainOptions) -> int:
         if config.resume is not None:
             return _resumed(config, config.resume, team, console)
         if (begun := _begun(config, team)) is not None:
-            return _resumed(type(config)(resume=begun), begun, team, console)
+            return _resumed(type(config)(resume=begun, device=config.device), begun, team, console)
         work = prepared(config, team, console)
         folder = team.by_first(lambda: _new_folder(config))
         with Journal(folder, team, launch_id()) as journal:
-            journal.config(config, work.task, work.digests)
+            journal.config(config, work.task, work.digests, str(work.device.device))
             work.by_lag = work.look()
             return _finished(work, journal, console)
 
@@ -61,8 +62,12 @@ def train(config: TrainOptions) -> int:
 def _launched(config: TrainOptions, size: int) -> int:
     """The same by several processes, once it is sure that none of them will refuse."""
     chosen = config if config.resume is None else _checked_run(config, config.resume).config
+    team = Workers(0, size)
     replace(chosen, workers=size).check()
-    prepared(chosen, Workers(0, size), Console(quiet=True))
+    check_device(config.device)
+    if (device := config.device or chosen.device) not in (None, "auto"):
+        named_device(device, team)
+    prepared(chosen, team, Console(quiet=True), device="cpu")  # its workers use the GPUs
     if config.out is not None and os.path.lexists(config.out):
         raise _overwriting(config.out)
     return launch(size, ["train", *config.arguments()])
@@ -75,7 +80,10 @@ def _resumed(given: TrainOptions, folder: Path, team: Workers, console: Console)
         if team.by_first(journal.is_finished):
             print_line(console, f"{folder} is finished: there is nothing left to continue")
             return 0
-        work = prepared(began.config, team, console, (folder, began))
+        check_device(given.device)
+        work = prepared(began.config, team, console, (folder, began), given.device)
+        if (device := str(work.device.device)) != began.device:
+            journal.config(began.config, work.task, work.digests, device)
         saved, wrong = journal.last_snapshot()
         for problem in wrong:
             print_line(console, f"warning: {problem}; the snapshot before it is used")
@@ -99,6 +107,8 @@ def _restore(work: Work, saved: Any, folder: Path) -> None:
             raise ValueError(f"{place} is not as this training has it")
         work.training.load_state_dict(saved["training"])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        if out_of_memory(error) is not None:
+            raise
         why = str(error).splitlines() or [type(error).__name__]
         raise UserError(
             f"the newest snapshot in {folder / 'snapshots'} is of another training: {why[0]}; remove it, or begin "
@@ -109,7 +119,7 @@ def _restore(work: Work, saved: Any, folder: Path) -> None:
 
 def _checked_run(given: TrainOptions, folder: Path) -> ConfigFile:
     """The config.toml of a run to resume."""
-    if (other := first_given(given, besides=("resume",))) is not None:
+    if (other := first_given(given, besides=("resume", "device"))) is not None:
         option = "DATA" if other == "data" else option_of(other)
         raise UserError(
             f"--resume continues with the options in {folder}/config.toml, and {option} was given as well; "
@@ -177,7 +187,8 @@ def _finished(work: Work, journal: Journal, console: Console) -> int:
                 journal.intervals(judged.intervals)
             by_lag = {"start": work.by_lag, "end": work.look()}
             diagnosis = diagnosis_of(work.model, work.monitor.excerpt)
-            result = Result(work.config, task, fitted, judged, by_lag, work.seconds, diagnosis, work.monitor.what)
+            looked_at, device = work.monitor.what, str(work.device.device)
+            result = Result(work.config, task, fitted, judged, by_lag, work.seconds, diagnosis, looked_at, device)
             page = page_html(run_explorer(folder, work.config, task, work.model, None, result).page())
             write_whole(folder / "report.html", page.encode())
             journal.line(result.test_line())

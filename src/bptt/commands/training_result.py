@@ -31,6 +31,7 @@ class Result:
     seconds: float
     diagnosis: Diagnosis | None = None  # of the trained network; None where the training set is too short
     looked_at: str = ""  # where the gradient by lag was taken, in words
+    device: str = "cpu"  # that it was trained on, at the end
 
     def test_line(self) -> dict[str, Any]:
         """The last line of metrics.jsonl."""
@@ -46,12 +47,14 @@ class Result:
             "best_epoch": self.fitted.best,
             "interrupted": self.fitted.interrupted,
             "seconds": round(self.seconds, 3),
+            "device": self.device,
             "gradient_by_lag": self.by_lag,
         }
 
     def report(self) -> RunReport:
         """The results, as the page shows them."""
-        choices = {key: _readable(value) for key, value in asdict(self.config).items() if value not in (None, ())}
+        options = asdict(self.config) | {"device": self.device}
+        choices = {key: _readable(value) for key, value in options.items() if value not in (None, ())}
         return RunReport(
             choices=choices,
             target=_target(self.judged.rows),

@@ -18,7 +18,7 @@ from .data.scaling import Scaling
 from .data.spacing import Spacing, read_spacing, to_toml
 from .data.text_files import check_file
 from .data.timestamps import Clock
-from .options.base import TaskName, TrainOptions
+from .options.base import TaskName, TrainOptions, check_device
 from .options.choosing import OPTIONS, check_own, task_of
 from .options.forecast import ForecastOptions
 from .options.text import TextOptions
@@ -44,6 +44,7 @@ class ConfigFile:
     clock: Clock = Clock()  # noqa: RUF009  frozen
     spacings: dict[str, Spacing] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
 
     @property
     def forecast_options(self) -> ForecastOptions:
@@ -57,16 +58,20 @@ class ConfigFile:
         return self.config
 
 
-def save_config(folder: Path, config: TrainOptions, task: Task, digests: dict[str, str]) -> None:
+def save_config(
+    folder: Path, config: TrainOptions, task: Task, digests: dict[str, str], device: str = "cpu"
+) -> None:
     """Write config.toml: every option, the columns and their scaling, the labels, the periods of the dates.
 
     Args:
         digests: of the files that were read, by their paths.
+        device: the one it is trained on.
     """
     choices = {name: str(value) if isinstance(value, Path) else value for name, value in _set(config).items()}
     choices.pop("resume", None)
     document = {
         "format": FORMAT,
+        "device": device,
         "train": choices,
         "columns": task.columns,
         "scaling": asdict(task.scaling),
@@ -183,6 +188,7 @@ def _check(found: ConfigFile) -> None:
     """Refuse values that have the right types and describe no run; a ValueError or a UserError says why."""
     config, columns = found.config, found.columns
     config.check()
+    check_device(found.device)
     for name in ("columns", "labels", "calendar"):
         if len(set(getattr(found, name))) < len(getattr(found, name)):
             raise ValueError(f"{name} has one twice")

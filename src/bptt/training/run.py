@@ -56,6 +56,7 @@ class Run(ConfigFile):
         clock: day order and time zone of the dates of its rows.
         spacings: how its rows are spaced in time, by series; a single one has no name.
         digests: the SHA-256 of each file that was read, by its path; empty for embedded data.
+        device: the one it was trained on, such as cuda:0.
     """
 
     folder: Path
@@ -183,6 +184,7 @@ def load(folder: str | Path) -> Run:
         run = bptt.load("runs/sunspots-elman-001")
         run.model  # the trained network
         run.predict("new.csv")  # a polars DataFrame
+        run.model.to("cuda")  # and it predicts there
 
     Raises:
         TypeError: folder is no path.

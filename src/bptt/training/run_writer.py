@@ -68,10 +68,10 @@ class Journal:
             if kind is None and self._metrics is not None:
                 os.fsync(self._metrics.fileno())
 
-    def config(self, config: TrainOptions, task: Task, digests: dict[str, str]) -> None:
+    def config(self, config: TrainOptions, task: Task, digests: dict[str, str], device: str = "cpu") -> None:
         """Write config.toml."""
         if self.writes:
-            save_config(self.folder, config, task, digests)
+            save_config(self.folder, config, task, digests, device)
 
     def begin(self, epochs: list[Epoch]) -> None:
         """Open metrics.jsonl, with the lines of the epochs there are already and no others."""

@@ -62,9 +62,10 @@ def read_later(numbers: Sequence[Tensor | float]) -> Callable[[], list[float]]:
     stacked, event = torch.stack([tensor.to(wide) for tensor in tensors]), None
     if is_asynchronous(device):
         module = torch.get_device_module(device)
-        event, copied = module.Event(), torch.empty(len(tensors), dtype=wide).pin_memory()
-        copied.copy_(stacked, non_blocking=True)
-        event.record(module.current_stream(device))
+        with module.device(device):
+            event, copied = module.Event(), torch.empty(len(tensors), dtype=wide).pin_memory()
+            copied.copy_(stacked, non_blocking=True)
+            event.record(module.current_stream(device))
     else:
         copied = stacked.cpu()
 

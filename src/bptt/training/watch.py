@@ -93,7 +93,7 @@ class Watch:
             look += STEP / 4 + steps * batch * forward / 3  # a walk forward
         self.epoch = overhead + (steps * batch if trained is None else trained) * forward
         self.every = math.ceil(look / (SHARE * self.epoch))
-        self._at = _spread(self.stretches, lags, steps, batch, net.readout_matrix().device)
+        self._at = _spread(self.stretches, lags, steps, batch)
         self._names = [names for (names,) in net.weight_names()]
         self._layers: list[tuple[Record, list[int]]] = []  # with the versions of its weights
         self._unbatched = False
@@ -171,11 +171,11 @@ def _products(net: Elman | SequenceModel) -> tuple[int, int]:
     return cell.gates * H * (3 * H + 2 * I), cell.gates * H * H
 
 
-def _spread(count: int, lags: int, steps: int, batch: int, device: torch.device) -> Stretches:
-    """So many stretches spread evenly over steps and rows; one alone ends with the last step."""
-    ends = torch.linspace(steps - 1, lags + 1, count, device=device).round().long().flip(0)
-    rows = torch.arange(count, device=device) * max(1, batch // count) % batch
-    return Stretches(ends + torch.arange(-lags, 1, device=device)[:, None], rows)
+def _spread(count: int, lags: int, steps: int, batch: int) -> Stretches:
+    """So many stretches spread evenly over steps and rows, on the CPU; one alone ends with the last step."""
+    ends = torch.linspace(steps - 1, lags + 1, count).round().long().flip(0)
+    rows = torch.arange(count) * max(1, batch // count) % batch
+    return Stretches(ends + torch.arange(-lags, 1)[:, None], rows)
 
 
 def _versions(weights: Weights[Tensor]) -> list[int]:

@@ -140,7 +140,7 @@ class Workers:
     def disband(self) -> None:
         """Go on alone, once all are here: nothing more is shared."""
         if self.size > 1:
-            dist.barrier()
+            self.any(False)  # a barrier that needs no GPU
             dist.destroy_process_group()
 
     def by_first(self, act: Callable[[], Found]) -> Found:
@@ -168,8 +168,8 @@ def workers() -> Iterator[Workers]:
     if size == 1:
         yield ALONE
         return
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    dist.init_process_group("gloo" if device is None else None, timeout=TIMEOUT)
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+    dist.init_process_group("cpu:gloo,cuda:nccl" if has_nccl else "gloo", timeout=TIMEOUT)
     try:
         yield Workers(dist.get_rank(), size)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,6 +24,7 @@ LARGE = 1e37  # bound of options that are real numbers: Adam multiplies them by 
 TaskOption = Annotated[
     TaskName, arg(metavar="{forecast,classify,text}", help_behavior_hint="(default: seen from DATA)")
 ]
+DeviceOption = Annotated[str | None, arg(metavar="auto|cpu|cuda|cuda:N|mps", help_behavior_hint="(default: auto)")]
 DataOption = Annotated[Path | None, Positional, arg(metavar="[DATA]", help_behavior_hint="")]
 
 
@@ -71,19 +73,25 @@ class TrainOptions:
     """Largest gradient norm; longer gradients are scaled down to it. auto takes the norm that nine in ten of the
     first gradients (one epoch, at least 20 updates) stay below, as `bptt diagnose` suggests."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Precision of forward and backward pass in training; weights, losses and tests stay in float32."""
+    """Precision of forward and backward pass in training, by autocast, on any device; weights, losses and tests
+    stay in float32."""
+    device: DeviceOption = None
+    """Device to train on. auto takes CUDA where a GPU is there and the network is large enough to gain from it,
+    else the CPU; --resume continues where the run was trained."""
     seed: int = 0
     """Seed of everything random; the same seed gives the same run."""
     out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: a new one in runs/)")] = None
     """Run folder to make; it must not exist."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: this process alone)")] = None
-    """Processes that train together on this machine, each on its share of --batch; restarted when one dies."""
+    """Processes that train together on this machine, each on its share of --batch, on CUDA each with a GPU of its
+    own; restarted when one dies."""
     tensorboard: bool = False
     """Write the metrics for TensorBoard too, into the run folder (pip install bptt[tensorboard])."""
     snapshot: float = 30.0
     """Seconds between two snapshots, from which --resume continues; 0 takes one after every update."""
     resume: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="")] = None
-    """Run folder to continue from its last snapshot, exactly as if it had not stopped; no other option."""
+    """Run folder to continue from its last snapshot, exactly as if it had not stopped; no other option but
+    --device."""
 
     @property
     def stretches(self) -> int:
@@ -127,6 +135,7 @@ class TrainOptions:
                 "example --validation 0.1"
             )
         self._require(0 <= self.seed < 2**63, "seed", "at least 0 and below 2^63")
+        check_device(self.device)
 
     def arguments(self) -> list[str]:
         """The command line's arguments that stand for these options."""
@@ -160,6 +169,16 @@ def _several(value: Any) -> tuple[Any, ...]:
 def option_of(name: str) -> str:
     """A field's name on the command line."""
     return f"--{name.replace('_', '-')}"
+
+
+def check_device(name: str | None) -> None:
+    """Refuse a text that names no device.
+
+    Raises:
+        UserError: it does not.
+    """
+    if name is not None and re.fullmatch(r"[a-z]+(:[0-9]{1,4})?", name) is None:
+        raise UserError(f"--device must be auto, cpu, cuda, cuda:N or mps, got {name}")
 
 
 def first_given(options: TrainOptions, besides: Iterable[str] = ()) -> str | None:

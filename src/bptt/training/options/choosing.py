@@ -28,7 +28,7 @@ GROUPS = {  # of fields, as the help shows them
         *("reach", "k1", "k2", "memory", "batch", "epochs", "patience", "lr", "schedule", "weight_decay", "noise"),
         *("class_weights", "clip", "precision"),
     ),
-    "run": ("seed", "out", "workers", "tensorboard", "snapshot", "resume"),
+    "run": ("seed", "out", "device", "workers", "tensorboard", "snapshot", "resume"),
 }
 _FIELDS = {field.name: field for kind in OPTIONS.values() for field in fields(kind)}
 

@@ -1,0 +1,27 @@
+"""A run opened for a command, its network on the device asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..training.device import device_of_run, moved
+from ..training.options.base import check_device
+from ..training.run import Run, load
+from .streams import complain
+
+
+def opened(folder: Path, device: str | None, command: str) -> Run:
+    """A run with its network on the device that --device names, else where it was trained, else on the CPU.
+
+    Where a GPU is or was in it, a line on standard error says which and why.
+
+    Raises:
+        UserError: the run or the device cannot be used.
+    """
+    check_device(device)
+    run = load(folder)
+    chosen = device_of_run(device, run.device)
+    moved(run.model, chosen.device)
+    if {chosen.device.type, run.device} != {"cpu"}:
+        complain(command, f"device: {chosen}")
+    return run

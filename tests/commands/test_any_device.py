@@ -1,0 +1,203 @@
+"""Training and the other commands on a device that is not the CPU, and from one device to another."""
+
+import json
+import math
+import tomllib
+from dataclasses import replace
+
+import polars as pl
+import pytest
+import torch
+
+from bptt.cli import main
+from bptt.commands.train import train
+from bptt.errors import UserError
+from bptt.training.loop import Training
+from bptt.training.options.choosing import OPTIONS
+from bptt.training.run import load
+from bptt.training.snapshot import Snapshots
+from bptt.training.tensors import read_tensors
+
+WINDOWS = {"reach": "truncated", "k1": 30, "k2": 70, "batch": 2, "epochs": 2, "noise": 0.1}
+TASKS = {
+    "full": ("forecast", {"epochs": 3, "noise": 0.1, "validation": 0.2}),
+    "checkpointed": (
+        "forecast",
+        {"epochs": 2, "reach": "checkpointed", "memory": "200kB", "cell": "gru", "leak": 0.7},
+    ),
+    "truncated": ("forecast", {"data": "d.csv", "target": "y", **WINDOWS, "validation": 0.2}),
+    "streamed": ("forecast", {"data": "d.csv", "target": "y", **WINDOWS, "memory": "1kB"}),
+    "panel": ("forecast", {"data": "d.csv", "target": "y", "series": "s", "missing": "mask", "epochs": 2}),
+    "classify": (
+        "classify",
+        {"data": "v.ts", "epochs": 2, "hidden": 6, "batch": 4, "class_weights": "balanced", "validation": 0.2},
+    ),
+    "text": ("text", {"data": "cats.txt", "epochs": 1, "hidden": 6, "batch": 3, "validation": 0.1}),
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [("ab"[i % 2], math.sin(i / 3), i % 7) for i in range(300)]
+    pl.DataFrame(rows, schema=["s", "y", "a"], orient="row").write_csv("d.csv")
+    lines = [f"{i % 2},{i % 2 + 1},{i}:{i % 2}" for i in range(20)]
+    (tmp_path / "v.ts").write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
+    (tmp_path / "cats.txt").write_text("the cat sat on the mat. " * 40)
+    return tmp_path
+
+
+def config_of(name, folder, **choices):
+    task, own = TASKS[name]
+    own = {"out": folder, **own, **choices}
+    return OPTIONS[task](**({"data": folder.parent / own.pop("data")} if "data" in own else {}), **own)
+
+
+def weights(folder):
+    return read_tensors(folder / "model.safetensors")
+
+
+def assert_close(found, wanted):
+    for name, weight in wanted.items():
+        torch.testing.assert_close(
+            found[name], weight, rtol=1e-3, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_it_learns_on_any_device_what_it_learns_on_the_cpu(here, other_device, capsys, name):
+    train(config_of(name, here / "cpu"))
+    assert "device: cpu, since " in capsys.readouterr().out
+    train(config_of(name, here / "other", device=other_device.type))
+    assert ", as --device asks" in capsys.readouterr().out
+    assert_close(weights(here / "other"), weights(here / "cpu"))
+    document = tomllib.loads((here / "other" / "config.toml").read_text())
+    used = document["device"]
+    assert used.startswith(other_device.type)
+    assert document["train"]["device"] == other_device.type
+    last = json.loads((here / "other" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["device"] == used == load(here / "other").device
+    assert used in (here / "other" / "report.html").read_text()
+
+
+class Killed(BaseException):
+    """Ends a run as nothing inside it expects."""
+
+
+def killed_at(monkeypatch, config, update):
+    """Train until so many updates are done, and end there."""
+    own, calls = Training._update, []
+
+    def counted(self):
+        if len(calls) == update:
+            raise Killed
+        calls.append(None)
+        return own(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_update", counted)
+        with pytest.raises(Killed):
+            train(config)
+
+
+@pytest.mark.parametrize("name", ["full", "truncated", "classify"])
+def test_a_run_continues_on_another_device_and_bit_for_bit_on_its_own(
+    here, other_device, monkeypatch, capsys, name
+):
+    train(config_of(name, here / "cpu"))
+    kind, wanted = other_device.type, weights(here / "cpu")
+    train(config_of(name, here / "other", device=kind))
+    for begun, then in (("cpu", kind), (kind, "cpu"), (kind, None)):
+        folder = here / f"from-{begun}-to-{then}"
+        config = config_of(name, folder, snapshot=0.0)
+        killed_at(monkeypatch, replace(config, device=begun), 2)
+        saved, _ = Snapshots(folder / "snapshots").load()
+        assert {weight.device.type for weight in saved["training"]["weights"].values()} == {"cpu"}
+        train(type(config)(resume=folder, device=then))
+        if then is None:
+            wanted_here = weights(here / "other")
+            assert all(torch.equal(weight, wanted_here[key]) for key, weight in weights(folder).items())
+        assert_close(weights(folder), wanted)
+        used = tomllib.loads((folder / "config.toml").read_text())["device"]
+        assert used.startswith(then or begun)
+
+
+def test_a_run_whose_device_is_not_here_continues_only_if_asked(here, monkeypatch, capsys):
+    killed_at(monkeypatch, config_of("full", here / "run", snapshot=0.0), 2)
+    path = here / "run" / "config.toml"
+    kept = path.read_text()
+    path.write_text(
+        kept.replace('device = "cpu"', 'device = "cuda:0"').replace("[train]", '[train]\ndevice = "cuda"')
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(
+        UserError, match=r"cannot be resumed: --device cuda: .*; pass --device cpu, or auto to use"
+    ):
+        train(OPTIONS["forecast"](resume=here / "run"))
+    capsys.readouterr()
+    assert train(OPTIONS["forecast"](resume=here / "run", device="auto")) == 0
+    assert "device: cpu, since the run was trained on cuda:0 and " in capsys.readouterr().out
+    assert tomllib.loads(path.read_text())["device"] == "cpu"
+
+
+def test_every_command_takes_the_runs_device_or_the_one_asked_for(here, other_device, capsys):
+    kind = other_device.type
+    for name in ("full", "truncated", "classify", "text"):
+        train(config_of(name, here / name, device=kind))
+    capsys.readouterr()
+    commands = [
+        ["predict", "truncated", "d.csv"],
+        ["predict", "classify", "v.ts"],
+        ["sample", "text", "--length", "20"],
+        ["check", "full", "--steps", "5", "--looks", "3"],
+    ]
+    for command in commands:
+        printed = {}
+        for device in (None, "cpu"):
+            with pytest.raises(SystemExit) as ended:
+                main(command + ([] if device is None else ["--device", device]))
+            assert ended.value.code == 0, capsys.readouterr()
+            printed[device] = capsys.readouterr()
+        used = f"bptt {command[0]}: device: {kind}"
+        assert printed[None].err.startswith(used)
+        assert "as the run was trained" in printed[None].err
+        assert printed["cpu"].err == f"bptt {command[0]}: device: cpu, as --device asks\n"
+        assert printed[None].out
+    for command in (["diagnose", "full"], ["explain", "full", "--steps", "5"]):
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        assert ended.value.code == 0
+
+
+def test_a_device_that_is_none_is_refused_before_anything_is_read(here, capsys):
+    for command in (["train", "--device", "GPU"], ["predict", "nowhere", "d.csv", "--device", "GPU"]):
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        assert ended.value.code == 2
+        wanted = f"bptt {command[0]}: --device must be auto, cpu, cuda, cuda:N or mps, got GPU\n"
+        assert capsys.readouterr().err == wanted
+
+
+def test_out_of_memory_is_said_and_the_last_snapshot_stays(here, monkeypatch, capsys):
+    own, calls = Training._update, []
+
+    def limited(self):
+        calls.append(None)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has")
+        return own(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_update", limited)
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "--epochs", "4", "--snapshot", "0", "--out", "run"])
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "bptt train: GPU 0 is out of memory: 20.00 MiB more were needed; pass a smaller --batch"
+    )
+    assert train(OPTIONS["forecast"](resume=here / "run")) == 0
+    train(OPTIONS["forecast"](epochs=4, out=here / "whole"))
+    assert all(
+        torch.equal(weight, weights(here / "run")[name]) for name, weight in weights(here / "whole").items()
+    )

@@ -1,0 +1,170 @@
+import warnings
+
+import pytest
+import torch
+
+from bptt.errors import UserError
+from bptt.training.device import (
+    LARGE_ENOUGH,
+    described,
+    device_of_run,
+    moved,
+    named_device,
+    out_of_memory,
+    suitable_device,
+)
+from bptt.training.workers import ALONE, Workers
+
+NAME = "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
+OLD = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update it."
+
+
+class Team(Workers):
+    """Several workers in one process, all of whom say the same."""
+
+    def any(self, flag):
+        return flag
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine as torch describes it: how many GPUs, for a torch that was built with or without CUDA."""
+
+    def described_as(gpus, built=True, warning=None, forked=False):
+        def is_available():
+            if warning is not None:
+                warnings.warn(warning, stacklevel=1)
+            return gpus > 0
+
+        monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
+        monkeypatch.setattr(torch.cuda, "is_available", is_available)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: NAME)
+        monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: forked)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    return described_as
+
+
+@pytest.mark.parametrize(
+    ("machine_has", "name", "words"),
+    [
+        ({"gpus": 0, "built": False}, "cuda", r"this torch \(.*\) is built without CUDA; pass --device cpu"),
+        ({"gpus": 0}, "cuda", "torch finds no CUDA device here; pass --device cpu, or auto to use what is there"),
+        ({"gpus": 0, "warning": OLD}, "cuda:1", r"The NVIDIA driver on your system is too old \(found .*11040\);"),
+        (
+            {"gpus": 1, "forked": True},
+            "cuda",
+            "forked from one that uses CUDA, which does not work; start it with",
+        ),
+        ({"gpus": 2}, "cuda:7", r"no such device; pass one of those here: cuda:0 \(NVIDIA .*\), cuda:1 \(NVIDIA"),
+        ({"gpus": 1}, "gpu", "torch has no device 'gpu' here"),
+        ({"gpus": 1}, "mps", "is built without MPS"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_in_a_line(machine, machine_has, name, words):
+    machine(**machine_has)
+    with pytest.raises(UserError, match=f"^--device {name}: .*{words}"):
+        named_device(name)
+
+
+@pytest.mark.parametrize("value", ["", "-1", "NoDevFiles"])
+def test_hidden_gpus_are_said_to_be_hidden(machine, monkeypatch, value):
+    machine(0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    with pytest.raises(UserError, match=f"CUDA_VISIBLE_DEVICES is '{value}', which hides every GPU"):
+        named_device("cuda")
+    assert "which hides every GPU" in suitable_device(LARGE_ENOUGH).why
+
+
+def test_the_device_that_is_named_is_taken(machine):
+    machine(2)
+    assert named_device("cuda").device == torch.device("cuda", 0)
+    assert named_device("cuda:1").device == torch.device("cuda", 1)
+    assert str(named_device("cuda")) == f"cuda:0 ({NAME}), as --device asks"
+    assert str(named_device("cpu")) == "cpu, as --device asks"
+
+
+def test_auto_takes_a_gpu_for_a_network_that_is_large_enough(machine):
+    machine(1)
+    assert str(suitable_device(LARGE_ENOUGH)).startswith(f"cuda:0 ({NAME}), since the network is large enough")
+    assert suitable_device(LARGE_ENOUGH - 1).why == f"since the network is too small to gain from cuda:0 ({NAME})"
+    machine(0)
+    assert str(suitable_device(LARGE_ENOUGH)) == "cpu, since torch finds no CUDA device here"
+
+
+def test_each_worker_has_a_gpu_of_its_own(machine, monkeypatch):
+    machine(2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert named_device("cuda", Team(1, 2)).device == torch.device("cuda", 1)
+    assert suitable_device(LARGE_ENOUGH, Team(1, 2)).device == torch.device("cuda", 1)
+    assert device_of_run(None, "cuda:0", Team(1, 2)).device == torch.device("cuda", 1)
+    assert named_device("cuda", ALONE).device == torch.device("cuda", 0)
+    assert suitable_device(LARGE_ENOUGH, Team(0, 3)).why == "since 3 workers need a GPU each, and there are 2"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of four workers on two machines
+    assert suitable_device(LARGE_ENOUGH, Team(3, 4)).device == torch.device("cuda", 1)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    with pytest.raises(
+        UserError, match="3 workers need a GPU each, and there are 2; pass --workers 2, or --device"
+    ):
+        named_device("cuda", Team(0, 3))
+    with pytest.raises(
+        UserError, match="--device cuda:1 is one GPU, and each worker needs its own; pass --device"
+    ):
+        named_device("cuda:1", Team(0, 2))
+
+
+def test_workers_take_one_kind_of_device(machine):
+    class Divided(Workers):
+        def any(self, flag):
+            return True
+
+    machine(2)
+    assert str(suitable_device(LARGE_ENOUGH, Divided(0, 2))) == "cpu, since another worker has no GPU"
+
+
+def test_a_run_is_used_where_it_was_trained_if_that_is_here(machine):
+    machine(1)
+    assert str(device_of_run(None, "cpu")) == "cpu, as the run was trained"
+    assert str(device_of_run("auto", "cuda:0")) == f"cuda:0 ({NAME}), as the run was trained"
+    assert device_of_run(None, "cuda:3").device == torch.device("cuda", 0)
+    assert device_of_run("cpu", "cuda:0").why == "as --device asks"
+    machine(0)
+    wanted = "cpu, since the run was trained on cuda:0 and torch finds no CUDA device here"
+    assert str(device_of_run("auto", "cuda:0")) == wanted
+    with pytest.raises(UserError, match="--device cuda: torch finds no CUDA device here"):
+        device_of_run("cuda", "cuda:0")
+
+
+def test_any_kind_of_device_that_torch_knows_can_be_named(other_device):
+    if other_device.type == "cuda":
+        pytest.skip("is tested above")
+    assert named_device(other_device.type).device.type == other_device.type
+    with pytest.raises(UserError, match="several workers train on the CPU or on CUDA"):
+        named_device(other_device.type, Team(0, 2))
+
+
+def test_a_device_that_fails_is_named(machine):
+    class Broken(torch.nn.Module):
+        def to(self, device):
+            raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nCompile with")
+
+    machine(1)
+    with pytest.raises(
+        UserError, match=r"^cuda:0 \(NVIDIA .* cannot be used: CUDA error: all CUDA.* unavailable; pass"
+    ):
+        moved(Broken(), torch.device("cuda", 0))
+
+
+def test_what_is_out_of_memory_is_said_with_the_bytes():
+    text = (
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 1 has a total capacity of 79.11 GiB of which "
+        "12.75 MiB is free. Including non-PyTorch memory, this process has 79.09 GiB memory in use."
+    )
+    wanted = "GPU 1 is out of memory: 20.00 MiB more were needed, and 12.75 MiB of 79.11 GiB are free"
+    assert out_of_memory(torch.OutOfMemoryError(text)) == wanted
+    of_cpu = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes. Error code 12"
+    assert out_of_memory(RuntimeError(of_cpu)) == "out of memory: 4096 bytes more were needed"
+    assert out_of_memory(MemoryError("hidden_size=2**40")) == "hidden_size=2**40"
+    assert out_of_memory(RuntimeError("shapes differ")) is None
+    assert described(torch.device("cpu")) == "cpu"
