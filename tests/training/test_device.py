@@ -6,9 +6,9 @@ import torch
 from bptt.errors import UserError
 from bptt.training.device import (
     LARGE_ENOUGH,
-    described,
+    device_name,
     device_of_run,
-    moved,
+    move_model,
     named_device,
     out_of_memory,
     suitable_device,
@@ -30,7 +30,7 @@ class Team(Workers):
 def machine(monkeypatch):
     """A machine as torch describes it: how many GPUs, for a torch that was built with or without CUDA."""
 
-    def described_as(gpus, built=True, warning=None, forked=False):
+    def machine_with(gpus, built=True, warning=None, forked=False):
         def is_available():
             if warning is not None:
                 warnings.warn(warning, stacklevel=1)
@@ -43,7 +43,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: forked)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
-    return described_as
+    return machine_with
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_device_that_fails_is_named(machine):
     with pytest.raises(
         UserError, match=r"^cuda:0 \(NVIDIA .* cannot be used: CUDA error: all CUDA.* unavailable; pass"
     ):
-        moved(Broken(), torch.device("cuda", 0))
+        move_model(Broken(), torch.device("cuda", 0))
 
 
 def test_what_is_out_of_memory_is_said_with_the_bytes():
@@ -167,4 +167,4 @@ def test_what_is_out_of_memory_is_said_with_the_bytes():
     assert out_of_memory(RuntimeError(of_cpu)) == "out of memory: 4096 bytes more were needed"
     assert out_of_memory(MemoryError("hidden_size=2**40")) == "hidden_size=2**40"
     assert out_of_memory(RuntimeError("shapes differ")) is None
-    assert described(torch.device("cpu")) == "cpu"
+    assert device_name(torch.device("cpu")) == "cpu"

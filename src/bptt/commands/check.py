@@ -15,13 +15,13 @@ from ..insight.agreement.result import check_table, remarks
 from ..modules import GRU, LSTM, RNN
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..printable import message
-from ..training.device import moved, named_device
+from ..training.device import move_model, named_device
 from ..training.options.base import check_device
 from ..training.transfer import device_of
 from .opening import opened
 from .options import CheckOptions
 
-Checked = tuple[nn.Module, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor], str]
+CheckedModel = tuple[nn.Module, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor], str]
 
 MODELS = ("elman", "rnn", "gru", "lstm")
 OUTPUTS = 2  # of the read-out behind a model made here
@@ -39,7 +39,7 @@ def check(config: CheckOptions) -> int:
         torch.manual_seed(config.seed)
         model, x, d, criterion, what = _of_name(config) if config.model in MODELS else _of_run(config)
     if config.model in MODELS and config.device not in (None, "auto"):
-        moved(model, named_device(config.device).device)
+        move_model(model, named_device(config.device).device)
     device = device_of(model)
     if device.type == "mps":
         raise UserError("bptt check computes in float64, which MPS does not have; pass --device cpu")
@@ -55,7 +55,7 @@ def check(config: CheckOptions) -> int:
     return 0 if result.passed else 1
 
 
-def _of_name(config: CheckOptions) -> Checked:
+def _of_name(config: CheckOptions) -> CheckedModel:
     """A model with random weights, with random input and targets."""
     T, B, I, H = config.size
     if config.model == "elman":
@@ -73,7 +73,7 @@ def _of_name(config: CheckOptions) -> Checked:
     return model, torch.randn(T, B, I), torch.randn(T, B, OUTPUTS), squared_error, what
 
 
-def _of_run(config: CheckOptions) -> Checked:
+def _of_run(config: CheckOptions) -> CheckedModel:
     """A run's model with steps of its training set, or random ones, and its training loss."""
     folder = Path(config.model)
     if not folder.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..training.device import device_of_run, moved
+from ..training.device import device_of_run, move_model
 from ..training.options.base import check_device
 from ..training.run import Run, load
 from .streams import complain
@@ -21,7 +21,7 @@ def opened(folder: Path, device: str | None, command: str) -> Run:
     check_device(device)
     run = load(folder)
     chosen = device_of_run(device, run.device)
-    moved(run.model, chosen.device)
+    move_model(run.model, chosen.device)
     if {chosen.device.type, run.device} != {"cpu"}:
         complain(command, f"device: {chosen}")
     return run

@@ -17,7 +17,7 @@ from ..report.tensorboard import check_installed
 from ..training.config_file import ConfigFile
 from ..training.data.streamed_tables import open_source
 from ..training.data.tables import listed
-from ..training.device import ChosenDevice, device_of_run, moved, named_device, suitable_device
+from ..training.device import ChosenDevice, device_of_run, move_model, named_device, suitable_device
 from ..training.loop import Training
 from ..training.network import network_of
 from ..training.options.base import TrainOptions
@@ -129,7 +129,7 @@ def _built(
     print_line(console, f"device: {device}")
     if device.device.type == "cuda":  # cuDNN's recurrent layers are deterministic with it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    moved(model, device.device)
+    move_model(model, device.device)
     monitor = GradientMonitor(model, task, config.epochs)
     training = Training(model, task.updates(model, team), config, team, monitor.after)
     return Work(config, task, model, training, monitor, device, digests)

@@ -27,7 +27,7 @@ class ChosenDevice(NamedTuple):
     why: str
 
     def __str__(self) -> str:
-        return f"{described(self.device)}, {self.why}"
+        return f"{device_name(self.device)}, {self.why}"
 
 
 def suitable_device(products: int, workers: Workers = ALONE) -> ChosenDevice:
@@ -42,7 +42,7 @@ def suitable_device(products: int, workers: Workers = ALONE) -> ChosenDevice:
         return ChosenDevice(CPU, f"since {why or 'another worker has no GPU'}")
     device = _own("cuda", "", workers)
     if products < LARGE_ENOUGH:
-        return ChosenDevice(CPU, f"since the network is too small to gain from {described(device)}")
+        return ChosenDevice(CPU, f"since the network is too small to gain from {device_name(device)}")
     return ChosenDevice(device, "since the network is large enough to gain from it")
 
 
@@ -58,7 +58,7 @@ def named_device(name: str, workers: Workers = ALONE) -> ChosenDevice:
     if kind == "cpu":
         return ChosenDevice(CPU, "as --device asks")
     if number and int(number) >= _count(kind):
-        there = ", ".join(described(torch.device(kind, index)) for index in range(_count(kind)))
+        there = ", ".join(device_name(torch.device(kind, index)) for index in range(_count(kind)))
         raise UserError(f"--device {name}: there is no such device; pass one of those here: {there}")
     if workers.size > 1:
         if kind != "cuda":
@@ -87,7 +87,7 @@ def device_of_run(name: str | None, trained_on: str, workers: Workers = ALONE) -
     return ChosenDevice(_own(kind, number, workers), "as the run was trained")
 
 
-def moved(model: nn.Module, device: torch.device) -> None:
+def move_model(model: nn.Module, device: torch.device) -> None:
     """Bring a model's weights to a device.
 
     Raises:
@@ -99,10 +99,10 @@ def moved(model: nn.Module, device: torch.device) -> None:
         if out_of_memory(error) is not None:
             raise
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{described(device)} cannot be used: {first}; pass --device cpu") from error
+        raise UserError(f"{device_name(device)} cannot be used: {first}; pass --device cpu") from error
 
 
-def described(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """A device with the name that torch has for it: cuda:0 (NVIDIA H100)."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 

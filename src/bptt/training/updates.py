@@ -199,7 +199,7 @@ def mean_square(y: Tensor, d: Tensor) -> Tensor:
     return nn.functional.mse_loss(y, d) if numbers == d.numel() else sum_of_squares(y, d) / max(1, numbers)
 
 
-def loss_of(d: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+def loss_for_targets(d: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """The mean square error of d and parts of it: torch's own where no number is missing."""
     return nn.functional.mse_loss if numbers_in(d) == d.numel() else mean_square
 
@@ -235,7 +235,7 @@ def updates_of(
         noised = side_by_side(noisy(own_x, config, epoch), config.stretches)
         return noised[:, share], side_by_side(own_d, config.stretches)[:, share]
 
-    return Windows(model, sequences, config, validation, loss_of(d), workers)
+    return Windows(model, sequences, config, validation, loss_for_targets(d), workers)
 
 
 def side_by_side(steps: Tensor, stretches: int) -> Tensor:

@@ -18,7 +18,7 @@ from ..data.timestamps import OFFSETS, Clock
 from ..forward import noisy
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
-from ..updates import Updates, Whole, Windows, check_workers, loss_of, mean_square, predictions
+from ..updates import Updates, Whole, Windows, check_workers, loss_for_targets, mean_square, predictions
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
 from .forecast import Forecast, note_spacing, table_forecast
@@ -95,7 +95,10 @@ class Panel(Forecasting):
             own_x, own_d, share = x[steps, numbers], learned[steps, numbers], workers.share(len(numbers))
             if config.reach != "truncated":
                 return Whole(model, own_x, own_d, config, validation)
-            loss, (own_x, own_d) = loss_of(own_d), (to_device(part, device_of(model)) for part in (own_x, own_d))
+            loss, (own_x, own_d) = (
+                loss_for_targets(own_d),
+                (to_device(part, device_of(model)) for part in (own_x, own_d)),
+            )
 
             def sequences(epoch: int) -> tuple[Tensor, Tensor]:
                 return noisy(own_x, config, epoch)[:, share], own_d[:, share]
