@@ -28,7 +28,7 @@ def test_a_walk_cut_short_is_the_walk_of_the_shorter_sequence():
 def test_windows_of_a_walk_are_stretches_of_it():
     model = bptt.SequenceModel(bptt.LSTM(2, 4), 3).double()
     ((walk,),) = record_layers(model, normal(6, 2))[1]
-    windows = walk.windows(torch.tensor([[0, 2], [1, 3], [2, 4]]), torch.tensor([0, 0]))
+    windows = walk.recording.windows(torch.tensor([[0, 2], [1, 3], [2, 4]]), torch.tensor([0, 0]))
     assert torch.equal(windows.x[:, 1], walk.x[2:5, 0])
-    assert torch.equal(windows.recording.before[1][:, 1], walk.recording.before[1][2:5, 0])
+    assert torch.equal(windows.before[1][:, 1], walk.recording.before[1][2:5, 0])
     assert torch.equal(windows.states[:, 1], walk.states[2:6, 0])

@@ -149,7 +149,8 @@ def back_through_windows(
     """
     steps = (ends + torch.arange(-lags, 1, device=ends.device)[:, None]).clamp(min=0)  # a column for each window
     rows = torch.zeros_like(ends) if rows is None else rows
-    return back_from_the_end([[record.windows(steps, rows)] for (record,) in records], dh)
+    windows = [[r._replace(recording=r.recording.windows(steps, rows))] for (r,) in records]
+    return back_from_the_end(windows, dh)
 
 
 def back_from_the_end(records: list[list[Record]], dh: Tensor) -> list[WalkedBack]:

@@ -127,19 +127,6 @@ class Record(NamedTuple):
             None if unprojected is None else products(unprojected),
         )
 
-    def up_to(self, steps: int) -> Record:
-        """The same, ended after so many steps."""
-        return self._replace(recording=self.recording.up_to(steps))
-
-    def windows(self, steps: Tensor, rows: Tensor) -> Record:
-        """Stretches of it side by side as a batch.
-
-        Args:
-            steps: of each stretch, (K, windows).
-            rows: which sequence of the batch each stretch is of, (windows).
-        """
-        return self._replace(recording=self.recording.windows(steps, rows))
-
 
 class WalkedBack(NamedTuple):
     """The backward pass of one layer and direction; its rows in the order of time."""
@@ -150,10 +137,6 @@ class WalkedBack(NamedTuple):
     @property
     def layer(self) -> str:
         return self.record.layer
-
-    @property
-    def names(self) -> Weights[str]:
-        return self.record.names
 
     @property
     def dh(self) -> Tensor:
@@ -244,7 +227,7 @@ def factors_by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Factor]:
     return {
         name: Factor(factor.operand, factor.delta) if net.row_vectors and factor.operand is not None else factor
         for walk in walks
-        for name, factor in zip(walk.names, walk.factors, strict=True)
+        for name, factor in zip(walk.record.names, walk.factors, strict=True)
         if name is not None and factor is not None
     }
 
@@ -255,7 +238,7 @@ def walk_back(records: list[list[Record]], d_outputs: Tensor) -> list[WalkedBack
     walks: list[WalkedBack] = []
 
     def back(record: Record, d_outputs: Tensor, wanted: bool) -> Tensor | None:
-        record = record.up_to(len(d_outputs))
+        record = record._replace(recording=record.recording.up_to(len(d_outputs)))
         adjoint = record.recording.adjoint(d_outputs)
         walks.append(WalkedBack(record, adjoint))
         return input_gradient(adjoint, record.weights) if wanted else None

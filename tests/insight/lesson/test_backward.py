@@ -12,12 +12,12 @@ def test_the_gradient_of_the_input_is_what_the_first_layers_edges_carry(kind, bo
     module = getattr(bptt, kind)(2, 3, 2, bidirectional=both, dtype=torch.float64)
     net = bptt.SequenceModel(module, 1).double()
     x, d = normal(5, 2, 2, grad=True), normal(5, 2, 1, seed=1)
-    back = backward_of_error(net, x.detach(), d, bptt.squared_error, 3)
+    found = bptt.explain(net, x.detach(), d, t=3).input_gradients
     y, _ = net(x)
     (wanted,) = torch.autograd.grad((d[2] - y[2]).square().sum(), x)
-    found = sum(layer.dx for name, layer in back.layers.items() if name.startswith("l0"))
-    assert_close(found, wanted[: len(found)], "∂E_3/∂x")
-    assert list(back.layers) == [layer + "_reverse" * way for layer in ("l0", "l1") for way in range(1 + both)]
+    dx = sum(of_layer for name, of_layer in found.items() if name.startswith("l0"))
+    assert_close(dx, wanted[: len(dx)], "∂E_3/∂x")
+    assert list(found) == [layer + "_reverse" * way for layer in ("l0", "l1") for way in range(1 + both)]
 
 
 def test_only_the_two_networks_are_taken():

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from ...equations import LSTMEquations
 from ...networks import Elman, SequenceModel
 from ..recorded import (
     Criterion,
@@ -25,15 +24,6 @@ from ..refusing import refused
 from .notation import LessonNetwork
 
 
-class LayerBackward(NamedTuple):
-    """The backward pass of one layer and direction; rows in the order of time."""
-
-    walk: WalkedBack  # its delta, dh and the factors of its gradients
-    dx: Tensor  # (K, B, I): ∂E/∂(the layer's input), through this layer and direction
-    over_s: Tensor  # (K, B, R): the part of dh that comes over W_s from the step after it in the layer's direction
-    over_c: Tensor | None  # (K, B, H): what reaches c_k over the cell state of an LSTM from that step
-
-
 class ErrorBackward(NamedTuple):
     """The backward pass of E_t, the error at one step."""
 
@@ -41,7 +31,8 @@ class ErrorBackward(NamedTuple):
     error: Tensor
     dz: Tensor  # (B, O): ∂E_t/∂z_t, with z_t = h_t W_y before any softmax
     h_t: Tensor  # (B, D·R)
-    layers: dict[str, LayerBackward]  # "l0", "l0_reverse", "l1", ...
+    d_outputs: Tensor  # (K, B, D·R): ∂E_t/∂h of the last layer, 0 but at step t
+    walks: dict[str, WalkedBack]  # "l0", "l0_reverse", "l1", ...
 
 
 @torch.no_grad()
@@ -66,7 +57,8 @@ def backward_of_error(
     steps = t if len(records[0]) == 1 else h.shape[time]
     d_outputs = h.new_zeros(steps, len(h_t), h.shape[-1])
     d_outputs[t - 1] = into_hidden(net, dz)
-    return ErrorBackward(t, error, dz, h_t, _layers(records, d_outputs))
+    walks = {walk.layer: walk for walk in walk_back(records, d_outputs)}
+    return ErrorBackward(t, error, dz, h_t, d_outputs, walks)
 
 
 def check_network(net: Any) -> None:
@@ -95,30 +87,10 @@ def activation_slopes(record: Record) -> Tensor:
     return cell.activation.adjoint(torch.ones_like(phi), phi)
 
 
-def _layers(records: list[list[Record]], d_outputs: Tensor) -> dict[str, LayerBackward]:
-    """The backward pass of ∂E/∂h of the last layer, by layer and direction."""
-    walks = {walk.layer: walk for walk in walk_back(records, d_outputs)}
-    found: dict[str, LayerBackward] = {}
-    for layer in reversed(records):
-        shares = d_outputs.chunk(len(layer), -1)
-        of_layer = {r.layer: _of_walk(walks[r.layer], share) for r, share in zip(layer, shares, strict=True)}
-        d_outputs = torch.stack([part.dx for part in of_layer.values()]).sum(0)
-        found = of_layer | found
-    return found
-
-
-def _of_walk(walk: WalkedBack, d_outputs: Tensor) -> LayerBackward:
-    record, over_c = walk.record, None
-    if isinstance(record.cell, LSTMEquations):
-        over_c = record.in_time(_over_cell_state(record, walk.adjoint.dh))
-    return LayerBackward(walk, walk.delta @ record.weights.W_ih, walk.dh - d_outputs, over_c)
-
-
-def _over_cell_state(record: Record, dh: Tensor) -> Tensor:
-    """The gradient that each c_k of an LSTM gets over c_{k+1}, f ∂E/∂c, from ∂E/∂h of every step.
-
-    Row k is what reaches c_k from step k+1; the last step's is 0. Rows in the order of the walk.
-    """
+@torch.no_grad()
+def over_cell_state(walk: WalkedBack) -> Tensor:
+    """The gradient that each c_k of an LSTM gets over c_{k+1}, f ∂E/∂c; 0 where no step follows, (K, B, H)."""
+    record, dh = walk.record, walk.adjoint.dh  # in the order of the layer's direction
     w = record.weights
     p = linear(record.x, w.W_ih, w.b_ih)
     kept: Any = record.cell.step(p, record.recording.before, w)[1]
@@ -127,4 +99,4 @@ def _over_cell_state(record: Record, dh: Tensor) -> Tensor:
     over = torch.zeros_like(d_c)
     for k in reversed(range(len(dh) - 1)):
         over[k] = (d_c[k + 1] + over[k + 1]) * kept.f[k + 1]
-    return over
+    return record.in_time(over)

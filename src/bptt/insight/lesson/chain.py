@@ -170,7 +170,7 @@ class Chain:
             latex = rf"(1-\alpha) I + \alpha\,{latex}"
 
         def value(back: ErrorBackward) -> Tensor:
-            W_s = back.layers["l0"].walk.record.weights.W_hh.detach()
+            W_s = back.walks["l0"].record.weights.W_hh.detach()
             return self._slopes[k - 1, :, None] * W_s + (1 - leak) * torch.eye(len(W_s)).to(W_s)
 
         edges = self.unfolded.into(letter("s", k), "s")
@@ -191,7 +191,7 @@ class Chain:
     def _slopes(self) -> Tensor:
         """α Φ'(a_k), (K, S)."""
         assert self.back is not None
-        return self.cell.leak * activation_slopes(self.back.layers["l0"].walk.record)[:, 0]
+        return self.cell.leak * activation_slopes(self.back.walks["l0"].record)[:, 0]
 
     def _slope_latex(self, k: Step) -> str:
         return ("" if self.cell.leak == 1 else r"\alpha\,") + rf"\Phi'({letter('a', k)})"
@@ -210,5 +210,5 @@ class Chain:
         """delta and operand of a matrix at step k; None without numbers, or for a bias's operand."""
         if self.back is None:
             return None, None
-        factor = getattr(self.back.layers[at.name].walk.factors, matrix.field)
+        factor = getattr(self.back.walks[at.name].factors, matrix.field)
         return factor.delta[k - 1, 0], None if factor.operand is None else factor.operand[k - 1, 0]

@@ -6,17 +6,19 @@ network, and the products with `delta` are kept per step, not summed (Werbos 199
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 
+import torch
 from torch import Tensor
 
+from ...equations import LSTMEquations
 from ...networks import squared_error
 from ..recorded import Criterion, factors_by_name, readout_factors
-from .backward import ErrorBackward, LayerBackward, backward_of_error, criterion_name
+from .backward import ErrorBackward, backward_of_error, criterion_name, over_cell_state
 from .drawing import unfolded_svg
 from .explanation import Explanation
-from .notation import LessonNetwork
+from .notation import LessonNetwork, letters
 
 
 def explain(
@@ -52,37 +54,44 @@ def explain(
     return explanation_of(model, back, criterion, one_sequence=x.dim() == 2)
 
 
+@torch.no_grad()
 def explanation_of(
     net: LessonNetwork, back: ErrorBackward, criterion: Criterion, *, one_sequence: bool = True
 ) -> Explanation:
     """A backward pass as an explanation; of one sequence its tensors have no batch axis."""
-    layers = back.layers.values()
-
-    def by_layer(rows_of: Callable[[LayerBackward], Tensor | None]) -> dict[str, Tensor]:
-        rows = {name: rows_of(layer) for name, layer in back.layers.items()}
-        return {name: shown(part) for name, part in rows.items() if part is not None}
-
-    def shown(rows: Tensor) -> Tensor:
-        return rows.squeeze(-2) if one_sequence else rows
-
-    factors = factors_by_name(net, [layer.walk for layer in layers])
-    contributions = {name: factor.by_step() for name, factor in factors.items()}
-    steps = len(next(iter(layers)).dx)
+    walks = back.walks
+    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, list(walks.values())).items()}
     for name, factor in readout_factors(net, back.dz, back.h_t).items():
         part = factor.summed()
-        contributions[name] = part.new_zeros(steps, *part.shape)
+        contributions[name] = part.new_zeros(len(back.d_outputs), *part.shape)
         contributions[name][back.t - 1] = part
+    of_lstms = ((name, walk) for name, walk in walks.items() if isinstance(walk.record.cell, LSTMEquations))
+    dx = {name: walk.delta @ walk.record.weights.W_ih for name, walk in walks.items()}
+
+    def by_layer(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: rows[name].squeeze(-2) if one_sequence else rows[name] for name in walks if name in rows}
+
     return Explanation(
         t=back.t,
         loss=criterion_name(criterion),
         error=back.error,
         gradient={name: parts.sum(0) for name, parts in contributions.items()},
         contributions=contributions,
-        deltas=by_layer(lambda layer: layer.walk.delta),
-        state_gradients=by_layer(lambda layer: layer.walk.dh),
-        output_gradient=shown(back.dz),
-        input_gradients=by_layer(lambda layer: layer.dx),
-        recurrent_gradients=by_layer(lambda layer: layer.over_s),
-        cell_gradients=by_layer(lambda layer: layer.over_c),
+        deltas=by_layer({name: walk.delta for name, walk in walks.items()}),
+        state_gradients=by_layer({name: walk.dh for name, walk in walks.items()}),
+        output_gradient=back.dz.squeeze(-2) if one_sequence else back.dz,
+        input_gradients=by_layer(dx),
+        recurrent_gradients=by_layer(_over_states(net, back, dx)),
+        cell_gradients=by_layer({name: over_cell_state(walk) for name, walk in of_lstms}),
         draw=partial(unfolded_svg, net),
     )
+
+
+def _over_states(net: LessonNetwork, back: ErrorBackward, dx: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The part of ∂E_t/∂s_k that comes from the step after k, by layer: all but what enters from above."""
+    found, entering = {}, back.d_outputs
+    for layer in reversed(letters(net)):
+        for at, share in zip(layer, entering.chunk(len(layer), -1), strict=True):
+            found[at.name] = back.walks[at.name].dh - share
+        entering = torch.stack([dx[at.name] for at in layer]).sum(0)
+    return found
