@@ -27,9 +27,6 @@ struct Attribute {
     explicit Attribute(const char* name) : text(PyUnicode_InternFromString(name)) {}
     nb::object of(nb::handle t) const { return owned(PyObject_GetAttr(t.ptr(), text)); }
     nb::object call(nb::handle t) const { return owned(PyObject_CallMethodNoArgs(t.ptr(), text)); }
-    nb::object call(nb::handle t, nb::handle argument) const {
-        return owned(PyObject_CallMethodOneArg(t.ptr(), text, argument.ptr()));
-    }
     bool is_true(nb::handle t) const { return of(t).ptr() == Py_True; }
     bool returns_true(nb::handle t) const { return call(t).ptr() == Py_True; }
 };
@@ -170,8 +167,13 @@ struct Shape {
     }
 };
 
-// Uninitialised, of like's dtype.
-inline nb::object empty(nb::handle like, const Shape& shape) { return torch().new_empty.call(like, shape.tuple()); }
+// Uninitialised, of like's dtype. torch reads sizes given one by one faster than a tuple of them.
+inline nb::object empty(nb::handle like, const Shape& shape) {
+    nb::object sizes = shape.tuple();
+    PyObject* arguments[5] = {like.ptr()};
+    std::copy_n(PySequence_Fast_ITEMS(sizes.ptr()), shape.dimensions, arguments + 1);
+    return owned(PyObject_VectorcallMethod(torch().new_empty.text, arguments, 1 + shape.dimensions, nullptr));
+}
 
 inline nb::object empty_like(nb::handle t) {
     return owned(PyObject_CallOneArg(torch().empty_like.ptr(), t.ptr()));
