@@ -141,10 +141,10 @@ def test_numbers_read_late_are_the_same(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(late.parameters(), at_once.parameters(), strict=True))
 
 
-def test_the_update_that_is_not_finite_is_found_and_the_weights_before_it_are_kept(is_read_late):
+def test_the_update_that_is_not_finite_is_found_and_the_weights_before_it_are_kept(is_read_late, device):
     config = ForecastOptions(epochs=2, lags=1, hidden=4, init=1.0, reach="truncated", k1=10, noise=0.1)
     x, d = sine()
-    good, bad = build(config, 1), build(config, 1)
+    good, bad = build(config, 1).to(device), build(config, 1).to(device)
     stopped, done = Training(good, updates_of(good, x, d, config), config), []
     stopped.run(on_update=lambda: done.append(None), should_stop=lambda: len(done) == 3)
     damaged = x.clone()

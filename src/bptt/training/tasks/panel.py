@@ -95,10 +95,8 @@ class Panel(Forecasting):
             own_x, own_d, share = x[steps, numbers], learned[steps, numbers], workers.share(len(numbers))
             if config.reach != "truncated":
                 return Whole(model, own_x, own_d, config, validation)
-            loss, (own_x, own_d) = (
-                loss_for_targets(own_d),
-                (to_device(part, device_of(model)) for part in (own_x, own_d)),
-            )
+            loss, device = loss_for_targets(own_d), device_of(model)
+            own_x, own_d = to_device(own_x, device), to_device(own_d, device)
 
             def sequences(epoch: int) -> tuple[Tensor, Tensor]:
                 return noisy(own_x, config, epoch)[:, share], own_d[:, share]
