@@ -3,5 +3,5 @@
 A model, x, d and a criterion go in. `contributions` splits the gradient of a loss by step; `lesson` explains,
 derives and draws the error of one step; `diagnosis` says whether the gradient vanishes or explodes; `agreement`
 checks it; `exploring` computes the numbers behind the interactive page. Start at `contributions`: it records a
-forward pass and runs the backward pass (`recorded`), and sets every error against every step (`pairs`).
+forward pass and runs the backward pass (`recorded`), and sets every error against every step (`pairs`, `lags`).
 """

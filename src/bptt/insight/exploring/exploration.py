@@ -170,15 +170,15 @@ def explore(net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squ
     most = most_steps(net)
     if len(x) > most:
         raise ValueError(f"x has {len(x)} steps; of a network of this size at most {most} can be explored")
-    h, walked = record_layers(net, x)
-    records = [of_layer[0] for of_layer in walked]
+    h, by_layer = record_layers(net, x)
+    records = [of_layer[0] for of_layer in by_layer]
     layers = [r.layer for r in records]
     _, dz = error_and_adjoint(net, h, d, criterion)
     kept = min(len(x), KEPT)
     detail = _detail(net, records, len(x) * kept)
-    errors = errors_by_lag(net, walked, dz, h, detail, kept)
+    errors = errors_by_lag(net, by_layer, dz, h, detail, kept)
     steps = torch.arange(len(x), device=x.device)
-    cell, weights = records[0].cell, _weights(net, layers)
+    cell, weights = records[0].cell, _weights(net)
     elman = isinstance(cell, ElmanEquations)
     maps = [(layer, "flow", errors.flow[layer]) for layer in layers]
     maps += [(w.name, "contribution", errors.norm[w.name]) for w in weights if w.role in ("input", "recurrent")]
@@ -205,7 +205,7 @@ def explore(net: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squ
 
 
 def most_steps(net: LessonNetwork) -> int:
-    """How long a sequence can be explored: T² times the weights stays below some 10¹⁰ multiplications."""
+    """The longest sequence that can be explored: T² times the weights stays below some 10¹⁰ multiplications."""
     weights = sum(parameter.numel() for parameter in net.parameters())
     return max(1, min(1000, int((WORK / (4 * weights)) ** 0.5)))
 
@@ -233,13 +233,13 @@ def _detail(net: LessonNetwork, records: list[Record], pairs: int) -> Detail:
     return "vectors" if pairs * vectors <= NUMBERS else "norms"
 
 
-def _weights(net: LessonNetwork, layers: list[str]) -> list[Weight]:
+def _weights(net: LessonNetwork) -> list[Weight]:
     parameters, found = dict(net.named_parameters()), []
     few = sum(parameter.numel() for parameter in parameters.values()) <= SHOWN_WEIGHTS
     for matrix in matrices(net):
         weight, layer = parameters[matrix.name], None if matrix.at is None else matrix.at.name
         letters = matrix.latex.partition("^")[0]
-        label = letters if layer is None or len(layers) == 1 else f"{letters} {layer}"
+        label = letters if layer is None or len(net.weight_names()) == 1 else f"{letters} {layer}"
         role = ROLES.get(matrix.field) or ("readout" if matrix.role == "y" else "readout_bias")
         values = _finite(weight.tolist()) if few else None
         found.append(Weight(matrix.name, label, role, layer, list(weight.shape), values))

@@ -27,7 +27,7 @@ class Node(NamedTuple):
     bare: bool = False
 
 
-class Label(NamedTuple):
+class LabelPlace(NamedTuple):
     """The place of a letter or a number beside an edge."""
 
     at: Point
@@ -40,8 +40,8 @@ class DrawnEdge(NamedTuple):
     edge: Edge
     line: Curve
     back: Curve
-    letter: Label  # of the edge
-    number: Label  # of the gradient
+    letter: LabelPlace  # of the edge
+    number: LabelPlace  # of the gradient
     idle: bool = False
 
     @property
@@ -155,8 +155,8 @@ def _riser(edge: Edge, low: Point, high: Point, idle: bool) -> DrawnEdge:
     passes = (low - high).imag > 1.5 * ROW  # the other direction's state
     part = (0.25 if passes else 0.42) if abs(leans) > 1 else 0.5
     right = leans < -1 if edge.role == "y" else leans > 1  # where no other edge is near
-    label = Label(line.at(part) + (ASIDE + 10 + 5j if right else -9 + 5j), "start" if right else "end")
-    return DrawnEdge(edge, line, back, label, Label(back.at(0.5) + (9 + 5j), "start"), idle)
+    label = LabelPlace(line.at(part) + (ASIDE + 10 + 5j if right else -9 + 5j), "start" if right else "end")
+    return DrawnEdge(edge, line, back, label, LabelPlace(back.at(0.5) + (9 + 5j), "start"), idle)
 
 
 def _run(edge: Edge, start: _End, end: _End) -> DrawnEdge:
@@ -164,7 +164,7 @@ def _run(edge: Edge, start: _End, end: _End) -> DrawnEdge:
     line = straight(start.at, end.at, start.cut, end.cut)
     back = straight(start.at, end.at, _chord(start.cut), _chord(end.cut), -edge.at.back * ASIDE).back()
     middle = line.at(0.5)
-    return DrawnEdge(edge, line, back, Label(middle - 9j), Label(middle + (ASIDE + 19) * 1j))
+    return DrawnEdge(edge, line, back, LabelPlace(middle - 9j), LabelPlace(middle + (ASIDE + 19) * 1j))
 
 
 def _arc(edge: Edge, start: _End, end: _End) -> DrawnEdge:
@@ -181,7 +181,7 @@ def _arc(edge: Edge, start: _End, end: _End) -> DrawnEdge:
 
     line = bow(0)
     middle = line.at(0.5)
-    return DrawnEdge(edge, line, bow(11).back(), Label(middle - 21j), Label(middle + 16j))
+    return DrawnEdge(edge, line, bow(11).back(), LabelPlace(middle - 21j), LabelPlace(middle + 16j))
 
 
 def _loop_edge(edge: Edge, state: Point, both: bool) -> DrawnEdge:
@@ -202,8 +202,8 @@ def _loop_edge(edge: Edge, state: Point, both: bool) -> DrawnEdge:
         return complex(curve.at(0.5).real + by * side, state.imag + 5)
 
     line, back = loop(0), loop(13).back()
-    label = Label(beside(line, -8), inside) if edge.role == "s" else Label(beside(line, 8), outside)
-    return DrawnEdge(edge, line, back, label, Label(beside(back, 9), outside))
+    label = LabelPlace(beside(line, -8), inside) if edge.role == "s" else LabelPlace(beside(line, 8), outside)
+    return DrawnEdge(edge, line, back, label, LabelPlace(beside(back, 9), outside))
 
 
 def _chord(cut: float) -> float:
