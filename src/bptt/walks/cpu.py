@@ -171,9 +171,7 @@ def _quick_walk(
     one native call checks and walks. None for any other call, which goes through the module's own checks.
 
     Args:
-        names: of the weights, in `parameters`.
-        x: (T, B, I).
-        hx: (1, B, H) each; None for zeros.
+        choices, names, I, H, parameters, x, hx: as `kernels.forward_of_module` takes them.
 
     Returns:
         y (T, B, H), and the final state, each (1, B, H).
