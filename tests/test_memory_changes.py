@@ -119,7 +119,7 @@ def test_squares_of_a_sweep_count_no_lanes_past_the_last_unit():
     from support import layer
 
     state, weights = layer(GRUEquations(), 2, 3, 5, grad=False)
-    recording = door.record(Call(GRUEquations(), normal(4, 2, 3), state, weights)).recording
+    recording = door.record_walk(Call(GRUEquations(), normal(4, 2, 3), state, weights)).recording
     error = torch.ones((), dtype=torch.float64).expand(4, 2, 5)
     found, wanted = (
         recording.sweep(4, Errors(entering, None), False).squares for entering in (error, error.clone())

@@ -6,8 +6,8 @@ from .errors import UserError as UserError
 from .export.file import export_onnx as export_onnx
 from .insight.agreement.check import check_gradient as check_gradient
 from .insight.agreement.result import GradientCheck as GradientCheck
-from .insight.contributions import Contributions as Contributions
 from .insight.contributions import contributions as contributions
+from .insight.contributions_result import Contributions as Contributions
 from .insight.diagnosis.diagnose import diagnose as diagnose
 from .insight.diagnosis.result import Diagnosis as Diagnosis
 from .insight.lesson.derivation import Derivation as Derivation
@@ -16,6 +16,9 @@ from .insight.lesson.diagram import diagram as diagram
 from .insight.lesson.drawing import Diagram as Diagram
 from .insight.lesson.explain import explain as explain
 from .insight.lesson.explanation import Explanation as Explanation
+from .insight.recorder.by_module import ModelContributions as ModelContributions
+from .insight.recorder.record import Walks as Walks
+from .insight.recorder.record import record as record
 from .modules import GRU as GRU
 from .modules import LSTM as LSTM
 from .modules import RNN as RNN

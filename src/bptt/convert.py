@@ -40,7 +40,7 @@ def from_torch(model: ModuleT) -> ModuleT:
     )
     """
     _check_module(model)
-    return _replaced(model, _to_ours)
+    return _replaced(model, to_ours)
 
 
 def to_torch(model: ModuleT) -> ModuleT:
@@ -82,13 +82,14 @@ def _replaced(model: ModuleT, replacement: Callable[[nn.Module], nn.Module | Non
     return model if whole is None else whole  # pyright: ignore[reportReturnType]
 
 
-def _to_ours(module: nn.Module) -> nn.Module | None:
-    kind = OURS.get(_plain_type(module))
+def to_ours(module: nn.Module) -> Any:
+    """bptt's module in place of one of torch.nn's, which shares all it carries; None for any other module."""
+    kind = OURS.get(plain_type(module))
     return None if kind is None else _remade(module, kind)
 
 
 def _to_torch(module: nn.Module) -> nn.Module | None:
-    kind = THEIRS.get(_plain_type(module))
+    kind = THEIRS.get(plain_type(module))
     if kind is None:
         return None
     fresh: Any = _remade(module, kind)
@@ -96,7 +97,7 @@ def _to_torch(module: nn.Module) -> nn.Module | None:
     return fresh
 
 
-def _plain_type(module: nn.Module) -> Any:
+def plain_type(module: nn.Module) -> Any:
     """A module's type, without the class that a parametrization puts around it."""
     return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
 
@@ -110,7 +111,7 @@ def _remade(old: Any, kind: type[nn.Module]) -> nn.Module:
         options["nonlinearity"] = old.nonlinearity
     fresh = kind(**{**options, "dropout": 0.0}, device="meta")  # torch warns of dropout in one layer: not twice
     fresh.dropout = old.dropout
-    built_with = set(vars(_plain_type(old)(1, 1, device="meta"))) - set(vars(nn.Module()))
+    built_with = set(vars(plain_type(old)(1, 1, device="meta"))) - set(vars(nn.Module()))
     for name, value in vars(old).items():
         if name not in built_with:
             fresh.__dict__[name] = value

@@ -69,7 +69,7 @@ def test_delta_itself_is_the_references(name, dtype):
     x, dy = normal(5, 2, 3, dtype=dtype), normal(5, 2, 4, dtype=dtype)
     d_state = tuple(normal(2, 4, seed=5, dtype=dtype) for _ in state)
     bound = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 0}[dtype]
-    recordings = [record(Call(cell, x, state, weights)).recording for record in (door.record, REFERENCE.record)]
+    recordings = [way(Call(cell, x, state, weights)).recording for way in (door.record_walk, REFERENCE.record)]
     for steps in (5, 3):
         found, reference = (recording.up_to(steps).adjoint(dy[:steps], d_state) for recording in recordings)
         assert_close(found.delta_ih, reference.delta_ih, "delta_ih", bound)
@@ -238,7 +238,7 @@ def test_a_walk_is_recorded_inside_a_transform():
     x = normal(5, 2, 3)
 
     def loss(W_hh):
-        return door.record(Call(GRUEquations(), x, state, weights._replace(W_hh=W_hh))).y.square().sum()
+        return door.record_walk(Call(GRUEquations(), x, state, weights._replace(W_hh=W_hh))).y.square().sum()
 
     W_hh = weights.W_hh.clone().requires_grad_()
     (wanted,) = torch.autograd.grad(loss(W_hh), W_hh)
@@ -251,7 +251,7 @@ def test_stretches_of_a_recorded_walk_are_taken_back_as_walks_of_their_own(name)
     cell = CELLS[name]
     state, weights = layer(cell, 2, 3, 4)
     x = normal(6, 2, 3)
-    y, _, recording = door.record(Call(cell, x, state, weights))
+    y, _, recording = door.record_walk(Call(cell, x, state, weights))
     assert y.requires_grad
     assert not any(t is not None and t.requires_grad for t in (*recording.call.tensors, recording.states))
     stretches, dy = recording.stretches([0, 2], [1, 0], 3), normal(3, 2, 4)

@@ -58,7 +58,7 @@ def test_the_kernels_sweep_as_plain_operations_do(name, dtype, ends, everywhere)
         if everywhere:
             d[end + 1 :, copy * B : (copy + 1) * B] = 0
     found, wanted = (
-        record(call).recording.sweep(steps, Errors(d, ends), True) for record in (door.record, REFERENCE.record)
+        way(call).recording.sweep(steps, Errors(d, ends), True) for way in (door.record_walk, REFERENCE.record)
     )
     within = torch.arange(steps)[:, None] <= torch.tensor(ends or [steps] * 2)
     tolerance = 1e-10 if dtype == torch.float64 else 2e-5
@@ -80,7 +80,7 @@ def test_copies_stay_together_on_any_number_of_threads(threads, batch):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        found = door.record(call).recording.sweep(errors.ends[0] + 1, errors, False)
+        found = door.record_walk(call).recording.sweep(errors.ends[0] + 1, errors, False)
     finally:
         torch.set_num_threads(before)
     wanted = REFERENCE.record(call).recording.sweep(errors.ends[0] + 1, errors, False)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..equations import Weights
-from ..walks.sweep import Errors, products
+from ..walks.sweep import Errors
 from .recorded import Network, Record, back_through_layers, readout_factors
 
 SWEPT = 4_000_000  # numbers that a sweep writes at once, about
@@ -32,14 +32,12 @@ class ErrorNorms:
     weights: dict[str, Tensor]
 
 
-def norms_by_pair(
-    net: Network, records: list[list[Record]], h: Tensor, dz: Tensor, dh: Tensor, ends: list[int]
-) -> ErrorNorms:
+def norms_by_pair(records: list[list[Record]], dh: Tensor, ends: list[int]) -> ErrorNorms:
     """Sweep the errors of some steps back, each to all steps.
 
     Args:
-        net, records: the network, and its recorded walk.
-        h, dz, dh: its hidden outputs (T, B, D·R); ∂E/∂z (T, B, O) and ∂E/∂h (T, B, D·R) as they enter.
+        records: a network's recorded forward pass.
+        dh: ∂E/∂h as it enters, (T, B, D·R).
         ends: the steps whose errors are swept, from 0, in order; the rows of the others stay 0.
 
     Returns:
@@ -56,11 +54,17 @@ def norms_by_pair(
     if len(records[0]) == 1:
         for matrix in (*found.states.values(), *found.weights.values()):
             matrix.tril_()
-    for name, (delta, operand) in readout_factors(net, dz, h).items():
-        of_delta = products(delta)
-        of_operand = torch.ones_like(of_delta) if operand is None else products(operand)
-        found.weights[name] = torch.diag(_norms(of_delta.unsqueeze(1), [of_operand])[0].squeeze(1))
     return found
+
+
+def readout_norms(net: Network, dz: Tensor, h: Tensor) -> dict[str, Tensor]:
+    """The norms by pair of the read-out's weights, (T, T): an error reaches them at its own step alone.
+
+    Args:
+        dz: ∂E/∂z as it enters, (T, B, O).
+        h: the network's hidden outputs, (T, B, D·R).
+    """
+    return {name: torch.diag(factor.norms()) for name, factor in readout_factors(net, dz, h).items()}
 
 
 def by_lag(pairs: Tensor, backwards: bool = False) -> Tensor:

@@ -78,7 +78,7 @@ def record_layers(net: Network, x: Tensor) -> tuple[Tensor, list[list[Record]]]:
     def walk(call: Call) -> tuple[Tensor, State]:
         if call.batch_sizes is not None:
             raise TypeError("packed sequences cannot be explained; pass one sequence, or a batch of one length")
-        y, state, recording = door.record(call)
+        y, state, recording = door.record_walk(call)
         records.append(Record(*places[len(records)], recording))
         return y, state
 

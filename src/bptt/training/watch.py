@@ -147,7 +147,7 @@ class Watch:
         if tuple(x.shape[:2]) != self.sizes:
             T, B = self.sizes
             raise ValueError(f"x has T={x.shape[0]}, B={x.shape[1]}, but this watch was made for T={T}, B={B}")
-        y, state, recording = door.record(call)
+        y, state, recording = door.record_walk(call)
         steps, rows = self._at
         stretches = recording.stretches(steps[0].tolist(), rows.tolist(), len(steps))
         number = len(self._layers)

@@ -46,7 +46,7 @@ class Backend(Protocol):
         ...
 
     def record(self, call: Call) -> Recorded:
-        """`walk`, and the recording of it; for sequences of one length."""
+        """`walk`, and the recording of it."""
         ...
 
     def quick_walk_of(self, cell: Equations) -> QuickWalk | None:

@@ -15,6 +15,7 @@ from torch.nn import Parameter
 from ..equations.protocol import Equations, State, Weights
 
 BatchSizes = list[int] | None
+HALF = (torch.float16, torch.bfloat16)
 
 
 class Call(NamedTuple):

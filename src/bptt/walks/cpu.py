@@ -14,15 +14,13 @@ from ..equations import ElmanEquations, Weights
 from ..equations.protocol import Equations, State
 from . import kernels, operators
 from .backend import QuickWalk, Recorded
-from .call import Call, is_transformed
+from .call import HALF, Call, is_transformed
 from .cpu_autograd import is_watched, must_be_an_operator, put_in_graph
 from .kernels import Choices, Operands, Saved, Seeds, Stops, Walked
 from .recording import Part, Recording, States
 from .reference import REFERENCE
 from .sweep import Errors, Swept
 from .unfold import Adjoint
-
-HALF = (torch.float16, torch.bfloat16)
 
 
 class Fused:
@@ -68,7 +66,7 @@ class Fused:
         if call.x.dtype in HALF:
             return REFERENCE.record(call)
         operands = _operands(call)
-        walked = kernels.forward(_choices(call), None, True, operands)
+        walked = kernels.forward(_choices(call), call.batch_sizes, True, operands)
         recording = FusedRecording(call.each(Tensor.detach), walked.saved._replace(y=walked.y.detach()))
         return Recorded(*_outputs(call, operands, walked, call.wants_gradients()), recording)
 
@@ -105,7 +103,8 @@ class FusedRecording(Recording):
 
     @cached_property
     def states(self) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return torch.cat([self.call.state[0][None], self.saved.y])
+        h0 = self.call.state[0]
+        return torch.cat([h0 if self.call.batch_sizes else h0[None], self.saved.y])
 
     @property
     def before(self) -> State:
@@ -119,7 +118,7 @@ class FusedRecording(Recording):
         dh = torch.empty_like(y)
         _, d_h0, d_c0, *_ = kernels.backward(
             choices,
-            None,
+            self.call.batch_sizes,
             (False, True, choices.has_c, False, False, False, False),
             _operands(self.call),
             self.saved,

@@ -11,8 +11,8 @@ from torch.nn.functional import linear
 from ..checks import autocast_is_on
 from ..equations.protocol import Equations, State
 from .backend import Backend, QuickWalk, Recorded
-from .call import Call
-from .cpu import FUSED, HALF
+from .call import HALF, Call
+from .cpu import FUSED
 from .cudnn import CUDNN
 from .plain import PLAIN
 from .reference import REFERENCE
@@ -60,8 +60,8 @@ def quick_walk_of(cell: Equations) -> QuickWalk | None:
     return next((quick for quick in offered if quick is not None), None)
 
 
-def record(call: Call) -> Recorded:
-    """`walk` for sequences of one length, outside autocast, and a recording for its backward pass."""
+def record_walk(call: Call) -> Recorded:
+    """`walk` outside autocast, and a recording for its backward pass."""
     return backend_of(call).record(call)
 
 
@@ -88,6 +88,7 @@ def why(module: Any, x: Any) -> str:
     >>> from bptt import GRU
     >>> print(why(GRU(3, 5, device="meta"), torch.empty(4, 2, 3, device="meta")))
     reference: takes GRU in torch.float32 on meta, by plain operations and the cell's own adjoint
+    cuDNN: refuses, as cuDNN runs on CUDA, and this is on meta
     fused: refuses, as the native kernels run on CPUs, and this is on meta
     autograd: could take it, by plain operations under autograd
     """

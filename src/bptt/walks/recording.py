@@ -13,7 +13,7 @@ from torch import Tensor
 from ..equations.protocol import Equations, State, Weights
 from .call import Call
 from .sweep import Errors, Swept
-from .unfold import Adjoint, Factor, weight_factors
+from .unfold import Adjoint, Factor, previous_states, weight_factors
 
 Part = Callable[[Tensor], Tensor]  # rows of steps, (T, B, ·) -> (K, W, ·)
 States = Callable[[Tensor, Tensor], Tensor]  # states before and after them, (B, ·), (T, B, ·) -> (K+1, W, ·)
@@ -21,7 +21,10 @@ States = Callable[[Tensor, Tensor], Tensor]  # states before and after them, (B,
 
 @dataclass(frozen=True)
 class Recording(ABC):
-    """One layer's and direction's forward pass over sequences of one length, without a graph."""
+    """One layer's and direction's forward pass, without a graph.
+
+    Of packed sequences rows are (N, ·) instead of (T, B, ·); they are neither swept nor rearranged.
+    """
 
     call: Call
 
@@ -31,7 +34,7 @@ class Recording(ABC):
 
     @property
     def x(self) -> Tensor:
-        """(T, B, I)."""
+        """(T, B, I), or (N, I)."""
         return self.call.x
 
     @property
@@ -41,7 +44,12 @@ class Recording(ABC):
     @property
     @abstractmethod
     def states(self) -> Tensor:
-        """h before the first step, then after each: (T+1, B, R)."""
+        """h before the first step, then after each: (T+1, B, R), or (B+N, R)."""
+
+    @property
+    def y(self) -> Tensor:
+        """h after each step, (T, B, R), or (N, R)."""
+        return self.states[1:] if self.call.batch_sizes is None else self.states[self.call.batch_sizes[0] :]
 
     @property
     @abstractmethod
@@ -74,7 +82,8 @@ class Recording(ABC):
 
     def factors(self, adjoint: Adjoint) -> Weights[Factor]:
         """Each weight's gradient before it is summed over time."""
-        return weight_factors(self.weights, adjoint, self.x, self.states[:-1], self.unprojected)
+        h_prev = previous_states(self.states, self.call.batch_sizes)
+        return weight_factors(self.weights, adjoint, self.x, h_prev, self.unprojected)
 
     def with_own_weights(self) -> Self:
         """The same with copies of the weights, which training does not change."""

@@ -57,6 +57,18 @@ class Factor(NamedTuple):
         one = self.delta.shape[-2] == 1  # a product of a column and a row is faster element by element
         return self.delta.mT * self.operand if one else self.delta.mT @ self.operand
 
+    def norms(self) -> Tensor:
+        """The norm of each step's contribution, (T), which is not itself formed where the batch is small.
+
+        ‖Σ_b δ_b ⊗ x_b‖² = Σ_{b,b'} (δ_b·δ_b') (x_b·x_b').
+        """
+        if self.operand is None:
+            return self.delta.sum(1).norm(dim=1)
+        if self.delta.shape[1] ** 2 > self.delta.shape[2] * self.operand.shape[2]:
+            return torch.stack([(d.mT @ x).norm() for d, x in zip(self.delta, self.operand, strict=True)])
+        products = (self.delta @ self.delta.mT) * (self.operand @ self.operand.mT)
+        return products.sum((1, 2)).clamp(min=0).sqrt()
+
     def along(self, direction: Tensor) -> Tensor:
         """Each step's contribution times a tensor of the weight's shape, summed over its elements: (T)."""
         products = self.delta @ direction

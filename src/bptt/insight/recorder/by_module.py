@@ -1,0 +1,239 @@
+"""What each step contributed to the gradient of every recurrent weight inside a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ...walks.unfold import Factor
+from ..contributions_result import BySteps, Contributions
+from ..pairs import ErrorNorms, norms_by_pair
+from ..text_tables import text_html
+from .calls import ModuleCall, joined, loops_of
+from .record import Walks
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleContributions(Contributions):
+    """Contributions of the steps of one recurrent module; print them. Steps count from 1.
+
+    The error E_t is the part of the loss whose gradient enters row t of the module's output from above it. A
+    module's calls stand one after the other in time; of packed sequences the steps are each sequence's own.
+
+    Attributes:
+        name: the module's name in the model.
+        loops: the same for each loop of calls: those that go on from each other's states, as a decoder's do.
+        by_step, by_pair, by_lag, ...: as in `Contributions`, by the module's own weights. Of a parametrized weight
+            both the weight itself and the parameters it is computed from are there.
+    """
+
+    name: str = ""
+    loops: tuple[Contributions, ...] = ()
+
+
+class ModelContributions(Mapping[str, ModuleContributions]):
+    """Contributions by recurrent module, by its name in the model; print them.
+
+    Attributes:
+        loss: the loss, a scalar.
+        gradient: its gradient by parameter, under the model's names, of those that recurrent modules use.
+    """
+
+    def __init__(self, walks: Walks, loss: Tensor, modules: dict[str, ModuleContributions]) -> None:
+        self.loss, self._modules = loss, modules
+        self.gradient: dict[str, Tensor] = {}
+        names = {id(p): name for name, p in walks.model.named_parameters()}
+        for name, module in modules.items():
+            own = dict(walks.modules[name].named_parameters())
+            for weight, part in module.gradient.items():
+                if (full := names.get(id(own.get(weight)))) is not None:  # not of a weight that is computed
+                    self.gradient[full] = self.gradient[full] + part if full in self.gradient else part
+
+    def __getitem__(self, name: str) -> ModuleContributions:
+        return self._modules[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"{name or 'the model'}: {module}" for name, module in self.items())
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
+
+
+def contributions_of_walks(walks: Walks, loss: Tensor, pairs: bool = False) -> ModelContributions:
+    """What each step contributes to the gradient of a loss, by module, from one backward pass of it.
+
+    Args:
+        loss: a scalar; or E_t of each step, (T,) or (T, B), whose sum is the loss.
+        pairs: as `contributions` takes it; of errors (T,) each goes back through the whole model on its own.
+    """
+    errors = _checked(walks, loss)
+    of_errors = _errors_by_pair(walks, errors) if pairs and errors is not None else {}
+    whole = loss if errors is None else errors.sum()
+    _backward(walks, whole)
+    modules = {}
+    for name, calls in walks.calls.items():
+        reached = [call for call in calls if call.was_reached]
+        if reached:
+            modules[name] = _of_module(walks, name, reached, whole.detach(), pairs, of_errors.get(name))
+    return ModelContributions(walks, whole.detach(), modules)
+
+
+def _checked(walks: Walks, loss: Any) -> Tensor | None:
+    """The errors by step, (T,); None for a scalar loss."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(
+            f"loss must be a scalar tensor, or E_t of each step (T,) or (T, B), got {type(loss).__name__}"
+        )
+    if not any(walks.calls.values()):
+        under = f"; {walks.skipped} calls were made under torch.no_grad()" if walks.skipped else ""
+        raise ValueError(f"no walk was recorded: call the model inside `with record(model)`{under}")
+    if not loss.requires_grad:
+        raise ValueError(
+            "the loss depends on no recorded walk: compute it from the outputs of recorded calls, under autograd"
+        )
+    if loss.numel() == 1:
+        return None
+    if loss.dim() > 2:
+        raise ValueError(
+            f"loss must be a scalar, or E_t of each step (T,) or (T, B), got shape {tuple(loss.shape)}"
+        )
+    lengths = {sum(call.steps for call in calls) for calls in walks.calls.values() if calls}
+    if len(loss) not in lengths:
+        raise ValueError(
+            f"there are {len(loss)} errors E_t, but the recorded modules walked "
+            f"{' or '.join(map(str, sorted(lengths)))} steps; pass one error a step, or their sum as a scalar loss"
+        )
+    return loss.flatten(1).sum(1) if loss.dim() == 2 else loss
+
+
+def _backward(walks: Walks, loss: Tensor) -> None:
+    """Take a loss back through all recorded walks; every .grad stays as it is."""
+    nodes = [node for calls in walks.calls.values() for call in calls for node in call.nodes]
+    for node in nodes:
+        node.forget()
+    walks.ticket.is_asked = True
+    try:
+        (reached,) = torch.autograd.grad(loss, [walks.ticket.tensor], retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        if "a second time" not in str(error):
+            raise
+        raise RuntimeError(
+            "the graph of this loss is gone: ask for contributions before loss.backward(), or call "
+            "loss.backward(retain_graph=True)"
+        ) from error
+    finally:
+        walks.ticket.is_asked = False
+    if reached is None or all(node.adjoint is None for node in nodes):
+        raise ValueError("the loss depends on no recorded walk, or on walks of another `record` alone")
+    if any(node.differentiable for node in nodes):
+        raise ValueError(
+            "the loss holds gradients of the walks (a gradient penalty, for example), and second derivatives are "
+            "not recorded; pass the loss without them"
+        )
+
+
+def _of_module(
+    walks: Walks, name: str, calls: Sequence[ModuleCall], loss: Tensor, pairs: bool, of_errors: ErrorNorms | None
+) -> ModuleContributions:
+    module = walks.modules[name]
+    loops = tuple(_contributions(module, loop, loss) for loop in loops_of(calls))
+    whole = loops[0] if len(loops) == 1 else _contributions(module, calls, loss)
+    by_pair = of_errors or (whole._sweep() if pairs else None)
+    return ModuleContributions(None, loss, whole.by_step, by_pair, whole.steps, whole._sweep, name, loops)
+
+
+def _contributions(module: nn.Module, calls: Sequence[ModuleCall], loss: Tensor) -> Contributions:
+    """The contributions of some calls, one after the other."""
+    entering = torch.cat([call.entering() for call in calls])
+    ends = entering.nonzero().flatten().tolist()
+    parts = _factors(calls)
+    records, elsewhere = [call.records() for call in calls], any(call.enters_elsewhere() for call in calls)
+
+    def sweep() -> ErrorNorms:
+        if len(calls) > 1 or calls[0].batch_sizes is not None:
+            raise ValueError(
+                "pairs and lags need one call over sequences of one length; this module was called "
+                + (f"{len(calls)} times" if len(calls) > 1 else "with packed sequences")
+                + ": pass the errors (T,) of each step as the loss, with pairs=True"
+            )
+        if elsewhere:
+            raise ValueError(
+                "errors enter this module by a lower layer's final state or by the cell state c_n, which pairs "
+                "and lags do not tell apart by step; by_step is right, and errors (T,) as the loss work"
+            )
+        return norms_by_pair(records[0], calls[0].d_outputs(), ends)
+
+    by_step = BySteps(parts | _parametrized(module, calls, parts))
+    return Contributions(None, loss, by_step, None, tuple(end + 1 for end in ends), sweep)
+
+
+def _factors(calls: Sequence[ModuleCall]) -> dict[str, Factor]:
+    """The factors of each weight over all calls."""
+    found: dict[str, list[Factor]] = {}
+    for call in calls:
+        for number, names in enumerate(call.names):
+            for weight, factor in zip(names, call.factors(number), strict=True):
+                if weight is not None and factor is not None:
+                    found.setdefault(weight, []).append(factor)
+    return {weight: joined(factors) for weight, factors in found.items()}
+
+
+def _parametrized(
+    module: nn.Module, calls: Sequence[ModuleCall], parts: Mapping[str, Factor]
+) -> dict[str, Tensor]:
+    """Contributions to the parameters that a parametrized weight is computed from, (T, *shape), by name."""
+    if not parametrize.is_parametrized(module):
+        return {}
+    found: dict[str, Tensor] = {}
+    weights = {
+        name: weight
+        for names, node in zip(calls[0].names, calls[0].nodes, strict=True)
+        for name, weight in zip(names, node.weights, strict=True)
+        if name is not None and weight is not None
+    }
+    parametrizations: Any = module.parametrizations
+    for name, of_weight in parametrizations.items():
+        own = {f"parametrizations.{name}.{key}": p for key, p in of_weight.named_parameters() if p.requires_grad}
+        rows = [
+            torch.autograd.grad(weights[name], list(own.values()), row, retain_graph=True, materialize_grads=True)
+            for row in parts[name].by_step()
+        ]
+        found |= {key: torch.stack(of_steps) for key, of_steps in zip(own, zip(*rows, strict=True), strict=True)}
+    return found
+
+
+def _errors_by_pair(walks: Walks, errors: Tensor) -> dict[str, ErrorNorms]:
+    """Every error against every step of each module that walked as many: a backward pass for each error."""
+    T = len(errors)
+    found = {
+        name: ErrorNorms({}, {}) for name, calls in walks.calls.items() if sum(call.steps for call in calls) == T
+    }
+
+    def put(into: dict[str, Tensor], name: str, t: int, norms: Tensor, first: int) -> None:
+        into.setdefault(name, norms.new_zeros(T, T))[t, first : first + len(norms)] = norms
+
+    for t, error in enumerate(errors):
+        if not error.requires_grad:
+            continue
+        _backward(walks, error)
+        for name, norms in found.items():
+            first = 0
+            for call in walks.calls[name]:
+                if call.was_reached:
+                    for layer, of_states in call.state_norms().items():
+                        put(norms.states, layer, t, of_states, first)
+                    for weight, factor in _factors([call]).items():
+                        put(norms.weights, weight, t, factor.norms(), first)
+                first += call.steps
+    return found

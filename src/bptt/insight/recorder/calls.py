@@ -1,0 +1,187 @@
+"""The calls of a model's recurrent modules while it was recorded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...equations import Weights
+from ...packing import reversed_rows
+from ...walks.unfold import Factor
+from ..recorded import Record
+from .walk_node import WalkNode
+
+SEARCHED = 64  # nodes of the graph between a call's final state and the next call's initial one
+
+
+@dataclass(eq=False)
+class ModuleCall:
+    """One call of a recurrent module.
+
+    Attributes:
+        nodes: by layer and direction, in the order they were walked.
+        names: of the weights, likewise.
+        directions: 1 or 2.
+        initial: the state that the call was given; empty for none.
+        returned: its outputs and final state.
+    """
+
+    nodes: list[WalkNode]
+    names: list[Weights[str]]
+    directions: int
+    initial: Sequence[Tensor]
+    returned: Sequence[Tensor]
+
+    @property
+    def was_reached(self) -> bool:
+        """Whether the last backward pass reached it."""
+        return any(node.adjoint is not None for node in self.nodes)
+
+    @property
+    def batch_sizes(self) -> list[int] | None:
+        return self.nodes[0].recording.call.batch_sizes
+
+    @property
+    def steps(self) -> int:
+        return len(self.nodes[0].recording.x if self.batch_sizes is None else self.batch_sizes)
+
+    @property
+    def batch(self) -> int:
+        return self.nodes[0].recording.call.state[0].shape[0]
+
+    def goes_on_from(self, before: ModuleCall) -> bool:
+        """Whether its initial state is of what the other call returned, or was computed from it in a few steps."""
+        if not self.initial:
+            return False
+        memory = {s.untyped_storage().data_ptr() for s in before.returned}
+        if any(s.untyped_storage().data_ptr() in memory for s in self.initial):
+            return True
+        wanted = {s.grad_fn for s in before.returned} - {None}
+        waiting, seen = deque(s.grad_fn for s in self.initial if s.grad_fn is not None), set()
+        while waiting and len(seen) < SEARCHED:
+            found = waiting.popleft()
+            if found in wanted:
+                return True
+            if found not in seen:
+                seen.add(found)
+                waiting.extend(other for other, _ in found.next_functions if other is not None)
+        return False
+
+    def records(self) -> list[list[Record]]:
+        """Its walks by layer and direction, with copies of the weights."""
+        listed = [
+            Record(
+                f"l{number // self.directions}" + "_reverse" * (number % self.directions),
+                number % self.directions == 1,
+                names,
+                node.recording.with_own_weights(),
+            )
+            for number, (names, node) in enumerate(zip(self.names, self.nodes, strict=True))
+        ]
+        return [listed[i : i + self.directions] for i in range(0, len(listed), self.directions)]
+
+    def d_outputs(self) -> Tensor:
+        """∂L/∂(the last layer's h) as it entered from above, (T, B, D·R), in the order of time.
+
+        By the outputs, and by the final state of h at each sequence's last step.
+        """
+        parts = []
+        for number in range(len(self.nodes) - self.directions, len(self.nodes)):
+            node = self.nodes[number]
+            rows = torch.zeros_like(node.recording.y) if node.d_outputs is None else node.d_outputs
+            if node.d_state:
+                last = _last_rows(self.steps, self.batch, self.batch_sizes, rows.device)
+                rows = rows.flatten(0, -2).index_add(0, last, node.d_state[0]).view_as(rows)
+            parts.append(self._in_time(rows, number))
+        return torch.cat(parts, -1)
+
+    def enters_elsewhere(self) -> bool:
+        """Whether errors enter by a lower layer's final state, or by the last cell state of an LSTM."""
+        top = self.nodes[-self.directions :]
+        others = [s for node in self.nodes[: -self.directions] for s in node.d_state]
+        return any(bool(s.any()) for s in [*others, *(s for node in top for s in node.d_state[1:])])
+
+    def entering(self) -> Tensor:
+        """Whether any error enters at each step, (T)."""
+        return self.d_outputs().flatten(1).abs().amax(1) != 0  # NaN counts
+
+    def state_norms(self) -> dict[str, Tensor]:
+        """‖∂L/∂h‖ after each step over the whole batch, (T), by layer."""
+        return {
+            of_direction.layer: self._in_time(node.adjoint.dh, number).flatten(1).norm(dim=1)
+            for number, (node, of_direction) in enumerate(
+                zip(self.nodes, [r for layer in self.records() for r in layer], strict=True)
+            )
+            if node.adjoint is not None
+        }
+
+    def _in_time(self, rows: Tensor, number: int) -> Tensor:
+        """Rows of one of its walks as (T, B, ·), in the order of time."""
+        backwards = number % self.directions == 1
+        if self.batch_sizes is None:
+            return rows.flip(0) if backwards else rows
+        T, B = self.steps, self.batch
+        places = _places(self.batch_sizes, backwards, rows.device)
+        return rows.new_zeros(T * B, rows.shape[-1]).index_copy(0, places, rows).unflatten(0, (T, B))
+
+    def factors(self, number: int) -> Weights[Factor]:
+        """Each gradient of one of its nodes before it is summed over time: (T, B, ·), in the order of time.
+
+        Of packed sequences the steps are each sequence's own; rows after its end are zeros.
+        """
+        node = self.nodes[number]
+        if node.adjoint is None:
+            raise ValueError("the backward pass did not reach this call")
+
+        def in_time(factor: Factor) -> Factor:
+            operand = None if factor.operand is None else self._in_time(factor.operand, number)
+            return Factor(self._in_time(factor.delta, number), operand)
+
+        return node.recording.factors(node.adjoint).each(in_time)
+
+
+def _places(batch_sizes: list[int], backwards: bool, device: torch.device) -> Tensor:
+    """Of each packed row, its place among T·B: step · B + sequence."""
+    B = batch_sizes[0]
+    places = torch.cat([step * B + torch.arange(rows, device=device) for step, rows in enumerate(batch_sizes)])
+    return places[reversed_rows(batch_sizes, device)] if backwards else places
+
+
+def _last_rows(T: int, B: int, batch_sizes: list[int] | None, device: torch.device) -> Tensor:
+    """The row of each sequence's last step in its walk, (B)."""
+    if batch_sizes is None:
+        return torch.arange((T - 1) * B, T * B, device=device)
+    ends, first = [0] * B, 0
+    for rows in batch_sizes:
+        ends[:rows] = range(first, first + rows)
+        first += rows
+    return torch.tensor(ends, device=device)
+
+
+def loops_of(calls: Sequence[ModuleCall]) -> list[list[ModuleCall]]:
+    """A module's calls as loops: each goes on from the one before it."""
+    loops: list[list[ModuleCall]] = []
+    for call in calls:
+        before = next((loop for loop in reversed(loops) if call.goes_on_from(loop[-1])), None)
+        if before is None:
+            loops.append([call])
+        else:
+            before.append(call)
+    return loops
+
+
+def joined(parts: Sequence[Factor]) -> Factor:
+    """Factors of several calls one after the other in time; a smaller batch is filled up with zeros."""
+    if len(parts) == 1:
+        return parts[0]
+    B = max(part.delta.shape[1] for part in parts)
+
+    def cat(rows: Sequence[Tensor]) -> Tensor:
+        return torch.cat([torch.nn.functional.pad(r, (0, 0, 0, B - r.shape[1])) for r in rows])
+
+    operands = [part.operand for part in parts if part.operand is not None]
+    return Factor(cat([part.delta for part in parts]), cat(operands) if operands else None)
