@@ -13,7 +13,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import assert_all_finite
 from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import cross_entropy
 
 from ..training.batches import balanced
@@ -81,19 +80,11 @@ class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
 
     def predict(self, X: Any) -> Any:
         """The most probable class, (n_samples,), or (n_samples, n_steps): a list of arrays where X is one."""
-        check_is_fitted(self)
-        found = self.predict_proba(X)
-        if isinstance(found, list):
-            return [self.classes_[p.argmax(-1)] for p in found]
-        return self.classes_[found.argmax(-1)]
+        return self._predicted(X, lambda y: self.classes_[y.argmax(-1)])
 
     def predict_proba(self, X: Any) -> Any:
         """Probabilities in the order of `classes_`, (n_samples, n_classes), or (n_samples, n_steps, n_classes)."""
-        found, sequences = self._outputs(X)
-        if not self.per_step_:
-            return softmax(np.stack([y[-1] for y in found]))
-        probabilities = [softmax(y) for y in found]
-        return probabilities if sequences.ragged else np.stack(probabilities)
+        return self._predicted(X, softmax)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy, of all steps together where there is a class a step.

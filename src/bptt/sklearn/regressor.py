@@ -98,11 +98,7 @@ class RecurrentRegressor(RegressorMixin, SequenceEstimator):
             laid out as y was, (n_samples,), (n_samples, n_outputs), (n_samples, n_steps) or (n_samples, n_steps,
             n_outputs), or a list of arrays where X is one and there is a prediction a step.
         """
-        found, sequences = self._outputs(X)
-        found = found if self._several else [y[:, 0] for y in found]
-        if not self.per_step_:
-            return np.stack([y[-1] for y in found])
-        return found if sequences.ragged else np.stack(found)
+        return self._predicted(X, lambda y: y if self._several else y[:, 0])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R², of all steps together where there is a prediction a step.

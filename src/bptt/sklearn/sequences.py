@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -55,6 +56,14 @@ class SequenceEstimator(RecurrentEstimator):
         self._learn_more(sequences, goal)
         self.per_step_ = goal.targets.per_step
         return self
+
+    def _predicted(self, X: Any, of_outputs: Callable[[np.ndarray], np.ndarray]) -> Any:
+        """A function of each sequence's outputs: of its last step, or of all; a list where X is one."""
+        outputs, sequences = self._outputs(X)
+        found = [of_outputs(y) for y in outputs]
+        if not self.per_step_:
+            return np.stack([one[-1] for one in found])
+        return found if sequences.ragged else np.stack(found)
 
     def _compared(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Targets, outputs and weights, (N, ·) each, of all steps together where there is a target a step."""

@@ -76,12 +76,15 @@ def save_config(
         "columns": task.columns,
         "scaling": asdict(task.scaling),
         "labels": task.labels,
-        **({"calendar": task.calendar} if task.calendar else {}),
-        **({"digests": digests} if digests else {}),
-        **({"series": {name: asdict(own) for name, own in task.series.items()}} if task.series else {}),
-        **({"clock": _set(task.clock)} if task.spacings else {}),
-        **({"spacings": {name: to_toml(own) for name, own in task.spacings.items()}} if task.spacings else {}),
     }
+    optional = {
+        "calendar": task.calendar,
+        "digests": digests,
+        "series": {name: asdict(own) for name, own in task.series.items()},
+        "clock": _set(task.clock) if task.spacings else {},
+        "spacings": {name: to_toml(own) for name, own in task.spacings.items()},
+    }
+    document |= {name: value for name, value in optional.items() if value}
     write_whole(folder / "config.toml", tomli_w.dumps(document).encode())
 
 

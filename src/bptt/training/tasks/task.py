@@ -37,18 +37,6 @@ ARV = Measure(
     "The mean squared error over the variance of the series; 1 is no better than the mean.",
 )
 ACCURACY = Measure("accuracy", "accuracy", "more", "The fraction of sequences whose class is predicted correctly.")
-BITS = Measure(
-    "bits_per_character",
-    "bits per character",
-    "less",
-    "The mean of -log2 of the probability given to the next character.",
-)
-BITS_OF_BYTES = Measure(
-    "bits_per_byte",
-    "bits per byte",
-    "less",
-    "The mean of -log2 of the probability given to the next byte.",
-)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from ..transfer import device_of, to_device
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
-from .task import BITS, BITS_OF_BYTES, Judged, Undated
+from .task import Judged, Measure, Undated
 
 STEPS = 4096  # tokens that are walked and judged at a time
 LOOKED_AT = 512  # tokens of the excerpt on which gradients are measured
@@ -123,7 +123,9 @@ class TextTask(Undated):
         written = sample_text(model, self.labels, "", WRITTEN, TEMPERATURE, self.config.seed)
         kept = as_bytes(written, self.tokens)
         write_whole(path, kept)
-        measure = BITS if self.tokens == "characters" else BITS_OF_BYTES
+        token = self.tokens[:-1]
+        meaning = f"The mean of -log2 of the probability given to the next {token}."
+        measure = Measure(f"bits_per_{token}", f"bits per {token}", "less", meaning)
         return Judged(scores, measure=measure, sample=kept.decode(errors="replace"))
 
     def nats(self, model: nn.Module, split: str) -> float:
@@ -141,7 +143,7 @@ class TextTask(Undated):
 
 
 class OneHot(nn.Module):
-    """A model of one-hot inputs as one of numbers (T, B)."""
+    """A model of one-hot inputs as one of numbers (T, B) or (T)."""
 
     def __init__(self, model: nn.Module, different: int) -> None:
         super().__init__()
@@ -207,19 +209,16 @@ def sample_text(
         UserError: the prompt has a token that is not in the vocabulary.
     """
     generator, device = torch.Generator().manual_seed(seed), device_of(model)
+    walk = OneHot(model, len(vocabulary))
     start = prompt or ("\n" if "\n" in vocabulary else vocabulary[0])
-    numbers = torch.from_numpy(numbers_of(start, vocabulary, "the prompt"))
+    numbers = to_device(torch.from_numpy(numbers_of(start, vocabulary, "the prompt")), device)
     written: list[int] = []
     with torch.no_grad():
-        y, state = model(_inputs(numbers, vocabulary, device))
+        y, state = walk(numbers)
         while len(written) < length:
             written.append(_drawn(y[-1].cpu(), temperature, generator))
-            y, state = model(_inputs(torch.tensor(written[-1:]), vocabulary, device), state)
+            y, state = walk(torch.tensor(written[-1:], device=device), state)
     return "".join(vocabulary[number] for number in written)
-
-
-def _inputs(numbers: Tensor, vocabulary: list[str], device: torch.device) -> Tensor:
-    return one_hot(numbers, len(vocabulary)).float().to(device)
 
 
 def _drawn(scores: Tensor, temperature: float, generator: torch.Generator) -> int:
