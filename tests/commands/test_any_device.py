@@ -13,10 +13,13 @@ from bptt.cli import main
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.loop import Training
+from bptt.training.network import network_of
 from bptt.training.options.choosing import OPTIONS
 from bptt.training.run import load
 from bptt.training.snapshot import Snapshots
+from bptt.training.tasks.factory import made_task
 from bptt.training.tensors import read_tensors
+from devices import Waits
 
 WINDOWS = {"reach": "truncated", "k1": 30, "k2": 70, "batch": 2, "epochs": 2, "noise": 0.1}
 TASKS = {
@@ -78,6 +81,18 @@ def test_it_learns_on_any_device_what_it_learns_on_the_cpu(here, other_device, c
     last = json.loads((here / "other" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["device"] == used == load(here / "other").device
     assert used in (here / "other" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["truncated", "streamed", "classify", "text"])
+def test_an_update_does_not_wait_for_the_device(here, other_device, name):
+    config = config_of(name, here / "run", epochs=1)
+    task = made_task(config)
+    model = network_of(config, task.columns, task.labels, task.calendar).to(other_device)
+    training, waits, done = Training(model, task.updates(model), config), Waits(), []
+    with waits:
+        training.run(on_update=lambda: done.append(None), should_stop=lambda: len(done) == 3)
+    assert len(done) == 3
+    assert waits.count == 0
 
 
 class Killed(BaseException):

@@ -3,6 +3,7 @@ import warnings
 import pytest
 import torch
 
+from bptt import GRU, RNN, SequenceModel
 from bptt.errors import UserError
 from bptt.training.device import (
     LARGE_ENOUGH,
@@ -15,6 +16,7 @@ from bptt.training.device import (
 )
 from bptt.training.workers import ALONE, Workers
 
+SMALL, LARGE = SequenceModel(GRU(8, 64), 1), SequenceModel(GRU(8, 640), 1)
 NAME = "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
 OLD = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update it."
 
@@ -74,7 +76,7 @@ def test_hidden_gpus_are_said_to_be_hidden(machine, monkeypatch, value):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     with pytest.raises(UserError, match=f"CUDA_VISIBLE_DEVICES is '{value}', which hides every GPU"):
         named_device("cuda")
-    assert "which hides every GPU" in suitable_device(LARGE_ENOUGH).why
+    assert "which hides every GPU" in suitable_device(LARGE, 1).why
 
 
 def test_the_device_that_is_named_is_taken(machine):
@@ -87,22 +89,27 @@ def test_the_device_that_is_named_is_taken(machine):
 
 def test_auto_takes_a_gpu_for_a_network_that_is_large_enough(machine):
     machine(1)
-    assert str(suitable_device(LARGE_ENOUGH)).startswith(f"cuda:0 ({NAME}), since the network is large enough")
-    assert suitable_device(LARGE_ENOUGH - 1).why == f"since the network is too small to gain from cuda:0 ({NAME})"
+    assert str(suitable_device(LARGE, 1)).startswith(f"cuda:0 ({NAME}), since the network is large enough")
+    assert suitable_device(SMALL, 32).why == f"since the network is too small to gain from cuda:0 ({NAME})"
+    assert suitable_device(SMALL, LARGE_ENOUGH).device.type == "cuda"
+    leaky = SequenceModel(RNN(8, 2000, leak=0.5), 1)
+    assert (
+        suitable_device(leaky, 1).why == f"since cuDNN has no such cell and cuda:0 ({NAME}) would go step by step"
+    )
     machine(0)
-    assert str(suitable_device(LARGE_ENOUGH)) == "cpu, since torch finds no CUDA device here"
+    assert str(suitable_device(LARGE, 1)) == "cpu, since torch finds no CUDA device here"
 
 
 def test_each_worker_has_a_gpu_of_its_own(machine, monkeypatch):
     machine(2)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert named_device("cuda", Team(1, 2)).device == torch.device("cuda", 1)
-    assert suitable_device(LARGE_ENOUGH, Team(1, 2)).device == torch.device("cuda", 1)
+    assert suitable_device(LARGE, 1, Team(1, 2)).device == torch.device("cuda", 1)
     assert device_of_run(None, "cuda:0", Team(1, 2)).device == torch.device("cuda", 1)
     assert named_device("cuda", ALONE).device == torch.device("cuda", 0)
-    assert suitable_device(LARGE_ENOUGH, Team(0, 3)).why == "since 3 workers need a GPU each, and there are 2"
+    assert suitable_device(LARGE, 1, Team(0, 3)).why == "since 3 workers need a GPU each, and there are 2"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of four workers on two machines
-    assert suitable_device(LARGE_ENOUGH, Team(3, 4)).device == torch.device("cuda", 1)
+    assert suitable_device(LARGE, 1, Team(3, 4)).device == torch.device("cuda", 1)
     monkeypatch.delenv("LOCAL_WORLD_SIZE")
     with pytest.raises(
         UserError, match="3 workers need a GPU each, and there are 2; pass --workers 2, or --device"
@@ -120,7 +127,7 @@ def test_workers_take_one_kind_of_device(machine):
             return True
 
     machine(2)
-    assert str(suitable_device(LARGE_ENOUGH, Divided(0, 2))) == "cpu, since another worker has no GPU"
+    assert str(suitable_device(LARGE, 1, Divided(0, 2))) == "cpu, since another worker has no GPU"
 
 
 def test_a_run_is_used_where_it_was_trained_if_that_is_here(machine):

@@ -124,8 +124,7 @@ def _built(
     task = _task(config, console)
     model = network_of(config, task.columns, task.labels, task.calendar)
     if device is None:
-        rows = config.batch or max(1, len(task.series))
-        device = suitable_device(sum(weight.numel() for weight in model.parameters()) * rows, team)
+        device = suitable_device(model, config.batch or max(1, len(task.series)), team)
     print_line(console, f"device: {device}")
     if device.device.type == "cuda":  # cuDNN's recurrent layers are deterministic with it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -71,11 +72,11 @@ class _Batched(Iterator[Update]):
             return Update(0.0, 0)
         config, classes = source.config, source.classes[chosen]
         noised = [noisy(source.sequences[place], config, self._epoch, place) for place in chosen]
-        x = to_device(pack_sequence(noised, enforce_sorted=False), source.device)
+        batch = packed(noised, source.device)
         d = to_device(classes, source.device)
-        self.walked = WindowInput(x, d, None)
+        self.walked = WindowInput(batch.x, classes[batch.order], None)
         with learning(source.model, config, self._epoch, start, *source.workers.apart):
-            loss = source.loss(pooled(source.model(x)[0], config), d)
+            loss = source.loss(pooled(source.model, batch, config), d)
             loss.backward()
         weight = source.weight
         return Update(loss.detach(), len(chosen) if weight is None else weight[classes].sum().item())
@@ -89,16 +90,31 @@ def balanced(totals: Tensor) -> Tensor:
     return totals.sum() / (len(totals) * torch.where(totals > 0, totals, 1))
 
 
-def pooled(y: PackedSequence, config: ClassifyOptions) -> Tensor:
-    """The output read for each sequence, (B, C): its last one, or the mean of all.
+class Packed(NamedTuple):
+    """Sequences packed on a device, the longest first: the device is not asked for their order."""
+
+    x: PackedSequence
+    order: Tensor  # the numbers of the sequences in x, (B), on the CPU
+
+
+def packed(sequences: list[Tensor], device: torch.device) -> Packed:
+    """Sequences on the CPU, packed and copied to a device."""
+    order = torch.tensor([len(x) for x in sequences]).sort(descending=True).indices
+    return Packed(to_device(pack_sequence([sequences[place] for place in order.tolist()]), device), order)
+
+
+def pooled(model: nn.Module, batch: Packed, config: ClassifyOptions) -> Tensor:
+    """The output read for each sequence in its own order, (B, C): its last one, or the mean of all.
 
     The read-out is linear, so that this is the read-out of the last state, or of the mean of the states.
     """
-    steps, lengths = pad_packed_sequence(y)
-    lengths = lengths.to(steps.device)
+    steps, lengths = pad_packed_sequence(model(batch.x)[0])
+    lengths, places = (to_device(one, steps.device) for one in (lengths, batch.order.argsort()))
     if config.readout == "mean":
-        return steps.sum(0) / lengths[:, None]
-    return steps[lengths - 1, torch.arange(len(lengths), device=steps.device)]
+        found = steps.sum(0) / lengths[:, None]
+    else:
+        found = steps[lengths - 1, torch.arange(len(lengths), device=steps.device)]
+    return found.index_select(0, places)
 
 
 def logits_of(model: nn.Module, sequences: list[Tensor], config: ClassifyOptions) -> Tensor:
@@ -108,8 +124,7 @@ def logits_of(model: nn.Module, sequences: list[Tensor], config: ClassifyOptions
     with torch.no_grad():
         for start in range(0, len(order), TOGETHER):
             chosen = [sequences[place] for place in order[start : start + TOGETHER]]
-            x = to_device(pack_sequence(chosen, enforce_sorted=False), device_of(model))
-            found.append(pooled(model(x)[0], config).cpu())
+            found.append(pooled(model, packed(chosen, device_of(model)), config).cpu())
     return torch.cat(found)[torch.tensor(order).argsort()]
 
 

@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..networks import SequenceModel
+from ..walks.cudnn_calls import mode_of
 from .transfer import CPU
 from .workers import ALONE, Workers
 
 # Products of a time step, weights times sequences side by side, from which auto takes a GPU. An estimate, not yet
-# measured on a GPU: a step of a small network takes a GPU 5 to 10 microseconds, in which a CPU makes as many.
+# measured on a GPU: cuDNN takes 5 to 10 microseconds for a step of a small network, in which a CPU makes as many.
 LARGE_ENOUGH = 2**20
 NAMES = {"cuda": "CUDA", "mps": "MPS"}
 
@@ -30,18 +32,21 @@ class ChosenDevice(NamedTuple):
         return f"{device_name(self.device)}, {self.why}"
 
 
-def suitable_device(products: int, workers: Workers = ALONE) -> ChosenDevice:
+def suitable_device(model: SequenceModel, rows: int, workers: Workers = ALONE) -> ChosenDevice:
     """CUDA where it is and gains time, else the CPU; all workers take the same kind.
 
     Args:
-        products: of a time step of the network.
+        model: the network.
+        rows: sequences that are walked side by side.
         workers: who train together, each with a GPU of its own.
     """
     why = _why_not("cuda") or _too_few(workers)
     if workers.any(why is not None):
         return ChosenDevice(CPU, f"since {why or 'another worker has no GPU'}")
     device = _own("cuda", "", workers)
-    if products < LARGE_ENOUGH:
+    if mode_of(model.recurrent.cell) is None:
+        return ChosenDevice(CPU, f"since cuDNN has no such cell and {device_name(device)} would go step by step")
+    if sum(weight.numel() for weight in model.parameters()) * rows < LARGE_ENOUGH:
         return ChosenDevice(CPU, f"since the network is too small to gain from {device_name(device)}")
     return ChosenDevice(device, "since the network is large enough to gain from it")
 

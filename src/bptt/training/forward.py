@@ -26,7 +26,7 @@ def noisy(x: Tensor, config: TableOptions, *numbers: int) -> Tensor:
         return x
     generator = torch.Generator().manual_seed(_seed(config, *numbers))
     noise = config.noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)  # the same on any device
-    return x + noise.to(x.device)
+    return x + to_device(noise, x.device)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial, reduce
+from functools import reduce
 from typing import Any, TypeVar
 
 import torch
@@ -90,8 +90,10 @@ class Workers:
         asked, self._asked = list(self._asked)[:SLOTS], {}
         answers = [float(question()) for question in asked] + [0.0] * (SLOTS - len(asked))
         dtype = reduce(torch.promote_types, (g.dtype for g in parts), torch.float32)
-        one = partial(torch.as_tensor, dtype=dtype, device=parts[0].device)
-        last = [one(number) for number in (loss * numbers, numbers, *answers)]
+        last = [
+            number.to(dtype) if isinstance(number, Tensor) else parts[0].new_full((), number, dtype=dtype)
+            for number in (loss * numbers, numbers, *answers)
+        ]
         flat = torch.cat([*(g.flatten() for g in parts), torch.stack(last)])
         gradients = flat[: -len(last)].mul_(numbers)
         dist.all_reduce(flat)
