@@ -12,10 +12,14 @@ def explained(model, T=5, t=None):
     return bptt.explain(model, normal(T, 2), normal(T, 1, seed=1), t=t)
 
 
+def unfolded(model, e):
+    return UnfoldedNetwork(model, range(1, e.steps + 1), e.t)
+
+
 def test_the_lessons_edges_carry_what_the_explanation_says():
     net = bptt.Elman(2, 3, 1, dtype=torch.float64)
     e = explained(net, t=3)
-    over = flows(net, e)
+    over = flows(unfolded(net, e), e)
     assert set(over) == {
         *("y_3→E_3", "s_3→y_3", "s_2→s_3", "s_1→s_2"),
         *("x_1→s_1", "x_2→s_2", "x_3→s_3"),
@@ -38,7 +42,7 @@ def test_there_is_a_flow_where_there_is_a_way_back(layers, both):
     for at in letters(model)[0]:
         for k in range(1, K + 1):
             wanted |= set(UnfoldedNetwork(model, range(1, 5), 2).between(at("s", k)))
-    found = {name for name in flows(model, e) if not name.startswith("x")}
+    found = {name for name in flows(unfolded(model, e), e) if not name.startswith("x")}
     assert found == wanted
 
 
@@ -51,13 +55,13 @@ def test_no_gradient_at_all_divides_by_nothing():
     net = bptt.Elman(2, 3, 1)
     net.W_y = torch.zeros(3, 1)
     e = bptt.explain(net, torch.ones(3, 2), torch.zeros(3, 1))
-    assert all(flow.part in (0.0, 1.0) for flow in flows(net, e).values())
+    assert all(flow.part in (0.0, 1.0) for flow in flows(unfolded(net, e), e).values())
 
 
 def test_folded_edges_carry_whole_gradients():
     net = bptt.Elman(2, 3, 1, dtype=torch.float64)
     e = explained(net, t=3)
-    over = folded_flows(net, e)
+    over = folded_flows(UnfoldedNetwork(net, [3], 3), e)
     norms = {name: gradient.norm().item() for name, gradient in e.gradient.items()}
     assert {name: flow.shown for name, flow in over.items()} == {
         "x_3→s_3": f"{norms['W_x']:.3g}",

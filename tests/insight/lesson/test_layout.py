@@ -3,6 +3,7 @@ import itertools
 import pytest
 
 import bptt
+from bptt.insight.lesson.edges import UnfoldedNetwork
 from bptt.insight.lesson.layout import RADIUS, folded, unfolded
 from bptt.insight.lesson.notation import plain
 from bptt.insight.text_tables import stretches
@@ -18,7 +19,8 @@ NETS = {
 @pytest.mark.parametrize("steps", [1, 3, 40])
 def test_everything_is_inside_and_apart_and_every_edge_is_named_once(name, steps):
     net = NETS[name]()
-    for layout in (unfolded(net, stretches(steps, steps, 9, 3), steps), folded(net, "t")):
+    whole, one = UnfoldedNetwork(net, range(1, steps + 1), steps), UnfoldedNetwork(net, ["t"], "t")
+    for layout in (unfolded(whole, stretches(steps, steps, 9, 3)), folded(one)):
         width, height = layout.size.real, layout.size.imag
         for node in layout.nodes:
             assert RADIUS - 12 <= node.at.real <= width - RADIUS + 12
@@ -34,7 +36,8 @@ def test_everything_is_inside_and_apart_and_every_edge_is_named_once(name, steps
 
 
 def test_edges_join_the_nodes_they_name():
-    layout = unfolded(bptt.SequenceModel(bptt.GRU(2, 3, 2, bidirectional=True), 1), stretches(4, 2, 9), 2)
+    net = bptt.SequenceModel(bptt.GRU(2, 3, 2, bidirectional=True), 1)
+    layout = unfolded(UnfoldedNetwork(net, range(1, 5), 2), stretches(4, 2, 9))
     at = {plain(node.latex): node.at for node in layout.nodes}
     for edge in layout.edges:
         start, end = edge.name.split("→")
@@ -44,6 +47,6 @@ def test_edges_join_the_nodes_they_name():
 
 
 def test_an_error_only_above_its_own_step():
-    layout = unfolded(bptt.Elman(2, 3, 1), stretches(5, 3, 9), 3)
+    layout = unfolded(UnfoldedNetwork(bptt.Elman(2, 3, 1), range(1, 6), 3), stretches(5, 3, 9))
     assert [n.latex for n in layout.nodes if n.latex.startswith("E")] == ["E_3"]
     assert [n.latex for n in layout.nodes if n.idle] == ["y_1", "y_2", "y_4", "y_5"]

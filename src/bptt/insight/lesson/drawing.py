@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...files import creating
 from ..text_tables import stretches
+from .edges import UnfoldedNetwork
 from .explanation import Explanation
 from .flows import Flow, flows, folded_flows
 from .layout import RADIUS, DrawnEdge, Layout, Node, folded, unfolded
@@ -54,22 +55,24 @@ class Diagram:
 def draw_unfolded(net: LessonNetwork, e: Explanation | None, t: int) -> Diagram:
     """A column for each step, with the flow over every edge of an explanation, or the forward pass up to E_t."""
     steps, t = (t, t) if e is None else (e.steps, e.t)
-    layout = unfolded(net, stretches(steps, t, MOST if steps <= MOST else SHOWN, FIRST), t)
+    network = UnfoldedNetwork(net, range(1, steps + 1), t)
+    layout = unfolded(network, stretches(steps, t, MOST if steps <= MOST else SHOWN, FIRST))
     label = f"The network unfolded over {steps} step{'s' * (steps > 1)}"
     if e is None:
         return _drawn(layout, label)
     label += f", with the gradient of E_{t} flowing back over every edge"
-    return _drawn(layout, label, e, flows(net, e), f"the gradient of E_{t}, as a part of ‖∂E_{t}/∂s_{t}‖")
+    return _drawn(layout, label, e, flows(network, e), f"the gradient of E_{t}, as a part of ‖∂E_{t}/∂s_{t}‖")
 
 
 def draw_folded(net: LessonNetwork, e: Explanation | None, t: Step) -> Diagram:
     """One column with loops, with the gradient of every matrix of an explanation; t stands in the letters."""
-    label = "The network folded in time"
+    label, t = "The network folded in time", t if e is None else e.t
+    network = UnfoldedNetwork(net, [t], t)
     if e is None:
-        return _drawn(folded(net, t), label)
+        return _drawn(folded(network), label)
     label += f", with the gradient of E_{e.t} by each matrix"
     measure = f"‖∂E_{e.t}/∂W‖ of each matrix, as a part of the largest"
-    return _drawn(folded(net, e.t), label, e, folded_flows(net, e), measure)
+    return _drawn(folded(network), label, e, folded_flows(network, e), measure)
 
 
 def unfolded_svg(net: LessonNetwork, e: Explanation) -> str:

@@ -45,7 +45,8 @@ class UnfoldedNetwork:
     """
 
     def __init__(self, net: LessonNetwork, steps: Sequence[Step], t: Step) -> None:
-        self.layers, self.steps, self.error = letters(net), steps, letter("E", t)
+        self.net, self.steps, self.t, self.error = net, steps, t, letter("E", t)
+        self.layers = letters(net)
         self.places = list(chain(*self.layers))  # every layer and direction
         self.both = len(self.layers[0]) > 1
         self.has_cell_state = isinstance(net.cell, LSTMEquations)

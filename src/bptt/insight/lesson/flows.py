@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .edges import Edge, UnfoldedNetwork
 from .explanation import Explanation
-from .notation import LessonNetwork, Matrix, matrices, plain
+from .notation import Matrix, matrices, plain
 
 DIED = 0.01  # of the gradient at the start: below it a flow has died
 WEAK = 0.1
@@ -28,10 +28,9 @@ class Flow(NamedTuple):
         return "strong" if self.part >= WEAK else "weak" if self.part >= DIED else "dead"
 
 
-def flows(net: LessonNetwork, e: Explanation) -> dict[str, Flow]:
+def flows(unfolded: UnfoldedNetwork, e: Explanation) -> dict[str, Flow]:
     """The flow over every edge that E_t's gradient passes, by the edge's name."""
-    unfolded = UnfoldedNetwork(net, range(1, e.steps + 1), e.t)
-    by_place = {(matrix.at, matrix.role): matrix for matrix in matrices(net)}
+    by_place = {(matrix.at, matrix.role): matrix for matrix in matrices(unfolded.net)}
     top = [e.state_gradients[at.name][e.t - 1] for at in unfolded.layers[-1]]
     start = sum(part.norm().item() ** 2 for part in top) ** 0.5
 
@@ -71,12 +70,12 @@ def percent(part: float) -> str:
     return f"{100 * part:.2g} %" if abs(part) < 0.1 else f"{100 * part:.0f} %"
 
 
-def folded_flows(net: LessonNetwork, e: Explanation) -> dict[str, Flow]:
+def folded_flows(folded: UnfoldedNetwork, e: Explanation) -> dict[str, Flow]:
     """Each matrix's whole gradient over its edges of the folded network, by the edge's name."""
-    found, folded = {}, UnfoldedNetwork(net, [e.t], e.t)
+    found = {}
     norms = {name: gradient.norm().item() for name, gradient in e.gradient.items()}
     largest, steps = max(norms.values()), len(next(iter(e.contributions.values())))
-    for matrix in matrices(net):
+    for matrix in matrices(folded.net):
         norm = norms[matrix.name]
         summed = f", the sum over {steps} steps" if steps > 1 and matrix.role != "y" else ""
         title = f"∂E_{e.t}/∂{plain(matrix.latex)}: norm {norm:.3g}{summed}"

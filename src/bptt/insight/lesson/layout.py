@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from .edges import Edge, UnfoldedNetwork
-from .notation import LessonNetwork, Letters, Step, letter
+from .notation import Letters, Step, letter
 from .svg import Curve, Point, straight
 
 RADIUS = 23.0
@@ -73,9 +73,8 @@ class _End(NamedTuple):
     fold: range | None = None
 
 
-def unfolded(net: LessonNetwork, spans: list[range], error: int) -> Layout:
-    """The network unfolded: a column for each step, one for each folded stretch; E above y at step `error`."""
-    network = UnfoldedNetwork(net, range(1, spans[-1].stop), error)
+def unfolded(network: UnfoldedNetwork, spans: list[range]) -> Layout:
+    """A column for each step, one for each folded stretch of them; E stands above y at its step."""
     rows, column = _Rows(network), COLUMN + (44 if network.both else 0)
     nodes, folds, ends = [], [], {}
     first_x = x = 24 + column * 0.8 + (SHIFT if network.both else 0)  # the initial states stand before it
@@ -83,7 +82,7 @@ def unfolded(net: LessonNetwork, spans: list[range], error: int) -> Layout:
         if place:
             x += column + (FOLD - RADIUS if max(len(span), len(spans[place - 1])) > 1 else 0)
         if len(span) == 1:
-            nodes += rows.nodes(x, span[0], span[0] == error)
+            nodes += rows.nodes(x, span[0], span[0] == network.t)
             continue
         middles = {at: complex(x, rows.state(x, at).imag) for at in network.places}
         folds.append(Fold(span, list(middles.values())))
@@ -93,16 +92,15 @@ def unfolded(net: LessonNetwork, spans: list[range], error: int) -> Layout:
         nodes.append(Node(at.before("s", first), rows.state(beside + at.back * column * 0.8, at), bare=True))
     ends |= {node.latex: _End(node.at, 15.0 if node.bare else RADIUS) for node in nodes}
     margin = column * 0.8 + SHIFT + 24 if network.both else 78
-    return Layout(nodes, _edges(network, ends, error), folds, complex(x + margin, rows.y_x + RADIUS + 6))
+    return Layout(nodes, _edges(network, ends), folds, complex(x + margin, rows.y_x + RADIUS + 6))
 
 
-def folded(net: LessonNetwork, k: Step) -> Layout:
-    """The network folded: one column, each state with a loop; k is the step in the letters."""
-    network = UnfoldedNetwork(net, [k], k)
+def folded(network: UnfoldedNetwork) -> Layout:
+    """The network of one step alone: one column, each state with a loop."""
     rows, wide = _Rows(network), 50 if network.has_cell_state else 0
     x = 220.0 + wide if network.both else 110.0
-    nodes = rows.nodes(x, k, True)
-    edges = _edges(network, {node.latex: _End(node.at) for node in nodes}, k)
+    nodes = rows.nodes(x, network.t, True)
+    edges = _edges(network, {node.latex: _End(node.at) for node in nodes})
     loops = (edge for edge in network.edges if edge.role in ("s", "c"))
     edges += [_loop_edge(edge, rows.state(x, edge.at), network.both) for edge in loops]
     width = 2 * x if network.both else x + (260 if network.has_cell_state else 190)
@@ -130,7 +128,7 @@ class _Rows:
         return [Node(letter("x", k), complex(x, self.y_x)), *states, *ends]
 
 
-def _edges(network: UnfoldedNetwork, ends: dict[str, _End], error: Step) -> list[DrawnEdge]:
+def _edges(network: UnfoldedNetwork, ends: dict[str, _End]) -> list[DrawnEdge]:
     """The edges whose two ends have a place, those within a fold left out."""
     drawn = []
     for edge in network.edges:
@@ -140,7 +138,7 @@ def _edges(network: UnfoldedNetwork, ends: dict[str, _End], error: Step) -> list
         if edge.role in ("s", "c"):
             drawn.append(_run(edge, start, end) if edge.role == "s" else _arc(edge, start, end))
         else:
-            drawn.append(_riser(edge, start.at, end.at, idle=edge.role == "y" and edge.step != error))
+            drawn.append(_riser(edge, start.at, end.at, idle=edge.role == "y" and edge.step != network.t))
     return drawn
 
 
