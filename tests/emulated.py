@@ -327,7 +327,6 @@ some_ops.impl("_local_scalar_dense", lambda tensor: host_view(tensor).item(), "P
 some_ops.impl("record_stream", lambda tensor, stream: None, "PrivateUse1")
 some_ops.impl("is_pinned", is_pinned, "CPU")
 some_ops.impl("_pin_memory", pin, "CPU")
-some_ops.impl("mse_loss", lambda *args: by_cpu(aten.mse_loss.default, *args), "PrivateUse1")  # not by out=
 for op in (aten.set_.source_Storage, aten.set_.source_Storage_storage_offset):
     some_ops.impl(op.name(), lambda *args, op=op: op.redispatch(cpu_kernels, *args), "PrivateUse1")
 for op in (aten.gru.input, aten.gru.data, aten.lstm.input, aten.lstm.data, aten.convolution.default):
