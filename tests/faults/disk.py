@@ -3,11 +3,11 @@
     disk = Disk(folder, FAULTS["EIO"](17))
     with disk.watched():
         ...  # files are written; the 17th operation fails
-    disk.operations  # what was done
-    disk.crashes  # what could be in the folder, had the process or the power gone at any of them
+    disk.operations  # all of them, in order
+    disk.crashes  # the contents that the folder could have after a kill or a power cut at any of them
 
-What outlasts the power is what POSIX promises, and no more: bytes that were synced, under names whose folder was
-synced since. What is younger may be there, in part, as zeros, or not at all.
+A power cut keeps only what POSIX promises: synced bytes, under names whose folder was synced since. Later bytes
+may be there in full, in part, as zeros, or not at all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Tree = tuple[tuple[str, bytes | None], ...]  # path within the folder and conten
 
 
 class Operation(NamedTuple):
-    """Something done to a path: open, write, truncate, fsync, replace, rename, unlink, rmdir or mkdir."""
+    """A file operation on a path: open, write, truncate, fsync, replace, rename, unlink, rmdir or mkdir."""
 
     kind: str
     path: Path
@@ -52,10 +52,10 @@ def _whole(data: bytes) -> bytes:
 
 
 class Crash(NamedTuple):
-    """What a crash does to what was not synced; one of several is drawn for each name and each write."""
+    """The effect of a crash on unsynced names and writes; one of several is drawn for each."""
 
     names: tuple[bool, ...]  # whether a change lasts
-    bytes: tuple[Callable[[bytes], bytes], ...]  # what is left of a write
+    bytes: tuple[Callable[[bytes], bytes], ...]  # the bytes left of a write
 
 
 CRASHES = {
@@ -72,17 +72,17 @@ CRASHES = {
 
 @dataclass(eq=False)
 class _File:
-    """What a disk has of a file, and what it was told since: offset and bytes, or the length to cut it to."""
+    """A file's synced bytes and the later writes: offset and bytes, or the length to cut it to."""
 
     synced: bytes = b""
-    told: list[tuple[int, bytes | None]] = field(default_factory=list)
+    unsynced: list[tuple[int, bytes | None]] = field(default_factory=list)
 
     def sync(self) -> None:
-        self.synced, self.told = self.left(CRASHES["killed"], random.Random()), []
+        self.synced, self.unsynced = self.left(CRASHES["killed"], random.Random()), []
 
     def left(self, crash: Crash, draw: random.Random) -> bytes:
         content = bytearray(self.synced)
-        for offset, data in self.told:
+        for offset, data in self.unsynced:
             left = draw.choice(crash.bytes)
             if data is None and left is not _nothing:
                 del content[offset:]
@@ -94,7 +94,7 @@ class _File:
 
 @dataclass(eq=False)
 class _Folder:
-    """The names in a folder, and how they were changed since they were synced: each is set, or goes with None."""
+    """The names in a folder, and how they were changed since they were synced: each is set, or removed by None."""
 
     now: dict[str, _File | _Folder] = field(default_factory=dict)
     synced: dict[str, _File | _Folder] = field(default_factory=dict)
@@ -125,7 +125,7 @@ def _changed(names: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def tree_of(folder: Path) -> Tree:
-    """What is in a folder."""
+    """The files and folders in a folder."""
     paths = sorted(folder.rglob("*"))
     return tuple((str(path.relative_to(folder)), None if path.is_dir() else path.read_bytes()) for path in paths)
 
@@ -143,13 +143,13 @@ class Disk:
     """The operations within a folder, while they are watched.
 
     Args:
-        folder: which exists; what is in it at first is synced.
-        fault: called before each operation with all there were, this one the last; it raises what goes wrong.
+        folder: an existing one; its first content is synced.
+        fault: called before each operation with all so far, this one the last; it may raise an error.
 
     Attributes:
         operations: in order.
-        crashes: what a crash could leave, every distinct one: before which operation, counted from 1, and how, the
-            last time; the number after the last one's is the end.
+        crashes: every distinct content that a crash could leave, with the operation before which it last could,
+            counted from 1, and how; one number past the last operation is the end.
     """
 
     def __init__(self, folder: Path, fault: Callable[[list[Operation]], None] = lambda operations: None) -> None:
@@ -162,16 +162,16 @@ class Disk:
             self._folder_of(self.folder / path).sync()
 
     def left(self, how: str) -> Tree:
-        """What a crash leaves now, by its name in `CRASHES`."""
+        """The content that a crash leaves now, by its name in `CRASHES`."""
         return self._root.left(CRASHES[how], random.Random(len(self.operations)))
 
-    def holds_what_is_there(self) -> bool:
-        """Whether all that was written in the folder was seen."""
+    def saw_every_write(self) -> bool:
+        """Whether every write in the folder was seen."""
         return sorted(tree_of(self.folder)) == sorted(self.left("killed"))
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Watch, and note what crashes would leave before each operation and at the end."""
+        """Watch, and note the content after a crash before each operation and at the end."""
         calls = {name: getattr(self, f"_{name}") for name in _CALLS}
         with (
             patch.multiple(os, **calls),
@@ -196,7 +196,7 @@ class Disk:
         file = self._node(path)
         assert isinstance(file, _File)
         if emptied:
-            file.told.append((0, None))
+            file.unsynced.append((0, None))
         return file
 
     def _note(self, at: int) -> None:
@@ -306,13 +306,13 @@ class _Raw(io.FileIO):
         self._first_half = not self._first_half and len(data) > 1
         piece = bytes(data)[: len(data) // 2] if self._first_half else bytes(data)
         self._disk.before("write", self._path)
-        self._file.told.append((self.tell(), piece))
+        self._file.unsynced.append((self.tell(), piece))
         return super().write(piece)
 
     def truncate(self, size: int | None = None) -> int:
         size = self.tell() if size is None else size
         self._disk.before("truncate", self._path)
-        self._file.told.append((size, None))
+        self._file.unsynced.append((size, None))
         return super().truncate(size)
 
 
@@ -340,7 +340,7 @@ class Fault:
 
 
 def _full(first: Operation, now: Operation) -> bool:
-    """From then on there is no space; names go, change and are made as before."""
+    """From then on there is no space; names can still be removed, changed and made."""
     return now.kind in ("write", "mkdir") or (now is first and now.kind in ("open", "fsync"))
 
 
@@ -355,7 +355,7 @@ def _on_that_file(first: Operation, now: Operation) -> bool:
 FAULTS: dict[str, Callable[[int], Fault]] = {
     "ENOSPC": lambda at: Fault(errno.ENOSPC, _full, at),
     "EIO": lambda at: Fault(errno.EIO, _once, at),
-    "EIO for good": lambda at: Fault(errno.EIO, _on_that_file, at),
+    "EIO from then on": lambda at: Fault(errno.EIO, _on_that_file, at),
 }
 
 

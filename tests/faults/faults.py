@@ -1,4 +1,4 @@
-"""Break training runs in every way a machine can, go on with them, and count.
+"""Break training runs in every way a machine can, resume them, and count.
 
     make faults
     python tests/faults/faults.py damages diverging operations kills commands workers    # or some of these
@@ -29,23 +29,23 @@ from bptt.training.tensors import read_tensors
 from disk import CRASHES, FAULTS, Disk, Operation, Tree, kill, lay_out
 from runs import (
     SEEN,
-    came_to,
     code_of,
-    commanded,
     each,
-    elsewhere,
-    ended,
-    goes_on_to,
-    going_on,
+    exit_code_of,
     has_lines,
-    is_whole,
-    lasting,
-    placed,
+    has_result,
+    is_readable,
+    new_run_folder,
+    printed,
+    report_failure,
+    result_of,
+    resume_arguments,
+    resumes_to,
     run,
-    shown,
     start,
     starters,
-    told,
+    temporary_folder,
+    train_command,
     workers_of,
 )
 
@@ -77,7 +77,7 @@ wrong = 0
 
 
 def count(what: str, results: Iterable[bool]) -> None:
-    """Tell how often something was tried, and how often it went wrong."""
+    """Print how often something was tried, and how often it went wrong."""
     global wrong
     results = list(results)
     wrong += results.count(False)
@@ -90,7 +90,7 @@ def damages(pool: Pool, draw: random.Random) -> None:
 
 
 def _damaged(draw: random.Random) -> list[bool]:
-    assert run(*SMALL, "--out", str(SEEN)) == 0, shown()
+    assert run(*SMALL, "--out", str(SEEN)) == 0, printed()
     paths, results = [SEEN / "model.safetensors", *sorted((SEEN / "snapshots").iterdir())], []
     while len(results) < 600:
         path = paths[len(results) % len(paths)]
@@ -98,7 +98,7 @@ def _damaged(draw: random.Random) -> list[bool]:
         changed = _changed(whole, len(results) % 5, draw)
         if changed != whole:
             path.write_bytes(changed)
-            results.append(not is_whole(path))
+            results.append(not is_readable(path))
             path.write_bytes(whole)
     return results
 
@@ -131,7 +131,7 @@ def diverging(pool: Pool, draw: random.Random) -> None:
 
 def _diverging(arguments: tuple[str, ...]) -> tuple[bool, bool, list[bool]]:
     code = run(*arguments, "--out", str(SEEN))
-    place = re.search(r"became (nan|inf) in epoch \d+, first at: step \d+, layer l\d, activation Φ", shown())
+    place = re.search(r"became (nan|inf) in epoch \d+, first at: step \d+, layer l\d, activation Φ", printed())
     located = bool(place) and "x" in read_tensors(SEEN / "diverged.safetensors")
     kept = [read_tensors(path)["training"]["weights"] for path in (SEEN / "snapshots").iterdir()]
     finite = [_finite(weights) for weights in (read_tensors(SEEN / "model.safetensors"), *kept)]
@@ -143,11 +143,11 @@ def _finite(weights: dict[str, torch.Tensor]) -> bool:
 
 
 def operations(pool: Pool, draw: random.Random) -> None:
-    """Whatever can break a small run at each of its file operations, and the run resumed."""
+    """Every fault at each file operation of a small run, which is then resumed."""
     [(done, crashes, wanted, complete)] = each(pool, _watched, [None])
     kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(kind for kind, _ in done).most_common())
     print(f"  {len(done)} file operations of a run: {kinds}", flush=True)
-    count("  no write went unseen, by what is there in the end", [complete])
+    count("  no write went unseen, by the content at the end", [complete])
     promised = _promised(done)
     for name in ("SIGKILL", *FAULTS):
         cases = [(name, at, promised[at], wanted) for at in range(1, len(done) + 1)]
@@ -166,21 +166,21 @@ def operations(pool: Pool, draw: random.Random) -> None:
 
 
 def _watched(_: None) -> tuple[list[Operation], dict[Tree, tuple[int, str]], Any, bool]:
-    """A small run: its operations, what crashes may leave of it, what it came to, and whether all was seen."""
-    folder = placed()
+    """A small run: its operations, the contents after crashes, its result, and whether every write was seen."""
+    folder = new_run_folder()
     disk = Disk(folder.parent)
 
     def note() -> None:
-        found = disk.operations, disk.crashes, disk.holds_what_is_there()
+        found = disk.operations, disk.crashes, disk.saw_every_write()
         Path("noted").write_bytes(pickle.dumps(found))
 
-    assert ended(start((*SMALL, "--out", str(folder)), disk, note)) == 0, shown()
+    assert exit_code_of(start((*SMALL, "--out", str(folder)), disk, note)) == 0, printed()
     done, crashes, complete = pickle.loads(Path("noted").read_bytes())
-    return done, crashes, lasting(folder), complete
+    return done, crashes, result_of(folder), complete
 
 
 def _promised(operations: list[Operation]) -> dict[int, int]:
-    """How many snapshots were taken and have to last, by the number of the operation that comes next."""
+    """How many snapshots a crash must leave, by the number of the next operation."""
     renamed, safe, promised = 0, 0, {1: 0}
     for number, (kind, path) in enumerate(operations, start=1):
         renamed += kind == "replace" and path.parent.name == "snapshots"
@@ -190,48 +190,50 @@ def _promised(operations: list[Operation]) -> dict[int, int]:
 
 
 def _broken(case: tuple[str, int, int, Any]) -> tuple[bool, bool, bool | None]:
-    """Break a run at an operation: whether it resumed to the same end, left its snapshots, told what it met."""
+    """Break a run at an operation: whether it resumed to the same end, left its snapshots, named the error."""
     name, at, promised, wanted = case
-    folder, said, what = placed(), None, f"{name} at operation {at}"
+    folder, said, what = new_run_folder(), None, f"{name} at operation {at}"
     fault = kill(at) if name == "SIGKILL" else FAULTS[name](at)
 
     def note() -> None:
         if fault.hit:
             Path("hit").touch()
 
-    code = ended(start((*SMALL, "--out", str(folder)), Disk(folder.parent, fault), note))
+    code = exit_code_of(start((*SMALL, "--out", str(folder)), Disk(folder.parent, fault), note))
     if Path("hit").exists():
         why = "No space left on device" if name == "ENOSPC" else "Input/output error"
-        lines = re.findall(rf"^bptt train: .*{re.escape(str(folder.parent))}.*{why}", shown(), re.MULTILINE)
-        said = (code in (1, 2) and len(lines) == 1 and "Traceback" not in shown()) or told(f"{what}: exit {code}")
+        lines = re.findall(rf"^bptt train: .*{re.escape(str(folder.parent))}.*{why}", printed(), re.MULTILINE)
+        said = (code in (1, 2) and len(lines) == 1 and "Traceback" not in printed()) or report_failure(
+            f"{what}: exit {code}"
+        )
     elif code != (-signal.SIGKILL if name == "SIGKILL" else 0):
-        said = told(f"{what}: exit {code}")
+        said = report_failure(f"{what}: exit {code}")
     left = _snapshots_left(folder, promised, what)
-    return goes_on_to(wanted, folder, SMALL, what), left, said
+    return resumes_to(wanted, folder, SMALL, what), left, said
 
 
 def _snapshots_left(folder: Path, promised: int, what: str) -> bool:
-    """Whether the last two of the snapshots that have to last are there, or later ones, and none is damaged."""
+    """Whether the last two of the promised snapshots are there, or later ones, and none is damaged."""
     there = sorted((folder / "snapshots").glob("*.safetensors"))
     numbers = [int(path.stem) for path in there]
-    good = all(map(is_whole, there)) and len(there) >= min(promised, 2) and max(numbers, default=0) >= promised
-    return good or told(f"{what}: {promised} snapshots were taken, left is {numbers}")
+    good = all(map(is_readable, there)) and len(there) >= min(promised, 2) and max(numbers, default=0) >= promised
+    return good or report_failure(f"{what}: {promised} snapshots were taken, left is {numbers}")
 
 
 def _crashed(case: tuple[Tree, str, int, Any]) -> tuple[bool, bool]:
-    """Go on with what a crash left: whether that came to the same end, and there were the snapshots."""
+    """Resume what a crash left: whether it reached the same end, and the snapshots were there."""
     tree, what, promised, wanted = case
-    folder = placed()
+    folder = new_run_folder()
     lay_out(tree, folder.parent)
     left = _snapshots_left(folder, promised, what)
-    return goes_on_to(wanted, folder, SMALL, what), left
+    return resumes_to(wanted, folder, SMALL, what), left
 
 
 def _all_there(case: tuple[Tree, Any]) -> bool:
     tree, wanted = case
-    folder = placed()
+    folder = new_run_folder()
     lay_out(tree, folder.parent)
-    return came_to(wanted, folder, 0, "power lost after the end")
+    return has_result(wanted, folder, 0, "power lost after the end")
 
 
 def kills(pool: Pool, draw: random.Random) -> None:
@@ -253,28 +255,28 @@ def kills(pool: Pool, draw: random.Random) -> None:
 
 def _timed(arguments: tuple[str, ...]) -> tuple[float, Any]:
     began = time.monotonic()
-    assert run(*arguments, "--out", str(SEEN)) == 0, shown()
-    return time.monotonic() - began, lasting(SEEN)
+    assert run(*arguments, "--out", str(SEEN)) == 0, printed()
+    return time.monotonic() - began, result_of(SEEN)
 
 
 def _killed(case: tuple[tuple[str, ...], float, Any, float]) -> tuple[bool, Counter[str]]:
-    """Kill a run, and what goes on with it, until one gets to the end: whether that is the same, and the kills."""
+    """Kill and resume a run until it ends: whether the end is the same, and where it was killed."""
     arguments, took, wanted, seed = case
-    draw, folder, where = random.Random(seed), placed(), Counter()
+    draw, folder, where = random.Random(seed), new_run_folder(), Counter()
     while where.total() < KILLS:
-        child = start(going_on(folder, arguments))
+        child = start(resume_arguments(folder, arguments))
         deadline = time.monotonic() + draw.uniform(0, took / 2)
         while time.monotonic() < deadline and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             time.sleep(0.001)
         os.kill(child, signal.SIGKILL)
-        if (code := ended(child)) != -signal.SIGKILL:
-            return came_to(wanted, folder, code, f"killed {where.total()} times"), where
+        if (code := exit_code_of(child)) != -signal.SIGKILL:
+            return has_result(wanted, folder, code, f"killed {where.total()} times"), where
         where[_stage(folder)] += 1
-    return goes_on_to(wanted, folder, arguments, "killed often"), where
+    return resumes_to(wanted, folder, arguments, "killed often"), where
 
 
 def _stage(folder: Path) -> str:
-    """Where a run was killed, by what it has left."""
+    """The stage in which a run was killed, by its files."""
     if not (folder / "config.toml").exists():
         return "at the start"
     if any(folder.glob("snapshots/*.part")):
@@ -283,27 +285,27 @@ def _stage(folder: Path) -> str:
 
 
 def commands(pool: Pool, draw: random.Random) -> None:
-    """The same by the command line as a user has it: started, killed, resumed, killed, resumed."""
+    """Kills by the command line, as a user has it: started, killed, resumed, killed, resumed."""
     [wanted] = each(pool, _commanded, [LONG])
     cases = [(wanted, [draw.randrange(first, first + 80) for first in (1, 100, 200)]) for _ in range(2)]
     count("`bptt train`, 3 times SIGKILL: resumed to the same end", each(pool, _command_killed, cases))
 
 
 def _commanded(arguments: tuple[str, ...]) -> Any:
-    with commanded(*arguments, "--out", str(SEEN)) as process:
-        assert code_of(process) == 0, shown()
-    return lasting(SEEN)
+    with train_command(*arguments, "--out", str(SEEN)) as process:
+        assert code_of(process) == 0, printed()
+    return result_of(SEEN)
 
 
 def _command_killed(case: tuple[Any, list[int]]) -> bool:
-    (wanted, moments), folder = case, placed()
+    (wanted, moments), folder = case, new_run_folder()
     for lines in moments:
-        with commanded(*going_on(folder, LONG)) as process:
+        with train_command(*resume_arguments(folder, LONG)) as process:
             if not has_lines(folder, lines, process):
-                return told(f"no {lines} epochs: exit {process.poll()}")
+                return report_failure(f"no {lines} epochs: exit {process.poll()}")
             process.kill()
-    with commanded("--resume", str(folder)) as process:
-        return came_to(wanted, folder, code_of(process), "bptt train killed 3 times, resumed")
+    with train_command("--resume", str(folder)) as process:
+        return has_result(wanted, folder, code_of(process), "bptt train killed 3 times, resumed")
 
 
 def workers(pool: Pool, draw: random.Random) -> None:
@@ -317,27 +319,27 @@ def workers(pool: Pool, draw: random.Random) -> None:
 
 
 def _worker_killed(case: tuple[Any, list[int]]) -> bool:
-    (wanted, moments), folder = case, placed()
-    with commanded(*TWO, "--out", str(folder)) as launcher:
+    (wanted, moments), folder = case, new_run_folder()
+    with train_command(*TWO, "--out", str(folder)) as launcher:
         before: list[int] = []
         for lines in moments:
             before = workers_of(launcher, before)
             if not has_lines(folder, lines, launcher) or len(before) < 2:
-                return told(f"no {lines} epochs of two workers: exit {launcher.poll()}")
+                return report_failure(f"no {lines} epochs of two workers: exit {launcher.poll()}")
             os.kill(before[lines % 2], signal.SIGKILL)
-        return came_to(wanted, folder, code_of(launcher), "a worker killed twice")
+        return has_result(wanted, folder, code_of(launcher), "a worker killed twice")
 
 
 def _all_killed(wanted: Any) -> bool:
-    folder = placed()
-    with commanded(*TWO, "--out", str(folder)) as launcher:
+    folder = new_run_folder()
+    with train_command(*TWO, "--out", str(folder)) as launcher:
         both = workers_of(launcher)
         if not has_lines(folder, 100, launcher):
-            return told(f"no 100 epochs: exit {launcher.poll()}")
+            return report_failure(f"no 100 epochs: exit {launcher.poll()}")
         for process in (launcher.pid, *both):
             os.kill(process, signal.SIGKILL)
-    with commanded("--resume", str(folder), "--workers", "2") as launcher:
-        return came_to(wanted, folder, code_of(launcher), "all workers killed, resumed")
+    with train_command("--resume", str(folder), "--workers", "2") as launcher:
+        return has_result(wanted, folder, code_of(launcher), "all workers killed, resumed")
 
 
 PARTS = (damages, diverging, operations, kills, commands, workers)
@@ -347,7 +349,7 @@ def main() -> int:
     """Everything in turn; returns the exit code."""
     chosen, began = sys.argv[1:], time.monotonic()
     print(f"{'':<66}{'times':>6}{'wrong':>7}")
-    with starters() as pool, elsewhere():
+    with starters() as pool, temporary_folder():
         noise = np.random.default_rng(0).standard_normal(400)
         np.save("series.npy", np.sin(np.arange(400) / 5) + 0.1 * noise)
         Path("words.txt").write_text("the cat sat on the mat, and the dog on the log. " * 40)

@@ -1,4 +1,4 @@
-"""Training runs in processes of their own: started, broken off, gone on with, compared; several at a time.
+"""Training runs in processes of their own: started, interrupted, resumed, compared; several at a time.
 
 They are forked from processes that have imported everything and computed nothing, so that a start costs little.
 Each case has a folder of its own for its runs to stand in.
@@ -51,7 +51,7 @@ def starters() -> Iterator[Pool]:
 
 
 def each(pool: Pool, way: Callable[[Any], Any], cases: list[Any]) -> list[Any]:
-    """What becomes of each case, in a folder of its own with the data of this one."""
+    """The outcome of each case, each in a folder of its own with the data of this one."""
     found = []
     for one in pool.imap(_apart, [(way, case, Path.cwd()) for case in cases]):
         found.append(one)
@@ -62,15 +62,15 @@ def each(pool: Pool, way: Callable[[Any], Any], cases: list[Any]) -> list[Any]:
 
 def _apart(job: tuple[Callable[[Any], Any], Any, Path]) -> Any:
     way, case, here = job
-    with elsewhere():
+    with temporary_folder():
         for data in here.iterdir():
             shutil.copy(data, ".")
         return way(case)
 
 
 @contextlib.contextmanager
-def elsewhere() -> Iterator[None]:
-    """In a folder that is gone afterwards."""
+def temporary_folder() -> Iterator[None]:
+    """Change into a temporary folder, removed afterwards."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -92,77 +92,77 @@ def start(arguments: tuple[str, ...], disk: Disk | None = None, done: Callable[[
     try:
         with contextlib.nullcontext() if disk is None else disk.watched():
             cli.main(("train", *arguments))
-    except SystemExit as ended:
-        code = int(ended.code or 0)
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
         done()
     finally:
         sys.stdout.flush()
         os._exit(code)
 
 
-def ended(child: int) -> int:
+def exit_code_of(child: int) -> int:
     """The exit code of a process, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def run(*arguments: str) -> int:
     """`bptt train` to its end; returns the exit code."""
-    return ended(start(arguments))
+    return exit_code_of(start(arguments))
 
 
-def shown() -> str:
-    """What the last run printed."""
+def printed() -> str:
+    """The output of the last run."""
     return Path("out.txt").read_text()
 
 
-def placed() -> Path:
-    """A run folder that is yet to be made, in one where nothing else stands."""
+def new_run_folder() -> Path:
+    """The path of a run folder to make, in an empty folder."""
     Path("place").mkdir()
     return Path("place") / SEEN
 
 
-def going_on(folder: Path, arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """The arguments that take a broken run up: anew where it had not begun to be written."""
+def resume_arguments(folder: Path, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments that resume an interrupted run, or start it again if nothing was written yet."""
     if (folder / "config.toml").exists():
         return ("--resume", str(folder))
     shutil.rmtree(folder, ignore_errors=True)
     return (*arguments, "--out", str(folder))
 
 
-def lasting(folder: Path) -> Any:
-    """What a run leaves that no clock decides."""
+def result_of(folder: Path) -> Any:
+    """The results of a run that do not depend on time."""
     *epochs, last = (json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
     last.pop("seconds")
     snapshots = folder / "snapshots"
     names = sorted(path.name for path in (*folder.iterdir(), *snapshots.iterdir()) if not _is_snapshot(path))
-    told = [folder / name for name in ("model.safetensors", "forecast.csv", "sample.txt")]
-    return epochs, last, names, [path.read_bytes() for path in told if path.exists()]
+    files = [folder / name for name in ("model.safetensors", "forecast.csv", "sample.txt")]
+    return epochs, last, names, [path.read_bytes() for path in files if path.exists()]
 
 
 def _is_snapshot(path: Path) -> bool:
     return path.stem.isdigit() and path.suffix == ".safetensors"
 
 
-def came_to(wanted: Any, folder: Path, code: int | None, what: str) -> bool:
-    """Whether a run that ended with an exit code left what was wanted; where it did not that is told."""
+def has_result(wanted: Any, folder: Path, code: int | None, what: str) -> bool:
+    """Whether a run ended well and left the wanted result; a failure is printed."""
     with contextlib.suppress(OSError, ValueError):
-        if code == 0 and lasting(folder) == wanted:
+        if code == 0 and result_of(folder) == wanted:
             return True
-    return told(f"{what}: exit {code}, another end")
+    return report_failure(f"{what}: exit {code}, another end")
 
 
-def goes_on_to(wanted: Any, folder: Path, arguments: tuple[str, ...], what: str) -> bool:
-    """Whether a broken run, gone on with, comes to the same end."""
-    return came_to(wanted, folder, run(*going_on(folder, arguments)), f"{what}, resumed")
+def resumes_to(wanted: Any, folder: Path, arguments: tuple[str, ...], what: str) -> bool:
+    """Whether an interrupted run, resumed, leaves the wanted result."""
+    return has_result(wanted, folder, run(*resume_arguments(folder, arguments)), f"{what}, resumed")
 
 
-def told(what: str) -> bool:
-    """Tell what went wrong, with the end of what the last run printed; false."""
-    print(f"    {what}: {shown()[-500:]}", flush=True)
+def report_failure(what: str) -> bool:
+    """Print a failure, with the end of the last run's output; returns False."""
+    print(f"    {what}: {printed()[-500:]}", flush=True)
     return False
 
 
-def is_whole(path: Path) -> bool:
+def is_readable(path: Path) -> bool:
     """Whether a file of tensors can be read."""
     try:
         read_tensors(path)
@@ -172,7 +172,7 @@ def is_whole(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def commanded(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def train_command(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """`bptt train` as a user starts it; whatever is left of it at the end is killed."""
     line = (sys.executable, "-m", "bptt", "train", *arguments)
     with Path("out.txt").open("w") as out:

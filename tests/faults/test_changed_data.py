@@ -51,7 +51,7 @@ def here(tmp_path, monkeypatch):
 
 
 def changed(path):
-    """One row, or letter, at the end of what is tested on, or two of them swapped."""
+    """One row, or letter, at the end of the test set, or two of them swapped."""
     if path.suffix == ".parquet":
         frame = pl.read_parquet(path)
         return frame[[1, 0, *range(2, len(frame))]].write_parquet(path)

@@ -1,4 +1,4 @@
-"""Run folders that were damaged or made to do harm: one line and exit 2, from every command that opens one."""
+"""Damaged or malicious run folders: one line and exit 2, from every command that opens one."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def ended(whole, tmp_path, monkeypatch, capsys):
-    """Do harm to a copy of it and run commands; returns how each ended."""
+    """Run commands on a damaged copy of it; returns how each ended."""
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(server.Server, "run", lambda *_, **__: pytest.fail("it is served"))

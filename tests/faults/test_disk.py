@@ -11,12 +11,12 @@ from disk import CRASHES, FAULTS, Disk, kill, lay_out
 
 
 def contents(trees, path):
-    """What is at a path, by every tree; None for nothing."""
+    """The content of a path in every tree; None where it is missing."""
     return {dict(tree).get(path) for tree in trees}
 
 
 def after(disk):
-    """What crashes leave now."""
+    """The contents that crashes leave now."""
     return [disk.left(how) for how in CRASHES]
 
 
@@ -60,7 +60,7 @@ def written(tmp_path):
         with disk.watched():
             write(path, b"a new one")
         assert path.read_bytes() == b"a new one"
-        assert disk.holds_what_is_there()
+        assert disk.saw_every_write()
         return disk
 
     return rewrite
@@ -117,7 +117,7 @@ def test_what_is_added_lasts_once_it_is_synced(tmp_path):
         file.truncate(0)
         assert contents(after(disk), "a") == {b"one two ", b""}
     assert operations(disk) == ["open a", "write a", "write a", "fsync a", "truncate a"]
-    assert disk.holds_what_is_there()
+    assert disk.saw_every_write()
 
 
 def test_a_folder_lasts_once_the_one_above_is_synced(tmp_path):
@@ -161,7 +161,7 @@ def test_a_write_that_goes_unseen_is_noticed(tmp_path):
         descriptor = os.open(tmp_path / "a", os.O_WRONLY | os.O_CREAT)
         os.write(descriptor, b"x")
         os.close(descriptor)
-    assert not disk.holds_what_is_there()
+    assert not disk.saw_every_write()
 
 
 def test_what_is_elsewhere_is_let_alone(tmp_path):
@@ -190,7 +190,7 @@ def test_a_full_disk_stays_full_and_lets_names_go(tmp_path):
 
 
 def test_an_error_comes_once_or_for_good_on_that_file(tmp_path):
-    for name, again in (("EIO", False), ("EIO for good", True)):
+    for name, again in (("EIO", False), ("EIO from then on", True)):
         disk = Disk(tmp_path, FAULTS[name](4))
         with disk.watched():
             with pytest.raises(OSError, match="Input/output error") as caught:

@@ -1,4 +1,4 @@
-"""A small run broken at each of its file operations goes on to the same end; `make faults` does more of it."""
+"""A small run broken at each of its file operations resumes to the same end; `make faults` does more of it."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ CHOICES = {
 
 
 def begun(folder):
-    """Train in a folder, or go on with what stands there."""
+    """Train in a folder, or resume the run that is there."""
     if (folder / "seen/config.toml").exists():
         return train(ForecastOptions(resume=folder / "seen"))
     shutil.rmtree(folder / "seen", ignore_errors=True)
@@ -36,7 +36,7 @@ def begun(folder):
 
 
 def lasting(folder):
-    """What a run leaves that no clock decides."""
+    """The results of a run that do not depend on time."""
     *epochs, last = map(json.loads, (folder / "seen/metrics.jsonl").read_text().splitlines())
     last.pop("seconds")
     names = sorted(path.name for path in folder.rglob("*") if not path.stem.isdigit())
@@ -57,11 +57,11 @@ def whole(tmp_path, monkeypatch):
     disk = Disk(folder)
     with disk.watched():
         assert begun(folder) == 0
-    assert disk.holds_what_is_there()
+    assert disk.saw_every_write()
     return disk, lasting(folder)
 
 
-def test_cut_off_anywhere_it_goes_on_to_the_same_end(whole):
+def test_cut_off_anywhere_it_resumes_to_the_same_end(whole):
     disk, wanted = whole
     for number, (tree, (at, how)) in enumerate(disk.crashes.items()):
         folder = Path(f"cut-off-{number}")
@@ -72,8 +72,8 @@ def test_cut_off_anywhere_it_goes_on_to_the_same_end(whole):
         assert lasting(folder) == wanted, f"{how} before operation {at}"
 
 
-@pytest.mark.parametrize("name", ["ENOSPC", "EIO for good"])
-def test_whatever_operation_fails_is_told_and_it_goes_on_to_the_same_end(whole, name):
+@pytest.mark.parametrize("name", ["ENOSPC", "EIO from then on"])
+def test_any_failed_operation_is_reported_and_it_resumes_to_the_same_end(whole, name):
     disk, wanted = whole
     for at in range(1, len(disk.operations) + 1):
         folder = Path(f"failed-{at}")
@@ -81,6 +81,6 @@ def test_whatever_operation_fails_is_told_and_it_goes_on_to_the_same_end(whole, 
         fault = FAULTS[name](at)
         with Disk(folder, fault).watched(), contextlib.suppress(OSError, UserError):
             begun(folder)
-            assert not fault.hit, f"{name} at operation {at} was not told"
+            assert not fault.hit, f"{name} at operation {at} was not reported"
         assert begun(folder) == 0
         assert lasting(folder) == wanted, f"{name} at operation {at}"

@@ -89,7 +89,7 @@ def taking(tmp_path):
     disk = Disk(whole)
     with disk.watched():
         take_four(whole)
-    assert disk.holds_what_is_there()
+    assert disk.saw_every_write()
     renamed, lasting, promised = 0, 0, []
     for kind, path in disk.operations:
         promised.append(lasting)
