@@ -110,6 +110,20 @@ def test_weights_that_lie_as_cudnn_reads_them_are_not_copied(order, monkeypatch)
         assert stand_in.buffers[-1] == buffer.data_ptr()
 
 
+def test_a_bias_with_gaps_between_its_numbers_is_copied(cudnn):
+    module, x = made("GRU"), inputs(False)
+    weights = [p.detach() for p in module.parameters()]
+    with torch.no_grad():
+        buffer = cudnn.flatten(weights, 4, 3, 3, 4, 0, 1, False, False)
+        memory = torch.cat([buffer, buffer.new_zeros(len(buffer))])
+        for parameter, view in zip(module.parameters(), weights, strict=True):
+            parameter.data = memory.as_strided(view.shape, view.stride(), view.storage_offset())
+        last = module.bias_hh_l0
+        last.data = memory.as_strided(last.shape, (2,), last.storage_offset())
+        last.copy_(weights[-1])
+    assert_close(module(x)[0], run_by(module, x, REFERENCE.walk)[0], "y")
+
+
 def test_an_order_that_no_concatenation_makes_is_left_to_cudnn(cudnn, monkeypatch):
     monkeypatch.setattr(cudnn_calls, "order_of", lambda *_: None)
     module, x = made("LSTM", 2), inputs(False)

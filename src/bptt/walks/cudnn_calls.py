@@ -154,12 +154,10 @@ def flat_weights(terms: Terms, I: int, weights: Sequence[Tensor]) -> Tensor:
             raise ValueError(
                 f"weight {number} has shape {tuple(weights[number].shape)}; cuDNN reads {count} numbers"
             )
-    flat = [
-        first.new_zeros(count) if number is None else weights[number].detach().reshape(-1)
-        for number, count in order
-    ]
-    view = _adjacent(flat)
-    return torch.cat(flat) if view is None else view
+    parts = [first.new_zeros(count) if number is None else weights[number] for number, count in order]
+    view = _adjacent(parts)
+    # A view takes about as long as a small kernel, so the biases, which are flat, do without.
+    return torch.cat([p if p.dim() == 1 else p.reshape(-1) for p in parts]) if view is None else view
 
 
 def _adjacent(parts: Sequence[Tensor]) -> Tensor | None:
@@ -167,7 +165,7 @@ def _adjacent(parts: Sequence[Tensor]) -> Tensor | None:
     first, at = parts[0], parts[0].storage_offset()
     start, memory = at, first.untyped_storage().data_ptr()
     for part in parts:
-        if part.storage_offset() != at or part.untyped_storage().data_ptr() != memory:
+        if part.storage_offset() != at or part.untyped_storage().data_ptr() != memory or not part.is_contiguous():
             return None
         at += part.numel()
     return first.as_strided((at - start,), (1,))
