@@ -5,7 +5,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test lint faults docs wheel sanitize
+.PHONY: train test lint faults docs wheel sanitize gpu
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
@@ -30,6 +30,10 @@ wheel: $(INSTALLED)
 	rm -rf build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --exclude 'libgomp*' --wheel-dir dist build/wheel/*.whl
+
+# Everything there is to measure on a GPU, in under eight minutes; its figures are written to benchmarks/results.
+gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu.py
 
 # The kernels' tests, and thousands of tensors changed between forward and backward pass, with address and
 # undefined-behaviour sanitizers in the native code.

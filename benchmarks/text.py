@@ -36,12 +36,12 @@ class Training:
         self.seconds: list[float] = []
         self.loss = float("nan")
 
-    def epoch(self, number: int) -> None:
-        """One pass over the training characters."""
+    def epoch(self, number: int, updates: int = sys.maxsize) -> None:
+        """One pass over the training characters, or so many updates of it."""
         total = count = 0.0
         started = time.perf_counter()
         one_pass = self.updates.epoch(number)
-        while True:
+        for _ in range(updates):
             self.optimizer.zero_grad()
             update = next(one_pass, None)
             if update is None:
@@ -49,8 +49,8 @@ class Training:
             self.clipping.clip(self.model)
             self.optimizer.step()
             total, count = total + update.loss * update.numbers, count + update.numbers
+        self.loss = float(total / count)
         self.seconds.append(time.perf_counter() - started)
-        self.loss = total / count
         self.rate.epoch_done(self.loss)
 
 

@@ -3,10 +3,18 @@
 import pytest
 import torch
 
-from devices import device, other_device
+from devices import OTHER, device, other_device
 
 __all__ = ["device", "other_device"]  # fixtures
 collect_ignore = ["emulated.py"]  # it registers its device, once a process
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that run on another device than the CPU: `pytest -m device` runs these alone."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if "other_device" in getattr(item, "fixturenames", ()) or parameters.get("device") == OTHER:
+            item.add_marker("device")
 
 
 @pytest.fixture(autouse=True)

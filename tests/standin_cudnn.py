@@ -127,8 +127,8 @@ class StandIn:
 
 
 @contextmanager
-def cudnn_on_cpus(order: str = "matrices first") -> Iterator[StandIn]:
-    """Within it, CPU tensors go to cuDNN's backend, and it to a stand-in."""
+def cudnn_on_cpus(order: str = "matrices first", device_type: str = "cpu") -> Iterator[StandIn]:
+    """Within it, tensors of the CPU, or of the emulated device, go to cuDNN's backend, and it to a stand-in."""
     stand_in, library = StandIn(order), torch.library.Library("aten", "IMPL")
     library.impl("_cudnn_rnn", stand_in.forward, "CPU")
     library.impl("_cudnn_rnn_backward", stand_in.backward, "CPU")
@@ -136,7 +136,7 @@ def cudnn_on_cpus(order: str = "matrices first") -> Iterator[StandIn]:
     cudnn_calls.order_of.cache_clear()
     with (
         patch.object(
-            cudnn, "unavailable", lambda device: None if device.type == "cpu" else f"no cuDNN on {device}"
+            cudnn, "unavailable", lambda device: None if device.type == device_type else f"no cuDNN on {device}"
         ),
         patch.object(cudnn, "_has_bfloat16", lambda device: True),
         patch.object(type(FUSED), "quick_walk_of", lambda self, cell: None),

@@ -1,0 +1,46 @@
+"""The script for a GPU, tried without one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+
+
+def run(*arguments, **environment):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("parts", [["machine", "correct", "calls"], ["suite", "speed", "reach", "training"]])
+def test_every_part_runs_at_tiny_sizes_and_writes_what_it_found(tmp_path, parts):
+    done = run("--dry-run", "--out", tmp_path / "found.json", "--parts", *parts)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing failed" in done.stdout
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert list(found) == parts
+    for name, part in found.items():
+        assert not part["failed"], name
+        assert part["lines"], name
+
+
+def test_a_file_that_exists_is_left_alone(tmp_path):
+    path = tmp_path / "found.json"
+    path.write_text("mine", encoding="utf-8")
+    done = run("--dry-run", "--out", path)
+    assert done.returncode == 2
+    assert "the file exists; name a new one" in done.stderr
+    assert path.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_without_a_gpu_it_says_so():
+    done = run()
+    assert done.returncode == 2
+    assert done.stderr == "torch sees no CUDA device here; --dry-run tries every part on the CPU\n"
