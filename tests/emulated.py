@@ -139,7 +139,11 @@ class Backend:
     def allocate(self, host: torch.UntypedStorage) -> Memory:
         size = host.nbytes()
         if self.limit is not None and self._allocated + size > self.limit:
-            raise torch.OutOfMemoryError(f"emulated out of memory. Tried to allocate {size} bytes.")
+            free = self.limit - self._allocated
+            raise torch.OutOfMemoryError(
+                f"emulated out of memory. Tried to allocate {size} bytes. GPU 0 has a total capacity of "
+                f"{self.limit} bytes of which {free} bytes is free."
+            )
         self._allocated += size
         self._peak = max(self._peak, self._allocated)
         memory = Memory(host)

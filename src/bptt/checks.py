@@ -90,9 +90,14 @@ def allocating(who: str, name: str, shape: tuple[int, ...], sizes: str) -> Itera
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+        if not ran_out_of_memory(error):
             raise
         raise MemoryError(message) from error
+
+
+def ran_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that a device, or the CPU, has no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def check_input(who: str, x: Any, input_size: int, batch_first: bool, like: Tensor) -> None:
@@ -221,9 +226,14 @@ def check_tensor(name: str, x: Any, like: Tensor, who: str) -> None:
             f"Convert it with .to({like.dtype})"
             + (f", or the module with .to({x.dtype})" if x.is_floating_point() else "")
         )
+    check_device(name, x, like, f"the weights of this {who} are")
+
+
+def check_device(name: str, x: Tensor, like: Tensor, these_are: str) -> None:
+    """A tensor is on the device of another; `these_are` names the other with its verb in the message."""
     if x.device != like.device:
         raise ValueError(
-            f"{name} is on {x.device}, but the weights of this {who} are on {like.device}; "
+            f"{name} is on {x.device}, but {these_are} on {like.device}; "
             f'move one of them, for example with .to("{like.device}")'
         )
 

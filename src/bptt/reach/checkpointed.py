@@ -15,12 +15,17 @@ from torch import Tensor
 from ..checks import check_sizes
 from ..trees import Tree, detached
 from .arrays import check_desired
+from .out_of_memory import memory_advice
 from .plan import Plan, check_one_way, plan_within
 from .replay import CheckpointedBackward
 from .sequence_loss import SequenceLoss
 from .walker import Model
 
 DEFAULT = "64MB"
+ADVICE = (
+    "take a smaller memory, segment or batch, or a criterion whose results for the segments may be added up, "
+    'reduction="sum", so that y of all steps is not held'
+)
 
 
 class Checkpointed(NamedTuple):
@@ -103,9 +108,10 @@ def checkpointed(
     )
     if of.reduction != "whole":
         check_desired(of.data.whole.d)
-    backward = _backward(of, memory, segment)
-    backward()
-    backward.land()
+    with memory_advice(f"checkpointed BPTT of {of.data.steps} steps", ADVICE):
+        backward = _backward(of, memory, segment)
+        backward()
+        backward.land()
     assert backward.loss is not None
     return Checkpointed(backward.loss, detached(backward.state))
 

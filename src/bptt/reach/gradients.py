@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..networks import LOSSES
+from .devices import naming_devices_of_loss
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -118,12 +119,13 @@ def scalar_loss(criterion: Callable[[Tensor, Any], Tensor], y: Tensor, d: Any) -
     """criterion(y, d), checked.
 
     Raises:
-        TypeError, ValueError: it is no real scalar, nothing it depends on requires gradients, or the criterion
-            does not take d.
+        TypeError, ValueError: it is no real scalar, nothing it depends on requires gradients, the criterion does
+            not take d, or d or a weight of the criterion is on another device than y.
     """
     check_criterion(criterion)
     try:
-        loss = criterion(y, d)
+        with naming_devices_of_loss(criterion, y, d):
+            loss = criterion(y, d)
     except (AttributeError, TypeError) as error:
         if isinstance(d, Tensor):
             raise

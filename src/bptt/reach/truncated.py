@@ -16,8 +16,11 @@ from torch import Tensor
 from ..checks import check_sizes
 from ..trees import Tree, cloned, leaves
 from .gradients import backward_or_restore, scalar_loss
+from .out_of_memory import memory_advice
 from .pieces import Chunks, Piece, Sequences, open_sequences
 from .walker import Model, Walker
+
+ADVICE = "take a smaller batch or a smaller k2, or the full gradient by bptt.checkpointed(memory=...)"
 
 
 class Window(NamedTuple):
@@ -161,14 +164,15 @@ class Truncated(Iterator[Window]):
         coming = self._k1 if source.length is None else min(self._k1, source.length - stop)
         following = max(0, stop + coming - self._k2)
         d = piece.narrowed(source.axis, start - first, stop - start).d
-        with torch.enable_grad():
-            y, marked, after = _walk(
-                self._walker, piece, cloned(self._state), source.axis, start - first, following - first
-            )
-            loss = scalar_loss(self._criterion, y, d)
-        if coming:
-            source.prefetch(following, stop + coming)
-        self._backward(loss)
+        with memory_advice(f"a window of {stop - start} steps that goes back {stop - first}", ADVICE):
+            with torch.enable_grad():
+                y, marked, after = _walk(
+                    self._walker, piece, cloned(self._state), source.axis, start - first, following - first
+                )
+                loss = scalar_loss(self._criterion, y, d)
+            if coming:
+                source.prefetch(following, stop + coming)
+            self._backward(loss)
         self._first, self._start, self._state = following, stop, marked
         return Window(loss.detach(), y.detach(), after, start, stop)
 

@@ -13,6 +13,7 @@ from ..checks import check_state
 from ..networks import Elman
 from ..trees import Tree, check_same_form, form, leaves, mapped
 from ..user_functions import check_takes, pair_of
+from .devices import naming_devices
 from .layout import CHOICE, KNOWN, batch_firsts, name_of, roots_of, sequences_in, time_axis
 from .side_effects import undisturbed
 
@@ -69,14 +70,16 @@ class Walker:
         """Outputs of the steps in x and the state after them.
 
         Raises:
-            TypeError, ValueError: the model returns something else, or a state of another form; it changes x.
+            TypeError, ValueError: the model returns something else, or a state of another form; it changes x; x or
+                the state is on another device than the weights.
         """
         tensors = leaves(x, "x")
         if isinstance(self.model, nn.RNNBase) and state is not None:
             self._check_hx(self.model, tensors[0], state, axis)
         versions = [_version(leaf) for leaf in tensors]
         try:
-            result = self.model(x, state)
+            with naming_devices(f"the weights of this {self.name} are", self._at, x=x, state=state):
+                result = self.model(x, state)
         except RuntimeError as error:
             self._check_given(tensors[0], state, axis, error)
             raise
@@ -198,6 +201,11 @@ class Walker:
     def like(self) -> Tensor | None:
         """The model's first floating weight: arrays are brought to its dtype and device."""
         return next((weight for weight in self.weights if weight.is_floating_point()), None)
+
+    @property
+    def _at(self) -> Tensor | None:
+        """A weight on the device of all weights; None where they are on several or there are none."""
+        return self.like if len({weight.device for weight in self.weights}) == 1 else None
 
 
 def check_model(model: Any) -> None:

@@ -17,6 +17,7 @@ from ...cell import Cell
 from ...convert import THEIRS, from_torch, to_torch
 from ...networks import Elman, SequenceModel
 from ...reach.checkpointed import checkpointed
+from ...reach.devices import naming_devices
 from ...reach.gradients import scalar_loss
 from ...reach.layout import time_axis
 from ...reach.walker import FORM, check_model
@@ -69,7 +70,10 @@ def posed(model: nn.Module, x: Tensor, d: Any, criterion: Criterion, state: Tree
     for weight in problem.model.parameters():
         if weight.is_floating_point():
             weight.requires_grad_()
-    y, after = pair_of(problem.model(problem.x, problem.state), type(model).__name__, "a pair (y, state)")
+    name = type(model).__name__
+    weight = next(problem.model.parameters(), None)
+    with naming_devices(f"the weights of this {name} are", weight, x=x, state=state):
+        y, after = pair_of(problem.model(problem.x, problem.state), name, "a pair (y, state)")
     if t is not None:
         axis = time_axis(problem.model, problem.x)
         one = OneError(problem.criterion, y, checked_step("t", t, problem.x.shape[axis]), axis)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ... import checks
 from ...convert import OURS, from_torch
 from ...networks import Elman, SequenceModel, cross_entropy
+from ...reach.devices import naming_devices_of_loss
 from ...reach.gradients import check_criterion
 from ...reach.layout import time_axis
 from ...recurrent import Recurrent
@@ -174,7 +175,8 @@ def _as_trained(model: nn.Module, criterion: Criterion) -> Criterion:
 
     def loss(y: Tensor, d: Tensor) -> Tensor:
         y = y.to(like.device, like.dtype)
-        return criterion(y.log() if of_probabilities else y, d)  # log y differs from the logits by a constant
+        with naming_devices_of_loss(criterion, y, d):
+            return criterion(y.log() if of_probabilities else y, d)  # log y differs from the logits by a constant
 
     return loss
 
