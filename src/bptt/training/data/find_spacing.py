@@ -89,7 +89,8 @@ def _rule_of_dates(times: list[datetime], pairs: list[tuple[datetime, datetime]]
     def best_of(rules: list[Spacing]) -> tuple[Spacing, int]:
         return max(((rule, _followed(rule, pairs)) for rule in rules), key=lambda pair: pair[1])
 
-    best, followed = best_of([*_days_of_months(pairs), *_every_few_days(pairs), fixed])
+    days = mode(sorted(after.toordinal() - before.toordinal() for before, after in pairs))
+    best, followed = best_of([*_days_of_months(pairs), *([Days(days)] if days > 0 else []), fixed])
     particular = _weekdays_and_times(times) + _places_in_months(pairs) if followed < len(pairs) else []
     if particular:
         rule, count = best_of(particular)
@@ -105,11 +106,6 @@ def _days_of_months(pairs: list[tuple[datetime, datetime]]) -> list[Spacing]:
     every, days = _usual_months(pairs), [after.day for _, after in pairs]
     places = dict.fromkeys(("end", str(mode(sorted(days))), str(max(days))))
     return [Months(every, (place,)) for place in places] if every > 0 else []
-
-
-def _every_few_days(pairs: list[tuple[datetime, datetime]]) -> list[Spacing]:
-    every = mode(sorted(after.toordinal() - before.toordinal() for before, after in pairs))
-    return [Days(every)] if every > 0 else []
 
 
 def _weekdays_and_times(times: list[datetime]) -> list[Spacing]:

@@ -104,8 +104,8 @@ def _inputs(values: np.ndarray, columns: list[str], name: str) -> list[int]:
     if number:
         warnings.warn(f"{name}: {listed(number)} numbers the rows and is no input; --input reads it", stacklevel=3)
     others = [place for place, column in enumerate(columns) if column not in number]
-    rising = [columns[place] for place in others if _rises(values[:, place])]
-    if rising:
+    rising = [columns[place] for place in others if (np.diff(values[:, place]) > 0).all()]
+    if rising and len(values) >= SURE:
         warnings.warn(
             f"{name}: {listed(rising)} rises from the first row of the table to the last, as a time does; as an "
             "input it may give the classes away; name it by --time, or name the inputs by --input",
@@ -118,10 +118,6 @@ def _counts(cells: np.ndarray) -> bool:
     """Whether they are the row numbers, from 0 or from 1, in any order."""
     in_order = np.sort(cells)
     return len(cells) >= SURE and in_order[0] in (0, 1) and bool((np.diff(in_order) == 1).all())
-
-
-def _rises(cells: np.ndarray) -> bool:
-    return len(cells) >= SURE and bool((np.diff(cells) > 0).all())
 
 
 def _in_order(label: str) -> tuple[bool, float, str]:

@@ -70,10 +70,8 @@ class Stream:
 
     def _read(self, start: int, stop: int, columns: list[str]) -> np.ndarray:
         """Steps start to stop of each stream, (steps, B, columns), finite."""
-        pieces = []
-        for stream in range(self.batch):
-            first = stream * self.steps + start
-            pieces.append(read_finite(self.source, self.name, first, stop - start, columns))
+        firsts = [stream * self.steps + start for stream in range(self.batch)]
+        pieces = [read_finite(self.source, self.name, first, stop - start, columns) for first in firsts]
         return np.stack(pieces, axis=1)
 
     def state_dict(self) -> dict[str, Any]:

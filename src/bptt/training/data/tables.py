@@ -27,6 +27,7 @@ from .timestamps import Clock, Timestamps
 
 SUNSPOTS = "the embedded yearly sunspot numbers"
 PARQUET = (".parquet", ".pq")
+NAMES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime)  # types of columns that name series
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,6 @@ def leaving_out(what: str) -> Iterator[None]:
         yield
     except NothingThere as error:
         warnings.warn(f"{what}: {error}", stacklevel=3)
-
-
-NAMES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime)
 
 
 def names_in(column: pl.Series, name: str) -> pl.Series:
