@@ -31,7 +31,7 @@ ROUTES: dict[str, Callable[[Problem], RouteGradients]] = {
 class Probed(NamedTuple):
     """A tensor's derivatives by finite differences."""
 
-    probes: list[differences.Probe]
+    probes: list[differences.Direction]
     values: Tensor  # one for each probe
     uncertainty: float  # the length of all their uncertainties
 

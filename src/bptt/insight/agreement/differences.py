@@ -20,7 +20,7 @@ NOISE = 4 * torch.finfo(torch.float64).eps  # of a loss in float64, relative
 DIRECTIONS = 2  # of a tensor that is too large to look at every entry
 
 
-class Probe(NamedTuple):
+class Direction(NamedTuple):
     """A way to look at a tensor: one of its entries, or a direction through all of them."""
 
     place: str  # "(3, 1)", or "direction 1"
@@ -34,7 +34,7 @@ class Difference(NamedTuple):
     uncertainty: float  # absolute
 
 
-def probes(t: Tensor, looks: int, generator: torch.Generator) -> list[Probe]:
+def probes(t: Tensor, looks: int, generator: torch.Generator) -> list[Direction]:
     """Every entry of a small tensor; of a larger one some entries, drawn, and two directions of random signs.
 
     A wrong entry anywhere turns the derivative along a direction wrong as well.
@@ -47,11 +47,11 @@ def probes(t: Tensor, looks: int, generator: torch.Generator) -> list[Probe]:
     n, found = t.numel(), []
     for number in range(DIRECTIONS if n > looks else 0):
         signs = torch.randint(2, (n,), generator=generator).to(t) * 2 - 1
-        found.append(Probe(f"direction {number + 1}", signs.view(t.shape) / n**0.5))
+        found.append(Direction(f"direction {number + 1}", signs.view(t.shape) / n**0.5))
     for entry in sorted(range(n) if n <= looks else _drawn(n, looks - DIRECTIONS, generator)):
         direction = t.new_zeros(n)
         direction[entry] = 1
-        found.append(Probe(entry_name(t, entry), direction.view(t.shape)))
+        found.append(Direction(entry_name(t, entry), direction.view(t.shape)))
     return found
 
 

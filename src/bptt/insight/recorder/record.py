@@ -37,6 +37,7 @@ class Walks:
         self.modules = recurrent_modules(model)
         self.calls: dict[str, list[ModuleCall]] = {name: [] for name in self.modules}
         self.skipped = 0
+        self.keeps_weights = False  # whether each call keeps a copy of its weights
         self.ticket = Ticket()
 
     def clear(self) -> None:
@@ -190,6 +191,8 @@ class _Recorder:
                 "recorded; record the model outside of it"
             )
         y, state, node = recorded_walk(call, self.walks.ticket)
+        if self.walks.keeps_weights:
+            node.recording = node.recording.with_own_weights()
         nodes.append(node)
         return y, state
 
