@@ -71,12 +71,9 @@ class Backward:
     Attributes:
         kept: how many lags are kept one by one.
         detail: "matrices" holds everything; "vectors" leaves parts out, "norms" also states and deltas.
-        flow: ‖∂E_t/∂s_{t-lag}‖ by layer.
-        norm, share, total: the contributions' norms, shares of the gradient, and its norm, by weight.
         earlier: the summed share of the steps before those kept, by weight.
         outputs: ∂E_t/∂z_t, z_t being the output before any softmax.
-        states, deltas: ∂E_t/∂s_k and ∂E_t/∂a_k by layer.
-        parts: the contributions, by weight.
+        flow, norm, share, total, states, deltas, parts: as in `ErrorsByLag`.
     """
 
     kept: int
