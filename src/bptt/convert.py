@@ -40,7 +40,7 @@ def from_torch(model: ModuleT) -> ModuleT:
     )
     """
     _check_module(model)
-    return _replaced(model, to_ours)
+    return _replaced(model, _to_ours)
 
 
 def to_torch(model: ModuleT) -> ModuleT:
@@ -82,7 +82,7 @@ def _replaced(model: ModuleT, replacement: Callable[[nn.Module], nn.Module | Non
     return model if whole is None else whole  # pyright: ignore[reportReturnType]
 
 
-def to_ours(module: nn.Module) -> Any:
+def _to_ours(module: nn.Module) -> nn.Module | None:
     """bptt's module in place of one of torch.nn's, which shares all it carries; None for any other module."""
     kind = OURS.get(plain_type(module))
     return None if kind is None else _remade(module, kind)
@@ -102,8 +102,8 @@ def plain_type(module: nn.Module) -> Any:
     return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
 
 
-def _remade(old: Any, kind: type[nn.Module]) -> nn.Module:
-    """A module of another type with everything the old one carries: weights, buffers, hooks, attributes."""
+def built_like(old: Any, kind: type[nn.Module]) -> Any:
+    """A module of another type with the options of the old one, without its weights."""
     options = {name: getattr(old, name) for name in OPTIONS}
     if kind in (LSTM, nn.LSTM):
         options["proj_size"] = old.proj_size
@@ -111,6 +111,12 @@ def _remade(old: Any, kind: type[nn.Module]) -> nn.Module:
         options["nonlinearity"] = old.nonlinearity
     fresh = kind(**{**options, "dropout": 0.0}, device="meta")  # torch warns of dropout in one layer: not twice
     fresh.dropout = old.dropout
+    return fresh
+
+
+def _remade(old: Any, kind: type[nn.Module]) -> nn.Module:
+    """A module of another type with everything the old one carries: weights, buffers, hooks, attributes."""
+    fresh = built_like(old, kind)
     built_with = set(vars(plain_type(old)(1, 1, device="meta"))) - set(vars(nn.Module()))
     for name, value in vars(old).items():
         if name not in built_with:

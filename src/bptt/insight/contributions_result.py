@@ -40,6 +40,11 @@ class BySteps(Mapping[str, Tensor]):
         part = self._parts[name]
         return part.summed() if isinstance(part, Factor) else part.sum(0)
 
+    def norms(self, name: str) -> Tensor:
+        """The norm of each step's contribution, (T,), without forming (T, *shape of the parameter)."""
+        part = self._parts[name]
+        return part.norms() if isinstance(part, Factor) else part.flatten(1).norm(dim=1)
+
     def along(self, name: str, direction: Tensor) -> Tensor:
         """The inner product of each step's contribution with a tensor of the parameter's shape, (T,)."""
         part = self._parts[name]

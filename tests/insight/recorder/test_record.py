@@ -10,6 +10,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
 
 import bptt
 from support import assert_close, normal
@@ -87,6 +88,68 @@ class OneStepCalls(nn.Module):
         return torch.cat(outputs)
 
 
+class Scaled(nn.GRU):
+    """A subclass whose forward surrounds torch's own."""
+
+    def forward(self, input, hx=None):
+        y, h = super().forward(2 * input, hx)
+        return y + 1, h
+
+
+class SubclassedCell(nn.LSTMCell):
+    """A subclass that changes nothing."""
+
+
+class Subclassed(nn.Module):
+    """Subclasses of torch's modules, with hooks."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn, self.cells = nn.Embedding(9, 4), Scaled(4, 3, 2, dropout=0.3), nn.ModuleList()
+        self.cells.append(SubclassedCell(3, 3))
+        self.rnn.register_forward_hook(lambda module, inputs, outputs: (outputs[0].sin(), outputs[1]))
+        self.rnn.register_full_backward_hook(lambda module, d_inputs, d_outputs: (3 * d_inputs[0],))
+
+    def forward(self, tokens):
+        state, outputs = None, []
+        for y_t in self.rnn(self.embedding(tokens.mT))[0]:
+            state = self.cells[0](y_t, state)
+            outputs.append(state[0])
+        return torch.stack(outputs)
+
+
+class Checkpointed(nn.Module):
+    """A stack with dropout and a loop of cells, each computed again in the backward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn, self.cell = nn.Embedding(9, 4), nn.GRU(4, 3, 2, dropout=0.3), nn.GRUCell(3, 3)
+
+    def loop(self, rows):
+        h, outputs = None, []
+        for x_t in nn.functional.dropout(rows.sin(), 0.3):
+            h = self.cell(x_t, h)
+            outputs.append(h)
+        return torch.stack(outputs).exp()
+
+    def forward(self, tokens):
+        y = checkpoint(lambda x: self.rnn(x.sin())[0].exp(), self.embedding(tokens.mT), use_reentrant=False)
+        return checkpoint(self.loop, y, use_reentrant=False)
+
+
+class WeightDrop(nn.Module):
+    """A weight computed and set before each call, as an AWD-LSTM does."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(9, 4), nn.LSTM(4, 3)
+        self.raw = nn.Parameter(self.rnn._parameters.pop("weight_ih_l0").detach())
+
+    def forward(self, tokens):
+        self.rnn.weight_ih_l0 = nn.functional.dropout(self.raw, 0.4)
+        return self.rnn(self.embedding(tokens.mT))[0]
+
+
 def normed(model):
     for name in ("weight_hh_l0", "weight_ih_l1_reverse"):
         parametrizations.weight_norm(model.encoder, name)
@@ -103,6 +166,9 @@ MODELS = {
     "translator of LSTM": lambda: Translator(bptt.LSTM, nn.LSTMCell),
     "twice": Twice,
     "one-step calls": OneStepCalls,
+    "subclassed": Subclassed,
+    "checkpointed": Checkpointed,
+    "weight drop": WeightDrop,
     "weight norm": lambda: normed(Tagger(nn.GRU)),
 }
 
@@ -144,7 +210,10 @@ def test_contributions_sum_up_to_autograds_gradient(name):
         if key != "shared_weight" and "upper.weight_hh" not in key:  # tied to a use outside of recurrent modules
             assert_close(gradient, wanted[key], key)
     for module in c.values():
+        norms = {weight: module.by_step.norms(weight) for weight in module.by_step}
         for weight, by_step in module.by_step.items():
+            assert_close(norms[weight], by_step.flatten(1).norm(dim=1), weight)
+            assert_close(module.by_step.norms(weight), norms[weight], weight)
             assert by_step.shape[1:] == dict(module.by_step)[weight].shape[1:]
             assert_close(by_step.sum(0), module.gradient[weight], weight)
             assert_close(
@@ -341,6 +410,24 @@ def test_the_law_over_random_models(kind, layers, bidirectional, batch_first, pa
         assert_close(c.gradient[name], gradient, name)
 
 
+def test_a_weight_set_before_each_call_is_the_one_recorded():
+    model, tokens = made("weight drop")
+    loss, walks = run(model, tokens, bptt.record(model))
+    found = bptt.contributions(walks, loss)["rnn"].gradient["weight_ih_l0"]
+    wanted = torch.autograd.grad(loss, model.rnn.weight_ih_l0)[0]
+    assert_close(found, wanted, "gradient")
+
+
+def test_a_subclass_is_its_own_class_again():
+    model, _ = made("subclassed")
+    with bptt.record(model):
+        assert type(model.rnn).__name__ == "Scaled"
+        with pytest.raises(ValueError, match="rnn is being recorded already"), bptt.record(model):
+            pass
+    assert type(model.rnn) is Scaled
+    assert "forward" not in vars(model.cells[0])
+
+
 def test_what_cannot_be_recorded():
     model, tokens = made("tagger of GRU")
     with (
@@ -359,6 +446,11 @@ def test_what_cannot_be_recorded():
     with bptt.record(model) as walks, torch.no_grad():
         y = model(tokens)
     with pytest.raises(ValueError, match=r"no walk was recorded.*1 calls were made under torch.no_grad"):
+        bptt.contributions(walks, y.sum())
+    rnn = nn.GRU(2, 3)
+    with bptt.record(rnn) as walks:
+        y = checkpoint(lambda x: rnn(x)[0], torch.ones(2, 1, 2, requires_grad=True), use_reentrant=True)
+    with pytest.raises(ValueError, match=r"no walk was recorded.*use_reentrant=False"):
         bptt.contributions(walks, y.sum())
     loss, walks = run(model, tokens, bptt.record(model))
     with pytest.raises(ValueError, match="depends on no recorded walk"):

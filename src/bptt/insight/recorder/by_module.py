@@ -97,6 +97,7 @@ def _checked(walks: Walks, loss: Any) -> Tensor | None:
         )
     if not any(walks.calls.values()):
         under = f"; {walks.skipped} calls were made under torch.no_grad()" if walks.skipped else ""
+        under += ", as torch.utils.checkpoint makes them without use_reentrant=False" if walks.skipped else ""
         raise ValueError(f"no walk was recorded: call the model inside `with record(model)`{under}")
     if not loss.requires_grad:
         raise ValueError(

@@ -6,17 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...convert import plain_type
 from ...equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations, Weights
 from ...walks.call import Call
 
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
 CELL_NAMES = Weights("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-
-
-def is_cell(module: nn.Module) -> bool:
-    """Whether a module is one of torch.nn's cells, not a subclass."""
-    return plain_type(module) in CELLS
 
 
 def call_of_cell(cell: Any, input: Tensor, hx: Any) -> Call | None:

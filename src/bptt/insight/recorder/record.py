@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import _current_graph_task_id
+from torch._C._autograd import _top_saved_tensors_default_hooks
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.utils.rnn import PackedSequence
 
-from ...convert import OURS, plain_type, to_ours
+from ...convert import OURS, built_like
 from ...equations import Weights
 from ...equations.protocol import State
 from ...networks import Elman
@@ -18,8 +22,11 @@ from ...recurrent import Recurrent, Walk
 from ...walks import door
 from ...walks.call import Call, is_transformed
 from .calls import ModuleCall
-from .cells import CELL_NAMES, call_of_cell, is_cell
+from .cells import CELL_NAMES, CELLS, call_of_cell
 from .walk_node import Ticket, WalkNode, recorded_walk
+
+TORCH = (*OURS, *CELLS)  # the classes of torch.nn
+IS_RECORDED = "_is_recorded"  # marks the class of a module that is taken over
 
 
 class Walks:
@@ -68,7 +75,7 @@ def record(model: nn.Module) -> Iterator[Walks]:
     A model under torch.compile runs without it meanwhile.
 
     Args:
-        model: any module. Subclasses of torch's modules are left alone.
+        model: any module. Of a subclass of torch.nn's modules the calls of its `super().forward` are recorded.
 
     Yields:
         the walks.
@@ -88,12 +95,7 @@ def record(model: nn.Module) -> Iterator[Walks]:
     walks = Walks(model)
     with ExitStack() as restored, torch.compiler.set_stance("force_eager"):
         for name, module in walks.modules.items():
-            method, replacement = _replacement(walks, name, module)
-            if method in vars(module):
-                who = name or "the model"
-                raise ValueError(f"{who} is being recorded already, or has a {method} of its own")
-            setattr(module, method, replacement)
-            restored.callback(delattr, module, method)
+            restored.callback(_take_over(walks, name, module))
         yield walks
 
 
@@ -106,41 +108,42 @@ def recurrent_modules(model: Any) -> dict[str, nn.Module]:
         raise TypeError(
             "record cannot take over the modules of a scripted model; pass the model that was scripted"
         )
-    modules = {name: module for name, module in model.named_modules() if _is_recurrent(module)}
+    modules = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, (Recurrent, Elman, *TORCH)) and not isinstance(module, torch.jit.ScriptModule)
+    }
     if not modules:
-        near = [
-            name or type(m).__name__
-            for name, m in model.named_modules()
-            if isinstance(m, nn.RNNBase | nn.RNNCellBase)
-        ]
-        besides = f"; {', '.join(near)} are subclasses, which may do something else" if near else ""
+        scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
         raise ValueError(
             f"this {type(model).__name__} has no recurrent module: record takes over torch.nn.RNN, GRU and LSTM, "
-            f"their cells, bptt.RNN, GRU, LSTM and Elman{besides}"
+            "their cells, their subclasses, bptt.RNN, GRU, LSTM and Elman"
+            + (
+                f"; {', '.join(scripted)} are scripted, use the modules before torch.jit.script"
+                if scripted
+                else ""
+            )
         )
     return modules
 
 
-def _is_recurrent(module: nn.Module) -> bool:
-    return isinstance(module, Recurrent | Elman) or plain_type(module) in OURS or is_cell(module)
-
-
-def _replacement(walks: Walks, name: str, module: nn.Module) -> tuple[str, Callable[..., Any]]:
-    """Which method of a module records, and what takes its place."""
-    recorder = _Recorder(walks, name)
-    if is_cell(module):
-        return "forward", recorder.around_cell(module)
-    if isinstance(module, Recurrent | Elman):
-        return "run", recorder.around_run(module, module.run)
-    twin = to_ours(module)
-    run = recorder.around_run(twin, twin.run)
-    object.__setattr__(twin, "run", run)
-
-    def forward(input: Any, hx: Any = None) -> Any:
-        twin.training = module.training
-        return twin.forward(input, hx)
-
-    return "forward", forward
+def _take_over(walks: Walks, name: str, module: Any) -> Callable[[], None]:
+    """Record the calls of a module; returns what undoes it."""
+    recorder, kind = _Recorder(walks, name), type(module)
+    base = next((base for base in kind.__mro__ if base in TORCH), None)
+    method = "run" if base is None else "forward"
+    if method in vars(module) or IS_RECORDED in vars(kind):
+        raise ValueError(
+            f"{name or 'the model'} is being recorded already, or has a {method} of its own on the instance"
+        )
+    replacement = recorder.replacement(module, base)
+    if base is None or kind.forward is base.forward:
+        setattr(module, method, replacement)
+        return partial(delattr, module, method)
+    # A subclass with a forward of its own: its super().forward finds this one before that of torch.nn.
+    above = type(base.__name__, (base,), {"forward": lambda _, *args, **options: replacement(*args, **options)})
+    module.__class__ = type(kind.__name__, (kind, above), {IS_RECORDED: True, "__module__": kind.__module__})
+    return partial(setattr, module, "__class__", kind)
 
 
 class _Recorder:
@@ -149,40 +152,55 @@ class _Recorder:
     def __init__(self, walks: Walks, name: str) -> None:
         self.walks, self.name = walks, name
 
-    def around_run(self, module: Any, run: Callable[..., Any]) -> Callable[..., Any]:
+    def replacement(self, module: Any, base: Any) -> Callable[..., Any]:
+        """What takes the place of `run` of one of our modules, or of `forward` of torch.nn's class `base`."""
+        plain = module.run if base is None else partial(base.forward, module)
+        if base in CELLS:
+            recorded = partial(self.call_cell, module, plain)
+        elif base is None:
+            recorded = partial(self.call_run, module, plain)
+        else:
+            recorded = partial(self.call_torch, module, _twin(module))
+
+        def call(input: Any, hx: Any = None, *walk: Walk) -> Any:
+            if any(w not in (door.walk, door.one_step) for w in walk) or not self.is_on():
+                return plain(input, hx, *walk)
+            with _past_checkpoints(plain, input, hx):
+                return recorded(input, hx)
+
+        return call
+
+    def call_run(self, module: Any, run: Callable[..., Any], input: Any, hx: Any) -> Any:
         """`run` of a module that walks layers and directions, recorded."""
+        nodes: list[WalkNode] = []
+        y, state = run(input, hx, lambda call: self.walk(call, nodes))
         names = [of_direction for layer in module.weight_names() for of_direction in layer]
+        self.walks.add(self.name, nodes, names, hx, (y, *state))
+        return y, state
 
-        def recorded(input: Any, hx: Any = None, walk: Walk = door.walk) -> Any:
-            if walk not in (door.walk, door.one_step) or not self.is_on():
-                return run(input, hx, walk)
-            nodes: list[WalkNode] = []
-            y, state = run(input, hx, lambda call: self.walk(call, nodes))
-            self.walks.add(self.name, nodes, names, hx, (y, *state))
-            return y, state
+    def call_torch(self, module: Any, twin: Recurrent, input: Any, hx: Any) -> Any:
+        """`forward` of torch.nn.RNN, GRU or LSTM, recorded by a module of ours with its weights."""
+        twin.training = module.training
+        y, state = self.call_run(twin, twin.run, input, hx)
+        return y, state if len(state) > 1 else state[0]
 
-        return recorded
-
-    def around_cell(self, module: Any) -> Callable[..., Any]:
-        """`forward` of one of torch's cells, recorded as a walk of one step."""
-        forward = module.forward
-
-        def recorded(input: Tensor, hx: Any = None) -> Any:
-            call = call_of_cell(module, input, hx) if self.is_on() else None
-            if call is None:
-                return forward(input, hx)
-            nodes: list[WalkNode] = []
-            _, walked = self.walk(call, nodes)
-            state = [s.squeeze(0) for s in walked] if input.dim() == 1 else list(walked)
-            self.walks.add(self.name, nodes, [CELL_NAMES], hx, tuple(state))
-            return tuple(state) if len(state) > 1 else state[0]
-
-        return recorded
+    def call_cell(self, cell: Any, forward: Callable[..., Any], input: Tensor, hx: Any) -> Any:
+        """`forward` of one of torch.nn's cells, recorded as a walk of one step."""
+        call = call_of_cell(cell, input, hx)
+        if call is None:
+            return forward(input, hx)
+        nodes: list[WalkNode] = []
+        _, walked = self.walk(call, nodes)
+        state = [s.squeeze(0) for s in walked] if input.dim() == 1 else list(walked)
+        self.walks.add(self.name, nodes, [CELL_NAMES], hx, tuple(state))
+        return tuple(state) if len(state) > 1 else state[0]
 
     def is_on(self) -> bool:
         """Whether calls are recorded now: not without gradients, nor while a backward pass computes them again."""
+        if _current_graph_task_id() != -1:
+            return False
         self.walks.skipped += not torch.is_grad_enabled()
-        return torch.is_grad_enabled() and not self.walks.ticket.is_asked
+        return torch.is_grad_enabled()
 
     def walk(self, call: Call, nodes: list[WalkNode]) -> tuple[Tensor, State]:
         if is_transformed():
@@ -197,7 +215,37 @@ class _Recorder:
         return y, state
 
 
+def _twin(module: Any) -> Recurrent:
+    """A module of ours for one of torch.nn's, whose weights are those that torch.nn would use in a call."""
+    twin = built_like(module, next(OURS[kind] for kind in type(module).__mro__ if kind in OURS))
+
+    def weights() -> list[list[Weights[Tensor]]]:
+        module._update_flat_weights()
+        flat = dict(zip(module._flat_weights_names, module._flat_weights, strict=True))
+        return [[names.each(flat.__getitem__) for names in layer] for layer in twin.weight_names()]
+
+    object.__setattr__(twin, "weights", weights)
+    return twin
+
+
+@contextmanager
+def _past_checkpoints(plain: Callable[..., Any], input: Any, hx: Any) -> Iterator[None]:
+    """Keep what a walk saves from `torch.utils.checkpoint`, which compares it with that of the plain module.
+
+    It computes the call again when the model may no longer be recorded, and counts the tensors saved; so the plain
+    module saves its own here, and the walk keeps what it needs.
+    """
+    if _top_saved_tensors_default_hooks(False) is None:
+        yield
+        return
+    device = next(t.device for t in _tensors(input))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        plain(input, hx)
+    with saved_tensors_hooks(lambda t: t, lambda t: t):
+        yield
+
+
 def _tensors(state: Any) -> list[Tensor]:
-    """The tensors of a module's state, or of what it returned."""
+    """The tensors of an input, of a state, or of what a module returned."""
     parts = [] if state is None else [state] if isinstance(state, Tensor) else state
     return [part.data if isinstance(part, PackedSequence) else part for part in parts]
