@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -114,16 +114,27 @@ def calls(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
         yield Line(row(name, found) + f"  {' '.join(waits)}", {"row": row(name, found)}, bool(wrong))
         if device.type == "cuda":
             same = [case for case in chosen if name_of_group(case) == name]
-            theirs = row("    torch.nn", next(groups(device, same, nn))[1])
-            yield Line(theirs, {"row": theirs})
+            for title, make in (("torch.nn", of_torch), ("bptt.from_torch of it", converted)):
+                other = row(f"    {title}", next(groups(device, same, make))[1])
+                yield Line(other, {"row": other})
 
 
 def groups(
-    device: torch.device, cases: Iterable[Case], library: Any = bptt
+    device: torch.device, cases: Iterable[Case], make: Callable[[Case, torch.device], Any] = Case.module
 ) -> Iterator[tuple[str, list[Counted]]]:
-    """The counts of each kind and dtype, by its name; of bptt's modules or torch.nn's."""
+    """The counts of each kind and dtype, by its name; `make` makes the module of a case."""
     for name, group in itertools.groupby(cases, name_of_group):
-        yield name, [counted(case.module(device, library), case.x(device), case, device) for case in group]
+        yield name, [counted(make(case, device), case.x(device), case, device) for case in group]
+
+
+def of_torch(case: Case, device: torch.device) -> Any:
+    """torch.nn's module, which lays its weights out for cuDNN as it comes to the device."""
+    return case.module(device, nn)
+
+
+def converted(case: Case, device: torch.device) -> Any:
+    """The same by bptt."""
+    return bptt.from_torch(of_torch(case, device))
 
 
 def name_of_group(case: Case) -> str:

@@ -39,14 +39,14 @@ def training(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
         shown = "".join(f"{seconds:9.2f}" for seconds in one.seconds)
         data = {"model": one.name, "seconds": one.seconds, "loss": one.loss}
         yield Line(f"{one.name:<10}seconds of each epoch{shown}   loss {one.loss:.4f}", data)
-    yield command(device, tiny, clock)
+    yield command(tiny, clock)
 
 
-def command(device: torch.device, tiny: bool, clock: Clock) -> Line:
-    """One epoch of `bptt train --task text --device`."""
-    if device.type not in ("cuda", "cpu"):
-        return Line(f"bptt train runs in a process of its own, which has no device {device}")
-    options = ["--task", "text", "--device", str(device), "--epochs", "1", *(["--hidden", "8"] if tiny else [])]
+def command(tiny: bool, clock: Clock) -> Line:
+    """One epoch of `bptt train --task text --device cuda`; tiny: some of the sunspots on the CPU."""
+    options = (
+        ["--epochs", "2", "--device", "cpu"] if tiny else ["--task", "text", "--epochs", "1", "--device", "cuda"]
+    )
     shown, most = "$ bptt train " + " ".join(options), clock.left() + 1
     with tempfile.TemporaryDirectory() as folder:
         start = partial(subprocess.run, cwd=folder, capture_output=True, text=True, check=False, timeout=most)

@@ -23,7 +23,8 @@ def from_torch(model: ModuleT) -> ModuleT:
 
     Weights stay the same Parameter objects (an optimizer goes on working); buffers, hooks, parametrizations,
     device, dtype, train or eval mode stay too. A module used in two places is replaced once and used in both.
-    Subclasses of torch's modules are left alone, since they may do something else.
+    Subclasses of torch's modules are left alone, since they may do something else. On CUDA the
+    modules call cuDNN, as torch.nn's do.
 
     Args:
         model: any module; changed in place, unless it is itself one of the three.

@@ -52,6 +52,23 @@ def test_a_stack_is_one_call_forward_and_one_back_and_nothing_waits(parts, cudnn
         assert found.forward["_to_copy"] + found.backward["_to_copy"] == converted, case
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_that_torch_has_laid_out_are_not_copied(parts, cudnn, other_device, kind):
+    cases, calls = parts
+    case = cases.Case(kind, 2, 2, True, False, torch.float32, None)
+    theirs = case.module(other_device, torch.nn)
+    if OTHER == "emulated":  # where torch.nn does not do it itself
+        listed, modes = [p.data for p in theirs.parameters()], ("RNN_RELU", "RNN_TANH", "LSTM", "GRU")
+        sizes = cases.I, modes.index(theirs.mode), cases.H, theirs.proj_size, 2, False, True
+        with torch.no_grad():
+            torch.ops.aten._cudnn_rnn_flatten_weight(listed, len(listed) // 4, *sizes)
+        for parameter, weight in zip(theirs.parameters(), listed, strict=True):
+            parameter.data = weight
+    found = calls.counted(bptt.from_torch(theirs), case.x(other_device), case, other_device)
+    assert found.calls() == (1, 1)
+    assert found.forward["cat"] == 0
+
+
 def test_dropout_takes_a_call_for_each_layer(parts, cudnn, other_device):
     cases, calls = parts
     case = cases.Case("GRU", 3, 2, True, False, torch.float32, None)
