@@ -315,12 +315,6 @@ def storage_to(self: torch.UntypedStorage, *, device: Any, non_blocking: bool = 
     return storage_over(self) if torch.device(device).type == NAME else torch_storage_to(self, device=device)
 
 
-def record_stream(self: Tensor, stream: Any) -> None:
-    """`Tensor.record_stream`: the CPU's memory stays as long as something refers to it."""
-    if not is_ours(self):
-        torch_record_stream(self, stream)
-
-
 _setup_privateuseone_for_python_backend(NAME, Backend())
 every_op = torch.library.Library("_", "IMPL")
 every_op.fallback(by_cpu, "PrivateUse1")
@@ -337,8 +331,6 @@ for op in (aten.gru.input, aten.gru.data, aten.lstm.input, aten.lstm.data, aten.
     some_ops.impl(op.name(), through_cpu(op), "AutogradPrivateUse1")
 for name in HALVED:
     some_ops.impl(name, halved(getattr(aten, name).default), "AutocastPrivateUse1")
-torch_record_stream = torch.Tensor.record_stream
-torch.Tensor.record_stream = record_stream
 torch_storage_to = torch.UntypedStorage.to
 torch.UntypedStorage.to = storage_to
 with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch has kernels of its own

@@ -1,6 +1,7 @@
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
+from bptt.training.batches import packed
 from bptt.training.transfer import read_later, to_device
 
 
@@ -13,13 +14,13 @@ def test_a_batch_arrives_whole(device):
         assert torch.equal(to_device(copy, device).cpu(), x + number)
 
 
-def test_packed_sequences_arrive_whole(device):
-    packed = pack_sequence([torch.arange(2.0)[:, None], torch.arange(5.0)[:, None]], enforce_sorted=False)
-    copy = to_device(packed, device)
-    assert copy.data.device.type == copy.sorted_indices.device.type == device.type
-    assert copy.batch_sizes.device.type == "cpu"
-    for part, wanted in zip(copy, packed, strict=True):
-        assert torch.equal(part.cpu(), wanted)
+def test_packed_sequences_arrive_whole_and_longest_first(device):
+    sequences = [torch.arange(2.0)[:, None], torch.arange(5.0)[:, None], torch.arange(3.0)[:, None]]
+    batch, wanted = packed(sequences, device), pack_sequence(sequences, enforce_sorted=False)
+    assert batch.x.data.device.type == device.type
+    assert torch.equal(batch.x.data.cpu(), wanted.data)
+    assert torch.equal(batch.x.batch_sizes, wanted.batch_sizes)
+    assert torch.equal(batch.order, wanted.sorted_indices)
 
 
 def test_numbers_are_those_at_the_time_of_asking(device):

@@ -16,7 +16,7 @@ from ..modules import GRU, LSTM, RNN
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..printable import message
 from ..training.device import move_model, named_device
-from ..training.options.base import check_device
+from ..training.options.base import check_device_name
 from ..training.transfer import device_of
 from .opening import opened
 from .options import CheckOptions
@@ -94,7 +94,7 @@ def _of_run(config: CheckOptions) -> CheckedModel:
 
 
 def _check(config: CheckOptions) -> None:
-    check_device(config.device)
+    check_device_name(config.device)
     if min(config.size) < 1:
         raise UserError(f"--size {' '.join(map(str, config.size))}: each of T, B, I, H must be at least 1")
     for name, least in (("layers", 1), ("projection", 0), ("steps", 1), ("looks", 3), ("seed", 0)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..training.device import device_of_run, move_model
-from ..training.options.base import check_device
+from ..training.options.base import check_device_name
 from ..training.run import Run, load
 from .streams import complain
 
@@ -18,7 +18,7 @@ def opened(folder: Path, device: str | None, command: str) -> Run:
     Raises:
         UserError: the run or the device cannot be used.
     """
-    check_device(device)
+    check_device_name(device)
     run = load(folder)
     chosen = device_of_run(device, run.device)
     move_model(run.model, chosen.device)

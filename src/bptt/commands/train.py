@@ -22,7 +22,7 @@ from ..report.tensorboard import TensorBoard
 from ..training.config_file import ConfigFile, read_config
 from ..training.device import named_device, out_of_memory
 from ..training.loop import Epoch, Fitted
-from ..training.options.base import TrainOptions, check_device, first_given, option_of
+from ..training.options.base import TrainOptions, check_device_name, first_given, option_of
 from ..training.run_writer import Journal, owned
 from ..training.workers import Workers, workers
 from ..trees import differing
@@ -64,7 +64,7 @@ def _launched(config: TrainOptions, size: int) -> int:
     chosen = config if config.resume is None else _checked_run(config, config.resume).config
     team = Workers(0, size)
     replace(chosen, workers=size).check()
-    check_device(config.device)
+    check_device_name(config.device)
     if (device := config.device or chosen.device) not in (None, "auto"):
         named_device(device, team)
     prepared(chosen, team, Console(quiet=True), device="cpu")  # its workers use the GPUs
@@ -80,7 +80,7 @@ def _resumed(given: TrainOptions, folder: Path, team: Workers, console: Console)
         if team.by_first(journal.is_finished):
             print_line(console, f"{folder} is finished: there is nothing left to continue")
             return 0
-        check_device(given.device)
+        check_device_name(given.device)
         work = prepared(began.config, team, console, (folder, began), given.device)
         if (device := str(work.device.device)) != began.device:
             journal.config(began.config, work.task, work.digests, device)

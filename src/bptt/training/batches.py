@@ -100,7 +100,8 @@ class Packed(NamedTuple):
 def packed(sequences: list[Tensor], device: torch.device) -> Packed:
     """Sequences on the CPU, packed and copied to a device."""
     order = torch.tensor([len(x) for x in sequences]).sort(descending=True).indices
-    return Packed(to_device(pack_sequence([sequences[place] for place in order.tolist()]), device), order)
+    x = pack_sequence([sequences[place] for place in order.tolist()])
+    return Packed(x._replace(data=to_device(x.data, device)), order)
 
 
 def pooled(model: nn.Module, batch: Packed, config: ClassifyOptions) -> Tensor:

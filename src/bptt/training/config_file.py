@@ -18,7 +18,7 @@ from .data.scaling import Scaling
 from .data.spacing import Spacing, read_spacing, to_toml
 from .data.text_files import check_file
 from .data.timestamps import Clock
-from .options.base import TaskName, TrainOptions, check_device
+from .options.base import TaskName, TrainOptions, check_device_name
 from .options.choosing import OPTIONS, check_own, task_of
 from .options.forecast import ForecastOptions
 from .options.text import TextOptions
@@ -191,7 +191,7 @@ def _check(found: ConfigFile) -> None:
     """Refuse values that have the right types and describe no run; a ValueError or a UserError says why."""
     config, columns = found.config, found.columns
     config.check()
-    check_device(found.device)
+    check_device_name(found.device)
     for name in ("columns", "labels", "calendar"):
         if len(set(getattr(found, name))) < len(getattr(found, name)):
             raise ValueError(f"{name} has one twice")

@@ -114,9 +114,9 @@ def device_name(device: torch.device) -> str:
 
 def out_of_memory(error: BaseException) -> str | None:
     """What an error of too little memory says, a device's or the machine's, in a line; None of another error."""
-    text = " ".join(str(error).split())
     if isinstance(error, MemoryError):
-        return text or "out of memory"
+        return str(error) or "out of memory"
+    text = " ".join(str(error.__cause__ or error).split())  # of torch's own error, where a reach has wrapped it
     if not (isinstance(error, torch.OutOfMemoryError) or re.search("out of memory|DefaultCPUAllocator", text)):
         return None
     asked = re.search(r"tried to allocate ([\d.]+ ?\w+)", text, re.IGNORECASE)

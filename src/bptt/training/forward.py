@@ -15,7 +15,7 @@ from ..dropout import dropout_from
 from ..trees import Tree, mapped
 from .options.base import TrainOptions
 from .options.shared import TableOptions
-from .transfer import CPU, device_of, to_device
+from .transfer import device_of, to_device
 
 BLOCK = 1024  # steps whose noise is drawn together
 
@@ -72,26 +72,17 @@ class _Bfloat16(nn.Module):
 
 
 class NoisyChunks:
-    """Chunks of (x, d) on a device with noise on x: new in each epoch, and the same wherever reading starts.
+    """Chunks of (x, d) with noise on x: new in each epoch, and the same wherever reading starts.
 
     Args:
         chunks: an iterable of pairs that can be sought and knows its steps, as `bptt.stream`.
         config: noise and seed.
         epoch: the epoch's number.
         share: which of all stretches the chunks have.
-        device: that of the model. Default the CPU.
     """
 
-    def __init__(
-        self,
-        chunks: Any,
-        config: TableOptions,
-        epoch: int,
-        share: slice = slice(None),
-        device: torch.device = CPU,
-    ) -> None:
+    def __init__(self, chunks: Any, config: TableOptions, epoch: int, share: slice = slice(None)) -> None:
         self.chunks, self.config, self.epoch, self.share, self.place = chunks, config, epoch, share, 0
-        self.device = device
         self._block: tuple[int, Tensor] = -1, torch.empty(0)  # noise of steps drawn together, and which
 
     @property
@@ -107,8 +98,7 @@ class NoisyChunks:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for x, d in self.chunks:
             first, self.place = self.place, self.place + len(x)
-            x = x if self.config.noise == 0 else x + self._noise(x, first)
-            yield to_device(x, self.device), to_device(d, self.device)
+            yield (x if self.config.noise == 0 else x + self._noise(x, first)), d
 
     def _noise(self, x: Tensor, first: int) -> Tensor:
         parts, stop = [], first + len(x)

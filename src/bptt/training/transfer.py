@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
+
+from ..reach.transfer import begin_copy
 
 CPU = torch.device("cpu")
-
-Batch = TypeVar("Batch", Tensor, PackedSequence)
+PINNED = 2**28  # bytes up to which a batch is copied through pinned memory, which the system cannot move
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -25,30 +23,11 @@ def is_asynchronous(device: torch.device) -> bool:
     return device.type != "cpu" and hasattr(torch.get_device_module(device), "Stream")
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """A batch on a device; to a GPU it is copied while the work before it goes on.
-
-    The copy leaves from pinned memory, which torch gives to nobody else before the copy has ended, and work on
-    the current stream that is queued from now on waits for it.
-    """
-    source: Any = batch
-    if not is_asynchronous(device) or source.data.device.type != "cpu":
-        return source.to(device)
-    module, copies = torch.get_device_module(device), _copies(device)
-    current = module.current_stream(device)
-    with module.stream(copies):
-        found: Any = source.pin_memory().to(device, non_blocking=True)
-    current.wait_stream(copies)
-    for part in found if isinstance(batch, PackedSequence) else (found,):
-        if part is not None and part.device.type == device.type:  # batch sizes stay on the CPU
-            part.record_stream(current)
-    return found
-
-
-@cache
-def _copies(device: torch.device) -> Any:
-    """The stream on which batches are copied to a GPU, beside that of the work."""
-    return torch.get_device_module(device).Stream(device)
+def to_device(batch: Tensor, device: torch.device) -> Tensor:
+    """A batch on a device; to a GPU it is copied while the work before it goes on."""
+    if batch.device.type != "cpu" or device.type == "cpu" or batch.nbytes > PINNED:
+        return batch.to(device)
+    return begin_copy(batch, device, None)()
 
 
 def read_later(numbers: Sequence[Tensor | float]) -> Callable[[], list[float]]:

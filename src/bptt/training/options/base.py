@@ -135,7 +135,7 @@ class TrainOptions:
                 "example --validation 0.1"
             )
         self._require(0 <= self.seed < 2**63, "seed", "at least 0 and below 2^63")
-        check_device(self.device)
+        check_device_name(self.device)
 
     def arguments(self) -> list[str]:
         """The command line's arguments that stand for these options."""
@@ -171,7 +171,7 @@ def option_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def check_device(name: str | None) -> None:
+def check_device_name(name: str | None) -> None:
     """Refuse a text that names no device.
 
     Raises:

@@ -98,7 +98,7 @@ class StreamedForecast(Forecasting, Undated):
         def sequences(epoch: int) -> tuple[NoisyChunks, None]:
             read = self.columns, self.columns[: len(config.targets)], config.horizons
             chunks = Stream(part, self.name, *read, batch, config.window, torch.float32, self.config.lags)
-            return NoisyChunks(chunks, config, epoch, share, device_of(model)), None
+            return NoisyChunks(chunks, config, epoch, share), None
 
         def validation() -> float | None:
             if learned == self.train_steps:
