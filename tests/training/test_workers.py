@@ -235,6 +235,19 @@ def test_alone_nothing_changes():
         assert team.all("x") == ["x"]
 
 
+@pytest.mark.parametrize(("has_gpus", "backend"), [(True, "cpu:gloo,cuda:nccl"), (False, "gloo")])
+def test_gradients_on_gpus_go_through_nccl_and_all_else_through_gloo(monkeypatch, has_gpus, backend):
+    begun = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpus)
+    monkeypatch.setattr(dist, "is_nccl_available", lambda: True)
+    monkeypatch.setattr(dist, "init_process_group", lambda name, timeout: begun.append(name))
+    monkeypatch.setattr(dist, "get_rank", lambda: 1)
+    with workers() as team:
+        assert (team.rank, team.size) == (1, 2)
+    assert begun == [backend]
+
+
 def test_what_cannot_be_shared_is_refused():
     model = build(CONFIG, 1).double()
     with pytest.raises(UserError, match="--reach full makes one walk, which 2 workers cannot share"):

@@ -109,7 +109,12 @@ def move_model(model: nn.Module, device: torch.device) -> None:
 
 def device_name(device: torch.device) -> str:
     """A device with the name that torch has for it: cuda:0 (NVIDIA H100)."""
-    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+    if device.type != "cuda":
+        return str(device)
+    try:
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    except RuntimeError:  # of a GPU that cannot be used, as `move_model` says
+        return str(device)
 
 
 def out_of_memory(error: BaseException) -> str | None:
