@@ -158,9 +158,11 @@ class Probe:
 
     def _by_lag(self, call: ModuleCall, records: list[list[Record]]) -> dict[str, Tensor] | None:
         """By layer the mean of ‖∂E_t/∂s_{t-lag}‖ over a few errors, (lags + 1); None where it has no meaning."""
-        if call.batch_sizes is not None or call.directions == 2 or call.steps < 2 or call.enters_elsewhere():
+        if call.batch_sizes is not None or call.directions == 2 or call.steps < 2:
             return None
-        dh = call.d_outputs()
+        dh, elsewhere = call.errors()
+        if elsewhere:
+            return None
         entering = (dh != 0).any(-1).nonzero()  # (n, 2): step and row; NaN counts
         lags = min(self.lags, call.steps - 1, int(entering[:, 0].max()) if len(entering) else 0)
         entering = entering[entering[:, 0] >= lags]

@@ -485,3 +485,17 @@ def test_a_gradient_penalty_is_refused_and_works():
         found, torch.autograd.grad(y.square().sum() + slope.square().sum(), rnn.parameters()), strict=True
     ):
         assert_close(f, w, "gradient")
+
+
+def test_errors_of_a_loop_are_told_from_what_its_steps_hand_on():
+    """Only the first and the third step's output count: what flows from call to call is no error."""
+    for kind in (nn.GRUCell, nn.LSTMCell):
+        torch.manual_seed(0)
+        cell, h, x = kind(3, 4).double(), None, normal(T, B, 3)
+        with bptt.record(cell) as walks:
+            outputs = []
+            for x_t in x:
+                h = cell(x_t, h)
+                outputs.append(h[0] if isinstance(h, tuple) else h)
+        c = bptt.contributions(walks, outputs[0].sum() + outputs[2].square().sum())[""]
+        assert c.steps == (1, 3)

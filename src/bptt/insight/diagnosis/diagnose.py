@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -15,37 +15,34 @@ from ...reach.devices import naming_devices_of_loss
 from ...reach.gradients import check_criterion
 from ...reach.layout import time_axis
 from ...recurrent import Recurrent
-from ..lags import gradient_by_lag
 from ..recorded import (
     Bare,
     Criterion,
     Network,
     OneError,
-    Record,
     check_call,
     checked_step,
     error_and_adjoint,
     into_hidden,
     record_layers,
 )
+from ..recorder.record import Walks
 from ..refusing import refused
 from .clipping import gradient_norms
 from .input_memory import input_memory
-from .layers import OPERATIONS, LayerDiagnosis, diagnose_layer
-from .remedies import LayerPlace, remedies, spared
+from .judging import LEAST_STEPS, SEQUENCES, diagnosis_of, mean_by_lag_of, not_finite, trouble_in
+from .layers import diagnose_layer
+from .of_walks import ModelDiagnosis, diagnose_walks
 from .result import Diagnosis
-from .trial import Remedy, Trial, tried
-from .verdict import Verdict, verdict
+from .trial import Trial
 
-LEAST_STEPS = 8  # of x, below which a decay over lags cannot be seen
 LAGS = 100  # how far back is looked by default: where benchmarks of long memory (copying, adding) begin
-SEQUENCES = 8  # of a batch looked at, spread evenly; the rest would only narrow the averages
-ERRORS = 512  # whose gradient by lag is computed, over all sequences; large networks get fewer, but `LEAST_ERRORS`
-LEAST_ERRORS = 32
 WINDOWS = 20  # into which the sequence is cut for the gradient norms, where no window was asked for
 
 
-@torch.enable_grad()
+@overload
+def diagnose(model: Walks, x: Tensor, d: Tensor | None = None, *, lags: int = LAGS) -> ModelDiagnosis: ...
+@overload
 def diagnose(
     model: Any,
     x: Tensor,
@@ -56,8 +53,25 @@ def diagnose(
     lags: int = LAGS,
     window: int | None = None,
     errors: Criterion | None = None,
-) -> Diagnosis:
+) -> Diagnosis: ...
+@torch.enable_grad()
+def diagnose(
+    model: Any,
+    x: Tensor,
+    d: Any = None,
+    criterion: Any = None,
+    *,
+    t: int | None = None,
+    lags: int = LAGS,
+    window: int | None = None,
+    errors: Criterion | None = None,
+) -> Diagnosis | ModelDiagnosis:
     """Say whether the gradient vanishes or explodes as it is backpropagated, why, and what to do about it.
+
+    Of any model: ``diagnose(walks, loss, d=None)``, with the walks of its recurrent modules from `bptt.record` and
+    the loss computed from them; a verdict for each module, its remedies named as the model's own parameters. With
+    d, one row a step as the module puts out, it also says how far back the module's input predicts d, linearly.
+    Of a plain sequence model: ``diagnose(model, x, d, criterion)``, as follows.
 
     A copy of the model is looked at, in float64 and without dropout; the model stays as it is.
 
@@ -92,6 +106,11 @@ def diagnose(
     >>> found.kind, found.layers[0].reach
     ('vanishing', 6)
     """
+    if isinstance(model, Walks):
+        if criterion is not None or t is not None or window is not None or errors is not None:
+            raise TypeError("diagnose(walks, loss, d=None) takes no criterion, t, window or errors")
+        checks.check_sizes(lags=lags)
+        return diagnose_walks(model, x, d, lags)
     net = _copy(model)
     check_call(criterion)
     axis = _check(model, x, d, lags, window)
@@ -103,8 +122,8 @@ def diagnose(
     some = _some_sequences(x, axis)
     _, layers_of = record_layers(net, x if some is None else x.index_select(1 - axis, some))
     records = [walk for of_layer in layers_of for walk in of_layer]
-    if (trouble := _first_not_finite(net, records)) is not None:
-        return _not_finite(trouble, T, lags)
+    if (trouble := trouble_in(net.named_parameters(), records)) is not None:
+        return not_finite(trouble, T, lags)
     summed = loss if errors is None else _as_trained(model, errors)
     if t is not None:
         with torch.no_grad():
@@ -114,26 +133,19 @@ def diagnose(
         h = net.hidden(x)  # of all sequences
     _, dz = error_and_adjoint(net, h, d, summed)
     if not dz.isfinite().all():
-        return _not_finite(
-            "The loss or its gradient is not finite, though every state of the network is.", T, lags
-        )
+        return not_finite("The loss or its gradient is not finite, though every state of the network is.", T, lags)
     per_step = d.shape[: x.dim() - 1] == x.shape[:-1]
     alone = per_step and t is None
     norms = gradient_norms(net, x, d, loss, _window(net, alone, window, T), axis)
-    by_lag = _by_lag(net, layers_of, into_hidden(net, _time_major(dz, axis, some)), lags)
+    weights = sum(weight.numel() for weight in net.parameters())
+    by_lag = mean_by_lag_of(layers_of, into_hidden(net, _time_major(dz, axis, some)), lags, weights)
     with torch.no_grad():
         layers = [diagnose_layer(walk.layer, walk, by_lag.get(walk.layer), lags) for walk in records]
     memory = None
     if per_step:
         memory = input_memory(_time_major(x, axis, some), _time_major(d.cpu(), axis, some), lags)
-    judged = verdict(layers, memory, not dz.any(), T, lags)
-    need = None if memory is None else memory.lag
-    places = _places(layers, records)
     trial = Trial(net, x, d, loss, axis) if alone else None
-    found = tried(remedies(judged, places, need, norms), trial) + spared(judged, places, need)
-    return Diagnosis(
-        judged.kind, judged.sentence, judged.severity, judged.enough, T, lags, layers, memory, norms, found
-    )
+    return diagnosis_of(layers, records, memory, not dz.any(), T, lags, norms, trial)
 
 
 def _copy(model: Any) -> Network:
@@ -189,52 +201,11 @@ def _some_sequences(x: Tensor, axis: int) -> Tensor | None:
     return torch.linspace(0, B - 1, min(B, SEQUENCES)).round().long()
 
 
-def _first_not_finite(net: Network, records: list[Record]) -> str | None:
-    """The first weight, or else state, that is not finite."""
-    for name, weight in net.named_parameters():
-        if not weight.isfinite().all():
-            return f"{name} holds numbers that are not finite: every output is lost."
-    for walk in records:
-        lost = ~walk.states.isfinite().flatten(1).all(1)
-        if lost.any():
-            first = int(lost.nonzero()[0])  # row 0 is the initial state
-            return f"The states of {walk.layer} are not finite from step {first} on: they grow beyond all bounds."
-    return None
-
-
-def _not_finite(sentence: str, steps: int, lags: int) -> Diagnosis:
-    advice = [
-        "Go back to the last weights that were finite: a snapshot, or a fresh start.",
-        "Take a smaller learning rate, and clip: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).",
-        "If the states grow by themselves, W_s is too large: torch.nn.init.orthogonal_(W_s), or tanh for Φ.",
-    ]
-    judged = Verdict("non-finite", sentence, None)
-    advice = tried([Remedy("", text) for text in advice], None)
-    return Diagnosis(judged.kind, sentence, judged.severity, None, steps, lags, [], None, None, advice)
-
-
 def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | None:
     """Steps of a window; None where the loss cannot be cut in time."""
     if not per_step or len(net.weight_names()[0]) == 2:
         return None
     return min(window or max(1, T // WINDOWS), T)
-
-
-def _by_lag(net: Network, records: list[list[Record]], dh: Tensor, lags: int) -> dict[str, Tensor]:
-    """The gradient by lag, the mean over sequences; empty where there is none."""
-    if len(records[0]) == 2:
-        return {}
-    cost = 6 * (lags + 1) * sum(weight.numel() for weight in net.parameters())  # of one error's backward pass
-    most = max(LEAST_ERRORS, min(ERRORS, OPERATIONS // cost)) // dh.shape[1]
-    by_lag = gradient_by_lag(records, dh, lags, most)
-    return by_lag if list(by_lag.values())[-1][0] > 0 else {}  # no error at the steps that have so many lags
-
-
-def _places(layers: list[LayerDiagnosis], records: list[Record]) -> list[LayerPlace]:
-    return [
-        LayerPlace(layer, walk.cell, walk.names, len(walk.weights.W_ih) // walk.cell.gates, walk.x.shape[-1])
-        for layer, walk in zip(layers, records, strict=True)
-    ]
 
 
 def _time_major(part: Tensor, axis: int, some: Tensor | None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ...walks.unfold import Factor
 from ..contributions_result import BySteps, Contributions
 from ..pairs import ErrorNorms, norms_by_pair
 from ..text_tables import text_html
-from .calls import ModuleCall, joined, loops_of
+from .calls import Errors, ModuleCall, joined, loops_of
 from .record import Walks
 
 
@@ -89,6 +90,12 @@ def contributions_of_walks(walks: Walks, loss: Tensor, pairs: bool = False) -> M
     return ModelContributions(walks, whole.detach(), modules)
 
 
+def backward_of_walks(walks: Walks, loss: Tensor) -> None:
+    """Take a loss back through all recorded walks; every .grad stays as it is."""
+    errors = _checked(walks, loss)
+    _backward(walks, loss if errors is None else errors.sum())
+
+
 def _checked(walks: Walks, loss: Any) -> Tensor | None:
     """The errors by step, (T,); None for a scalar loss."""
     if not isinstance(loss, Tensor):
@@ -148,18 +155,24 @@ def _of_module(
     walks: Walks, name: str, calls: Sequence[ModuleCall], loss: Tensor, pairs: bool, of_errors: ErrorNorms | None
 ) -> ModuleContributions:
     module = walks.modules[name]
-    loops = tuple(_contributions(module, loop, loss) for loop in loops_of(calls))
-    whole = loops[0] if len(loops) == 1 else _contributions(module, calls, loss)
+    found = loops_of(calls)
+    errors = {call: call.errors(after) for loop in found for call, after in zip_longest(loop, loop[1:])}
+    loops = tuple(_contributions(module, loop, errors, loss) for loop in found)
+    whole = loops[0] if len(loops) == 1 else _contributions(module, calls, errors, loss)
     by_pair = of_errors or (whole._sweep() if pairs else None)
     return ModuleContributions(None, loss, whole.by_step, by_pair, whole.steps, whole._sweep, name, loops)
 
 
-def _contributions(module: nn.Module, calls: Sequence[ModuleCall], loss: Tensor) -> Contributions:
+def _contributions(
+    module: nn.Module, calls: Sequence[ModuleCall], errors: Mapping[ModuleCall, Errors], loss: Tensor
+) -> Contributions:
     """The contributions of some calls, one after the other."""
-    entering = torch.cat([call.entering() for call in calls])
-    ends = entering.nonzero().flatten().tolist()
+    ends, first = [], 0
+    for call in calls:
+        ends += [first + step for step in errors[call].steps.tolist()]
+        first += call.steps
     parts = _factors(calls)
-    records, elsewhere = [call.records() for call in calls], any(call.enters_elsewhere() for call in calls)
+    records, (d_outputs, elsewhere) = calls[0].records(), errors[calls[0]]
 
     def sweep() -> ErrorNorms:
         if len(calls) > 1 or calls[0].batch_sizes is not None:
@@ -173,7 +186,7 @@ def _contributions(module: nn.Module, calls: Sequence[ModuleCall], loss: Tensor)
                 "errors enter this module by a lower layer's final state or by the cell state c_n, which pairs "
                 "and lags do not tell apart by step; by_step is right, and errors (T,) as the loss work"
             )
-        return norms_by_pair(records[0], calls[0].d_outputs(), ends)
+        return norms_by_pair(records, d_outputs, ends)
 
     by_step = BySteps(parts | _parametrized(module, calls, parts))
     return Contributions(None, loss, by_step, None, tuple(end + 1 for end in ends), sweep)

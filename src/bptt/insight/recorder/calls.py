@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise, zip_longest
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...equations import Weights
+from ...equations.protocol import State
 from ...packing import reversed_rows
-from ...walks.unfold import Factor
+from ...walks.unfold import Adjoint, Factor
 from ..recorded import Record
 from .walk_node import WalkNode
 
 SEARCHED = 64  # nodes of the graph between a call's final state and the next call's initial one
+
+
+class Errors(NamedTuple):
+    """What enters the last layer of some calls from above, by the outputs and by the final state of h."""
+
+    d_outputs: Tensor  # ∂L/∂h, (T, B, D·R), in the order of time
+    elsewhere: bool  # whether more enters: by a lower layer's final state, or by the last cell state of an LSTM
+
+    @property
+    def steps(self) -> Tensor:
+        """The steps at which something enters, from 0."""
+        return (self.d_outputs.flatten(1).abs().amax(1) != 0).nonzero().flatten()  # NaN counts
 
 
 @dataclass(eq=False)
@@ -57,8 +72,7 @@ class ModuleCall:
         """Whether its initial state is of what the other call returned, or was computed from it in a few steps."""
         if not self.initial:
             return False
-        memory = {s.untyped_storage().data_ptr() for s in before.returned}
-        if any(s.untyped_storage().data_ptr() in memory for s in self.initial):
+        if self.goes_on_unchanged_from(before):
             return True
         wanted = {s.grad_fn for s in before.returned} - {None}
         waiting, seen = deque(s.grad_fn for s in self.initial if s.grad_fn is not None), set()
@@ -70,6 +84,11 @@ class ModuleCall:
                 seen.add(found)
                 waiting.extend(other for other, _ in found.next_functions if other is not None)
         return False
+
+    def goes_on_unchanged_from(self, before: ModuleCall) -> bool:
+        """Whether its initial state is in the memory of what the other call returned."""
+        memory = {s.untyped_storage().data_ptr() for s in before.returned}
+        return any(s.untyped_storage().data_ptr() in memory for s in self.initial)
 
     def records(self) -> list[list[Record]]:
         """Its walks by layer and direction, with copies of the weights."""
@@ -84,42 +103,40 @@ class ModuleCall:
         ]
         return [listed[i : i + self.directions] for i in range(0, len(listed), self.directions)]
 
-    def d_outputs(self) -> Tensor:
-        """∂L/∂(the last layer's h) as it entered from above, (T, B, D·R), in the order of time.
+    def errors(self, after: ModuleCall | None = None) -> Errors:
+        """What enters the call from above it.
 
-        By the outputs, and by the final state of h at each sequence's last step.
+        Args:
+            after: the call that goes on from its final state, whose own gradient of that is not counted.
         """
+        handed = [node.d_state for node in self.nodes]
+        if after is not None:
+            handed = [
+                _without(node.d_state, later.adjoint) for node, later in zip(self.nodes, after.nodes, strict=True)
+            ]
+        top = range(len(self.nodes) - self.directions, len(self.nodes))
+        others = [s for number, state in enumerate(handed) for s in (state[1:] if number in top else state)]
         parts = []
-        for number in range(len(self.nodes) - self.directions, len(self.nodes)):
+        for number in top:
             node = self.nodes[number]
             rows = torch.zeros_like(node.recording.y) if node.d_outputs is None else node.d_outputs
-            if node.d_state:
+            if handed[number]:
                 last = _last_rows(self.steps, self.batch, self.batch_sizes, rows.device)
-                rows = rows.flatten(0, -2).index_add(0, last, node.d_state[0]).view_as(rows)
-            parts.append(self._in_time(rows, number))
-        return torch.cat(parts, -1)
-
-    def enters_elsewhere(self) -> bool:
-        """Whether errors enter by a lower layer's final state, or by the last cell state of an LSTM."""
-        top = self.nodes[-self.directions :]
-        others = [s for node in self.nodes[: -self.directions] for s in node.d_state]
-        return any(bool(s.any()) for s in [*others, *(s for node in top for s in node.d_state[1:])])
-
-    def entering(self) -> Tensor:
-        """Whether any error enters at each step, (T)."""
-        return self.d_outputs().flatten(1).abs().amax(1) != 0  # NaN counts
+                rows = rows.flatten(0, -2).index_add(0, last, handed[number][0]).view_as(rows)
+            parts.append(self.in_time(rows, number))
+        return Errors(torch.cat(parts, -1), any(bool(s.any()) for s in others))
 
     def state_norms(self) -> dict[str, Tensor]:
         """‖∂L/∂h‖ after each step over the whole batch, (T), by layer."""
         return {
-            of_direction.layer: self._in_time(node.adjoint.dh, number).flatten(1).norm(dim=1)
+            of_direction.layer: self.in_time(node.adjoint.dh, number).flatten(1).norm(dim=1)
             for number, (node, of_direction) in enumerate(
                 zip(self.nodes, [r for layer in self.records() for r in layer], strict=True)
             )
             if node.adjoint is not None
         }
 
-    def _in_time(self, rows: Tensor, number: int) -> Tensor:
+    def in_time(self, rows: Tensor, number: int) -> Tensor:
         """Rows of one of its walks as (T, B, ·), in the order of time."""
         backwards = number % self.directions == 1
         if self.batch_sizes is None:
@@ -138,8 +155,8 @@ class ModuleCall:
             raise ValueError("the backward pass did not reach this call")
 
         def in_time(factor: Factor) -> Factor:
-            operand = None if factor.operand is None else self._in_time(factor.operand, number)
-            return Factor(self._in_time(factor.delta, number), operand)
+            operand = None if factor.operand is None else self.in_time(factor.operand, number)
+            return Factor(self.in_time(factor.delta, number), operand)
 
         return node.recording.factors(node.adjoint).each(in_time)
 
@@ -160,6 +177,25 @@ def _last_rows(T: int, B: int, batch_sizes: list[int] | None, device: torch.devi
         ends[:rows] = range(first, first + rows)
         first += rows
     return torch.tensor(ends, device=device)
+
+
+def _without(d_state: State, later: Adjoint | None) -> State:
+    """∂L/∂(final state) less what a later call sends back to it; 0 where only rounding is left."""
+    if later is None:
+        return d_state
+    least = 16 * torch.finfo(d_state[0].dtype).eps
+    rests = [(d - back, least * back.abs().amax()) for d, back in zip(d_state, later.d_state, strict=True)]
+    return tuple(torch.where(rest.abs() > small, rest, 0) for rest, small in rests)
+
+
+def errors_of(loop: Sequence[ModuleCall]) -> Errors:
+    """What enters a loop of calls from above, all of them as one walk.
+
+    Where a state was changed on its way from call to call, what it brings back cannot be told from an error.
+    """
+    found = [call.errors(after) for call, after in zip_longest(loop, loop[1:])]
+    changed = any(not after.goes_on_unchanged_from(call) for call, after in pairwise(loop))
+    return Errors(torch.cat([e.d_outputs for e in found]), changed or any(e.elsewhere for e in found))
 
 
 def loops_of(calls: Sequence[ModuleCall]) -> list[list[ModuleCall]]:

@@ -1,0 +1,89 @@
+"""From what was measured of each layer to a diagnosis: the steps that plain models and recorded ones share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from ..lags import gradient_by_lag
+from ..recorded import Record
+from .clipping import GradientNorms
+from .input_memory import InputMemory
+from .layers import OPERATIONS, LayerDiagnosis
+from .remedies import LayerPlace, remedies, spared
+from .result import Diagnosis
+from .trial import Remedy, Trial, tried
+from .verdict import Verdict, verdict
+
+LEAST_STEPS = 8  # of x, below which a decay over lags cannot be seen
+SEQUENCES = 8  # of a batch looked at, spread evenly; the rest would only narrow the averages
+ERRORS = 512  # whose gradient by lag is computed, over all sequences; large networks get fewer, but `LEAST_ERRORS`
+LEAST_ERRORS = 32
+
+
+def trouble_in(weights: Iterable[tuple[str, Tensor]], records: list[Record]) -> str | None:
+    """The first weight, or else state, that is not finite."""
+    for name, weight in weights:
+        if not weight.isfinite().all():
+            return f"{name} holds numbers that are not finite: every output is lost."
+    for walk in records:
+        lost = ~walk.states.isfinite().flatten(1).all(1)
+        if lost.any():
+            first = int(lost.nonzero()[0])  # row 0 is the initial state
+            return f"The states of {walk.layer} are not finite from step {first} on: they grow beyond all bounds."
+    return None
+
+
+def not_finite(sentence: str, steps: int, lags: int) -> Diagnosis:
+    """The diagnosis of numbers that are not finite."""
+    advice = [
+        "Go back to the last weights that were finite: a snapshot, or a fresh start.",
+        "Take a smaller learning rate, and clip: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).",
+        "If the states grow by themselves, W_s is too large: torch.nn.init.orthogonal_(W_s), or tanh for Φ.",
+    ]
+    judged = Verdict("non-finite", sentence, None)
+    advice = tried([Remedy("", text) for text in advice], None)
+    return Diagnosis(judged.kind, sentence, judged.severity, None, steps, lags, [], None, None, advice)
+
+
+def mean_by_lag_of(records: list[list[Record]], dh: Tensor, lags: int, weights: int) -> dict[str, Tensor]:
+    """The gradient by lag, the mean over sequences; empty where there is none.
+
+    Args:
+        dh: ∂E/∂h as it enters, (T, B, R).
+        weights: how many numbers the model's weights hold, by which the errors that are followed are counted.
+    """
+    if len(records[0]) == 2:
+        return {}
+    cost = 6 * (lags + 1) * weights  # of one error's backward pass
+    most = max(LEAST_ERRORS, min(ERRORS, OPERATIONS // cost)) // dh.shape[1]
+    by_lag = gradient_by_lag(records, dh, lags, most)
+    return by_lag if list(by_lag.values())[-1][0] > 0 else {}  # no error at the steps that have so many lags
+
+
+def diagnosis_of(
+    layers: list[LayerDiagnosis],
+    records: list[Record],
+    memory: InputMemory | None,
+    silent: bool,
+    steps: int,
+    lags: int,
+    norms: GradientNorms,
+    trial: Trial | None = None,
+) -> Diagnosis:
+    """The diagnosis of measured layers, with remedies; arguments as `Diagnosis` and `verdict` have them."""
+    found = verdict(layers, memory, silent, steps, lags)
+    need = None if memory is None else memory.lag
+    places = _places(layers, records)
+    advice = tried(remedies(found, places, need, norms), trial) + spared(found, places, need)
+    return Diagnosis(
+        found.kind, found.sentence, found.severity, found.enough, steps, lags, layers, memory, norms, advice
+    )
+
+
+def _places(layers: list[LayerDiagnosis], records: list[Record]) -> list[LayerPlace]:
+    return [
+        LayerPlace(layer, walk.cell, walk.names, len(walk.weights.W_ih) // walk.cell.gates, walk.x.shape[-1])
+        for layer, walk in zip(layers, records, strict=True)
+    ]

@@ -1,0 +1,161 @@
+"""A diagnosis of each recurrent module inside a model, from its recorded walks and the model's own loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from ...equations import Weights
+from ...walks import door
+from ...walks.call import Call
+from ..recorded import Record
+from ..recorder.by_module import backward_of_walks
+from ..recorder.calls import ModuleCall, errors_of, loops_of
+from ..recorder.record import Walks
+from ..text_tables import text_html
+from .clipping import GradientNorms
+from .input_memory import InputMemory, input_memory
+from .judging import LEAST_STEPS, SEQUENCES, diagnosis_of, mean_by_lag_of, not_finite, trouble_in
+from .layers import diagnose_layer
+from .result import Diagnosis
+
+
+class ModelDiagnosis(Mapping[str, Diagnosis]):
+    """The diagnosis of each recurrent module by its name in the model; print it.
+
+    Attributes:
+        left_out: the modules that cannot be looked at, and why.
+    """
+
+    def __init__(self, found: dict[str, Diagnosis], left_out: dict[str, str]) -> None:
+        self._found, self.left_out = found, left_out
+
+    def __getitem__(self, name: str) -> Diagnosis:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{name or 'the model'}\n{'-' * len(name or 'the model')}\n{found}" for name, found in self.items()
+        ]
+        return "\n\n".join([*parts, *(f"{_called(name)}: {why}" for name, why in self.left_out.items())])
+
+    def _repr_html_(self) -> str:
+        return text_html(str(self))
+
+
+def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None, lags: int) -> ModelDiagnosis:
+    """Diagnose every recorded module that a loss reaches.
+
+    Args:
+        loss: as `bptt.contributions` takes it.
+        d: what was desired at each step of the module's input, (T, B, ...), or (B, T, ...) for a module that is
+            batch_first; None where what the data needs is not to be measured.
+        lags: how far back is looked at most.
+    """
+    backward_of_walks(walks, loss)
+    found: dict[str, Diagnosis] = {}
+    left_out: dict[str, str] = {}
+    for name, calls in walks.calls.items():
+        reached = [call for call in calls if call.was_reached]
+        if not reached:
+            left_out[name] = "the loss does not depend on it"
+            continue
+        loop = max(loops_of(reached), key=lambda loop: sum(call.steps for call in loop))
+        steps = _steps(loop)
+        if steps < LEAST_STEPS:
+            left_out[name] = f"it walked {steps} steps; at least {LEAST_STEPS} are needed to see a gradient fade"
+            continue
+        first = getattr(walks.modules[name], "batch_first", False)
+        own = None if d is None else d.transpose(0, 1) if first else d
+        with torch.no_grad():
+            found[name] = _of_loop(name, loop, own, lags)
+    if not found:
+        raise ValueError("; ".join(f"{_called(name)}: {why}" for name, why in left_out.items()))
+    return ModelDiagnosis(found, left_out)
+
+
+def _steps(loop: list[ModuleCall]) -> int:
+    return sum(call.steps for call in loop)
+
+
+def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> Diagnosis:
+    """The diagnosis of one loop of calls, taken as one walk."""
+    T = _steps(loop)
+    lags = min(lags, 2 * (T - 1) // 3)
+    rows = _sequences(loop)
+    records = _in_double(name, loop, rows)
+    listed = [r for layer in records for r in layer]
+    weights = {n: w for r in listed for n, w in zip(r.names, r.weights, strict=True) if n and w is not None}
+    if (trouble := trouble_in(weights.items(), listed)) is not None:
+        return not_finite(trouble, T, lags)
+    deltas = [node.adjoint.delta_hh for call in loop for node in call.nodes if node.adjoint is not None]
+    if not all(bool(delta.isfinite().all()) for delta in deltas):
+        return not_finite("The gradient is not finite, though every state is.", T, lags)
+    by_lag: dict[str, Tensor] = {}
+    errors = errors_of(loop)
+    if not errors.elsewhere:
+        dh = errors.d_outputs[:, rows.to(deltas[0].device)].to("cpu", torch.float64)
+        by_lag = mean_by_lag_of(records, dh, lags, sum(w.numel() for w in weights.values()))
+    layers = [diagnose_layer(r.layer, r, by_lag.get(r.layer), lags) for r in listed]
+    norm = _gradient_norm(loop)
+    silent = not any(bool(delta.any()) for delta in deltas)
+    memory = _memory(records, d, rows, lags)
+    found = diagnosis_of(layers, listed, memory, silent, T, lags, GradientNorms(T, norm[None], norm.item()))
+    if len(loop) > 1:
+        found.notes.append(f"Looked at: {len(loop)} calls as one walk of {T} steps that hands its state on.")
+    return found
+
+
+def _sequences(loop: list[ModuleCall]) -> Tensor:
+    """Which rows of the batch are looked at: a few of those that go on to the last step, spread evenly."""
+    whole = min(call.batch if call.batch_sizes is None else call.batch_sizes[-1] for call in loop)
+    return torch.linspace(0, whole - 1, min(whole, SEQUENCES)).round().long()
+
+
+def _gradient_norm(loop: list[ModuleCall]) -> Tensor:
+    """The norm of the gradient of all the module's weights, as far as it came by these calls."""
+    every = [f for call in loop for number in range(len(call.nodes)) for f in call.factors(number)]
+    return torch.stack([f.summed().norm() for f in every if f is not None]).norm().cpu()
+
+
+def _in_double(name: str, loop: list[ModuleCall], rows: Tensor) -> list[list[Record]]:
+    """A loop's walks in float64, each from its own recorded input: calls joined, and whole sequences alone."""
+    prefix = f"{name}." if name else ""
+    found: list[Record] = []
+    for number, names in enumerate(loop[0].names):
+        backwards = number % loop[0].directions == 1
+        at = rows.to(loop[0].nodes[number].recording.x.device)
+        x = torch.cat([call.in_time(call.nodes[number].recording.x, number)[:, at] for call in loop])
+        call = loop[0].nodes[number].recording.call
+        state = tuple(s[at].to("cpu", torch.float64) for s in call.state)
+        weights = call.weights.each(lambda w: w.to("cpu", torch.float64))
+        x = (x.flip(0) if backwards else x).to("cpu", torch.float64)
+        layer = f"l{number // loop[0].directions}" + "_reverse" * backwards
+        own: Weights[str] = names.each(lambda n: prefix + n)
+        found.append(Record(layer, backwards, own, door.record_walk(Call(call.cell, x, state, weights)).recording))
+    return [found[i : i + loop[0].directions] for i in range(0, len(found), loop[0].directions)]
+
+
+def _memory(records: list[list[Record]], d: Tensor | None, rows: Tensor, lags: int) -> InputMemory | None:
+    """How far back the module's own input helps to predict d, linearly."""
+    if d is None:
+        return None
+    x = records[0][0].x
+    if d.dim() < 2 or len(d) != len(x) or d.shape[1] <= int(rows.max()):
+        raise ValueError(
+            f"d has shape {tuple(d.shape)}, but it walked {len(x)} steps; d needs one row a step, laid out "
+            "as the module's output"
+        )
+    return input_memory(x, d.detach().cpu()[:, rows], lags)
+
+
+def _called(name: str) -> str:
+    return name or "the model"

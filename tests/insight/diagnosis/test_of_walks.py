@@ -1,0 +1,116 @@
+"""The diagnosis of recurrent modules inside any model."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import bptt
+from support import normal
+
+
+class Forecaster(nn.Module):
+    """An embedding of the inputs, a stack, a head: forward(x) returns y alone."""
+
+    def __init__(self, kind=nn.RNN, **options):
+        super().__init__()
+        self.inward, self.rnn, self.head = (
+            nn.Linear(2, 3),
+            kind(3, 4, batch_first=True, **options),
+            nn.Linear(4, 1),
+        )
+
+    def forward(self, x):
+        return self.head(self.rnn(self.inward(x))[0])
+
+
+def walked(model, x):
+    with bptt.record(model) as walks:
+        loss = model(x).square().mean()
+    return walks, loss
+
+
+def test_it_is_the_plain_models_diagnosis():
+    """Of the same module as a plain sequence model, all but what clipping sees and what a trial shows."""
+    torch.manual_seed(0)
+    rnn, x = nn.GRU(2, 4, 2).double(), normal(40, 3, 2)
+    wanted = bptt.diagnose(rnn, x, torch.zeros(40, 3, 4), nn.MSELoss())
+    with bptt.record(rnn) as walks:
+        loss = nn.MSELoss()(rnn(x)[0], torch.zeros(40, 3, 4))
+    found = bptt.diagnose(walks, loss)[""]
+    assert (found.kind, found.steps, found.lags) == (wanted.kind, wanted.steps, wanted.lags)
+    for f, w in zip(found.layers, wanted.layers, strict=True):
+        assert (f.layer, f.kind, f.reach) == (w.layer, w.kind, w.reach)
+        assert torch.allclose(f.gradient_by_lag, w.gradient_by_lag, rtol=1e-9)
+        assert torch.allclose(f.exponents, w.exponents)
+        assert f.gates == w.gates
+
+
+def test_remedies_name_the_models_own_parameters():
+    torch.manual_seed(0)
+    model = Forecaster(nn.RNN)
+    with torch.no_grad():
+        model.rnn.weight_hh_l0.mul_(0.1)
+    x = normal(3, 60, 2, dtype=torch.float32)
+    d = x[..., :1].roll(12, 1)  # the data needs 12 steps
+    with bptt.record(model) as walks:
+        loss = nn.functional.mse_loss(model(x), d)
+    found = bptt.diagnose(walks, loss, d)["rnn"]
+    assert found.kind == "vanishing"
+    assert found.memory.lag == 12
+    assert not found.enough
+    assert any("model.rnn.weight_hh_l0" in remedy for remedy in found.remedies)
+    gated = Forecaster(nn.LSTM)
+    with torch.no_grad():
+        gated.rnn.bias_hh_l0[4:8] = -3
+    with bptt.record(gated) as walks:
+        loss = nn.functional.mse_loss(gated(x), d)
+    found = bptt.diagnose(walks, loss, d)
+    assert any("model.rnn.bias_hh_l0.data[4:8]" in remedy for remedy in found["rnn"].remedies)
+    assert str(found).startswith("rnn\n---\nThe gradient vanishes")
+
+
+def test_packed_sequences_and_loops_of_cells_and_both_directions():
+    torch.manual_seed(0)
+    rnn = nn.GRU(2, 4, bidirectional=True)
+    with bptt.record(rnn) as walks:
+        loss = rnn(pack_padded_sequence(normal(30, 3, 2).float(), [30, 30, 9]))[0].data.square().mean()
+    found = bptt.diagnose(walks, loss)[""]
+    assert [layer.layer for layer in found.layers] == ["l0", "l0_reverse"]
+    cell, h, outputs = nn.LSTMCell(2, 4), None, []
+    with bptt.record(cell) as walks:
+        for x_t in normal(30, 3, 2).float():
+            h = cell(x_t, h)
+            outputs.append(h[0])
+    found = bptt.diagnose(walks, torch.stack(outputs).square().mean())[""]
+    assert found.steps == 30
+    assert found.layers[0].gradient_by_lag is not None
+    assert found.notes == ["Looked at: 30 calls as one walk of 30 steps that hands its state on."]
+
+
+def test_what_is_wrong_is_said():
+    model = Forecaster()
+    x = normal(3, 20, 2, dtype=torch.float32)
+    walks, loss = walked(model, x)
+    assert bptt.diagnose(walks, loss * 0)["rnn"].kind == "no gradient"
+    with torch.no_grad():
+        model.rnn.weight_hh_l0[0, 0] = float("nan")
+    walks, loss = walked(model, x)
+    assert bptt.diagnose(walks, loss)["rnn"].sentence.startswith(
+        "rnn.weight_hh_l0 holds numbers that are not finite"
+    )
+    model = Forecaster()
+    with pytest.raises(ValueError, match=r"rnn: it walked 5 steps; at least 8"):
+        bptt.diagnose(*walked(model, x[:, :5]))
+    walks, loss = walked(model, x)
+    with pytest.raises(ValueError, match=r"d has shape \(4, 3\), but it walked 20 steps"):
+        bptt.diagnose(walks, loss, torch.zeros(3, 4))
+    with pytest.raises(TypeError, match="takes no criterion"):
+        bptt.diagnose(walks, loss, None, nn.MSELoss())
+    two = nn.ModuleList([nn.GRU(2, 3), nn.GRU(2, 3)])
+    with bptt.record(two) as walks:
+        y = two[0](normal(20, 3, 2, dtype=torch.float32))[0]
+        two[1](normal(20, 3, 2, dtype=torch.float32))
+    found = bptt.diagnose(walks, y.sum())
+    assert list(found) == ["0"]
+    assert "1: the loss does not depend on it" in str(found)
