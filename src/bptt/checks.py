@@ -95,9 +95,10 @@ def allocating(who: str, name: str, shape: tuple[int, ...], sizes: str) -> Itera
         raise MemoryError(message) from error
 
 
-def ran_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that a device, or the CPU, has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that a device, or the CPU, has no memory left."""
+    said = "out of memory" in str(error) or "DefaultCPUAllocator" in str(error)
+    return said or isinstance(error, torch.OutOfMemoryError)
 
 
 def check_input(who: str, x: Any, input_size: int, batch_first: bool, like: Tensor) -> None:

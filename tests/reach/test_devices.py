@@ -1,6 +1,7 @@
 """Truncated and checkpointed BPTT on each device: what a device gives, against the CPU."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -211,9 +212,10 @@ class TestOutOfMemory:
         limited(5000)
         with pytest.raises(torch.OutOfMemoryError) as caught:
             next(windows)
-        assert str(caught.value).startswith("out of memory in a window of 10 steps that goes back 10: ")
-        assert "bytes more were asked for and" in str(caught.value)
-        assert "a smaller batch or a smaller k2" in str(caught.value)
+        said = (
+            r"GPU 0 is out of memory: \d+ bytes more were needed, and \d+ bytes of \d+ bytes are free, in a window"
+        )
+        assert re.match(rf"{said} of 10 steps that goes back 10; take a smaller batch", str(caught.value))
         del caught
         assert all(torch.equal(w.grad, b) for w, b in zip(there.parameters(), before, strict=True))
         limited(None)
@@ -225,6 +227,8 @@ class TestOutOfMemory:
         model = nn.RNN(3, 4, dtype=torch.float64).to(other_device)
         x, d = X.to(other_device), D.to(other_device)
         limited(3000)
-        with pytest.raises(torch.OutOfMemoryError, match=r"in checkpointed BPTT of 40 steps: .*a smaller memory"):
+        with pytest.raises(
+            torch.OutOfMemoryError, match=r"in checkpointed BPTT of 40 steps; take a smaller memory"
+        ):
             bptt.checkpointed(model, x, d, nn.MSELoss(), segment=20)
         assert all(w.grad is None for w in model.parameters())

@@ -11,7 +11,6 @@ from bptt.training.device import (
     device_of_run,
     move_model,
     named_device,
-    out_of_memory,
     suitable_device,
 )
 from bptt.training.workers import ALONE, Workers
@@ -163,15 +162,5 @@ def test_a_device_that_fails_is_named(machine):
         move_model(Broken(), torch.device("cuda", 0))
 
 
-def test_what_is_out_of_memory_is_said_with_the_bytes():
-    text = (
-        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 1 has a total capacity of 79.11 GiB of which "
-        "12.75 MiB is free. Including non-PyTorch memory, this process has 79.09 GiB memory in use."
-    )
-    wanted = "GPU 1 is out of memory: 20.00 MiB more were needed, and 12.75 MiB of 79.11 GiB are free"
-    assert out_of_memory(torch.OutOfMemoryError(text)) == wanted
-    of_cpu = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes. Error code 12"
-    assert out_of_memory(RuntimeError(of_cpu)) == "out of memory: 4096 bytes more were needed"
-    assert out_of_memory(MemoryError("hidden_size=2**40")) == "hidden_size=2**40"
-    assert out_of_memory(RuntimeError("shapes differ")) is None
+def test_a_device_without_a_name_is_called_by_its_kind():
     assert device_name(torch.device("cpu")) == "cpu"

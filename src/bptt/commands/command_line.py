@@ -63,7 +63,7 @@ def answered(arguments: Sequence[str]) -> int:
         complain(f"bptt {name}", error)
         return 1
     except (RuntimeError, MemoryError) as error:
-        from ..training.device import out_of_memory
+        from ..reach.out_of_memory import out_of_memory
 
         if (said := out_of_memory(error)) is None:
             raise

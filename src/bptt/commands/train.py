@@ -16,11 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import TrainingDiverged, UserError
 from ..files import make_folder, write_whole
+from ..reach.out_of_memory import out_of_memory
 from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard
 from ..training.config_file import ConfigFile, read_config
-from ..training.device import named_device, out_of_memory
+from ..training.device import named_device
 from ..training.loop import Epoch, Fitted
 from ..training.options.base import TrainOptions, check_device_name, first_given, option_of
 from ..training.run_writer import Journal, owned

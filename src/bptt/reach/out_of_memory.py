@@ -1,4 +1,4 @@
-"""Errors of memory that ran out, with the bytes and what to do about it."""
+"""Errors of too little memory: the bytes in a line, and what to do."""
 
 from __future__ import annotations
 
@@ -11,17 +11,29 @@ from ..checks import ran_out_of_memory
 
 @contextmanager
 def memory_advice(what: str, advice: str) -> Iterator[None]:
-    """If memory runs out, the error says in what, how much was asked for and was free, and what to do.
+    """If memory runs out, the error says how much was asked for and was free, in what, and what to do.
 
     Its type stays the one that torch raised: torch.OutOfMemoryError on a GPU, RuntimeError on a CPU.
     """
     try:
         yield
     except RuntimeError as error:
-        if not ran_out_of_memory(error):
+        if (said := out_of_memory(error)) is None:
             raise
-        asked = re.search(r"tried to allocate ([\d.]+ ?\w+)", str(error), re.IGNORECASE)
-        free = re.search(r"of which ([\d.]+ ?\w+) is free", str(error))
-        sizes = [f"{asked[1]} more were asked for" if asked else "", f"{free[1]} were free" if free else ""]
-        found = " and ".join(filter(None, sizes))
-        raise type(error)(f"out of memory in {what}{found and ': '}{found}; {advice}") from error
+        raise type(error)(f"{said}, in {what}; {advice}") from error
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What an error of too little memory says, a device's or the machine's, in a line; None of another error."""
+    if isinstance(error, MemoryError):
+        return str(error) or "out of memory"
+    if not ran_out_of_memory(error):
+        return None
+    cause = error.__cause__  # torch's own, where advice was added
+    text = " ".join(str(cause if cause is not None and ran_out_of_memory(cause) else error).split())
+    asked = re.search(r"tried to allocate ([\d.]+ ?\w+)", text, re.IGNORECASE)
+    free = re.search(r"capacity of ([\d.]+ ?\w+) of which ([\d.]+ ?\w+) is free", text)
+    where = re.search(r"\bGPU (\d+)\b", text)
+    said = f"GPU {where[1]} is out of memory" if where else "out of memory"
+    said += f": {asked[1]} more were needed" if asked else f": {text[:200]}"
+    return said + (f", and {free[2]} of {free[1]} are free" if free else "")

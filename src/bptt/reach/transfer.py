@@ -12,7 +12,7 @@ from torch import Tensor
 from ..trees import Tree, leaves, mapped
 
 
-def begin_copy(tree: Tree, device: torch.device, dtype: torch.dtype | None) -> Callable[[], Tree]:
+def begin_copy(tree: Tree, device: torch.device, dtype: torch.dtype | None = None) -> Callable[[], Tree]:
     """Begin to copy tensors of the host, and return what hands the copies over.
 
     On a device with streams they go through pinned memory on a stream of their own. torch gives a pinned block to
@@ -23,18 +23,17 @@ def begin_copy(tree: Tree, device: torch.device, dtype: torch.dtype | None) -> C
     Args:
         tree: the tensors.
         device: where to.
-        dtype: of the copies of floating numbers; None to keep theirs.
+        dtype: of the copies of floating numbers. Default theirs.
     """
 
     def dtype_of(leaf: Tensor) -> torch.dtype | None:
         return dtype if leaf.is_floating_point() else None
 
-    backend: Any = getattr(torch, device.type, None)
-    if device.type == "cpu" or not hasattr(backend, "Stream"):
+    if not is_asynchronous(device):
         copies = mapped(lambda leaf: leaf.to(device, dtype_of(leaf), copy=True), tree)
         return lambda: copies
 
-    side = _side_stream(device)
+    backend, side = torch.get_device_module(device), _side_stream(device)
     with backend.stream(side):
         copies = mapped(
             lambda leaf: leaf.to(dtype=dtype_of(leaf)).pin_memory().to(device, non_blocking=True), tree
@@ -50,6 +49,11 @@ def begin_copy(tree: Tree, device: torch.device, dtype: torch.dtype | None) -> C
     return hand_over
 
 
+def is_asynchronous(device: torch.device) -> bool:
+    """Whether a device works while Python prepares what comes next, with streams that order its work."""
+    return device.type not in ("cpu", "meta") and hasattr(torch.get_device_module(device), "Stream")
+
+
 @cache
 def _side_stream(device: torch.device) -> Any:
-    return getattr(torch, device.type).Stream(device=device)
+    return torch.get_device_module(device).Stream(device=device)

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..networks import SequenceModel
+from ..reach.out_of_memory import out_of_memory
 from ..walks.cudnn_calls import mode_of
 from .transfer import CPU
 from .workers import ALONE, Workers
@@ -115,21 +116,6 @@ def device_name(device: torch.device) -> str:
         return f"{device} ({torch.cuda.get_device_name(device)})"
     except RuntimeError:  # of a GPU that cannot be used, as `move_model` says
         return str(device)
-
-
-def out_of_memory(error: BaseException) -> str | None:
-    """What an error of too little memory says, a device's or the machine's, in a line; None of another error."""
-    if isinstance(error, MemoryError):
-        return str(error) or "out of memory"
-    text = " ".join(str(error.__cause__ or error).split())  # of torch's own error, where a reach has wrapped it
-    if not (isinstance(error, torch.OutOfMemoryError) or re.search("out of memory|DefaultCPUAllocator", text)):
-        return None
-    asked = re.search(r"tried to allocate ([\d.]+ ?\w+)", text, re.IGNORECASE)
-    free = re.search(r"capacity of ([\d.]+ ?\w+) of which ([\d.]+ ?\w+) is free", text)
-    where = re.search(r"\bGPU (\d+)\b", text)
-    said = f"GPU {where[1]} is out of memory" if where else "out of memory"
-    said += f": {asked[1]} more were needed" if asked else f": {text[:200]}"
-    return said + (f", and {free[2]} of {free[1]} are free" if free else "")
 
 
 def _own(kind: str, number: str, workers: Workers) -> torch.device:

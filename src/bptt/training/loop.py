@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingDiverged
+from ..reach.transfer import is_asynchronous
 from ..reach.truncated import WindowInput
 from ..trees import differing
 from .nonfinite import first_non_finite
 from .options.base import TrainOptions
 from .schedules import Clipping, LearningRate, out_of_patience
-from .transfer import device_of, is_asynchronous, read_later
+from .transfer import device_of, read_later
 from .updates import Update, Updates
 from .workers import ALONE, Workers
 

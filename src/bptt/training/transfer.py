@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..reach.transfer import begin_copy
+from ..reach.transfer import begin_copy, is_asynchronous
 
 CPU = torch.device("cpu")
 PINNED = 2**28  # bytes up to which a batch is copied through pinned memory, which the system cannot move
@@ -16,11 +16,6 @@ PINNED = 2**28  # bytes up to which a batch is copied through pinned memory, whi
 def device_of(model: nn.Module) -> torch.device:
     """The device of a model's weights."""
     return next(model.parameters()).device
-
-
-def is_asynchronous(device: torch.device) -> bool:
-    """Whether a device works while Python prepares what comes next, with streams that order its work."""
-    return device.type != "cpu" and hasattr(torch.get_device_module(device), "Stream")
 
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:
