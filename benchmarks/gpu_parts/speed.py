@@ -49,13 +49,14 @@ class Size(NamedTuple):
 
 
 def sizes(tiny: bool) -> list[Size]:
-    """All sizes; the middle ones first, as the time may end before the last."""
+    """All sizes: single steps, which show what Python takes; then the middle ones, as the time may end early."""
     kinds, dtypes = ("RNN", "GRU", "LSTM"), (torch.float32, torch.bfloat16, torch.float16)
     if tiny:
         return [Size(kind, torch.float32, 3, 2, 4) for kind in kinds]
     every = itertools.product((100, 1000), (128, 512, 64, 256, 1024), (32, 1, 8, 128), dtypes, kinds)
     found = [Size(kind, dtype, T, B, H) for T, H, B, dtype, kind in every]
-    return sorted(found, key=lambda s: (s.H not in (128, 512)) + (s.B not in (1, 32)))
+    found.sort(key=lambda s: (s.H not in (128, 512)) + (s.B not in (1, 32)))
+    return [Size(kind, torch.float32, 1, 1, 128) for kind in kinds] + found
 
 
 def speed(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
