@@ -15,7 +15,7 @@ from .backend import Recorded
 from .call import Call, alias, is_transformed
 from .cpu_autograd import must_be_an_operator
 from .cudnn_autograd import CudnnWalk
-from .cudnn_calls import Terms, mode_of, tf32_is_on
+from .cudnn_calls import Terms, cudnn_forward, mode_of, tf32_is_on
 from .reference import REFERENCE
 from .stack import Stack
 
@@ -62,8 +62,10 @@ class Cudnn:
         try:
             if must_be_an_operator((*operands, *weights)):
                 y, h_n, c_n = cudnn_operators.cudnn_operator_walk(terms, train, *operands, weights)
+            elif train:
+                y, h_n, c_n = CudnnWalk.apply(terms, *operands, *weights)  # pyright: ignore
             else:
-                y, h_n, c_n = CudnnWalk.apply(terms, train, *operands, *weights)  # pyright: ignore
+                y, h_n, c_n, *_ = cudnn_forward(terms, False, *operands, weights)
         except RuntimeError as error:
             if "CUDNN_STATUS_NOT_SUPPORTED" not in str(error):  # sizes that cuDNN has no kernel for
                 raise

@@ -18,14 +18,11 @@ class CudnnWalk(torch.autograd.Function):
     """A whole stack's walk by cuDNN: y, h_n and c_n of its terms, x, h0, c0 and weights."""
 
     @staticmethod
-    def forward(
-        ctx: Any, terms: Terms, train: bool, x: Tensor, h0: Tensor, c0: Tensor | None, *weights: Tensor
-    ) -> tuple:
-        y, h_n, c_n, reserve, buffer = cudnn_forward(terms, train, x, h0, c0, weights)
+    def forward(ctx: Any, terms: Terms, x: Tensor, h0: Tensor, c0: Tensor | None, *weights: Tensor) -> tuple:
+        y, h_n, c_n, reserve, buffer = cudnn_forward(terms, True, x, h0, c0, weights)
         ctx.terms, ctx.y_changed = terms, False
         ctx.set_materialize_grads(False)
-        if train:
-            ctx.save_for_backward(y, x, h0, c0, *weights, reserve, buffer)
+        ctx.save_for_backward(y, x, h0, c0, *weights, reserve, buffer)
         return y, h_n, c_n
 
     @staticmethod
@@ -36,14 +33,14 @@ class CudnnWalk(torch.autograd.Function):
             ctx._raw_saved_tensors[0].register_hooks(_same, _same)  # y is not checked from now on
             saved, ctx.y_changed = ctx.saved_tensors, True
         y, x, h0, c0, *weights, reserve, buffer = saved
-        terms, wanted, operands = ctx.terms, ctx.needs_input_grad[2:], (x, h0, c0)
+        terms, wanted, operands = ctx.terms, ctx.needs_input_grad[1:], (x, h0, c0)
         if torch.is_grad_enabled() or are_batched(seeds):
-            return None, None, *differentiable(terms, wanted, operands, weights, seeds)
+            return None, *differentiable(terms, wanted, operands, weights, seeds)
         if ctx.y_changed:
             y, _, _, reserve, buffer = cudnn_forward(terms, True, x, h0, c0, weights)
         elif _get_current_graph_task_keep_graph():  # another backward pass may need the reserve as it is
             reserve = reserve.clone()
-        return None, None, *cudnn_backward(terms, wanted, operands, weights, (y, reserve, buffer), seeds)
+        return None, *cudnn_backward(terms, wanted, operands, weights, (y, reserve, buffer), seeds)
 
 
 def _same(t: Tensor) -> Tensor:
