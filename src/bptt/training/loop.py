@@ -85,6 +85,7 @@ class Training:
         self._pass = updates.epoch(1)
         self._done = _Sum()  # of this pass
         self._finite = _weights(model)  # the last whose loss was
+        self._reads_late = is_asynchronous(device_of(model))
         self._unread: _Unread | None = None  # the last update, whose numbers may still be on their way
         self._reached: dict[str, Tensor] | None = None  # weights at the end of a run
 
@@ -136,7 +137,7 @@ class Training:
         read = read_later([*update, self._clipping.clip(self.model)])
         self._read_last()
         self._unread = _Unread(read, self._pass.walked, _weights(self.model))
-        if not is_asynchronous(device_of(self.model)):
+        if not self._reads_late:
             self._read_last()
         self._optimizer.step()
         return True

@@ -28,10 +28,10 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
 def read_later(numbers: Sequence[Tensor | float]) -> Callable[[], list[float]]:
     """Start to copy numbers from their device; the function returned waits for the copy and gives them."""
     tensors = [number for number in numbers if isinstance(number, Tensor)]
-    if all(tensor.device.type == "cpu" for tensor in tensors):
+    device = tensors[0].device if tensors else CPU
+    if device.type == "cpu":
         values = [float(number) for number in numbers]
         return lambda: values
-    device = tensors[0].device
     wide = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPUs lack
     stacked, event = torch.stack([tensor.to(wide) for tensor in tensors]), None
     if is_asynchronous(device):
