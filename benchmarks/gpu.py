@@ -83,6 +83,8 @@ def parsed() -> argparse.Namespace:
     options = parser.parse_args()
     if options.out is not None and options.out.exists():
         parser.error(f"--out {options.out}: the file exists; name a new one")
+    if options.out is not None and not options.out.parent.is_dir():
+        parser.error(f"--out {options.out}: there is no folder {options.out.parent}")
     return options
 
 

@@ -66,7 +66,7 @@ def counting() -> Iterator[Operations]:
             yield operations
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    operations.waits += [str(one.message) for one in warned if "synchroniz" in str(one.message)]
+    operations.waits += [str(one.message) for one in warned if "called a synchronizing" in str(one.message)]
 
 
 class Counted(NamedTuple):

@@ -21,11 +21,12 @@ from bptt.walks import cudnn_calls
 from bptt.walks.reference import REFERENCE
 from bptt.walks.stack import Stack
 
-from .cases import Case, every_case, name_of, sources_of, tensors_of
+from .cases import KINDS, Case, every_case, name_of, sources_of, tensors_of
 from .measuring import Clock, Line, float32_by
 
 ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 RELU_GRADIENTS = 0.5  # in half precision
+THROUGH_TF32 = 0.1  # ten bits of each factor; relu's derivative jumps
 CPU = torch.device("cpu")
 
 
@@ -52,10 +53,22 @@ def correct(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
             if not error <= allowed[what]
         ]
         name = f"{kind}, {name_of(dtype)}" + ("" if autocast is None else f", autocast {name_of(autocast)}")
-        shown = "  ".join(f"{what} {error:.0e}" for what, error in largest.items())
         data = {"case": name, "stacks": len(cases), "allowed": allowed, "largest": largest, "bad": bad}
-        yield Line(f"{name:<46}{shown}" + "".join(f"\n    TOO LARGE: {line}" for line in bad), data, bool(bad))
+        yield Line(
+            f"{name:<46}{_shown(largest)}" + "".join(f"\n    TOO LARGE: {line}" for line in bad), data, bool(bad)
+        )
+    for kind in KINDS:
+        with float32_by("tf32"):
+            largest = errors(Case(kind, 2, 2, True, False, torch.float32, None), device)
+        bad = not max(largest.values()) <= THROUGH_TF32
+        yield Line(
+            f"{f'{kind}, float32 through TF32':<46}{_shown(largest)}", {"TF32": kind, "largest": largest}, bad
+        )
     yield from orders(device)
+
+
+def _shown(largest: dict[str, float]) -> str:
+    return "  ".join(f"{what} {error:.0e}" for what, error in largest.items())
 
 
 def errors(case: Case, device: torch.device) -> dict[str, float]:

@@ -64,6 +64,9 @@ def speed(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
     width = 2 * len(IMPLEMENTATIONS)
     names = " / ".join(one.name for one in IMPLEMENTATIONS)
     yield Line(f"{names}: forward ms (least), ratio; step ms (least), ratio; peak MiB of a step")
+    for kind in ("RNN", "GRU", "LSTM"):
+        module = IMPLEMENTATIONS[-1].make(kind, 4, 4).to(device)
+        yield Line(bptt.why(module, torch.zeros(1, 1, 4, device=device)).splitlines()[0])
     ratios: dict[tuple[str, str], list[float]] = {}
     for size in clock.each(sizes(tiny)):
         try:

@@ -1,5 +1,6 @@
 """The script for a GPU, tried without one."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -28,6 +29,41 @@ def test_every_part_runs_at_tiny_sizes_and_writes_what_it_found(tmp_path, parts)
     for name, part in found.items():
         assert not part["failed"], name
         assert part["lines"], name
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    return importlib.import_module("gpu")
+
+
+def test_a_part_that_takes_too_long_is_cut_short_and_says_so(gpu, capsys):
+    def slow(device, tiny, clock):
+        for number in clock.each(range(3)):
+            clock.ends = 0.0
+            yield gpu.Line(f"number {number}")
+        yield gpu.Line("the summary")
+
+    found = gpu.run(gpu.Part("Slow", 5, slow), torch.device("cpu"), True)
+    assert (found["cut short"], found["failed"]) == ("1 of 3", False)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[2:5] == ["number 0", "the summary", "CUT SHORT after 5 s: 1 of 3"]
+
+
+def test_a_part_that_raises_leaves_the_others(gpu, monkeypatch, tmp_path, capsys):
+    def broken(device, tiny, clock):
+        yield gpu.Line("begun", {"begun": True})
+        raise RuntimeError("out of order")
+
+    parts = {"broken": gpu.Part("Broken", 5, broken), "machine": gpu.PARTS["machine"]}
+    monkeypatch.setattr(gpu, "PARTS", parts)
+    with (tmp_path / "found.json").open("x") as file:
+        assert gpu.run_all(list(parts), torch.device("cpu"), True, file) == 1
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["broken"]["lines"][0] == {"begun": True}
+    assert "out of order" in found["broken"]["lines"][1]["error"]
+    assert found["machine"]["lines"]
+    assert "failed: broken" in capsys.readouterr().out
 
 
 def test_a_file_that_exists_is_left_alone(tmp_path):
