@@ -73,11 +73,17 @@ def test_check_gradient(name, device):
     assert found.passed, str(found)
 
 
+def rng_state(device):
+    return (torch if device.type == "cpu" else torch.get_device_module(device)).get_rng_state()
+
+
 @pytest.mark.parametrize("name", ["RNN", "SequenceModel", "Elman"])
 def test_diagnose(name, device):
     model, there, x, d = pair(name, device)
     wanted = bptt.diagnose(model, x, d, nn.MSELoss())
-    found = bptt.diagnose(there, x.to(device), d.to(device), nn.MSELoss())
+    x, d, generator = x.to(device), d.to(device), rng_state(device)
+    found = bptt.diagnose(there, x, d, nn.MSELoss())
+    assert torch.equal(rng_state(device), generator)
     assert str(found) == str(wanted)
 
 

@@ -66,11 +66,10 @@ def test_undisturbed_by_an_error_too():
     assert model.walks == 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_the_devices_generators_too():
-    walker, on = Walker(Counting()), torch.zeros(1, device="cuda")
+def test_the_devices_generators_too(other_device):
+    walker, on = Walker(Counting()), torch.zeros(1, device=other_device)
     state = side_state(walker, [on])
-    first = torch.rand(5, device="cuda")
+    first = torch.rand(5, device=other_device)
     assert side_state(walker, [on], state).bytes_since(state) > 0
     state.restore()
-    assert torch.equal(torch.rand(5, device="cuda"), first)
+    assert torch.equal(torch.rand(5, device=other_device), first)

@@ -2,5 +2,6 @@
 
 A model, x, d and a criterion come in, as tensors, memory maps or chunks; losses and gradients in `.grad` go out.
 Start with `truncated` and `checkpointed`, then `walker` and `layout`, which walk any model piece by piece and find
-its time axis. `plan` chooses a schedule by the predictions of `memory`; `replay` carries it out.
+its time axis. `plan` chooses a schedule by the predictions of `memory`; `replay` carries it out. `transfer` copies
+data to the model's device, and `meters` counts the memory there.
 """

@@ -66,7 +66,7 @@ def checkpointed(
         model, x, d, time: as `bptt.truncated` takes them; x and d not in chunks.
         criterion: (y, d) -> the loss, a scalar.
         memory: bytes it may use beside x, d and the weights, the gradients counted in: an int, or text as
-            "64MB" or "1GiB"; the model is tried on a few steps, once. Or what
+            "64MB" or "1GiB"; the model is tried on a few steps, once, and on a GPU its allocator counts. Or what
             `bptt.plan_checkpoints` returned. Default "64MB".
         segment: steps of a segment, instead of memory; the states before all segments are kept.
         state: the state before the first step; None for the model's own. Gradients flow into it.

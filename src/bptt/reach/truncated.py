@@ -69,7 +69,8 @@ def truncated(
     Args:
         model: a module or function (x, state) -> (y, state), from the first step to the last: see `Walker`.
         x: (T, B, ·), or (B, T, ·) if the model is batch_first; a tensor, array or memory map, a tuple or dict of
-            them, or an iterable of chunks, each some steps long, read as they are needed.
+            them, or an iterable of chunks, each some steps long, read as they are needed. Tensors are on the
+            model's device; arrays and chunks are copied there.
         d: the desired outputs, laid out as x and as long; chunks as long as those of x where x comes in chunks,
             or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them. Where the length is not
             known before the end (`bptt.stream` knows it), a shorter last window goes back by as many steps less.

@@ -62,7 +62,7 @@ class Trial:
         """The same with a remedy; inf where it is not finite."""
         assert remedy.change is not None or remedy.clip is not None
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # the CPU's alone: those of other devices stay as they are
             net = copy.deepcopy(self.net)
             return self._error(net if remedy.change is None else remedy.change(net), remedy.clip)
 
