@@ -33,8 +33,9 @@ class Probe:
             optimizer.step()
             probe.step()
 
-    In a measured step the model's recurrent modules are recorded (`bptt.record`), and what its backward pass
-    computes anyway is read; in all other steps nothing of the model is touched. Of each recurrent module:
+    In a measured step the model's recurrent modules are recorded (`bptt.record`), and what its last backward pass
+    computes anyway is read; in all other steps nothing of the model is touched. `with bptt.Probe(model) as probe:`
+    leaves the model as it was also if the loop fails. Of each recurrent module:
 
     - ``NAME/l0/gradient_by_lag/K``, K = 0, 1, 2, 4, ...: ‖∂E_t/∂s_{t-K}‖, the mean over a few errors;
       ``NAME/l0/gradient_left``: that at the longest lag over that at lag 0; ``NAME/l0/vanished_at``: the first lag
@@ -90,28 +91,33 @@ class Probe:
         self._walks: Walks | None = None
         self._open()
 
-    def step(self) -> dict[str, float] | None:
+    def step(self, scale: float = 1.0) -> dict[str, float] | None:
         """Count a training step, after its backward pass, before or after the optimizer's; the values if measured.
 
+        Args:
+            scale: what the loss was multiplied by before its backward pass, as `scaler.get_scale()` of a
+                `torch.amp.GradScaler` before its update; the gradients are divided by it.
+
         Raises:
-            RuntimeError: in a step that is measured no backward pass reached a recurrent module.
+            RuntimeError: in the first measured step no backward pass reached a recurrent module. In later ones
+                the next step is measured instead.
         """
-        found, walks = None, self._walks
+        walks = self._walks
         self.close()
-        if walks is not None:
-            found = self._measured(walks)
-            if not found:
-                raise RuntimeError(
-                    "no backward pass reached a recurrent module since the last step: call probe.step() once a "
-                    "training step, after loss.backward()"
-                )
+        found = self._measured(walks, scale) if walks is not None else {}
+        if found:
             self.values = found
             if self.log is not None:
                 self.log(found, self.steps)
+        elif walks is not None and not self.values:
+            raise RuntimeError(
+                "no backward pass reached a recurrent module since the last step: call probe.step() once a "
+                "training step, after loss.backward()"
+            )
         self.steps += 1
-        if self.steps % self.every == 0:
+        if self.steps % self.every == 0 or (walks is not None and not found):
             self._open()
-        return found
+        return found or None
 
     def close(self) -> None:
         """Leave the model alone, also in the middle of a measured step."""
@@ -119,33 +125,39 @@ class Probe:
         if context is not None:
             context.__exit__(None, None, None)
 
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _open(self) -> None:
         self._context = record(self.model)
         self._walks = self._context.__enter__()
         self._walks.keeps_weights = True  # the optimizer may change them before they are read
 
     @torch.no_grad()
-    def _measured(self, walks: Walks) -> dict[str, float]:
+    def _measured(self, walks: Walks, scale: float) -> dict[str, float]:
         found: dict[str, Tensor | float] = {}
         for module, calls in walks.calls.items():
             reached = [call for call in calls if call.was_reached]
             if reached:
                 loop = loops_of(reached)[-1]
                 prefix = "/".join(part for part in (self.name, module) if part)
-                found |= {f"{prefix}/{key}": value for key, value in self._of_loop(loop).items()}
+                found |= {f"{prefix}/{key}": value for key, value in self._of_loop(loop, scale).items()}
         return {key: value.item() if isinstance(value, Tensor) else value for key, value in found.items()}
 
-    def _of_loop(self, loop: list[ModuleCall]) -> dict[str, Tensor | float]:
+    def _of_loop(self, loop: list[ModuleCall], scale: float) -> dict[str, Tensor | float]:
         found: dict[str, Tensor | float] = {}
         last, records = loop[-1], loop[-1].records()
         by_lag = self._by_lag(last, records) if len(loop) == 1 else None
         if by_lag is None:
             for layer, norms in loop[0].state_norms().items():
-                found[f"{layer}/gradient_at_first_step"] = norms[0]
+                found[f"{layer}/gradient_at_first_step"] = norms[0] / scale
             for layer, norms in last.state_norms().items():
-                found[f"{layer}/gradient_at_last_step"] = norms[-1]
+                found[f"{layer}/gradient_at_last_step"] = norms[-1] / scale
         for layer, norms in (by_lag or {}).items():
-            found |= {f"{layer}/{key}": value for key, value in _reach(norms).items()}
+            found |= {f"{layer}/{key}": value for key, value in _reach(norms / scale).items()}
         if last.batch_sizes is None:
             for r in (r for layer in records for r in layer):
                 found |= {f"{r.layer}/{key}": value for key, value in _activity(r).items()}
@@ -153,7 +165,7 @@ class Probe:
         for number, r in enumerate(r for layer in loop[0].records() for r in layer):
             adjoint = loop[0].nodes[number].adjoint
             if cut and adjoint is not None:
-                found[f"{r.layer}/cut"] = torch.cat([d.flatten() for d in adjoint.d_state]).norm()
+                found[f"{r.layer}/cut"] = torch.cat([d.flatten() for d in adjoint.d_state]).norm() / scale
         return found
 
     def _by_lag(self, call: ModuleCall, records: list[list[Record]]) -> dict[str, Tensor] | None:

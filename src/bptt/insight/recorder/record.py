@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -26,7 +27,6 @@ from .cells import CELL_NAMES, CELLS, call_of_cell
 from .walk_node import Ticket, WalkNode, recorded_walk
 
 TORCH = (*OURS, *CELLS)  # the classes of torch.nn
-IS_RECORDED = "_is_recorded"  # marks the class of a module that is taken over
 
 
 class Walks:
@@ -72,7 +72,7 @@ def record(model: nn.Module) -> Iterator[Walks]:
     torch.nn.RNN, GRU, LSTM and their cells, `bptt.RNN`, `GRU`, `LSTM` and `Elman` are taken over while the context
     is open: their calls give the same results and gradients, dropout as drawn, and keep what
     `bptt.contributions(walks, loss)` reads. The model, its parameters, buffers and `.grad` stay as they are.
-    A model under torch.compile runs without it meanwhile.
+    A model under torch.compile runs without it meanwhile. A copy of the model, or a file, is not recorded.
 
     Args:
         model: any module. Of a subclass of torch.nn's modules the calls of its `super().forward` are recorded.
@@ -93,7 +93,7 @@ def record(model: nn.Module) -> Iterator[Walks]:
     (5, 9, 3)
     """
     walks = Walks(model)
-    with ExitStack() as restored, torch.compiler.set_stance("force_eager"):
+    with ExitStack() as restored, _WithoutCompile():
         for name, module in walks.modules.items():
             restored.callback(_take_over(walks, name, module))
         yield walks
@@ -132,18 +132,73 @@ def _take_over(walks: Walks, name: str, module: Any) -> Callable[[], None]:
     recorder, kind = _Recorder(walks, name), type(module)
     base = next((base for base in kind.__mro__ if base in TORCH), None)
     method = "run" if base is None else "forward"
-    if method in vars(module) or IS_RECORDED in vars(kind):
+    if method in vars(module) or isinstance(module, _Recorded):
         raise ValueError(
             f"{name or 'the model'} is being recorded already, or has a {method} of its own on the instance"
         )
     replacement = recorder.replacement(module, base)
+    methods = {method: lambda _, *args, **options: replacement(*args, **options)}
+    above, own = (), {"__module__": kind.__module__, "plain_type": kind}
     if base is None or kind.forward is base.forward:
-        setattr(module, method, replacement)
-        return partial(delattr, module, method)
-    # A subclass with a forward of its own: its super().forward finds this one before that of torch.nn.
-    above = type(base.__name__, (base,), {"forward": lambda _, *args, **options: replacement(*args, **options)})
-    module.__class__ = type(kind.__name__, (kind, above), {IS_RECORDED: True, "__module__": kind.__module__})
-    return partial(setattr, module, "__class__", kind)
+        own |= methods
+    else:  # super().forward of a subclass with a forward of its own finds this one before that of torch.nn
+        above = (type(base.__name__, (base,), methods),)
+    module.__class__ = taken = type(kind.__name__, (_Recorded, kind, *above), own)
+
+    def undo() -> None:
+        if type(module) is taken:
+            module.__class__ = kind
+        else:  # parametrized meanwhile, by a subclass
+            type(module).__bases__ = (kind,)
+        delattr(above[0] if above else taken, method)  # the classes live until garbage is collected, the walks not
+
+    return undo
+
+
+class _Recorded:
+    """Base class of a module that is taken over. Copies of it, and files, hold the module without this class."""
+
+    plain_type: type
+
+    def __reduce_ex__(self, _: Any) -> Any:
+        with self._as_it_was():
+            return self.__reduce_ex__(1)  # pickle compares the class that later protocols name with the object's
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        with self._as_it_was():
+            return copy.deepcopy(self, memo)
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        taken = type(self)
+        if "plain_type" not in vars(taken):
+            raise RuntimeError(
+                f"this {self.plain_type.__name__} was parametrized while it is recorded: copy it before or after"
+            )
+        self.__class__ = self.plain_type
+        try:
+            yield
+        finally:
+            self.__class__ = taken
+
+
+class _WithoutCompile:
+    """Keeps torch.compile off while any record is open, in whatever order they are closed."""
+
+    opened = 0
+    stance: Any = None
+
+    def __enter__(self) -> None:
+        kind = type(self)
+        if kind.opened == 0:
+            kind.stance = torch.compiler.set_stance("force_eager")
+        kind.opened += 1
+
+    def __exit__(self, *_: object) -> None:
+        kind = type(self)
+        kind.opened -= 1
+        if kind.opened == 0:
+            kind.stance.__exit__(None, None, None)
 
 
 class _Recorder:
