@@ -15,7 +15,7 @@ from ...walks.unfold import Factor
 from ..contributions_result import BySteps, Contributions
 from ..pairs import ErrorNorms, norms_by_pair
 from ..text_tables import text_html
-from .calls import Errors, ModuleCall, joined, loops_of
+from .calls import EnteringErrors, ModuleCall, joined, loops_of
 from .record import Walks
 
 
@@ -164,7 +164,7 @@ def _of_module(
 
 
 def _contributions(
-    module: nn.Module, calls: Sequence[ModuleCall], errors: Mapping[ModuleCall, Errors], loss: Tensor
+    module: nn.Module, calls: Sequence[ModuleCall], errors: Mapping[ModuleCall, EnteringErrors], loss: Tensor
 ) -> Contributions:
     """The contributions of some calls, one after the other."""
     ends, first = [], 0

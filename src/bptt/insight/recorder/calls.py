@@ -21,7 +21,7 @@ from .walk_node import WalkNode
 SEARCHED = 64  # nodes of the graph between a call's final state and the next call's initial one
 
 
-class Errors(NamedTuple):
+class EnteringErrors(NamedTuple):
     """What enters the last layer of some calls from above, by the outputs and by the final state of h."""
 
     d_outputs: Tensor  # ∂L/∂h, (T, B, D·R), in the order of time
@@ -103,7 +103,7 @@ class ModuleCall:
         ]
         return [listed[i : i + self.directions] for i in range(0, len(listed), self.directions)]
 
-    def errors(self, after: ModuleCall | None = None) -> Errors:
+    def errors(self, after: ModuleCall | None = None) -> EnteringErrors:
         """What enters the call from above it.
 
         Args:
@@ -124,7 +124,7 @@ class ModuleCall:
                 last = _last_rows(self.steps, self.batch, self.batch_sizes, rows.device)
                 rows = rows.flatten(0, -2).index_add(0, last, handed[number][0]).view_as(rows)
             parts.append(self.in_time(rows, number))
-        return Errors(torch.cat(parts, -1), any(bool(s.any()) for s in others))
+        return EnteringErrors(torch.cat(parts, -1), any(bool(s.any()) for s in others))
 
     def state_norms(self) -> dict[str, Tensor]:
         """‖∂L/∂h‖ after each step over the whole batch, (T), by layer."""
@@ -188,14 +188,14 @@ def _without(d_state: State, later: Adjoint | None) -> State:
     return tuple(torch.where(rest.abs() > small, rest, 0) for rest, small in rests)
 
 
-def errors_of(loop: Sequence[ModuleCall]) -> Errors:
+def errors_of(loop: Sequence[ModuleCall]) -> EnteringErrors:
     """What enters a loop of calls from above, all of them as one walk.
 
     Where a state was changed on its way from call to call, what it brings back cannot be told from an error.
     """
     found = [call.errors(after) for call, after in zip_longest(loop, loop[1:])]
     changed = any(not after.goes_on_unchanged_from(call) for call, after in pairwise(loop))
-    return Errors(torch.cat([e.d_outputs for e in found]), changed or any(e.elsewhere for e in found))
+    return EnteringErrors(torch.cat([e.d_outputs for e in found]), changed or any(e.elsewhere for e in found))
 
 
 def loops_of(calls: Sequence[ModuleCall]) -> list[list[ModuleCall]]:
