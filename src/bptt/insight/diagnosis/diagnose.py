@@ -30,7 +30,7 @@ from ..recorder.record import Walks
 from ..refusing import refused
 from .clipping import gradient_norms
 from .input_memory import input_memory
-from .judging import LEAST_STEPS, SEQUENCES, diagnosis_of, mean_by_lag_of, not_finite, trouble_in
+from .judging import LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
 from .layers import diagnose_layer
 from .of_walks import ModelDiagnosis, diagnose_walks
 from .result import Diagnosis
@@ -145,7 +145,7 @@ def diagnose(
     if per_step:
         memory = input_memory(_time_major(x, axis, some), _time_major(d.cpu(), axis, some), lags)
     trial = Trial(net, x, d, loss, axis) if alone else None
-    return diagnosis_of(layers, records, memory, not dz.any(), T, lags, norms, trial)
+    return diagnosis_from(layers, records, memory, not dz.any(), T, lags, norms, trial)
 
 
 def _copy(model: Any) -> Network:

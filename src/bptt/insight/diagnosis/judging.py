@@ -62,7 +62,7 @@ def mean_by_lag_of(records: list[list[Record]], dh: Tensor, lags: int, weights: 
     return by_lag if list(by_lag.values())[-1][0] > 0 else {}  # no error at the steps that have so many lags
 
 
-def diagnosis_of(
+def diagnosis_from(
     layers: list[LayerDiagnosis],
     records: list[Record],
     memory: InputMemory | None,

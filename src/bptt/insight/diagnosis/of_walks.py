@@ -17,7 +17,7 @@ from ..recorder.record import Walks
 from ..text_tables import text_html
 from .clipping import GradientNorms
 from .input_memory import InputMemory, input_memory
-from .judging import LEAST_STEPS, SEQUENCES, diagnosis_of, mean_by_lag_of, not_finite, trouble_in
+from .judging import LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
 from .layers import diagnose_layer
 from .result import Diagnosis
 
@@ -108,7 +108,7 @@ def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> 
     norm = _gradient_norm(loop)
     silent = not any(bool(delta.any()) for delta in deltas)
     memory = _memory(records, d, rows, lags)
-    found = diagnosis_of(layers, listed, memory, silent, T, lags, GradientNorms(T, norm[None], norm.item()))
+    found = diagnosis_from(layers, listed, memory, silent, T, lags, GradientNorms(T, norm[None], norm.item()))
     if len(loop) > 1:
         found.notes.append(f"Looked at: {len(loop)} calls as one walk of {T} steps that hands its state on.")
     return found
