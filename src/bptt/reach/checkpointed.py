@@ -63,8 +63,7 @@ def checkpointed(
         optimizer.step()
 
     Args:
-        model, x, d, time: as `bptt.truncated` takes them; x and d not in chunks.
-        criterion: (y, d) -> the loss, a scalar.
+        model, x, d, criterion, time: as `bptt.truncated` takes them; x and d not in chunks.
         memory: bytes it may use beside x, d and the weights, the gradients counted in: an int, or text as
             "64MB" or "1GiB"; the model is tried on a few steps, once, and on a GPU its allocator counts. Or what
             `bptt.plan_checkpoints` returned. Default "64MB".

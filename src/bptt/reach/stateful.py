@@ -16,12 +16,13 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..cell import Cell
 from ..networks import Elman
+from ..recurrent import Recurrent
 from ..trees import Tree, cloned, leaves, mapped
 from ..user_functions import check_takes
 from ..walks.call import is_transformed
-from .layout import KNOWN, name_of, roots_of
+from .layout import name_of, roots_of
 
-RECURRENT = (*KNOWN, nn.RNNCellBase)
+RECURRENT = (Cell, Elman, Recurrent, nn.RNNBase, nn.RNNCellBase)
 OF_ONE_STEP = (nn.RNNCellBase, Elman)  # their states are (B, ·), those of other modules (L, B, ·)
 
 
@@ -32,17 +33,19 @@ class Carry:
         modules: the recurrent modules, by name in the model; "" is the model itself.
         before: the states that their next calls start from, by name; no entry for a module's own initial state.
         after: the final states of the calls since the window began, by name.
+        asked: the modules that were called without a state of the caller's since then.
     """
 
     def __init__(self, model: Any) -> None:
         self.modules = carrying_modules(model)
         self.before: dict[str, Tree] = {}
         self.after: dict[str, Tree] = {}
+        self.asked: set[str] = set()
 
     def next_window(self) -> None:
         """Cut: the next calls start from the final states of the last ones, without their history."""
         self.before |= {name: cloned(state) for name, state in self.after.items()}
-        self.after = {}
+        self.after, self.asked = {}, set()
 
     def reset(self, rows: Any = None) -> None:
         """Go back to the initial state, where new sequences begin.
@@ -71,15 +74,20 @@ class Carry:
             ValueError: they are of modules that this model does not have.
             TypeError: they are not states by module.
         """
+        self.start_from(states)
+        self.before = {name: cloned(state) for name, state in states.items()}
+
+    def start_from(self, states: Mapping[str, Tree]) -> None:
+        """Begin a window with these states themselves, history and all; errors as `load_state_dict`."""
         if not isinstance(states, Mapping):
-            raise TypeError(f"saved states are a dict, by module, got {type(states).__name__}")
+            raise TypeError(f"states are a dict, by module, got {type(states).__name__}")
         unknown = [name for name in states if name not in self.modules]
         if unknown:
             raise ValueError(
                 f"there are states of {', '.join(map(repr, unknown))}, but the recurrent modules here are "
                 f"{', '.join(map(repr, self.modules))}"
             )
-        self.before, self.after = {name: cloned(state) for name, state in states.items()}, {}
+        self.before, self.after, self.asked = dict(states), {}, set()
 
     def _batch(self) -> int:
         name, state = next(iter(self.before.items()))
@@ -142,6 +150,7 @@ class _Give:
                 f"{_shown(self.name)} is called under torch.utils.checkpoint, whose second walk would not start "
                 "from the carried state; use bptt.checkpointed, which walks again from it"
             )
+        self.carry.asked.add(self.name)
         state = self.carry.before.get(self.name)
         if state is None:
             return None

@@ -67,14 +67,16 @@ def truncated(
             optimizer.zero_grad()
 
     Args:
-        model: a module or function (x, state) -> (y, state), from the first step to the last: see `Walker`.
+        model: a module or function (x, state) -> (y, state), from the first step to the last, or (x) -> y, whose
+            recurrent modules then carry their states as in `bptt.stateful`: see `Walker`.
         x: (T, B, ·), or (B, T, ·) if the model is batch_first; a tensor, array or memory map, a tuple or dict of
             them, or an iterable of chunks, each some steps long, read as they are needed. Tensors are on the
             model's device; arrays and chunks are copied there.
         d: the desired outputs, laid out as x and as long; chunks as long as those of x where x comes in chunks,
             or None where the chunks of x are pairs (x, d), as `bptt.stream` gives them. Where the length is not
             known before the end (`bptt.stream` knows it), a shorter last window goes back by as many steps less.
-        criterion: (y, d) -> the loss of a window, a scalar.
+        criterion: (y, d) -> the loss of a window, a scalar. d is the window's own, a tuple or dict where d is one:
+            weights, masks and whatever else the loss needs go in there.
         k1: steps between two updates, those whose loss counts. Default 20.
         k2: steps the gradient goes back from the end of a full window; at least k1. Default k1.
         state: the state before the first step, held constant; None for the model's own, which may be learned. A
@@ -96,6 +98,17 @@ def truncated(
     >>> x, d = torch.zeros(50, 1, 1), torch.zeros(50, 1, 3)
     >>> [(w.start, w.stop) for w in truncated(model, x, d, torch.nn.MSELoss(), k1=20, k2=40)]
     [(0, 20), (20, 40), (40, 50)]
+
+    A model that hides its state, a batch in a dict, and a loss of more than two arguments:
+
+    >>> rnn, readout = torch.nn.GRU(1, 3), torch.nn.Linear(3, 1)
+    >>> def predict(batch):
+    ...     return readout(rnn(batch["x"])[0])
+    >>> def loss(y, d):
+    ...     return (d["weight"] * (y - d["target"]) ** 2).mean()
+    >>> x, d = {"x": torch.zeros(50, 1, 1)}, {"target": torch.zeros(50, 1, 1), "weight": torch.ones(50, 1, 1)}
+    >>> [sorted(w.state) for w in truncated(predict, x, d, loss, k1=25)]
+    [['0'], ['0']]
     """
     check_reach(k1, k2)
     walker = Walker(model, time)

@@ -14,6 +14,7 @@ from ..networks import Elman
 from ..trees import Tree, check_same_form, form, leaves, mapped
 from ..user_functions import check_takes, pair_of
 from .devices import naming_devices
+from .hidden_state import HiddenState, hides_state
 from .layout import CHOICE, KNOWN, batch_firsts, name_of, roots_of, sequences_in, time_axis
 from .side_effects import undisturbed
 
@@ -28,7 +29,9 @@ class Walker:
     Args:
         model: a module or function (x, state) -> (y, state) that reads x from its first step to its last and takes
             None for its own initial state: bptt's and torch.nn's recurrent modules, a `bptt.SequenceModel`,
-            `bptt.Elman`, `bptt.Cell`, or anything of that form.
+            `bptt.Elman`, `bptt.Cell`, or anything of that form. Or one (x) -> y that hides its state: the
+            recurrent modules it holds or names then carry theirs, each called once without a state, as in
+            `bptt.stateful`; the state is a dict, by module.
         time: which axis of x, d and y is time, 0 for (T, B, ·) or 1 for (B, T, ·). Default: as the model has it.
 
     Time is axis 1 where the model, or else the recurrent modules inside it or those that a function names, have
@@ -50,7 +53,7 @@ class Walker:
             raise TypeError(f"time must be 0, 1 or None, got {type(time).__name__}")
         if time not in (None, 0, 1):
             raise ValueError(f"time must be 0, for x (T, B, ·), or 1, for (B, T, ·), got {time}")
-        self.model, self.name, self.time = model, name_of(model), time
+        self.name, self.time = name_of(model), time
         self.modules = [module for root in roots_of(model) for module in root.modules()]
         for module in self.modules:
             if getattr(module, "bidirectional", False):
@@ -58,7 +61,9 @@ class Walker:
                     f"{name_of(module)} is bidirectional: its first output needs the last step of x, so it cannot "
                     "be walked piece by piece; use full backpropagation, or bidirectional=False"
                 )
-        check_model(model)
+        if not hides_state(model):
+            check_model(model)
+        self.model = HiddenState(model) if hides_state(model) else model
         self._batch_firsts = batch_firsts(model)
         self._checked_first = False  # the state after the first piece
 
@@ -83,6 +88,11 @@ class Walker:
         except RuntimeError as error:
             self._check_given(tensors[0], state, axis, error)
             raise
+        if isinstance(result, Tensor):
+            raise TypeError(
+                f"{self.name} must return a pair (y, state), got Tensor; of a model that hides its state, pass a "
+                "function of x alone, lambda x: model(x)"
+            )
         y, after = pair_of(result, self.name, "a pair (y, state)")
         if versions != [_version(leaf) for leaf in tensors]:
             raise ValueError(
@@ -161,6 +171,8 @@ class Walker:
         """The state with some rows (B,) back at the initial state; a 0-dimensional `rows` means all of it."""
         if state is None or not rows.any():
             return state
+        if isinstance(self.model, HiddenState):
+            return self.model.reset(state, rows)
         if rows.all():
             return self._initial(state, len(rows) if rows.dim() else len(leaves(state)[0]))
         B = rows.shape[0]
