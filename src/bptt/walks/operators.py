@@ -114,7 +114,8 @@ def _setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
 def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor | None, dc_n: Tensor | None) -> Any:
     from .cpu_autograd import gradients
 
-    operands, saved, wanted = ctx.saved_tensors[:7], _saved(ctx.saved_tensors[7:]), tuple(ctx.needs_input_grad[5:])
+    tensors, wanted = ctx.saved_tensors, tuple(ctx.needs_input_grad[5:])  # read once, as checkpoints want
+    operands, saved = tensors[:7], _saved(tensors[7:])
     seeds = dy, dh_n, dc_n if ctx.choices.has_c else None
     return (None,) * 5 + tuple(gradients(ctx.choices, ctx.batch_sizes, wanted, operands, saved, seeds))
 

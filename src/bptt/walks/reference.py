@@ -129,8 +129,9 @@ class _ReferenceWalk(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *seeds: Tensor | None):
         dy, *d_state = seeds
-        n = len(ctx.saved_tensors) - 1 - len(ctx.kept._fields)
-        call, (states, *kept) = _call(ctx, ctx.saved_tensors[:n]), ctx.saved_tensors[n:]
+        saved = ctx.saved_tensors  # read once, as checkpoints want
+        n = len(saved) - 1 - len(ctx.kept._fields)
+        call, (states, *kept) = _call(ctx, saved[:n]), saved[n:]
         wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled() or are_batched(seeds):
             gradients = differentiable_gradients(call, walk_unfolded, wanted, dy, d_state)

@@ -1,3 +1,4 @@
+import random
 from dataclasses import dataclass
 
 import pytest
@@ -8,6 +9,7 @@ import bptt
 from bptt.equations import LSTMEquations
 from bptt.equations.protocol import Deltas
 from bptt.insight.agreement import routes
+from bptt.insight.agreement.problems import problem_of_sequences
 from support import SINE, assert_close, normal
 from zoo import MAKERS, laid_out, model_of
 
@@ -187,7 +189,7 @@ def test_the_error_of_one_step_alone(batch_first):
     d, criterion = torch.zeros(*x.shape[:2], 3), nn.MSELoss()
     check = bptt.check_gradient(model, x, d, criterion, t=4)
     assert check.passed, str(check)
-    found = routes.by_autograd(routes.posed(model, x, d, criterion, None, t=4)).gradients
+    found = routes.by_autograd(problem_of_sequences(model, x, d, criterion, None, t=4)).gradients
     wanted = bptt.contributions(model.double(), x.double(), d.double(), criterion, t=4).gradient
     for name in wanted:
         assert_close(found[name], wanted[name], name, 1e-12)
@@ -213,3 +215,112 @@ def test_bad_looks(looks, error):
         bptt.check_gradient(
             nn.GRU(2, 3), torch.ones(4, 1, 2), torch.zeros(4, 1, 3), bptt.squared_error, looks=looks
         )
+
+
+class Speller(nn.Module):
+    """Tokens to an encoder with dropout, its state to a loop of cells that often sees its own output."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.encoder = nn.Embedding(7, 3), nn.GRU(3, 4, 2, dropout=0.3)
+        self.cell, self.head = nn.GRUCell(2, 4), nn.Linear(4, 2)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, tokens, target):
+        self.calls += 1
+        lengths = torch.tensor([5, 3])
+        packed = nn.utils.rnn.pack_padded_sequence(self.embedding(tokens), lengths)
+        h, y, outputs = self.encoder(packed)[1][-1], torch.zeros(2, 2), torch.zeros(3, 2, 2)
+        for t in range(3):
+            h = self.cell(y, h)
+            y = self.head(h)
+            outputs[t] = y
+            y = target[t] if random.random() < 0.5 else y
+        return outputs + 0.1 * torch.randn(3, 2, 2)
+
+
+def test_any_model_is_checked_with_its_own_loss_and_stays_as_it_is():
+    torch.manual_seed(3)
+    model, tokens, target = Speller(), torch.randint(7, (5, 2)), torch.randn(3, 2, 2)
+    states = torch.get_rng_state(), random.getstate()
+    check = bptt.check_gradient(model, lambda m: nn.functional.mse_loss(m(tokens, target), target), looks=3)
+    assert check.passed, str(check)
+    assert [r.label for r in check.routes if r.passed] == [
+        "fused", "reference", "recorded", "torch.nn", "autograd", "finite differences"
+    ]  # fmt: skip
+    parameters = dict(model.named_parameters())
+    assert all(set(route.by_differences) == set(parameters) for route in check.routes)
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1] == random.getstate()
+    assert model.calls == 0
+    assert all(p.dtype == torch.float32 and p.grad is None for p in parameters.values())
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", [bptt.LSTM, nn.RNN, bptt.Elman])
+def test_tensors_from_outside_are_converted(kind, batch_first):
+    sizes = (2, 3, 4) if kind is bptt.Elman else (2, 3)
+    model = kind(*sizes) if kind is bptt.Elman else kind(*sizes, batch_first=batch_first)
+    x, h_0 = normal(4, 3, 2, dtype=torch.float32), normal(1, 3 if not batch_first else 4, 3, dtype=torch.float32)
+    state = h_0[0, :1].expand(4, 3) if kind is bptt.Elman else (h_0, h_0) if kind is bptt.LSTM else h_0
+    check = bptt.check_gradient(model, lambda m: m(x, state)[0].square().mean())
+    assert check.passed, str(check)
+    assert sum(route.passed is True for route in check.routes) == (5 if kind is bptt.Elman else 6)
+
+
+def test_parametrized_frozen_and_tied_weights_of_any_model_are_checked():
+    model = nn.ModuleDict({"rnn": nn.RNN(3, 3), "head": nn.Linear(3, 3)}).eval()
+    nn.utils.parametrizations.weight_norm(model["rnn"], "weight_hh_l0")
+    model["head"].weight = model["rnn"].weight_ih_l0
+    model["rnn"].bias_ih_l0.requires_grad_(False)
+    x = normal(4, 2, 3)
+    check = bptt.check_gradient(model, lambda m: m["head"](m["rnn"](x)[0]).exp().sum())
+    assert check.passed, str(check)
+    names = set(check.routes[-1].by_differences)
+    assert {"rnn.weight_ih_l0", "rnn.parametrizations.weight_hh_l0.original0", "head.bias"} <= names
+    assert "rnn.bias_ih_l0" not in names
+
+
+def test_a_wrong_adjoint_inside_any_model_is_found():
+    model = nn.ModuleDict({"rnn": bptt.LSTM(2, 3), "head": nn.Linear(3, 1)})
+    model["rnn"].cell = Forgetful()
+    x = normal(5, 2, 2)
+    verdict = bptt.check_gradient(model, lambda m: m["head"](m["rnn"](x)[0]).square().sum()).verdict
+    assert "reference disagrees" in verdict
+    assert "recorded disagrees" in verdict
+    assert "torch.nn disagrees" not in verdict
+    right = nn.ModuleDict({"rnn": nn.LSTM(2, 3)})
+    detached = bptt.check_gradient(
+        right, lambda m: m["rnn"](m["rnn"](x)[1][0].detach()[..., :2])[0].square().sum()
+    )
+    assert "autograd disagrees with finite differences" in detached.verdict
+    assert [line.split()[-1] for line in str(detached).splitlines()[5:10]] == ["WRONG"] * 5
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "words"),
+    [
+        (lambda: 0, TypeError, r"the loss takes \(\).*write it as loss\(model\) -> scalar"),
+        (lambda model: model(torch.ones(3, 1, 2))[0], TypeError, r"a scalar tensor, got a tensor of shape"),
+        (lambda model: 1.0, TypeError, "a scalar tensor, got float"),
+        (lambda model: torch.ones(()), ValueError, "does not depend on the parameters of the model it is given"),
+        (
+            lambda model: model(torch.ones(3, 1, 2))[0].sum() / 0,
+            ValueError,
+            "the loss is -?inf, which has no grad",
+        ),
+    ],
+)
+def test_what_is_no_loss_of_the_model_is_refused(loss, error, words):
+    with pytest.raises(error, match=words):
+        bptt.check_gradient(nn.GRU(2, 3), loss)
+    with pytest.raises(TypeError, match="takes no d, criterion, t or state"):
+        bptt.check_gradient(nn.GRU(2, 3), loss, t=3)
+    with pytest.raises(ValueError, match="this Linear has no recurrent module"):
+        bptt.check_gradient(nn.Linear(2, 3), loss)
+
+
+def test_a_packed_sequence_from_outside_is_converted():
+    packed = nn.utils.rnn.pack_sequence([normal(n, 2, dtype=torch.float32) for n in (4, 2)])
+    check = bptt.check_gradient(nn.GRU(2, 3), lambda m: m(packed)[0].data.square().sum())
+    assert check.passed, str(check)

@@ -4,6 +4,7 @@ from torch import nn
 
 import bptt
 from bptt.insight.agreement import routes
+from bptt.insight.agreement.problems import problem_of_sequences
 from support import assert_close, normal
 from zoo import model_of
 
@@ -30,7 +31,7 @@ class Alone(nn.GRU):
 
 def problem_of(model, x, d=None, state=None):
     d = torch.zeros_like(model(x)[0]).detach() if d is None else d
-    return routes.posed(model, x, d, bptt.squared_error, state)
+    return problem_of_sequences(model, x, d, bptt.squared_error, state)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -68,9 +69,9 @@ def test_each_way_takes_its_own_backend(monkeypatch):
 )
 def test_everything_that_can_be_differentiated_is(model, names):
     model = model().requires_grad_(False)
-    problem = routes.with_leaves(problem_of(model, torch.ones(4, 1, 2)))
-    assert list(routes.sources(problem))[: len(names)] == names
-    assert all(t.dtype == torch.float64 for t in routes.sources(problem).values())
+    problem = problem_of(model, torch.ones(4, 1, 2)).with_leaves()
+    assert list(problem.sources())[: len(names)] == names
+    assert all(t.dtype == torch.float64 for t in problem.sources().values())
     assert not any(p.requires_grad for p in model.parameters())
 
 
@@ -110,7 +111,7 @@ def test_why_a_way_does_not_apply():
     bidirectional = problem_of(bptt.GRU(2, 3, bidirectional=True), torch.ones(4, 1, 2))
     assert "bidirectional" in routes.by_checkpointing(bidirectional).note
     model, labels = bptt.GRU(2, 3), torch.zeros(5, dtype=torch.int64)
-    labelled = routes.posed(
+    labelled = problem_of_sequences(
         model, torch.ones(4, 5, 2), labels, lambda y, d: nn.functional.cross_entropy(y[-1], d), None
     )
     assert routes.by_checkpointing(labelled).note == "d has one label a sequence, not one target a step"
@@ -137,11 +138,11 @@ def test_bad_calls(change, error, words):
     call = {"model": nn.GRU(2, 3), "x": torch.ones(4, 1, 2), "d": torch.zeros(4, 1, 3), "state": None}
     call |= {"criterion": bptt.squared_error, **change}
     with pytest.raises(error, match=words):
-        routes.posed(**call)
+        problem_of_sequences(**call)
 
 
 def test_what_cannot_be_copied_is_said():
     model = nn.GRU(2, 3)
-    model.extra = torch.ones(3, requires_grad=True) * 2
+    model.extra = {"kept": torch.ones(3, requires_grad=True) * 2}
     with pytest.raises(TypeError, match="GRU cannot be copied"):
         problem_of(model, torch.ones(4, 1, 2))

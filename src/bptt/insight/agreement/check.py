@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +14,23 @@ from torch import Tensor, nn
 from ...trees import Tree
 from ..recorded import Criterion
 from . import differences, routes
+from .problems import CriterionLoss, ModelLoss, Problem, problem_of_model, problem_of_sequences
 from .result import DIFFERENCES, TOLERANCE, GradientCheck, Route, RouteError
-from .routes import Problem, RouteGradients
+from .routes import RouteGradients
 
 ROUNDINGS = 10  # how many times its own uncertainty a derivative may be off
 
-ROUTES: dict[str, Callable[[Problem], RouteGradients]] = {
+OF_SEQUENCES: dict[str, Callable[[CriterionLoss], RouteGradients]] = {
     "fused": routes.by_kernels,
     "reference": routes.by_reference,
     "checkpointed": routes.by_checkpointing,
+    "torch.nn": routes.by_torch_nn,
+    "autograd": routes.by_autograd,
+}
+OF_MODELS: dict[str, Callable[[ModelLoss], RouteGradients]] = {
+    "fused": routes.by_kernels,
+    "reference": routes.by_reference,
+    "recorded": routes.by_recording,
     "torch.nn": routes.by_torch_nn,
     "autograd": routes.by_autograd,
 }
@@ -42,6 +50,11 @@ class Probed(NamedTuple):
         return RouteError(self.uncertainty / size if size else 0.0, "", size, size)
 
 
+@overload
+def check_gradient(
+    model: nn.Module, loss: Callable[[Any], Tensor], /, *, looks: int = 8, seed: int = 0
+) -> GradientCheck: ...
+@overload
 def check_gradient(
     model: nn.Module,
     x: Tensor,
@@ -52,16 +65,36 @@ def check_gradient(
     state: Tree = None,
     looks: int = 8,
     seed: int = 0,
+) -> GradientCheck: ...
+def check_gradient(
+    model: nn.Module,
+    x: Any,
+    d: Any = None,
+    criterion: Any = None,
+    *,
+    t: int | None = None,
+    state: Tree = None,
+    looks: int = 8,
+    seed: int = 0,
 ) -> GradientCheck:
-    """Compute the gradient of criterion(y, d) by every route there is, and compare.
+    """Compute the gradient of a loss by every route there is, and compare.
 
-    In float64, on copies without dropout: by the fused kernels, by the cells' own adjoints, by `checkpointed`, by
+    Of any model: ``check_gradient(model, loss)`` with a function ``loss(model)`` that runs the model and returns a
+    scalar. It is called with copies of the model in float64, in the mode the model is in, and draws the same
+    random numbers each time; tensors that it takes from elsewhere are converted. By the fused kernels and by the
+    cells' own adjoints in the place of torch.nn's modules, by recorded walks summed over their steps, by
     torch.nn's modules, by autograd through the equations, and by finite differences of the loss, which use no
-    derivatives and judge all others; and by the fused kernels in float32. The model, its `.grad` and the random
-    generators stay as they are.
+    derivatives and judge all others.
+
+    Of a sequence model: ``check_gradient(model, x, d, criterion)``, the gradient of criterion(y, d), without
+    dropout; by `checkpointed` instead of recorded walks, and by the fused kernels in float32 too.
+
+    The model, its `.grad` and the random generators stay as they are.
 
     Args:
-        model: any module (x, state) -> (y, state): bptt's, torch.nn's, one that holds some of them, a `bptt.Cell`.
+        model: any module with recurrent modules in it; with x, a module (x, state) -> (y, state): bptt's,
+            torch.nn's, one that holds some of them, a `bptt.Cell`.
+        loss: loss(model) -> scalar. A detached part counts in finite differences, and not in autograd.
         x: the input, a tensor.
         d: the targets, as the criterion takes them.
         criterion: (y, d) -> scalar.
@@ -76,11 +109,15 @@ def check_gradient(
         the errors of each route, and a verdict.
 
     Raises:
-        TypeError, ValueError: the arguments do not fit, the model cannot be copied, or the loss is not finite.
+        TypeError, ValueError: the arguments do not fit, the model cannot be copied, or the loss is not finite or
+            does not depend on the copy it is given.
 
     >>> from bptt import GRU, squared_error
     >>> x, d = torch.ones(5, 2, 3), torch.zeros(5, 2, 4)
     >>> check_gradient(GRU(3, 4), x, d, squared_error).passed
+    True
+    >>> tagger = nn.ModuleDict({"rnn": nn.LSTM(3, 4), "head": nn.Linear(4, 2)})
+    >>> check_gradient(tagger, lambda model: model["head"](model["rnn"](x)[0]).square().mean()).passed
     True
     """
     if isinstance(looks, bool) or not isinstance(looks, int):
@@ -88,9 +125,15 @@ def check_gradient(
     if looks < 3:
         raise ValueError(f"looks must be at least 3, got {looks}: at an entry and along two directions")
     with torch.enable_grad():
-        problem = routes.posed(model, x, d, criterion, state, t)
-        found = [(name, torch.float64, route(problem)) for name, route in ROUTES.items()]
-        found.insert(1, ("fused", torch.float32, routes.by_kernels(routes.converted(problem, torch.float32))))
+        if not isinstance(x, Tensor) and callable(x):
+            if d is not None or criterion is not None or t is not None or state is not None:
+                raise TypeError("check_gradient(model, loss) takes no d, criterion, t or state")
+            problem = problem_of_model(model, x)
+            found = [(name, torch.float64, route(problem)) for name, route in OF_MODELS.items()]
+        else:
+            problem = problem_of_sequences(model, x, d, criterion, state, t)
+            found = [(name, torch.float64, route(problem)) for name, route in OF_SEQUENCES.items()]
+            found.insert(1, ("fused", torch.float32, routes.by_kernels(problem.converted(torch.float32))))
         probed = _probed(problem, looks, torch.Generator().manual_seed(seed))
     autograd = found[-1][2]
     sound = _judged("autograd", torch.float64, autograd, probed, None).passed
@@ -108,10 +151,8 @@ def check_gradient(
 
 def _probed(problem: Problem, looks: int, generator: torch.Generator) -> dict[str, Probed]:
     """Finite differences of the equations' loss, in every tensor there is a gradient of."""
-    problem = routes.with_leaves(problem._replace(model=routes.equations_only(problem.model)))
-    return {
-        name: _probed_tensor(problem, source, looks, generator) for name, source in routes.sources(problem).items()
-    }
+    problem = problem._replace(model=routes.equations_only(problem.model)).with_leaves()
+    return {name: _probed_tensor(problem, source, looks, generator) for name, source in problem.sources().items()}
 
 
 def _probed_tensor(problem: Problem, source: Tensor, looks: int, generator: torch.Generator) -> Probed:
@@ -122,7 +163,7 @@ def _probed_tensor(problem: Problem, source: Tensor, looks: int, generator: torc
 
             def moved(step: float, direction: Tensor = probe.direction) -> float:
                 source.copy_(origin + step * direction)
-                return routes.loss_of(problem).item()
+                return problem.loss().item()
 
             found.append(differences.derivative(moved))
             source.copy_(origin)

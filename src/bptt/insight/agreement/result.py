@@ -32,7 +32,7 @@ class Route:
     """One route to the gradient.
 
     Attributes:
-        name: "fused", "reference", "checkpointed", "torch.nn", "autograd" or "finite differences".
+        name: "fused", "reference", "checkpointed", "recorded", "torch.nn", "autograd" or "finite differences".
         dtype: computed in.
         note: why it does not apply here (then there are no errors), or in which part it does.
         by_differences: errors against finite differences, by parameter, "x", "state"; over the probes alone.
@@ -147,7 +147,7 @@ def _cells(route: Route) -> list[str]:
     if route.passed is None:
         return [route.label, "", "", "", "-"]
     _, name, worst = route.worst()
-    if not route.by_autograd and route.name != "autograd":
+    if route.name == DIFFERENCES:
         return ["differences", f"± {worst.error:.0e}", "", name, "judge"]
     errors = [_largest(route.by_differences), _largest(route.by_autograd)]
     return [route.label, *errors, f"{name} {worst.place}".strip(), "passed" if route.passed else "WRONG"]

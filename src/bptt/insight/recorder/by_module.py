@@ -151,6 +151,29 @@ def _backward(walks: Walks, loss: Tensor) -> None:
         )
 
 
+def gradient_of_walks(walks: Walks, loss: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
+    """∂L/∂(each tensor): the contributions of all walks, summed over their steps, and autograd's of all else."""
+    _checked(walks, loss)
+    _backward(walks, loss)
+    parts = [
+        (weight, factor.summed())
+        for calls in walks.calls.values()
+        for call in calls
+        for number, node in enumerate(call.nodes)
+        if node.adjoint is not None
+        for weight, factor in zip(node.weights, call.factors(number), strict=True)
+        if weight is not None and weight.requires_grad and factor is not None
+    ]
+    weights, sums = zip(*parts, strict=True) if parts else ((), ())
+    of_walks = torch.autograd.grad(weights, of, sums, retain_graph=True, materialize_grads=True)
+    walks.ticket.is_asked = True  # the walks give no gradient of their weights now
+    try:
+        others = torch.autograd.grad(loss, of, retain_graph=True, materialize_grads=True)
+    finally:
+        walks.ticket.is_asked = False
+    return [a + b for a, b in zip(of_walks, others, strict=True)]
+
+
 def _of_module(
     walks: Walks, name: str, calls: Sequence[ModuleCall], loss: Tensor, pairs: bool, of_errors: ErrorNorms | None
 ) -> ModuleContributions:
