@@ -119,25 +119,29 @@ class Contributions:
 
 
 def contributions_text(c: Contributions) -> str:
-    """Per parameter the share of the gradient by stretches of steps, and with pairs the decay by lag."""
-    T, lags = len(next(iter(c.shares.values()))), {} if c.by_pair is None else c.by_lag.states
+    """The loss, and `share_rows`."""
     whose = "the loss" if c.t is None else f"its part that enters at step {c.t}"
-    wide = max(len(name) for name in [*c.gradient, *lags])
-    stretches = list(pairwise(T * part // min(T, STRETCHES) for part in range(min(T, STRETCHES) + 1)))
-    titles = [str(last) if last - first == 1 else f"{first + 1}-{last}" for first, last in stretches]
     lines = [
         f"loss {c.loss.item():.6g}; the gradient of {whose}, by the steps that contributed to it",
         "share: the part that points along the gradient; below 0 it works against it",
         "",
-        f"{'steps':<{wide}}  {'norm':>10}" + "".join(f"{title:>11}" for title in titles),
+        *share_rows(c),
     ]
+    return "\n".join(lines)
+
+
+def share_rows(c: Contributions) -> list[str]:
+    """Per parameter the share of the gradient by stretches of steps, and with pairs the decay by lag."""
+    T, lags = len(next(iter(c.shares.values()))), {} if c.by_pair is None else c.by_lag.states
+    wide = max(len(name) for name in [*c.gradient, *lags])
+    stretches = list(pairwise(T * part // min(T, STRETCHES) for part in range(min(T, STRETCHES) + 1)))
+    titles = [str(last) if last - first == 1 else f"{first + 1}-{last}" for first, last in stretches]
+    rows = [f"{'steps':<{wide}}  {'norm':>10}" + "".join(f"{title:>11}" for title in titles)]
     for name, share in c.shares.items():
         parts = [share[first:last].sum().item() for first, last in stretches]
         norm = c.gradient[name].norm().item()
-        lines.append(f"{name:<{wide}}  {norm:>10.4g}" + "".join(f"{part:>11.1%}" for part in parts))
-    if lags:
-        lines += ["", *_lag_rows(lags, T, wide)]
-    return "\n".join(lines)
+        rows.append(f"{name:<{wide}}  {norm:>10.4g}" + "".join(f"{part:>11.1%}" for part in parts))
+    return [*rows, "", *_lag_rows(lags, T, wide)] if lags else rows
 
 
 def _lag_rows(lags: dict[str, Tensor], T: int, wide: int) -> list[str]:

@@ -14,8 +14,8 @@ from torch.nn.utils import parametrize
 from ...walks.unfold import Factor
 from ..contributions_result import BySteps, Contributions
 from ..pairs import ErrorNorms, norms_by_pair
-from ..text_tables import text_html
 from .calls import EnteringErrors, ModuleCall, joined, loops_of
+from .module_tables import model_html, model_text
 from .record import Walks
 
 
@@ -28,12 +28,14 @@ class ModuleContributions(Contributions):
 
     Attributes:
         name: the module's name in the model.
+        calls: how many of its calls the loss depends on.
         loops: the same for each loop of calls: those that go on from each other's states, as a decoder's do.
         by_step, by_pair, by_lag, ...: as in `Contributions`, by the module's own weights. Of a parametrized weight
             both the weight itself and the parameters it is computed from are there.
     """
 
     name: str = ""
+    calls: int = 1
     loops: tuple[Contributions, ...] = ()
 
 
@@ -43,10 +45,16 @@ class ModelContributions(Mapping[str, ModuleContributions]):
     Attributes:
         loss: the loss, a scalar.
         gradient: its gradient by parameter, under the model's names, of those that recurrent modules use.
+        missing: the recurrent modules without contributions, by name, and why.
     """
 
     def __init__(self, walks: Walks, loss: Tensor, modules: dict[str, ModuleContributions]) -> None:
         self.loss, self._modules = loss, modules
+        self.missing = {
+            name: "the loss does not depend on its calls" if calls else "torch.nn's forward was not called"
+            for name, calls in walks.calls.items()
+            if name not in modules
+        }
         self.gradient: dict[str, Tensor] = {}
         names = {id(p): name for name, p in walks.model.named_parameters()}
         for name, module in modules.items():
@@ -65,10 +73,10 @@ class ModelContributions(Mapping[str, ModuleContributions]):
         return len(self._modules)
 
     def __str__(self) -> str:
-        return "\n\n".join(f"{name or 'the model'}: {module}" for name, module in self.items())
+        return model_text(self)
 
     def _repr_html_(self) -> str:
-        return text_html(str(self))
+        return model_html(self)
 
 
 def contributions_of_walks(walks: Walks, loss: Tensor, pairs: bool = False) -> ModelContributions:
@@ -183,7 +191,9 @@ def _of_module(
     loops = tuple(_contributions(module, loop, errors, loss) for loop in found)
     whole = loops[0] if len(loops) == 1 else _contributions(module, calls, errors, loss)
     by_pair = of_errors or (whole._sweep() if pairs else None)
-    return ModuleContributions(None, loss, whole.by_step, by_pair, whole.steps, whole._sweep, name, loops)
+    return ModuleContributions(
+        None, loss, whole.by_step, by_pair, whole.steps, whole._sweep, name, len(calls), loops
+    )
 
 
 def _contributions(
@@ -195,10 +205,11 @@ def _contributions(
         ends += [first + step for step in errors[call].steps.tolist()]
         first += call.steps
     parts = _factors(calls)
-    records, (d_outputs, elsewhere) = calls[0].records(), errors[calls[0]]
+    one = calls[0] if len(calls) == 1 and calls[0].batch_sizes is None else None
+    records, (d_outputs, elsewhere) = one and one.records(), errors[calls[0]]
 
     def sweep() -> ErrorNorms:
-        if len(calls) > 1 or calls[0].batch_sizes is not None:
+        if records is None:
             raise ValueError(
                 "pairs and lags need one call over sequences of one length; this module was called "
                 + (f"{len(calls)} times" if len(calls) > 1 else "with packed sequences")

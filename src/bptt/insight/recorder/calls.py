@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ...equations import Weights
 from ...equations.protocol import State
@@ -116,13 +117,14 @@ class ModuleCall:
             ]
         top = range(len(self.nodes) - self.directions, len(self.nodes))
         others = [s for number, state in enumerate(handed) for s in (state[1:] if number in top else state)]
-        parts = []
+        parts, sizes = [], self.batch_sizes
         for number in top:
             node = self.nodes[number]
             rows = torch.zeros_like(node.recording.y) if node.d_outputs is None else node.d_outputs
-            if handed[number]:
-                last = _last_rows(self.steps, self.batch, self.batch_sizes, rows.device)
-                rows = rows.flatten(0, -2).index_add(0, last, handed[number][0]).view_as(rows)
+            if handed[number] and sizes is not None:
+                rows = rows.index_add(0, _last_rows(sizes, rows.device), handed[number][0])
+            elif handed[number]:
+                rows = torch.cat([rows[:-1], rows[-1:] + handed[number][0]])
             parts.append(self.in_time(rows, number))
         return EnteringErrors(torch.cat(parts, -1), any(bool(s.any()) for s in others))
 
@@ -168,11 +170,9 @@ def _places(batch_sizes: list[int], backwards: bool, device: torch.device) -> Te
     return places[reversed_rows(batch_sizes, device)] if backwards else places
 
 
-def _last_rows(T: int, B: int, batch_sizes: list[int] | None, device: torch.device) -> Tensor:
-    """The row of each sequence's last step in its walk, (B)."""
-    if batch_sizes is None:
-        return torch.arange((T - 1) * B, T * B, device=device)
-    ends, first = [0] * B, 0
+def _last_rows(batch_sizes: list[int], device: torch.device) -> Tensor:
+    """The packed row of each sequence's last step, (B)."""
+    ends, first = [0] * batch_sizes[0], 0
     for rows in batch_sizes:
         ends[:rows] = range(first, first + rows)
         first += rows
@@ -217,7 +217,7 @@ def joined(parts: Sequence[Factor]) -> Factor:
     B = max(part.delta.shape[1] for part in parts)
 
     def cat(rows: Sequence[Tensor]) -> Tensor:
-        return torch.cat([torch.nn.functional.pad(r, (0, 0, 0, B - r.shape[1])) for r in rows])
+        return torch.cat([r if r.shape[1] == B else pad(r, (0, 0, 0, B - r.shape[1])) for r in rows])
 
     operands = [part.operand for part in parts if part.operand is not None]
     return Factor(cat([part.delta for part in parts]), cat(operands) if operands else None)

@@ -1,0 +1,126 @@
+"""Text and HTML of a model's contributions: one line for each recurrent module, then its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..contributions_result import share_rows
+from ..text_tables import text_html
+
+if TYPE_CHECKING:
+    from .by_module import ModelContributions, ModuleContributions
+
+COLUMNS = 24  # of a profile
+BLOCKS = "▁▂▃▄▅▆▇█"
+DETAILED = 3  # modules whose parameters a text lists
+TITLES = ("module", "calls", "steps", "norm", "steps 1 to T", "90% since")
+LEGEND = (
+    "norm: of the gradient of all its parameters; steps 1 to T: the norm of each step's contribution, · is 0",
+    "90% since: nine tenths of those norms are from this step and later ones",
+)
+
+
+class _Line(NamedTuple):
+    """A module's line in the table."""
+
+    module: str
+    calls: str
+    steps: str
+    norm: str
+    profile: str
+    since: str
+
+
+def model_text(c: ModelContributions) -> str:
+    """The table of modules, and the parameters of those with the largest gradients."""
+    lines = {name: _line(module) for name, module in c.items()}
+    widths = [max(map(len, column)) for column in zip(TITLES, *lines.values(), strict=True)]
+
+    def row(cells: tuple[str, ...]) -> str:
+        aligned = [
+            f"{cell:<{w}}" if i in (0, 4) else f"{cell:>{w}}"
+            for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "  ".join(aligned).rstrip()
+
+    rows = [_headline(c), *LEGEND, "", row(TITLES), *(row(line) for line in lines.values())]
+    rows += [f"{name or 'the model'}: no contributions, {why}" for name, why in c.missing.items()]
+    largest = sorted(c, key=lambda name: -_norm(c[name].gradient).nan_to_num(torch.inf).item())[:DETAILED]
+    for name in c:
+        if name in largest:
+            rows += ["", *_details(c[name])]
+    if len(c) > DETAILED:
+        other = next(name for name in c if name not in largest)
+        rows += [
+            "",
+            f"The others have smaller gradients; print(c[{other!r}]) lists one of them.",
+        ]
+    return "\n".join(rows)
+
+
+def model_html(c: ModelContributions) -> str:
+    """The table of modules, each with its parameters to unfold."""
+    head = "".join(f"<th style='text-align:left'>{title}</th>" for title in TITLES)
+    lines = [
+        "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in _line(module))
+        for module in c.values()
+    ]
+    table = f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+    missing = "".join(
+        f"<p>{escape(name or 'the model')}: no contributions, {why}</p>" for name, why in c.missing.items()
+    )
+    details = []
+    for module in c.values():
+        title, *rows = _details(module)
+        details.append(f"<details><summary>{escape(title)}</summary>{text_html(chr(10).join(rows))}</details>")
+    return f"<p>{_headline(c)}</p>{table}<p>{'<br>'.join(LEGEND)}</p>{missing}{''.join(details)}"
+
+
+def _headline(c: ModelContributions) -> str:
+    return f"loss {c.loss.item():.6g}; its gradient before it is summed over time, by recurrent module"
+
+
+def _line(module: ModuleContributions) -> _Line:
+    norms = _norms_by_step(module)
+    since = "-"
+    if norms.isfinite().all() and norms.any():
+        after = norms.flip(0).cumsum(0)
+        since = str(len(norms) - int((after < 0.9 * after[-1]).sum()))
+    norm = _norm(module.gradient).item()
+    return _Line(
+        module.name or "the model", str(module.calls), str(len(norms)), f"{norm:.4g}", _profile(norms), since
+    )
+
+
+def _details(module: ModuleContributions) -> list[str]:
+    """A title, and the shares of the steps for each parameter."""
+    several = f", {len(module.loops)} loops of calls one after the other (.loops)" if len(module.loops) > 1 else ""
+    title = f"{module.name or 'the model'}: share of the gradient by steps; below 0 they work against it{several}"
+    return [title, *share_rows(module)]
+
+
+def _norms_by_step(module: ModuleContributions) -> Tensor:
+    """The norm of each step's contribution to the gradient of all parameters, (T)."""
+    return torch.stack([module.by_step.norms(name) for name in module.by_step]).norm(dim=0)
+
+
+def _norm(gradient: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack([part.norm() for part in gradient.values()]).norm()
+
+
+def _profile(norms: Tensor) -> str:
+    """A block for each step, or for the mean over a stretch of steps; the largest is a full one."""
+    means = [part.mean().item() for part in norms.tensor_split(min(len(norms), COLUMNS))]
+    largest = max((mean for mean in means if mean < torch.inf), default=0)
+
+    def block(mean: float) -> str:
+        if not mean < torch.inf:
+            return "!"
+        return BLOCKS[min(int(8 * mean / largest), 7)] if mean else "·"
+
+    return "".join(map(block, means))
