@@ -17,7 +17,7 @@ from .insight.lesson.drawing import Diagram as Diagram
 from .insight.lesson.explain import explain as explain
 from .insight.lesson.explanation import Explanation as Explanation
 from .insight.probe import Probe as Probe
-from .insight.recorder.by_module import ModelContributions as ModelContributions
+from .insight.recorder.model_contributions import ModelContributions as ModelContributions
 from .insight.recorder.record import Walks as Walks
 from .insight.recorder.record import record as record
 from .modules import GRU as GRU

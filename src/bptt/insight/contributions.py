@@ -34,7 +34,8 @@ from .recorded import (
     record_layers,
     walk_back,
 )
-from .recorder.by_module import ModelContributions, contributions_of_walks
+from .recorder.by_module import contributions_of_walks
+from .recorder.model_contributions import ModelContributions
 from .recorder.record import Walks
 from .refusing import refused
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -15,68 +14,8 @@ from ...walks.unfold import Factor
 from ..contributions_result import BySteps, Contributions
 from ..pairs import ErrorNorms, norms_by_pair
 from .calls import EnteringErrors, ModuleCall, joined, loops_of
-from .module_tables import model_html, model_text
+from .model_contributions import ModelContributions, ModuleContributions
 from .record import Walks
-
-
-@dataclass(frozen=True, eq=False)
-class ModuleContributions(Contributions):
-    """Contributions of the steps of one recurrent module; print them. Steps count from 1.
-
-    The error E_t is the part of the loss whose gradient enters row t of the module's output from above it. A
-    module's calls stand one after the other in time; of packed sequences the steps are each sequence's own.
-
-    Attributes:
-        name: the module's name in the model.
-        calls: how many of its calls the loss depends on.
-        loops: the same for each loop of calls: those that go on from each other's states, as a decoder's do.
-        by_step, by_pair, by_lag, ...: as in `Contributions`, by the module's own weights. Of a parametrized weight
-            both the weight itself and the parameters it is computed from are there.
-    """
-
-    name: str = ""
-    calls: int = 1
-    loops: tuple[Contributions, ...] = ()
-
-
-class ModelContributions(Mapping[str, ModuleContributions]):
-    """Contributions by recurrent module, by its name in the model; print them.
-
-    Attributes:
-        loss: the loss, a scalar.
-        gradient: its gradient by parameter, under the model's names, of those that recurrent modules use.
-        missing: the recurrent modules without contributions, by name, and why.
-    """
-
-    def __init__(self, walks: Walks, loss: Tensor, modules: dict[str, ModuleContributions]) -> None:
-        self.loss, self._modules = loss, modules
-        self.missing = {
-            name: "the loss does not depend on its calls" if calls else "torch.nn's forward was not called"
-            for name, calls in walks.calls.items()
-            if name not in modules
-        }
-        self.gradient: dict[str, Tensor] = {}
-        names = {id(p): name for name, p in walks.model.named_parameters()}
-        for name, module in modules.items():
-            own = dict(walks.modules[name].named_parameters())
-            for weight, part in module.gradient.items():
-                if (full := names.get(id(own.get(weight)))) is not None:  # not of a weight that is computed
-                    self.gradient[full] = self.gradient[full] + part if full in self.gradient else part
-
-    def __getitem__(self, name: str) -> ModuleContributions:
-        return self._modules[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __str__(self) -> str:
-        return model_text(self)
-
-    def _repr_html_(self) -> str:
-        return model_html(self)
 
 
 def contributions_of_walks(walks: Walks, loss: Tensor, pairs: bool = False) -> ModelContributions:

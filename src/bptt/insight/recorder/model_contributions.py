@@ -1,19 +1,18 @@
-"""Text and HTML of a model's contributions: one line for each recurrent module, then its parameters."""
+"""The result of contributions inside a model, by module; as text, a line for each module comes first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..contributions_result import share_rows
+from ..contributions_result import Contributions, share_rows
 from ..text_tables import text_html
-
-if TYPE_CHECKING:
-    from .by_module import ModelContributions, ModuleContributions
+from .record import Walks
 
 COLUMNS = 24  # of a profile
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -23,6 +22,66 @@ LEGEND = (
     "norm: of the gradient of all its parameters; steps 1 to T: the norm of each step's contribution, · is 0",
     "90% since: nine tenths of those norms are from this step and later ones",
 )
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleContributions(Contributions):
+    """Contributions of the steps of one recurrent module; print them. Steps count from 1.
+
+    The error E_t is the part of the loss whose gradient enters row t of the module's output from above it. A
+    module's calls stand one after the other in time; of packed sequences the steps are each sequence's own.
+
+    Attributes:
+        name: the module's name in the model.
+        calls: how many of its calls the loss depends on.
+        loops: the same for each loop of calls: those that go on from each other's states, as a decoder's do.
+        by_step, by_pair, by_lag, ...: as in `Contributions`, by the module's own weights. Of a parametrized weight
+            both the weight itself and the parameters it is computed from are there.
+    """
+
+    name: str = ""
+    calls: int = 1
+    loops: tuple[Contributions, ...] = ()
+
+
+class ModelContributions(Mapping[str, ModuleContributions]):
+    """Contributions by recurrent module, by its name in the model; print them.
+
+    Attributes:
+        loss: the loss, a scalar.
+        gradient: its gradient by parameter, under the model's names, of those that recurrent modules use.
+        missing: the recurrent modules without contributions, by name, and why.
+    """
+
+    def __init__(self, walks: Walks, loss: Tensor, modules: dict[str, ModuleContributions]) -> None:
+        self.loss, self._modules = loss, modules
+        self.missing = {
+            name: "the loss does not depend on its calls" if calls else "torch.nn's forward was not called"
+            for name, calls in walks.calls.items()
+            if name not in modules
+        }
+        self.gradient: dict[str, Tensor] = {}
+        names = {id(p): name for name, p in walks.model.named_parameters()}
+        for name, module in modules.items():
+            own = dict(walks.modules[name].named_parameters())
+            for weight, part in module.gradient.items():
+                if (full := names.get(id(own.get(weight)))) is not None:  # not of a weight that is computed
+                    self.gradient[full] = self.gradient[full] + part if full in self.gradient else part
+
+    def __getitem__(self, name: str) -> ModuleContributions:
+        return self._modules[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __str__(self) -> str:
+        return _model_text(self)
+
+    def _repr_html_(self) -> str:
+        return _model_html(self)
 
 
 class _Line(NamedTuple):
@@ -36,7 +95,7 @@ class _Line(NamedTuple):
     since: str
 
 
-def model_text(c: ModelContributions) -> str:
+def _model_text(c: ModelContributions) -> str:
     """The table of modules, and the parameters of those with the largest gradients."""
     lines = {name: _line(module) for name, module in c.items()}
     widths = [max(map(len, column)) for column in zip(TITLES, *lines.values(), strict=True)]
@@ -63,7 +122,7 @@ def model_text(c: ModelContributions) -> str:
     return "\n".join(rows)
 
 
-def model_html(c: ModelContributions) -> str:
+def _model_html(c: ModelContributions) -> str:
     """The table of modules, each with its parameters to unfold."""
     head = "".join(f"<th style='text-align:left'>{title}</th>" for title in TITLES)
     lines = [
