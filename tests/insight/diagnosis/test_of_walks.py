@@ -88,6 +88,18 @@ def test_packed_sequences_and_loops_of_cells_and_both_directions():
     assert found.notes == ["Looked at: 30 calls as one walk of 30 steps that hands its state on."]
 
 
+def test_the_gradient_norm_of_a_loop_is_that_of_the_sum_over_its_calls():
+    torch.manual_seed(0)
+    cell, h, outputs = nn.GRUCell(2, 4).double(), None, []
+    with bptt.record(cell) as walks:
+        for x_t in normal(30, 3, 2):
+            h = cell(x_t, h)
+            outputs.append(h)
+    loss = torch.stack(outputs).square().mean()
+    gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, cell.parameters(), retain_graph=True)])
+    assert bptt.diagnose(walks, loss)[""].gradient_norms.whole == pytest.approx(gradient.norm().item())
+
+
 def test_what_is_wrong_is_said():
     model = Forecaster()
     x = normal(3, 20, 2, dtype=torch.float32)

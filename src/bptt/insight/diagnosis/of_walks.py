@@ -12,7 +12,7 @@ from ...walks import door
 from ...walks.call import Call
 from ..recorded import Record
 from ..recorder.by_module import backward_of_walks
-from ..recorder.calls import ModuleCall, errors_of, loops_of
+from ..recorder.calls import ModuleCall, errors_of, joined, loops_of
 from ..recorder.record import Walks
 from ..text_tables import text_html
 from .clipping import GradientNorms
@@ -122,8 +122,12 @@ def _sequences(loop: list[ModuleCall]) -> Tensor:
 
 def _gradient_norm(loop: list[ModuleCall]) -> Tensor:
     """The norm of the gradient of all the module's weights, as far as it came by these calls."""
-    every = [f for call in loop for number in range(len(call.nodes)) for f in call.factors(number)]
-    return torch.stack([f.summed().norm() for f in every if f is not None]).norm().cpu()
+    norms = []
+    for number in range(len(loop[0].nodes)):
+        for of_weight in zip(*(call.factors(number) for call in loop), strict=True):
+            if of_weight[0] is not None:
+                norms.append(joined(of_weight).summed().norm())
+    return torch.stack(norms).norm().cpu()
 
 
 def _in_double(name: str, loop: list[ModuleCall], rows: Tensor) -> list[list[Record]]:
