@@ -100,6 +100,23 @@ def test_the_gradient_norm_of_a_loop_is_that_of_the_sum_over_its_calls():
     assert bptt.diagnose(walks, loss)[""].gradient_norms.whole == pytest.approx(gradient.norm().item())
 
 
+def test_targets_follow_packed_sequences_that_were_sorted():
+    torch.manual_seed(0)
+    rnn, x = nn.GRU(1, 4, batch_first=True), normal(3, 60, 1, dtype=torch.float32)
+    with bptt.record(rnn) as walks:
+        y, _ = rnn(pack_padded_sequence(x, [30, 60, 60], batch_first=True, enforce_sorted=False))
+    assert bptt.diagnose(walks, y.data.square().mean(), x.roll(5, 1))[""].memory.lag == 5
+
+
+def test_targets_are_used_for_the_modules_that_they_fit():
+    torch.manual_seed(0)
+    two, x = nn.ModuleList([nn.GRU(1, 3), nn.GRU(1, 3)]), normal(60, 2, 1, dtype=torch.float32)
+    with bptt.record(two) as walks:
+        y = two[1](x, two[0](x[:20])[1])[0]
+    found = bptt.diagnose(walks, y.square().mean(), x.roll(3, 0))
+    assert (found["0"].memory, found["1"].memory.lag) == (None, 3)
+
+
 def test_what_is_wrong_is_said():
     model = Forecaster()
     x = normal(3, 20, 2, dtype=torch.float32)
@@ -115,8 +132,10 @@ def test_what_is_wrong_is_said():
     with pytest.raises(ValueError, match=r"rnn: it walked 5 steps; at least 8"):
         bptt.diagnose(*walked(model, x[:, :5]))
     walks, loss = walked(model, x)
-    with pytest.raises(ValueError, match=r"d has shape \(4, 3\), but it walked 20 steps"):
+    with pytest.raises(ValueError, match=r"d has shape \(3, 4\), but rnn walked 20 steps of 3 sequences; d needs"):
         bptt.diagnose(walks, loss, torch.zeros(3, 4))
+    with pytest.raises(TypeError, match="d must be a tensor or None, got list"):
+        bptt.diagnose(walks, loss, [0.0])
     with pytest.raises(TypeError, match="takes no criterion"):
         bptt.diagnose(walks, loss, None, nn.MSELoss())
     two = nn.ModuleList([nn.GRU(2, 3), nn.GRU(2, 3)])

@@ -16,7 +16,7 @@ from ..recorder.calls import ModuleCall, errors_of, joined, loops_of
 from ..recorder.record import Walks
 from ..text_tables import text_html
 from .clipping import GradientNorms
-from .input_memory import InputMemory, input_memory
+from .input_memory import input_memory
 from .judging import LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
 from .layers import diagnose_layer
 from .result import Diagnosis
@@ -56,13 +56,21 @@ def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None, lags: int) -> M
 
     Args:
         loss: as `bptt.contributions` takes it.
-        d: what was desired at each step of the module's input, (T, B, ...), or (B, T, ...) for a module that is
-            batch_first; None where what the data needs is not to be measured.
+        d: the targets at each step of the module's input, (T, B, ...), or (B, T, ...) for a module that is
+            batch_first; None where what the data needs is not to be measured. A module with other steps than d's
+            does without.
         lags: how far back is looked at most.
+
+    Raises:
+        TypeError: d is no tensor.
+        ValueError: the loss depends on no walk, every module walked too few steps, or d fits none of them.
     """
+    if d is not None and not isinstance(d, Tensor):
+        raise TypeError(f"d must be a tensor or None, got {type(d).__name__}")
     backward_of_walks(walks, loss)
     found: dict[str, Diagnosis] = {}
     left_out: dict[str, str] = {}
+    misfits: list[str] = []
     for name, calls in walks.calls.items():
         reached = [call for call in calls if call.was_reached]
         if not reached:
@@ -73,17 +81,37 @@ def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None, lags: int) -> M
         if steps < LEAST_STEPS:
             left_out[name] = f"it walked {steps} steps; at least {LEAST_STEPS} are needed to see a gradient fade"
             continue
-        first = getattr(walks.modules[name], "batch_first", False)
-        own = None if d is None else d.transpose(0, 1) if first else d
+        own = None if d is None else _rows_of(d, loop, getattr(walks.modules[name], "batch_first", False))
+        if d is not None and own is None:
+            misfits.append(f"{_called(name)} walked {steps} steps of {_batch(loop)} sequences")
         with torch.no_grad():
             found[name] = _of_loop(name, loop, own, lags)
     if not found:
         raise ValueError("; ".join(f"{_called(name)}: {why}" for name, why in left_out.items()))
+    if d is not None and len(misfits) == len(found):
+        raise ValueError(
+            f"d has shape {tuple(d.shape)}, but {', and '.join(misfits)}; d needs one row a step, (T, B, ...), or "
+            "(B, T, ...) for a module that is batch_first"
+        )
     return ModelDiagnosis(found, left_out)
 
 
 def _steps(loop: list[ModuleCall]) -> int:
     return sum(call.steps for call in loop)
+
+
+def _batch(loop: list[ModuleCall]) -> int:
+    return max(call.batch for call in loop)
+
+
+def _rows_of(d: Tensor, loop: list[ModuleCall], batch_first: bool) -> Tensor | None:
+    """d as a loop's own rows stand, (T, B, ...); None where it has not one for each step and sequence."""
+    wanted = _steps(loop), _batch(loop)
+    if tuple(d.shape[:2]) != (wanted[::-1] if batch_first else wanted):
+        return None
+    d = d.detach().cpu()
+    d = d.transpose(0, 1) if batch_first else d
+    return d if loop[0].order is None else d[:, loop[0].order.cpu()]
 
 
 def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> Diagnosis:
@@ -107,7 +135,7 @@ def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> 
     layers = [diagnose_layer(r.layer, r, by_lag.get(r.layer), lags) for r in listed]
     norm = _gradient_norm(loop)
     silent = not any(bool(delta.any()) for delta in deltas)
-    memory = _memory(records, d, rows, lags)
+    memory = None if d is None else input_memory(records[0][0].x, d[:, rows], lags)
     found = diagnosis_from(layers, listed, memory, silent, T, lags, GradientNorms(T, norm[None], norm.item()))
     if len(loop) > 1:
         found.notes.append(f"Looked at: {len(loop)} calls as one walk of {T} steps that hands its state on.")
@@ -146,19 +174,6 @@ def _in_double(name: str, loop: list[ModuleCall], rows: Tensor) -> list[list[Rec
         own: Weights[str] = names.each(lambda n: prefix + n)
         found.append(Record(layer, backwards, own, door.record_walk(Call(call.cell, x, state, weights)).recording))
     return [found[i : i + loop[0].directions] for i in range(0, len(found), loop[0].directions)]
-
-
-def _memory(records: list[list[Record]], d: Tensor | None, rows: Tensor, lags: int) -> InputMemory | None:
-    """How far back the module's own input helps to predict d, linearly."""
-    if d is None:
-        return None
-    x = records[0][0].x
-    if d.dim() < 2 or len(d) != len(x) or d.shape[1] <= int(rows.max()):
-        raise ValueError(
-            f"d has shape {tuple(d.shape)}, but it walked {len(x)} steps; d needs one row a step, laid out "
-            "as the module's output"
-        )
-    return input_memory(x, d.detach().cpu()[:, rows], lags)
 
 
 def _called(name: str) -> str:

@@ -44,6 +44,7 @@ class ModuleCall:
         directions: 1 or 2.
         initial: the state that the call was given; empty for none.
         returned: its outputs and final state.
+        order: which sequence of the batch each row is, (B), of packed sequences that were sorted; else None.
     """
 
     nodes: list[WalkNode]
@@ -51,6 +52,7 @@ class ModuleCall:
     directions: int
     initial: Sequence[Tensor]
     returned: Sequence[Tensor]
+    order: Tensor | None = None
 
     @property
     def was_reached(self) -> bool:

@@ -59,10 +59,11 @@ class Walks:
     def add(
         self, name: str, nodes: list[WalkNode], names: list[Weights[str]], initial: Any, returned: tuple
     ) -> None:
-        directions = getattr(
-            self.modules[name], "num_directions", 1 + getattr(self.modules[name], "bidirectional", 0)
-        )
-        self.calls[name].append(ModuleCall(nodes, names, directions, _tensors(initial), _tensors(returned)))
+        """Keep one call of a module; arguments as `ModuleCall` has them."""
+        directions = 1 + getattr(self.modules[name], "bidirectional", False)
+        order = returned[0].sorted_indices if isinstance(returned[0], PackedSequence) else None
+        call = ModuleCall(nodes, names, directions, _tensors(initial), _tensors(returned), order)
+        self.calls[name].append(call)
 
 
 @contextmanager
