@@ -142,10 +142,12 @@ def test_a_run_is_used_where_it_was_trained_if_that_is_here(machine):
         device_of_run("cuda", "cuda:0")
 
 
-def test_any_kind_of_device_that_torch_knows_can_be_named(other_device):
+def test_any_kind_of_device_that_torch_knows_can_be_named(other_device, monkeypatch):
     if other_device.type == "cuda":
         pytest.skip("is tested above")
     assert named_device(other_device.type).device.type == other_device.type
+    monkeypatch.setattr(torch.get_device_module(other_device), "device_count", lambda: 2)
+    assert named_device(f"{other_device.type}:1").device == torch.device(other_device.type, 1)
     with pytest.raises(UserError, match="several workers train on the CPU or on CUDA"):
         named_device(other_device.type, Team(0, 2))
 

@@ -121,7 +121,7 @@ def device_name(device: torch.device) -> str:
 def _own(kind: str, number: str, workers: Workers) -> torch.device:
     """A device of a kind: by its number, or each worker's own."""
     if kind != "cuda":
-        return torch.device(kind)
+        return torch.device(f"{kind}:{number}" if number else kind)
     return torch.device(kind, int(number or (_local("LOCAL_RANK", 0) if workers.size > 1 else 0)))
 
 
