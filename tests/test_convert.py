@@ -98,12 +98,22 @@ def test_parametrizations_and_weight_hooks_go_along(hook):
     assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
 
 
-def test_subclasses_are_left_alone():
+def test_subclasses_are_left_alone_and_named_in_one_warning():
     class Mine(nn.GRU):
         pass
 
-    model = nn.Sequential(Mine(3, 5))
-    assert type(bptt.from_torch(model)[0]) is Mine
+    model = nn.Sequential(Mine(3, 5), nn.LSTM(3, 5), nn.ModuleDict({"inner": Mine(3, 5)}))
+    parametrizations.weight_norm(model[0], "weight_hh_l0")
+    with pytest.warns(UserWarning, match=r"left alone 0 \(Mine\), 2.inner \(Mine\): subclasses of") as warned:
+        bptt.from_torch(model)
+    assert len(warned) == 1
+    assert isinstance(model[0], Mine)
+    assert type(model[1]) is bptt.LSTM
+
+
+def test_cells_are_left_alone():
+    model = nn.Sequential(nn.GRUCell(3, 5))
+    assert type(bptt.from_torch(model)[0]) is nn.GRUCell
 
 
 def test_what_torch_has_not_is_said_and_nothing_is_replaced():

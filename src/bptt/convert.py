@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,8 +24,10 @@ def from_torch(model: ModuleT) -> ModuleT:
 
     Weights stay the same Parameter objects (an optimizer goes on working); buffers, hooks, parametrizations,
     device, dtype, train or eval mode stay too. A module used in two places is replaced once and used in both.
-    Subclasses of torch's modules are left alone, since they may do something else. On CUDA the
-    modules call cuDNN, as torch.nn's do.
+    On CUDA the modules call cuDNN, as torch.nn's do.
+
+    Subclasses of the three are left alone, since they may do something else; one warning names them all. So are
+    RNNCell, GRUCell and LSTMCell, without a warning: a single step is not faster by a native call.
 
     Args:
         model: any module; changed in place, unless it is itself one of the three.
@@ -41,6 +44,21 @@ def from_torch(model: ModuleT) -> ModuleT:
     )
     """
     _check_module(model)
+    left = [
+        f"{name or 'the model'} ({plain_type(module).__name__})"
+        for name, module in model.named_modules()
+        if isinstance(module, tuple(OURS)) and plain_type(module) not in OURS
+    ]
+    if left:
+        warnings.warn(
+            f"from_torch left alone {', '.join(left)}: subclasses of torch.nn's modules may do something else",
+            stacklevel=2,
+        )
+    return with_ours(model)
+
+
+def with_ours(model: ModuleT) -> ModuleT:
+    """`from_torch` without its checks and warning."""
     return _replaced(model, _to_ours)
 
 

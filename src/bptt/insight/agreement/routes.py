@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...cell import Cell
-from ...convert import OURS, from_torch, plain_type, to_torch
+from ...convert import OURS, plain_type, to_torch, with_ours
 from ...networks import Elman
 from ...reach.checkpointed import checkpointed
 from ...reach.layout import time_axis
@@ -129,7 +129,7 @@ def _taken(problem: Problem) -> RouteGradients:
 
 def _ours(model: nn.Module) -> nn.Module:
     """A copy with our modules in the place of torch.nn's."""
-    return from_torch(copied(model))
+    return with_ours(copied(model))
 
 
 def _walked_by(model: nn.Module, walk: Walk) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import checks
-from ...convert import OURS, from_torch
+from ...convert import OURS, with_ours
 from ...networks import Elman, SequenceModel, cross_entropy
 from ...reach.devices import naming_devices_of_loss
 from ...reach.gradients import check_criterion
@@ -155,7 +155,7 @@ def _copy(model: Any) -> Network:
             "diagnose takes a bptt.Elman, a bptt.SequenceModel, or a recurrent module (bptt.RNN, GRU, LSTM, or "
             f"torch.nn's), got {refused(model)}"
         )
-    net: Any = from_torch(copy.deepcopy(model)).to("cpu", torch.float64).eval().requires_grad_(True)
+    net: Any = with_ours(copy.deepcopy(model)).to("cpu", torch.float64).eval().requires_grad_(True)
     return Bare(net) if isinstance(net, Recurrent) else net
 
 
