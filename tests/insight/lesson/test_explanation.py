@@ -63,6 +63,15 @@ def test_a_zero_gradient_has_no_shares_to_divide():
     assert "nan" not in str(bptt.explain(net, torch.ones(3, 2), torch.zeros(3, 1)))
 
 
+def test_no_share_is_a_negative_zero():
+    torch.manual_seed(0)
+    net = bptt.SequenceModel(bptt.GRU(2, 3), 1)
+    e = bptt.explain(net, torch.randn(40, 2), torch.randn(40, 1))
+    for text in (str(e), explanation_html(e)):
+        assert " 0.0%" in text or "(0.0%)" in text
+        assert "-0.0%" not in text
+
+
 def test_every_step_has_a_row_and_shares_sum_to_one():
     e = bptt.explain(bptt.Elman(2, 3, 1), torch.randn(4, 2), torch.randn(4, 1))
     table = explanation_html(e)

@@ -110,7 +110,7 @@ def _contribution_rows(e: Explanation, name: str) -> list[str]:
     spans = [range(1, first)] * (first > 1) + [range(k, k + 1) for k in range(first, e.steps + 1)]
     for span in spans:
         part, label = e.part(name, span), f"1 to {first - 1}" if span[0] < first else str(span[0])
-        rows.append(f"{label:>9}  {part.norm:>10.4g}  {part.share:>7.1%}  {bar(abs(part.share))}".rstrip())
+        rows.append(f"{label:>9}  {part.norm:>10.4g}  {part.share:>z7.1%}  {bar(abs(part.share))}".rstrip())
     return rows
 
 
@@ -138,7 +138,7 @@ def explanation_html(e: Explanation) -> str:
         alone = len(span) == 1
         row = [str(span[0]) if alone else f"{span[0]} to {span[-1]}"]
         parts = (e.part(name, span) for name in e.contributions)
-        row += [f"{part.norm:.3g} ({part.share:.1%})" for part in parts]
+        row += [f"{part.norm:.3g} ({part.share:z.1%})" for part in parts]
         states = e.state_gradients.values()
         rows.append(row + [f"{state[span[0] - 1].norm().item():.3g}" if alone else "" for state in states])
     total = ["sum", *(f"{g.norm().item():.3g}" for g in e.gradient.values()), *("" for _ in e.state_gradients)]
