@@ -172,6 +172,12 @@ def test_the_page_never_scrolls_sideways(files, visit, name):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_scores_fit_a_narrow_page(files, visit):
+    page = visit(files["run"])
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.locator(".scores").evaluate("table => table.getBoundingClientRect().right") <= 390
+
+
 def test_five_hundred_steps_stay_usable(files, visit):
     page = unfolded(visit(files["long"]))
     assert page.locator("#diagram .column").count() == 24

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,8 @@ def run_explorer(
         found = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
     numbers = None if found is None else found.numbers()
     where = message(excerpt.first().last(start.steps).what)
-    name = message(folder.name)
-    return Explorer(name, lead, f"bptt explore {name}", start, start.steps, times, report, numbers, where)
+    name, command = message(folder.name), f"bptt explore {shlex.quote(message(str(folder)))}"
+    return Explorer(name, lead, command, start, start.steps, times, report, numbers, where)
 
 
 def explorer_of(folder: Path, steps: int | None) -> Explorer:
