@@ -71,6 +71,14 @@ def test_the_help_of_train_is_one_tasks(arguments, own, other, monkeypatch, caps
     assert "bptt train --task" in shown.splitlines()[-1] + shown.splitlines()[-2]
 
 
+@pytest.mark.parametrize("command", ["predict", "diagnose"])
+def test_an_option_not_given_is_no_choice(command, capsys):
+    assert answered([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--missing {error,interpolate,mask}" in shown
+    assert "None" not in shown
+
+
 def test_all_commands_stand_in_the_first_help(capsys):
     assert answered(["--help"]) == 0
     shown = capsys.readouterr().out

@@ -86,7 +86,7 @@ def _read(raw: str) -> tuple[str, dict[str, list[Entry]]]:
             entries.append(Entry(name, f"{text} {line.strip()}"))
         elif line.startswith("  "):
             name, _, text = line.strip().partition("  ")
-            entries.append(Entry(name, text))
+            entries.append(Entry(name.replace("{None,", "{"), text))  # None stands for an option not given
     return "\n".join(about).strip(), sections
 
 
