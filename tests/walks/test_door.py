@@ -224,8 +224,8 @@ def test_why_asks_about_the_call_that_the_module_makes(layout, monkeypatch):
 
 
 def test_why_refuses_what_it_cannot_answer_for():
-    for module in (torch.nn.GRU(2, 2), None):
-        with pytest.raises(TypeError, match=r"why takes a bptt.RNN.*from_torch"):
+    for module, given in ((torch.nn.GRU(2, 2), "torch.nn.GRU"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=rf"why takes a bptt.RNN.*got {given};.*from_torch"):
             bptt.why(module, torch.zeros(5, 2, 2))
     with pytest.raises(ValueError, match="x has 9 features"):
         bptt.why(bptt.GRU(3, 4), torch.zeros(5, 2, 9))

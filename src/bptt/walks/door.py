@@ -100,8 +100,10 @@ def why(module: Any, x: Any) -> str:
 
     run = getattr(module, "run", None)
     if run is None:
+        kind = type(module)
+        given = f"torch.nn.{kind.__name__}" if kind.__module__.startswith("torch.nn.") else kind.__name__
         raise TypeError(
-            f"why takes a bptt.RNN, GRU, LSTM, SequenceModel or Elman, got {type(module).__name__}; pass your "
+            f"why takes a bptt.RNN, GRU, LSTM, SequenceModel or Elman, got {given}; pass your "
             "model's recurrent module, or convert torch.nn's by bptt.from_torch(model) first"
         )
     run(x, None, asked)
