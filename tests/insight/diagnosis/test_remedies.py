@@ -1,5 +1,6 @@
 """Remedies, and that the code they name does what they say."""
 
+import math
 import re
 
 import pytest
@@ -82,6 +83,17 @@ def test_the_gates_bias_opens_the_gate_for_as_long_as_the_data_needs(recurrent, 
     after = bptt.diagnose(model, x, d, bptt.squared_error)
     assert after.layers[0].gates[gate].mean > 0.9
     assert after.enough
+
+
+def test_where_the_need_is_not_known_the_gates_remedy_says_which_bias_keeps_how_long():
+    x, label = normal(60, 2, 1, dtype=torch.float32), torch.ones(2)
+
+    def at_the_end(y, d):
+        return (y[-1, :, 0] - d).square().mean()
+
+    found = bptt.diagnose(model_of(lambda: bptt.LSTM(1, 8)), x, label, at_the_end)
+    assert "= 1. " in found.remedies[0]
+    assert f"{math.log(49):.1f} for 50 steps" in found.remedies[0]
 
 
 def test_gates_without_a_bias_are_given_one():

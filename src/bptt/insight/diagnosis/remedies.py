@@ -226,5 +226,7 @@ def _gate_bias(place: LayerPlace, need: int | None) -> Remedy:
         f"Open the {KEEPING[gate]} gate: model.{place.names.b_hh}.data[{H}:{2 * H}] = {bias:.2g}. {now}; with "
         f"this bias it starts near {kept:.2g}."
     )
+    if not need:
+        text += " To keep what is N steps back, take log(N - 1): 3.9 for 50 steps."
     change = _of_weight(place.names.b_hh, lambda b: b[H : 2 * H].fill_(bias))
     return Remedy(f"an open {KEEPING[gate]} gate", text, change)

@@ -93,7 +93,7 @@ def _layer_rows(layer: LayerDiagnosis, severity: Severity) -> list[str]:
         rows += _lag_rows(layer)
     for name, radius in layer.spectral_radius.items():
         rows.append(f"{_label(name)}spectral radius {radius:.3g}, norm {layer.norm[name]:.3g}")
-    rows.append(f"{_label('units')}{layer.saturated:.0%} saturated: a slope below a tenth of Φ's")
+    rows.append(f"{_label('units')}{layer.saturated:.0%} saturated: their slope is below a tenth of Φ's largest")
     rows += [f"{_label(f'gate {name}')}{_gate(gate)}" for name, gate in layer.gates.items()]
     lags, values = layer.product_lags[::PRODUCTS_SHOWN], layer.singular_values[::PRODUCTS_SHOWN]
     shown = ", ".join(str(lag) for lag in lags)
