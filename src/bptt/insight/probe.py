@@ -18,7 +18,7 @@ from .recorder.calls import ModuleCall, loops_of
 from .recorder.record import Walks, record, recurrent_modules
 
 VANISHED = 0.01  # of the gradient at lag 0
-LOOKED_AT = 200  # steps of a call whose gates are read, the last ones
+LOOKED_AT = 50, 32  # steps of a call, the last ones, and sequences whose gates are read
 
 Log = Callable[[dict[str, float], int], object]
 
@@ -207,7 +207,7 @@ def _activity(record: Record) -> dict[str, float]:
     activity: Any = ACTIVITY.get(type(record.cell))
     if activity is None:
         return {}
-    saturated, gates = activity(record.cell, RecordedSteps.of(record, LOOKED_AT).kept)
+    saturated, gates = activity(record.cell, RecordedSteps.of(record, *LOOKED_AT).kept)
     of_gates = {
         f"gates/{name}/{key}": value for name, gate in gates.items() for key, value in gate._asdict().items()
     }
