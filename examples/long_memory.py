@@ -1,10 +1,13 @@
-"""The adding problem: the sum of two marked numbers far apart. An Elman network beside an LSTM."""
+"""The adding problem: the sum of two marked numbers far apart. An Elman network beside an LSTM, probed."""
 
 import argparse
+import math
 
 import torch
 
 import bptt
+
+LAYER = "bptt/recurrent/l0"
 
 
 def adding(steps: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -22,18 +25,25 @@ def last_error(y: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
     return (y[-1] - d).square().mean()
 
 
-def main(steps: int = 50, updates: int = 1500) -> None:
+def main(steps: int = 50, updates: int = 1500, every: int = 250) -> None:
     """Train both, print their errors (always answering 1 has 0.167) and how far the gradient reaches."""
     for recurrent in (bptt.RNN(2, 32), bptt.LSTM(2, 32)):
         torch.manual_seed(0)
         model = bptt.SequenceModel(recurrent, output_size=1)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        for _ in range(updates):
+        probe = bptt.Probe(model, every=every)
+        print(f"{type(recurrent).__name__}\nupdate   error   gradient left   vanished at lag")
+        for update in range(updates):
             optimizer.zero_grad()
             x, d = adding(steps, 64)
-            last_error(model(x)[0], d).backward()
+            error = last_error(model(x)[0], d)
+            error.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
+            if values := probe.step():
+                left, lag = values[f"{LAYER}/gradient_left"], values.get(f"{LAYER}/vanished_at", math.inf)
+                print(f"{update:6}{error.item():8.4f}{left:16.1e}{lag:18.0f}")
+        probe.close()
         x, d = adding(steps, 256)
         with torch.no_grad():
             error = last_error(model(x)[0], d)
