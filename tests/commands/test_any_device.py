@@ -21,6 +21,7 @@ from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.factory import made_task
 from bptt.training.tensors import read_tensors
 from devices import Waits
+from killing import killed_at
 
 WINDOWS = {"reach": "truncated", "k1": 30, "k2": 70, "batch": 2, "epochs": 2, "noise": 0.1}
 TASKS = {
@@ -94,26 +95,6 @@ def test_an_update_does_not_wait_for_the_device(here, other_device, name):
         training.run(on_update=lambda: done.append(None), should_stop=lambda: len(done) == 3)
     assert len(done) == 3
     assert waits.count == 0
-
-
-class Killed(BaseException):
-    """Ends a run as nothing inside it expects."""
-
-
-def killed_at(monkeypatch, config, update):
-    """Train until so many updates are done, and end there."""
-    own, calls = Training._update, []
-
-    def counted(self):
-        if len(calls) == update:
-            raise Killed
-        calls.append(None)
-        return own(self)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Training, "_update", counted)
-        with pytest.raises(Killed):
-            train(config)
 
 
 @pytest.mark.parametrize("name", ["full", "truncated", "classify"])

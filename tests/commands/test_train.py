@@ -30,6 +30,7 @@ from bptt.training.run_writer import Journal
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tensors import read_tensors
+from killing import Killed, killed_at
 
 SPANS = ["1921-1955", "1956-1979", "1980-2008"]
 
@@ -220,26 +221,6 @@ def test_too_little_memory_names_the_least_before_anything_is_written(here):
     with pytest.raises(UserError, match=wanted):
         train(ForecastOptions(reach="checkpointed", memory="1kB"))
     assert list(here.iterdir()) == []
-
-
-class Killed(BaseException):
-    """Ends a run as nothing inside it expects."""
-
-
-def killed_at(monkeypatch, config, update):
-    """Train until so many updates are done, and end there."""
-    own, calls = Training._update, []
-
-    def counted(self):
-        if len(calls) == update:
-            raise Killed
-        calls.append(None)
-        return own(self)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Training, "_update", counted)
-        with pytest.raises(Killed):
-            train(config)
 
 
 WAYS = {
