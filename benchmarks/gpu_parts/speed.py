@@ -19,7 +19,7 @@ import bptt
 from .cases import name_of
 from .measuring import Clock, Line, Times, alternating, mebibytes, peak
 
-GAIN = 1.05  # a ratio that bptt must not pass
+MOST = 1.05  # a larger ratio counts as slower than torch.nn: timings vary by a few percent
 
 
 class Implementation(NamedTuple):
@@ -86,10 +86,10 @@ def speed(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
         }
         yield Line(f"{size}{' '.join(shown)}", data)
     for (kind, dtype), found in ratios.items():
-        slower = sum(ratio > GAIN for ratio in found)
+        slower = sum(ratio > MOST for ratio in found)
         text = f"{kind:<5}{dtype:<9} ratio: median {statistics.median(found):.2f}, largest {max(found):.2f}, "
         data = {"kind": kind, "dtype": dtype, "median": statistics.median(found), "largest": max(found)}
-        yield Line(text + f"above {GAIN} in {slower} of {len(found)}", data | {"above": slower})
+        yield Line(text + f"above {MOST} in {slower} of {len(found)}", data | {"above": slower})
 
 
 def measured(size: Size, device: torch.device, tiny: bool) -> tuple[list[Times], list[Times], list[int | None]]:

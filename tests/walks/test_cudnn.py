@@ -321,7 +321,7 @@ def test_transforms_and_empty_batches_go_elsewhere(cudnn):
     assert not cudnn.log
 
 
-def test_where_cudnn_is_not_to_be_had(monkeypatch):
+def test_why_cudnn_cannot_be_used(monkeypatch):
     device = torch.device("cuda", 0)
     assert cudnn_backend.unavailable(torch.device("mps")) == "cuDNN runs on CUDA, and this is on mps"
     monkeypatch.setattr(cudnn_backend, "_HAS_CUDNN", False)

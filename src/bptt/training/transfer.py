@@ -22,7 +22,7 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
     """A batch on a device; to a GPU it is copied while the work before it goes on."""
     if batch.device.type != "cpu" or device.type == "cpu" or batch.nbytes > PINNED:
         return batch.to(device)
-    return begin_copy(batch, device, None)()
+    return begin_copy(batch, device)()
 
 
 def read_later(numbers: Sequence[Tensor | float]) -> Callable[[], list[float]]:

@@ -40,7 +40,7 @@ class ModuleCall:
 
     Attributes:
         nodes: by layer and direction, in the order they were walked.
-        names: of the weights, likewise.
+        names: of the weights, by layer and direction too.
         directions: 1 or 2.
         initial: the state that the call was given; empty for none.
         returned: its outputs and final state.

@@ -26,7 +26,7 @@ class WalkNode:
         recording: its forward pass.
         weights: as they entered it, with their history.
         d_outputs: ∂L/∂y as it entered in the last backward pass, (T, B, R) or (N, R); None where nothing did.
-        d_state: likewise ∂L/∂(final state), each (B, ·).
+        d_state: ∂L/∂(final state) as it entered, each (B, ·), zeros where nothing did.
         adjoint: that backward pass; None where it did not reach the walk.
         differentiable: whether a backward pass was asked for that can be differentiated again.
     """
@@ -80,12 +80,8 @@ class _RecordedWalk(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *seeds: Tensor | None) -> tuple:
-        node, wanted, tensors = (
-            ctx.node,
-            ctx.needs_input_grad[4:],
-            ctx.saved_tensors,
-        )  # checks that they are as walked
-        call = node.recording.call
+        node, wanted, call = ctx.node, ctx.needs_input_grad[4:], ctx.node.recording.call
+        tensors = ctx.saved_tensors  # torch checks that they are as they were walked
         dy, *d_state = seeds
         if torch.is_grad_enabled() or are_batched(seeds):
             node.differentiable = True
