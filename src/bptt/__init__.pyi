@@ -29,9 +29,9 @@ from .networks import cross_entropy as cross_entropy
 from .networks import squared_error as squared_error
 from .packing import pack_padded_sequence as pack_padded_sequence
 from .reach.bias import truncation_bias as truncation_bias
+from .reach.carry import Carry as Carry
 from .reach.checkpointed import checkpointed as checkpointed
 from .reach.plan import plan_checkpoints as plan_checkpoints
-from .reach.stateful import Carry as Carry
 from .reach.stateful import stateful as stateful
 from .reach.truncated import truncated as truncated
 from .training.data.stream import stream as stream

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..trees import Tree
+from .carry import RECURRENT, Carry, reset_rows
 from .layout import name_of, roots_of
-from .stateful import RECURRENT, Carry, reset_rows
 
 WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel)  # their forward takes anything
 

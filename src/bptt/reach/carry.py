@@ -1,0 +1,287 @@
+"""The states that a model's recurrent modules carry from one call to the next."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._C._autograd import _top_saved_tensors_default_hooks
+from torch.nn.utils.rnn import PackedSequence
+
+from ..cell import Cell
+from ..networks import Elman
+from ..recurrent import Recurrent
+from ..trees import Tree, cloned, leaves, mapped
+from ..user_functions import check_takes
+from ..walks.call import is_transformed
+from .layout import name_of, roots_of
+
+RECURRENT = (Cell, Elman, Recurrent, nn.RNNBase, nn.RNNCellBase)
+OF_ONE_STEP = (nn.RNNCellBase, Elman)  # their states are (B, ·), those of other modules (L, B, ·)
+
+
+class Carry:
+    """The states that the recurrent modules inside a model carry from one call to the next; see `bptt.stateful`.
+
+    Attributes:
+        modules: the recurrent modules, by name in the model; "" is the model itself.
+        before: the states that their next calls start from, by name; no entry for a module's own initial state.
+        after: the final states of the calls since the window began, by name.
+        asked: the modules that were called without a state of the caller's since then.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.modules = carrying_modules(model)
+        self.before: dict[str, Tree] = {}
+        self.after: dict[str, Tree] = {}
+        self.asked: set[str] = set()
+
+    def next_window(self) -> None:
+        """Cut: the next calls start from the final states of the last ones, without their history."""
+        self.before |= {name: cloned(state) for name, state in self.after.items()}
+        self.after, self.asked = {}, set()
+
+    def reset(self, rows: Any = None) -> None:
+        """Go back to the initial state, where new sequences begin.
+
+        Args:
+            rows: which sequences of the batch: booleans (B,), or their numbers. Default all.
+
+        Raises:
+            ValueError, TypeError: rows are no rows of the batch whose states are carried.
+        """
+        self.next_window()
+        if rows is None:
+            self.before = {}
+        elif self.before:
+            self.before = reset_rows(self.modules, self.before, _mask(rows, self._batch()))
+
+    def state_dict(self) -> dict[str, Tree]:
+        """A copy of the states that the next calls start from, by module."""
+        self.next_window()
+        return {name: cloned(state) for name, state in self.before.items()}
+
+    def load_state_dict(self, states: Mapping[str, Tree]) -> None:
+        """Continue from saved states.
+
+        Raises:
+            ValueError: they are of modules that this model does not have.
+            TypeError: they are not states by module.
+        """
+        self.start_from(states)
+        self.before = {name: cloned(state) for name, state in states.items()}
+
+    def start_from(self, states: Mapping[str, Tree]) -> None:
+        """Begin a window with these states themselves, history and all; errors as `load_state_dict`."""
+        if not isinstance(states, Mapping):
+            raise TypeError(f"states are a dict, by module, got {type(states).__name__}")
+        unknown = [name for name in states if name not in self.modules]
+        if unknown:
+            raise ValueError(
+                f"there are states of {', '.join(map(repr, unknown))}, but the recurrent modules here are "
+                f"{', '.join(map(repr, self.modules))}"
+            )
+        self.before, self.after, self.asked = dict(states), {}, set()
+
+    def _batch(self) -> int:
+        name, state = next(iter(self.before.items()))
+        batch = _rows_of_state(self.modules[name], leaves(state)[0])
+        if batch is None:
+            raise ValueError("the state is of one sequence without a batch; reset it by reset(), without rows")
+        return batch
+
+    @contextmanager
+    def hooked(self) -> Iterator[None]:
+        """While it is open, the modules start from `before` and leave their final states in `after`."""
+        handles = []
+        try:
+            for name, module in self.modules.items():
+                if any(isinstance(hook, _Give) for hook in module._forward_pre_hooks.values()):
+                    raise ValueError(
+                        f"{_shown(name)} carries its state already; leave the other bptt.stateful first, and call "
+                        "bptt.truncated and bptt.checkpointed outside of it"
+                    )
+                handles.append(module.register_forward_pre_hook(_Give(self, name), with_kwargs=True))
+                handles.append(module.register_forward_hook(partial(self._take, name)))
+            # Compiled code would not see the hooks. Without dynamo nothing is compiled.
+            eager = "torch._dynamo" in sys.modules
+            with torch.compiler.set_stance("force_eager") if eager else nullcontext():
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _take(self, name: str, module: nn.Module, _: Any, output: Any) -> None:
+        """Keep the final state of a call."""
+        self.after[name] = output if isinstance(module, nn.RNNCellBase) else output[1]
+
+
+class _Give:
+    """The pre-hook of a module: where the caller gives it no state, the carried one."""
+
+    def __init__(self, carry: Carry, name: str) -> None:
+        self.carry, self.name = carry, name
+        _, self.parameter, *_ = inspect.signature(carry.modules[name].forward).parameters
+
+    def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
+        if is_transformed():
+            raise RuntimeError(
+                f"{_shown(self.name)} is called under vmap, grad, jvp or forward mode, which its state cannot "
+                "leave; carry states outside of it"
+            )
+        given = args[1] if len(args) > 1 else kwargs.get(self.parameter)
+        if given is not None:
+            return None
+        if self.name in self.carry.after:
+            raise ValueError(
+                f"{_shown(self.name)} was called twice in one window, and which state its next call goes on from "
+                "is not known. Call the model once a window (or carry.next_window() between two windows, where "
+                "you call its parts yourself); if the model uses the module twice, let it take and return the "
+                "states, (x, state) -> (y, state)"
+            )
+        if _is_checkpointed():
+            raise ValueError(
+                f"{_shown(self.name)} is called under torch.utils.checkpoint, whose second walk would not start "
+                "from the carried state; use bptt.checkpointed, which walks again from it"
+            )
+        self.carry.asked.add(self.name)
+        state = self.carry.before.get(self.name)
+        if state is None:
+            return None
+        state = self._fitted(module, state, args[0] if args else next(iter(kwargs.values())))
+        return ((args[0], state, *args[2:]), kwargs) if args else (args, {**kwargs, self.parameter: state})
+
+    def _fitted(self, module: nn.Module, state: Tree, input: Any) -> Tree:
+        """The state for this input: of as many sequences, on its device, in its dtype."""
+        batch = _rows_of_input(module, input)
+        like = input.data if isinstance(input, PackedSequence) else input
+
+        def fitted(leaf: Tensor) -> Tensor:
+            rows = _rows_of_state(module, leaf)
+            if rows != batch:
+                raise ValueError(
+                    f"{_shown(self.name)} carries the states of {_sequences(rows)}, but its input has "
+                    f"{_sequences(batch)}: call carry.reset() where other sequences begin, and leave out a last, "
+                    "smaller batch (drop_last=True of a DataLoader)"
+                )
+            if leaf.is_inference() and not torch.is_inference_mode_enabled():
+                leaf = leaf.clone()
+            return leaf.to(like.device, like.dtype if leaf.is_floating_point() else None)
+
+        return mapped(fitted, state)
+
+
+def carrying_modules(model: Any) -> dict[str, nn.Module]:
+    """The recurrent modules inside a model or those a function names, by name, each once.
+
+    Raises:
+        TypeError: one takes no state.
+        ValueError: there is none, or one is bidirectional.
+    """
+    roots = roots_of(model)
+    found: dict[str, nn.Module] = {}
+    for number, root in enumerate(roots):
+        for name, module in _outermost(root, "" if len(roots) == 1 else str(number)):
+            if all(module is not other for other in found.values()):
+                _check_carries(name, module)
+                found[name] = module
+    if not found:
+        raise ValueError(
+            f"{name_of(model)} has no recurrent module whose state could be carried: torch.nn.RNN, GRU, LSTM and "
+            "their cells are, and bptt's modules and cells"
+        )
+    return found
+
+
+def _outermost(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(module, RECURRENT):
+        yield name, module
+        return
+    for child_name, child in module.named_children():
+        yield from _outermost(child, f"{name}.{child_name}".lstrip("."))
+
+
+def _check_carries(name: str, module: nn.Module) -> None:
+    """Check that a module's calls can go on from each other."""
+    if any(getattr(inner, "bidirectional", False) for inner in module.modules()):
+        raise ValueError(
+            f"{_shown(name)} is bidirectional: its other direction starts from the end of the sequence, which a "
+            "window has not reached; build it with bidirectional=False, or call it on whole sequences"
+        )
+    check_takes(module.forward, f"{_shown(name)}.forward", "forward(input, hx=None)", "input", "hx")
+
+
+def reset_rows(modules: Mapping[str, nn.Module], states: Mapping[str, Tree], rows: Tensor) -> dict[str, Tree]:
+    """The states with some rows, booleans (B,), back at the initial state; without entries where that is all."""
+    if rows.all():
+        return {}
+
+    def of_module(module: nn.Module, state: Tree) -> Tree:
+        fresh = iter(leaves(module.initial_state(len(rows)))) if isinstance(module, Cell) else None
+
+        def mixed(leaf: Tensor) -> Tensor:
+            shape = [1] * leaf.dim()
+            shape[_batch_axis(module, leaf)] = len(rows)
+            zeros = torch.zeros_like(leaf) if fresh is None else next(fresh)
+            return torch.where(rows.to(leaf.device).view(shape), zeros, leaf)
+
+        return mapped(mixed, state)
+
+    return {name: of_module(modules[name], state) for name, state in states.items()}
+
+
+def _mask(rows: Any, batch: int) -> Tensor:
+    """Booleans (B,) of rows, which are booleans already, or numbers."""
+    rows = torch.as_tensor(rows, device="cpu")
+    if rows.dtype == torch.bool:
+        if tuple(rows.shape) != (batch,):
+            raise ValueError(f"rows have shape {tuple(rows.shape)}, but the states are of {batch} sequences")
+        return rows
+    if rows.is_floating_point() or rows.is_complex():
+        raise TypeError(f"rows must be booleans (B,) or numbers of rows, got {rows.dtype}")
+    outside = rows[(rows < -batch) | (rows >= batch)]
+    if len(outside.flatten()):
+        raise ValueError(f"there is no row {int(outside.flatten()[0])}: the states are of {batch} sequences")
+    return torch.zeros(batch, dtype=torch.bool).index_fill(0, rows.flatten() % batch, True)
+
+
+def _batch_axis(module: nn.Module, leaf: Tensor) -> int:
+    """Which axis of a module's batched state is the batch."""
+    return 0 if isinstance(module, Cell) else leaf.dim() - 2
+
+
+def _rows_of_state(module: nn.Module, leaf: Tensor) -> int | None:
+    """The sequences of a state; None for one without a batch."""
+    batched = 2 if isinstance(module, OF_ONE_STEP) else 3
+    return None if leaf.dim() < batched and not isinstance(module, Cell) else leaf.shape[_batch_axis(module, leaf)]
+
+
+def _rows_of_input(module: nn.Module, input: Any) -> int | None:
+    """The sequences of an input; None for one without a batch."""
+    if isinstance(input, PackedSequence):
+        return int(input.batch_sizes[0])
+    if isinstance(module, nn.RNNCellBase):
+        return input.shape[0] if input.dim() > 1 else None
+    if input.dim() < 3 and not isinstance(module, Cell):
+        return None
+    return input.shape[0 if module.batch_first else 1]
+
+
+def _is_checkpointed() -> bool:
+    """Whether torch.utils.checkpoint will walk again what is walked now."""
+    hooks = _top_saved_tensors_default_hooks(True)
+    return hooks is not None and getattr(hooks[0], "__module__", "") == "torch.utils.checkpoint"
+
+
+def _shown(name: str) -> str:
+    return name or "the model"
+
+
+def _sequences(rows: int | None) -> str:
+    return "one sequence without a batch" if rows is None else f"{rows} sequences"
