@@ -1,5 +1,6 @@
 """Contributions inside models of many kinds: they sum up to autograd's gradient, and leave the model as it was."""
 
+from abc import ABC
 from contextlib import nullcontext
 from operator import attrgetter
 
@@ -151,6 +152,43 @@ class WeightDrop(nn.Module):
         return self.rnn(self.embedding(tokens.mT))[0]
 
 
+class Shrinking(nn.Module):
+    """A loop over packed steps: the batch shrinks as the shorter sequences end."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.cell = nn.Embedding(9, 4), nn.LSTMCell(4, 3)
+
+    def forward(self, tokens):
+        packed = pack_padded_sequence(self.embedding(tokens), LENGTHS, batch_first=True, enforce_sorted=False)
+        h = c = self.embedding.weight.new_zeros(B, 3)
+        outputs = []
+        for x_t in packed.data.split(packed.batch_sizes.tolist()):
+            h, c = self.cell(x_t, (h[: len(x_t)], c[: len(x_t)]))
+            outputs.append(h)
+        return torch.cat(outputs)
+
+
+class Base(ABC, nn.RNNBase):
+    """A base class of another layout."""
+
+
+class Handled(Base, nn.GRU):
+    """A subclass by two branches, as pytorch-forecasting's."""
+
+    def forward(self, input, hx=None):
+        return super().forward(input, hx)
+
+
+class TwoBranches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(9, 4), Handled(4, 3)
+
+    def forward(self, tokens):
+        return self.rnn(self.embedding(tokens.mT))[0]
+
+
 def normed(model):
     for name in ("weight_hh_l0", "weight_ih_l1_reverse"):
         parametrizations.weight_norm(model.encoder, name)
@@ -170,6 +208,8 @@ MODELS = {
     "subclassed": Subclassed,
     "checkpointed": Checkpointed,
     "weight drop": WeightDrop,
+    "shrinking batch": Shrinking,
+    "two branches": TwoBranches,
     "weight norm": lambda: normed(Tagger(nn.GRU)),
 }
 

@@ -182,11 +182,15 @@ def _last_rows(batch_sizes: list[int], device: torch.device) -> Tensor:
 
 
 def _without(d_state: State, later: Adjoint | None) -> State:
-    """∂L/∂(final state) less what a later call sends back to it; 0 where only rounding is left."""
+    """∂L/∂(final state) less what a later call sends back to it; 0 where only rounding is left.
+
+    A later call of another batch is taken to go on with the first sequences, as loops over packed sequences do.
+    """
     if later is None:
         return d_state
+    back = [pad(d, (0, 0, 0, len(before) - len(d))) for d, before in zip(later.d_state, d_state, strict=True)]
     least = 16 * torch.finfo(d_state[0].dtype).eps
-    rests = [(d - back, least * back.abs().amax()) for d, back in zip(d_state, later.d_state, strict=True)]
+    rests = [(d - b, least * b.abs().amax()) for d, b in zip(d_state, back, strict=True)]
     return tuple(torch.where(rest.abs() > small, rest, 0) for rest, small in rests)
 
 

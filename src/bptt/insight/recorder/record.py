@@ -140,11 +140,13 @@ def _take_over(walks: Walks, name: str, module: Any) -> Callable[[], None]:
     replacement = recorder.replacement(module, base)
     methods = {method: lambda _, *args, **options: replacement(*args, **options)}
     above, own = (), {"__module__": kind.__module__, "plain_type": kind}
+    own |= {name: vars(_Recorded)[name] for name in ("__reduce_ex__", "__deepcopy__")}
     if base is None or kind.forward is base.forward:
         own |= methods
     else:  # super().forward of a subclass with a forward of its own finds this one before that of torch.nn
         above = (type(base.__name__, (base,), methods),)
-    module.__class__ = taken = type(kind.__name__, (_Recorded, kind, *above), own)
+    # The first base decides on the layout, which must be that of the module's class.
+    module.__class__ = taken = type(kind.__name__, (kind, _Recorded, *above), own)
 
     def undo() -> None:
         if type(module) is taken:
