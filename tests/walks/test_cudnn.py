@@ -124,6 +124,14 @@ def test_a_bias_with_gaps_between_its_numbers_is_copied(cudnn):
     assert_close(module(x)[0], run_by(module, x, REFERENCE.walk)[0], "y")
 
 
+@pytest.mark.parametrize("which", ["x", "weight_ih_l0", "bias_hh_l1_reverse"])
+def test_a_tensor_whose_storage_was_emptied_is_refused_before_the_walk(cudnn, which):
+    module, x = made("LSTM", 2, True), inputs(False)
+    (x if which == "x" else getattr(module, which)).untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="lost its memory"):
+        module(x)
+
+
 def test_an_order_that_no_concatenation_makes_is_left_to_cudnn(cudnn, monkeypatch):
     monkeypatch.setattr(cudnn_calls, "order_of", lambda *_: None)
     module, x = made("LSTM", 2), inputs(False)

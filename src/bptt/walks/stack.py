@@ -60,6 +60,11 @@ class Stack(NamedTuple):
         """The walk of one layer and direction, of this number, over these rows."""
         return Call(self.cell, x, tuple(s[number] for s in self.state), self.weights[number], self.batch_sizes)
 
+    def check_memory(self) -> None:
+        """Refuse a tensor whose storage was resized below it."""
+        for number in range(len(self.weights)):
+            self.call(number, self.x).check_memory()
+
     def walk(self, walk: WalkOne, between: Between = None) -> tuple[Tensor, State]:
         """The last layer's outputs and the final state (L·D, B, ·), each layer and direction by a call of `walk`.
 
