@@ -12,6 +12,7 @@ from torch import nn
 from torch.func import functional_call, grad, jvp, vmap
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
 
 import bptt
 from bptt.trees import leaves
@@ -294,6 +295,27 @@ def test_hooks_of_torch_nn_utils(kind):
         assert_same(*[[m(x)[0]] for m in reversed(made)])
         made[1](x)[0].sum().backward()
         assert all(p.grad is not None for p in made[1].parameters())
+
+
+@pytest.mark.parametrize(("kind", "options"), [*CASES, ("RNN", {"nonlinearity": SINE})])
+def test_walked_again_by_a_checkpoint(kind, options):
+    module, x = getattr(bptt, kind)(3, 5, dtype=torch.float64, **options), normal(4, 2, 3, grad=True)
+    weights = list(module.parameters())
+    y = checkpoint(lambda x: module(x)[0], x, use_reentrant=False)
+    found = torch.autograd.grad(y.square().sum(), [x, *weights])
+    assert_same(found, torch.autograd.grad(module(x)[0].square().sum(), [x, *weights]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(1, 5), (1, 2, 5)])
+def test_many_gradients_of_a_state_that_is_a_view(kind, shape):
+    module, x = getattr(bptt, kind)(3, 5, dtype=torch.float64), normal(4, *shape[1:-1], 3)
+    h, c = (normal(2, *shape, seed=seed)[0].requires_grad_() for seed in (1, 2))
+    y, _ = module(x, (h, c) if kind == "LSTM" else h)
+    seeds = torch.stack([torch.ones_like(y), 2 * torch.ones_like(y)])
+    (found,) = torch.autograd.grad(y, h, seeds, is_grads_batched=True, retain_graph=True)
+    (once,) = torch.autograd.grad(y, h, seeds[0])
+    assert_same(found.unbind(), [once, 2 * once])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -138,7 +138,8 @@ def _second_order(
         state = (x.new_zeros(batch, weights[1].shape[1]),) * n
     of_module = state[0].dim() == 3  # (1, B, H)
     if of_module:
-        state = tuple(s.squeeze(0) for s in state)
+        with torch.enable_grad():
+            state = tuple(s.squeeze(0) for s in state)
     dy, *d_state = seeds
     d_state = [d if d is None else d.reshape(state[0].shape) for d in d_state[:n]]
     call = Call(choices.equations(), x, state, Weights(*weights), batch_sizes)
