@@ -101,7 +101,7 @@ class StandIn:
         if train:
             self.graphs[number] = results, sources
         reserve = torch.tensor([number] if train else [], dtype=torch.int64).view(torch.uint8)
-        y, h_n, *c_n = (t.detach() for t in results)
+        y, h_n, *c_n = (t.detach().clone() for t in results)  # y is the caller's, to change in place
         return y, h_n, c_n[0] if c_n else x.new_empty(0), reserve, buffer
 
     def backward(self, x, weights, per_layer, buffer, h0, c0, y, dy, dh_n, dc_n, mode, H, R, layers, batch_first,
@@ -112,6 +112,7 @@ class StandIn:
         number = int(reserve.view(torch.int64))
         assert number in self.graphs, "the reserve was overwritten by an earlier backward pass"
         results, sources = self.graphs[number]
+        assert torch.allclose(y, results[0], equal_nan=True), "y was changed after the forward pass"
         reserve.view(torch.int64).fill_(0)
         pairs = [(t, d) for t, d in zip(results, (dy, dh_n, dc_n), strict=False) if d is not None]
         outputs, seeds = zip(*pairs, strict=True)

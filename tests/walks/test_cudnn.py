@@ -181,6 +181,16 @@ def test_outputs_and_inputs_changed_after_the_forward_pass(cudnn):
         y.sum().backward()
 
 
+def test_outputs_changed_in_place_where_hooks_save_tensors(cudnn):
+    module, x = made("GRU"), inputs(False)
+    wanted = torch.autograd.grad(module(x)[0].sum(), module.parameters())
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        y, _ = module(x)
+    y.add_(1)
+    for f, w in zip(torch.autograd.grad(y.sum(), module.parameters()), wanted, strict=True):
+        assert torch.equal(f, w)
+
+
 def test_many_gradients_at_once(cudnn):
     module, x = made("LSTM", 2), inputs(False)
     y, _ = module(x)

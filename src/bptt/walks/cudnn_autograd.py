@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._autograd import _get_current_graph_task_keep_graph
+from torch._C._autograd import _get_current_graph_task_keep_graph, _top_saved_tensors_default_hooks
 
 from .cudnn_calls import StackOperands, Terms, cudnn_backward, cudnn_forward
 from .double_backward import are_batched, differentiable_gradients
@@ -22,7 +22,9 @@ class CudnnWalk(torch.autograd.Function):
         y, h_n, c_n, reserve, buffer = cudnn_forward(terms, True, x, h0, c0, weights)
         ctx.terms, ctx.y_changed = terms, False
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(y, x, h0, c0, *weights, reserve, buffer)
+        # Where hooks say how tensors are saved, a change of y in place is not noticed.
+        saved = y if _top_saved_tensors_default_hooks(True) is None else y.clone()
+        ctx.save_for_backward(saved, x, h0, c0, *weights, reserve, buffer)
         return y, h_n, c_n
 
     @staticmethod
