@@ -137,6 +137,17 @@ def test_an_elman_network_that_forgets_at_once_has_vanished():
     assert [key for key in values if "by_lag" in key] == [f"bptt/l0/gradient_by_lag/{lag}" for lag in (0, 1, 2)]
 
 
+def test_a_layer_that_no_gradient_reaches_has_no_part_left():
+    rnn = nn.RNN(3, 4, 2, nonlinearity="relu")
+    with torch.no_grad():
+        rnn.bias_ih_l1.fill_(-100.0)
+    probe = bptt.Probe(rnn)
+    rnn(normal(6, 2, 3, dtype=torch.float32))[0].sum().backward()
+    values = probe.step()
+    assert values["bptt/l0/gradient_by_lag/0"] == 0
+    assert "bptt/l0/gradient_left" not in values
+
+
 def test_bad_input_and_closing():
     with pytest.raises(ValueError, match="no recurrent module"):
         bptt.Probe(nn.Linear(2, 2))

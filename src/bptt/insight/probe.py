@@ -38,8 +38,8 @@ class Probe:
     leaves the model as it was also if the loop fails. Of each recurrent module:
 
     - ``NAME/l0/gradient_by_lag/K``, K = 0, 1, 2, 4, ...: ‖∂E_t/∂s_{t-K}‖, the mean over a few errors;
-      ``NAME/l0/gradient_left``: that at the longest lag over that at lag 0; ``NAME/l0/vanished_at``: the first lag
-      at which less than 1 % of it is left, where there is one;
+      ``NAME/l0/gradient_left``: that at the longest lag over that at lag 0, where that is not 0;
+      ``NAME/l0/vanished_at``: the first lag at which less than 1 % of it is left, where there is one;
     - ``NAME/l0/gradient_at_first_step`` and ``.../gradient_at_last_step``, ‖∂L/∂s_k‖, instead of these for packed
       sequences, loops of calls and bidirectional modules;
     - ``NAME/l0/saturated``, the share of the units' values whose slope is below a tenth, and
@@ -195,7 +195,8 @@ def _reach(by_lag: Tensor) -> dict[str, Tensor | float]:
     """The gradient by lag at a few lags, how much of it is left at the longest, and where it has vanished."""
     shown = [0, *(2**n for n in range(len(by_lag).bit_length()) if 2**n < len(by_lag))]
     found: dict[str, Tensor | float] = {f"gradient_by_lag/{lag}": by_lag[lag] for lag in shown}
-    found["gradient_left"] = by_lag[-1] / by_lag[0]
+    if by_lag[0] != 0:  # NaN counts; nothing enters a layer below one whose units are all saturated
+        found["gradient_left"] = by_lag[-1] / by_lag[0]
     vanished = (by_lag < VANISHED * by_lag[0]).nonzero()
     if len(vanished):
         found["vanished_at"] = float(vanished[0])
