@@ -1,3 +1,5 @@
+import textwrap
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,7 @@ from torch import nn
 import bptt
 
 EXPLAINERS = [bptt.explain, bptt.derivation, bptt.diagram]
-BOTH = r"bptt\.from_torch.*bptt\.SequenceModel\("
+RECORD = r"record the model as it runs:\n +with bptt\.record\(model\) as walks:\n +loss = .*\n +bptt\.\w+\("
 
 
 class Tagger(nn.Module):
@@ -31,14 +33,13 @@ class Average(bptt.Cell):
 @pytest.mark.parametrize(
     ("model", "functions", "words"),
     [
-        (nn.GRU(2, 3), EXPLAINERS, rf"got torch\.nn\.GRU; {BOTH}"),
-        (nn.GRU(2, 3), [bptt.contributions], r"got torch\.nn\.GRU; bptt\.from_torch\("),
-        (bptt.GRU(2, 3), EXPLAINERS, r"got GRU alone.*bptt\.SequenceModel\(module, output_size\)"),
+        (nn.GRU(2, 3), [*EXPLAINERS, bptt.contributions], rf"got GRU; {RECORD}"),
+        (bptt.GRU(2, 3), EXPLAINERS, rf"got GRU; {RECORD}"),
         (Average(), [*EXPLAINERS, bptt.diagnose], "a bptt.Cell; contributions, check_gradient, truncated and"),
         (
             Tagger(),
             [*EXPLAINERS, bptt.diagnose, bptt.contributions],
-            r"bptt\.SequenceModel\(recurrent, output_size\)",
+            rf"got Tagger; {RECORD}",
         ),
         (nn.GRU, [*EXPLAINERS, bptt.diagnose, bptt.contributions], r"got the class GRU; pass .*GRU\(\.\.\.\)"),
         ("GRU", [*EXPLAINERS, bptt.diagnose, bptt.contributions], "got str$"),
@@ -55,3 +56,12 @@ def test_the_way_out_of_a_module_of_torch_works():
         bptt.SequenceModel(nn.GRU(2, 3), 1)
     model = bptt.SequenceModel(bptt.from_torch(nn.GRU(2, 3)), 1)
     assert bptt.explain(model, torch.zeros(9, 2), torch.ones(9, 1)).t == 9
+
+
+def test_the_lines_of_the_message_work():
+    model, x, d, criterion = Tagger(), torch.ones(4, 2, 2), torch.zeros(4, 2, 1), bptt.squared_error
+    for function in (bptt.explain, bptt.contributions):
+        with pytest.raises(TypeError) as refusal:
+            function(model, x, d, criterion)
+        lines = str(refusal.value).split("as it runs:\n")[1]
+        exec(textwrap.dedent(lines), {"bptt": bptt, "model": model, "x": x, "d": d, "criterion": criterion})

@@ -105,7 +105,8 @@ def contributions(
         return contributions_of_walks(model, x, pairs)
     if not isinstance(model, Elman | SequenceModel | Recurrent | Cell):
         raise TypeError(
-            f"contributions takes a bptt.Elman, SequenceModel, RNN, GRU, LSTM or Cell, got {refused(model)}"
+            "contributions takes a bptt.Elman, SequenceModel, RNN, GRU, LSTM or Cell, "
+            f"got {refused(model, 'contributions')}"
         )
     check_call(criterion)
     if isinstance(model, Cell):
@@ -116,7 +117,7 @@ def contributions(
     h, dz = (_time_major(rows, net.batch_first) for rows in (h, dz))
     dz, ends = _entering(dz, t)
     dh = into_hidden(net, dz)
-    factors = factors_by_name(net, walk_back(records, dh)) | readout_factors(net, dz, h)
+    factors = factors_by_name(net.row_vectors, walk_back(records, dh)) | readout_factors(net, dz, h)
     by_step = BySteps({name: factors[name] for name in _checked_names(model, factors)})
     records = [[r._replace(recording=r.recording.with_own_weights()) for r in layer] for layer in records]
 

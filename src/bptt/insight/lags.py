@@ -89,7 +89,7 @@ def _of_group(
         if detail != "norms":
             found.states[walk.layer], found.deltas[walk.layer] = states[:, :kept], deltas[:, :kept]
     of_readout = readout_factors(net, _at_the_end(dz[ends], T), h[ends].expand(T, -1, -1))  # of step t alone
-    for name, factor in (factors_by_name(net, walks) | of_readout).items():
+    for name, factor in (factors_by_name(net.row_vectors, walks) | of_readout).items():
         delta, operand = by_lag(factor.delta), None if factor.operand is None else by_lag(factor.operand)
         found.norm[name] = delta.norm(dim=-1) * (1 if operand is None else operand.norm(dim=-1))
         gradient = delta.sum(1, keepdim=True) if operand is None else delta.mT @ operand

@@ -222,10 +222,10 @@ def readout_factors(net: Network, dz: Tensor, h: Tensor) -> dict[str, Factor]:
     return parts
 
 
-def factors_by_name(net: Network, walks: list[WalkedBack]) -> dict[str, Factor]:
+def factors_by_name(row_vectors: bool, walks: list[WalkedBack]) -> dict[str, Factor]:
     """The factors of every recurrent weight by its name, oriented as the network has it."""
     return {
-        name: Factor(factor.operand, factor.delta) if net.row_vectors and factor.operand is not None else factor
+        name: Factor(factor.operand, factor.delta) if row_vectors and factor.operand is not None else factor
         for walk in walks
         for name, factor in zip(walk.record.names, walk.factors, strict=True)
         if name is not None and factor is not None

@@ -153,7 +153,7 @@ def _copy(model: Any) -> Network:
     if not isinstance(model, (Elman, SequenceModel, Recurrent, *OURS)):
         raise TypeError(
             "diagnose takes a bptt.Elman, a bptt.SequenceModel, or a recurrent module (bptt.RNN, GRU, LSTM, or "
-            f"torch.nn's), got {refused(model)}"
+            f"torch.nn's), got {refused(model, 'diagnose')}"
         )
     net: Any = with_ours(copy.deepcopy(model)).to("cpu", torch.float64).eval().requires_grad_(True)
     return Bare(net) if isinstance(net, Recurrent) else net

@@ -7,12 +7,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from ...equations import Weights
-from ...walks import door
-from ...walks.call import Call
 from ..recorded import Record
 from ..recorder.by_module import backward_of_walks
-from ..recorder.calls import ModuleCall, errors_of, joined, loops_of
+from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
 from ..recorder.record import Walks
 from ..text_tables import text_html
 from .clipping import GradientNorms
@@ -159,21 +156,10 @@ def _gradient_norm(loop: list[ModuleCall]) -> Tensor:
 
 
 def _in_double(name: str, loop: list[ModuleCall], rows: Tensor) -> list[list[Record]]:
-    """A loop's walks in float64, each from its own recorded input: calls joined, and whole sequences alone."""
+    """A loop's walks in float64, with the weights' names in the model."""
     prefix = f"{name}." if name else ""
-    found: list[Record] = []
-    for number, names in enumerate(loop[0].names):
-        backwards = number % loop[0].directions == 1
-        at = rows.to(loop[0].nodes[number].recording.x.device)
-        x = torch.cat([call.in_time(call.nodes[number].recording.x, number)[:, at] for call in loop])
-        call = loop[0].nodes[number].recording.call
-        state = tuple(s[at].to("cpu", torch.float64) for s in call.state)
-        weights = call.weights.each(lambda w: w.to("cpu", torch.float64))
-        x = (x.flip(0) if backwards else x).to("cpu", torch.float64)
-        layer = f"l{number // loop[0].directions}" + "_reverse" * backwards
-        own: Weights[str] = names.each(lambda n: prefix + n)
-        found.append(Record(layer, backwards, own, door.record_walk(Call(call.cell, x, state, weights)).recording))
-    return [found[i : i + loop[0].directions] for i in range(0, len(found), loop[0].directions)]
+    layers = records_of(loop, rows, change=lambda t: t.to("cpu", torch.float64))
+    return [[r._replace(names=r.names.each(lambda n: prefix + n)) for r in layer] for layer in layers]
 
 
 def _called(name: str) -> str:

@@ -64,7 +64,7 @@ def backward_of_error(
 def check_network(net: Any) -> None:
     """Raise a TypeError for anything but the two kinds of network whose equations are known as a whole."""
     if not isinstance(net, Elman | SequenceModel):
-        raise TypeError(f"a bptt.Elman or a bptt.SequenceModel is needed, got {refused(net)}")
+        raise TypeError(f"a bptt.Elman or a bptt.SequenceModel is needed, got {refused(net, 'explain')}")
 
 
 def check_both_or_neither(x: Any, d: Any) -> None:

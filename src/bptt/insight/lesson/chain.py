@@ -23,7 +23,7 @@ from .backward import ErrorBackward, activation_slopes
 from .derivation_parts import MatrixDerivation, Quantity, Term, TermFactor
 from .edges import UnfoldedNetwork
 from .explanation import Explanation
-from .notation import LessonNetwork, Letters, Matrix, Step, T, letter, partial, top
+from .notation import DrawnNetwork, Letters, Matrix, Step, T, letter, partial, top
 from .recursions import ReadoutFormulas
 
 
@@ -41,7 +41,7 @@ class Chain:
 
     def __init__(
         self,
-        net: LessonNetwork,
+        net: DrawnNetwork,
         steps: int,
         readout: ReadoutFormulas,
         shown: int,
@@ -135,7 +135,8 @@ class Chain:
     @cached_property
     def _through_readout(self) -> TermFactor:
         """∂y_t/∂s_t."""
-        quantity = Quantity(letter("W", "y", T), self._number(lambda _: self.net.readout_matrix()))
+        symbol = letter("W", "y", T) if self.readout.has_matrix else "I"
+        quantity = Quantity(symbol, self._number(lambda _: self.net.readout_matrix()))
         latex = partial(self.readout.result, top(self.net, self.t))
         return TermFactor(latex, (quantity,), self.unfolded.into(letter("y", self.t)))
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import overload
 
 from torch import Tensor
 
 from ... import checks
 from ...networks import squared_error
 from ..recorded import Criterion, checked_step
-from .backward import backward_of_error, check_both_or_neither, check_network, criterion_name
+from ..recorder.record import Walks
+from .backward import ErrorBackward, backward_of_error, check_both_or_neither, check_network, criterion_name
 from .chain import Chain
 from .derivation_parts import MatrixDerivation
 from .explain import explanation_of
 from .formulas import FormulaBlock, FormulaRow, equation, latex_of, number, numbers, svg_of, text_of
-from .notation import LessonNetwork, matrices
+from .notation import DrawnNetwork, LessonNetwork, matrices
+from .of_walks import WalkPlace, backward_of_walk, check_no_place, check_walks_only, linearized_loss
 from .recursions import ReadoutFormulas, equations, recursion
 
 
@@ -96,6 +99,18 @@ class Derivation:
         return f'<div style="overflow-x:auto">{self.svg}</div>{latex}'
 
 
+@overload
+def derivation(
+    model: Walks,
+    x: Tensor,
+    *,
+    t: int | None = None,
+    shown: int = 6,
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Derivation: ...
+@overload
 def derivation(
     model: LessonNetwork,
     x: Tensor | None = None,
@@ -104,6 +119,18 @@ def derivation(
     *,
     t: int | None = None,
     shown: int = 6,
+) -> Derivation: ...
+def derivation(
+    model: Walks | LessonNetwork,
+    x: Tensor | None = None,
+    d: Tensor | None = None,
+    criterion: Criterion = squared_error,
+    *,
+    t: int | None = None,
+    shown: int = 6,
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
 ) -> Derivation:
     """Write the chain rule for E_t and each matrix out: every term one path back through the unfolded network.
 
@@ -113,13 +140,14 @@ def derivation(
     write: there a term is operandᵀ delta_k, with the recursion of delta beside it.
 
     Args:
-        model: a `bptt.Elman` or `bptt.SequenceModel`.
+        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model with the loss as x.
         x, d: one sequence (T, I) and its targets, for the numbers; None for symbols alone, of a sequence that ends
             at t.
         criterion: as `bptt.explain` takes it. Default `bptt.squared_error`.
         t: the step whose error is derived, from 1. Default the last; without x and d it is needed.
         shown: how many terms, and factors of a term, are written one by one; those between them are folded. At
             least 4, default 6.
+        module, loop, sequence: as `bptt.explain` takes them, for walks alone.
 
     Returns:
         the derivation; print it.
@@ -134,21 +162,32 @@ def derivation(
     >>> print(derivation(Elman(2, 3, 1), t=2)["W_s"].text)
     ∂E_2/∂W_s = ∂E_2/∂y_2 · ∂y_2/∂s_2 · ∂s_2/∂W_s + ∂E_2/∂y_2 · ∂y_2/∂s_2 · ∂s_2/∂s_1 · ∂s_1/∂W_s
     """
-    check_network(model)
     checks.check_sizes(shown=shown)
     if shown < 4:
         raise ValueError(f"shown must be at least 4, got {shown}")
+    place = WalkPlace(module, loop, sequence)
+    if isinstance(model, Walks):
+        check_walks_only("derivation", d, criterion)
+        net, back = backward_of_walk(model, x, t, place)
+        return _derivation(net, len(back.d_outputs), linearized_loss, shown, back.t, back)
+    check_network(model)
+    check_no_place("derivation", place)
     check_both_or_neither(x, d)
     if x is None or d is None:
         if t is None:
             raise TypeError("pass t, the step whose error is derived, or x and d")
-        back, e, steps = None, None, checked_step("t", t)
-        t = steps
-    else:
-        if isinstance(x, Tensor) and x.dim() != 2:
-            raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")
-        back = backward_of_error(model, x, d, criterion, t)
-        e, steps, t = explanation_of(model, back, criterion), len(x), back.t
+        checked_step("t", t)
+        return _derivation(model, t, criterion, shown, t)
+    if isinstance(x, Tensor) and x.dim() != 2:
+        raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")
+    back = backward_of_error(model, x, d, criterion, t)
+    return _derivation(model, len(x), criterion, shown, back.t, back)
+
+
+def _derivation(
+    model: DrawnNetwork, steps: int, criterion: Criterion, shown: int, t: int, back: ErrorBackward | None = None
+) -> Derivation:
+    e = None if back is None else explanation_of(model, back, criterion)
     readout = ReadoutFormulas(model, t, criterion)
     chain = Chain(model, steps, readout, shown, back, e)
     return Derivation(

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, overload
 
 from torch import Tensor
 
 from ...networks import squared_error
 from ..recorded import Criterion, checked_step
+from ..recorder.record import Walks
 from .backward import check_both_or_neither, check_network
 from .drawing import Diagram, draw_folded, draw_unfolded
-from .explain import explain
+from .explain import explain, explanation_of
 from .notation import LessonNetwork
+from .of_walks import WalkPlace, backward_of_walk, check_no_place, check_walks_only, linearized_loss
+
+Kind = Literal["folded", "unfolded"]
 
 
+@overload
+def diagram(
+    model: Walks,
+    x: Tensor,
+    *,
+    t: int | None = None,
+    kind: Kind = "unfolded",
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Diagram: ...
+@overload
 def diagram(
     model: LessonNetwork,
     x: Tensor | None = None,
@@ -21,7 +37,19 @@ def diagram(
     criterion: Criterion = squared_error,
     *,
     t: int | None = None,
-    kind: Literal["folded", "unfolded"] = "unfolded",
+    kind: Kind = "unfolded",
+) -> Diagram: ...
+def diagram(
+    model: Walks | LessonNetwork,
+    x: Tensor | None = None,
+    d: Tensor | None = None,
+    criterion: Criterion = squared_error,
+    *,
+    t: int | None = None,
+    kind: Kind = "unfolded",
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
 ) -> Diagram:
     """Draw a network, folded or unfolded in time, with the gradient of E_t over each edge.
 
@@ -30,13 +58,14 @@ def diagram(
     dashed, and a × marks where it fell below. More than 12 steps are folded in the middle.
 
     Args:
-        model: a `bptt.Elman` or `bptt.SequenceModel`.
+        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model with the loss as x.
         x, d: the input and its targets, as `bptt.explain` takes them; None draws the forward pass alone.
         criterion: as `bptt.explain` takes it. Default `bptt.squared_error`.
         t: the step whose error is drawn, from 1. Default the last; without x and d the network is unfolded over t
             steps, by default 3.
         kind: "unfolded", a copy of the network for each step, or "folded", one with loops, where an edge carries
             its matrix's whole gradient. Default "unfolded".
+        module, loop, sequence: as `bptt.explain` takes them, for walks alone.
 
     Returns:
         the picture; ``diagram.save("file.svg")``.
@@ -49,9 +78,16 @@ def diagram(
     >>> diagram(Elman(2, 3, 1), kind="folded").label
     'The network folded in time'
     """
-    check_network(model)
     if kind not in ("folded", "unfolded"):
         raise ValueError(f'kind must be "folded" or "unfolded", got {kind!r}')
+    place = WalkPlace(module, loop, sequence)
+    if isinstance(model, Walks):
+        check_walks_only("diagram", d, criterion)
+        net, back = backward_of_walk(model, x, t, place)
+        e = explanation_of(net, back, linearized_loss)
+        return draw_folded(net, e, e.t) if kind == "folded" else draw_unfolded(net, e, e.t)
+    check_network(model)
+    check_no_place("diagram", place)
     check_both_or_neither(x, d)
     if t is not None:
         checked_step("t", t)

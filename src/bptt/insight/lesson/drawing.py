@@ -13,7 +13,7 @@ from .edges import UnfoldedNetwork
 from .explanation import Explanation
 from .flows import Flow, flows, folded_flows
 from .layout import RADIUS, DrawnEdge, Layout, Node, folded, unfolded
-from .notation import LessonNetwork, Step, plain
+from .notation import DrawnNetwork, Step, plain
 from .svg import arrow, band, cross, document, hovered, lowered, straight, symbol, words
 
 MOST = 12  # columns without a fold
@@ -52,7 +52,7 @@ class Diagram:
         return self.svg
 
 
-def draw_unfolded(net: LessonNetwork, e: Explanation | None, t: int) -> Diagram:
+def draw_unfolded(net: DrawnNetwork, e: Explanation | None, t: int) -> Diagram:
     """A column for each step, with the flow over every edge of an explanation, or the forward pass up to E_t."""
     steps, t = (t, t) if e is None else (e.steps, e.t)
     network = UnfoldedNetwork(net, range(1, steps + 1), t)
@@ -64,7 +64,7 @@ def draw_unfolded(net: LessonNetwork, e: Explanation | None, t: int) -> Diagram:
     return _drawn(layout, label, e, flows(network, e), f"the gradient of E_{t}, as a part of ‖∂E_{t}/∂s_{t}‖")
 
 
-def draw_folded(net: LessonNetwork, e: Explanation | None, t: Step) -> Diagram:
+def draw_folded(net: DrawnNetwork, e: Explanation | None, t: Step) -> Diagram:
     """One column with loops, with the gradient of every matrix of an explanation; t stands in the letters."""
     label, t = "The network folded in time", t if e is None else e.t
     network = UnfoldedNetwork(net, [t], t)
@@ -75,7 +75,7 @@ def draw_folded(net: LessonNetwork, e: Explanation | None, t: Step) -> Diagram:
     return _drawn(folded(network), label, e, folded_flows(network, e), measure)
 
 
-def unfolded_svg(net: LessonNetwork, e: Explanation) -> str:
+def unfolded_svg(net: DrawnNetwork, e: Explanation) -> str:
     """The picture of an explanation, for a notebook."""
     return draw_unfolded(net, e, e.t).svg
 

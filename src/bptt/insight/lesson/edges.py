@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 from ...equations import LSTMEquations
-from .notation import LessonNetwork, Letters, Step, letter, letters, plain
+from .notation import DrawnNetwork, Letters, Step, letter, letters, plain
 
 
 class Edge(NamedTuple):
@@ -44,7 +44,7 @@ class UnfoldedNetwork:
         t: the step whose error it is.
     """
 
-    def __init__(self, net: LessonNetwork, steps: Sequence[Step], t: Step) -> None:
+    def __init__(self, net: DrawnNetwork, steps: Sequence[Step], t: Step) -> None:
         self.net, self.steps, self.t, self.error = net, steps, t, letter("E", t)
         self.layers = letters(net)
         self.places = list(chain(*self.layers))  # every layer and direction
@@ -74,7 +74,8 @@ class UnfoldedNetwork:
                     latex = "" if part else at.matrix("x")
                     found.append(Edge(node, at("s", k), latex, "x", at, k, k, part))
             below = [at("s", k) for at in directions]
-        found += [Edge(at("s", k), y, "W_y", "y", at, k, k, part) for part, at in enumerate(self.layers[-1])]
+        latex = "" if self.net.readout_names()[0] is None else "W_y"
+        found += [Edge(at("s", k), y, latex, "y", at, k, k, part) for part, at in enumerate(self.layers[-1])]
         return [*found, Edge(y, self.error, "", "E", self.layers[-1][0], k, k)] if has_error else found
 
     def into(self, node: str, *roles: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -15,33 +16,65 @@ from torch import Tensor
 from ...equations import LSTMEquations
 from ...networks import squared_error
 from ..recorded import Criterion, factors_by_name, readout_factors
+from ..recorder.record import Walks
 from .backward import ErrorBackward, backward_of_error, criterion_name, over_cell_state
 from .drawing import unfolded_svg
 from .explanation import Explanation
-from .notation import LessonNetwork, letters
+from .notation import DrawnNetwork, LessonNetwork, WalkedModule, letters
+from .of_walks import WalkPlace, backward_of_walk, check_no_place, check_walks_only, linearized_loss
 
 
+@overload
+def explain(
+    model: Walks,
+    x: Tensor,
+    *,
+    t: int | None = None,
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Explanation: ...
+@overload
 def explain(
     model: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squared_error, *, t: int | None = None
+) -> Explanation: ...
+def explain(
+    model: Walks | LessonNetwork,
+    x: Tensor,
+    d: Any = None,
+    criterion: Criterion = squared_error,
+    *,
+    t: int | None = None,
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
 ) -> Explanation:
     """Split the gradient of E_t, the error at one step, by the steps that contributed to it.
+
+    Of any model: ``explain(walks, loss, module="encoder.rnn")``, with the walks of `bptt.record`. The network is
+    then the recurrent module from its own input on, y_t = s_t, and E_t is the part of the loss whose gradient
+    enters step t of its output from above, linear in y_t.
 
     The network is explained without dropout; its weights and their .grad stay as they are.
 
     Args:
-        model: a `bptt.Elman` or `bptt.SequenceModel`.
+        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model with the loss as x.
         x: the input, as the network takes it: (T, I) or batched.
         d: the target of every step, laid out as y; class numbers lack y's last axis.
         criterion: (y_t, d_t) -> scalar: `bptt.squared_error`, the default; `bptt.cross_entropy`, which takes what
             is before a softmax; or any other function.
-        t: the step whose error is explained, 1 to T. Default T, the last.
+        t: the step whose error is explained, 1 to T. Default T, the last; of walks the last where errors enter.
+        module: of walks, the recurrent module's name. Default the only one.
+        loop: of walks, which of its loops, as in `ModelContributions`, from 0. Default the only one.
+        sequence: of walks, which sequence of the batch, from 0. Default the first.
 
     Returns:
         the error, the gradients and their parts; print it.
 
     Raises:
         TypeError: model or criterion is of another type.
-        ValueError: t is outside 1..T, d does not fit y, or the error is no scalar.
+        ValueError: t is outside 1..T, d does not fit y, or the error is no scalar; of walks, there is no such
+            walk, or its errors enter elsewhere than at its output.
 
     >>> import torch
     >>> from bptt import Elman
@@ -50,18 +83,26 @@ def explain(
     >>> tuple(e.contributions["W_s"].shape)
     (3, 3, 3)
     """
+    place = WalkPlace(module, loop, sequence)
+    if isinstance(model, Walks):
+        check_walks_only("explain", d, criterion)
+        return explanation_of(*backward_of_walk(model, x, t, place), linearized_loss)
+    check_no_place("explain", place)
     back = backward_of_error(model, x, d, criterion, t)
     return explanation_of(model, back, criterion, one_sequence=x.dim() == 2)
 
 
 @torch.no_grad()
 def explanation_of(
-    net: LessonNetwork, back: ErrorBackward, criterion: Criterion, *, one_sequence: bool = True
+    net: DrawnNetwork, back: ErrorBackward, criterion: Criterion, *, one_sequence: bool = True
 ) -> Explanation:
     """A backward pass as an explanation; of one sequence its tensors have no batch axis."""
     walks = back.walks
-    contributions = {name: factor.by_step() for name, factor in factors_by_name(net, list(walks.values())).items()}
-    for name, factor in readout_factors(net, back.dz, back.h_t).items():
+    contributions = {
+        name: factor.by_step() for name, factor in factors_by_name(net.row_vectors, list(walks.values())).items()
+    }
+    of_readout = {} if isinstance(net, WalkedModule) else readout_factors(net, back.dz, back.h_t)
+    for name, factor in of_readout.items():
         part = factor.summed()
         contributions[name] = part.new_zeros(len(back.d_outputs), *part.shape)
         contributions[name][back.t - 1] = part
@@ -87,7 +128,7 @@ def explanation_of(
     )
 
 
-def _over_states(net: LessonNetwork, back: ErrorBackward, dx: dict[str, Tensor]) -> dict[str, Tensor]:
+def _over_states(net: DrawnNetwork, back: ErrorBackward, dx: dict[str, Tensor]) -> dict[str, Tensor]:
     """The part of ∂E_t/∂s_k that comes from the step after k, by layer: all but what enters from above."""
     found, entering = {}, back.d_outputs
     for layer in reversed(letters(net)):

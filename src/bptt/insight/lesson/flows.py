@@ -40,7 +40,7 @@ def flows(unfolded: UnfoldedNetwork, e: Explanation) -> dict[str, Flow]:
         if edge.role == "E":
             gradient = e.output_gradient
         elif edge.role == "y":
-            gradient, matrix = top[edge.part], by_place[None, "y"]
+            gradient, matrix = top[edge.part], by_place.get((None, "y"))
         elif edge.role == "x":
             parts = 1 if edge.at.layer == 0 else len(top)
             gradient = e.input_gradients[edge.at.name][row].chunk(parts, -1)[edge.part]

@@ -11,9 +11,35 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from torch import Tensor
+
+from ...equations import Equations, Weights
 from ...networks import Elman, SequenceModel
 
+
+class WalkedModule(NamedTuple):
+    """A recorded recurrent module as a network that puts out its states, y_t = s_t."""
+
+    cell: Equations
+    names: list[list[Weights[str]]]
+    identity: Tensor
+    row_vectors: bool  # whether its weights are those of an `Elman`
+
+    softmax = False
+
+    def weight_names(self) -> list[list[Weights[str]]]:
+        """The names of the module's weights, by layer and direction."""
+        return self.names
+
+    def readout_names(self) -> tuple[None, None]:
+        return None, None
+
+    def readout_matrix(self) -> Tensor:
+        return self.identity
+
+
 LessonNetwork = Elman | SequenceModel
+DrawnNetwork = LessonNetwork | WalkedModule
 Step = int | str  # 3, or "k" where it may be any
 
 T = r"\mathsf{T}"
@@ -83,7 +109,7 @@ def partial(of: str, by: str) -> str:
     return rf"\frac{{\partial {of}}}{{\partial {by}}}"
 
 
-def letters(net: LessonNetwork) -> list[list[Letters]]:
+def letters(net: DrawnNetwork) -> list[list[Letters]]:
     """The letters by layer and direction."""
     found, names = [], net.weight_names()
     for layer, directions in enumerate(names):
@@ -93,18 +119,18 @@ def letters(net: LessonNetwork) -> list[list[Letters]]:
     return found
 
 
-def general_letters(net: LessonNetwork) -> list[Letters]:
+def general_letters(net: DrawnNetwork) -> list[Letters]:
     """The letters of any layer, by direction: with an ℓ for its number where there are several."""
     return [at._replace(above=at.above.replace("(1)", r"(\ell)")) for at in letters(net)[0]]
 
 
-def top(net: LessonNetwork, k: Step, above: str = "") -> str:
+def top(net: DrawnNetwork, k: Step, above: str = "") -> str:
     """The last layer's state at step k, all directions."""
     layers = len(net.weight_names())
     return letter("s", k, (f"({layers})" if layers > 1 else "") + above)
 
 
-def matrices(net: LessonNetwork) -> list[Matrix]:
+def matrices(net: DrawnNetwork) -> list[Matrix]:
     """Every weight with its letter, in the order of `Explanation.gradient`."""
     found = []
     for directions, signs in zip(net.weight_names(), letters(net), strict=True):
@@ -116,6 +142,8 @@ def matrices(net: LessonNetwork) -> list[Matrix]:
                 latex = letter("b", role[-1], at.above) if role.startswith("b") else at.matrix(role)
                 found += [] if name is None else [Matrix(name, latex, role, field, at)]
     weight, bias = net.readout_names()
+    if weight is None:
+        return found
     found.append(Matrix(weight, "W_y", "y"))
     return found if bias is None else [*found, Matrix(bias, "b_y", "b_y")]
 

@@ -13,7 +13,7 @@ from ...equations import ElmanEquations, GRUEquations, LSTMEquations
 from ...networks import cross_entropy, squared_error
 from ..recorded import Criterion
 from .backward import criterion_name
-from .notation import LessonNetwork, Letters, Step, T, general_letters, letter, partial, top
+from .notation import DrawnNetwork, Letters, Step, T, general_letters, letter, partial, top
 
 EPSILON = r"\varepsilon"
 
@@ -21,14 +21,20 @@ EPSILON = r"\varepsilon"
 class ReadoutFormulas:
     """The read-out of the last state, its error E_t, and the error's derivative."""
 
-    def __init__(self, net: LessonNetwork, t: int, criterion: Criterion) -> None:
+    def __init__(self, net: DrawnNetwork, t: int, criterion: Criterion) -> None:
         self.net, self.t, self.criterion = net, t, criterion
         self.softmax = net.softmax or criterion is cross_entropy
         self.result = letter("z" if self.softmax else "y", t)  # of the read-out
         self.derivative = partial(letter("E", t), self.result)
+        self.has_matrix = net.readout_names()[0] is not None
+        self.onto_state = f"{self.derivative} {letter('W', 'y', T)}" if self.has_matrix else self.derivative
+        self.entering = partial("L", self.result)  # of a recorded walk
 
     def lines(self) -> list[str]:
         """From the last layer's state to E_t."""
+        if not self.has_matrix:
+            linear = f"{letter('E', self.t)} = {self.entering} {letter('y', self.t, T)}"
+            return [f"{self.result} = {top(self.net, self.t)}", linear]
         bias = "" if self.net.readout_names()[1] is None else " + b_y"
         lines = [f"{self.result} = {top(self.net, self.t)} W_y{bias}"]
         y, d = letter("y", self.t), letter("d", self.t)
@@ -46,6 +52,8 @@ class ReadoutFormulas:
     def slope(self) -> str:
         """∂E_t/∂(the read-out's result) in closed form."""
         y, d = letter("y", self.t), letter("d", self.t)
+        if not self.has_matrix:
+            return self.entering
         if self.criterion is cross_entropy:
             return f"{y} - {d}"
         if self.criterion is not squared_error:
@@ -62,7 +70,7 @@ class CellFormulas(NamedTuple):
     passed: str  # the part of the adjoint that a step hands to the state before it
 
 
-def cell_formulas(net: LessonNetwork, x: str = "x_k") -> CellFormulas:
+def cell_formulas(net: DrawnNetwork, x: str = "x_k") -> CellFormulas:
     """The formulas of a network's cell, whose input is x."""
     names = net.weight_names()[0][0]
     b_x, b_s = names.b_ih is not None, names.b_hh is not None
@@ -128,7 +136,7 @@ def _lstm(a: str, projects: bool) -> CellFormulas:
     )
 
 
-def equations(net: LessonNetwork, readout: ReadoutFormulas) -> list[str]:
+def equations(net: DrawnNetwork, readout: ReadoutFormulas) -> list[str]:
     """The forward pass, from x_k to E_t, a line each."""
     signs = general_letters(net)
     deep, both = len(net.weight_names()) > 1, len(signs) > 1
@@ -142,13 +150,13 @@ def equations(net: LessonNetwork, readout: ReadoutFormulas) -> list[str]:
     return [*lines, *readout.lines()]
 
 
-def recursion(net: LessonNetwork, readout: ReadoutFormulas) -> list[str]:
+def recursion(net: DrawnNetwork, readout: ReadoutFormulas) -> list[str]:
     """The backward pass, from E_t to every delta_k, a line each."""
     signs, layers, cell = general_letters(net), len(net.weight_names()), cell_formulas(net)
     alone = layers == len(signs) == 1
     lines = _entering(layers, signs, readout)
     if alone:
-        lines = [_in_letters(rf"<ds> = {readout.derivative} <W_y^T>", signs[0], readout.t, readout.t)]
+        lines = [_in_letters(rf"<ds> = {readout.onto_state}", signs[0], readout.t, readout.t)]
     for at in signs:
         passed = _in_letters(cell.passed, at, "k" if alone else at.step_after("k"), readout.t)
         deltas = [_in_letters(line, at, "k", readout.t) for line in cell.deltas]
@@ -164,7 +172,7 @@ def _entering(layers: int, signs: list[Letters], readout: ReadoutFormulas) -> li
     deep = layers > 1
     last = f"({layers})" if deep else ""
     lines = [
-        rf"{letter(EPSILON, readout.t, last)} = {readout.derivative} {letter('W', 'y', T)},\quad "
+        rf"{letter(EPSILON, readout.t, last)} = {readout.onto_state},\quad "
         rf"{letter(EPSILON, 'k', last)} = 0 \text{{ for }} k \neq {readout.t}"
     ]
     if deep:

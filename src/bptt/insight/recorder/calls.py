@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
@@ -15,6 +15,8 @@ from torch.nn.functional import pad
 from ...equations import Weights
 from ...equations.protocol import State
 from ...packing import reversed_rows
+from ...walks import door
+from ...walks.call import Call
 from ...walks.unfold import Adjoint, Factor
 from ..recorded import Record
 from .walk_node import WalkNode
@@ -202,6 +204,33 @@ def errors_of(loop: Sequence[ModuleCall]) -> EnteringErrors:
     found = [call.errors(after) for call, after in zip_longest(loop, loop[1:])]
     changed = any(not after.goes_on_unchanged_from(call) for call, after in pairwise(loop))
     return EnteringErrors(torch.cat([e.d_outputs for e in found]), changed or any(e.elsewhere for e in found))
+
+
+def records_of(
+    loop: Sequence[ModuleCall],
+    rows: Tensor,
+    steps: int | None = None,
+    change: Callable[[Tensor], Tensor] = Tensor.detach,
+) -> list[list[Record]]:
+    """A loop's walks, again from each layer's own recorded input: calls joined, and a few sequences alone.
+
+    Args:
+        loop: calls that hand their state on unchanged.
+        rows: of the batch.
+        steps: how many; None for all.
+        change: applied to the inputs, states and weights.
+    """
+    found: list[Record] = []
+    for number, names in enumerate(loop[0].names):
+        backwards = number % loop[0].directions == 1
+        call = loop[0].nodes[number].recording.call
+        at = rows.to(call.x.device)
+        x = torch.cat([call.in_time(call.nodes[number].recording.x, number)[:, at] for call in loop])[:steps]
+        state = tuple(change(s[at]) for s in call.state)
+        walked = Call(call.cell, change(x.flip(0) if backwards else x), state, call.weights.each(change))
+        layer = f"l{number // loop[0].directions}" + "_reverse" * backwards
+        found.append(Record(layer, backwards, names, door.record_walk(walked).recording))
+    return [found[i : i + loop[0].directions] for i in range(0, len(found), loop[0].directions)]
 
 
 def loops_of(calls: Sequence[ModuleCall]) -> list[list[ModuleCall]]:
