@@ -362,6 +362,25 @@ def test_a_loss_of_the_final_state_enters_at_the_last_step():
     assert_close(found.by_pair.states["l0"], wanted.by_pair.states["l0"], "pairs")
 
 
+def test_weights_tied_within_a_module():
+    rnn = nn.GRU(4, 4, 2).double()
+    rnn.weight_ih_l1, rnn.weight_hh_l1 = rnn.weight_ih_l0, rnn.weight_hh_l0
+    with bptt.record(rnn) as walks:
+        loss = rnn(normal(T, B, 4))[0].square().sum()
+    c = bptt.contributions(walks, loss)
+    for name, wanted in rnn.named_parameters():
+        assert_close(c.gradient[name], torch.autograd.grad(loss, wanted, retain_graph=True)[0], name)
+
+
+def test_an_empty_batch():
+    rnn = nn.GRU(3, 4)
+    with bptt.record(rnn) as walks:
+        loss = rnn(torch.empty(T, 0, 3))[0].sum()
+    c = bptt.contributions(walks, loss)[""]
+    assert c.steps == ()
+    assert not c.by_step["weight_hh_l0"].any()
+
+
 def test_functional_call_and_autocast_and_compiled_models():
     model, tokens = made("tagger of GRU")
     model.eval()
@@ -502,6 +521,8 @@ def test_what_cannot_be_recorded():
         bptt.contributions(walks, run(made("tagger of GRU")[0], tokens)[0])
     with pytest.raises(ValueError, match=r"there are 5 errors E_t, but.* 6 steps"):
         bptt.contributions(walks, loss * torch.ones(5))
+    with pytest.raises(TypeError, match="a gradient is of a real loss"):
+        bptt.contributions(walks, loss * 1j)
     with pytest.raises(TypeError, match="loss must be a scalar tensor"):
         bptt.contributions(walks, 1.0)
     with pytest.raises(ValueError, match=r"with packed sequences: pass the errors"):

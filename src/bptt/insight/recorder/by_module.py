@@ -49,6 +49,8 @@ def _checked(walks: Walks, loss: Any) -> Tensor | None:
         raise TypeError(
             f"loss must be a scalar tensor, or E_t of each step (T,) or (T, B), got {type(loss).__name__}"
         )
+    if loss.is_complex():
+        raise TypeError(f"loss is {loss.dtype}, but a gradient is of a real loss; pass its .real or .abs()")
     if not any(walks.calls.values()):
         under = f"; {walks.skipped} calls were made under torch.no_grad()" if walks.skipped else ""
         under += ", as torch.utils.checkpoint makes them without use_reentrant=False" if walks.skipped else ""

@@ -63,7 +63,7 @@ class ModelContributions(Mapping[str, ModuleContributions]):
         self.gradient: dict[str, Tensor] = {}
         names = {id(p): name for name, p in walks.model.named_parameters()}
         for name, module in modules.items():
-            own = dict(walks.modules[name].named_parameters())
+            own = dict(walks.modules[name].named_parameters(remove_duplicate=False))
             for weight, part in module.gradient.items():
                 if (full := names.get(id(own.get(weight)))) is not None:  # not of a weight that is computed
                     self.gradient[full] = self.gradient[full] + part if full in self.gradient else part
