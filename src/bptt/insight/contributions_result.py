@@ -136,11 +136,12 @@ def share_rows(c: Contributions) -> list[str]:
     wide = max(len(name) for name in [*c.gradient, *lags])
     stretches = list(pairwise(T * part // min(T, STRETCHES) for part in range(min(T, STRETCHES) + 1)))
     titles = [str(last) if last - first == 1 else f"{first + 1}-{last}" for first, last in stretches]
-    rows = [f"{'steps':<{wide}}  {'norm':>10}" + "".join(f"{title:>11}" for title in titles)]
+    column = max(9, *(len(title) + 2 for title in titles))
+    rows = [f"{'steps':<{wide}}  {'norm':>10}" + "".join(f"{title:>{column}}" for title in titles)]
     for name, share in c.shares.items():
         parts = [share[first:last].sum().item() for first, last in stretches]
         norm = c.gradient[name].norm().item()
-        rows.append(f"{name:<{wide}}  {norm:>10.4g}" + "".join(f"{part:>11.1%}" for part in parts))
+        rows.append(f"{name:<{wide}}  {norm:>10.4g}" + "".join(f"{part:>z{column}.1%}" for part in parts))
     return [*rows, "", *_lag_rows(lags, T, wide)] if lags else rows
 
 
