@@ -11,7 +11,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 def test_every_example_runs_and_prints_what_the_readme_says():
     blocks = re.findall(r"```(python|text)\n(.*?)```", README, re.DOTALL)
-    kinds = ["python", "text", "python", "python", "text", "python", "python", "python"]
+    kinds = ["python", "text", "python", "python", "python", "text", "python", "python", "python"]
     assert [kind for kind, _ in blocks] == kinds
     names: dict = {}
     printed = []
