@@ -21,5 +21,5 @@ def test_the_gradient_of_the_input_is_what_the_first_layers_edges_carry(kind, bo
 
 
 def test_only_the_two_networks_are_taken():
-    with pytest.raises(TypeError, match="add a read-out"):
+    with pytest.raises(TypeError, match="got GRU; record the model as it runs"):
         backward_of_error(bptt.GRU(2, 3), torch.zeros(3, 2), torch.zeros(3, 1), bptt.squared_error)
