@@ -305,3 +305,10 @@ def test_bad_calls_are_refused():
         with pytest.raises(TypeError, match="a dict, by module, got list"):
             carry.load_state_dict([])
         assert model(x).shape == (6, B, 2)
+
+
+def test_what_is_carried_prints_as_the_modules_names():
+    with bptt.stateful(made(nn.GRU)) as carry:
+        assert repr(carry) == "Carry(states of rnn)"
+    with bptt.stateful(nn.GRU(I, H)) as carry:
+        assert repr(carry) == "Carry(states of the model)"

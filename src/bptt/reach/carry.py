@@ -42,6 +42,10 @@ class Carry:
         self.after: dict[str, Tree] = {}
         self.asked: set[str] = set()
 
+    def __repr__(self) -> str:
+        names = ", ".join(name or "the model" for name in self.modules)
+        return f"Carry(states of {names})"
+
     def next_window(self) -> None:
         """Cut: the next calls start from the final states of the last ones, without their history."""
         self.before |= {name: cloned(state) for name, state in self.after.items()}
