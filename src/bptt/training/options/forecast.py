@@ -18,7 +18,7 @@ TABLES = (".csv", ".parquet", ".pq", ".npy")
 class ForecastOptions(TableOptions, ReachOptions):
     """Train a recurrent network to forecast columns of a table from their past.
 
-    The rows of DATA stand in the order of time; the last ones are the test set. Without DATA it forecasts the
+    The rows of DATA are in the order of time; the last ones are the test set. Without DATA it forecasts the
     embedded yearly sunspot numbers (1700-2008) one year ahead, trained on 1700-1920. With a run's config.toml as
     DATA that run is repeated; options given beside it override it.
 
