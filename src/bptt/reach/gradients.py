@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..networks import LOSSES
-from .devices import naming_devices_of_loss
+from .device_errors import naming_devices_of_loss
 
 HALF = (torch.float16, torch.bfloat16)
 

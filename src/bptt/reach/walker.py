@@ -13,7 +13,7 @@ from ..checks import check_state
 from ..networks import Elman
 from ..trees import Tree, check_same_form, form, leaves, mapped
 from ..user_functions import check_takes, pair_of
-from .devices import naming_devices
+from .device_errors import naming_devices
 from .hidden_state import HiddenState, hides_state
 from .layout import CHOICE, KNOWN, batch_firsts, name_of, roots_of, sequences_in, time_axis
 from .side_effects import undisturbed

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map
 
 from ...cell import Cell
 from ...networks import Elman, SequenceModel
-from ...reach.devices import naming_devices
+from ...reach.device_errors import naming_devices
 from ...reach.gradients import scalar_loss
 from ...reach.layout import time_axis
 from ...reach.walker import FORM, check_model

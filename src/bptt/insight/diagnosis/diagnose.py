@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ... import checks
 from ...convert import OURS, with_ours
 from ...networks import Elman, SequenceModel, cross_entropy
-from ...reach.devices import naming_devices_of_loss
+from ...reach.device_errors import naming_devices_of_loss
 from ...reach.gradients import check_criterion
 from ...reach.layout import time_axis
 from ...recurrent import Recurrent
