@@ -153,6 +153,8 @@ def test_bad_input_and_closing():
         bptt.Probe(nn.Linear(2, 2))
     with pytest.raises(ValueError, match="every"):
         bptt.Probe(nn.GRU(2, 2), every=0)
+    with pytest.raises(TypeError, match="log must be a function"):
+        bptt.Probe(nn.GRU(2, 2), log="wandb")
     model = made()
     probe = bptt.Probe(model)
     with pytest.raises(ValueError, match="being recorded already"):

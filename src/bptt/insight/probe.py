@@ -83,6 +83,8 @@ class Probe:
         name: str = "bptt",
     ) -> None:
         check_sizes(every=every, lags=lags, errors=errors)
+        if log is not None and not callable(log):
+            raise TypeError(f"log must be a function of the values and the step, got {type(log).__name__}")
         recurrent_modules(model)
         self.model, self.every, self.log, self.name = model, every, log, name
         self.lags, self.errors = lags, errors
