@@ -158,12 +158,15 @@ def test_the_carry_resets_saves_and_loads():
         second = model(x)
         carry.load_state_dict(saved)
         assert torch.equal(model(x), second)
-        for rows in (torch.tensor([False, True, True]), [1, 2], torch.tensor([1, -1])):
+        for rows in (torch.tensor([False, True, True]), [1, 2], torch.tensor([1, -1]), torch.tensor([1, 2]).int()):
             carry.load_state_dict(saved)
             carry.reset(rows)
             y = model(x)
             assert torch.equal(y[:, 0], second[:, 0]), f"rows {rows}"
             assert_close(y[:, 1:], first[:, 1:], f"rows {rows}", 1e-12)
+        carry.load_state_dict(saved)
+        carry.reset([])
+        assert torch.equal(model(x), second)
         carry.reset()
         assert torch.equal(model(x), first)
     assert torch.equal(model(x), first)
@@ -297,6 +300,8 @@ def test_bad_calls_are_refused():
             ([3], ValueError, "there is no row 3: the states are of 3 sequences"),
             ([True], ValueError, r"rows have shape \(1,\), but the states are of 3"),
             ([0.5], TypeError, "booleans"),
+            ("all", TypeError, "rows must be booleans .*got 'all'"),
+            ({0}, TypeError, "rows must be booleans"),
         ):
             with pytest.raises(error, match=words):
                 carry.reset(rows)

@@ -242,17 +242,20 @@ def reset_rows(modules: Mapping[str, nn.Module], states: Mapping[str, Tree], row
 
 def _mask(rows: Any, batch: int) -> Tensor:
     """Booleans (B,) of rows, which are booleans already, or numbers."""
-    rows = torch.as_tensor(rows, device="cpu")
+    try:
+        rows = torch.as_tensor(rows, device="cpu")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"rows must be booleans (B,) or numbers of rows, got {rows!r}") from error
     if rows.dtype == torch.bool:
         if tuple(rows.shape) != (batch,):
             raise ValueError(f"rows have shape {tuple(rows.shape)}, but the states are of {batch} sequences")
         return rows
-    if rows.is_floating_point() or rows.is_complex():
+    if rows.numel() and (rows.is_floating_point() or rows.is_complex()):  # an empty list is of floats
         raise TypeError(f"rows must be booleans (B,) or numbers of rows, got {rows.dtype}")
     outside = rows[(rows < -batch) | (rows >= batch)]
     if len(outside.flatten()):
         raise ValueError(f"there is no row {int(outside.flatten()[0])}: the states are of {batch} sequences")
-    return torch.zeros(batch, dtype=torch.bool).index_fill(0, rows.flatten() % batch, True)
+    return torch.zeros(batch, dtype=torch.bool).index_fill(0, rows.flatten().long() % batch, True)
 
 
 def _batch_axis(module: nn.Module, leaf: Tensor) -> int:
