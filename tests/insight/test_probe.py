@@ -137,6 +137,16 @@ def test_an_elman_network_that_forgets_at_once_has_vanished():
     assert [key for key in values if "by_lag" in key] == [f"bptt/l0/gradient_by_lag/{lag}" for lag in (0, 1, 2)]
 
 
+def test_an_error_of_the_cell_state_has_no_lag():
+    rnn = nn.LSTM(3, 4)
+    probe = bptt.Probe(rnn)
+    y, (_, c) = rnn(normal(6, 2, 3, dtype=torch.float32))
+    (y.sum() + c.sum()).backward()
+    values = probe.step()
+    assert "bptt/l0/gradient_at_first_step" in values
+    assert not any("by_lag" in key for key in values)
+
+
 def test_a_layer_that_no_gradient_reaches_has_no_part_left():
     rnn = nn.RNN(3, 4, 2, nonlinearity="relu")
     with torch.no_grad():

@@ -318,6 +318,13 @@ def test_why_says_what_cudnn_has_not(cudnn, module, words):
     assert not cudnn.log
 
 
+def test_bfloat16_needs_a_gpu_that_has_it(cudnn, monkeypatch):
+    module, x = bptt.GRU(3, 4, dtype=torch.bfloat16), torch.zeros(5, 2, 3, dtype=torch.bfloat16)
+    assert bptt.why(module, x).startswith("cuDNN: takes")
+    monkeypatch.setattr(cudnn_backend, "_has_bfloat16", lambda device: False)
+    assert "cuDNN: refuses, as cuDNN needs compute capability 8.0 for bfloat16" in bptt.why(module, x)
+
+
 def test_why_says_how_cudnn_takes_a_call(cudnn):
     answer = bptt.why(bptt.LSTM(3, 4, 2), torch.zeros(5, 2, 3)).split("\n")[0]
     assert answer.startswith(

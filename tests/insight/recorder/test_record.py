@@ -280,6 +280,18 @@ def test_a_recorded_model_trains_as_it_would_have(name):
         assert torch.equal(p, q)
 
 
+def test_outputs_may_be_changed_in_place():
+    torch.manual_seed(0)
+    rnn, x = nn.GRU(3, 4).double(), normal(T, B, 3)
+    wanted = torch.autograd.grad(rnn(x)[0].square().sum(), rnn.parameters())
+    with bptt.record(rnn) as walks:
+        y, _ = rnn(x)
+        loss = y.square_().sum()
+    c = bptt.contributions(walks, loss)[""]
+    for (name, _), gradient in zip(rnn.named_parameters(), wanted, strict=True):
+        assert_close(c.gradient[name], gradient, name)
+
+
 def test_calls_are_told_apart():
     model, tokens = made("twice")
     loss, walks = run(model, tokens, bptt.record(model))
