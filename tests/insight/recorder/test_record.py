@@ -573,3 +573,31 @@ def test_errors_of_a_loop_are_told_from_what_its_steps_hand_on():
                 outputs.append(h[0] if isinstance(h, tuple) else h)
         c = bptt.contributions(walks, outputs[0].sum() + outputs[2].square().sum())[""]
         assert c.steps == (1, 3)
+
+
+def test_a_lessons_network_inside_has_its_weights_as_it_reads_them():
+    net, x = bptt.Elman(2, 3, 1, bias=True).double(), normal(4, T, 2)
+    with bptt.record(net) as walks:
+        loss = net(x)[0].square().sum()
+    c = bptt.contributions(walks, loss)[""]
+    for name in ("W_x", "W_s", "b_s"):
+        assert_close(
+            c.by_step[name].sum(0), torch.autograd.grad(loss, getattr(net, name), retain_graph=True)[0], name
+        )
+
+
+def test_pairs_after_dropout_between_the_layers_are_refused_or_by_errors():
+    torch.manual_seed(0)
+    rnn, x = nn.GRU(3, 4, 2, dropout=0.5).double(), normal(T, B, 3)
+    with bptt.record(rnn) as walks:
+        errors = rnn(x)[0].square().sum((1, 2))
+    with pytest.raises(ValueError, match=r"dropout was drawn.*eval mode"):
+        bptt.contributions(walks, errors.sum(), pairs=True)
+    c = bptt.contributions(walks, errors, pairs=True)[""]
+    one = bptt.contributions(walks, errors[-1])[""]
+    assert_close(
+        c.by_pair.weights["weight_hh_l0"][-1], one.by_step["weight_hh_l0"].flatten(1).norm(dim=1), "pairs"
+    )
+    with bptt.record(rnn.eval()) as walks:
+        loss = rnn(x)[0].square().sum()
+    assert bptt.contributions(walks, loss, pairs=True)[""].by_pair is not None

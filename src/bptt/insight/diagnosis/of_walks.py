@@ -136,6 +136,10 @@ def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> 
     found = diagnosis_from(layers, listed, memory, silent, T, lags, GradientNorms(T, norm[None], norm.item()))
     if len(loop) > 1:
         found.notes.append(f"Looked at: {len(loop)} calls as one walk of {T} steps that hands its state on.")
+    if any(call.drew_dropout for call in loop):
+        found.notes.append(
+            "Dropout was drawn between its layers; the gradient by lag of the lower ones is without it."
+        )
     return found
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...networks import Elman, squared_error
-from ..recorded import Record, checked_step, walk_back
+from ..recorded import checked_step, walk_back
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, loops_of, records_of
 from ..recorder.record import Walks
@@ -54,11 +53,15 @@ def backward_of_walk(
             f"errors enter {called} by a lower layer's final state, by the cell state c_n or by a state that was "
             "changed between two calls, not at a row of its output; bptt.contributions(walks, loss) counts them"
         )
+    if any(call.drew_dropout for call in loop):
+        raise ValueError(
+            f"dropout was drawn between the layers of {called}, and the lesson's network has none; record the "
+            "model in eval mode"
+        )
     sizes = loop[0].batch_sizes
     steps = sum(call.steps for call in loop) if sizes is None else sum(size > row for size in sizes)
     d_outputs = errors.d_outputs[:steps, row : row + 1]
     records = records_of(loop, torch.tensor([row]), steps)
-    _check_no_dropout(called, records)
     entering = [int(step) + 1 for step in (d_outputs != 0).flatten(1).any(1).nonzero()]
     if not entering:
         raise ValueError(f"no error enters sequence {row} of {called} from above")
@@ -105,13 +108,3 @@ def _chosen(walks: Walks, place: WalkPlace) -> tuple[str, list[ModuleCall]]:
     if not 0 <= (place.loop or 0) < len(loops):
         raise ValueError(f"loop is {place.loop}, but {name or 'the model'} has {len(loops)}, counted from 0")
     return name, loops[place.loop or 0]
-
-
-def _check_no_dropout(called: str, records: list[list[Record]]) -> None:
-    for below, above in pairwise(records):
-        y = torch.cat([r.in_time(r.recording.y) for r in below], -1)
-        if not torch.allclose(above[0].in_time(above[0].x), y, rtol=1e-3, atol=1e-5):
-            raise ValueError(
-                f"dropout was drawn between the layers of {called}, and the lesson's network has none; record the "
-                "model in eval mode"
-            )

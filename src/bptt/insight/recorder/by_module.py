@@ -161,6 +161,11 @@ def _contributions(
                 "errors enter this module by a lower layer's final state or by the cell state c_n, which pairs "
                 "and lags do not tell apart by step; by_step is right, and errors (T,) as the loss work"
             )
+        if calls[0].drew_dropout:
+            raise ValueError(
+                "dropout was drawn between the layers of this module, and pairs and lags are computed without it: "
+                "record the model in eval mode, or pass the errors (T,) of each step as the loss, with pairs=True"
+            )
         return norms_by_pair(records, d_outputs, ends)
 
     by_step = BySteps(parts | _parametrized(module, calls, parts))

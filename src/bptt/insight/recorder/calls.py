@@ -47,6 +47,8 @@ class ModuleCall:
         initial: the state that the call was given; empty for none.
         returned: its outputs and final state.
         order: which sequence of the batch each row is, (B), of packed sequences that were sorted; else None.
+        row_vectors: whether the module has its weights as x_t W_x reads them, not torch's way.
+        drew_dropout: whether dropout was drawn between its layers.
     """
 
     nodes: list[WalkNode]
@@ -55,6 +57,8 @@ class ModuleCall:
     initial: Sequence[Tensor]
     returned: Sequence[Tensor]
     order: Tensor | None = None
+    row_vectors: bool = False
+    drew_dropout: bool = False
 
     @property
     def was_reached(self) -> bool:
@@ -154,15 +158,19 @@ class ModuleCall:
     def factors(self, number: int) -> Weights[Factor]:
         """Each gradient of one of its nodes before it is summed over time: (T, B, ·), in the order of time.
 
-        Of packed sequences the steps are each sequence's own; rows after its end are zeros.
+        Each is shaped as the module has the weight. Of packed sequences the steps are each sequence's own; rows
+        after its end are zeros.
         """
         node = self.nodes[number]
         if node.adjoint is None:
             raise ValueError("the backward pass did not reach this call")
 
         def in_time(factor: Factor) -> Factor:
-            operand = None if factor.operand is None else self.in_time(factor.operand, number)
-            return Factor(self.in_time(factor.delta, number), operand)
+            delta = self.in_time(factor.delta, number)
+            if factor.operand is None:
+                return Factor(delta, None)
+            operand = self.in_time(factor.operand, number)
+            return Factor(operand, delta) if self.row_vectors else Factor(delta, operand)
 
         return node.recording.factors(node.adjoint).each(in_time)
 

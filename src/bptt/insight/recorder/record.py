@@ -60,9 +60,12 @@ class Walks:
         self, name: str, nodes: list[WalkNode], names: list[Weights[str]], initial: Any, returned: tuple
     ) -> None:
         """Keep one call of a module; arguments as `ModuleCall` has them."""
-        directions = 1 + getattr(self.modules[name], "bidirectional", False)
+        module: Any = self.modules[name]
+        directions = 1 + getattr(module, "bidirectional", False)
+        drawn = bool(getattr(module, "dropout", 0)) and module.training and len(nodes) > directions
         order = returned[0].sorted_indices if isinstance(returned[0], PackedSequence) else None
         call = ModuleCall(nodes, names, directions, _tensors(initial), _tensors(returned), order)
+        call.row_vectors, call.drew_dropout = getattr(module, "row_vectors", False), drawn
         self.calls[name].append(call)
 
 
