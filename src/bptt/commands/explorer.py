@@ -137,7 +137,7 @@ def run_explorer(
         found = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
     numbers = None if found is None else found.numbers()
     where = message(excerpt.first().last(start.steps).what)
-    name, command = message(folder.name), f"bptt explore {shlex.quote(message(str(folder)))}"
+    name, command = message(folder.name), f"bptt explore {shlex.quote(message(folder.name))}"
     return Explorer(name, lead, command, start, start.steps, times, report, numbers, where)
 
 
