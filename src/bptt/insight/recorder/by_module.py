@@ -108,9 +108,9 @@ def gradient_of_walks(walks: Walks, loss: Tensor, of: Sequence[Tensor]) -> list[
         (weight, factor.summed())
         for calls in walks.calls.values()
         for call in calls
-        for number, node in enumerate(call.nodes)
+        for node in call.nodes
         if node.adjoint is not None
-        for weight, factor in zip(node.weights, call.factors(number), strict=True)
+        for weight, factor in zip(node.weights, node.recording.factors(node.adjoint), strict=True)
         if weight is not None and weight.requires_grad and factor is not None
     ]
     weights, sums = zip(*parts, strict=True) if parts else ((), ())
