@@ -9,8 +9,21 @@ __all__ = ["device", "other_device"]  # fixtures
 collect_ignore = ["emulated.py"]  # it registers its device, once a process
 
 
+# The files that take longest go first, so that no worker is left alone with one of them at the end.
+LONGEST = (
+    "test_faults",
+    "test_any_device",
+    "test_cli",
+    "test_isa",
+    "test_gpu",
+    "test_cudnn",
+    "test_cudnn_modules",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that run on another device than the CPU: `pytest -m device` runs these alone."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         if "other_device" in getattr(item, "fixturenames", ()) or parameters.get("device") == OTHER:

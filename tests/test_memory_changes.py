@@ -88,6 +88,15 @@ def test_an_emptied_tensor_is_refused_where_no_kernel_walks():
         module(x)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("which", ["x", "weight_hh_l1"])
+def test_an_emptied_tensor_is_refused_before_autocast_converts_it(kind, which):
+    module, x = getattr(bptt, kind)(5, 9, 2), normal(7, 3, 5, dtype=torch.float32)
+    (x if which == "x" else getattr(module, which)).untyped_storage().resize_(0)
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(ValueError, match="lost its memory"):
+        module(x)
+
+
 @native
 def test_second_derivatives_refuse_replaced_weights():
     module, x = bptt.RNN(3, 5), normal(4, 2, 3, dtype=torch.float32)

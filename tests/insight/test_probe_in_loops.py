@@ -7,11 +7,11 @@ import weakref
 
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 from torch.optim.swa_utils import AveragedModel
 
 import bptt
-from support import assert_close, normal
+from support import assert_close, normal, run_workers
 
 LAG_0 = "bptt/rnn/l0/gradient_by_lag/0"
 
@@ -239,9 +239,10 @@ def test_a_copy_of_a_parametrized_module():
     assert_close(copied(x), model(x), "outputs")
 
 
-def on_two_processes(rank, file):
+def on_two_processes():
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    distributed.init_process_group("gloo")
+    rank = distributed.get_rank()
     model, x = Model(), data() * (1 + rank)
     shared, logged = nn.parallel.DistributedDataParallel(model), []
     probe = bptt.Probe(model, every=2, log=lambda *values: logged.append(values)) if rank == 0 else None
@@ -259,4 +260,8 @@ def on_two_processes(rank, file):
 
 
 def test_two_processes_with_a_probe_in_the_first_alone(tmp_path):
-    multiprocessing.spawn(on_two_processes, (tmp_path / "store",), nprocs=2)
+    run_workers(__file__, tmp_path, 2)
+
+
+if __name__ == "__main__":
+    on_two_processes()

@@ -64,6 +64,19 @@ class Call(NamedTuple):
                 )
 
 
+def lacks_memory(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether a tensor's storage may be too small for it, which `check_memory` decides at ten times the cost.
+
+    False where tensors are traced or batched, and have no storage to look at.
+    """
+    if is_compiling() or is_transformed():
+        return False
+    return any(
+        t is not None and t.untyped_storage().nbytes() < t.nbytes + t.storage_offset() * t.itemsize
+        for t in tensors
+    )
+
+
 def want_gradients(tensors: Iterable[Tensor | None]) -> bool:
     """Whether autograd is on, and follows one of the tensors."""
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 from ..checks import autocast_is_on
 from ..equations.protocol import Equations, State
 from .backend import Backend, QuickWalk, Recorded
-from .call import HALF, Call
+from .call import HALF, Call, lacks_memory
 from .cpu import FUSED
 from .cudnn import CUDNN
 from .plain import PLAIN
@@ -35,6 +35,8 @@ def walk(call: Call) -> tuple[Tensor, State]:
     """
     device = call.x.device
     if autocast_is_on(device):  # everything in autocast's dtype, as in torch.nn's fused kernels
+        if lacks_memory(call.tensors):
+            call.check_memory()
         with torch.autocast(device.type, enabled=False):
             return walk(call.in_dtype(torch.get_autocast_dtype(device.type)))
     return backend_of(call).walk(call)
@@ -49,6 +51,8 @@ def walk_stack(stack: Stack, between: Between = None) -> tuple[Tensor, State]:
     if whole is None:
         return stack.walk(walk, between)
     if autocast_is_on(device):
+        if lacks_memory(stack.tensors):
+            stack.check_memory()
         with torch.autocast(device.type, enabled=False):
             return walk_stack(stack.in_dtype(torch.get_autocast_dtype(device.type)), between)
     return whole(stack) if between is None else stack.walk_by_layer(whole, between)

@@ -139,7 +139,7 @@ def _gate(gate: Gate) -> str:
 def _memory_rows(memory: InputMemory | None) -> list[str]:
     if memory is None:
         return _wrapped(
-            "what it needs cannot be measured: too few steps, a constant d, or d not one a step", _label("data")
+            "what it needs is not measured: no d, too few steps, a constant d, or d not one a step", _label("data")
         )
     best = max(memory.r2)
     if memory.lag is None:
