@@ -7,11 +7,11 @@ import weakref
 
 import pytest
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import bptt
-from support import assert_close, normal, run_workers
+from support import assert_close, normal
 
 LAG_0 = "bptt/rnn/l0/gradient_by_lag/0"
 
@@ -237,31 +237,3 @@ def test_a_copy_of_a_parametrized_module():
         copied = copy.deepcopy(model)
     assert type(copied.rnn) is type(model.rnn)
     assert_close(copied(x), model(x), "outputs")
-
-
-def on_two_processes():
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo")
-    rank = distributed.get_rank()
-    model, x = Model(), data() * (1 + rank)
-    shared, logged = nn.parallel.DistributedDataParallel(model), []
-    probe = bptt.Probe(model, every=2, log=lambda *values: logged.append(values)) if rank == 0 else None
-    for _ in range(5):
-        shared.zero_grad()
-        shared(x).square().mean().backward()
-        if probe is not None:
-            probe.step()
-    assert len(logged) == 3 * (rank == 0)
-    gradient = model.rnn.weight_hh_l0.grad.clone()
-    other = gradient.clone()
-    distributed.broadcast(other, 0)
-    assert torch.equal(gradient, other)
-    distributed.destroy_process_group()
-
-
-def test_two_processes_with_a_probe_in_the_first_alone(tmp_path):
-    run_workers(__file__, tmp_path, 2)
-
-
-if __name__ == "__main__":
-    on_two_processes()
