@@ -99,11 +99,15 @@ class ModuleCall:
         memory = {s.untyped_storage().data_ptr() for s in before.returned}
         return any(s.untyped_storage().data_ptr() in memory for s in self.initial)
 
+    def layer(self, number: int) -> str:
+        """The name of one of its walks' layer and direction: "l0", "l0_reverse", ..."""
+        return f"l{number // self.directions}" + "_reverse" * (number % self.directions)
+
     def records(self) -> list[list[Record]]:
         """Its walks by layer and direction, with copies of the weights."""
         listed = [
             Record(
-                f"l{number // self.directions}" + "_reverse" * (number % self.directions),
+                self.layer(number),
                 number % self.directions == 1,
                 names,
                 node.recording.with_own_weights(),
@@ -139,10 +143,8 @@ class ModuleCall:
     def state_norms(self) -> dict[str, Tensor]:
         """‖∂L/∂h‖ after each step over the whole batch, (T), by layer."""
         return {
-            of_direction.layer: self.in_time(node.adjoint.dh, number).flatten(1).norm(dim=1)
-            for number, (node, of_direction) in enumerate(
-                zip(self.nodes, [r for layer in self.records() for r in layer], strict=True)
-            )
+            self.layer(number): self.in_time(node.adjoint.dh, number).flatten(1).norm(dim=1)
+            for number, node in enumerate(self.nodes)
             if node.adjoint is not None
         }
 
@@ -236,7 +238,7 @@ def records_of(
         x = torch.cat([call.in_time(call.nodes[number].recording.x, number)[:, at] for call in loop])[:steps]
         state = tuple(change(s[at]) for s in call.state)
         walked = Call(call.cell, change(x.flip(0) if backwards else x), state, call.weights.each(change))
-        layer = f"l{number // loop[0].directions}" + "_reverse" * backwards
+        layer = loop[0].layer(number)
         found.append(Record(layer, backwards, names, door.record_walk(walked).recording))
     return [found[i : i + loop[0].directions] for i in range(0, len(found), loop[0].directions)]
 
