@@ -128,7 +128,7 @@ def groups(
 
 
 def of_torch(case: Case, device: torch.device) -> Any:
-    """torch.nn's module, which lays its weights out for cuDNN as it comes to the device."""
+    """torch.nn's module, which lays its weights out for cuDNN when it is moved to the device."""
     return case.module(device, nn)
 
 

@@ -418,7 +418,7 @@ def test_functional_call_and_autocast_and_compiled_models():
 
 
 def test_windows_of_a_long_sequence():
-    """A loop of one's own that hands the state on: the windows are one loop, those behind the cut left out."""
+    """A user's loop that passes the state on: its windows count as one loop, without those before the cut."""
     torch.manual_seed(0)
     rnn, x, state = nn.GRU(3, 4).double(), normal(8, B, 3), None
     with bptt.record(rnn) as walks:
