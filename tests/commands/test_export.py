@@ -24,17 +24,23 @@ def test_the_file_forecasts_what_the_run_forecast(run, capsys):
     capsys.readouterr()
     assert export(ExportOptions(run)) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{run / 'model.onnx'}: x, h_0 -> y, h_n\n")
+    assert said.startswith(f"{run / 'model.onnx'}: x -> y\n")
     assert "at most" in said
     session = onnxruntime.InferenceSession(str(run / "model.onnx"))
     facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
     assert (facts["columns"], facts["lags"], facts["horizon"]) == (["sunspots"], 3, 1)
     scaled = (sunspots().values - facts["mean"]) / facts["std"]
     x = np.concatenate([scaled[2 - lag : len(scaled) - lag] for lag in range(3)], axis=1)
-    y = session.run(None, {"x": x[:, None].astype(np.float32), "h_0": np.zeros((1, 1, 12), np.float32)})[0]
+    y = session.run(None, {"x": x[:, None].astype(np.float32)})[0]
     found = y[:, 0, 0] * facts["std"][0] + facts["mean"][0]
     wanted = pl.read_csv(run / "forecast.csv")["forecast"].to_numpy()
     assert np.abs(found - wanted).max() < 1e-3
+
+
+def test_a_stream_has_the_state_beside_x_and_y(run, capsys):
+    capsys.readouterr()
+    assert export(ExportOptions(run, state=True)) == 0
+    assert "x, h_0 -> y, h_n\n" in capsys.readouterr().out
 
 
 def test_nothing_is_overwritten(run, tmp_path):

@@ -66,7 +66,7 @@ def test_the_file_computes_what_the_model_computes(name, tmp_path):
     """At other T and B than it compares itself, from zeros, and going on from the state it returned."""
     model = made(name)
     before = [w.clone() for w in model.parameters()]
-    written = bptt.export_onnx(model, tmp_path / "model.onnx")
+    written = bptt.export_onnx(model, tmp_path / "model.onnx", state=True)
     assert written.difference < 1e-5
     assert model.training
     assert all(torch.equal(w, b) for w, b in zip(model.parameters(), before, strict=True))
@@ -99,7 +99,7 @@ def test_one_node_a_layer(kind, bidirectional, tmp_path):
 
 def test_what_a_deployer_sees(tmp_path):
     model = bptt.SequenceModel(bptt.LSTM(3, 8, 2), 1)
-    written = bptt.export_onnx(model, str(tmp_path / "m.onnx"), {"unit": "MW"})
+    written = bptt.export_onnx(model, str(tmp_path / "m.onnx"), {"unit": "MW"}, state=True)
     assert written[:3] == (tmp_path / "m.onnx", ("x", "h_0", "c_0"), ("y", "h_n", "c_n"))
     session = onnxruntime.InferenceSession(str(written.path))
     assert [(i.name, i.shape) for i in session.get_inputs()] == [
@@ -167,13 +167,14 @@ def test_without_onnxruntime_it_is_written_and_not_compared(tmp_path, monkeypatc
     monkeypatch.setattr(file, "find_spec", lambda name: None)
     written = bptt.export_onnx(bptt.GRU(3, 4), tmp_path / "model.onnx")
     assert written.difference is None
-    assert by_onnxruntime(written.path, x=torch.zeros(2, 1, 3), h_0=torch.zeros(1, 1, 4))[0].shape == (2, 1, 4)
+    assert by_onnxruntime(written.path, x=torch.zeros(2, 1, 3))[0].shape == (2, 1, 4)
 
 
 @pytest.mark.parametrize("model", [bptt.LSTM(3, 4, 2, bidirectional=True), bptt.Elman(3, 4, 2)])
-def test_without_a_state_among_its_inputs_every_call_starts_from_zeros(model, tmp_path):
-    written = bptt.export_onnx(model, tmp_path / "model.onnx", state=False)
-    assert written.inputs == ("x",)
+def test_by_default_only_x_is_asked_for_and_every_call_starts_from_zeros(model, tmp_path):
+    written = bptt.export_onnx(model, tmp_path / "model.onnx")
+    assert (written.inputs, written.outputs) == (("x",), ("y",))
+    assert [o.name for o in onnxruntime.InferenceSession(str(written.path)).get_outputs()] == ["y"]
     assert written.difference < 1e-5
     x = normal(4, 17, 3, dtype=torch.float32)
     assert (by_onnxruntime(written.path, x=x)[0] - model(x)[0]).abs().max() < 1e-5

@@ -37,7 +37,9 @@ def export(config: ExportOptions) -> int:
         "widths": run.intervals and [width if isfinite(width) else None for width in run.intervals.widths],
     }
     try:
-        written = export_onnx(run.model, out, {name: json.dumps(value) for name, value in facts.items()})
+        written = export_onnx(
+            run.model, out, {name: json.dumps(value) for name, value in facts.items()}, config.state
+        )
     except (ModuleNotFoundError, FileNotFoundError, RuntimeError) as error:
         raise UserError(str(error)) from error
     say(f"{out}: {', '.join(written.inputs)} -> {', '.join(written.outputs)}")

@@ -49,12 +49,11 @@ class _Network(NamedTuple):
     cell: Equations
     layers: list[list[Weights[Tensor]]]
     batch_first: bool
-    state: dict[
-        str, tuple[int, ...]
-    ]  # the initial state's names, and their shapes but for the batch, last but one
+    state: dict[str, tuple[int, ...]]  # the initial state's names, and their shapes without the batch
     W_y: Tensor | None  # (O, D·R)
     b_y: Tensor | None
     softmax: bool
+    streams: bool = False  # whether the graph has the state as inputs and outputs
 
     @property
     def one_row(self) -> bool:
@@ -62,14 +61,18 @@ class _Network(NamedTuple):
         return "s_0" in self.state
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        return ("x", *(self.state if self.streams else ()))
+
+    @property
     def outputs(self) -> tuple[str, ...]:
-        return ("y", *(name.replace("_0", "_n") for name in self.state))
+        return ("y", *(name.replace("_0", "_n") for name in self.inputs[1:]))
 
 
 def export_onnx(
-    model: Any, path: str | Path, metadata: Mapping[str, str] | None = None, state: bool = True
+    model: Any, path: str | Path, metadata: Mapping[str, str] | None = None, state: bool = False
 ) -> OnnxFile:
-    """Write a trained model as ONNX, for runtimes without Python: any T, any B, and a state to continue from.
+    """Write a trained model as ONNX, for runtimes without Python: x in, y out, of any T and any B.
 
     One RNN, GRU or LSTM node for each layer, both directions in it; a Scan over the cell's own step where
     ONNX's nodes do not know it (a leak, gelu, a projection). Dropout is left out. The file is checked by ONNX's
@@ -79,14 +82,13 @@ def export_onnx(
         model: a `bptt.RNN`, `GRU`, `LSTM`, `SequenceModel` or `Elman`, its weights float32.
         path: the file to write; it must not exist.
         metadata: texts by name, stored in the file.
-        state: whether the initial state is an input, so that a stream can continue from the last final state;
-            without it every call starts from zeros. Default True.
+        state: for streams, whether the initial state is an input too and the final state an output, to be passed
+            as the next call's initial state. Default False: every call starts from zeros.
 
     Returns:
-        an `OnnxFile`. The graph takes x as the model does, with a batch (T, B, I) or (B, T, I), and the initial
-        state under the names the model has for it: h_0 and c_0, each (L·D, B, ·), or Elman's s_0 (B, S); a state
-        with B = 1, such as zeros, stands for every sequence of the batch. It returns y and the final state h_n and
-        c_n, or s_n, to be passed as the next call's initial state.
+        an `OnnxFile`. The graph takes x as the model does, with a batch (T, B, I) or (B, T, I), and returns y. The
+        state has the names of the model: h_0 and c_0, each (L·D, B, ·), or Elman's s_0 (B, S), and h_n and c_n, or
+        s_n; an initial state with B = 1, such as zeros, stands for every sequence of the batch.
 
     Raises:
         TypeError: the model is none of these, or its weights are not float32.
@@ -97,7 +99,7 @@ def export_onnx(
     """
     path = Path(path)
     check_flags(state=state)
-    network = _network(model)
+    network = _network(model)._replace(streams=state)
     check_exportable(network.cell)
     dtype = network.layers[0][0].W_hh.dtype
     if dtype != torch.float32:
@@ -109,14 +111,13 @@ def export_onnx(
         raise FileExistsError(f"{path} exists already and is not overwritten; choose another path")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
-    inputs = ("x", *(network.state if state else ()))
-    proto = _proto(network, inputs, metadata or {})
+    proto = _proto(network, metadata or {})
     onnx().checker.check_model(proto, full_check=True)
     whole = proto.SerializeToString()
-    difference = _difference(model, network, inputs, whole) if find_spec("onnxruntime") else None
+    difference = _difference(model, network, whole) if find_spec("onnxruntime") else None
     with creating(path) as file:
         file.write(whole)
-    return OnnxFile(path, inputs, network.outputs, difference)
+    return OnnxFile(path, network.inputs, network.outputs, difference)
 
 
 def _network(model: Any) -> _Network:
@@ -136,14 +137,14 @@ def _network(model: Any) -> _Network:
     return _Network(recurrent.cell, recurrent.weights(), recurrent.batch_first, state, W_y, b_y, False)
 
 
-def _proto(network: _Network, inputs: tuple[str, ...], metadata: Mapping[str, str]) -> Any:
+def _proto(network: _Network, metadata: Mapping[str, str]) -> Any:
     g = Graph()
-    features = _walked(g, network, inputs)
+    features = _walked(g, network)
     step: list[int | str] = ["B", "T"] if network.batch_first else ["T", "B"]
     x = floats("x", [*step, network.layers[0][0].W_ih.shape[1]])
-    given = [floats(name, _with(network.state[name], "B or 1")) for name in inputs[1:]]
+    given = [floats(name, _with(network.state[name], "B or 1")) for name in network.inputs[1:]]
     shapes = [[*step, features], *(_with(shape, "B") for shape in network.state.values())]
-    outputs = [floats(name, shape) for name, shape in zip(network.outputs, shapes, strict=True)]
+    outputs = [floats(name, shape) for name, shape in zip(network.outputs, shapes, strict=False)]
     proto = onnx().helper.make_model(
         g.proto("bptt", [x, *given], outputs),
         opset_imports=[onnx().helper.make_opsetid("", OPSET)],
@@ -155,11 +156,11 @@ def _proto(network: _Network, inputs: tuple[str, ...], metadata: Mapping[str, st
     return proto
 
 
-def _walked(g: Graph, network: _Network, inputs: tuple[str, ...]) -> int:
-    """Everything from x and the initial state to y and the final state; returns y's features."""
+def _walked(g: Graph, network: _Network) -> int:
+    """Everything from the inputs to the outputs; returns y's features."""
     x = g.node("Transpose", "x", perm=[1, 0, 2]) if network.batch_first else "x"
     batch = g.node("Shape", x, start=1, end=2)
-    for name in set(network.state) - set(inputs):
+    for name in set(network.state) - set(network.inputs):
         g.constant(np.zeros(_with(network.state[name], 1), np.float32), name)
     state = [_spread(g, name, shape, batch) for name, shape in network.state.items()]
     by_layer = zip(*(g.split(s, len(network.layers), axis=0) for s in state), strict=True)
@@ -172,7 +173,7 @@ def _walked(g: Graph, network: _Network, inputs: tuple[str, ...]) -> int:
         x, features = g.linear(x, network.W_y, network.b_y), len(network.W_y)
     if network.softmax:
         x = g.node("Softmax", x, axis=-1)
-    whole = [g.concatenated(parts, axis=0) for parts in zip(*finals, strict=True)]
+    whole = [g.concatenated(parts, axis=0) for parts in zip(*finals, strict=True)] if network.streams else []
     if network.one_row:
         whole = [g.node("Squeeze", s, g.constant([0])) for s in whole]
     results = [g.node("Transpose", x, perm=[1, 0, 2]) if network.batch_first else x, *whole]
@@ -192,7 +193,7 @@ def _with(shape: tuple[int, ...], batch: Any) -> list[Any]:
     return [*shape[:-1], batch, shape[-1]]
 
 
-def _difference(model: Any, network: _Network, inputs: tuple[str, ...], file: bytes) -> float:
+def _difference(model: Any, network: _Network, file: bytes) -> float:
     """The largest difference between the file's outputs and the model's, relative where outputs exceed 1.
 
     Raises:
@@ -205,10 +206,10 @@ def _difference(model: Any, network: _Network, inputs: tuple[str, ...], file: by
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     largest = 0.0
     for T, B in COMPARED:
-        x, *state = given = _sample(network, T, B)[: len(inputs)]
-        found = session.run(None, {name: t.numpy() for name, t in zip(inputs, given, strict=True)})
+        x, *state = given = _sample(network, T, B)[: len(network.inputs)]
+        found = session.run(None, {name: t.numpy() for name, t in zip(network.inputs, given, strict=True)})
         wanted = _outputs(model, network, x, state)
-        for name, f, w in zip(network.outputs, found, wanted, strict=True):
+        for name, f, w in zip(network.outputs, found, wanted, strict=False):
             scale = max(1.0, w.abs().max().item())
             difference = (torch.from_numpy(f) - w).abs().max().item() / scale
             if not difference <= ALLOWED:
