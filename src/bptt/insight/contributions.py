@@ -38,10 +38,13 @@ from .recorder.by_module import contributions_of_walks
 from .recorder.model_contributions import ModelContributions
 from .recorder.record import Walks
 from .refusing import refused
+from .walks_or_model import or_of_walks
 
 
 @overload
-def contributions(model: Walks, x: Tensor, *, pairs: bool = False) -> ModelContributions: ...
+def contributions(walks: Walks, loss: Tensor, *, pairs: bool = False) -> ModelContributions: ...
+@overload
+def contributions(walks: Walks, *, errors: Tensor, pairs: bool = False) -> ModelContributions: ...
 @overload
 def contributions(
     model: Elman | SequenceModel | Recurrent | Cell,
@@ -52,19 +55,21 @@ def contributions(
     t: int | None = None,
     pairs: bool = False,
 ) -> Contributions: ...
+@or_of_walks(contributions_of_walks)
 def contributions(
-    model: Walks | Elman | SequenceModel | Recurrent | Cell,
+    model: Elman | SequenceModel | Recurrent | Cell,
     x: Tensor,
-    d: Any = None,
-    criterion: Any = None,
+    d: Any,
+    criterion: Criterion,
     *,
     t: int | None = None,
     pairs: bool = False,
-) -> Contributions | ModelContributions:
+) -> Contributions:
     """Compute what each step contributes to the gradient of a loss, by parameter.
 
-    Of any model: ``contributions(walks, loss)``, with the walks of its recurrent modules from `bptt.record`; see
-    there. Of a plain sequence model: ``contributions(model, x, d, criterion)``, as follows.
+    Of any model: ``contributions(walks, loss)``, with the walks of its recurrent modules from `bptt.record`, see
+    there; or ``contributions(walks, errors=errors)`` with E_t of each step, (T,) or (T, B), whose sum is the loss.
+    Of a plain sequence model: ``contributions(model, x, d, criterion)``, as follows.
 
     With E the loss of all steps, the error E_t is the part of it that enters at y_t: what row t of ∂E/∂y alone
     sends back. So the loss may be a sum or a mean over steps, or weigh some of them with 0.
@@ -97,12 +102,6 @@ def contributions(
     >>> tuple(c.by_step["recurrent.weight_hh_l0"].shape), tuple(c.by_pair.states["l0"].shape)
     ((5, 3, 3), (5, 5))
     """
-    if isinstance(model, Walks):
-        if d is not None or criterion is not None or t is not None:
-            raise TypeError(
-                "contributions(walks, loss) takes a loss: a scalar, or the errors E_t of each step (T,)"
-            )
-        return contributions_of_walks(model, x, pairs)
     if not isinstance(model, Elman | SequenceModel | Recurrent | Cell):
         raise TypeError(
             "contributions takes a bptt.Elman, SequenceModel, RNN, GRU, LSTM or Cell, "

@@ -314,7 +314,7 @@ def test_a_wrong_adjoint_inside_any_model_is_found():
 def test_what_is_no_loss_of_the_model_is_refused(loss, error, words):
     with pytest.raises(error, match=words):
         bptt.check_gradient(nn.GRU(2, 3), loss)
-    with pytest.raises(TypeError, match="takes no d, criterion, t or state"):
+    with pytest.raises(TypeError, match="takes no x, d, criterion, t or state"):
         bptt.check_gradient(nn.GRU(2, 3), loss, t=3)
     with pytest.raises(ValueError, match="this Linear has no recurrent module"):
         bptt.check_gradient(nn.Linear(2, 3), loss)

@@ -56,6 +56,10 @@ def check_gradient(
 ) -> GradientCheck: ...
 @overload
 def check_gradient(
+    model: nn.Module, *, loss: Callable[[Any], Tensor], looks: int = 8, seed: int = 0
+) -> GradientCheck: ...
+@overload
+def check_gradient(
     model: nn.Module,
     x: Tensor,
     d: Any,
@@ -68,10 +72,11 @@ def check_gradient(
 ) -> GradientCheck: ...
 def check_gradient(
     model: nn.Module,
-    x: Any,
+    x: Any = None,
     d: Any = None,
     criterion: Any = None,
     *,
+    loss: Callable[[Any], Any] | None = None,
     t: int | None = None,
     state: Tree = None,
     looks: int = 8,
@@ -124,11 +129,13 @@ def check_gradient(
         raise TypeError(f"looks must be an int, got {type(looks).__name__}")
     if looks < 3:
         raise ValueError(f"looks must be at least 3, got {looks}: at an entry and along two directions")
+    if loss is None and not isinstance(x, Tensor) and callable(x):
+        x, loss = None, x
     with torch.enable_grad():
-        if not isinstance(x, Tensor) and callable(x):
-            if d is not None or criterion is not None or t is not None or state is not None:
-                raise TypeError("check_gradient(model, loss) takes no d, criterion, t or state")
-            problem = problem_of_model(model, x)
+        if loss is not None:
+            if x is not None or d is not None or criterion is not None or t is not None or state is not None:
+                raise TypeError("check_gradient(model, loss) takes no x, d, criterion, t or state")
+            problem = problem_of_model(model, loss)
             found = [(name, torch.float64, route(problem)) for name, route in OF_MODELS.items()]
         else:
             problem = problem_of_sequences(model, x, d, criterion, state, t)

@@ -28,20 +28,22 @@ from ..recorded import (
 )
 from ..recorder.record import Walks
 from ..refusing import refused
+from ..walks_or_model import or_of_walks
 from .clipping import gradient_norms
 from .input_memory import input_memory
-from .judging import LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
+from .judging import LAGS, LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
 from .layers import diagnose_layer
 from .of_walks import ModelDiagnosis, diagnose_walks
 from .result import Diagnosis
 from .trial import Trial
 
-LAGS = 100  # how far back is looked by default: where benchmarks of long memory (copying, adding) begin
 WINDOWS = 20  # into which the sequence is cut for the gradient norms, where no window was asked for
 
 
 @overload
-def diagnose(model: Walks, x: Tensor, d: Tensor | None = None, *, lags: int = LAGS) -> ModelDiagnosis: ...
+def diagnose(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags: int = LAGS) -> ModelDiagnosis: ...
+@overload
+def diagnose(walks: Walks, *, errors: Tensor, d: Tensor | None = None, lags: int = LAGS) -> ModelDiagnosis: ...
 @overload
 def diagnose(
     model: Any,
@@ -55,23 +57,25 @@ def diagnose(
     errors: Criterion | None = None,
 ) -> Diagnosis: ...
 @torch.enable_grad()
+@or_of_walks(diagnose_walks)
 def diagnose(
     model: Any,
     x: Tensor,
-    d: Any = None,
-    criterion: Any = None,
+    d: Any,
+    criterion: Criterion,
     *,
     t: int | None = None,
     lags: int = LAGS,
     window: int | None = None,
     errors: Criterion | None = None,
-) -> Diagnosis | ModelDiagnosis:
+) -> Diagnosis:
     """Say whether the gradient vanishes or explodes as it is backpropagated, why, and what to do about it.
 
     Of any model: ``diagnose(walks, loss, d=None)``, with the walks of its recurrent modules from `bptt.record` and
-    the loss computed from them; a verdict for each module, its remedies named as the model's own parameters. With
-    d, one row a step as the module puts out, it also says how far back the module's input predicts d, linearly.
-    Of a plain sequence model: ``diagnose(model, x, d, criterion)``, as follows.
+    the loss computed from them, or ``errors=``, as `bptt.contributions` takes them; a verdict for each module, its
+    remedies named as the model's own parameters. With d, one row a step as the module puts out, it also says how
+    far back the module's input predicts d, linearly. Of a plain sequence model:
+    ``diagnose(model, x, d, criterion)``, as follows.
 
     A copy of the model is looked at, in float64 and without dropout; the model stays as it is.
 
@@ -106,11 +110,6 @@ def diagnose(
     >>> found.kind, found.layers[0].reach
     ('vanishing', 6)
     """
-    if isinstance(model, Walks):
-        if criterion is not None or t is not None or window is not None or errors is not None:
-            raise TypeError("diagnose(walks, loss, d=None) takes no criterion, t, window or errors")
-        checks.check_sizes(lags=lags)
-        return diagnose_walks(model, x, d, lags)
     net = _copy(model)
     check_call(criterion)
     axis = _check(model, x, d, lags, window)

@@ -16,6 +16,7 @@ from .result import Diagnosis
 from .trial import Remedy, Trial, tried
 from .verdict import Verdict, verdict
 
+LAGS = 100  # how far back is looked by default: where benchmarks of long memory (copying, adding) begin
 LEAST_STEPS = 8  # of x, below which a decay over lags cannot be seen
 SEQUENCES = 8  # of a batch looked at, spread evenly; the rest would only narrow the averages
 ERRORS = 512  # whose gradient by lag is computed, over all sequences; large networks get fewer, but `LEAST_ERRORS`

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from ...checks import check_sizes
 from ..recorded import Record
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
@@ -14,7 +15,7 @@ from ..recorder.record import Walks
 from ..text_tables import text_html
 from .clipping import GradientNorms
 from .input_memory import input_memory
-from .judging import LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
+from .judging import LAGS, LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
 from .layers import diagnose_layer
 from .result import Diagnosis
 
@@ -48,7 +49,7 @@ class ModelDiagnosis(Mapping[str, Diagnosis]):
         return text_html(str(self))
 
 
-def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None, lags: int) -> ModelDiagnosis:
+def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags: int = LAGS) -> ModelDiagnosis:
     """Diagnose every recorded module that a loss reaches.
 
     Args:
@@ -64,6 +65,7 @@ def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None, lags: int) -> M
     """
     if d is not None and not isinstance(d, Tensor):
         raise TypeError(f"d must be a tensor or None, got {type(d).__name__}")
+    check_sizes(lags=lags)
     backward_of_walks(walks, loss)
     found: dict[str, Diagnosis] = {}
     left_out: dict[str, str] = {}

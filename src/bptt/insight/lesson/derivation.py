@@ -12,13 +12,14 @@ from ... import checks
 from ...networks import squared_error
 from ..recorded import Criterion, checked_step
 from ..recorder.record import Walks
+from ..walks_or_model import or_of_walks
 from .backward import ErrorBackward, backward_of_error, check_both_or_neither, check_network, criterion_name
 from .chain import Chain
 from .derivation_parts import MatrixDerivation
 from .explain import explanation_of
 from .formulas import FormulaBlock, FormulaRow, equation, latex_of, number, numbers, svg_of, text_of
 from .notation import DrawnNetwork, LessonNetwork, matrices
-from .of_walks import WalkPlace, backward_of_walk, check_no_place, check_walks_only, linearized_loss
+from .of_walks import WalkPlace, backward_of_walk, linearized_loss
 from .recursions import ReadoutFormulas, equations, recursion
 
 
@@ -99,11 +100,37 @@ class Derivation:
         return f'<div style="overflow-x:auto">{self.svg}</div>{latex}'
 
 
+def _derivation_of_walk(
+    walks: Walks,
+    loss: Tensor,
+    *,
+    t: int | None = None,
+    shown: int = 6,
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Derivation:
+    _check_shown(shown)
+    net, back = backward_of_walk(walks, loss, t, WalkPlace(module, loop, sequence))
+    return _derivation(net, len(back.d_outputs), linearized_loss, shown, back.t, back)
+
+
 @overload
 def derivation(
-    model: Walks,
-    x: Tensor,
+    walks: Walks,
+    loss: Tensor,
     *,
+    t: int | None = None,
+    shown: int = 6,
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Derivation: ...
+@overload
+def derivation(
+    walks: Walks,
+    *,
+    errors: Tensor,
     t: int | None = None,
     shown: int = 6,
     module: str | None = None,
@@ -120,17 +147,15 @@ def derivation(
     t: int | None = None,
     shown: int = 6,
 ) -> Derivation: ...
+@or_of_walks(_derivation_of_walk)
 def derivation(
-    model: Walks | LessonNetwork,
+    model: LessonNetwork,
     x: Tensor | None = None,
     d: Tensor | None = None,
     criterion: Criterion = squared_error,
     *,
     t: int | None = None,
     shown: int = 6,
-    module: str | None = None,
-    loop: int | None = None,
-    sequence: int | None = None,
 ) -> Derivation:
     """Write the chain rule for E_t and each matrix out: every term one path back through the unfolded network.
 
@@ -140,7 +165,7 @@ def derivation(
     write: there a term is operandᵀ delta_k, with the recursion of delta beside it.
 
     Args:
-        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model with the loss as x.
+        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model with a loss, or errors=.
         x, d: one sequence (T, I) and its targets, for the numbers; None for symbols alone, of a sequence that ends
             at t.
         criterion: as `bptt.explain` takes it. Default `bptt.squared_error`.
@@ -162,16 +187,8 @@ def derivation(
     >>> print(derivation(Elman(2, 3, 1), t=2)["W_s"].text)
     ∂E_2/∂W_s = ∂E_2/∂y_2 · ∂y_2/∂s_2 · ∂s_2/∂W_s + ∂E_2/∂y_2 · ∂y_2/∂s_2 · ∂s_2/∂s_1 · ∂s_1/∂W_s
     """
-    checks.check_sizes(shown=shown)
-    if shown < 4:
-        raise ValueError(f"shown must be at least 4, got {shown}")
-    place = WalkPlace(module, loop, sequence)
-    if isinstance(model, Walks):
-        check_walks_only("derivation", d, criterion)
-        net, back = backward_of_walk(model, x, t, place)
-        return _derivation(net, len(back.d_outputs), linearized_loss, shown, back.t, back)
+    _check_shown(shown)
     check_network(model)
-    check_no_place("derivation", place)
     check_both_or_neither(x, d)
     if x is None or d is None:
         if t is None:
@@ -182,6 +199,12 @@ def derivation(
         raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")
     back = backward_of_error(model, x, d, criterion, t)
     return _derivation(model, len(x), criterion, shown, back.t, back)
+
+
+def _check_shown(shown: int) -> None:
+    checks.check_sizes(shown=shown)
+    if shown < 4:
+        raise ValueError(f"shown must be at least 4, got {shown}")
 
 
 def _derivation(

@@ -9,20 +9,53 @@ from torch import Tensor
 from ...networks import squared_error
 from ..recorded import Criterion, checked_step
 from ..recorder.record import Walks
+from ..walks_or_model import or_of_walks
 from .backward import check_both_or_neither, check_network
 from .drawing import Diagram, draw_folded, draw_unfolded
 from .explain import explain, explanation_of
 from .notation import LessonNetwork
-from .of_walks import WalkPlace, backward_of_walk, check_no_place, check_walks_only, linearized_loss
+from .of_walks import WalkPlace, backward_of_walk, linearized_loss
 
 Kind = Literal["folded", "unfolded"]
 
 
+def _check_kind(kind: str) -> None:
+    if kind not in ("folded", "unfolded"):
+        raise ValueError(f'kind must be "folded" or "unfolded", got {kind!r}')
+
+
+def _diagram_of_walk(
+    walks: Walks,
+    loss: Tensor,
+    *,
+    t: int | None = None,
+    kind: Kind = "unfolded",
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Diagram:
+    _check_kind(kind)
+    net, back = backward_of_walk(walks, loss, t, WalkPlace(module, loop, sequence))
+    e = explanation_of(net, back, linearized_loss)
+    return draw_folded(net, e, e.t) if kind == "folded" else draw_unfolded(net, e, e.t)
+
+
 @overload
 def diagram(
-    model: Walks,
-    x: Tensor,
+    walks: Walks,
+    loss: Tensor,
     *,
+    t: int | None = None,
+    kind: Kind = "unfolded",
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Diagram: ...
+@overload
+def diagram(
+    walks: Walks,
+    *,
+    errors: Tensor,
     t: int | None = None,
     kind: Kind = "unfolded",
     module: str | None = None,
@@ -39,17 +72,15 @@ def diagram(
     t: int | None = None,
     kind: Kind = "unfolded",
 ) -> Diagram: ...
+@or_of_walks(_diagram_of_walk)
 def diagram(
-    model: Walks | LessonNetwork,
+    model: LessonNetwork,
     x: Tensor | None = None,
     d: Tensor | None = None,
     criterion: Criterion = squared_error,
     *,
     t: int | None = None,
     kind: Kind = "unfolded",
-    module: str | None = None,
-    loop: int | None = None,
-    sequence: int | None = None,
 ) -> Diagram:
     """Draw a network, folded or unfolded in time, with the gradient of E_t over each edge.
 
@@ -58,7 +89,7 @@ def diagram(
     dashed, and a × marks where it fell below. More than 12 steps are folded in the middle.
 
     Args:
-        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model with the loss as x.
+        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model with a loss, or errors=.
         x, d: the input and its targets, as `bptt.explain` takes them; None draws the forward pass alone.
         criterion: as `bptt.explain` takes it. Default `bptt.squared_error`.
         t: the step whose error is drawn, from 1. Default the last; without x and d the network is unfolded over t
@@ -78,16 +109,8 @@ def diagram(
     >>> diagram(Elman(2, 3, 1), kind="folded").label
     'The network folded in time'
     """
-    if kind not in ("folded", "unfolded"):
-        raise ValueError(f'kind must be "folded" or "unfolded", got {kind!r}')
-    place = WalkPlace(module, loop, sequence)
-    if isinstance(model, Walks):
-        check_walks_only("diagram", d, criterion)
-        net, back = backward_of_walk(model, x, t, place)
-        e = explanation_of(net, back, linearized_loss)
-        return draw_folded(net, e, e.t) if kind == "folded" else draw_unfolded(net, e, e.t)
+    _check_kind(kind)
     check_network(model)
-    check_no_place("diagram", place)
     check_both_or_neither(x, d)
     if t is not None:
         checked_step("t", t)

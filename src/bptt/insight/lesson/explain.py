@@ -17,18 +17,42 @@ from ...equations import LSTMEquations
 from ...networks import squared_error
 from ..recorded import Criterion, factors_by_name, readout_factors
 from ..recorder.record import Walks
+from ..walks_or_model import or_of_walks
 from .backward import ErrorBackward, backward_of_error, criterion_name, over_cell_state
 from .drawing import unfolded_svg
 from .explanation import Explanation
 from .notation import DrawnNetwork, LessonNetwork, WalkedModule, letters
-from .of_walks import WalkPlace, backward_of_walk, check_no_place, check_walks_only, linearized_loss
+from .of_walks import WalkPlace, backward_of_walk, linearized_loss
+
+
+def _explain_walk(
+    walks: Walks,
+    loss: Tensor,
+    *,
+    t: int | None = None,
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Explanation:
+    place = WalkPlace(module, loop, sequence)
+    return explanation_of(*backward_of_walk(walks, loss, t, place), linearized_loss)
 
 
 @overload
 def explain(
-    model: Walks,
-    x: Tensor,
+    walks: Walks,
+    loss: Tensor,
     *,
+    t: int | None = None,
+    module: str | None = None,
+    loop: int | None = None,
+    sequence: int | None = None,
+) -> Explanation: ...
+@overload
+def explain(
+    walks: Walks,
+    *,
+    errors: Tensor,
     t: int | None = None,
     module: str | None = None,
     loop: int | None = None,
@@ -38,27 +62,21 @@ def explain(
 def explain(
     model: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squared_error, *, t: int | None = None
 ) -> Explanation: ...
+@or_of_walks(_explain_walk)
 def explain(
-    model: Walks | LessonNetwork,
-    x: Tensor,
-    d: Any = None,
-    criterion: Criterion = squared_error,
-    *,
-    t: int | None = None,
-    module: str | None = None,
-    loop: int | None = None,
-    sequence: int | None = None,
+    model: LessonNetwork, x: Tensor, d: Any, criterion: Criterion = squared_error, *, t: int | None = None
 ) -> Explanation:
     """Split the gradient of E_t, the error at one step, by the steps that contributed to it.
 
-    Of any model: ``explain(walks, loss, module="encoder.rnn")``, with the walks of `bptt.record`. The network is
-    then the recurrent module from its own input on, y_t = s_t, and E_t is the part of the loss whose gradient
-    enters step t of its output from above, linear in y_t.
+    Of any model: ``explain(walks, loss, module="encoder.rnn")``, with the walks of `bptt.record` and the loss, or
+    ``errors=``, as `bptt.contributions` takes them. The network is then the recurrent module from its own input
+    on, y_t = s_t, and E_t is the part of the loss whose gradient enters step t of its output from above, linear in
+    y_t.
 
     The network is explained without dropout; its weights and their .grad stay as they are.
 
     Args:
-        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model with the loss as x.
+        model: a `bptt.Elman` or `bptt.SequenceModel`, or the walks of a recorded model.
         x: the input, as the network takes it: (T, I) or batched.
         d: the target of every step, laid out as y; class numbers lack y's last axis.
         criterion: (y_t, d_t) -> scalar: `bptt.squared_error`, the default; `bptt.cross_entropy`, which takes what
@@ -83,11 +101,6 @@ def explain(
     >>> tuple(e.contributions["W_s"].shape)
     (3, 3, 3)
     """
-    place = WalkPlace(module, loop, sequence)
-    if isinstance(model, Walks):
-        check_walks_only("explain", d, criterion)
-        return explanation_of(*backward_of_walk(model, x, t, place), linearized_loss)
-    check_no_place("explain", place)
     back = backward_of_error(model, x, d, criterion, t)
     return explanation_of(model, back, criterion, one_sequence=x.dim() == 2)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...networks import Elman, squared_error
+from ...networks import Elman
 from ..recorded import checked_step, walk_back
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, loops_of, records_of
@@ -78,18 +78,6 @@ def backward_of_walk(
     net = WalkedModule(records[0][0].cell, names, torch.eye(dz.shape[1]).to(dz), row_vectors=lessons)
     walked = {walk.layer: walk for walk in walk_back(records, alone)}
     return net, ErrorBackward(t, error, dz, y[t - 1], alone, walked)
-
-
-def check_walks_only(function: str, d: Any, criterion: Any) -> None:
-    """Walks come with a loss alone."""
-    if d is not None or criterion is not squared_error:
-        raise TypeError(f"{function}(walks, loss) takes no d and no criterion: the loss is the model's own")
-
-
-def check_no_place(function: str, place: WalkPlace) -> None:
-    """A plain network has one walk."""
-    if place != WalkPlace():
-        raise TypeError(f"module, loop and sequence are those of {function}(walks, loss), with recorded walks")
 
 
 def _chosen(walks: Walks, place: WalkPlace) -> tuple[str, list[ModuleCall]]:

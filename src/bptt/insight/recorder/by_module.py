@@ -18,7 +18,7 @@ from .model_contributions import ModelContributions, ModuleContributions
 from .record import Walks
 
 
-def contributions_of_walks(walks: Walks, loss: Tensor, pairs: bool = False) -> ModelContributions:
+def contributions_of_walks(walks: Walks, loss: Tensor, *, pairs: bool = False) -> ModelContributions:
     """What each step contributes to the gradient of a loss, by module, from one backward pass of it.
 
     Args:
