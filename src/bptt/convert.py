@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from .modules import GRU, LSTM, RNN
+from .reach.layout import called
 from .recurrent import Recurrent
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -45,7 +46,7 @@ def from_torch(model: ModuleT) -> ModuleT:
     """
     _check_module(model)
     left = [
-        f"{name or 'the model'} ({plain_type(module).__name__})"
+        f"{called(name)} ({plain_type(module).__name__})"
         for name, module in model.named_modules()
         if isinstance(module, tuple(OURS)) and plain_type(module) not in OURS
     ]
@@ -79,7 +80,7 @@ def to_torch(model: ModuleT) -> ModuleT:
     for name, module in model.named_modules():
         if type(module) is RNN and (module.nonlinearity not in ("tanh", "relu") or module.leak != 1):
             raise ValueError(
-                f"{name or 'the model'} is {module}, but torch.nn.RNN supports only tanh and relu, without leak"
+                f"{called(name)} is {module}, but torch.nn.RNN supports only tanh and relu, without leak"
             )
     return _replaced(model, _to_torch)
 

@@ -20,7 +20,7 @@ from ..recurrent import Recurrent
 from ..trees import Tree, cloned, leaves, mapped
 from ..user_functions import check_takes
 from ..walks.call import is_transformed
-from .layout import name_of, roots_of
+from .layout import called, name_of, roots_of
 
 RECURRENT = (Cell, Elman, Recurrent, nn.RNNBase, nn.RNNCellBase)
 OF_ONE_STEP = (nn.RNNCellBase, Elman)  # their states are (B, ·), those of other modules (L, B, ·)
@@ -43,7 +43,7 @@ class Carry:
         self.asked: set[str] = set()
 
     def __repr__(self) -> str:
-        names = ", ".join(name or "the model" for name in self.modules)
+        names = ", ".join(called(name) for name in self.modules)
         return f"Carry(states of {names})"
 
     def next_window(self) -> None:
@@ -108,7 +108,7 @@ class Carry:
             for name, module in self.modules.items():
                 if any(isinstance(hook, _Give) for hook in module._forward_pre_hooks.values()):
                     raise ValueError(
-                        f"{_shown(name)} carries its state already; leave the other bptt.stateful first, and call "
+                        f"{called(name)} carries its state already; leave the other bptt.stateful first, and call "
                         "bptt.truncated and bptt.checkpointed outside of it"
                     )
                 handles.append(module.register_forward_pre_hook(_Give(self, name), with_kwargs=True))
@@ -136,7 +136,7 @@ class _Give:
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
         if is_transformed():
             raise RuntimeError(
-                f"{_shown(self.name)} is called under vmap, grad, jvp or forward mode, which its state cannot "
+                f"{called(self.name)} is called under vmap, grad, jvp or forward mode, which its state cannot "
                 "leave; carry states outside of it"
             )
         given = args[1] if len(args) > 1 else kwargs.get(self.parameter)
@@ -144,14 +144,14 @@ class _Give:
             return None
         if self.name in self.carry.after:
             raise ValueError(
-                f"{_shown(self.name)} was called twice in one window, and which state its next call goes on from "
+                f"{called(self.name)} was called twice in one window, and which state its next call goes on from "
                 "is not known. Call the model once a window (or carry.next_window() between two windows, where "
                 "you call its parts yourself); if the model uses the module twice, let it take and return the "
                 "states, (x, state) -> (y, state)"
             )
         if _is_checkpointed():
             raise ValueError(
-                f"{_shown(self.name)} is called under torch.utils.checkpoint, whose second walk would not start "
+                f"{called(self.name)} is called under torch.utils.checkpoint, whose second walk would not start "
                 "from the carried state; use bptt.checkpointed, which walks again from it"
             )
         self.carry.asked.add(self.name)
@@ -170,7 +170,7 @@ class _Give:
             rows = _rows_of_state(module, leaf)
             if rows != batch:
                 raise ValueError(
-                    f"{_shown(self.name)} carries the states of {_sequences(rows)}, but its input has "
+                    f"{called(self.name)} carries the states of {_sequences(rows)}, but its input has "
                     f"{_sequences(batch)}: call carry.reset() where other sequences begin, and leave out a last, "
                     "smaller batch (drop_last=True of a DataLoader)"
                 )
@@ -215,10 +215,10 @@ def _check_carries(name: str, module: nn.Module) -> None:
     """Check that a module's calls can go on from each other."""
     if any(getattr(inner, "bidirectional", False) for inner in module.modules()):
         raise ValueError(
-            f"{_shown(name)} is bidirectional: its other direction starts from the end of the sequence, which a "
+            f"{called(name)} is bidirectional: its other direction starts from the end of the sequence, which a "
             "window has not reached; build it with bidirectional=False, or call it on whole sequences"
         )
-    check_takes(module.forward, f"{_shown(name)}.forward", "forward(input, hx=None)", "input", "hx")
+    check_takes(module.forward, f"{called(name)}.forward", "forward(input, hx=None)", "input", "hx")
 
 
 def reset_rows(modules: Mapping[str, nn.Module], states: Mapping[str, Tree], rows: Tensor) -> dict[str, Tree]:
@@ -284,10 +284,6 @@ def _is_checkpointed() -> bool:
     """Whether torch.utils.checkpoint will walk again what is walked now."""
     hooks = _top_saved_tensors_default_hooks(True)
     return hooks is not None and getattr(hooks[0], "__module__", "") == "torch.utils.checkpoint"
-
-
-def _shown(name: str) -> str:
-    return name or "the model"
 
 
 def _sequences(rows: int | None) -> str:

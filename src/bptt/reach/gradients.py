@@ -34,7 +34,7 @@ class Gradients:
             apart: leaves whose gradients are returned instead.
         """
         skipped = {id(t) for t in apart}
-        found = [leaf for leaf in _leaves_of(outputs) if id(leaf) not in skipped]
+        found = [leaf for leaf in leaves_behind(outputs) if id(leaf) not in skipped]
         with _hooks_off(found):
             shares: list[Tensor | None] = list(
                 torch.autograd.grad(outputs, [*apart, *found], seeds, allow_unused=True)
@@ -64,7 +64,7 @@ class Gradients:
 
 def backward_or_restore(loss: Tensor) -> None:
     """`loss.backward()`; if it fails, every `.grad` is as it was."""
-    found = _leaves_of([loss])
+    found = leaves_behind([loss])
     before = [None if leaf.grad is None else leaf.grad.clone() for leaf in found]
     try:
         loss.backward()
@@ -74,7 +74,7 @@ def backward_or_restore(loss: Tensor) -> None:
         raise
 
 
-def _leaves_of(outputs: Sequence[Tensor]) -> list[Tensor]:
+def leaves_behind(outputs: Sequence[Tensor]) -> list[Tensor]:
     """The leaves that require gradients in the history of some tensors."""
     found: list[Tensor] = [t for t in outputs if t.is_leaf]
     waiting: list[Any] = [t.grad_fn for t in outputs if t.grad_fn is not None]

@@ -73,6 +73,11 @@ def name_of(thing: Any) -> str:
     return getattr(thing, "__name__", None) or type(thing).__name__
 
 
+def called(name: str) -> str:
+    """A module's name inside a model for messages; the model's own is empty."""
+    return name or "the model"
+
+
 def batch_firsts(model: Any) -> Said:
     """The names of the outermost modules of a model that have `batch_first`, and its value."""
     own = getattr(model, "batch_first", None)

@@ -601,3 +601,20 @@ def test_pairs_after_dropout_between_the_layers_are_refused_or_by_errors():
     with bptt.record(rnn.eval()) as walks:
         loss = rnn(x)[0].square().sum()
     assert bptt.contributions(walks, loss, pairs=True)[""].by_pair is not None
+
+
+def test_a_loss_of_two_recordings_of_a_module_is_refused():
+    """Each would give its own part alone; of two models each recording has the whole part of its own."""
+    first, second, x = nn.GRU(3, 4), nn.GRU(3, 4), normal(T, B, 3, dtype=torch.float32)
+    total = torch.zeros(())
+    for part in x.split(3):
+        with bptt.record(first) as walks:
+            total = total + first(part)[0].sum()
+    for function in (bptt.contributions, bptt.diagnose, bptt.explain):
+        with pytest.raises(ValueError, match=r"calls of the model in another `record` too.*inside one `with"):
+            function(walks, total)
+    with bptt.record(first) as walks, bptt.record(second) as others:
+        loss = first(x)[0].sum() + second(x)[0].sum()
+    for of, module in ((walks, first), (others, second)):
+        wanted = torch.autograd.grad(loss, module.weight_hh_l0, retain_graph=True)[0]
+        assert_close(bptt.contributions(of, loss)[""].gradient["weight_hh_l0"], wanted, "gradient", 1e-5)

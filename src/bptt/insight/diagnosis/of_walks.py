@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...checks import check_sizes
+from ...reach.layout import called
 from ..recorded import Record
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
@@ -40,10 +41,8 @@ class ModelDiagnosis(Mapping[str, Diagnosis]):
         return len(self._found)
 
     def __str__(self) -> str:
-        parts = [
-            f"{name or 'the model'}\n{'-' * len(name or 'the model')}\n{found}" for name, found in self.items()
-        ]
-        return "\n\n".join([*parts, *(f"{_called(name)}: {why}" for name, why in self.left_out.items())])
+        parts = [f"{called(name)}\n{'-' * len(called(name))}\n{found}" for name, found in self.items()]
+        return "\n\n".join([*parts, *(f"{called(name)}: {why}" for name, why in self.left_out.items())])
 
     def _repr_html_(self) -> str:
         return text_html(str(self))
@@ -82,11 +81,11 @@ def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags:
             continue
         own = None if d is None else _rows_of(d, loop, getattr(walks.modules[name], "batch_first", False))
         if d is not None and own is None:
-            misfits.append(f"{_called(name)} walked {steps} steps of {_batch(loop)} sequences")
+            misfits.append(f"{called(name)} walked {steps} steps of {_batch(loop)} sequences")
         with torch.no_grad():
             found[name] = _of_loop(name, loop, own, lags)
     if not found:
-        raise ValueError("; ".join(f"{_called(name)}: {why}" for name, why in left_out.items()))
+        raise ValueError("; ".join(f"{called(name)}: {why}" for name, why in left_out.items()))
     if d is not None and len(misfits) == len(found):
         raise ValueError(
             f"d has shape {tuple(d.shape)}, but {', and '.join(misfits)}; d needs one row a step, (T, B, ...), or "
@@ -166,7 +165,3 @@ def _in_double(name: str, loop: list[ModuleCall], rows: Tensor) -> list[list[Rec
     prefix = f"{name}." if name else ""
     layers = records_of(loop, rows, change=lambda t: t.to("cpu", torch.float64))
     return [[r._replace(names=r.names.each(lambda n: prefix + n)) for r in layer] for layer in layers]
-
-
-def _called(name: str) -> str:
-    return name or "the model"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...networks import Elman
+from ...reach.layout import called
 from ..recorded import checked_step, walk_back
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, loops_of, records_of
@@ -42,20 +43,20 @@ def backward_of_walk(
     with torch.enable_grad():
         backward_of_walks(walks, loss)
     name, loop = _chosen(walks, place)
-    called = name or "the model"
+    who = called(name)
     row = place.sequence or 0
     batch = min(call.batch for call in loop)
     if not 0 <= row < batch:
-        raise ValueError(f"sequence is {row}, but {called} was called with {batch} sequences, counted from 0")
+        raise ValueError(f"sequence is {row}, but {who} was called with {batch} sequences, counted from 0")
     errors = errors_of(loop)
     if errors.elsewhere:
         raise ValueError(
-            f"errors enter {called} by a lower layer's final state, by the cell state c_n or by a state that was "
+            f"errors enter {who} by a lower layer's final state, by the cell state c_n or by a state that was "
             "changed between two calls, not at a row of its output; bptt.contributions(walks, loss) counts them"
         )
     if any(call.drew_dropout for call in loop):
         raise ValueError(
-            f"dropout was drawn between the layers of {called}, and the lesson's network has none; record the "
+            f"dropout was drawn between the layers of {who}, and the lesson's network has none; record the "
             "model in eval mode"
         )
     sizes = loop[0].batch_sizes
@@ -64,11 +65,11 @@ def backward_of_walk(
     records = records_of(loop, torch.tensor([row]), steps)
     entering = [int(step) + 1 for step in (d_outputs != 0).flatten(1).any(1).nonzero()]
     if not entering:
-        raise ValueError(f"no error enters sequence {row} of {called} from above")
+        raise ValueError(f"no error enters sequence {row} of {who} from above")
     t = entering[-1] if t is None else checked_step("t", t, steps)
     if t not in entering:
         shown = f"{', '.join(map(str, entering[:6]))}{', ...' if len(entering) > 6 else ''}"
-        raise ValueError(f"no error enters {called} at step {t}; errors enter at {shown}")
+        raise ValueError(f"no error enters {who} at step {t}; errors enter at {shown}")
     y = torch.cat([r.in_time(r.recording.y) for r in records[-1]], -1)
     alone = torch.zeros_like(d_outputs if len(records[0]) == 2 else d_outputs[:t])
     alone[t - 1] = dz = d_outputs[t - 1]
@@ -92,7 +93,7 @@ def _chosen(walks: Walks, place: WalkPlace) -> tuple[str, list[ModuleCall]]:
     name = next(iter(reached)) if place.module is None else place.module
     loops = loops_of(reached[name])
     if place.loop is None and len(loops) > 1:
-        raise ValueError(f"{name or 'the model'} has {len(loops)} walks; choose one by loop=0 to {len(loops) - 1}")
+        raise ValueError(f"{called(name)} has {len(loops)} walks; choose one by loop=0 to {len(loops) - 1}")
     if not 0 <= (place.loop or 0) < len(loops):
-        raise ValueError(f"loop is {place.loop}, but {name or 'the model'} has {len(loops)}, counted from 0")
+        raise ValueError(f"loop is {place.loop}, but {called(name)} has {len(loops)}, counted from 0")
     return name, loops[place.loop or 0]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ...reach.layout import called
 from ...walks.unfold import Factor
 from ..contributions_result import BySteps, Contributions
 from ..pairs import ErrorNorms, norms_by_pair
@@ -58,6 +59,12 @@ def _checked(walks: Walks, loss: Any) -> Tensor | None:
     if not loss.requires_grad:
         raise ValueError(
             "the loss depends on no recorded walk: compute it from the outputs of recorded calls, under autograd"
+        )
+    if shared := walks.ticket.shared_with_others(loss):
+        names = ", ".join(called(name) for name, module in walks.modules.items() if module in shared)
+        raise ValueError(
+            f"the loss depends on calls of {names} in another `record` too, whose part would be left out: make "
+            "all calls inside one `with bptt.record(model) as walks`"
         )
     if loss.numel() == 1:
         return None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...reach.layout import called
 from ..contributions_result import Contributions, share_rows
 from ..text_tables import text_html
 from .record import Walks
@@ -108,7 +109,7 @@ def _model_text(c: ModelContributions) -> str:
         return "  ".join(aligned).rstrip()
 
     rows = [_headline(c), *LEGEND, "", row(TITLES), *(row(line) for line in lines.values())]
-    rows += [f"{name or 'the model'}: no contributions, {why}" for name, why in c.missing.items()]
+    rows += [f"{called(name)}: no contributions, {why}" for name, why in c.missing.items()]
     largest = sorted(c, key=lambda name: -_norm(c[name].gradient).nan_to_num(torch.inf).item())[:DETAILED]
     for name in c:
         if name in largest:
@@ -130,9 +131,7 @@ def _model_html(c: ModelContributions) -> str:
         for module in c.values()
     ]
     table = f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-    missing = "".join(
-        f"<p>{escape(name or 'the model')}: no contributions, {why}</p>" for name, why in c.missing.items()
-    )
+    missing = "".join(f"<p>{escape(called(name))}: no contributions, {why}</p>" for name, why in c.missing.items())
     details = []
     for module in c.values():
         title, *rows = _details(module)
@@ -151,15 +150,13 @@ def _line(module: ModuleContributions) -> _Line:
         after = norms.flip(0).cumsum(0)
         since = str(len(norms) - int((after < 0.9 * after[-1]).sum()))
     norm = _norm(module.gradient).item()
-    return _Line(
-        module.name or "the model", str(module.calls), str(len(norms)), f"{norm:.4g}", _profile(norms), since
-    )
+    return _Line(called(module.name), str(module.calls), str(len(norms)), f"{norm:.4g}", _profile(norms), since)
 
 
 def _details(module: ModuleContributions) -> list[str]:
     """A title, and the shares of the steps for each parameter."""
     several = f", {len(module.loops)} loops of calls one after the other (.loops)" if len(module.loops) > 1 else ""
-    title = f"{module.name or 'the model'}: share of the gradient by steps; below 0 they work against it{several}"
+    title = f"{called(module.name)}: share of the gradient by steps; below 0 they work against it{several}"
     return [title, *share_rows(module)]
 
 

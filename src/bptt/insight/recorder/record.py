@@ -19,6 +19,7 @@ from ...convert import OURS, built_like
 from ...equations import Weights
 from ...equations.protocol import State
 from ...networks import Elman
+from ...reach.layout import called
 from ...recurrent import Recurrent, Walk
 from ...walks import door
 from ...walks.call import Call, is_transformed
@@ -45,7 +46,7 @@ class Walks:
         self.calls: dict[str, list[ModuleCall]] = {name: [] for name in self.modules}
         self.skipped = 0
         self.keeps_weights = False  # whether each call keeps a copy of its weights
-        self.ticket = Ticket()
+        self.ticket = Ticket(self.modules.values())
 
     def clear(self) -> None:
         """Forget all calls, and free what they hold."""
@@ -53,7 +54,7 @@ class Walks:
             calls.clear()
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{name or 'the model'}: {len(calls)}" for name, calls in self.calls.items())
+        counts = ", ".join(f"{called(name)}: {len(calls)}" for name, calls in self.calls.items())
         return f"Walks(calls of {counts})"
 
     def add(
@@ -137,9 +138,7 @@ def _take_over(walks: Walks, name: str, module: Any) -> Callable[[], None]:
     base = next((base for base in kind.__mro__ if base in TORCH), None)
     method = "run" if base is None else "forward"
     if method in vars(module) or isinstance(module, _Recorded):
-        raise ValueError(
-            f"{name or 'the model'} is being recorded already, or has a {method} of its own on the instance"
-        )
+        raise ValueError(f"{called(name)} is being recorded already, or has a {method} of its own on the instance")
     replacement = recorder.replacement(module, base)
     methods = {method: lambda _, *args, **options: replacement(*args, **options)}
     above, own = (), {"__module__": kind.__module__, "plain_type": kind}
@@ -266,7 +265,7 @@ class _Recorder:
     def walk(self, call: Call, nodes: list[WalkNode]) -> tuple[Tensor, State]:
         if is_transformed():
             raise RuntimeError(
-                f"{self.name or 'the model'} is called under vmap, grad, jvp or forward mode, where walks are not "
+                f"{called(self.name)} is called under vmap, grad, jvp or forward mode, where walks are not "
                 "recorded; record the model outside of it"
             )
         y, state, node = recorded_walk(call, self.walks.ticket)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...checks import autocast_is_on
 from ...equations import Weights
 from ...equations.protocol import State
+from ...reach.gradients import leaves_behind
 from ...walks import door
 from ...walks.call import HALF, Call, alias
 from ...walks.double_backward import are_batched, differentiable_gradients
@@ -44,11 +47,26 @@ class WalkNode:
 
 
 class Ticket:
-    """A scalar that every recorded walk depends on, so that a backward pass can be asked to reach them all."""
+    """A scalar that every recorded walk depends on, so that a backward pass can be asked to reach them all.
 
-    def __init__(self) -> None:
+    Args:
+        modules: the recorded modules.
+    """
+
+    alive: ClassVar[WeakSet[Ticket]] = WeakSet()  # as long as a graph depends on them
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
         self.tensor = torch.zeros((), requires_grad=True)
         self.is_asked = False  # whether a backward pass for it alone is going on: no other gradient is wanted
+        self.modules = frozenset(modules)
+        Ticket.alive.add(self)
+
+    def shared_with_others(self, loss: Tensor) -> frozenset[nn.Module]:
+        """The modules that other recordings recorded too, in walks that a loss depends on."""
+        others = [other for other in Ticket.alive if other is not self and self.modules & other.modules]
+        behind = {id(leaf) for leaf in leaves_behind([loss])} if others else ()
+        shared = (self.modules & other.modules for other in others if id(other.tensor) in behind)
+        return frozenset().union(*shared)
 
 
 def recorded_walk(call: Call, ticket: Ticket) -> tuple[Tensor, State, WalkNode]:
