@@ -30,6 +30,7 @@ FLOORS = {
     "speed": 3,
     "training": 3,
     "report": 4,
+    "page": 4,
     "sklearn": 4,
     "commands": 5,
     "cli": 5,
