@@ -35,9 +35,9 @@ from .reach.checkpointed import checkpointed as checkpointed
 from .reach.plan import plan_checkpoints as plan_checkpoints
 from .reach.stateful import stateful as stateful
 from .reach.truncated import truncated as truncated
+from .runs.run import Run as Run
+from .runs.run import load as load
 from .training.data.stream import stream as stream
-from .training.run import Run as Run
-from .training.run import load as load
 from .walks.door import why as why
 from .walks.kernels import isa as isa
 

@@ -8,11 +8,11 @@ from playwright.sync_api import sync_playwright
 
 import bptt
 from bptt.commands.explain import lesson_explorer
-from bptt.commands.explorer import Explorer
 from bptt.commands.options import ExplainOptions
 from bptt.insight.exploring.experiment import Experiment, ExperimentStart
 from bptt.report.page import page_html, policy
 from bptt.report.server import Server, application, listening
+from bptt.runs.explorer import Explorer
 from report.test_run import REPORT
 from support import Serving, normal
 

@@ -13,10 +13,10 @@ import torch
 from bptt.cli import main
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.choosing import OPTIONS
-from bptt.training.run import load
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.factory import made_task
 from bptt.training.tensors import read_tensors

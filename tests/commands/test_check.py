@@ -9,8 +9,8 @@ from bptt.commands.options import CheckOptions
 from bptt.commands.train import train
 from bptt.equations import GRUEquations
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load
 from bptt.training.tensors import write_tensors
 
 

@@ -12,7 +12,6 @@ import bptt
 from bptt.commands.check import check
 from bptt.commands.diagnose import diagnose
 from bptt.commands.explain import explain
-from bptt.commands.explorer import explorer_of
 from bptt.commands.export import export
 from bptt.commands.options import (
     CheckOptions,
@@ -27,8 +26,9 @@ from bptt.commands.sample import sample
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.report.page import page_html
+from bptt.runs.explorer import explorer_of
+from bptt.runs.run import load
 from bptt.training.options.choosing import OPTIONS
-from bptt.training.run import load
 
 ROWS = 60
 

@@ -8,8 +8,8 @@ from bptt.commands.explain import explain
 from bptt.commands.options import ExplainOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load
 from bptt.training.tasks.factory import made_task
 
 

@@ -15,11 +15,11 @@ from bptt.commands.options import PredictOptions
 from bptt.commands.predict import predict
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.data.spacing import Months
 from bptt.training.data.time_column import read_timestamps
 from bptt.training.data.timestamps import Clock
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load
 
 ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
 TEXT = "t,y,a\n" + "".join(f"{t},{y!r},{a}\n" for t, y, a in ROWS)

@@ -3,8 +3,8 @@ import pytest
 from bptt.commands.launch import launch_id, restarted
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load
 
 
 def test_two_processes_train_together(tmp_path, monkeypatch):

@@ -12,9 +12,9 @@ from bptt.commands.options import PredictOptions
 from bptt.commands.predict import predict
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load
 
 
 @pytest.fixture

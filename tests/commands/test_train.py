@@ -13,20 +13,20 @@ import polars as pl
 import pytest
 import torch
 
-from bptt.commands import gradient_monitor
 from bptt.commands.diagnose import diagnose
 from bptt.commands.launch import launch_id
 from bptt.commands.options import DiagnoseOptions
 from bptt.commands.train import train
 from bptt.errors import TrainingDiverged, UserError
+from bptt.runs import gradient_monitor
+from bptt.runs.journal import Journal
+from bptt.runs.run import load
 from bptt.training.config_file import read_options
 from bptt.training.loop import Training
 from bptt.training.options.choosing import OPTIONS
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
-from bptt.training.run import load
-from bptt.training.run_writer import Journal
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tensors import read_tensors

@@ -11,10 +11,10 @@ import pytest
 from bptt.commands import train as command
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
-from bptt.training.run import load
 
 ROWS = "".join(f"{i % 7},{i % 5},s{i % 2}\n" for i in range(60))
 LONG = "".join(f"{s},{i},{i * s % 5},{'ab'[s % 2]}\n" for s in range(8) for i in range(4))

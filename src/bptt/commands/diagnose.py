@@ -7,9 +7,9 @@ from functools import partial
 
 from ..errors import UserError
 from ..insight.diagnosis.diagnose import LEAST_STEPS
-from ..training.run import Run, load
+from ..runs.gradient_monitor import diagnosis_of
+from ..runs.run import Run, load
 from ..training.tasks.excerpt import TrainingExcerpt
-from .gradient_monitor import diagnosis_of
 from .options import DiagnoseOptions
 from .streams import complain, say, warnings_printed
 from .writing import check_new, write_text

@@ -15,8 +15,8 @@ from ..insight.lesson.diagram import diagram
 from ..insight.lesson.explain import explain as explanation_of
 from ..networks import LOSSES, Elman
 from ..report.page import page_html
+from ..runs.explorer import Explorer, explorer_of
 from ..training.options.base import option_of
-from .explorer import Explorer, explorer_of
 from .options import ExplainOptions
 from .streams import say
 from .writing import check_new, write_text

@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import UserError
 from ..report.page import page_html, policy
 from ..report.server import LOOPBACK, Gone, Server, application, listening
+from ..runs.explorer import Explorer, explorer_of
 from .explain import STEP, lesson_explorer
-from .explorer import Explorer, explorer_of
 from .options import ExplainOptions, ExploreOptions
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..errors import UserError
 from ..export.file import export_onnx
+from ..runs.run import load
 from ..training.options.base import TrainOptions
 from ..training.options.forecast import ForecastOptions
-from ..training.run import load
 from .options import ExportOptions
 from .streams import say
 from .writing import check_new

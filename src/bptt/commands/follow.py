@@ -15,6 +15,7 @@ import polars as pl
 import torch
 
 from ..errors import UserError
+from ..runs.run import Run
 from ..training.data.calendar import features
 from ..training.data.csv_files import LONGEST, checked_header, why_ragged, why_unread
 from ..training.data.dates import NoDate, instant
@@ -23,7 +24,6 @@ from ..training.data.table_cells import as_numbers
 from ..training.data.tables import check_columns, listed
 from ..training.data.time_column import read_label
 from ..training.data.timestamps import Label
-from ..training.run import Run
 from ..training.transfer import device_of
 from .streams import Exact
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..runs.run import Run, load
 from ..training.device import device_of_run, move_model
 from ..training.options.base import check_device_name
-from ..training.run import Run, load
 from .streams import complain
 
 

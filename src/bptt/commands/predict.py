@@ -6,8 +6,8 @@ import sys
 from functools import partial
 
 from ..errors import UserError
+from ..runs.interruption import ended_at_once
 from .follow import follow
-from .interruption import ended_at_once
 from .opening import opened
 from .options import PredictOptions
 from .streams import Exact, complain, warnings_printed

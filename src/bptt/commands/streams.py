@@ -54,18 +54,15 @@ def complain(what: str, error: object) -> None:
 
 @contextmanager
 def warnings_printed(tell: Callable[[str], None]) -> Iterator[None]:
-    """Record the warnings of a block and print each as one line at its end, before any error it ends with.
+    """Print each warning of a block as one line, when it comes.
 
     Args:
         tell: prints a line `warning: ...`, names of others written out in it.
     """
-    with warnings.catch_warnings(record=True) as odd:
-        warnings.simplefilter("always")
-        try:
-            yield
-        finally:
-            for warning in odd:
-                tell(f"warning: {warning.message}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = lambda warning, *_: tell(f"warning: {warning}")
+        yield
 
 
 class Exact:

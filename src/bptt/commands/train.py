@@ -6,8 +6,10 @@ import contextlib
 import os
 import re
 import time
+import warnings
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +22,20 @@ from ..reach.out_of_memory import out_of_memory
 from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard
+from ..runs.explorer import run_explorer
+from ..runs.gradient_monitor import diagnosis_of
+from ..runs.interruption import Interruption
+from ..runs.journal import Journal, owned
+from ..runs.preparing import Work, prepared, print_line
+from ..runs.result import Result, confusion_rows
 from ..training.config_file import ConfigFile, read_config
 from ..training.device import named_device
 from ..training.loop import Epoch, Fitted
 from ..training.options.base import TrainOptions, check_device_name, first_given, option_of
-from ..training.run_writer import Journal, owned
 from ..training.workers import Workers, workers
 from ..trees import differing
-from .explorer import run_explorer
-from .gradient_monitor import diagnosis_of
-from .interruption import Interruption
 from .launch import launch, launch_id, restarted
-from .preparing import Work, prepared, print_line
-from .training_result import Result, confusion_rows
+from .streams import warnings_printed
 
 RUNS = Path("runs")
 
@@ -48,16 +51,21 @@ def train(config: TrainOptions) -> int:
         return _launched(replace(config, workers=None), config.workers)
     with workers() as team:
         console = Console(quiet=team.rank > 0)
-        if config.resume is not None:
-            return _resumed(config, config.resume, team, console)
-        if (begun := _begun(config, team)) is not None:
-            return _resumed(type(config)(resume=begun, device=config.device), begun, team, console)
-        work = prepared(config, team, console)
-        folder = team.by_first(lambda: _new_folder(config))
-        with Journal(folder, team, launch_id()) as journal:
-            journal.config(config, work.task, work.digests, str(work.device.device))
-            work.by_lag = work.look()
-            return _finished(work, journal, console)
+        with warnings_printed(partial(print_line, console)):
+            return _trained(config, team, console)
+
+
+def _trained(config: TrainOptions, team: Workers, console: Console) -> int:
+    if config.resume is not None:
+        return _resumed(config, config.resume, team, console)
+    if (begun := _begun(config, team)) is not None:
+        return _resumed(type(config)(resume=begun, device=config.device), begun, team, console)
+    work = prepared(config, team, console)
+    folder = team.by_first(lambda: _new_folder(config))
+    with Journal(folder, team, launch_id()) as journal:
+        journal.config(config, work.task, work.digests, str(work.device.device))
+        work.by_lag = work.look()
+        return _finished(work, journal, console)
 
 
 def _launched(config: TrainOptions, size: int) -> int:
@@ -68,7 +76,10 @@ def _launched(config: TrainOptions, size: int) -> int:
     check_device_name(config.device)
     if (device := config.device or chosen.device) not in (None, "auto"):
         named_device(device, team)
-    prepared(chosen, team, Console(quiet=True), device="cpu")  # its workers use the GPUs
+    with warnings_printed(lambda line: None):
+        prepared(
+            chosen, team, Console(quiet=True), device="cpu"
+        )  # its workers use the GPUs and print the warnings
     if config.out is not None and os.path.lexists(config.out):
         raise _overwriting(config.out)
     return launch(size, ["train", *config.arguments()])
@@ -87,7 +98,7 @@ def _resumed(given: TrainOptions, folder: Path, team: Workers, console: Console)
             journal.config(began.config, work.task, work.digests, device)
         saved, wrong = journal.last_snapshot()
         for problem in wrong:
-            print_line(console, f"warning: {problem}; the snapshot before it is used")
+            warnings.warn(f"{problem}; the snapshot before it is used", stacklevel=2)
         if saved is None:
             team.by_first(journal.check_untrained)
             work.by_lag = work.look()
@@ -219,7 +230,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
                 found = diagnosis_of(work.model, work.monitor.excerpt)
                 if found is not None and found.severity == "warning":
                     work.warned = True
-                    print_line(console, f"warning: epoch {epoch.epoch}: {found.sentence}")
+                    warnings.warn(f"epoch {epoch.epoch}: {found.sentence}", stacklevel=2)
 
         def on_epoch(epoch: Epoch) -> None:
             journal.epoch(epoch)
@@ -278,9 +289,10 @@ def _say(console: Console, folder: Path, result: Result) -> None:
     print_line(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
     judged, measure = result.judged, result.judged.measure
     console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
-    for said in (result.intervals(), result.warning(folder)):
-        if said is not None:
-            print_line(console, said)
+    if (said := result.intervals()) is not None:
+        print_line(console, said)
+    if (said := result.warning(folder)) is not None:
+        warnings.warn(said, stacklevel=2)
     if result.fitted.interrupted:
         print_line(console, f"continue with: bptt train --resume {folder}")
     print_line(console, f"written to {folder}/   open {folder}/report.html")

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from bptt.errors import UserError
+from bptt.runs.new_data import new_sequences
 from bptt.training.config_file import ConfigFile
 from bptt.training.loop import Training
 from bptt.training.network import network_of
-from bptt.training.new_data import new_sequences
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.tasks.classify import classify_task, inputs_of
 

@@ -10,8 +10,8 @@ from bptt.errors import UserError
 from bptt.training.loop import Epoch
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.run import load
-from bptt.training.run_writer import LOCK, Journal, owned
+from bptt.runs.run import load
+from bptt.runs.journal import LOCK, Journal, owned
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.workers import Workers
 from disk import FAULTS, Disk

@@ -18,13 +18,13 @@ from ..printable import message
 from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
 from ..training.options.base import TrainOptions
-from ..training.run import load
 from ..training.tasks.excerpt import filled
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.task import Task
 from ..training.updates import predictions
 from .gradient_monitor import diagnosis_of
-from .training_result import Result, described
+from .result import Result, described
+from .run import load
 
 SHOWN = 100  # steps of a run's sequence that are shown at first
 

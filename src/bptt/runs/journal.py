@@ -16,15 +16,15 @@ import tomli_w
 from ..errors import UserError
 from ..files import ASIDE, appending, check_regular, naming, write_whole
 from ..networks import SequenceModel
-from .config_file import save_config
-from .loop import Epoch
-from .options.base import TrainOptions
+from ..training.config_file import save_config
+from ..training.loop import Epoch
+from ..training.options.base import TrainOptions
 from .run import INTERVALS, METRICS, WEIGHTS, is_finished
-from .snapshot import Snapshots
-from .tasks.intervals import Intervals
-from .tasks.task import Task
-from .tensors import write_tensors
-from .workers import ALONE, Workers
+from ..training.snapshot import Snapshots
+from ..training.tasks.intervals import Intervals
+from ..training.tasks.task import Task
+from ..training.tensors import write_tensors
+from ..training.workers import ALONE, Workers
 
 LOCK = ".lock"
 WRITES = ("config.toml", METRICS, WEIGHTS, "diverged.safetensors", INTERVALS, "report.html")

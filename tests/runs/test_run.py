@@ -10,7 +10,7 @@ from bptt.training.data.timestamps import Clock
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
-from bptt.training.run import load
+from bptt.runs.run import load
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tensors import write_tensors
 

@@ -8,7 +8,7 @@ import torch
 
 import bptt
 from bptt.commands.explain import lesson_explorer
-from bptt.commands.explorer import run_explorer
+from bptt.runs.explorer import run_explorer
 from bptt.commands.options import ExplainOptions
 from bptt.commands.train import train
 from bptt.report.page import json_of

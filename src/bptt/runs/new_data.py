@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import NothingThere, UserError
-from .config_file import ConfigFile
-from .data.dates import NoDate
-from .data.find_spacing import follows, spacing_of
-from .data.labelled import Labelled, read_long
-from .data.scaling import Moments, Scaling
-from .data.spacing import Fixed
-from .data.tables import Selection, Table, leaving_out, read_frame, select_series
-from .data.timestamps import Clock
-from .data.ts_files import read_ts
-from .options.classify import ClassifyOptions
-from .options.forecast import ForecastOptions
-from .options.shared import Missing
-from .tasks.forecast import Forecast, note_spacing
+from ..training.config_file import ConfigFile
+from ..training.data.dates import NoDate
+from ..training.data.find_spacing import follows, spacing_of
+from ..training.data.labelled import Labelled, read_long
+from ..training.data.scaling import Moments, Scaling
+from ..training.data.spacing import Fixed
+from ..training.data.tables import Selection, Table, leaving_out, read_frame, select_series
+from ..training.data.timestamps import Clock
+from ..training.data.ts_files import read_ts
+from ..training.options.classify import ClassifyOptions
+from ..training.options.forecast import ForecastOptions
+from ..training.options.shared import Missing
+from ..training.tasks.forecast import Forecast, note_spacing
 
 
 def new_series(run: ConfigFile, data: Path, time: str | None, missing: Missing | None) -> list[Forecast]:

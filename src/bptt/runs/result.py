@@ -102,7 +102,7 @@ class Result:
         found = self.diagnosis
         if found is None or found.severity != "warning":
             return None
-        return f"warning: {found.sentence} (on {found.where}) What to do: bptt diagnose {folder}"
+        return f"{found.sentence} (on {found.where}) What to do: bptt diagnose {folder}"
 
     def ending(self) -> str:
         """How training ended, in a sentence."""

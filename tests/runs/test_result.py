@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bptt.commands.training_result import LOOKS, Result, described
+from bptt.runs.result import LOOKS, Result, described
 from bptt.insight.diagnosis.result import Diagnosis
 from bptt.report.run import Lags
 from bptt.training.loop import Epoch, Fitted
@@ -60,7 +60,7 @@ def test_only_a_warning_is_said_with_the_place_it_was_taken_from(severity):
     if severity != "warning":
         assert said is None
     else:
-        assert said == "warning: It vanishes. (on rows 1-9) What to do: bptt diagnose runs/a"
+        assert said == "It vanishes. (on rows 1-9) What to do: bptt diagnose runs/a"
     assert result(ForecastOptions()).warning(Path("runs/a")) is None
 
 

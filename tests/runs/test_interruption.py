@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from bptt.commands.interruption import Interruption, ended_at_once
+from bptt.runs.interruption import Interruption, ended_at_once
 
 
 def test_the_first_is_remembered_and_the_second_ends_at_once():

@@ -17,22 +17,22 @@ from torch import Tensor
 from ..errors import UserError
 from ..files import LARGEST_TEXT, read_regular
 from ..networks import SequenceModel
-from .batches import logits_of
-from .config_file import ConfigFile, read_config
-from .network import build, count_of, sizes_of
+from ..training.batches import logits_of
+from ..training.config_file import ConfigFile, read_config
+from ..training.network import build, count_of, sizes_of
 from .new_data import new_sequences, new_series
-from .options.base import TaskName
-from .options.classify import ClassifyOptions
-from .options.shared import Missing
-from .tasks.classify import inputs_of, prediction_rows
-from .tasks.excerpt import TrainingExcerpt
-from .tasks.factory import check_there, digests_of, made_task
-from .tasks.intervals import Intervals
-from .tasks.scores import forecast_rows
-from .tasks.task import Task
-from .tensors import read_tensors
-from .toml import made_of, read_toml
-from .updates import predictions
+from ..training.options.base import TaskName
+from ..training.options.classify import ClassifyOptions
+from ..training.options.shared import Missing
+from ..training.tasks.classify import inputs_of, prediction_rows
+from ..training.tasks.excerpt import TrainingExcerpt
+from ..training.tasks.factory import check_there, digests_of, made_task
+from ..training.tasks.intervals import Intervals
+from ..training.tasks.scores import forecast_rows
+from ..training.tasks.task import Task
+from ..training.tensors import read_tensors
+from ..training.toml import made_of, read_toml
+from ..training.updates import predictions
 
 INTERVALS = "intervals.toml"
 METRICS = "metrics.jsonl"

@@ -7,7 +7,7 @@ import torch
 
 import bptt
 from bptt import contributions, explain
-from bptt.commands.gradient_monitor import GradientMonitor, diagnosis_of
+from bptt.runs.gradient_monitor import GradientMonitor, diagnosis_of
 from bptt.training.network import build, network_of
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions

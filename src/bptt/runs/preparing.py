@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -22,14 +21,13 @@ from ..training.loop import Training
 from ..training.network import network_of
 from ..training.options.base import TrainOptions
 from ..training.options.forecast import TABLES, ForecastOptions
-from ..training.run import check_same_files
 from ..training.tasks.factory import check_there, digests_of, made_task, roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.updates import of_option
 from ..training.workers import Workers
 from .gradient_monitor import GradientMonitor
-from .streams import warnings_printed
+from .run import check_same_files
 
 RESUMED = ", and --resume continues with the data it began with; put the file back as it was, or begin a new run"
 
@@ -135,9 +133,8 @@ def _built(
 
 
 def _task(config: TrainOptions, console: Console) -> Task:
-    """The task, its data checked; what is odd about them is said in a line each."""
-    with warnings_printed(partial(print_line, console)):
-        task = made_task(config)
+    """The task, its data checked."""
+    task = made_task(config)
     if isinstance(task, StreamedForecast):
         print_line(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
     if line := roles(task, config):
