@@ -42,6 +42,79 @@ def test_class_numbers():
     assert input_memory(x, (delayed(x, 4)[..., 0] > 0).long(), 30).lag == 4
 
 
+def embedded(tokens, size=16):
+    return normal(int(tokens.max()) + 1, size)[tokens]
+
+
+def random_tokens(T, B, kinds, seed=0):
+    return torch.randint(kinds, (T, B), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("T", "B", "kinds", "lag"), [(200, 8, 10, 10), (200, 8, 50, 10), (40, 32, 10, 20)])
+def test_copied_tokens_are_found_at_their_lag(T, B, kinds, lag):
+    """Of 50 tokens in 16 numbers each, a probe of these numbers finds none."""
+    tokens = random_tokens(T, B, kinds)
+    found = input_memory(embedded(tokens), delayed(tokens, lag), 40)
+    assert (found.lag, found.tokens) == (lag, kinds)
+
+
+def bracketed(T, B, kinds, inside):
+    """An opening bracket, so many fillers, and a closing one, whose target is the kind that was opened."""
+    g = torch.Generator().manual_seed(0)
+    tokens, d = torch.zeros(T, B, dtype=torch.long), torch.zeros(T, B, dtype=torch.long)
+    for b in range(B):
+        opened = b % 5
+        while opened + inside + 1 < T:
+            kind = 1 + int(torch.randint(kinds, (), generator=g))
+            tokens[opened, b], tokens[opened + inside + 1, b] = kind, kinds + 1
+            d[opened + inside + 1, b] = kind
+            opened += inside + 2 + int(torch.randint(4, (), generator=g))
+    return tokens, d
+
+
+@pytest.mark.parametrize("inside", [8, 20])
+def test_a_bracket_is_found_as_far_back_as_it_was_opened(inside):
+    tokens, d = bracketed(200, 8, 3, inside)
+    assert input_memory(embedded(tokens), d, 40).lag == inside + 1
+
+
+def test_the_next_token_of_a_markov_chain_needs_the_last_one_alone():
+    g = torch.Generator().manual_seed(0)
+    likely = (3 * torch.randn(10, 10, generator=g)).softmax(1)
+    tokens = torch.zeros(201, 8, dtype=torch.long)
+    for t in range(200):
+        tokens[t + 1] = likely[tokens[t]].multinomial(1, generator=g)[:, 0]
+    assert input_memory(embedded(tokens[:-1]), tokens[1:], 40).lag == 0
+
+
+@pytest.mark.parametrize("stays", [0.0, 0.9])
+def test_nothing_is_found_between_independent_tokens(stays):
+    def chain(seed):
+        tokens = random_tokens(200, 8, 5, seed)
+        keep = torch.rand(200, 8, generator=torch.Generator().manual_seed(seed + 9)) < stays
+        for t in range(1, 200):
+            tokens[t] = torch.where(keep[t], tokens[t - 1], tokens[t])
+        return tokens
+
+    assert input_memory(embedded(chain(0)), chain(1), 40).lag is None
+
+
+def test_classes_below_0_and_rows_after_the_last_target_are_left_out():
+    tokens = random_tokens(60, 40, 8)
+    d, x = delayed(tokens, 12), embedded(tokens)
+    d[:, ::3], d[50:] = -100, -100
+    x[50:] = torch.randn(10, 40, 16, dtype=torch.float64)  # else every row there would be a token
+    found = input_memory(x, d, 30)
+    assert (found.lag, found.tokens) == (12, 8)
+
+
+def test_one_target_a_sequence():
+    tokens = random_tokens(30, 128, 6)
+    d = torch.full((30, 128), -1)
+    d[-1] = tokens[2]
+    assert input_memory(embedded(tokens), d, 100).lag == 27
+
+
 def test_more_features_than_rows():
     x = normal(80, 1, 300)
     found = input_memory(x, delayed(x, 2)[..., :1], 10)

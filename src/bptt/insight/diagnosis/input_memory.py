@@ -1,13 +1,18 @@
 """The memory that the data need: how far back the input still helps to predict the targets.
 
-A linear answer: ridge regression of d_t on x_t, x_{t-1}, ... x_{t-lag}, fitted to earlier rows and judged on
-later ones, over and over (Hyndman & Athanasopoulos, "Forecasting", section 5.10). A dependence that only a
-nonlinear function of the past would show is not measured.
+A linear probe: ridge regression of d_t on x_t, x_{t-1}, ... x_{t-lag}, fitted to some rows and judged on later
+ones, over and over (Hyndman & Athanasopoulos, "Forecasting", section 5.10). Where x is one of a few vectors at each
+step, as an embedding of tokens is, the probe takes them as tokens: an indicator for each at each lag. A dependence
+that only a nonlinear function of the past would show is not measured.
+
+The mutual information of d_t and the token at one lag would need fewer rows, but is large at lags that matter only
+through nearer ones: of a Markov chain's next token, which needs lag 0 alone, it is so at lags up to 15.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,21 +25,26 @@ RIDGES = (1e-4, 1e-2, 1.0)  # penalties tried, as parts of a feature's variance
 GAIN = 0.01  # R² that further lags must add to be worth having: a hundredth of the variance of d
 FOUND = 0.1  # R² below which x, taken linearly, explains nothing: with few rows chance reaches half of it
 LEAST_ROWS = 40  # rows below which nothing can be said
+REPEATS = 8  # how often a vector occurs in x on average, at least, where it is taken as a token
+
+Features = Callable[[Tensor, Tensor], Tensor]  # of the steps and sequences of some rows: (rows, ·), of mean 0
 
 
 @dataclass(frozen=True)
 class InputMemory:
-    """How far back the input still predicts the targets, by a linear model out of sample.
+    """How far back the input still predicts the targets, by a linear probe out of sample.
 
     Attributes:
-        lag: the smallest lag whose model is within `GAIN` of the best R²; None where none explains anything.
-        lags: the lags tried: with lag k the model sees x_t, ..., x_{t-k}.
+        lag: the smallest lag whose probe is within `GAIN` of the best R²; None where none explains anything.
+        lags: the lags tried: with lag k the probe sees x_t, ..., x_{t-k}.
         r2: their R² out of sample, 1 - squared error / that of the mean; below 0 is worse than the mean.
+        tokens: how many different tokens x has; None where x is taken as numbers.
     """
 
     lag: int | None
     lags: list[int]
     r2: list[float]
+    tokens: int | None = None
 
 
 def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
@@ -42,37 +52,46 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
 
     Args:
         x: (T, B, I).
-        d: (T, B, O), rows with a missing number (NaN) left out, or class numbers (T, B).
-        longest: the longest lag tried, shortened to T / 4.
+        d: (T, B, ...), numbers or class numbers; rows with a missing number (NaN) or a class below 0 are left out.
+        longest: the longest lag tried. It is shortened so that `ROWS` rows, or three quarters of all, go so far
+            back.
 
     Returns:
         None where there are too few rows, or d never changes.
     """
-    d = d.to(torch.float64) if d.is_floating_point() else one_hot(d.long()).to(torch.float64)
-    d = d.reshape(*d.shape[:2], -1)
-    T, B = x.shape[:2]
-    longest = min(longest, T // 4)
-    at = torch.linspace(longest * B, T * B - 1, min(ROWS, (T - longest) * B)).round().long()
-    there = d[at // B, at % B].isfinite().all(-1)
-    at = at[there]
-    target = d[at // B, at % B]
-    if len(at) < LEAST_ROWS or (target == target[0]).all():
+    B = x.shape[1]
+    d = (d if d.is_floating_point() else d.long()).reshape(*x.shape[:2], -1)
+    there = (d.isfinite() if d.is_floating_point() else d >= 0).all(-1)
+    at = there.flatten().nonzero().flatten()  # step · B + sequence
+    if len(at) < LEAST_ROWS:
         return None
-    scaled = _standardised(x.to(torch.float64))
+    longest = min(longest, int(at[-min(ROWS, 3 * len(at) // 4)]) // B)
+    at = at[at >= longest * B]
+    at = at[torch.linspace(0, len(at) - 1, min(ROWS, len(at))).round().long()]
+    target = d[at // B, at % B]
+    if (target == target[0]).all():
+        return None
+    if not d.is_floating_point():
+        target = one_hot(target.unique(return_inverse=True)[1]).flatten(1)
+    features, tokens = _features(x, there.flip(0).cumsum(0).flip(0) > 0)
 
-    def r2_of(lag: int) -> float:
-        features = torch.cat([scaled[at // B - k, at % B] for k in range(lag + 1)], -1)
-        return _r2(features, target)
+    def r2_of(lags: Sequence[int]) -> dict[int, float]:
+        products, found = torch.zeros(len(at), len(at), dtype=torch.float64), {}
+        for lag in range(max(lags, default=-1) + 1):
+            part = features(at // B - lag, at % B)
+            products += part @ part.T
+            if lag in lags:
+                found[lag] = _r2(products, target.to(torch.float64))
+        return found
 
-    r2 = {lag: r2_of(lag) for lag in _coarse(longest)}
+    r2 = r2_of(_coarse(longest))
     best = max(r2.values())
     if best < FOUND:
-        return InputMemory(None, *_columns(r2))
-    enough = best - GAIN
-    upper = min(lag for lag in r2 if r2[lag] >= enough)
+        return InputMemory(None, *_columns(r2), tokens)
+    upper = min(lag for lag in r2 if r2[lag] >= best - GAIN)
     lower = max((lag for lag in r2 if lag < upper), default=upper - 1)
-    r2 |= {lag: r2_of(lag) for lag in range(lower + 1, upper)}
-    return InputMemory(min(lag for lag in r2 if r2[lag] >= enough), *_columns(r2))
+    r2 |= r2_of(range(lower + 1, upper))
+    return InputMemory(min(lag for lag in r2 if r2[lag] >= best - GAIN), *_columns(r2), tokens)
 
 
 def _coarse(longest: int) -> list[int]:
@@ -89,27 +108,39 @@ def _columns(r2: dict[int, float]) -> tuple[list[int], list[float]]:
     return lags, [r2[lag] for lag in lags]
 
 
-def _standardised(x: Tensor) -> Tensor:
-    """x with mean 0 and variance 1 by feature: their unit only, no part of d, and so taken from all rows."""
-    spread = x.flatten(0, 1).std(0)
-    return (x - x.flatten(0, 1).mean(0)) / torch.where(spread > 0, spread, 1.0)
+def _features(x: Tensor, used: Tensor) -> tuple[Features, int | None]:
+    """The probe's features of x, and how many tokens it has; their means and units are no part of d.
+
+    Args:
+        used: which steps count, (T, B): none after a sequence's last target, where there may be padding.
+    """
+    vectors, which = x[used].unique(dim=0, return_inverse=True)
+    if x.shape[-1] > 1 and len(vectors) * REPEATS <= len(which):
+        tokens = torch.zeros(used.shape, dtype=torch.long).masked_scatter(used, which)
+        shares = which.bincount() / len(which)
+        return lambda steps, rows: one_hot(tokens[steps, rows], len(vectors)).double() - shares, len(vectors)
+    numbers = x[used].to(torch.float64)
+    mean, spread = numbers.mean(0), numbers.std(0)
+    scale = torch.where(spread > 0, spread, 1.0)
+    return lambda steps, rows: (x[steps, rows] - mean) / scale, None
 
 
-def _r2(features: Tensor, target: Tensor) -> float:
-    """R² out of sample by the best penalty: fitted to the rows before each fold, validated on the fold."""
-    if features.shape[1] > len(features):  # ridge sees products of rows only: fewer columns with the same ones
-        features = torch.linalg.qr(features.T).R.T
-    errors = torch.zeros(len(RIDGES), dtype=features.dtype)
-    total = torch.zeros((), dtype=features.dtype)
+def _r2(products: Tensor, target: Tensor) -> float:
+    """R² out of sample by the best penalty: fitted to the rows before each fold, validated on the fold.
+
+    Args:
+        products: of every two rows' features, (rows, rows), which is all that ridge regression needs of them.
+    """
+    errors = torch.zeros(len(RIDGES), dtype=target.dtype)
+    total = torch.zeros((), dtype=target.dtype)
     cuts = torch.linspace(len(target) // 2, len(target), FOLDS + 1).round().long().tolist()
     for first, stop in itertools.pairwise(cuts):
-        training, validation = features[:first], features[first:stop]
         mean = target[:first].mean(0)
-        wanted = target[first:stop] - mean
+        training, wanted = target[:first] - mean, target[first:stop] - mean
         total += wanted.square().sum()
-        squares, products = training.T @ training, training.T @ (target[:first] - mean)
-        penalty = torch.eye(len(squares), dtype=features.dtype) * first
+        penalty = first * torch.eye(first, dtype=target.dtype)
         for place, ridge in enumerate(RIDGES):
-            factor = torch.linalg.cholesky(squares + ridge * penalty)
-            errors[place] += (wanted - validation @ torch.cholesky_solve(products, factor)).square().sum()
+            factor = torch.linalg.cholesky(products[:first, :first] + ridge * penalty)
+            found = products[first:stop, :first] @ torch.cholesky_solve(training, factor)
+            errors[place] += (wanted - found).square().sum()
     return (1 - errors.min() / total).item() if total > 0 else 0.0

@@ -142,15 +142,13 @@ def _memory_rows(memory: InputMemory | None) -> list[str]:
             "what it needs is not measured: no d, too few steps, a constant d, or d not one a step", _label("data")
         )
     best = max(memory.r2)
+    probe = f"a linear probe of {'x' if memory.tokens is None else f'the {memory.tokens} tokens of x'}, out of sample"
     if memory.lag is None:
-        said = f"no lag of x up to {memory.lags[-1]} predicts d linearly (R² {best:.2f} out of sample)"
+        said = f"no lag of x up to {memory.lags[-1]} predicts d linearly (R² {best:.2f}; {probe})"
         return _wrapped(f"{said}; a nonlinear trace may be there", _label("data"))
     at = dict(zip(memory.lags, memory.r2, strict=True))
     what = f"x back to lag {memory.lag}" if memory.lag else "x_t alone"
-    rows = _wrapped(
-        f"{what} predicts d; further lags add less than {GAIN:g} to R² (linear, out of sample)",
-        _label("data"),
-    )
+    rows = _wrapped(f"{what} predicts d; further lags add less than {GAIN:g} to R² ({probe})", _label("data"))
     for lag in sorted({0, 1, memory.lag // 2, memory.lag, memory.lags[-1]} & set(at)):
         rows.append(f"{_label(f'to lag {lag}')}R² {at[lag]:>6.3f}  {bar(max(at[lag], 0.0))}".rstrip())
     return rows
