@@ -192,8 +192,13 @@ def test_a_loss_of_the_last_step_alone():
     model = bptt.SequenceModel(bptt.GRU(2, 4), 3).double()
     found = diagnose(model, normal(20, 3, 2), torch.tensor([0, 1, 2]), lambda y, d: bptt.cross_entropy(y[-1], d))
     assert found.layers[0].gradient_by_lag[0] > 0
-    assert found.memory is None
+    assert found.lags == 19
+    assert found.memory is None  # of three targets nothing can be said
     assert found.gradient_norms.window == 20
+    x = normal(60, 20, 2)
+    model = bptt.SequenceModel(bptt.GRU(2, 4, batch_first=True), 1).double()
+    found = diagnose(model, x, x[:, 13, :1], lambda y, d: (y[:, -1] - d).square().mean())
+    assert found.memory.lag == 6
 
 
 def test_the_error_of_one_step_alone():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bptt.insight.diagnosis.input_memory import FOUND, input_memory
+from bptt.insight.diagnosis.input_memory import FOUND, input_memory, targets_by_step
 from support import normal
 
 
@@ -113,6 +113,21 @@ def test_one_target_a_sequence():
     d = torch.full((30, 128), -1)
     d[-1] = tokens[2]
     assert input_memory(embedded(tokens), d, 100).lag == 27
+
+
+def test_targets_are_laid_by_step():
+    lengths = torch.tensor([4, 2, 3])
+    d = torch.arange(12).view(4, 3)
+    wanted = [[0, 1, 2], [3, 4, 5], [6, -1, 8], [9, -1, -1]]
+    assert targets_by_step(d, 4, lengths, batch_first=False).tolist() == wanted
+    assert targets_by_step(d.T, 4, lengths, batch_first=True).tolist() == wanted
+    alone = targets_by_step(torch.tensor([7, 8, 9]), 4, lengths, batch_first=True)
+    assert alone.tolist() == [[-1, -1, -1], [-1, 8, -1], [-1, -1, 9], [7, -1, -1]]
+    assert targets_by_step(torch.ones(3, 1), 4, lengths, batch_first=True).isfinite().sum() == 3
+    assert targets_by_step(torch.ones(3, 3), 4, lengths, batch_first=True) is None
+    square = torch.arange(9).view(3, 3)
+    for batch_first, whole in ((True, square.T), (False, square)):
+        assert torch.equal(targets_by_step(square, 3, torch.full((3,), 3), batch_first), whole)
 
 
 def test_more_features_than_rows():

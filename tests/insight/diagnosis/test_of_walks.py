@@ -108,6 +108,37 @@ def test_targets_follow_packed_sequences_that_were_sorted():
     assert bptt.diagnose(walks, y.data.square().mean(), x.roll(5, 1))[""].memory.lag == 5
 
 
+class Reader(nn.Module):
+    """Tokens to the class of the whole sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn, self.head = nn.Embedding(6, 4), nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 6)
+
+    def forward(self, tokens, lengths=None):
+        x = self.embedding(tokens)
+        if lengths is None:
+            return self.head(self.rnn(x)[0][:, -1])
+        return self.head(self.rnn(pack_padded_sequence(x, lengths, True, enforce_sorted=False))[1][0][0])
+
+
+@pytest.mark.parametrize("lengths", [None, torch.arange(128) % 20 + 11])
+def test_one_target_a_sequence_is_looked_for_in_all_sequences(lengths):
+    """The class is the token of ten steps before each sequence's own end."""
+    torch.manual_seed(0)
+    model, tokens = Reader(), torch.randint(6, (128, 30))
+    d = tokens[torch.arange(128), 19 if lengths is None else lengths - 11]
+    with bptt.record(model) as walks:
+        loss = nn.functional.cross_entropy(model(tokens, lengths), d)
+    found = bptt.diagnose(walks, loss, d)["rnn"]
+    assert found.memory.lag == 10
+    assert found.memory.tokens == 6  # the padding is none
+    assert found.lags == 29  # all steps before the only error
+    assert not found.enough
+    assert "bias_hh_l0.data[8:16] = 2.2" in found.remedies[0]
+    assert "a linear probe of the 6 tokens of x, out of sample" in " ".join(str(found).split())
+
+
 def test_targets_are_used_for_the_modules_that_they_fit():
     torch.manual_seed(0)
     two, x = nn.ModuleList([nn.GRU(1, 3), nn.GRU(1, 3)]), normal(60, 2, 1, dtype=torch.float32)

@@ -39,6 +39,7 @@ def memory(lag):
         (1.0, None, None, "Nothing is wrong.* vanishes nor explodes[.]"),
         (1.0, 30, True, "the data needs about 30 steps[.]"),
         (1.0, 2, True, "the data needs about 2 steps: less memory would do"),
+        (1.0, 35, None, "within 30 steps .*, and the data needs about 35 steps[.]"),
         (1.3, 7, True, "explodes: 30 steps back it has grown 2.62e[+]03-fold"),
     ],
 )

@@ -30,8 +30,18 @@ from ..recorder.record import Walks
 from ..refusing import refused
 from ..walks_or_model import or_of_walks
 from .clipping import gradient_norms
-from .input_memory import input_memory
-from .judging import LAGS, LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
+from .input_memory import InputMemory, targets_by_step
+from .judging import (
+    LAGS,
+    LEAST_STEPS,
+    diagnosis_from,
+    lags_before,
+    mean_by_lag_of,
+    memory_of,
+    not_finite,
+    some_of,
+    trouble_in,
+)
 from .layers import diagnose_layer
 from .of_walks import ModelDiagnosis, diagnose_walks
 from .result import Diagnosis
@@ -73,9 +83,9 @@ def diagnose(
 
     Of any model: ``diagnose(walks, loss, d=None)``, with the walks of its recurrent modules from `bptt.record` and
     the loss computed from them, or ``errors=``, as `bptt.contributions` takes them; a verdict for each module, its
-    remedies named as the model's own parameters. With d, one row a step as the module puts out, it also says how
-    far back the module's input predicts d, linearly. Of a plain sequence model:
-    ``diagnose(model, x, d, criterion)``, as follows.
+    remedies named as the model's own parameters. With d, one target a step or one a sequence, it also
+    says how far back the module's input predicts d: by a linear probe of its numbers, or of tokens where it is
+    an embedding of few. Of a plain sequence model: ``diagnose(model, x, d, criterion)``, as follows.
 
     A copy of the model is looked at, in float64 and without dropout; the model stays as it is.
 
@@ -83,13 +93,14 @@ def diagnose(
         model: a `bptt.Elman`, a `bptt.SequenceModel`, or a recurrent module on its own (ours or torch.nn's), whose
             output is then y.
         x: the input, as the model takes it: (T, I) or batched, T at least 8; 8 sequences of a batch are looked at.
-        d: what was desired, laid out as y, or class numbers. In another layout (one for each sequence, say)
-            it is not known what the data needs, and the norms are of the whole sequence.
+        d: what was desired, laid out as y, or class numbers; where it is not one a step, the norms are of the
+            whole sequence. Neither one a step nor one a sequence, (B), it is not known what the data needs.
         criterion: the loss trained on, (y, d) -> scalar; `bptt.cross_entropy` is computed from the outputs before
             a softmax.
         t: the step whose error E_t alone is looked at, from 1 to T; no remedy is tried then. Default None: the
             whole loss.
-        lags: how far back is looked. Default 100; at most 2/3 of the sequence, or t - 1.
+        lags: how far back is looked. Default 100; at most 2/3 of the sequence, or all of what lies before the
+            first error, or t - 1.
         window: steps of the windows whose gradient norms are taken, as you train. Default T / 20.
         errors: (y, d) -> scalar, whose gradient is taken by lag, where it is another than the criterion's: the sum
             of errors that a criterion is the weighted mean of. Default: the criterion.
@@ -115,9 +126,7 @@ def diagnose(
     axis = _check(model, x, d, lags, window)
     loss = _as_trained(model, criterion)
     T, x, d = x.shape[axis], x.detach().to("cpu", torch.float64), d.detach()
-    lags = min(lags, 2 * (T - 1) // 3)
-    if t is not None:
-        lags = min(lags, checked_step("t", t, T) - 1)
+    asked, lags = lags, min(lags, (T if t is None else checked_step("t", t, T)) - 1)
     some = _some_sequences(x, axis)
     _, layers_of = record_layers(net, x if some is None else x.index_select(1 - axis, some))
     records = [walk for of_layer in layers_of for walk in of_layer]
@@ -133,16 +142,16 @@ def diagnose(
     _, dz = error_and_adjoint(net, h, d, summed)
     if not dz.isfinite().all():
         return not_finite("The loss or its gradient is not finite, though every state of the network is.", T, lags)
+    dz = _time_major(dz, axis, some)
+    lags = lags_before(dz, lags) if t is None else lags
     per_step = d.shape[: x.dim() - 1] == x.shape[:-1]
     alone = per_step and t is None
     norms = gradient_norms(net, x, d, loss, _window(net, alone, window, T), axis)
     weights = sum(weight.numel() for weight in net.parameters())
-    by_lag = mean_by_lag_of(layers_of, into_hidden(net, _time_major(dz, axis, some)), lags, weights)
+    by_lag = mean_by_lag_of(layers_of, into_hidden(net, dz), lags, weights)
     with torch.no_grad():
         layers = [diagnose_layer(walk.layer, walk, by_lag.get(walk.layer), lags) for walk in records]
-    memory = None
-    if per_step:
-        memory = input_memory(_time_major(x, axis, some), _time_major(d.cpu(), axis, some), lags)
+    memory = _memory(x, d, axis, per_step, asked)
     trial = Trial(net, x, d, loss, axis) if alone else None
     return diagnosis_from(layers, records, memory, not dz.any(), T, lags, norms, trial)
 
@@ -196,8 +205,7 @@ def _some_sequences(x: Tensor, axis: int) -> Tensor | None:
     """Which sequences of a batch are looked at; None for one without a batch axis."""
     if x.dim() == 2:
         return None
-    B = x.shape[1 - axis]
-    return torch.linspace(0, B - 1, min(B, SEQUENCES)).round().long()
+    return some_of(x.shape[1 - axis])
 
 
 def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | None:
@@ -205,6 +213,15 @@ def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | N
     if not per_step or len(net.weight_names()[0]) == 2:
         return None
     return min(window or max(1, T // WINDOWS), T)
+
+
+def _memory(x: Tensor, d: Tensor, axis: int, per_step: bool, lags: int) -> InputMemory | None:
+    """How far back x predicts d, where that is one a step or one a sequence."""
+    if x.dim() == 2:
+        x, d = x.unsqueeze(1 - axis), d.unsqueeze(1 - axis) if per_step else d
+    x = x.transpose(0, axis)
+    T, B = x.shape[:2]
+    return memory_of(x, targets_by_step(d, T, torch.full((B,), T), batch_first=axis == 1), lags)
 
 
 def _time_major(part: Tensor, axis: int, some: Tensor | None) -> Tensor:

@@ -1,9 +1,9 @@
 """The memory that the data need: how far back the input still helps to predict the targets.
 
 A linear probe: ridge regression of d_t on x_t, x_{t-1}, ... x_{t-lag}, fitted to some rows and judged on later
-ones, over and over (Hyndman & Athanasopoulos, "Forecasting", section 5.10). Where x is one of a few vectors at each
-step, as an embedding of tokens is, the probe takes them as tokens: an indicator for each at each lag. A dependence
-that only a nonlinear function of the past would show is not measured.
+ones, over and over (Hyndman & Athanasopoulos, "Forecasting", section 5.10). Where each x_t is one of a few
+vectors, as an embedding of tokens is, the probe takes them as tokens: an indicator for each at each lag. A
+dependence that only a nonlinear function of the past would show is not measured.
 
 The mutual information of d_t and the token at one lag would need fewer rows, but is large at lags that matter only
 through nearer ones: of a Markov chain's next token, which needs lag 0 alone, it is so at lags up to 15.
@@ -47,6 +47,28 @@ class InputMemory:
     tokens: int | None = None
 
 
+def targets_by_step(d: Tensor, T: int, lengths: Tensor, batch_first: bool) -> Tensor | None:
+    """Targets as (T, B, ...), with NaN or class -1 where there is none; None where they do not fit.
+
+    Args:
+        d: (T, B, ...), (B, T, ...), or (B) or (B, 1) with one target a sequence, which is put at its last step.
+        lengths: the sequences' numbers of steps, (B).
+        batch_first: which layout d has where T = B.
+    """
+    B, d = len(lengths), d.cpu() if d.is_floating_point() else d.cpu().long()
+    missing = torch.nan if d.is_floating_point() else -1
+    if d.shape[:2] == (B, T) and (batch_first or B != T):
+        d = d.transpose(0, 1)
+    if d.shape[:2] == (T, B):
+        padding = torch.arange(T)[:, None] >= lengths
+        return d.masked_fill(padding.view(T, B, *[1] * (d.dim() - 2)), missing)
+    if d.shape not in ((B,), (B, 1)):
+        return None
+    found = d.new_full((T, *d.shape), missing)
+    found[lengths - 1, torch.arange(B)] = d
+    return found
+
+
 def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
     """How far back x helps to predict d.
 
@@ -57,7 +79,7 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
             back.
 
     Returns:
-        None where there are too few rows, or d never changes.
+        None where there are too few rows, d never changes, or x is not finite.
     """
     B = x.shape[1]
     d = (d if d.is_floating_point() else d.long()).reshape(*x.shape[:2], -1)
@@ -73,7 +95,10 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
         return None
     if not d.is_floating_point():
         target = one_hot(target.unique(return_inverse=True)[1]).flatten(1)
-    features, tokens = _features(x, there.flip(0).cumsum(0).flip(0) > 0)
+    used = there.flip(0).cumsum(0).flip(0) > 0  # up to each sequence's last target: after it may be padding
+    if not x[used].isfinite().all():
+        return None
+    features, tokens = _features(x, used)
 
     def r2_of(lags: Sequence[int]) -> dict[int, float]:
         products, found = torch.zeros(len(at), len(at), dtype=torch.float64), {}
@@ -112,7 +137,7 @@ def _features(x: Tensor, used: Tensor) -> tuple[Features, int | None]:
     """The probe's features of x, and how many tokens it has; their means and units are no part of d.
 
     Args:
-        used: which steps count, (T, B): none after a sequence's last target, where there may be padding.
+        used: which steps and sequences count, (T, B).
     """
     vectors, which = x[used].unique(dim=0, return_inverse=True)
     if x.shape[-1] > 1 and len(vectors) * REPEATS <= len(which):

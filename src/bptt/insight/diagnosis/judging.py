@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from ..lags import gradient_by_lag
 from ..recorded import Record
 from .clipping import GradientNorms
-from .input_memory import InputMemory
+from .input_memory import InputMemory, input_memory
 from .layers import OPERATIONS, LayerDiagnosis
 from .remedies import LayerPlace, remedies, spared
 from .result import Diagnosis
@@ -21,6 +22,24 @@ LEAST_STEPS = 8  # of x, below which a decay over lags cannot be seen
 SEQUENCES = 8  # of a batch looked at, spread evenly; the rest would only narrow the averages
 ERRORS = 512  # whose gradient by lag is computed, over all sequences; large networks get fewer, but `LEAST_ERRORS`
 LEAST_ERRORS = 32
+LOOKED_BACK = 20_000  # rows of x, by step and sequence, in which targets are predicted: of 8 sequences or more
+
+
+def some_of(B: int, most: int = SEQUENCES) -> Tensor:
+    """Which sequences of a batch are looked at, spread evenly."""
+    return torch.linspace(0, B - 1, min(B, most)).round().long()
+
+
+def memory_of(x: Tensor, targets: Tensor | None, lags: int) -> InputMemory | None:
+    """How far back x (T, B, I) predicts its targets, (T, B, ...), seen in many sequences."""
+    some = some_of(x.shape[1], max(SEQUENCES, LOOKED_BACK // len(x)))
+    return None if targets is None else input_memory(x[:, some], targets[:, some], lags)
+
+
+def lags_before(errors: Tensor, lags: int) -> int:
+    """How far back is looked: at most 2/3 of the steps, or all before the first error; errors (T, ...)."""
+    entered = errors.flatten(1).any(1).nonzero()
+    return min(lags, max(2 * (len(errors) - 1) // 3, int(entered[0]) if len(entered) else 0))
 
 
 def trouble_in(weights: Iterable[tuple[str, Tensor]], records: list[Record]) -> str | None:

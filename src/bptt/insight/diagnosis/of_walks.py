@@ -15,8 +15,18 @@ from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
 from ..recorder.record import Walks
 from ..text_tables import text_html
 from .clipping import GradientNorms
-from .input_memory import input_memory
-from .judging import LAGS, LEAST_STEPS, SEQUENCES, diagnosis_from, mean_by_lag_of, not_finite, trouble_in
+from .input_memory import targets_by_step
+from .judging import (
+    LAGS,
+    LEAST_STEPS,
+    diagnosis_from,
+    lags_before,
+    mean_by_lag_of,
+    memory_of,
+    not_finite,
+    some_of,
+    trouble_in,
+)
 from .layers import diagnose_layer
 from .result import Diagnosis
 
@@ -53,9 +63,9 @@ def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags:
 
     Args:
         loss: as `bptt.contributions` takes it.
-        d: the targets at each step of the module's input, (T, B, ...), or (B, T, ...) for a module that is
-            batch_first; None where what the data needs is not to be measured. A module with other steps than d's
-            does without.
+        d: the targets at each step of the module's input, (T, B, ...) or (B, T, ...), or one for each sequence,
+            (B); those that are NaN, or class numbers below 0, are left out. None where what the data needs is not
+            to be measured. A module with other steps than d's does without.
         lags: how far back is looked at most.
 
     Raises:
@@ -79,7 +89,7 @@ def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags:
         if steps < LEAST_STEPS:
             left_out[name] = f"it walked {steps} steps; at least {LEAST_STEPS} are needed to see a gradient fade"
             continue
-        own = None if d is None else _rows_of(d, loop, getattr(walks.modules[name], "batch_first", False))
+        own = None if d is None else _targets(d, loop, getattr(walks.modules[name], "batch_first", False))
         if d is not None and own is None:
             misfits.append(f"{called(name)} walked {steps} steps of {_batch(loop)} sequences")
         with torch.no_grad():
@@ -88,8 +98,8 @@ def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags:
         raise ValueError("; ".join(f"{called(name)}: {why}" for name, why in left_out.items()))
     if d is not None and len(misfits) == len(found):
         raise ValueError(
-            f"d has shape {tuple(d.shape)}, but {', and '.join(misfits)}; d needs one row a step, (T, B, ...), or "
-            "(B, T, ...) for a module that is batch_first"
+            f"d has shape {tuple(d.shape)}, but {', and '.join(misfits)}; d needs one row a step, (T, B, ...) or "
+            "(B, T, ...), or one target a sequence, (B)"
         )
     return ModelDiagnosis(found, left_out)
 
@@ -102,21 +112,24 @@ def _batch(loop: list[ModuleCall]) -> int:
     return max(call.batch for call in loop)
 
 
-def _rows_of(d: Tensor, loop: list[ModuleCall], batch_first: bool) -> Tensor | None:
-    """d as a loop's own rows stand, (T, B, ...); None where it has not one for each step and sequence."""
-    wanted = _steps(loop), _batch(loop)
-    if tuple(d.shape[:2]) != (wanted[::-1] if batch_first else wanted):
-        return None
-    d = d.detach().cpu()
-    d = d.transpose(0, 1) if batch_first else d
-    return d if loop[0].order is None else d[:, loop[0].order.cpu()]
+def _targets(d: Tensor, loop: list[ModuleCall], batch_first: bool) -> Tensor | None:
+    """d by step and sequence, as a loop's own rows stand; None where it has not its steps and sequences."""
+    T, order, sizes = _steps(loop), loop[0].order, loop[0].batch_sizes
+    lengths = torch.full((_batch(loop),), T)
+    if len(loop) == 1 and sizes is not None:
+        lengths = (torch.tensor(sizes)[:, None] > torch.arange(sizes[0])).sum(0)
+    if order is None:
+        return targets_by_step(d.detach(), T, lengths, batch_first)
+    order = order.cpu()
+    found = targets_by_step(d.detach(), T, lengths[order.argsort()], batch_first)
+    return None if found is None else found[:, order]
 
 
 def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> Diagnosis:
     """The diagnosis of one loop of calls, taken as one walk."""
-    T = _steps(loop)
-    lags = min(lags, 2 * (T - 1) // 3)
-    rows = _sequences(loop)
+    T, errors, rows = _steps(loop), errors_of(loop), _sequences(loop)
+    dh = errors.d_outputs[:, rows.to(errors.d_outputs.device)].to("cpu", torch.float64)
+    asked, lags = lags, lags_before(dh, lags)
     records = _in_double(name, loop, rows)
     listed = [r for layer in records for r in layer]
     weights = {n: w for r in listed for n, w in zip(r.names, r.weights, strict=True) if n and w is not None}
@@ -126,14 +139,12 @@ def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> 
     if not all(bool(delta.isfinite().all()) for delta in deltas):
         return not_finite("The gradient is not finite, though every state is.", T, lags)
     by_lag: dict[str, Tensor] = {}
-    errors = errors_of(loop)
     if not errors.elsewhere:
-        dh = errors.d_outputs[:, rows.to(deltas[0].device)].to("cpu", torch.float64)
         by_lag = mean_by_lag_of(records, dh, lags, sum(w.numel() for w in weights.values()))
     layers = [diagnose_layer(r.layer, r, by_lag.get(r.layer), lags) for r in listed]
     norm = _gradient_norm(loop)
     silent = not any(bool(delta.any()) for delta in deltas)
-    memory = None if d is None else input_memory(records[0][0].x, d[:, rows], lags)
+    memory = memory_of(_inputs(loop), d, asked)
     found = diagnosis_from(layers, listed, memory, silent, T, lags, GradientNorms(T, norm[None], norm.item()))
     if len(loop) > 1:
         found.notes.append(f"Looked at: {len(loop)} calls as one walk of {T} steps that hands its state on.")
@@ -147,7 +158,14 @@ def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> 
 def _sequences(loop: list[ModuleCall]) -> Tensor:
     """Which rows of the batch are looked at: a few of those that go on to the last step, spread evenly."""
     whole = min(call.batch if call.batch_sizes is None else call.batch_sizes[-1] for call in loop)
-    return torch.linspace(0, whole - 1, min(whole, SEQUENCES)).round().long()
+    return some_of(whole)
+
+
+def _inputs(loop: list[ModuleCall]) -> Tensor:
+    """x of the sequences that all calls have, (T, B, I)."""
+    whole = min(call.batch for call in loop)
+    rows = [call.in_time(call.nodes[0].recording.x, 0)[:, :whole] for call in loop]
+    return torch.cat(rows).detach().cpu()
 
 
 def _gradient_norm(loop: list[ModuleCall]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..text_tables import bar, text_html
 from .clipping import GradientNorms
-from .input_memory import GAIN, InputMemory
+from .input_memory import GAIN, LEAST_ROWS, InputMemory
 from .layers import Gate, LayerDiagnosis
 from .verdict import DiagnosisKind, Severity, reason
 
@@ -139,10 +139,14 @@ def _gate(gate: Gate) -> str:
 def _memory_rows(memory: InputMemory | None) -> list[str]:
     if memory is None:
         return _wrapped(
-            "what it needs is not measured: no d, too few steps, a constant d, or d not one a step", _label("data")
+            f"what it needs is not measured: no d, fewer than {LEAST_ROWS} targets, a constant d, or d neither "
+            "one a step nor one a sequence",
+            _label("data"),
         )
     best = max(memory.r2)
-    probe = f"a linear probe of {'x' if memory.tokens is None else f'the {memory.tokens} tokens of x'}, out of sample"
+    probe = (
+        f"a linear probe of {'x' if memory.tokens is None else f'the {memory.tokens} tokens of x'}, out of sample"
+    )
     if memory.lag is None:
         said = f"no lag of x up to {memory.lags[-1]} predicts d linearly (R² {best:.2f}; {probe})"
         return _wrapped(f"{said}; a nonlinear trace may be there", _label("data"))

@@ -69,7 +69,9 @@ def verdict(
 def _enough(lowest: LayerDiagnosis, need: int | None, lags: int) -> bool | None:
     if need is None or lowest.gradient_by_lag is None or lowest.kind == "no gradient":
         return None
-    return need <= (lags if lowest.reach is None else lowest.reach)
+    if lowest.reach is None and need > lags:
+        return None
+    return lowest.reach is None or need <= lowest.reach
 
 
 def _growth(worst: LayerDiagnosis, steps: int) -> str:
