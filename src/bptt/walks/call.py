@@ -46,6 +46,12 @@ class Call(NamedTuple):
         """The same call, converted."""
         return self.each(lambda t: t.to(dtype))
 
+    def repeated(self, copies: int) -> Call:
+        """The same call of copies of every sequence, side by side: rows (sequence, copy)."""
+        sizes = self.batch_sizes and [rows * copies for rows in self.batch_sizes]
+        x, *state = (repeated_rows(t, copies) for t in (self.x, *self.state))
+        return self._replace(x=x, state=tuple(state), batch_sizes=sizes)
+
     def wants_gradients(self) -> bool:
         """Whether autograd has to follow the walk."""
         return want_gradients(self.tensors)
@@ -62,6 +68,11 @@ class Call(NamedTuple):
                     f"{name} has lost its memory: its storage was resized to less than the tensor spans; give it "
                     "its values again before the call"
                 )
+
+
+def repeated_rows(rows: Tensor, copies: int) -> Tensor:
+    """(..., B, ·) -> (..., B·copies, ·): the copies of a row stand together."""
+    return rows.repeat_interleave(copies, dim=-2)
 
 
 def lacks_memory(tensors: Iterable[Tensor | None]) -> bool:

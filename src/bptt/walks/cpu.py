@@ -14,7 +14,7 @@ from ..equations import ElmanEquations, Weights
 from ..equations.protocol import Equations, State
 from . import kernels, operators
 from .backend import QuickWalk, Recorded
-from .call import HALF, Call, is_transformed
+from .call import HALF, Call, is_transformed, repeated_rows
 from .cpu_autograd import is_watched, must_be_an_operator, put_in_graph
 from .kernels import Choices, Operands, Saved, Seeds, Stops, Walked
 from .recording import Part, Recording, States
@@ -147,6 +147,11 @@ class FusedRecording(Recording):
             active=None if ends is None else [B * sum(t <= end for end in ends) for t in range(steps)],
         )
         return Swept(squares, ih, hh, None, d_inputs)
+
+    def repeated(self, copies: int) -> FusedRecording:
+        y, *others = self.saved
+        c, kept = (None if field is None else repeated_rows(field, copies) for field in others)
+        return FusedRecording(self.call.repeated(copies), Saved(repeated_rows(y, copies), c, kept))
 
     @property
     def _one_delta(self) -> bool:

@@ -125,5 +125,9 @@ class Recording(ABC):
         return self._rearranged(part, states)
 
     @abstractmethod
+    def repeated(self, copies: int) -> Self:
+        """The walk of copies of every sequence, packed or not, as `Call.repeated`."""
+
+    @abstractmethod
     def _rearranged(self, part: Part, states: States) -> Self:
         """Other steps of this walk as a walk of their own."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..equations.protocol import Equations, State
 from .backend import Recorded
-from .call import Call, alias, needs_plain_operations
+from .call import Call, alias, needs_plain_operations, repeated_rows
 from .double_backward import are_batched, differentiable_gradients
 from .recording import Part, Recording, States
 from .sweep import Errors, Swept, products
@@ -107,6 +107,10 @@ class ReferenceRecording(Recording):
             None if self.weights.W_hr is None else products(dh),
             input_gradient(adjoint, self.weights) if wanted else None,
         )
+
+    def repeated(self, copies: int) -> ReferenceRecording:
+        h, *kept = (repeated_rows(field, copies) for field in (self.h, *self.kept))
+        return ReferenceRecording(self.call.repeated(copies), h, self.kept._make(kept))
 
     def _rearranged(self, part: Part, states: States) -> ReferenceRecording:
         h = states(self.h[0], self.h[1:])

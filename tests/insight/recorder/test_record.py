@@ -1,7 +1,5 @@
 """Contributions inside models of many kinds: they sum up to autograd's gradient, and leave the model as it was."""
 
-from abc import ABC
-from contextlib import nullcontext
 from operator import attrgetter
 
 import pytest
@@ -10,226 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
-from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
 import bptt
 from support import assert_close, normal
-
-B, T = 3, 6
-LENGTHS = torch.tensor([4, 6, 2])
-
-
-class Tagger(nn.Module):
-    """An embedding, a packed bidirectional stack with dropout, attention, a normalisation; a score a token."""
-
-    def __init__(self, kind):
-        super().__init__()
-        self.embedding = nn.Embedding(9, 4)
-        self.encoder = kind(4, 3, 2, bidirectional=True, batch_first=True, dropout=0.3)
-        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
-        self.norm = nn.LayerNorm(6)
-        self.head = nn.Linear(6, 2)
-
-    def forward(self, tokens):
-        packed = pack_padded_sequence(self.embedding(tokens), LENGTHS, batch_first=True, enforce_sorted=False)
-        y, _ = pad_packed_sequence(self.encoder(packed)[0], batch_first=True)
-        return self.head(self.norm(y + self.attention(y, y, y)[0]))
-
-
-class Translator(nn.Module):
-    """An encoder's final state into a decoder of cells, fed with its own outputs."""
-
-    def __init__(self, rnn, cell):
-        super().__init__()
-        self.encoder, self.decoder = rnn(4, 5), cell(2, 5)
-        self.head = nn.Linear(5, 2)
-        self.embedding = nn.Embedding(9, 4)
-
-    def forward(self, tokens):
-        _, state = self.encoder(self.embedding(tokens.mT))
-        state = tuple(s[0] for s in state) if isinstance(state, tuple) else state[0]
-        y, outputs = torch.zeros(len(tokens), 2, dtype=torch.float64), []
-        for _ in range(4):
-            state = self.decoder(y, state)
-            y = self.head(state[0] if isinstance(state, tuple) else state)
-            outputs.append(y)
-        return torch.stack(outputs)
-
-
-class Twice(nn.Module):
-    """One module called on two inputs, its output used by a second one, a skip, a convolution."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.shared = nn.Embedding(9, 4), nn.GRU(4, 4, batch_first=True)
-        self.conv, self.upper = nn.Conv1d(4, 4, 3, padding=1), nn.RNN(4, 4, nonlinearity="relu", batch_first=True)
-        self.upper.weight_hh_l0 = self.shared_weight = nn.Parameter(0.3 * torch.eye(4))
-
-    def forward(self, tokens):
-        x = self.embedding(tokens)
-        left, right = self.shared(x)[0], self.shared(x.flip(1))[0]
-        y = self.conv((left + right).mT).mT + x
-        return self.upper(y)[0] @ self.shared_weight
-
-
-class OneStepCalls(nn.Module):
-    """A loop of calls of one step that hand the state on, through dropout."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.rnn = nn.Embedding(9, 4), nn.GRU(4, 4)
-
-    def forward(self, tokens):
-        h, outputs = None, []
-        for x_t in self.embedding(tokens.mT):
-            y, h = self.rnn(x_t[None], h)
-            h = nn.functional.dropout(h, 0.2)
-            outputs.append(y)
-        return torch.cat(outputs)
-
-
-class Scaled(nn.GRU):
-    """A subclass whose forward surrounds torch's own."""
-
-    def forward(self, input, hx=None):
-        y, h = super().forward(2 * input, hx)
-        return y + 1, h
-
-
-class SubclassedCell(nn.LSTMCell):
-    """A subclass that changes nothing."""
-
-
-class Subclassed(nn.Module):
-    """Subclasses of torch's modules, with hooks."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.rnn, self.cells = nn.Embedding(9, 4), Scaled(4, 3, 2, dropout=0.3), nn.ModuleList()
-        self.cells.append(SubclassedCell(3, 3))
-        self.rnn.register_forward_hook(lambda module, inputs, outputs: (outputs[0].sin(), outputs[1]))
-        self.rnn.register_full_backward_hook(lambda module, d_inputs, d_outputs: (3 * d_inputs[0],))
-
-    def forward(self, tokens):
-        state, outputs = None, []
-        for y_t in self.rnn(self.embedding(tokens.mT))[0]:
-            state = self.cells[0](y_t, state)
-            outputs.append(state[0])
-        return torch.stack(outputs)
-
-
-class Checkpointed(nn.Module):
-    """A stack with dropout and a loop of cells, each computed again in the backward pass."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.rnn, self.cell = nn.Embedding(9, 4), nn.GRU(4, 3, 2, dropout=0.3), nn.GRUCell(3, 3)
-
-    def loop(self, rows):
-        h, outputs = None, []
-        for x_t in nn.functional.dropout(rows.sin(), 0.3):
-            h = self.cell(x_t, h)
-            outputs.append(h)
-        return torch.stack(outputs).exp()
-
-    def forward(self, tokens):
-        y = checkpoint(lambda x: self.rnn(x.sin())[0].exp(), self.embedding(tokens.mT), use_reentrant=False)
-        return checkpoint(self.loop, y, use_reentrant=False)
-
-
-class WeightDrop(nn.Module):
-    """A weight computed and set before each call, as an AWD-LSTM does."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.rnn = nn.Embedding(9, 4), nn.LSTM(4, 3)
-        self.raw = nn.Parameter(self.rnn._parameters.pop("weight_ih_l0").detach())
-
-    def forward(self, tokens):
-        self.rnn.weight_ih_l0 = nn.functional.dropout(self.raw, 0.4)
-        return self.rnn(self.embedding(tokens.mT))[0]
-
-
-class Shrinking(nn.Module):
-    """A loop over packed steps: the batch shrinks as the shorter sequences end."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.cell = nn.Embedding(9, 4), nn.LSTMCell(4, 3)
-
-    def forward(self, tokens):
-        packed = pack_padded_sequence(self.embedding(tokens), LENGTHS, batch_first=True, enforce_sorted=False)
-        h = c = self.embedding.weight.new_zeros(B, 3)
-        outputs = []
-        for x_t in packed.data.split(packed.batch_sizes.tolist()):
-            h, c = self.cell(x_t, (h[: len(x_t)], c[: len(x_t)]))
-            outputs.append(h)
-        return torch.cat(outputs)
-
-
-class Base(ABC, nn.RNNBase):
-    """A base class of another layout."""
-
-
-class Handled(Base, nn.GRU):
-    """A subclass by two branches, as pytorch-forecasting's."""
-
-    def forward(self, input, hx=None):
-        return super().forward(input, hx)
-
-
-class TwoBranches(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.rnn = nn.Embedding(9, 4), Handled(4, 3)
-
-    def forward(self, tokens):
-        return self.rnn(self.embedding(tokens.mT))[0]
-
-
-def normed(model):
-    for name in ("weight_hh_l0", "weight_ih_l1_reverse"):
-        parametrizations.weight_norm(model.encoder, name)
-    return model
-
-
-MODELS = {
-    "tagger of RNN": lambda: Tagger(nn.RNN),
-    "tagger of GRU": lambda: Tagger(nn.GRU),
-    "tagger of LSTM": lambda: Tagger(nn.LSTM),
-    "tagger of ours": lambda: Tagger(bptt.LSTM),
-    "translator of RNN": lambda: Translator(nn.RNN, nn.RNNCell),
-    "translator of GRU": lambda: Translator(nn.GRU, nn.GRUCell),
-    "translator of LSTM": lambda: Translator(bptt.LSTM, nn.LSTMCell),
-    "twice": Twice,
-    "one-step calls": OneStepCalls,
-    "subclassed": Subclassed,
-    "checkpointed": Checkpointed,
-    "weight drop": WeightDrop,
-    "shrinking batch": Shrinking,
-    "two branches": TwoBranches,
-    "weight norm": lambda: normed(Tagger(nn.GRU)),
-}
-
-
-def made(name):
-    torch.manual_seed(0)
-    model = MODELS[name]().double()
-    return model, torch.randint(0, 9, (B, T))
-
-
-def loss_of(y):
-    return (y * normal(*y.shape, seed=5)).sum() + y.square().mean()
-
-
-def run(model, tokens, context=None):
-    """The loss, with the same draws each time, and what the context gave."""
-    torch.manual_seed(1)
-    with context or nullcontext() as walks:
-        loss = loss_of(model(tokens))
-    return loss, walks
+from written_models import LENGTHS, MODELS, B, Scaled, T, loss_of, made, run
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -328,38 +112,6 @@ def test_steps_of_packed_sequences_are_each_sequences_own():
         )
     for name, by_step in c.by_step.items():
         assert_close(by_step.flatten(1), sum(part[name] for part in alone), name)
-
-
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("layers", [1, 2])
-def test_pairs_are_those_of_the_plain_model(layers, bidirectional):
-    torch.manual_seed(0)
-    model = bptt.SequenceModel(bptt.GRU(3, 4, layers, bidirectional=bidirectional), 2).double()
-    x, d = normal(T, B, 3), normal(T, B, 2)
-    wanted = bptt.contributions(model, x, d, nn.MSELoss(), pairs=True)
-    with bptt.record(model) as walks:
-        loss = nn.MSELoss()(model(x)[0], d)
-    found = bptt.contributions(walks, loss, pairs=True)["recurrent"]
-    for layer, norms in found.by_pair.states.items():
-        assert_close(norms, wanted.by_pair.states[layer], layer)
-    for weight, norms in found.by_pair.weights.items():
-        assert_close(norms, wanted.by_pair.weights[f"recurrent.{weight}"], weight)
-    for weight, norms in found.by_lag.weights.items():
-        assert_close(norms, wanted.by_lag.weights[f"recurrent.{weight}"], weight)
-
-
-def test_errors_by_step_go_back_through_the_whole_model():
-    """By pair they are the norms of each error's own contributions, also where steps are mixed on the way."""
-    model, tokens = made("tagger of GRU")
-    model.eval()
-    with bptt.record(model) as walks:
-        errors = model(tokens).square().sum((0, 2))
-    c = bptt.contributions(walks, errors, pairs=True)["encoder"]
-    for t in range(T):
-        one = bptt.contributions(walks, errors[t])["encoder"]
-        for weight, by_step in one.by_step.items():
-            assert_close(c.by_pair.weights[weight][t], by_step.flatten(1).norm(dim=1), weight, 1e-8)
-    assert c.by_pair.states["l1_reverse"].shape == (T, T)
 
 
 def test_a_loss_of_the_final_state_enters_at_the_last_step():
@@ -537,8 +289,6 @@ def test_what_cannot_be_recorded():
         bptt.contributions(walks, loss * 1j)
     with pytest.raises(TypeError, match="loss must be a scalar tensor"):
         bptt.contributions(walks, 1.0)
-    with pytest.raises(ValueError, match=r"with packed sequences: pass the errors"):
-        bptt.contributions(walks, loss, pairs=True)
     loss.backward()
     with pytest.raises(RuntimeError, match=r"the graph of this loss is gone.*before loss.backward"):
         bptt.contributions(walks, loss)
@@ -584,23 +334,6 @@ def test_a_lessons_network_inside_has_its_weights_as_it_reads_them():
         assert_close(
             c.by_step[name].sum(0), torch.autograd.grad(loss, getattr(net, name), retain_graph=True)[0], name
         )
-
-
-def test_pairs_after_dropout_between_the_layers_are_refused_or_by_errors():
-    torch.manual_seed(0)
-    rnn, x = nn.GRU(3, 4, 2, dropout=0.5).double(), normal(T, B, 3)
-    with bptt.record(rnn) as walks:
-        errors = rnn(x)[0].square().sum((1, 2))
-    with pytest.raises(ValueError, match=r"dropout was drawn.*eval mode"):
-        bptt.contributions(walks, errors.sum(), pairs=True)
-    c = bptt.contributions(walks, errors, pairs=True)[""]
-    one = bptt.contributions(walks, errors[-1])[""]
-    assert_close(
-        c.by_pair.weights["weight_hh_l0"][-1], one.by_step["weight_hh_l0"].flatten(1).norm(dim=1), "pairs"
-    )
-    with bptt.record(rnn.eval()) as walks:
-        loss = rnn(x)[0].square().sum()
-    assert bptt.contributions(walks, loss, pairs=True)[""].by_pair is not None
 
 
 def test_a_loss_of_two_recordings_of_a_module_is_refused():

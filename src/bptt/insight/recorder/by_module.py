@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,9 @@ from torch.nn.utils import parametrize
 from ...reach.layout import called
 from ...walks.unfold import Factor
 from ..contributions_result import BySteps, Contributions
-from ..pairs import ErrorNorms, norms_by_pair
-from .calls import EnteringErrors, ModuleCall, joined, loops_of
+from ..pairs import norms_by_pair
+from .by_pair import naming_a_freed_graph, norms_of_entering, norms_of_errors
+from .calls import ModuleCall, NodeErrors, joined, loops_of
 from .model_contributions import ModelContributions, ModuleContributions
 from .record import Walks
 
@@ -24,17 +26,28 @@ def contributions_of_walks(walks: Walks, loss: Tensor, *, pairs: bool = False) -
 
     Args:
         loss: a scalar; or E_t of each step, (T,) or (T, B), whose sum is the loss.
-        pairs: as `contributions` takes it; of errors (T,) each goes back through the whole model on its own.
+        pairs: as `contributions` takes it; errors (T,) are each backpropagated through the whole model.
     """
     errors = _checked(walks, loss)
-    of_errors = _errors_by_pair(walks, errors) if pairs and errors is not None else {}
+    of_errors = norms_of_errors(walks, errors) if pairs and errors is not None else {}
     whole = loss if errors is None else errors.sum()
     _backward(walks, whole)
+    reached = {name: [call for call in calls if call.was_reached] for name, calls in walks.calls.items()}
+    parts = {name: _Parts.of(walks.modules[name], calls, whole) for name, calls in reached.items() if calls}
     modules = {}
-    for name, calls in walks.calls.items():
-        reached = [call for call in calls if call.was_reached]
-        if reached:
-            modules[name] = _of_module(walks, name, reached, whole.detach(), pairs, of_errors.get(name))
+    for name, (loops, contribution) in parts.items():
+        by_pair = of_errors.get(name) or (contribution._sweep() if pairs else None)
+        modules[name] = ModuleContributions(
+            None,
+            contribution.loss,
+            contribution.by_step,
+            by_pair,
+            contribution.steps,
+            contribution._sweep,
+            name,
+            len(reached[name]),
+            loops,
+        )
     return ModelContributions(walks, whole.detach(), modules)
 
 
@@ -86,18 +99,8 @@ def _backward(walks: Walks, loss: Tensor) -> None:
     nodes = [node for calls in walks.calls.values() for call in calls for node in call.nodes]
     for node in nodes:
         node.forget()
-    walks.ticket.is_asked = True
-    try:
+    with walks.ticket.asked(), naming_a_freed_graph():
         (reached,) = torch.autograd.grad(loss, [walks.ticket.tensor], retain_graph=True, allow_unused=True)
-    except RuntimeError as error:
-        if "a second time" not in str(error):
-            raise
-        raise RuntimeError(
-            "the graph of this loss is gone: ask for contributions before loss.backward(), or call "
-            "loss.backward(retain_graph=True)"
-        ) from error
-    finally:
-        walks.ticket.is_asked = False
     if reached is None or all(node.adjoint is None for node in nodes):
         raise ValueError("the loss depends on no recorded walk, or on walks of another `record` alone")
     if any(node.differentiable for node in nodes):
@@ -122,61 +125,46 @@ def gradient_of_walks(walks: Walks, loss: Tensor, of: Sequence[Tensor]) -> list[
     ]
     weights, sums = zip(*parts, strict=True) if parts else ((), ())
     of_walks = torch.autograd.grad(weights, of, sums, retain_graph=True, materialize_grads=True)
-    walks.ticket.is_asked = True  # the walks give no gradient of their weights now
-    try:
+    with walks.ticket.asked():  # the walks give no gradient of their weights now
         others = torch.autograd.grad(loss, of, retain_graph=True, materialize_grads=True)
-    finally:
-        walks.ticket.is_asked = False
     return [a + b for a, b in zip(of_walks, others, strict=True)]
 
 
-def _of_module(
-    walks: Walks, name: str, calls: Sequence[ModuleCall], loss: Tensor, pairs: bool, of_errors: ErrorNorms | None
-) -> ModuleContributions:
-    module = walks.modules[name]
-    found = loops_of(calls)
-    errors = {call: call.errors(after) for loop in found for call, after in zip_longest(loop, loop[1:])}
-    loops = tuple(_contributions(module, loop, errors, loss) for loop in found)
-    whole = loops[0] if len(loops) == 1 else _contributions(module, calls, errors, loss)
-    by_pair = of_errors or (whole._sweep() if pairs else None)
-    return ModuleContributions(
-        None, loss, whole.by_step, by_pair, whole.steps, whole._sweep, name, len(calls), loops
-    )
+class _Parts(NamedTuple):
+    """A module's contributions: those of each loop of calls, and of all."""
+
+    loops: tuple[Contributions, ...]
+    whole: Contributions
+
+    @classmethod
+    def of(cls, module: nn.Module, calls: Sequence[ModuleCall], loss: Tensor) -> _Parts:
+        found = loops_of(calls)
+        followed = (pair for loop in found for pair in zip_longest(loop, loop[1:]))
+        errors = {call: call.errors_by_node(after) for call, after in followed}
+        loops = tuple(_contributions(module, loop, [loop], errors, loss) for loop in found)
+        return cls(loops, loops[0] if len(loops) == 1 else _contributions(module, calls, found, errors, loss))
 
 
 def _contributions(
-    module: nn.Module, calls: Sequence[ModuleCall], errors: Mapping[ModuleCall, EnteringErrors], loss: Tensor
+    module: nn.Module,
+    calls: Sequence[ModuleCall],
+    loops: Sequence[Sequence[ModuleCall]],
+    errors: Mapping[ModuleCall, Sequence[NodeErrors]],
+    loss: Tensor,
 ) -> Contributions:
-    """The contributions of some calls, one after the other."""
+    """The contributions of some calls, one after the other, which are these loops."""
     ends, first = [], 0
     for call in calls:
-        ends += [first + step for step in errors[call].steps.tolist()]
+        ends += [first + step for step in call.entered_steps(errors[call]).tolist()]
         first += call.steps
     parts = _factors(calls)
-    one = calls[0] if len(calls) == 1 and calls[0].batch_sizes is None else None
-    records, (d_outputs, elsewhere) = one and one.records(), errors[calls[0]]
-
-    def sweep() -> ErrorNorms:
-        if records is None:
-            raise ValueError(
-                "pairs and lags need one call over sequences of one length; this module was called "
-                + (f"{len(calls)} times" if len(calls) > 1 else "with packed sequences")
-                + ": pass the errors (T,) of each step as the loss, with pairs=True"
-            )
-        if elsewhere:
-            raise ValueError(
-                "errors enter this module by a lower layer's final state or by the cell state c_n, which pairs "
-                "and lags do not tell apart by step; by_step is right, and errors (T,) as the loss work"
-            )
-        if calls[0].drew_dropout:
-            raise ValueError(
-                "dropout was drawn between the layers of this module, and pairs and lags are computed without it: "
-                "record the model in eval mode, or pass the errors (T,) of each step as the loss, with pairs=True"
-            )
-        return norms_by_pair(records, d_outputs, ends)
-
+    sweep = partial(norms_of_entering, calls, loops, errors)
+    if len(calls) == 1 and calls[0].batch_sizes is None and not calls[0].drew_dropout:
+        d_outputs, elsewhere = calls[0].entering(errors[calls[0]])
+        if not elsewhere:  # a sweep needs no graph, and shares one forward pass
+            sweep = partial(norms_by_pair, calls[0].records(), d_outputs, ends)
     by_step = BySteps(parts | _parametrized(module, calls, parts))
-    return Contributions(None, loss, by_step, None, tuple(end + 1 for end in ends), sweep)
+    return Contributions(None, loss.detach(), by_step, None, tuple(end + 1 for end in ends), sweep)
 
 
 def _factors(calls: Sequence[ModuleCall]) -> dict[str, Factor]:
@@ -211,30 +199,4 @@ def _parametrized(
             for row in parts[name].by_step()
         ]
         found |= {key: torch.stack(of_steps) for key, of_steps in zip(own, zip(*rows, strict=True), strict=True)}
-    return found
-
-
-def _errors_by_pair(walks: Walks, errors: Tensor) -> dict[str, ErrorNorms]:
-    """Every error against every step of each module that walked as many: a backward pass for each error."""
-    T = len(errors)
-    found = {
-        name: ErrorNorms({}, {}) for name, calls in walks.calls.items() if sum(call.steps for call in calls) == T
-    }
-
-    def put(into: dict[str, Tensor], name: str, t: int, norms: Tensor, first: int) -> None:
-        into.setdefault(name, norms.new_zeros(T, T))[t, first : first + len(norms)] = norms
-
-    for t, error in enumerate(errors):
-        if not error.requires_grad:
-            continue
-        _backward(walks, error)
-        for name, norms in found.items():
-            first = 0
-            for call in walks.calls[name]:
-                if call.was_reached:
-                    for layer, of_states in call.state_norms().items():
-                        put(norms.states, layer, t, of_states, first)
-                    for weight, factor in _factors([call]).items():
-                        put(norms.weights, weight, t, factor.norms(), first)
-                first += call.steps
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 from torch.nn.functional import pad
 
 from ...equations import Weights
@@ -17,9 +18,10 @@ from ...equations.protocol import State
 from ...packing import reversed_rows
 from ...walks import door
 from ...walks.call import Call
-from ...walks.unfold import Adjoint, Factor
+from ...walks.unfold import Factor
+from ..pairs import ErrorNorms
 from ..recorded import Record
-from .walk_node import WalkNode
+from .walk_node import WalkNode, edges_of_initial_state
 
 SEARCHED = 64  # nodes of the graph between a call's final state and the next call's initial one
 
@@ -30,10 +32,12 @@ class EnteringErrors(NamedTuple):
     d_outputs: Tensor  # ∂L/∂h, (T, B, D·R), in the order of time
     elsewhere: bool  # whether more enters: by a lower layer's final state, or by the last cell state of an LSTM
 
-    @property
-    def steps(self) -> Tensor:
-        """The steps at which something enters, from 0."""
-        return (self.d_outputs.flatten(1) != 0).any(1).nonzero().flatten()  # NaN counts
+
+class NodeErrors(NamedTuple):
+    """What enters one layer and direction of a call from outside of the module, in the order of its walk."""
+
+    rows: Tensor  # ∂L/∂h, (T, B, R) or (N, R); that of a final state stands with the sequence's last row
+    cell: State  # ∂L/∂(final cell state) of an LSTM, (B, H); else empty
 
 
 @dataclass(eq=False)
@@ -42,6 +46,7 @@ class ModuleCall:
 
     Attributes:
         nodes: by layer and direction, in the order they were walked.
+        edges: of each of them, the places of its outputs and final state in the graph.
         names: of the weights, by layer and direction too.
         directions: 1 or 2.
         initial: the state that the call was given; empty for none.
@@ -52,6 +57,7 @@ class ModuleCall:
     """
 
     nodes: list[WalkNode]
+    edges: list[list[GradientEdge]]
     names: list[Weights[str]]
     directions: int
     initial: Sequence[Tensor]
@@ -116,29 +122,117 @@ class ModuleCall:
         ]
         return [listed[i : i + self.directions] for i in range(0, len(listed), self.directions)]
 
-    def errors(self, after: ModuleCall | None = None) -> EnteringErrors:
-        """What enters the call from above it.
+    def errors_by_node(self, after: ModuleCall | None = None) -> list[NodeErrors]:
+        """What enters each of its walks from outside of the module.
 
         Args:
             after: the call that goes on from its final state, whose own gradient of that is not counted.
         """
-        handed = [node.d_state for node in self.nodes]
-        if after is not None:
-            handed = [
-                _without(node.d_state, later.adjoint) for node, later in zip(self.nodes, after.nodes, strict=True)
-            ]
-        top = range(len(self.nodes) - self.directions, len(self.nodes))
-        others = [s for number, state in enumerate(handed) for s in (state[1:] if number in top else state)]
-        parts, sizes = [], self.batch_sizes
-        for number in top:
-            node = self.nodes[number]
-            rows = torch.zeros_like(node.recording.y) if node.d_outputs is None else node.d_outputs
-            if handed[number] and sizes is not None:
-                rows = rows.index_add(0, _last_rows(sizes, rows.device), handed[number][0])
-            elif handed[number]:
-                rows = torch.cat([rows[:-1], rows[-1:] + handed[number][0]])
-            parts.append(self.in_time(rows, number))
-        return EnteringErrors(torch.cat(parts, -1), any(bool(s.any()) for s in others))
+        sent_back = [()] * len(self.nodes) if after is None else self._sent_back(after)
+        found = []
+        for number, (node, back) in enumerate(zip(self.nodes, sent_back, strict=True)):
+            is_top = number >= len(self.nodes) - self.directions
+            entered = (node.d_outputs if is_top else None, *node.d_state)
+            pairs = itertools.zip_longest(entered, back)
+            rows, *state = (d if d is None or b is None else _without(d, b) for d, b in pairs)
+            rows = torch.zeros_like(node.recording.y) if rows is None else rows
+            if state and state[0] is not None:
+                rows = rows.index_add(0, *self._at_last_rows(state[0]))
+            found.append(NodeErrors(rows, tuple(c for c in state[1:] if c is not None)))
+        return found
+
+    def _sent_back(self, after: ModuleCall) -> list[tuple[Tensor | None, ...]]:
+        """What the call that goes on from this one sends back to the outputs and final state of each walk."""
+        if after.goes_on_unchanged_from(self):
+            return [() if later.adjoint is None else (None, *later.adjoint.d_state) for later in after.nodes]
+        pairs = [
+            (edge, d)
+            for edges, later in zip(after.edges, after.nodes, strict=True)
+            if later.adjoint is not None
+            for edge, d in zip(edges_of_initial_state(edges), later.adjoint.d_state, strict=True)
+            if edge is not None
+        ]
+        own, ticket = [edge for edges in self.edges for edge in edges], self.nodes[0].ticket
+        if not pairs:
+            return [()] * len(self.nodes)
+        with ticket.asked(is_kept=False):
+            between = torch.autograd.grad(
+                [edge for edge, _ in pairs], own, [d for _, d in pairs], retain_graph=True, allow_unused=True
+            )
+        found = iter(between)
+        return [tuple(next(found) for _ in edges) for edges in self.edges]
+
+    def _at_last_rows(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers of the rows that end sequences, in the order of a walk, and what is added there."""
+        if self.batch_sizes is None:
+            return torch.tensor([self.steps - 1], device=state.device), state[None]
+        return _last_rows(self.batch_sizes, state.device), state
+
+    def errors(self, after: ModuleCall | None = None) -> EnteringErrors:
+        """What enters the call from above it; `after` as in `errors_by_node`."""
+        return self.entering(self.errors_by_node(after))
+
+    def entering(self, by_node: Sequence[NodeErrors]) -> EnteringErrors:
+        """The errors of all its walks together."""
+        first = len(self.nodes) - self.directions
+        rows = [self.in_time(errors.rows, number) for number, errors in enumerate(by_node) if number >= first]
+        others = [errors.rows for errors in by_node[:first]] + [c for errors in by_node for c in errors.cell]
+        return EnteringErrors(torch.cat(rows, -1), any(bool(part.any()) for part in others))
+
+    def steps_of_rows(self, number: int) -> Tensor:
+        """Of each row of one of its walks, its step in time from 0: (T), or (N) of packed sequences."""
+        device, backwards = self.nodes[number].recording.x.device, number % self.directions == 1
+        if self.batch_sizes is not None:
+            return _places(self.batch_sizes, backwards, device) // self.batch
+        steps = torch.arange(self.steps, device=device)
+        return steps.flip(0) if backwards else steps
+
+    def steps_of_ends(self, number: int) -> Tensor:
+        """The step of each sequence's last row in the order of one of its walks, (B), or (1) for all."""
+        steps = self.steps_of_rows(number)
+        return steps[-1:] if self.batch_sizes is None else steps[_last_rows(self.batch_sizes, steps.device)]
+
+    def entered_steps(self, by_node: Sequence[NodeErrors]) -> Tensor:
+        """The steps at which something enters, from 0."""
+        entered = torch.zeros(self.steps, dtype=torch.bool)
+        for number, (rows, cell) in enumerate(by_node):
+            entered[self.steps_of_rows(number)[_nonzero(rows)].cpu()] = True
+            for c in cell:
+                ends = self.steps_of_ends(number).expand(self.batch)
+                entered[ends[_nonzero(c)].cpu()] = True
+        return entered.nonzero().flatten()
+
+    def seeds(self, number: int, errors: NodeErrors, ends: Tensor) -> list[tuple[GradientEdge, Tensor]]:
+        """What enters one of its walks at each of some steps, (ends, ...), and where in the graph."""
+        (y, _, *cell), ends = self.edges[number], ends.to(errors.rows.device)[:, None]
+
+        def by_step(rows: Tensor, steps: Tensor) -> Tensor:
+            chosen = steps == ends
+            return torch.where(chosen[(...,) + (None,) * (rows.dim() - 1)], rows, 0)
+
+        found = [(y, by_step(errors.rows, self.steps_of_rows(number)))]
+        of_ends = self.steps_of_ends(number)
+        return found + [(edge, by_step(c, of_ends)) for edge, c in zip(cell, errors.cell, strict=False)]
+
+    def norms_of_copies(self, copies: int) -> ErrorNorms:
+        """The norms of each error's gradient after they went back in copies of its batch, (T, copies)."""
+        found = ErrorNorms({}, {})
+
+        def by_copy(rows: Tensor, number: int) -> Tensor:  # (T, copies, B, ·)
+            return self.in_time(rows, number, copies).unflatten(1, (-1, copies)).transpose(1, 2)
+
+        for number, (node, names) in enumerate(zip(self.nodes, self.names, strict=True)):
+            if node.adjoint is None:
+                continue
+            found.states[self.layer(number)] = by_copy(node.adjoint.dh, number).flatten(2).norm(dim=2)
+            for name, factor in zip(names, node.recording.factors(node.adjoint), strict=True):
+                if name is not None and factor is not None:
+                    delta, operand = by_copy(factor.delta, number), factor.operand
+                    if operand is not None:
+                        operand = self.in_time(operand, number)[:, None].expand(-1, copies, -1, -1).flatten(0, 1)
+                    norms = Factor(delta.flatten(0, 1), operand).norms()
+                    found.weights[name] = norms.unflatten(0, (-1, copies))
+        return found
 
     def state_norms(self) -> dict[str, Tensor]:
         """‖∂L/∂h‖ after each step over the whole batch, (T), by layer."""
@@ -148,13 +242,13 @@ class ModuleCall:
             if node.adjoint is not None
         }
 
-    def in_time(self, rows: Tensor, number: int) -> Tensor:
-        """Rows of one of its walks as (T, B, ·), in the order of time."""
+    def in_time(self, rows: Tensor, number: int, copies: int = 1) -> Tensor:
+        """Rows of one of its walks, or of copies of its batch, as (T, B·copies, ·), in the order of time."""
         backwards = number % self.directions == 1
         if self.batch_sizes is None:
             return rows.flip(0) if backwards else rows
-        T, B = self.steps, self.batch
-        places = _places(self.batch_sizes, backwards, rows.device)
+        T, B = self.steps, self.batch * copies
+        places = _places([size * copies for size in self.batch_sizes], backwards, rows.device)
         return rows.new_zeros(T * B, rows.shape[-1]).index_copy(0, places, rows).unflatten(0, (T, B))
 
     def factors(self, number: int) -> Weights[Factor]:
@@ -193,17 +287,19 @@ def _last_rows(batch_sizes: list[int], device: torch.device) -> Tensor:
     return torch.tensor(ends, device=device)
 
 
-def _without(d_state: State, later: Adjoint | None) -> State:
-    """∂L/∂(final state) less what a later call sends back to it; 0 where only rounding is left.
+def _without(entered: Tensor, back: Tensor) -> Tensor:
+    """What entered less what a later call sent back; 0 where only rounding is left.
 
     A later call of another batch is taken to go on with the first sequences, as loops over packed sequences do.
     """
-    if later is None:
-        return d_state
-    back = [pad(d, (0, 0, 0, len(before) - len(d))) for d, before in zip(later.d_state, d_state, strict=True)]
-    least = 16 * torch.finfo(d_state[0].dtype).eps
-    rests = [(d - b, least * b.abs().amax()) for d, b in zip(d_state, back, strict=True)]
-    return tuple(torch.where(rest.abs() > small, rest, 0) for rest, small in rests)
+    back = pad(back, (0, 0, 0, entered.shape[-2] - back.shape[-2]))
+    rest = entered - back
+    least = 16 * torch.finfo(rest.dtype).eps * back.abs().amax() if back.numel() else 0
+    return torch.where(rest.abs() > least, rest, 0)
+
+
+def _nonzero(rows: Tensor) -> Tensor:
+    return (rows.flatten(1) != 0).any(1)  # NaN counts
 
 
 def errors_of(loop: Sequence[ModuleCall]) -> EnteringErrors:
@@ -211,8 +307,8 @@ def errors_of(loop: Sequence[ModuleCall]) -> EnteringErrors:
 
     Where a state was changed on its way from call to call, what it brings back cannot be told from an error.
     """
-    found = [call.errors(after) for call, after in zip_longest(loop, loop[1:])]
-    changed = any(not after.goes_on_unchanged_from(call) for call, after in pairwise(loop))
+    found = [call.errors(after) for call, after in itertools.zip_longest(loop, loop[1:])]
+    changed = any(not after.goes_on_unchanged_from(call) for call, after in itertools.pairwise(loop))
     return EnteringErrors(torch.cat([e.d_outputs for e in found]), changed or any(e.elsewhere for e in found))
 
 

@@ -29,7 +29,8 @@ LEGEND = (
 class ModuleContributions(Contributions):
     """Contributions of the steps of one recurrent module; print them. Steps count from 1.
 
-    The error E_t is the part of the loss whose gradient enters row t of the module's output from above it. A
+    The error E_t is the part of the loss whose gradient enters row t of the module's output from above it;
+    what enters a final state counts with the last step. A
     module's calls stand one after the other in time; of packed sequences the steps are each sequence's own.
 
     Attributes:

@@ -25,7 +25,7 @@ from ...walks import door
 from ...walks.call import Call, is_transformed
 from .calls import ModuleCall
 from .cells import CELL_NAMES, CELLS, call_of_cell
-from .walk_node import Ticket, WalkNode, recorded_walk
+from .walk_node import RecordedWalk, Ticket, recorded_walk
 
 TORCH = (*OURS, *CELLS)  # the classes of torch.nn
 
@@ -58,14 +58,15 @@ class Walks:
         return f"Walks(calls of {counts})"
 
     def add(
-        self, name: str, nodes: list[WalkNode], names: list[Weights[str]], initial: Any, returned: tuple
+        self, name: str, walked: list[RecordedWalk], names: list[Weights[str]], initial: Any, returned: tuple
     ) -> None:
         """Keep one call of a module; arguments as `ModuleCall` has them."""
         module: Any = self.modules[name]
         directions = 1 + getattr(module, "bidirectional", False)
-        drawn = bool(getattr(module, "dropout", 0)) and module.training and len(nodes) > directions
+        drawn = bool(getattr(module, "dropout", 0)) and module.training and len(walked) > directions
         order = returned[0].sorted_indices if isinstance(returned[0], PackedSequence) else None
-        call = ModuleCall(nodes, names, directions, _tensors(initial), _tensors(returned), order)
+        nodes, edges = [walk.node for walk in walked], [walk.edges for walk in walked]
+        call = ModuleCall(nodes, edges, names, directions, _tensors(initial), _tensors(returned), order)
         call.row_vectors, call.drew_dropout = getattr(module, "row_vectors", False), drawn
         self.calls[name].append(call)
 
@@ -232,10 +233,10 @@ class _Recorder:
 
     def call_run(self, module: Any, run: Callable[..., Any], input: Any, hx: Any) -> Any:
         """`run` of a module that walks layers and directions, recorded."""
-        nodes: list[WalkNode] = []
-        y, state = run(input, hx, lambda call: self.walk(call, nodes))
+        walked: list[RecordedWalk] = []
+        y, state = run(input, hx, lambda call: self.walk(call, walked))
         names = [of_direction for layer in module.weight_names() for of_direction in layer]
-        self.walks.add(self.name, nodes, names, hx, (y, *state))
+        self.walks.add(self.name, walked, names, hx, (y, *state))
         return y, state
 
     def call_torch(self, module: Any, twin: Recurrent, input: Any, hx: Any) -> Any:
@@ -249,10 +250,10 @@ class _Recorder:
         call = call_of_cell(cell, input, hx)
         if call is None:
             return forward(input, hx)
-        nodes: list[WalkNode] = []
-        _, walked = self.walk(call, nodes)
-        state = [s.squeeze(0) for s in walked] if input.dim() == 1 else list(walked)
-        self.walks.add(self.name, nodes, [CELL_NAMES], hx, tuple(state))
+        walked: list[RecordedWalk] = []
+        _, after = self.walk(call, walked)
+        state = [s.squeeze(0) for s in after] if input.dim() == 1 else list(after)
+        self.walks.add(self.name, walked, [CELL_NAMES], hx, tuple(state))
         return tuple(state) if len(state) > 1 else state[0]
 
     def is_on(self) -> bool:
@@ -262,17 +263,17 @@ class _Recorder:
         self.walks.skipped += not torch.is_grad_enabled()
         return torch.is_grad_enabled()
 
-    def walk(self, call: Call, nodes: list[WalkNode]) -> tuple[Tensor, State]:
+    def walk(self, call: Call, walked: list[RecordedWalk]) -> tuple[Tensor, State]:
         if is_transformed():
             raise RuntimeError(
                 f"{called(self.name)} is called under vmap, grad, jvp or forward mode, where walks are not "
                 "recorded; record the model outside of it"
             )
-        y, state, node = recorded_walk(call, self.walks.ticket)
+        found = recorded_walk(call, self.walks.ticket)
         if self.walks.keeps_weights:
-            node.recording = node.recording.with_own_weights()
-        nodes.append(node)
-        return y, state
+            found.node.recording = found.node.recording.with_own_weights()
+        walked.append(found)
+        return found.y, found.state
 
 
 def _twin(module: Any) -> Recurrent:
