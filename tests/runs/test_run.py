@@ -124,7 +124,7 @@ def test_what_is_no_run_folder_is_refused_by_name(tmp_path, run):
 def test_only_paths_and_known_choices_are_taken(run):
     opened = load(run[0])
     for ask in (opened.predict, opened.training_excerpt):
-        with pytest.raises(TypeError, match="data must be the path of a file, a str or a Path, got int"):
+        with pytest.raises(TypeError, match=r"data must be the path of a file, a polars .* or a numpy array, got int"):
             ask(3)
         with pytest.raises(UserError, match="missing must be one of 'error', 'interpolate', 'mask', got 'fill'"):
             ask("d.csv", missing="fill")

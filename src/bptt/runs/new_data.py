@@ -6,6 +6,7 @@ import warnings
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,11 @@ from ..errors import NothingThere, UserError
 from ..training.config_file import ConfigFile
 from ..training.data.dates import NoDate
 from ..training.data.find_spacing import follows, spacing_of
+from ..training.data.frames import IN_MEMORY, named_frame
 from ..training.data.labelled import Labelled, read_long
 from ..training.data.scaling import Moments, Scaling
 from ..training.data.spacing import Fixed
-from ..training.data.tables import Selection, Table, leaving_out, read_frame, select_series
+from ..training.data.tables import Selection, Table, leaving_out, select_series
 from ..training.data.timestamps import Clock
 from ..training.data.ts_files import read_ts
 from ..training.options.classify import ClassifyOptions
@@ -25,46 +27,46 @@ from ..training.options.shared import Missing
 from ..training.tasks.forecast import Forecast, note_spacing
 
 
-def new_series(run: ConfigFile, data: Path, time: str | None, missing: Missing | None) -> list[Forecast]:
-    """The series of a file, read and scaled as a run's own; every row may be forecast, none is for training.
+def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | None) -> list[Forecast]:
+    """The series of a table, read and scaled as a run's own; every row may be forecast, none is for training.
 
     A series that the run has not seen is scaled by its own rows; one with too few is left out, with a warning.
 
     Args:
         run: the content of a trained run's config.toml.
-        data: a CSV, Parquet or .npy file with the run's columns.
-        time: the column that labels the rows; None is the run's own, if the file has it.
+        data: a path or a table in memory, as `named_frame` takes it, with the run's columns.
+        time: the column that labels the rows; None is the run's own, if the table has it.
         missing: what to do with missing values; None masks them where the run does, and else refuses them.
 
     Raises:
-        UserError: it is no forecasting run, the file cannot be read, a column is missing, or no series has as many
+        UserError: it is no forecasting run, the table cannot be read, a column is missing, or no series has as many
             rows as the run's lags.
     """
     config = run.config
     if not isinstance(config, ForecastOptions):
-        raise UserError(f"this run was trained with --task {config.task} and makes no forecasts of {data}")
+        raise UserError(f"this run was trained with --task {config.task} and makes no forecasts")
     if missing == "mask" and config.missing != "mask":
         raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
-    frame = read_frame(data)
+    frame, name = named_frame(data, run.columns)
     time = time or (config.time if config.time in frame.columns else None)
     if run.calendar and time is None:
-        raise UserError(f"{data} has no column {config.time!r}, whose dates this run reads; pass --time COLUMN")
+        raise UserError(f"{name} has no column {config.time!r}, whose dates this run reads; pass --time COLUMN")
     missing = missing or ("mask" if config.missing == "mask" else "error")
     targets = max(1, len(config.targets))
     columns = tuple(run.columns[:targets]), tuple(run.columns[targets:])
-    tables = select_series(frame, data.name, Selection(*columns, time, missing, config.series, run.clock))
+    tables = select_series(frame, name, Selection(*columns, time, missing, config.series, run.clock))
     found = []
-    for name, table in tables.items():
-        with leaving_out(f"series {name!r} is left out") if len(tables) > 1 else nullcontext():
-            found.append(_new_series(run, name, table, time))
+    for part, table in tables.items():
+        with leaving_out(f"series {part!r} is left out") if len(tables) > 1 else nullcontext():
+            found.append(_new_series(run, part, table, time))
     if not found:
-        raise UserError(f"{data} has no series with as many rows as this run needs for its {config.lags} lags")
+        raise UserError(f"{name} has no series with as many rows as this run needs for its {config.lags} lags")
     note_spacing(found)
     return found
 
 
 def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> Forecast:
-    """One series of the file, whose name is "" where there is only one.
+    """One series of the table, whose name is "" where there is only one.
 
     Raises:
         NothingThere: it has too few rows.
@@ -105,12 +107,13 @@ def _by_clock(table: Table, clock: Clock) -> Table:
     return replace(table, times=times)
 
 
-def new_sequences(run: ConfigFile, path: Path, time: str | None, missing: Missing) -> Labelled:
-    """The sequences of a file, read as a classifier's own; their labels may be missing.
+def new_sequences(run: ConfigFile, data: Any, time: str | None, missing: Missing) -> Labelled:
+    """The sequences of a file or a table, read as a classifier's own; their labels may be missing.
 
     Args:
         run: the content of a trained run's config.toml.
-        path: a .ts file, or a table in long format where the run was trained on one.
+        data: the path of a .ts file; or a table in long format, a path or in memory as `named_frame` takes it, where
+            the run was trained on one.
         time: the column that orders a table's rows; None is the run's own, if the file has it.
         missing: what to do with missing values.
 
@@ -119,17 +122,18 @@ def new_sequences(run: ConfigFile, path: Path, time: str | None, missing: Missin
     """
     config, columns = run.config, run.columns
     assert isinstance(config, ClassifyOptions)
-    if path.suffix.lower() == ".ts":
-        data = read_ts(path, missing)
-        if len(data.columns) != len(columns):
+    if isinstance(data, Path) and data.suffix.lower() == ".ts":
+        found = read_ts(data, missing)
+        if len(found.columns) != len(columns):
             raise UserError(
-                f"{path} has {len(data.columns)} dimensions, but this run was trained on {len(columns)}"
+                f"{data} has {len(found.columns)} dimensions, but this run was trained on {len(columns)}"
             )
     elif config.series is None:
-        raise UserError(f"{path} is no .ts file, as this run was trained on")
+        name = data if isinstance(data, Path) else IN_MEMORY
+        raise UserError(f"{name} is no .ts file, as this run was trained on")
     else:
-        there = read_frame(path).columns
-        label, own = (name if name in there else None for name in (config.label, config.time))
-        data = read_long(path, config.series, label, tuple(columns), time or own, missing)
-    run.scaling.check(Moments.of(np.concatenate(data.sequences)), columns, data.name)
-    return replace(data, columns=columns, classes=run.labels)
+        frame, name = named_frame(data, columns)
+        label, own = (column if column in frame.columns else None for column in (config.label, config.time))
+        found = read_long(frame, name, config.series, label, tuple(columns), time or own, missing)
+    run.scaling.check(Moments.of(np.concatenate(found.sequences)), columns, found.name)
+    return replace(found, columns=columns, classes=run.labels)

@@ -19,6 +19,7 @@ from ..files import LARGEST_TEXT, read_regular
 from ..networks import SequenceModel
 from ..training.batches import logits_of
 from ..training.config_file import ConfigFile, read_config
+from ..training.data.frames import is_in_memory
 from ..training.network import build, count_of, sizes_of
 from .new_data import new_sequences, new_series
 from ..training.options.base import TaskName
@@ -109,36 +110,40 @@ class Run(ConfigFile):
         """The training loss of each epoch."""
         return [line["loss"] for line in self.metrics if line["event"] == "epoch"]
 
-    def training_excerpt(self, data: str | Path | None = None, missing: Missing | None = None) -> TrainingExcerpt:
-        """Some of the training data, or of another file's rows, with the loss it was trained by.
+    def training_excerpt(self, data: Any = None, missing: Missing | None = None) -> TrainingExcerpt:
+        """Some of the training data, or of the rows of other data, with the loss it was trained by.
+
+        Args:
+            data, missing: as `predict` takes them. Default the training data.
 
         Raises:
-            TypeError: data is no path.
+            TypeError: data is neither a path nor a table.
             UserError: the data cannot be used, or the run makes no forecasts of them.
         """
         _check_missing(missing)
         if data is None:
             return self.task.training_excerpt()
-        series = new_series(self, _path_of(data), None, missing)
+        series = new_series(self, _path_or_table(data), None, missing)
         return max(series, key=lambda task: len(task.table.values)).training_excerpt()
 
-    def predict(self, data: str | Path, time: str | None = None, missing: Missing | None = None) -> pl.DataFrame:
-        """Forecast each row of a file, or classify each sequence in it, as `bptt predict` does.
+    def predict(self, data: Any, time: str | None = None, missing: Missing | None = None) -> pl.DataFrame:
+        """Forecast each row of a table, or classify each sequence in it, as `bptt predict` does.
 
         Args:
-            data: a file with the columns the run was trained on.
-            time: the column that labels the rows. Default the run's own, if the file has it.
+            data: the path of a file with the columns the run was trained on; or a table in memory: a polars or pandas
+                DataFrame, a dict of columns, or a numpy array whose columns are `columns`, in that order.
+            time: the column that labels the rows. Default the run's own, if the data have it.
             missing: what to do with missing values. Default mask them if the run does, else refuse them.
 
         Returns:
-            of forecasts the columns time, target, truth, forecast, lower and upper, for each row of the file and
-            each to come; of classes the columns series, truth, predicted, and the probability of each class.
+            of forecasts the columns time, target, truth, forecast, lower and upper, for each row of the data
+            and each to come; of classes the columns series, truth, predicted, and the probability of each class.
 
         Raises:
-            TypeError: data is no path.
+            TypeError: data is neither a path nor a table.
             UserError: the data cannot be used, or the run is a language model.
         """
-        data = _path_of(data)
+        data = _path_or_table(data)
         _check_missing(missing)
         self.check_predicts()
         if self.task_name == "forecast":
@@ -161,15 +166,20 @@ class Run(ConfigFile):
             raise UserError(f"{self.folder} was trained on text; let it write with: bptt sample {self.folder}")
 
 
-def _path_of(data: str | Path) -> Path:
-    """The path of a data file.
+def _path_or_table(data: Any) -> Any:
+    """A `Path`, or the table in memory as it is.
 
     Raises:
-        TypeError: data is something else, such as the rows themselves.
+        TypeError: it is something else.
     """
-    if not isinstance(data, str | os.PathLike):
-        raise TypeError(f"data must be the path of a file, a str or a Path, got {type(data).__name__}")
-    return Path(data)
+    if isinstance(data, str | os.PathLike):
+        return Path(data)
+    if is_in_memory(data):
+        return data
+    raise TypeError(
+        "data must be the path of a file, a polars or pandas DataFrame, a dict of columns or a numpy array, got "
+        f"{type(data).__name__}"
+    )
 
 
 def _check_missing(missing: str | None) -> None:

@@ -1,12 +1,12 @@
-"""Labelled sequences, for classification, and reading them from a table in long format."""
+"""Labelled sequences, for classification, and those of a table in long format."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from ...errors import UserError
 from ..options.shared import Missing
@@ -18,7 +18,6 @@ from .tables import (
     gaps_kept,
     listed,
     names_in,
-    read_frame,
     repaired,
     rows_by,
 )
@@ -40,7 +39,8 @@ class Labelled:
 
 
 def read_long(
-    path: Path,
+    frame: pl.DataFrame,
+    name: str,
     series: str,
     label: str | None,
     inputs: tuple[str, ...] = (),
@@ -50,7 +50,8 @@ def read_long(
     """A table in long format: one row a step, with a column that says which sequence it belongs to.
 
     Args:
-        path: a CSV, Parquet or .npy file.
+        frame: its cells, as text or as they are typed.
+        name: of its source, for messages.
         series: the column of the sequences' names.
         label: the column of their classes, the same in all rows of a sequence; None where there is none.
         inputs: the columns that are read; none for all others but those that number the rows or have no
@@ -59,9 +60,8 @@ def read_long(
         missing: refuse missing values ("error"), or "interpolate" them within their sequence.
 
     Raises:
-        UserError: the file cannot be read, or a column or cell in it cannot be used.
+        UserError: a column or cell in it cannot be used.
     """
-    frame, name = read_frame(path), path.name
     named = [column for column in (series, label, time) if column is not None]
     check_columns([*named, *inputs], frame.columns, name)
     columns = list(inputs) or [column for column in frame.columns if column not in named and column.strip()]

@@ -20,7 +20,7 @@ from ...networks import cross_entropy
 from ..batches import Minibatches, balanced, logits_of
 from ..data.labelled import Labelled, read_long
 from ..data.scaling import Moments, Scaling
-from ..data.tables import listed
+from ..data.tables import listed, read_frame
 from ..data.ts_files import read_ts
 from ..options.classify import ClassifyOptions
 from ..updates import Updates
@@ -186,7 +186,9 @@ def read_labelled(path: Path, config: ClassifyOptions) -> Labelled:
     if path.suffix.lower() == ".ts":
         return read_ts(path, config.missing)
     assert config.series is not None
-    return read_long(path, config.series, config.label, config.inputs, config.time, config.missing)
+    return read_long(
+        read_frame(path), path.name, config.series, config.label, config.inputs, config.time, config.missing
+    )
 
 
 def classify_task(config: ClassifyOptions) -> Classify:
