@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bptt.cli import main
+from bptt.commands import train as train_command
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.runs.run import load
@@ -18,17 +19,26 @@ from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.choosing import OPTIONS
 from bptt.training.snapshot import Snapshots
+from bptt.training.tasks import text
 from bptt.training.tasks.factory import made_task
 from bptt.training.tensors import read_tensors
 from devices import Waits
 from killing import killed_at
 
-WINDOWS = {"reach": "truncated", "k1": 30, "k2": 70, "batch": 2, "epochs": 2, "noise": 0.1}
+WINDOWS = {"reach": "truncated", "k1": 15, "k2": 35, "batch": 2, "epochs": 2, "noise": 0.1}
 TASKS = {
-    "full": ("forecast", {"epochs": 3, "noise": 0.1, "validation": 0.2}),
+    "full": ("forecast", {"data": "d.csv", "target": "y", "epochs": 3, "noise": 0.1, "validation": 0.2}),
     "checkpointed": (
         "forecast",
-        {"epochs": 2, "reach": "checkpointed", "memory": "200kB", "cell": "gru", "leak": 0.7},
+        {
+            "data": "d.csv",
+            "target": "y",
+            "epochs": 2,
+            "reach": "checkpointed",
+            "memory": "60kB",
+            "cell": "gru",
+            "leak": 0.7,
+        },
     ),
     "truncated": ("forecast", {"data": "d.csv", "target": "y", **WINDOWS, "validation": 0.2}),
     "streamed": ("forecast", {"data": "d.csv", "target": "y", **WINDOWS, "memory": "1kB"}),
@@ -44,12 +54,19 @@ TASKS = {
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = [("ab"[i % 2], math.sin(i / 3), i % 7) for i in range(300)]
+    monkeypatch.setattr(text, "WRITTEN", 30)
+    rows = [("ab"[i % 2], math.sin(i / 3), i % 7) for i in range(120)]
     pl.DataFrame(rows, schema=["s", "y", "a"], orient="row").write_csv("d.csv")
     lines = [f"{i % 2},{i % 2 + 1},{i}:{i % 2}" for i in range(20)]
     (tmp_path / "v.ts").write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
     (tmp_path / "cats.txt").write_text("the cat sat on the mat. " * 20)
     return tmp_path
+
+
+@pytest.fixture
+def undiagnosed(monkeypatch):
+    """Runs end without a diagnosis, which takes longer than to train them."""
+    monkeypatch.setattr(train_command, "diagnosis_of", lambda *run: None)
 
 
 def config_of(name, folder, **choices):
@@ -70,7 +87,9 @@ def assert_close(found, wanted):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_it_learns_on_any_device_what_it_learns_on_the_cpu(here, other_device, capsys, name):
+def test_it_learns_on_any_device_what_it_learns_on_the_cpu(here, other_device, request, capsys, name):
+    if name != "full":
+        request.getfixturevalue("undiagnosed")
     train(config_of(name, here / "cpu"))
     assert "device: cpu, since " in capsys.readouterr().out
     train(config_of(name, here / "other", device=other_device.type))
@@ -97,6 +116,7 @@ def test_an_update_does_not_wait_for_the_device(here, other_device, name):
     assert waits.count == 0
 
 
+@pytest.mark.usefixtures("undiagnosed")
 @pytest.mark.parametrize("name", ["truncated", "classify"])
 def test_a_run_continues_on_another_device_and_bit_for_bit_on_its_own(
     here, other_device, monkeypatch, capsys, name
@@ -137,6 +157,7 @@ def test_a_run_whose_device_is_not_here_continues_only_if_asked(here, monkeypatc
     assert tomllib.loads(path.read_text())["device"] == "cpu"
 
 
+@pytest.mark.usefixtures("undiagnosed")
 def test_every_command_takes_the_runs_device_or_the_one_asked_for(here, other_device, capsys):
     kind = other_device.type
     for name in ("full", "truncated", "classify", "text"):
@@ -175,6 +196,7 @@ def test_a_device_that_is_none_is_refused_before_anything_is_read(here, capsys):
         assert capsys.readouterr().err == wanted
 
 
+@pytest.mark.usefixtures("undiagnosed")
 def test_out_of_memory_is_said_and_the_last_snapshot_stays(here, other_device, monkeypatch, capsys):
     if other_device.type != "emulated":
         pytest.skip("only the emulated device can be made smaller")
@@ -186,7 +208,19 @@ def test_out_of_memory_is_said_and_the_last_snapshot_stays(here, other_device, m
             monkeypatch.setattr(torch.emulated, "limit", torch.emulated.memory_allocated())
         return own(self)
 
-    command = ["train", "--device", "emulated", "--epochs", "4", "--snapshot", "0", "--out"]
+    command = [
+        "train",
+        "d.csv",
+        "--target",
+        "y",
+        "--device",
+        "emulated",
+        "--epochs",
+        "4",
+        "--snapshot",
+        "0",
+        "--out",
+    ]
     with monkeypatch.context() as patched:
         patched.setattr(Training, "_update", limited)
         with pytest.raises(SystemExit) as ended:
