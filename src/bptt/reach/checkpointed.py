@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checks import check_sizes
 from ..trees import Tree, detached
@@ -41,11 +41,12 @@ class Checkpointed(NamedTuple):
 
 
 def checkpointed(
-    model: Model,
+    model: Model | nn.Module,
     x: Any,
-    d: Any,
-    criterion: Callable[[Tensor, Any], Tensor],
+    d: Any = None,
+    criterion: Callable[[Tensor, Any], Tensor] | None = None,
     *,
+    loss: Callable[[Any], Tensor] | None = None,
     memory: str | int | Plan | None = None,
     segment: int | None = None,
     state: Tree = None,
@@ -64,6 +65,7 @@ def checkpointed(
 
     Args:
         model, x, d, criterion, time: as `bptt.truncated` takes them; x and d not in chunks.
+        loss: as `bptt.truncated` takes it: loss(segment), with reduction "sum" or "mean". Default None.
         memory: bytes it may use beside x, d and the weights, the gradients counted in: an int, or text as
             "64MB" or "1GiB"; the model is tried on a few steps, once, and on a GPU its allocator counts. Or what
             `bptt.plan_checkpoints` returned. Default "64MB".
@@ -99,6 +101,7 @@ def checkpointed(
         x,
         d,
         criterion,
+        loss=loss,
         state=state,
         reduction=reduction,
         time=time,

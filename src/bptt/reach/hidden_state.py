@@ -16,10 +16,16 @@ WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel)  # their forwa
 
 
 class HiddenState:
-    """A model (x) -> y as a model (x, state) -> (y, state); the state is a dict, by recurrent module."""
+    """A model (x) -> y as a model (x, state) -> (y, state); the state is a dict, by recurrent module.
 
-    def __init__(self, model: Callable[..., Any]) -> None:
+    Args:
+        model: the model.
+        loss: a function of x that calls the model and returns a scalar, which is then y. Default the model itself.
+    """
+
+    def __init__(self, model: Callable[..., Any], loss: Callable[[Any], Any] | None = None) -> None:
         self.model, self.__name__ = model, name_of(model)
+        self.loss = loss
         self._carry = Carry(model)
 
     def __call__(self, x: Any, state: Tree) -> tuple[Tensor, Tree]:
@@ -27,11 +33,13 @@ class HiddenState:
         carry.start_from({} if state is None else state)
         try:
             with carry.hooked():
-                y = self.model(x)
+                y = self.model(x) if self.loss is None else self.loss(x)
             after = {name: carry.after[name] for name in carry.modules if name in carry.asked}
         finally:
             carry.start_from({})
-        if not isinstance(y, Tensor):
+        if self.loss is not None:
+            _check_loss(y)
+        elif not isinstance(y, Tensor):
             raise TypeError(
                 f"{self.__name__} takes x alone, so that it must return y, a tensor, got {type(y).__name__}; pass "
                 "a function that chooses it, lambda x: model(x)[0], or write the model as (x, state) -> (y, state)"
@@ -39,13 +47,19 @@ class HiddenState:
         if not after:
             raise ValueError(
                 f"no state can be carried: {self.__name__} gives its recurrent modules a state of its own in each "
-                "call. Let it leave that out, or write it as (x, state) -> (y, state)"
+                "call, or is not called. Let it leave that out, or write it as (x, state) -> (y, state)"
             )
         return y, after
 
     def reset(self, state: Tree, rows: Tensor) -> Tree:
         """The state with some rows (B,) back at the initial state; a 0-dimensional `rows` means all of it."""
         return reset_rows(self._carry.modules, state, rows) or None
+
+
+def _check_loss(loss: Any) -> None:
+    if not isinstance(loss, Tensor) or loss.dim() != 0:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise TypeError(f"loss(window) must return a scalar tensor, got {got}")
 
 
 def hides_state(model: Any) -> bool:

@@ -159,7 +159,8 @@ class Chunks:
     Args:
         walker: the model.
         x, d, resets: iterables of chunks, chunks at the same place of one length; with d None, x gives
-            pairs (x, d). T is known where x has it as `steps`, as `bptt.stream` does.
+            pairs (x, d), or x alone where the walker has a loss of its own. T is known where x has it as `steps`,
+            as `bptt.stream` does.
     """
 
     def __init__(self, walker: Walker, x: Any, d: Any, resets: Any = None) -> None:
@@ -190,7 +191,10 @@ class Chunks:
 
     def _open(self) -> None:
         x, d, resets = self.given
-        self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
+        if self.walker.has_loss:
+            self.chunks = ((chunk, None) for chunk in x)
+        else:
+            self.chunks = iter(x) if d is None else _together(iter(x), iter(d))
         self.resets = None if resets is None else iter(resets)
 
     def prefetch(self, first: int, stop: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checks import check_sizes
 from ..trees import Tree
@@ -45,11 +45,12 @@ class Plan:
 
 
 def plan_checkpoints(
-    model: Model,
+    model: Model | nn.Module,
     x: Any,
-    d: Any,
-    criterion: Callable[[Tensor, Any], Tensor],
+    d: Any = None,
+    criterion: Callable[[Tensor, Any], Tensor] | None = None,
     *,
+    loss: Callable[[Any], Tensor] | None = None,
     memory: str | int | None = None,
     segment: int | None = None,
     state: Tree = None,
@@ -62,7 +63,7 @@ def plan_checkpoints(
     The model is tried on the first few steps of x, and what it holds is counted tensor by tensor.
 
     Args:
-        model, x, d, criterion, state, reduction, time: as `bptt.checkpointed` takes them.
+        model, x, d, criterion, loss, state, reduction, time: as `bptt.checkpointed` takes them.
         memory: the bytes it may use, as `bptt.checkpointed` takes them.
         segment: steps of a segment, instead of memory. Default, without memory: the length that needs least memory
             when every step is walked twice.
@@ -84,6 +85,7 @@ def plan_checkpoints(
         x,
         d,
         criterion,
+        loss=loss,
         state=state,
         reduction=reduction,
         time=time,

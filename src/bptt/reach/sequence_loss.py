@@ -25,6 +25,11 @@ ELEMENTWISE = (
 REDUCTIONS = ("sum", "mean", "whole")
 
 
+def own_loss(y: Tensor, d: Any) -> Tensor:
+    """The criterion of a walker that has a loss of its own, which is its y."""
+    return y
+
+
 class SequenceLoss(NamedTuple):
     """A model, x and d, the criterion with its reduction, and the state before the first step."""
 
@@ -40,8 +45,9 @@ class SequenceLoss(NamedTuple):
         model: Model,
         x: Any,
         d: Any,
-        criterion: Callable[[Tensor, Any], Tensor],
+        criterion: Callable[[Tensor, Any], Tensor] | None,
         *,
+        loss: Callable[[Any], Tensor] | None = None,
         state: Tree,
         reduction: str | None,
         time: int | None,
@@ -53,12 +59,33 @@ class SequenceLoss(NamedTuple):
             TypeError: x comes in chunks; the message continues with `chunks`.
             TypeError, ValueError: as `Walker`, `open_sequences` and `reduction_of`.
         """
-        walker = Walker(model, time)
+        of_steps = criterion_or_own(d, criterion, loss)
+        if loss is not None and reduction not in ("sum", "mean"):
+            raise ValueError(
+                "the loss(window) of a whole sequence is put together from its segments: pass "
+                f'reduction="sum" or "mean", got {reduction!r}'
+            )
+        walker = Walker(model, time, loss)
         data = open_sequences(walker, x, d)
         if not isinstance(data, Sequences):
             raise TypeError(f"x comes in chunks{chunks}")
         leaves(state)
-        return cls(walker, data, criterion, reduction_of(criterion, reduction), state)
+        return cls(walker, data, of_steps, reduction_of(of_steps, reduction), state)
+
+
+def criterion_or_own(d: Any, criterion: Any, loss: Callable[[Any], Tensor] | None) -> Any:
+    """The criterion, or `own_loss` where a loss of the whole window is given.
+
+    Raises:
+        TypeError: both are given, or neither.
+    """
+    if loss is None:
+        if d is None and criterion is None:
+            raise TypeError("pass d and a criterion (y, d) -> loss, or loss=, a function of a window of x")
+        return criterion
+    if d is not None or criterion is not None:
+        raise TypeError("loss(window) takes the place of d and the criterion: put what it needs into x, as a tree")
+    return own_loss
 
 
 def reduction_of(criterion: Any, reduction: str | None) -> str:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checks import check_sizes
 from ..trees import Tree, cloned, leaves
 from .gradients import backward_or_restore, scalar_loss
 from .out_of_memory import memory_advice
 from .pieces import Chunks, Piece, Sequences, open_sequences
+from .sequence_loss import criterion_or_own
 from .walker import Model, Walker
 
 ADVICE = "take a smaller batch or a smaller k2, or the full gradient by bptt.checkpointed(memory=...)"
@@ -28,25 +29,26 @@ class Window(NamedTuple):
 
     Attributes:
         loss: of its steps, a scalar without history.
-        outputs: y of its steps, laid out as x, without history.
+        outputs: y of its steps, laid out as x, without history; None where `loss` was given.
         state: after its last step, without history.
         start: its first step, counted from 0.
         stop: one past its last step.
     """
 
     loss: Tensor
-    outputs: Tensor
+    outputs: Any
     state: Tree
     start: int
     stop: int
 
 
 def truncated(
-    model: Model,
+    model: Model | nn.Module,
     x: Any,
-    d: Any,
-    criterion: Callable[[Tensor, Any], Tensor],
+    d: Any = None,
+    criterion: Callable[[Tensor, Any], Tensor] | None = None,
     *,
+    loss: Callable[[Any], Tensor] | None = None,
     k1: int = 20,
     k2: int | None = None,
     state: Tree = None,
@@ -77,6 +79,10 @@ def truncated(
             known before the end (`bptt.stream` knows it), a shorter last window goes back by as many steps less.
         criterion: (y, d) -> the loss of a window, a scalar. d is the window's own, a tuple or dict where d is one:
             weights, masks and whatever else the loss needs go in there.
+        loss: a function of a window of x, a tree cut along time, that calls the model and returns a scalar, in
+            place of d and the criterion. The recurrent modules carry their states, each called once a window,
+            whatever the model takes and returns. It is called on windows as they are: k2 is a multiple of k1, and
+            sequences begin where windows do. Default None.
         k1: steps between two updates, those whose loss counts. Default 20.
         k2: steps the gradient goes back from the end of a full window; at least k1. Default k1.
         state: the state before the first step, held constant; None for the model's own, which may be learned. A
@@ -109,14 +115,26 @@ def truncated(
     >>> x, d = {"x": torch.zeros(50, 1, 1)}, {"target": torch.zeros(50, 1, 1), "weight": torch.ones(50, 1, 1)}
     >>> [sorted(w.state) for w in truncated(predict, x, d, loss, k1=25)]
     [['0'], ['0']]
+
+    A loss that takes the window whole, and calls the model as it likes:
+
+    >>> def loss(window):
+    ...     y = readout(rnn(window["x"])[0])
+    ...     return (window["weight"] * (y - window["target"]) ** 2).mean()
+    >>> model = torch.nn.ModuleList([rnn, readout])
+    >>> [sorted(w.state) for w in truncated(model, x | d, loss=loss, k1=25)]
+    [['0'], ['0']]
     """
     check_reach(k1, k2)
-    walker = Walker(model, time)
+    of_window = criterion_or_own(d, criterion, loss)
+    if loss is not None and k2 is not None and k2 % k1:
+        raise ValueError(f"loss(window) is called on windows as they are: k2={k2} must be a multiple of k1={k1}")
+    walker = Walker(model, time, loss)
     source = open_sequences(walker, x, d, resets)
     if isinstance(source, Sequences):
         check_constant(source.whole)
     leaves(state)
-    return Truncated(walker, source, criterion, k1, k2 or k1, state, backward_or_restore)
+    return Truncated(walker, source, of_window, k1, k2 or k1, state, backward_or_restore)
 
 
 def check_reach(k1: int, k2: int | None) -> None:
@@ -169,14 +187,17 @@ class Truncated(Iterator[Window]):
 
     def __next__(self) -> Window:
         source, first, start = self._source, self._first, self._start
+        whole = self._walker.has_loss  # windows are not cut, but walked again as they were
         piece = None if start == source.length else source.read(first, start + self._k1)
         stop = start if piece is None else first + leaves(piece.x)[0].shape[source.axis]
         if piece is None or stop == start:
             raise StopIteration
         check_constant(piece)
         self.walked = WindowInput(piece.x, piece.d, self._state, first)
-        coming = self._k1 if source.length is None else min(self._k1, source.length - stop)
+        coming = self._k1 if whole or source.length is None else min(self._k1, source.length - stop)
         following = max(0, stop + coming - self._k2)
+        if whole:
+            self._check_resets(piece.resets, start - first)
         d = piece.narrowed(source.axis, start - first, stop - start).d
         with memory_advice(f"a window of {stop - start} steps that goes back {stop - first}", ADVICE):
             with torch.enable_grad():
@@ -188,7 +209,16 @@ class Truncated(Iterator[Window]):
                 source.prefetch(following, stop + coming)
             self._backward(loss)
         self._first, self._start, self._state = following, stop, marked
-        return Window(loss.detach(), y.detach(), after, start, stop)
+        return Window(loss.detach(), None if whole else y.detach(), after, start, stop)
+
+    def _check_resets(self, resets: Tensor | None, start: int) -> None:
+        """No sequence begins within a window that a loss takes whole."""
+        inside = [step for step in _reset_steps(resets, self._source.axis) if step > start]
+        if inside:
+            raise ValueError(
+                f"a sequence begins at step {self._first + inside[0]}, within the window from step {self._start}, "
+                "which loss(window) takes whole: let sequences begin where windows do, every k1 steps"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """The place: where the next window begins, "start", and its walk, "first", and the "state" before that."""
@@ -220,7 +250,8 @@ def _walk(
 ) -> tuple[Tensor, Tree, Tree]:
     """Walk a piece: y from step `start` on, and copies of the state before step `mark` and after the last one."""
     steps = leaves(piece.x)[0].shape[axis]
-    cuts = [*sorted({0, mark, *_reset_steps(piece.resets, axis)} - {steps}), steps]
+    whole = {start} if walker.has_loss else set()
+    cuts = [*sorted({0, mark, *whole, *_reset_steps(piece.resets, axis)} - {steps}), steps]
     outputs, marked = [], None
     for first, stop in itertools.pairwise(cuts):
         if first == mark:

@@ -33,6 +33,8 @@ class Walker:
             recurrent modules it holds or names then carry theirs, each called once without a state, as in
             `bptt.stateful`; the state is a dict, by module.
         time: which axis of x, d and y is time, 0 for (T, B, ·) or 1 for (B, T, ·). Default: as the model has it.
+        loss: a function of some steps of x that calls the model, in whatever way, and returns their loss. The
+            model hides its state then, and y is that loss. Default None.
 
     Time is axis 1 where the model, or else the recurrent modules inside it or those that a function names, have
     `batch_first` true, and axis 0 where it is false or there are none. Floating x of two dimensions is one
@@ -44,7 +46,7 @@ class Walker:
         ValueError: it walks in both directions, so that its pieces are not its whole; time is neither 0 nor 1.
     """
 
-    def __init__(self, model: Any, time: int | None = None) -> None:
+    def __init__(self, model: Any, time: int | None = None, loss: Callable[[Any], Any] | None = None) -> None:
         if isinstance(model, type):
             raise TypeError(f"model is the class {model.__name__}; pass a model made of it, {model.__name__}(...)")
         if not callable(model):
@@ -61,9 +63,15 @@ class Walker:
                     f"{name_of(module)} is bidirectional: its first output needs the last step of x, so it cannot "
                     "be walked piece by piece; use full backpropagation, or bidirectional=False"
                 )
-        if not hides_state(model):
+        if loss is not None:
+            check_takes(loss, "loss", "loss(window) -> scalar", "window")
+            self.model = HiddenState(model, loss)
+        elif hides_state(model):
+            self.model = HiddenState(model)
+        else:
             check_model(model)
-        self.model = HiddenState(model) if hides_state(model) else model
+            self.model = model
+        self.has_loss = loss is not None
         self._batch_firsts = batch_firsts(model)
         self._checked_first = False  # the state after the first piece
 
@@ -100,6 +108,9 @@ class Walker:
                 "work on a copy: x = x.clone()"
             )
         steps = tensors[0].shape[axis]
+        if self.has_loss:
+            check_same_form(after if state is None else state, after, self.name)
+            return y, after
         if y.dim() <= axis or y.shape[axis] != steps:
             raise ValueError(
                 f"{self.name} put out y {tuple(y.shape)} for {steps} steps of x; it needs one output for each, "
