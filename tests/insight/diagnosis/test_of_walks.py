@@ -70,6 +70,37 @@ def test_remedies_name_the_models_own_parameters():
     assert str(found).startswith("rnn\n---\nThe gradient vanishes")
 
 
+def test_remedies_number_the_modules_of_a_list():
+    """Of a loop over cells whose batch shrinks, as loops over packed sequences do."""
+    torch.manual_seed(0)
+    model, x = nn.ModuleDict({"cells": nn.ModuleList([nn.LSTMCell(2, 4)])}), normal(30, 3, 2, dtype=torch.float32)
+    state, loss = (torch.zeros(3, 4), torch.zeros(3, 4)), torch.zeros(())
+    with bptt.record(model) as walks:
+        for t in range(30):
+            rows = 3 if t < 12 else 2
+            state = model["cells"][0](x[t, :rows], tuple(part[:rows] for part in state))
+            loss = loss + state[0].square().mean()
+    found = bptt.diagnose(walks, loss)["cells.0"]
+    assert found.remedies[0].startswith("Open the forget gate: model.cells[0].bias_hh.data[4:8] = 1.")
+
+
+def test_an_error_that_enters_by_the_final_states_of_all_layers_is_followed_back():
+    """An encoder's, whose final states are a decoder's first ones: its last layer's alone is the plain case."""
+    torch.manual_seed(0)
+    encoder, x = nn.GRU(2, 4, 2).double(), normal(30, 3, 2)
+    with bptt.record(encoder) as walks:
+        state = encoder(x)[1]
+    found = bptt.diagnose(walks, state.square().sum())[""]
+    assert found.lags == 29
+    with bptt.record(encoder) as walks:
+        top = encoder(x)[1][1].square().sum()
+    plain = bptt.diagnose(walks, top)[""]
+    for layer, other in zip(found.layers, plain.layers, strict=True):
+        assert layer.gradient_by_lag is not None
+        same = layer.layer == "l1"
+        assert torch.allclose(layer.gradient_by_lag, other.gradient_by_lag, rtol=1e-9) is same
+
+
 def test_packed_sequences_and_loops_of_cells_and_both_directions():
     torch.manual_seed(0)
     rnn = nn.GRU(2, 4, bidirectional=True)

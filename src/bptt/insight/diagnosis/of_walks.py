@@ -138,8 +138,9 @@ def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> 
     deltas = [node.adjoint.delta_hh for call in loop for node in call.nodes if node.adjoint is not None]
     if not all(bool(delta.isfinite().all()) for delta in deltas):
         return not_finite("The gradient is not finite, though every state is.", T, lags)
-    by_lag: dict[str, Tensor] = {}
-    if not errors.elsewhere:
+    if errors.elsewhere:
+        by_lag = {} if dh[:-1].any() else _by_lag_of_final_states(loop, rows, lags)
+    else:
         by_lag = mean_by_lag_of(records, dh, lags, sum(w.numel() for w in weights.values()))
     layers = [diagnose_layer(r.layer, r, by_lag.get(r.layer), lags) for r in listed]
     norm = _gradient_norm(loop)
@@ -153,6 +154,22 @@ def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> 
             "Dropout was drawn between its layers; the gradient by lag of the lower ones is without it."
         )
     return found
+
+
+def _by_lag_of_final_states(loop: list[ModuleCall], rows: Tensor, lags: int) -> dict[str, Tensor]:
+    """The gradient by lag of the one error that enters by the final states of all layers: that of the whole loss.
+
+    Empty for a loop of calls or two directions, and where it enters by an LSTM's cell state alone.
+    """
+    call, found = loop[0], {}
+    if len(loop) > 1 or call.directions == 2:
+        return {}
+    for number, adjoint in enumerate(node.adjoint for node in call.nodes):
+        if adjoint is None:
+            return {}
+        dh = call.in_time(adjoint.dh, number)[:, rows.to(adjoint.dh.device)]
+        found[call.layer(number)] = dh.double().norm(dim=-1).mean(1).flip(0)[: lags + 1].cpu()
+    return found if all(by_lag[0] > 0 for by_lag in found.values()) else {}
 
 
 def _sequences(loop: list[ModuleCall]) -> Tensor:

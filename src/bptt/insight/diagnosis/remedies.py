@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +21,15 @@ from .verdict import KEEPING, MOST_SATURATED, Verdict
 
 MOST_SPREAD = 1e3  # of the gradient norms, above which no one clipping value fits
 MOST = 3  # remedies named
+
+
+def typed(name: str) -> str:
+    """A parameter as it is typed, of its name below the model: of module lists with their numbers in brackets.
+
+    >>> typed("cells.0.bias_hh")
+    'model.cells[0].bias_hh'
+    """
+    return re.sub(r"\.(\d+)(?=\.)", r"[\1]", f"model.{name}")
 
 
 class LayerPlace(NamedTuple):
@@ -101,7 +111,7 @@ def _vanishing(place: LayerPlace, need: int | None) -> list[Remedy]:
     if place.layer.saturated > MOST_SATURATED:
         text = (
             f"Unsaturate: {place.layer.saturated:.0%} of the units are saturated and pass almost nothing back. "
-            f"Standardise x, and start with smaller weights: model.{place.names.W_ih}.data.mul_(0.1)."
+            f"Standardise x, and start with smaller weights: {typed(place.names.W_ih)}.data.mul_(0.1)."
         )
         found.append(Remedy("smaller input weights", text, _of_weight(place.names.W_ih, lambda W: W.mul_(0.1))))
     if not isinstance(place.cell, ElmanEquations):
@@ -147,7 +157,7 @@ def _of_weight(name: str, change: Callable[[Tensor], object]) -> Callable[[Netwo
 
 
 def _initialise(place: LayerPlace) -> Remedy:
-    W, G = f"model.{place.names.W_hh}", place.cell.gates
+    W, G = typed(place.names.W_hh), place.cell.gates
     radius = max(place.layer.spectral_radius.values())
     now = f"The spectral radius is {radius:.3g} now"
 
@@ -223,7 +233,7 @@ def _gate_bias(place: LayerPlace, need: int | None) -> Remedy:
     bias, H = max(1.0, math.log(need - 1)) if need and need > 1 else 1.0, place.hidden
     kept = 1 / (1 + math.exp(-bias))
     text = (
-        f"Open the {KEEPING[gate]} gate: model.{place.names.b_hh}.data[{H}:{2 * H}] = {bias:.2g}. {now}; with "
+        f"Open the {KEEPING[gate]} gate: {typed(place.names.b_hh)}.data[{H}:{2 * H}] = {bias:.2g}. {now}; with "
         f"this bias it starts near {kept:.2g}."
     )
     if not need:

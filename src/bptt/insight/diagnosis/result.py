@@ -70,7 +70,7 @@ def diagnosis_text(found: Diagnosis) -> str:
     for note in found.notes:
         lines += ["", *_wrapped(note)]
     for layer in found.layers:
-        lines += ["", *_layer_rows(layer, found.severity)]
+        lines += ["", *_layer_rows(layer, found)]
     if found.layers:
         lines += ["", *_memory_rows(found.memory)]
     if found.gradient_norms is not None:
@@ -82,13 +82,17 @@ def diagnosis_text(found: Diagnosis) -> str:
     return "\n".join(lines)
 
 
-def _layer_rows(layer: LayerDiagnosis, severity: Severity) -> list[str]:
-    kind = "fading, as it may" if layer.kind == "vanishing" and severity == "fine" else layer.kind
+def _layer_rows(layer: LayerDiagnosis, found: Diagnosis) -> list[str]:
+    kind = "fading, as it may" if layer.kind == "vanishing" and found.severity == "fine" else layer.kind
     rows = _wrapped(f"{layer.layer}, {layer.cell}: {kind}; {reason(layer)}")
     if layer.gradient_by_lag is None:
-        rows += _wrapped(
-            "not available: the error comes from other steps on both sides", _label("gradient by lag")
+        both = any(other.layer.endswith("_reverse") for other in found.layers)
+        why = (
+            "the error comes from other steps on both sides"
+            if both
+            else "errors enter by final states, or by states changed between calls"
         )
+        rows += _wrapped(f"not available: {why}", _label("gradient by lag"))
     else:
         rows += _lag_rows(layer)
     for name, radius in layer.spectral_radius.items():

@@ -6,7 +6,7 @@ import math
 from typing import Literal, NamedTuple
 
 from .input_memory import InputMemory
-from .layers import LayerDiagnosis
+from .layers import REST, LayerDiagnosis
 
 DiagnosisKind = Literal["non-finite", "no gradient", "exploding", "vanishing", "healthy"]
 
@@ -67,8 +67,10 @@ def verdict(
 
 
 def _enough(lowest: LayerDiagnosis, need: int | None, lags: int) -> bool | None:
-    if need is None or lowest.gradient_by_lag is None or lowest.kind == "no gradient":
+    if need is None or lowest.kind == "no gradient":
         return None
+    if lowest.gradient_by_lag is None:
+        return True if need == 0 else None
     if lowest.reach is None and need > lags:
         return None
     return lowest.reach is None or need <= lowest.reach
@@ -83,15 +85,18 @@ def _growth(worst: LayerDiagnosis, steps: int) -> str:
 
 
 def _vanishing(worst: LayerDiagnosis, where: str, need: int | None, enough: bool | None) -> str:
-    if worst.reach is None:
-        rate = worst.exponents[0].item()
-        return f"The gradient vanishes{where}: even its slowest direction shrinks to {math.exp(rate):.2g} a step."
     last = f"the last {worst.reach} steps" if worst.reach else "the step of the error itself"
     reach = f"all but 1 % of it{where} comes from {last}"
+    if worst.reach is None:
+        rate = worst.exponents[0].item()
+        steps = max(1, math.ceil(math.log(REST) / rate))
+        reach = f"what lasts longest of it{where} shrinks to {math.exp(rate):.2g} a step, to 1 % in {steps}"
     if enough:
         return f"Nothing to mend: the gradient fades, {reach}, and {_needed(need)}."
     if enough is False:
         return f"The gradient vanishes: {reach}, and {_needed(need)}."
+    if need is not None:
+        return f"The gradient vanishes: {reach}; {_needed(need)}."
     return f"The gradient vanishes: {reach}; how far back the data needs it is not known."
 
 

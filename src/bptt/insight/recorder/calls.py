@@ -309,7 +309,9 @@ def errors_of(loop: Sequence[ModuleCall]) -> EnteringErrors:
     """
     found = [call.errors(after) for call, after in itertools.zip_longest(loop, loop[1:])]
     changed = any(not after.goes_on_unchanged_from(call) for call, after in itertools.pairwise(loop))
-    return EnteringErrors(torch.cat([e.d_outputs for e in found]), changed or any(e.elsewhere for e in found))
+    most = max(call.batch for call in loop)
+    rows = [pad(e.d_outputs, (0, 0, 0, most - e.d_outputs.shape[1])) for e in found]
+    return EnteringErrors(torch.cat(rows), changed or any(e.elsewhere for e in found))
 
 
 def records_of(
