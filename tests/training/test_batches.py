@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.training.batches import Groups, Minibatches, balanced, logits_of
+from bptt.training.batches import Groups, Minibatches, balanced, class_scores, logits_of
 from bptt.training.network import build
 from bptt.training.nonfinite import first_non_finite
 from bptt.training.options.classify import ClassifyOptions
@@ -23,7 +23,7 @@ CLASSES = torch.tensor([0, 1, 2, 0, 1, 2, 0])
 
 
 def made(**choices):
-    config = ClassifyOptions(**{"hidden": 4, "batch": 3, **choices})
+    config = ClassifyOptions(**{"hidden": 4, "batch": 3, "noise": 0.0, **choices})
     model = build(config, 2, 3)
     return Minibatches(model, sequences(), CLASSES, config, lambda: None), model, config
 
@@ -33,11 +33,12 @@ def logits_one_by_one(model, config):
     found = []
     for x in sequences():
         h = model.hidden(x[:, None])
-        found.append(model.readout(h[-1] if config.readout == "last" else h.mean(0)))
+        state = {"last": h[-1], "mean": h.mean(0), "both": (h[-1] + h.mean(0)) / 2}[config.readout or "last"]
+        found.append(model.readout(state))
     return torch.cat(found)
 
 
-@pytest.mark.parametrize("readout", ["last", "mean"])
+@pytest.mark.parametrize("readout", ["last", "mean", "both"])
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
 def test_the_gradient_is_that_of_each_sequence_alone(readout, cell):
     source, model, config = made(readout=readout, cell=cell, batch=7)
@@ -50,6 +51,14 @@ def test_the_gradient_is_that_of_each_sequence_alone(readout, cell):
     assert update.numbers == 7
     for (name, weight), gradient in zip(model.named_parameters(), found, strict=True):
         assert torch.allclose(weight.grad, gradient, atol=1e-6), name
+
+
+@pytest.mark.parametrize("readout", ["last", "mean", "both"])
+def test_class_scores_sequences_of_one_length_are_those_of_the_packed(readout):
+    _, model, config = made(readout=readout)
+    x = torch.stack([x[:3] for x in sequences() if len(x) >= 3])
+    found = class_scores(model(x.transpose(0, 1))[0], config)
+    assert torch.allclose(found, logits_of(model, list(x), config), atol=1e-6)
 
 
 def test_logits_are_in_the_sequences_own_order():

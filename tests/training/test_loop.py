@@ -3,7 +3,7 @@ import torch
 
 from bptt.errors import TrainingDiverged
 from bptt.training import loop
-from bptt.training.loop import Training
+from bptt.training.loop import Epoch, Fitted, Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.updates import predictions, updates_of
@@ -155,3 +155,18 @@ def test_a_loss_that_is_not_finite_is_said_and_finite_weights_are_kept(is_read_l
     with pytest.raises(TrainingDiverged, match=r"inf in epoch 1.*learning rate than 0\.02"):
         Training(model, updates_of(model, x * 0 + 1, d, config), config).run()
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("losses", "falling"),
+    [
+        ([1.0] * 10, False),
+        ([1.0] * 6 + [0.6, 0.6, 0.4, 0.4], True),
+        ([1.0] * 6 + [0.06, 0.06, 0.04, 0.04], False),  # it has fallen
+        ([1.0, 0.5], False),
+    ],
+)
+def test_a_loss_is_still_falling_where_the_last_fifth_of_the_epochs_lowers_it(losses, falling):
+    epochs = [Epoch(number, loss, None, 0.1, 1.0, None) for number, loss in enumerate(losses, 1)]
+    assert Fitted(epochs, len(epochs), False).still_falling == falling
+    assert not Fitted(epochs, len(epochs), True).still_falling

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..export.file import export_onnx
 from ..runs.run import load
 from ..training.options.base import TrainOptions
+from ..training.options.classify import ClassifyOptions
 from ..training.options.forecast import ForecastOptions
 from .options import ExportOptions
 from .streams import say
@@ -52,6 +53,8 @@ def export(config: ExportOptions) -> int:
 
 def _choices(config: TrainOptions) -> dict[str, Any]:
     """The options that say how rows become inputs, and outputs forecasts."""
+    if isinstance(config, ClassifyOptions):
+        return {"stride": config.stride or 1, "readout": config.readout}
     if not isinstance(config, ForecastOptions):
         return {}
     targets = max(1, len(config.targets))

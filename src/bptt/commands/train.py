@@ -63,7 +63,7 @@ def _trained(config: TrainOptions, team: Workers, console: Console) -> int:
     work = prepared(config, team, console)
     folder = team.by_first(lambda: _new_folder(config))
     with Journal(folder, team, launch_id()) as journal:
-        journal.config(config, work.task, work.digests, str(work.device.device))
+        journal.config(work.config, work.task, work.digests, str(work.device.device))
         work.by_lag = work.look()
         return _finished(work, journal, console)
 
@@ -77,9 +77,8 @@ def _launched(config: TrainOptions, size: int) -> int:
     if (device := config.device or chosen.device) not in (None, "auto"):
         named_device(device, team)
     with warnings_printed(lambda line: None):
-        prepared(
-            chosen, team, Console(quiet=True), device="cpu"
-        )  # its workers use the GPUs and print the warnings
+        # its workers use the GPUs, choose the options left open and print the warnings
+        prepared(chosen, team, Console(quiet=True), device="cpu", tries=False)
     if config.out is not None and os.path.lexists(config.out):
         raise _overwriting(config.out)
     return launch(size, ["train", *config.arguments()])
@@ -296,3 +295,5 @@ def _say(console: Console, folder: Path, result: Result) -> None:
     if result.fitted.interrupted:
         print_line(console, f"continue with: bptt train --resume {folder}")
     print_line(console, f"written to {folder}/   open {folder}/report.html")
+    if result.judged.verdict:
+        print_line(console, result.judged.verdict)

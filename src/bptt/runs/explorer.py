@@ -131,7 +131,7 @@ def run_explorer(
     if result is None:
         found = diagnosis_of(model, excerpt)
     else:
-        lead += filter(None, [result.ending(), result.intervals()])
+        lead += filter(None, [result.ending(), result.intervals(), message(result.judged.verdict)])
         report, found = result.report(), result.diagnosis
     if found is not None:
         found = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])

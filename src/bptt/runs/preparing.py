@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,8 @@ from ..training.loop import Training
 from ..training.network import network_of
 from ..training.options.base import TrainOptions
 from ..training.options.forecast import TABLES, ForecastOptions
+from ..training.tasks.classify import Classify
+from ..training.tasks.cross_validation import choose_options
 from ..training.tasks.factory import check_there, digests_of, made_task, roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
@@ -58,12 +61,14 @@ def prepared(
     console: Console,
     begun: tuple[Path, ConfigFile] | None = None,
     device: str | None = None,
+    tries: bool = True,
 ) -> Work:
     """Check the options and the data, and make the task, the network and its training; nothing is written.
 
     Args:
         begun: the folder of the run to resume, and the content of its config.toml.
         device: to train on, by name; None for that of the options.
+        tries: whether cross-validation chooses what the options of a new run leave open.
 
     Raises:
         UserError: the options or the data cannot be used.
@@ -77,7 +82,7 @@ def prepared(
         digests = digests_of(config)
         if begun is not None:
             check_same_files(begun[1], digests, f"{begun[0]} was begun", RESUMED)
-        return _built(config, team, console, digests, chosen)
+        return _built(config, team, console, digests, chosen, tries=tries and begun is None)
     except UserError as error:
         if begun is None:
             raise
@@ -114,15 +119,27 @@ def _device(name: str | None, team: Workers, begun: tuple[Path, ConfigFile] | No
 
 
 def _built(
-    config: TrainOptions, team: Workers, console: Console, digests: dict[str, str], device: ChosenDevice | None
+    config: TrainOptions,
+    team: Workers,
+    console: Console,
+    digests: dict[str, str],
+    device: ChosenDevice | None,
+    tries: bool,
 ) -> Work:
     _check_memory(config)
     if config.tensorboard:
         check_installed()
     task = _task(config, console)
+
+    def device_for(model: SequenceModel) -> ChosenDevice:
+        return device or suitable_device(model, config.batch or max(1, len(task.series)), team)
+
+    if isinstance(task, Classify) and tries:
+        chosen = choose_options(task, lambda model: device_for(model).device, partial(print_line, console))
+        config = team.by_first(lambda: chosen)
+        task = replace(task, config=config)
     model = network_of(config, task.columns, task.labels, task.calendar)
-    if device is None:
-        device = suitable_device(model, config.batch or max(1, len(task.series)), team)
+    device = device_for(model)
     print_line(console, f"device: {device}")
     if device.device.type == "cuda":  # cuDNN's recurrent layers are deterministic with it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -43,6 +43,7 @@ class Result:
             **({"coverage": judged.covered} if judged.covered else {}),
             **({"confusion": judged.confusion} if judged.confusion else {}),
             "baselines": dict(baselines),
+            **({"verdict": judged.verdict} if judged.verdict else {}),
             "epochs": len(self.fitted.epochs),
             "best_epoch": self.fitted.best,
             "interrupted": self.fitted.interrupted,
@@ -114,6 +115,8 @@ class Result:
             said += f" of {asked}, the last {self.config.patience} no better on validation"
         if self.config.validation:
             said += f"; kept the weights of epoch {self.fitted.best}, the best on validation"
+        if self.fitted.still_falling:
+            said += f". The training loss was still falling; more --epochs than {asked} may help (untried)"
         return said + "."
 
 

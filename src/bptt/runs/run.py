@@ -154,7 +154,8 @@ class Run(ConfigFile):
             )
         assert isinstance(self.config, ClassifyOptions)
         new = new_sequences(self, data, time, missing or "error")
-        return prediction_rows(new, logits_of(self.model, inputs_of(new, self.scaling), self.config).softmax(-1))
+        x = inputs_of(new, self.scaling, self.config)
+        return prediction_rows(new, logits_of(self.model, x, self.config).softmax(-1))
 
     def check_predicts(self) -> None:
         """Refuse a language model.

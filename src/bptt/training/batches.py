@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,12 +67,13 @@ class _Batched(Iterator[Update]):
         if not chosen:
             raise StopIteration
         self._start += len(chosen)
-        chosen = chosen[source.workers.share(len(chosen))]
+        config, share = source.config, source.workers.share(len(chosen))
+        sequences = [source.sequences[place] for place in chosen]
+        steps = noisy(torch.cat(sequences), config, self._epoch, start)  # the same for any number of workers
+        noised, chosen = steps.split([len(x) for x in sequences])[share], chosen[share]
         if not chosen:
             return Update(0.0, 0)
-        config, classes = source.config, source.classes[chosen]
-        noised = [noisy(source.sequences[place], config, self._epoch, place) for place in chosen]
-        batch = packed(noised, source.device)
+        classes, batch = source.classes[chosen], packed(noised, source.device)
         d = to_device(classes, source.device)
         self.walked = WindowInput(batch.x, classes[batch.order], None)
         with learning(source.model, config, self._epoch, start, *source.workers.apart):
@@ -97,7 +98,7 @@ class Packed(NamedTuple):
     order: Tensor  # the numbers of the sequences in x, (B), on the CPU
 
 
-def packed(sequences: list[Tensor], device: torch.device) -> Packed:
+def packed(sequences: Sequence[Tensor], device: torch.device) -> Packed:
     """Sequences on the CPU, packed and copied to a device."""
     order = torch.tensor([len(x) for x in sequences]).sort(descending=True).indices
     x = pack_sequence([sequences[place] for place in order.tolist()])
@@ -105,17 +106,26 @@ def packed(sequences: list[Tensor], device: torch.device) -> Packed:
 
 
 def pooled(model: nn.Module, batch: Packed, config: ClassifyOptions) -> Tensor:
-    """The output read for each sequence in its own order, (B, C): its last one, or the mean of all.
-
-    The read-out is linear, so that this is the read-out of the last state, or of the mean of the states.
-    """
+    """The scores of each sequence in its own order, (B, C), from its outputs, as `class_scores` has them."""
     steps, lengths = pad_packed_sequence(model(batch.x)[0])
     lengths, places = (to_device(one, steps.device) for one in (lengths, batch.order.argsort()))
-    if config.readout == "mean":
-        found = steps.sum(0) / lengths[:, None]
-    else:
-        found = steps[lengths - 1, torch.arange(len(lengths), device=steps.device)]
-    return found.index_select(0, places)
+    last = steps[lengths - 1, torch.arange(len(lengths), device=steps.device)]
+    return _scores(last, steps.sum(0) / lengths[:, None], config).index_select(0, places)
+
+
+def class_scores(y: Tensor, config: ClassifyOptions) -> Tensor:
+    """The classes' scores of sequences of one length, (B, C), from their outputs y (T, B, C).
+
+    The read-out of a state is linear, so that they are those of the last state, of the mean state, or of the mean
+    of both.
+    """
+    return _scores(y[-1], y.mean(0), config)
+
+
+def _scores(last: Tensor, mean: Tensor, config: ClassifyOptions) -> Tensor:
+    if config.readout == "both":
+        return (last + mean) / 2
+    return mean if config.readout == "mean" else last
 
 
 def logits_of(model: nn.Module, sequences: list[Tensor], config: ClassifyOptions) -> Tensor:

@@ -48,6 +48,17 @@ class Fitted:
     best: int
     interrupted: bool
 
+    @property
+    def still_falling(self) -> bool:
+        """Whether the training loss of the last fifth of the epochs lies a fifth or more below that of the fifth
+        before, and above a tenth of the first epoch's: more epochs would go on lowering it.
+        """
+        losses, fifth = [epoch.loss for epoch in self.epochs], len(self.epochs) // 5
+        if fifth == 0 or self.interrupted:
+            return False
+        last, before = sum(losses[-fifth:]), sum(losses[-2 * fifth : -fifth])
+        return last < 0.8 * before and last > 0.1 * fifth * losses[0]
+
 
 class Training:
     """The training loop: every epoch is one pass over the training set. It can stop between any two updates, save

@@ -15,6 +15,7 @@ from ..reach.byte_sizes import format_bytes
 from ..recurrent import Recurrent
 from .data.streamed_tables import machine_memory
 from .options.base import TrainOptions
+from .options.classify import ClassifyOptions
 from .options.forecast import ForecastOptions
 
 TAKEN = 16  # bytes of a weight while it is learned: itself, its gradient, and Adam's two moments
@@ -46,8 +47,9 @@ def sizes_of(
     """
     if config.task == "text":
         return len(labels), len(labels)
-    if not isinstance(config, ForecastOptions):
-        return len(columns), len(labels)
+    if isinstance(config, ClassifyOptions):
+        return len(columns) * (config.stride or 1), len(labels)
+    assert isinstance(config, ForecastOptions)
     of_a_row = len(columns) * (2 if config.missing == "mask" else 1)
     return of_a_row * config.lags + 2 * len(calendar or []), max(1, len(config.targets)) * len(config.horizons)
 

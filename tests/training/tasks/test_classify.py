@@ -12,7 +12,7 @@ from bptt.training.config_file import ConfigFile
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.tasks.classify import classify_task, inputs_of
+from bptt.training.tasks.classify import classify_task, inputs_of, strided, verdict_of
 
 
 def ts_text(count=24, seed=0, dimensions=2, classes=("down", "up")):
@@ -45,7 +45,13 @@ def test_it_learns_and_is_judged_beside_the_baselines(path, tmp_path):
     judged = task.judge(model, "ours", tmp_path / task.output)
     assert judged.scores["ours"]["test"] == 1.0
     assert judged.scores["majority class"] == {"training": 0.5, "test": 0.5}
-    assert judged.scores["1-nearest neighbour"]["test"] == 0.75
+    assert judged.scores["1-nearest neighbour"]["test"] == 1.0
+    assert judged.scores["1-nearest neighbour, warped"]["test"] == 1.0
+    assert "training" not in judged.scores["1-nearest neighbour"]
+    assert judged.verdict == (
+        "As good as the best baseline: 100.0% of 4 test sequences are classified correctly, the best baseline "
+        "(1-nearest neighbour) has 100.0%."
+    )
     assert judged.judged_on == ["training", "test"]
     assert judged.confusion == [[2, 0], [0, 2]]
 
@@ -140,7 +146,7 @@ def test_new_sequences_are_read_as_the_run_read_its_own(path, tmp_path):
     config, labels = configured_for(path), ["down", "up"]
     run = ConfigFile(config, ["x1", "x2"], classify_task(config).scaling, labels)
     data = new_sequences(run, path, None, "error")
-    assert len(inputs_of(data, run.scaling)) == 24
+    assert len(inputs_of(data, run.scaling, config)) == 24
     with pytest.raises(UserError, match="has 2 dimensions, but this run was trained on 3"):
         new_sequences(replace(run, columns=["a", "b", "c"]), path, None, "error")
     (tmp_path / "d.csv").write_text("s,a,b\n1,2,3\n")
@@ -159,8 +165,31 @@ def test_japanese_vowels_from_aeon():
     task = classify_task(ClassifyOptions(data=folder / "JapaneseVowels_TRAIN.ts"))
     assert {split: len(places) for split, places in task.splits.items()} == {"training": 270, "test": 370}
     assert (len(task.columns), len(task.labels)) == (12, 9)
-    config = ClassifyOptions(epochs=15)
+    config = ClassifyOptions(epochs=15, batch=32, noise=0.0)
     model = network_of(config, task.columns, task.labels)
-    Training(model, task.updates(model), config).run()
+    Training(model, replace(task, config=config).updates(model), config).run()
     right = model(task.inputs("test")[0])[0][-1].argmax()
     assert int(right) == int(task.truth("test")[0])
+
+
+def test_a_stride_puts_steps_side_by_side_and_repeats_the_first_to_fill():
+    x = torch.arange(10.0).view(5, 2)
+    assert strided(x, 1).tolist() == x.tolist()
+    assert strided(x, 2).tolist() == [[0, 1, 0, 1], [2, 3, 4, 5], [6, 7, 8, 9]]
+    assert strided(x[:1], 3).tolist() == [[0, 1, 0, 1, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("ours", "words"),
+    [
+        (0.9, "Better than every baseline: 90.0% of 10 test sequences"),
+        (0.8, "As good as the best baseline: 80.0% of 10"),
+        (
+            0.7,
+            "Worse than a baseline: 70.0% of 10 test sequences are classified correctly, the best baseline (b)",
+        ),
+    ],
+)
+def test_the_verdict_is_on_the_best_baseline(ours, words):
+    scores = {"ours": {"test": ours}, "a": {"test": 0.5}, "b": {"test": 0.8}}
+    assert verdict_of(scores, 10).startswith(words)

@@ -23,7 +23,7 @@ GROUPS = {  # of fields, as the help shows them
         *("data", "task", "target", "series", "label", "tokens", "input", "time", "missing", "horizon", "lags"),
         *("calendar", "season", "coverage", "test", "validation"),
     ),
-    "network": ("cell", "activation", "leak", "hidden", "layers", "dropout", "init", "readout"),
+    "network": ("cell", "activation", "leak", "hidden", "layers", "dropout", "init", "stride", "readout"),
     "training": (
         *("reach", "k1", "k2", "memory", "batch", "epochs", "patience", "lr", "schedule", "weight_decay", "noise"),
         *("class_weights", "clip", "precision"),

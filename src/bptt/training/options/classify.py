@@ -11,6 +11,8 @@ from ...errors import UserError
 from .base import CellName, DataOption, TaskOption
 from .shared import ColumnOption, TableOptions
 
+ReadoutName = Literal["last", "mean", "both"]
+
 NeededColumn = Annotated[str | None, arg(metavar="COLUMN", help_behavior_hint="(needed with a table)")]
 
 
@@ -50,11 +52,20 @@ class ClassifyOptions(TableOptions):
     leak: float = 1.0
     hidden: int = 64
     init: float = 1.0
-    readout: Literal["last", "mean"] = "last"
-    """The class is predicted from the last hidden state, or the mean of all."""
-    batch: int = 32
+    stride: Annotated[
+        int | None, arg(metavar="INT", help_behavior_hint="(default: chosen by cross-validation)")
+    ] = None
+    """Consecutive steps that the network reads as one step."""
+    readout: Annotated[ReadoutName | None, arg(help_behavior_hint="(default: chosen by cross-validation)")] = None
+    """Scores of a sequence's classes: the outputs of its last step, the mean of all steps' outputs, or the mean of
+    both."""
+    batch: Annotated[
+        int | None, arg(metavar="INT", help_behavior_hint="(default: 32, or a sixth of the sequences)")
+    ] = None
     """Sequences per update."""
-    epochs: int = 60
+    epochs: Annotated[int, arg(help_behavior_hint="(default: at least 1500 updates)")] = 0
+    """Passes over the training set."""
+    noise: float = 0.3
     lr: float = 0.005
     weight_decay: float = 1e-4
     class_weights: Literal["none", "balanced"] = "none"
@@ -76,3 +87,8 @@ class ClassifyOptions(TableOptions):
                         f"--{name} COLUMN is needed with {self.data}: one label a sequence, one row a step"
                     )
         super().check()
+        self._require_counts("stride")
+
+    def _require_counts(self, name: str) -> None:
+        if name != "epochs" or self.epochs != 0:
+            super()._require_counts(name)

@@ -17,7 +17,7 @@ from ...errors import UserError
 from ...files import write_whole
 from ...insight.recorded import Criterion
 from ...networks import cross_entropy
-from ..batches import Minibatches, balanced, logits_of
+from ..batches import Minibatches, balanced, class_scores, logits_of
 from ..data.labelled import Labelled, read_long
 from ..data.scaling import Moments, Scaling
 from ..data.tables import listed, read_frame
@@ -27,11 +27,10 @@ from ..updates import Updates
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
 from .extrapolation import beyond
+from .neighbours import euclidean_neighbours, warped_neighbours
 from .task import ACCURACY, Judged, Undated
 
-STATISTICS = ("mean", "std", "min", "max")  # of each column, by which the nearest neighbour is found
 SAMPLED = 8  # sequences of the excerpt on which gradients are measured
-BLOCK = 256  # sequences whose neighbours are looked for together
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Classify(Undated):
     # the numbers of the sequences that are for "training", "validation" (may be missing) and "test"
     splits: dict[str, list[int]]
     scaling: Scaling  # fitted to the steps of the training sequences
-    config: ClassifyOptions  # read-out, noise, class weights
+    config: ClassifyOptions  # stride, read-out, noise, class weights
 
     output = "predictions.csv"
 
@@ -95,12 +94,13 @@ class Classify(Undated):
         config, weight = self.config, self.weights()
 
         def entropy(y: Tensor, d: Tensor, reduction: str = "mean") -> Tensor:
-            score = y.mean(0) if config.readout == "mean" else y[-1]
-            own = None if weight is None else weight.to(score)
-            return nn.functional.cross_entropy(score, d, own, reduction=reduction)
+            scores = class_scores(y, config)
+            own = None if weight is None else weight.to(scores)
+            return nn.functional.cross_entropy(scores, d, own, reduction=reduction)
 
         of = f"{len(places)} training sequences" if len(places) > 1 else "the longest training sequence"
-        what = f"{of} of {self.name}, {steps} steps{' each' if len(places) > 1 else ''}"
+        rows = f" of {config.stride} rows" if (config.stride or 1) > 1 else ""
+        what = f"{of} of {self.name}, {steps} steps{rows}{' each' if len(places) > 1 else ''}"
         rows = torch.stack([x[place] for place in places], 1)
         note = beyond(self._steps("training"), [self._steps("test")], self.columns, "steps of test sequences")
         errors, notes = partial(entropy, reduction="sum"), () if note is None else (note,)
@@ -118,55 +118,84 @@ class Classify(Undated):
 
     def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
         """Predict the class of every sequence, write the predictions, and compare with the baselines."""
-        found = logits_of(model, inputs_of(self.data, self.scaling), self.config).softmax(-1)
+        found = logits_of(model, inputs_of(self.data, self.scaling, self.config), self.config).softmax(-1)
         part_of = {place: split for split, places in self.splits.items() for place in places}
         rows = prediction_rows(self.data, found)
         rows.insert_column(1, pl.Series("split", [part_of[place] for place in range(len(rows))]))
         write_whole(path, rows.write_csv().encode())
         named = found.argmax(-1)
-        neighbours = self._neighbours()
-        scores: dict[str, dict[str, float]] = {title: {}, "majority class": {}, "1-nearest neighbour": {}}
         majority = torch.bincount(self.truth("training")).argmax()
-        for split, places in self.splits.items():
-            truth = self.truth(split)
-            scores[title][split] = _share(named[places] == truth)
-            scores["majority class"][split] = _share(majority == truth)
-            if split != "training":
-                scores["1-nearest neighbour"][split] = _share(neighbours[places] == truth)
+        baselines = {"majority class": majority.expand(len(named)), **self._neighbours()}
+        scores = {
+            model: {
+                split: _share(labels[places] == self.truth(split))
+                for split, places in self.splits.items()
+                if split != "training" or "neighbour" not in model  # each one's nearest is itself
+            }
+            for model, labels in {title: named, **baselines}.items()
+        }
         confusion = torch.zeros(len(self.labels), len(self.labels), dtype=torch.long)
         test = self.splits["test"]
         confusion.index_put_((self.truth("test"), named[test]), torch.tensor(1), accumulate=True)
-        return Judged(scores, measure=ACCURACY, confusion=confusion.tolist())
+        return Judged(
+            scores, measure=ACCURACY, confusion=confusion.tolist(), verdict=verdict_of(scores, len(test))
+        )
 
     def inputs(self, split: str) -> list[Tensor]:
-        """x (T, C) of each sequence of a split, standardised."""
-        return inputs_of(self.data, self.scaling, self.splits[split])
+        """x (T, I) of each sequence of a split, as `inputs_of` has it."""
+        return inputs_of(self.data, self.scaling, self.config, self.splits[split])
 
     def truth(self, split: str) -> Tensor:
         """The number of each one's class, (N)."""
         number = {label: place for place, label in enumerate(self.labels)}
         return torch.tensor([number[self.data.labels[place] or ""] for place in self.splits[split]])
 
-    def _neighbours(self) -> Tensor:
-        """The class of each sequence's nearest training sequence, by the statistics of its columns."""
-        sequences = self.data.sequences
-        statistics = np.array([np.stack([getattr(x, name)(0) for name in STATISTICS]).ravel() for x in sequences])
-        training = statistics[self.splits["training"]]
-        moments = Moments.of(training)
-        points = torch.from_numpy((statistics - moments.mean) / moments.unit)
-        known = points[self.splits["training"]]
-        nearest = [torch.cdist(part, known).argmin(1) for part in points.split(BLOCK)]
-        return self.truth("training")[torch.cat(nearest)]
+    def _neighbours(self) -> dict[str, Tensor]:
+        """The class of each sequence's nearest training sequence, by the measures of nearness."""
+        sequences = [self.scaling.apply(sequence) for sequence in self.data.sequences]
+        known = [sequences[place] for place in self.splits["training"]]
+        found = {
+            "1-nearest neighbour": euclidean_neighbours(known, sequences),
+            "1-nearest neighbour, warped": warped_neighbours(known, sequences),
+        }
+        truth = self.truth("training")
+        return {name: truth[torch.from_numpy(nearest)] for name, nearest in found.items() if nearest is not None}
 
 
 def _share(right: Tensor) -> float:
     return right.double().mean().item()
 
 
-def inputs_of(data: Labelled, scaling: Scaling, places: list[int] | None = None) -> list[Tensor]:
-    """x (T, C) of some sequences, or all of them, standardised."""
+def verdict_of(scores: dict[str, dict[str, float]], count: int) -> str:
+    """The network's accuracy in the test set of `count` sequences beside the best baseline's, in words."""
+    (_, ours), *baselines = ((name, by_split["test"]) for name, by_split in scores.items())
+    name, best = max(baselines, key=lambda baseline: baseline[1])
+    said = f"{ours:.1%} of {count} test sequences are classified correctly"
+    beside = f"the best baseline ({name}) has {best:.1%}"
+    if ours > best:
+        return f"Better than every baseline: {said}, {beside}."
+    if ours == best:
+        return f"As good as the best baseline: {said}, {beside}."
+    return f"Worse than a baseline: {said}, {beside}. Untried: --cell lstm, another --hidden, --noise or --stride."
+
+
+def inputs_of(
+    data: Labelled, scaling: Scaling, config: ClassifyOptions, places: list[int] | None = None
+) -> list[Tensor]:
+    """x of some sequences, or all of them, standardised: (T, C), or with a stride (⌈T / stride⌉, stride · C)."""
     chosen = data.sequences if places is None else [data.sequences[place] for place in places]
-    return [torch.from_numpy(scaling.apply(sequence)).float() for sequence in chosen]
+    scaled = (torch.from_numpy(scaling.apply(sequence)).float() for sequence in chosen)
+    return [strided(x, config.stride or 1) for x in scaled]
+
+
+def strided(x: Tensor, stride: int) -> Tensor:
+    """Each `stride` steps of (T, C) side by side as one; the first step is repeated to fill the first of these.
+
+    >>> strided(torch.arange(5.0)[:, None], 2).tolist()
+    [[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]]
+    """
+    first = x[:1].expand(-len(x) % stride, -1)
+    return torch.cat([first, x]).reshape(-1, stride * x.shape[1])
 
 
 def prediction_rows(data: Labelled, probabilities: Tensor) -> pl.DataFrame:

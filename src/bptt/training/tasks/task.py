@@ -56,6 +56,7 @@ class Judged:
     measure: Measure = ARV  # of the scores
     # of classes, how many sequences of each class (rows) were predicted as each class (columns)
     confusion: list[list[int]] | None = None
+    verdict: str = ""  # the test score beside the best baseline's, in a sentence
     sample: str = ""  # text that a language model generated
 
     @property
