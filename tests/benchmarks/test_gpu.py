@@ -66,17 +66,19 @@ def test_a_part_that_raises_leaves_the_others(gpu, monkeypatch, tmp_path, capsys
     assert "failed: broken" in capsys.readouterr().out
 
 
-def test_a_file_that_exists_is_left_alone(tmp_path):
+def test_a_file_that_exists_is_left_alone(gpu, monkeypatch, tmp_path, capsys):
     path = tmp_path / "found.json"
     path.write_text("mine", encoding="utf-8")
-    done = run("--dry-run", "--out", path)
-    assert done.returncode == 2
-    assert "the file exists; name a new one" in done.stderr
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--dry-run", "--out", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 2
+    assert "the file exists; name a new one" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
-def test_without_a_gpu_it_says_so():
-    done = run()
-    assert done.returncode == 2
-    assert done.stderr == "torch sees no CUDA device here; --dry-run tries every part on the CPU\n"
+def test_without_a_gpu_it_says_so(gpu, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    assert gpu.main() == 2
+    assert capsys.readouterr().err == "torch sees no CUDA device here; --dry-run tries every part on the CPU\n"
