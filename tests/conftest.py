@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bptt.commands import train
 from devices import OTHER, device, other_device
 
 __all__ = ["device", "other_device"]  # fixtures
@@ -36,3 +37,9 @@ def seeded():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
+
+
+@pytest.fixture
+def undiagnosed(monkeypatch):
+    """`bptt train` without the diagnosis at its end, which takes longer than a small training."""
+    monkeypatch.setattr(train, "diagnosis_of", lambda *run: None)

@@ -9,7 +9,6 @@ import tomllib
 import pytest
 
 from bptt.cli import main
-from bptt.commands import train as train_command
 
 
 def bptt(*arguments, cwd=None):
@@ -24,10 +23,8 @@ def bptt(*arguments, cwd=None):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder to run commands in, without the diagnosis at the end of a training."""
+def here(tmp_path, monkeypatch, undiagnosed):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train_command, "diagnosis_of", lambda *run: None)
     return tmp_path
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from bptt.cli import main
-from bptt.commands import train as train_command
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.runs.run import load
@@ -61,12 +60,6 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "v.ts").write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
     (tmp_path / "cats.txt").write_text("the cat sat on the mat. " * 20)
     return tmp_path
-
-
-@pytest.fixture
-def undiagnosed(monkeypatch):
-    """Runs end without a diagnosis, which takes longer than to train them."""
-    monkeypatch.setattr(train_command, "diagnosis_of", lambda *run: None)
 
 
 def config_of(name, folder, **choices):

@@ -233,7 +233,9 @@ WAYS = {
 
 @pytest.mark.parametrize("snapshot", [0.0, 1000.0])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, capsys, way, snapshot):
+def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, request, capsys, way, snapshot):
+    if way != "full":
+        request.getfixturevalue("undiagnosed")
     choices = {"epochs": 4, "snapshot": snapshot, **WAYS[way]}
     if way == "streamed":
         choices |= {"data": a_table(here / "d.csv", 300), "target": "wind"}

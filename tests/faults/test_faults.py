@@ -45,13 +45,12 @@ def lasting(folder):
 
 
 @pytest.fixture
-def whole(tmp_path, monkeypatch):
+def whole(tmp_path, monkeypatch, undiagnosed):
     """The run watched to its end, and what it left."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "run_explorer", Mock())
-    monkeypatch.setattr(command, "diagnosis_of", lambda *run: None)  # takes longer than all else
-    monkeypatch.setattr(command, "page_html", lambda page: "a page")  # so does this
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # and this
+    monkeypatch.setattr(command, "page_html", lambda page: "a page")  # takes longer than all else
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # so does this
     np.save("series.npy", np.sin(np.arange(30) / 3))
     folder = Path("whole")
     folder.mkdir()

@@ -22,7 +22,7 @@ EXPECTED = {
     "check_estimators_partial_fit_n_features": STEPS,
     "check_classifiers_train": STEPS,
 }
-QUICK = {"cell": "elman", "hidden": 16, "epochs": 30, "lr": 0.02, "random_state": 0}
+QUICK = {"cell": "elman", "hidden": 8, "epochs": 10, "lr": 0.02, "random_state": 0}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
