@@ -176,3 +176,16 @@ def test_bad_input_and_closing():
     probe.close()
     assert type(model.rnn) is nn.GRU
     assert probe.step() is None
+
+
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph")
+def test_a_backward_pass_with_create_graph_is_measured():
+    torch.manual_seed(0)
+    rnn, x = nn.GRU(2, 3), torch.randn(9, 2, 2)
+    values = []
+    for create_graph in (False, True):
+        probe = bptt.Probe(rnn)
+        rnn(x)[0].square().sum().backward(create_graph=create_graph)
+        values.append(probe.step())
+        rnn.zero_grad()
+    assert values[0] == pytest.approx(values[1])

@@ -1,6 +1,8 @@
 """States carried from call to call: windows compute what the whole sequence would, whatever they are walked in."""
 
 import contextlib
+import copy
+import re
 from functools import partial
 
 import pytest
@@ -317,3 +319,49 @@ def test_what_is_carried_prints_as_the_modules_names():
         assert repr(carry) == "Carry(states of rnn)"
     with bptt.stateful(nn.GRU(I, H)) as carry:
         assert repr(carry) == "Carry(states of the model)"
+
+
+def test_a_copy_or_a_file_of_the_model_carries_nothing(tmp_path):
+    model, x = nn.Sequential(nn.Linear(I, I), nn.GRU(I, H)), normal(3, B, I, dtype=torch.float32)
+    with torch.no_grad(), bptt.stateful(model) as carry:
+        plain = model(x)[0]
+        torch.save(model, tmp_path / "model.pt")
+        twins = [copy.deepcopy(model), torch.load(tmp_path / "model.pt", weights_only=False)]
+        for twin in twins:
+            assert torch.equal(twin(x)[0], plain)
+            assert torch.equal(twin(x)[0], plain)
+        assert list(carry.state_dict()) == ["1"]
+        after = model(x)[0]
+    assert not torch.equal(after, plain)
+    wanted = model(torch.cat([x, x]))[0][3:]
+    assert_close(after, wanted.detach(), "the model itself carries", 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "good", "bad"),
+    [
+        (nn.GRU(2, 3, 2), (2, 5, 3), (1, 5, 3)),
+        (nn.GRUCell(2, 3), (5, 3), (5, 4)),
+        (bptt.RNN(2, 3), (1, 3), (3,)),
+        (bptt.Elman(2, 3, 1), (5, 3), (5, 2)),
+    ],
+    ids=["GRU", "cell", "one sequence", "Elman"],
+)
+def test_saved_states_of_other_shapes_are_refused_when_they_are_loaded(module, good, bad):
+    with bptt.stateful(module) as carry:
+        carry.load_state_dict({"": torch.zeros(good)})
+        with pytest.raises(ValueError, match=rf"state of the model has the shapes.*{re.escape(str(good))}|needs"):
+            carry.load_state_dict({"": torch.zeros(bad)})
+        assert carry.state_dict()[""].shape == good
+
+
+def test_every_part_of_a_saved_state_is_checked():
+    with bptt.stateful(Decay(2, 3)) as carry:
+        counts = torch.zeros(5, dtype=torch.int64)
+        carry.load_state_dict({"": {"h": torch.zeros(5, 3), "n": counts}})
+        with pytest.raises(ValueError, match=r"the shapes \[\(5, 4\), \(5,\)\], but it needs \[\(5, 3\)"):
+            carry.load_state_dict({"": {"h": torch.zeros(5, 4), "n": counts}})
+    with bptt.stateful(nn.LSTM(2, 4, proj_size=3)) as carry:
+        carry.load_state_dict({"": (torch.zeros(1, 5, 3), torch.zeros(1, 5, 4))})
+        with pytest.raises(ValueError, match="has the shapes"):
+            carry.load_state_dict({"": torch.zeros(1, 5, 3)})

@@ -479,3 +479,13 @@ def test_resets_of_all_sequences_of_a_cell_at_once():
     resets[5] = True
     y = torch.cat([w.outputs for w in truncated(model, x, d.detach(), mean_square, k1=4, resets=resets)])
     assert_close(y[5:], model(x[5:])[0], "from the reset on")
+
+
+def test_results_are_shown_by_their_shapes():
+    model, x, d = bptt.GRU(3, 4), torch.zeros(6, 2, 3), torch.zeros(6, 2, 4)
+    window = next(bptt.truncated(model, x, d, torch.nn.MSELoss(), k1=4))
+    assert repr(window) == (
+        "Window(loss=0, outputs=float32 (4, 2, 4), state=float32 (1, 2, 4), start=0, stop=4)"
+    ).replace("loss=0", f"loss={window.loss.item():.6g}")
+    result = bptt.checkpointed(model, x, d, torch.nn.MSELoss(), segment=2)
+    assert repr(result) == f"Checkpointed(loss={result.loss.item():.6g}, state=float32 (1, 2, 4))"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from torch._C._autograd import _top_saved_tensors_default_hooks
 from torch.nn.utils.rnn import PackedSequence
 
 from ..cell import Cell
+from ..modules import LSTM
 from ..networks import Elman
 from ..recurrent import Recurrent
 from ..trees import Tree, cloned, leaves, mapped
@@ -75,14 +76,21 @@ class Carry:
         """Continue from saved states.
 
         Raises:
-            ValueError: they are of modules that this model does not have.
+            ValueError: they are of modules that this model does not have, or of other shapes than theirs.
             TypeError: they are not states by module.
         """
+        self._check_names(states)
+        for name, state in states.items():
+            _check_state(name, self.modules[name], state)
         self.start_from(states)
         self.before = {name: cloned(state) for name, state in states.items()}
 
     def start_from(self, states: Mapping[str, Tree]) -> None:
         """Begin a window with these states themselves, history and all; errors as `load_state_dict`."""
+        self._check_names(states)
+        self.before, self.after, self.asked = dict(states), {}, set()
+
+    def _check_names(self, states: Any) -> None:
         if not isinstance(states, Mapping):
             raise TypeError(f"states are a dict, by module, got {type(states).__name__}")
         unknown = [name for name in states if name not in self.modules]
@@ -91,7 +99,6 @@ class Carry:
                 f"there are states of {', '.join(map(repr, unknown))}, but the recurrent modules here are "
                 f"{', '.join(map(repr, self.modules))}"
             )
-        self.before, self.after, self.asked = dict(states), {}, set()
 
     def _batch(self) -> int:
         name, state = next(iter(self.before.items()))
@@ -112,7 +119,7 @@ class Carry:
                         "bptt.truncated and bptt.checkpointed outside of it"
                     )
                 handles.append(module.register_forward_pre_hook(_Give(self, name), with_kwargs=True))
-                handles.append(module.register_forward_hook(partial(self._take, name)))
+                handles.append(module.register_forward_hook(Hook(partial(self._take, name))))
             # Compiled code would not see the hooks. Without dynamo nothing is compiled.
             eager = "torch._dynamo" in sys.modules
             with torch.compiler.set_stance("force_eager") if eager else nullcontext():
@@ -126,7 +133,24 @@ class Carry:
         self.after[name] = output if isinstance(module, nn.RNNCellBase) else output[1]
 
 
-class _Give:
+class Hook:
+    """A hook of a module while states are carried; a copy of the module, or a file, has one that does nothing."""
+
+    def __init__(self, called: Callable[..., Any]) -> None:
+        self.called = called
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.called(*arguments)
+
+    def __reduce__(self) -> tuple:
+        return Hook, (_nothing,)
+
+
+def _nothing(*_: Any) -> None:
+    """What the hooks of a copy do."""
+
+
+class _Give(Hook):
     """The pre-hook of a module: where the caller gives it no state, the carried one."""
 
     def __init__(self, carry: Carry, name: str) -> None:
@@ -219,6 +243,30 @@ def _check_carries(name: str, module: nn.Module) -> None:
             "window has not reached; build it with bidirectional=False, or call it on whole sequences"
         )
     check_takes(module.forward, f"{called(name)}.forward", "forward(input, hx=None)", "input", "hx")
+
+
+def _check_state(name: str, module: Any, state: Tree) -> None:
+    """A saved state has the shapes that its module needs, of some batch."""
+    found = leaves(state)
+    if not found:
+        return
+    wanted: Tree
+    if isinstance(module, Cell):
+        wanted = module.initial_state(found[0].shape[0]) if found[0].dim() else None
+    else:
+        batch = _rows_of_state(module, found[0])
+        size = module.state_size if isinstance(module, Elman) else module.hidden_size
+        sizes = [getattr(module, "proj_size", 0) or size] + [size] * _is_lstm(module)
+        rows = [] if isinstance(module, OF_ONE_STEP) else [module.num_layers]
+        rows += [] if batch is None else [batch]
+        wanted = [torch.empty(*rows, size, device="meta") for size in sizes]
+    shapes = [tuple(leaf.shape) for leaf in found], [tuple(leaf.shape) for leaf in leaves(wanted)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the state of {called(name)} has the shapes {shapes[0]}, but it needs {shapes[1]}")
+
+
+def _is_lstm(module: nn.Module) -> bool:
+    return isinstance(module, nn.LSTM | nn.LSTMCell | LSTM)
 
 
 def reset_rows(modules: Mapping[str, nn.Module], states: Mapping[str, Tree], rows: Tensor) -> dict[str, Tree]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..checks import check_sizes
-from ..trees import Tree, detached
+from ..trees import Tree, detached, form
 from .arrays import check_desired
 from .out_of_memory import memory_advice
 from .plan import Plan, check_one_way, plan_within
@@ -38,6 +38,9 @@ class Checkpointed(NamedTuple):
 
     loss: Tensor
     state: Tree
+
+    def __repr__(self) -> str:
+        return f"Checkpointed(loss={self.loss.item():.6g}, state={form(self.state)})"
 
 
 def checkpointed(

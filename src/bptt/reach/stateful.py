@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from .carry import Carry
+from .carry import Carry, Hook
 from .layout import name_of
 
 
@@ -70,10 +70,10 @@ def stateful(model: nn.Module) -> Iterator[Carry]:
         is_open = False
         carry.next_window()
 
-    before = model.register_forward_pre_hook(begin)
+    before = model.register_forward_pre_hook(Hook(begin))
     try:
         with carry.hooked():
-            after = model.register_forward_hook(end)
+            after = model.register_forward_hook(Hook(end))
             try:
                 yield carry
             finally:

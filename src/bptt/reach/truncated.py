@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_sizes
-from ..trees import Tree, cloned, leaves
+from ..trees import Tree, cloned, form, leaves
 from .gradients import backward_or_restore, scalar_loss
 from .out_of_memory import memory_advice
 from .pieces import Chunks, Piece, Sequences, open_sequences
@@ -40,6 +40,10 @@ class Window(NamedTuple):
     state: Tree
     start: int
     stop: int
+
+    def __repr__(self) -> str:
+        shapes = f"outputs={form(self.outputs)}, state={form(self.state)}"
+        return f"Window(loss={self.loss.item():.6g}, {shapes}, start={self.start}, stop={self.stop})"
 
 
 def truncated(

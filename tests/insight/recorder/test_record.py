@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
@@ -351,3 +352,31 @@ def test_a_loss_of_two_recordings_of_a_module_is_refused():
     for of, module in ((walks, first), (others, second)):
         wanted = torch.autograd.grad(loss, module.weight_hh_l0, retain_graph=True)[0]
         assert_close(bptt.contributions(of, loss)[""].gradient["weight_hh_l0"], wanted, "gradient", 1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace")
+@pytest.mark.parametrize("made_of", [nn.GRU, bptt.GRU, nn.GRUCell])
+def test_tracers_and_tensors_without_values_are_refused(made_of):
+    rnn, x = made_of(2, 3), torch.ones(1, 2)
+    with (
+        bptt.record(rnn),
+        pytest.raises(RuntimeError, match=r"the model is called by torch.export, torch.jit.trace.*outside of it"),
+    ):
+        torch.jit.trace(rnn, x)
+    with bptt.record(rnn), pytest.raises(Exception, match=r"the model is called by torch.export"):
+        torch.export.export(rnn, (x,))
+    with bptt.record(rnn), FakeTensorMode(allow_non_fake_inputs=True):
+        fake = torch.ones(1, 2)
+        with pytest.raises(RuntimeError, match=r"with tensors without values \(meta or fake\)"):
+            rnn(fake)
+    with bptt.record(rnn.to("meta")), pytest.raises(RuntimeError, match="with tensors without values"):
+        rnn(x.to("meta"))
+
+
+def test_a_backward_pass_that_is_differentiated_again_is_kept_too():
+    rnn, x = nn.LSTM(3, 4).double(), normal(T, B, 3)
+    with bptt.record(rnn) as walks:
+        loss = rnn(x)[0].square().sum()
+    loss.backward(create_graph=True)
+    (call,) = walks.calls[""]
+    assert_close(call.factors(0).W_hh.summed(), rnn.weight_hh_l0.grad.detach(), "gradient")

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._C import _current_graph_task_id
+from torch._C import _current_graph_task_id, _get_tracing_state
 from torch._C._autograd import _top_saved_tensors_default_hooks
+from torch._subclasses.fake_tensor import is_fake
 from torch.autograd.graph import saved_tensors_hooks
+from torch.compiler import is_compiling
 from torch.nn.utils.rnn import PackedSequence
 
 from ...convert import OURS, built_like
@@ -226,6 +228,7 @@ class _Recorder:
         def call(input: Any, hx: Any = None, *walk: Walk) -> Any:
             if any(w not in (door.walk, door.one_step) for w in walk) or not self.is_on():
                 return plain(input, hx, *walk)
+            self.check_values(input)
             with _past_checkpoints(plain, input, hx):
                 return recorded(input, hx)
 
@@ -263,12 +266,21 @@ class _Recorder:
         self.walks.skipped += not torch.is_grad_enabled()
         return torch.is_grad_enabled()
 
-    def walk(self, call: Call, walked: list[RecordedWalk]) -> tuple[Tensor, State]:
+    def check_values(self, input: Any) -> None:
+        """A call computes values, which walks hold."""
         if is_transformed():
-            raise RuntimeError(
-                f"{called(self.name)} is called under vmap, grad, jvp or forward mode, where walks are not "
-                "recorded; record the model outside of it"
-            )
+            why = "under vmap, grad, jvp or forward mode"
+        elif is_compiling() or _get_tracing_state() is not None:
+            why = "by torch.export, torch.jit.trace or another tracer"
+        elif any(x.is_meta or is_fake(x) for x in _tensors([input])):
+            why = "with tensors without values (meta or fake)"
+        else:
+            return
+        raise RuntimeError(
+            f"{called(self.name)} is called {why}, where walks are not recorded; record the model outside of it"
+        )
+
+    def walk(self, call: Call, walked: list[RecordedWalk]) -> tuple[Tensor, State]:
         found = recorded_walk(call, self.walks.ticket)
         if self.walks.keeps_weights:
             found.node.recording = found.node.recording.with_own_weights()

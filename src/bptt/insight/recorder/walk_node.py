@@ -49,6 +49,17 @@ class WalkNode:
         """Drop the last backward pass."""
         self.d_outputs, self.d_state, self.adjoint = None, (), None
 
+    def back(self, dy: Tensor | None, d_state: Sequence[Tensor | None]) -> tuple[Tensor | None, State, Adjoint]:
+        """A backward pass: what entered it, zeros for None in the state, and the adjoint."""
+        pairs = zip(self.recording.call.state, d_state, strict=True)
+        finals = tuple(torch.zeros_like(s) if d is None else d for s, d in pairs)
+        return dy, finals, self.recording.adjoint(dy, finals)
+
+    def keep(self, dy: Tensor | None, d_state: Sequence[Tensor | None]) -> Adjoint:
+        """`back`, kept as the last backward pass."""
+        self.d_outputs, self.d_state, self.adjoint = self.back(dy, d_state)
+        return self.adjoint
+
 
 class Ticket:
     """A scalar that every recorded walk depends on, so that a backward pass can be asked to reach them all.
@@ -141,14 +152,14 @@ class _RecordedWalk(torch.autograd.Function):
             return None, None, torch.zeros(()), d_x, *d_initial, *of_weights
         if torch.is_grad_enabled() or are_batched(seeds):
             node.differentiable = True
+            if node.ticket.is_kept and not are_batched(seeds):
+                with torch.no_grad():
+                    node.keep(dy, d_state)
             call = call.with_tensors(tensors)
             return None, None, None, *differentiable_gradients(call, walk_unfolded, wanted, dy, d_state)
-        finals = tuple(torch.zeros_like(s) if d is None else d for s, d in zip(call.state, d_state, strict=True))
-        adjoint = node.recording.adjoint(dy, finals)
-        if node.ticket.is_kept:
-            node.d_outputs, node.d_state, node.adjoint = dy, finals, adjoint
+        adjoint = node.keep(dy, d_state) if node.ticket.is_kept else node.back(dy, d_state)[2]
         if not node.ticket.is_asked:
-            factors = zip(node.recording.factors(adjoint), wanted[1 + len(finals) :], strict=True)
+            factors = zip(node.recording.factors(adjoint), wanted[1 + len(d_state) :], strict=True)
             of_weights = [f.summed() if f is not None and w else None for f, w in factors]
         d_x = input_gradient(adjoint, call.weights) if wanted[0] else None
         return None, None, torch.zeros(()), d_x, *adjoint.d_state, *of_weights
