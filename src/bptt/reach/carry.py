@@ -154,10 +154,11 @@ class _Give(Hook):
     """The pre-hook of a module: where the caller gives it no state, the carried one."""
 
     def __init__(self, carry: Carry, name: str) -> None:
+        super().__init__(self._give)
         self.carry, self.name = carry, name
         _, self.parameter, *_ = inspect.signature(carry.modules[name].forward).parameters
 
-    def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
+    def _give(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
         if is_transformed():
             raise RuntimeError(
                 f"{called(self.name)} is called under vmap, grad, jvp or forward mode, which its state cannot "
