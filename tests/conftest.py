@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import hypothesis
 import pytest
 import torch
 
@@ -9,16 +10,21 @@ from devices import OTHER, device, other_device
 __all__ = ["device", "other_device"]  # fixtures
 collect_ignore = ["emulated.py"]  # it registers its device, once a process
 
+hypothesis.settings.register_profile("any speed", deadline=None)  # others may use the machine too
+hypothesis.settings.load_profile("any speed")
 
-# The files that take longest go first, so that no worker is left alone with one of them at the end.
+# The files that take longest go first, so that no worker is left alone with one of them at the end; xdist
+# keeps this order with --no-loadscope-reorder.
 LONGEST = (
-    "test_faults",
     "test_any_device",
     "test_cli",
-    "test_isa",
     "test_gpu",
-    "test_cudnn",
-    "test_cudnn_modules",
+    "test_isa",
+    "test_faults",
+    "test_device_errors",
+    "test_train",
+    "test_follow",
+    "test_operators",
 )
 
 

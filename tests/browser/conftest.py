@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 import bptt
 from bptt.commands.explain import lesson_explorer
@@ -25,6 +25,8 @@ QUIET = [
     "--disable-sync",
     "--no-first-run",
 ]
+PATIENCE = 60_000  # milliseconds to wait for a page: the machine may be busy
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +49,7 @@ def visit(browser):
         context = browser.new_context(viewport={"width": width, "height": 900}, **choices)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         home = address.split("/")[2]
         if silent:
             page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
