@@ -444,6 +444,26 @@ def test_a_classify_run_folder(here, capsys):
     shown = capsys.readouterr().out
     assert "16 training sequences of 2 classes, full BPTT" in shown
     assert "gradients are clipped at" in shown
+    assert "chosen by cross-validation: --readout" in shown
+    assert shown.rstrip().endswith(last["verdict"])
+    assert last["verdict"] in (folder / "report.html").read_text()
+    chosen = load(folder).config
+    assert (chosen.stride, chosen.batch, chosen.epochs) == (1, 2, 4)
+    assert chosen.readout is not None
+    assert load(folder).task.config == chosen
+
+
+def test_a_run_that_chose_its_options_goes_on_with_them_bit_for_bit(here, monkeypatch, capsys):
+    choices = {"data": vowels(here / "v.ts"), "epochs": 3, "hidden": 3, "batch": 8}
+    train(ClassifyOptions(out=here / "seen", **choices))
+    folder = here / "killed" / "seen"
+    tried = 3 * 3 * 3 * 3  # calls for three read-outs, folds and epochs, of two updates and an end
+    killed_at(monkeypatch, ClassifyOptions(out=folder, snapshot=0, **choices), tried + 4)
+    capsys.readouterr()
+    assert train(ClassifyOptions(resume=folder)) == 0
+    assert "cross-validation" not in capsys.readouterr().out
+    for name in ("model.safetensors", "predictions.csv"):
+        assert (folder / name).read_bytes() == (here / "seen" / name).read_bytes()
 
 
 @pytest.mark.parametrize("task", ["forecast", "classify", "text"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ class Classify(Undated):
 
     @property
     def train_steps(self) -> int:
-        return sum(len(self.data.sequences[place]) for place in self.splits["training"])
+        stride = self.config.stride or 1
+        return sum(math.ceil(len(self.data.sequences[place]) / stride) for place in self.splits["training"])
 
     @property
     def amount(self) -> str:
