@@ -457,7 +457,7 @@ def test_a_run_that_chose_its_options_goes_on_with_them_bit_for_bit(here, monkey
     choices = {"data": vowels(here / "v.ts"), "epochs": 3, "hidden": 3, "batch": 8}
     train(ClassifyOptions(out=here / "seen", **choices))
     folder = here / "killed" / "seen"
-    tried = 3 * 3 * 3 * 3  # calls for three read-outs, folds and epochs, of two updates and an end
+    tried = 3 * 5 * 3 * 3  # calls for three read-outs, five folds and three epochs, of two updates and an end
     killed_at(monkeypatch, ClassifyOptions(out=folder, snapshot=0, **choices), tried + 4)
     capsys.readouterr()
     assert train(ClassifyOptions(resume=folder)) == 0

@@ -191,5 +191,13 @@ def test_a_stride_puts_steps_side_by_side_and_repeats_the_first_to_fill():
     ],
 )
 def test_the_verdict_is_on_the_best_baseline(ours, words):
-    scores = {"ours": {"test": ours}, "a": {"test": 0.5}, "b": {"test": 0.8}}
+    scores = {"ours": {"training": 0.7, "test": ours}, "a": {"test": 0.5}, "b": {"test": 0.8}}
     assert verdict_of(scores, 10).startswith(words)
+
+
+def test_a_verdict_that_is_worse_advises_by_the_training_set():
+    scores = {"ours": {"training": 0.7, "test": 0.5}, "a": {"test": 0.6}}
+    wanted = "Untried: more --epochs or a larger --hidden, since only 70.0% of the training sequences are."
+    assert verdict_of(scores, 10).endswith(wanted)
+    scores["ours"]["training"] = 1.0
+    assert verdict_of(scores, 10).endswith("Untried: more training sequences, another --noise or --cell lstm.")

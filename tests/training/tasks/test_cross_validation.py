@@ -94,10 +94,11 @@ def test_neither_test_nor_validation_sequences_are_tried_on(tmp_path, monkeypatc
 
 
 def test_folds_have_each_class_and_hang_on_the_seed():
-    truth = torch.tensor([0, 1, 2] * 6)
+    truth = torch.tensor([0, 1, 2] * 10)
     folds = cross_validation._folds(truth, 0)
-    for fold in range(3):
+    for fold in range(5):
         assert Counter(truth[folds == fold].tolist()) == {0: 2, 1: 2, 2: 2}
+    assert cross_validation._folds(torch.zeros(101), 0).unique().tolist() == [0, 1, 2]
     assert torch.equal(folds, cross_validation._folds(truth, 0))
     assert not torch.equal(folds, cross_validation._folds(truth, 1))
 

@@ -31,6 +31,7 @@ from .extrapolation import beyond
 from .neighbours import euclidean_neighbours, warped_neighbours
 from .task import ACCURACY, Judged, Undated
 
+LEARNED = 0.95  # accuracy in the training set of a network that has learned it
 SAMPLED = 8  # sequences of the excerpt on which gradients are measured
 
 
@@ -178,7 +179,11 @@ def verdict_of(scores: dict[str, dict[str, float]], count: int) -> str:
         return f"Better than every baseline: {said}, {beside}."
     if ours == best:
         return f"As good as the best baseline: {said}, {beside}."
-    return f"Worse than a baseline: {said}, {beside}. Untried: --cell lstm, another --hidden, --noise or --stride."
+    known = next(iter(scores.values()))["training"]
+    advice = "more training sequences, another --noise or --cell lstm"
+    if known < LEARNED:
+        advice = f"more --epochs or a larger --hidden, since only {known:.1%} of the training sequences are"
+    return f"Worse than a baseline: {said}, {beside}. Untried: {advice}."
 
 
 def inputs_of(

@@ -27,7 +27,8 @@ from .classify import Classify, inputs_of
 UPDATES = 1500  # of a training, at least
 PASSES = 30  # over the training set, at least
 TRIED = 750  # updates of a training in cross-validation
-FOLDS = 3  # each sequence is classified by a network that was trained on the other folds
+FEW = 100  # sequences, up to which there are more folds
+FOLDS, FOLDS_OF_FEW = 3, 5  # each sequence is classified by a network that was trained on the other folds
 MOST = 300  # sequences that take part in it
 STEPS = (64, 32)  # of the longest sequence, which the strides tried lead to
 READOUTS: tuple[ReadoutName, ...] = ("last", "mean", "both")
@@ -66,7 +67,7 @@ def choose_options(
         say: is called with a line on what is tried, and one on the result.
     """
     choices = candidates(task)
-    if len(choices) == 1 or len(task.splits["training"]) < FOLDS:
+    if len(choices) == 1 or len(task.splits["training"]) < FOLDS_OF_FEW:
         return choices[0]
     count = min(MOST, len(task.splits["training"]))
     say(f"trying {len(choices)} read-outs and strides on parts of {count} training sequences")
@@ -112,5 +113,5 @@ def _folds(truth: Tensor, seed: int) -> Tensor:
     order = torch.from_numpy(np.random.default_rng([seed, 0, 2]).permutation(len(truth)))
     order = order[truth[order].argsort(stable=True)]
     folds = torch.empty(len(truth), dtype=torch.long)
-    folds[order] = torch.arange(len(truth)) % FOLDS
+    folds[order] = torch.arange(len(truth)) % (FOLDS_OF_FEW if len(truth) <= FEW else FOLDS)
     return folds
