@@ -237,3 +237,22 @@ def test_a_copy_of_a_parametrized_module():
         copied = copy.deepcopy(model)
     assert type(copied.rnn) is type(model.rnn)
     assert_close(copied(x), model(x), "outputs")
+
+
+@pytest.mark.parametrize("probed", ["model", "wrapper"])
+def test_distributed_data_parallel(probed, tmp_path):
+    """Buckets and hooks in a group of one process; the values are those of the model alone."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        model, x = Model(), data()
+        shared = nn.parallel.DistributedDataParallel(model)
+        with bptt.Probe(model if probed == "model" else shared, every=2) as probe:
+            for step in range(4):
+                model.zero_grad()
+                shared(x).square().mean().backward()
+                measured = probe.step()
+                assert (measured is not None) == (step % 2 == 0)
+        found = {name.replace("module.", ""): value for name, value in probe.values.items()}
+        assert found == pytest.approx(alone(Model(), x), rel=1e-5)
+    finally:
+        torch.distributed.destroy_process_group()
