@@ -8,10 +8,10 @@ import torch
 
 import bptt
 from bptt.commands.explain import lesson_explorer
-from bptt.runs.explorer import run_explorer
 from bptt.commands.options import ExplainOptions
 from bptt.commands.train import train
 from bptt.report.page import json_of
+from bptt.runs.explorer import run_explorer
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.excerpt import TrainingExcerpt

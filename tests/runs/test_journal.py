@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bptt.errors import UserError
+from bptt.runs.journal import LOCK, Journal, owned
+from bptt.runs.run import load
 from bptt.training.loop import Epoch
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
-from bptt.runs.run import load
-from bptt.runs.journal import LOCK, Journal, owned
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.workers import Workers
 from disk import FAULTS, Disk

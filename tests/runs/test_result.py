@@ -4,9 +4,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bptt.runs.result import LOOKS, Result, described
 from bptt.insight.diagnosis.result import Diagnosis
 from bptt.report.run import Lags
+from bptt.runs.result import LOOKS, Result, described
 from bptt.training.loop import Epoch, Fitted
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import sunspot_forecast

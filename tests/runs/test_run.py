@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.config_file import save_config
 from bptt.training.data.timestamps import Clock
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
-from bptt.runs.run import load
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tensors import write_tensors
 
@@ -124,7 +124,9 @@ def test_what_is_no_run_folder_is_refused_by_name(tmp_path, run):
 def test_only_paths_and_known_choices_are_taken(run):
     opened = load(run[0])
     for ask in (opened.predict, opened.training_excerpt):
-        with pytest.raises(TypeError, match=r"data must be the path of a file, a polars .* or a numpy array, got int"):
+        with pytest.raises(
+            TypeError, match=r"data must be the path of a file, a polars .* or a numpy array, got int"
+        ):
             ask(3)
         with pytest.raises(UserError, match="missing must be one of 'error', 'interpolate', 'mask', got 'fill'"):
             ask("d.csv", missing="fill")

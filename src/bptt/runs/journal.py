@@ -19,12 +19,12 @@ from ..networks import SequenceModel
 from ..training.config_file import save_config
 from ..training.loop import Epoch
 from ..training.options.base import TrainOptions
-from .run import INTERVALS, METRICS, WEIGHTS, is_finished
 from ..training.snapshot import Snapshots
 from ..training.tasks.intervals import Intervals
 from ..training.tasks.task import Task
 from ..training.tensors import write_tensors
 from ..training.workers import ALONE, Workers
+from .run import INTERVALS, METRICS, WEIGHTS, is_finished
 
 LOCK = ".lock"
 WRITES = ("config.toml", METRICS, WEIGHTS, "diverged.safetensors", INTERVALS, "report.html")

@@ -39,8 +39,8 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
         missing: what to do with missing values; None masks them where the run does, and else refuses them.
 
     Raises:
-        UserError: it is no forecasting run, the table cannot be read, a column is missing, or no series has as many
-            rows as the run's lags.
+        UserError: it is no forecasting run, the table cannot be read, a column is missing, or no series has as
+            many rows as the run's lags.
     """
     config = run.config
     if not isinstance(config, ForecastOptions):
@@ -112,8 +112,8 @@ def new_sequences(run: ConfigFile, data: Any, time: str | None, missing: Missing
 
     Args:
         run: the content of a trained run's config.toml.
-        data: the path of a .ts file; or a table in long format, a path or in memory as `named_frame` takes it, where
-            the run was trained on one.
+        data: the path of a .ts file; or a table in long format, a path or in memory as `named_frame` takes it,
+            where the run was trained on one.
         time: the column that orders a table's rows; None is the run's own, if the file has it.
         missing: what to do with missing values.
 

@@ -21,7 +21,6 @@ from ..training.batches import logits_of
 from ..training.config_file import ConfigFile, read_config
 from ..training.data.frames import is_in_memory
 from ..training.network import build, count_of, sizes_of
-from .new_data import new_sequences, new_series
 from ..training.options.base import TaskName
 from ..training.options.classify import ClassifyOptions
 from ..training.options.shared import Missing
@@ -34,6 +33,7 @@ from ..training.tasks.task import Task
 from ..training.tensors import read_tensors
 from ..training.toml import made_of, read_toml
 from ..training.updates import predictions
+from .new_data import new_sequences, new_series
 
 INTERVALS = "intervals.toml"
 METRICS = "metrics.jsonl"
@@ -130,8 +130,8 @@ class Run(ConfigFile):
         """Forecast each row of a table, or classify each sequence in it, as `bptt predict` does.
 
         Args:
-            data: the path of a file with the columns the run was trained on; or a table in memory: a polars or pandas
-                DataFrame, a dict of columns, or a numpy array whose columns are `columns`, in that order.
+            data: the path of a file with the columns the run was trained on; or a table in memory: a polars or
+                pandas DataFrame, a dict of columns, or a numpy array whose columns are `columns`, in that order.
             time: the column that labels the rows. Default the run's own, if the data have it.
             missing: what to do with missing values. Default mask them if the run does, else refuse them.
 
