@@ -373,6 +373,7 @@ def test_tracers_and_tensors_without_values_are_refused(made_of):
         rnn(x.to("meta"))
 
 
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph")
 def test_a_backward_pass_that_is_differentiated_again_is_kept_too():
     rnn, x = nn.LSTM(3, 4).double(), normal(T, B, 3)
     with bptt.record(rnn) as walks:
@@ -380,3 +381,36 @@ def test_a_backward_pass_that_is_differentiated_again_is_kept_too():
     loss.backward(create_graph=True)
     (call,) = walks.calls[""]
     assert_close(call.factors(0).W_hh.summed(), rnn.weight_hh_l0.grad.detach(), "gradient")
+
+
+def test_what_a_backward_pass_computes_again_is_not_recorded():
+    rnn, x = nn.GRU(3, 4).double(), normal(T, B, 3, grad=True)
+    with bptt.record(rnn) as walks:
+        checkpoint(lambda x: rnn(x)[0].exp(), x, use_reentrant=False).sum().backward()
+        assert len(walks.calls[""]) == 1
+    assert walks.skipped == 0
+
+
+def test_rounding_of_what_a_loop_hands_on_is_no_error():
+    """At the first step errors cancel, and leave the rounding of a sum."""
+    torch.manual_seed(0)
+    cell, h, x = nn.GRUCell(3, 4), None, normal(T, B, 3, dtype=torch.float32)
+    with bptt.record(cell) as walks:
+        states = [cell(x[0], h)]
+        early = 0.3 * states[0].sum()  # its gradient is added after that of the calls, and the other one before
+        states += [h := cell(x_t, states[0] if h is None else h) for x_t in x[1:]]
+        loss = 9 * states[-1].square().sum() + early - 0.3 * states[0].sum()
+    assert bptt.contributions(walks, loss)[""].steps == (T,)
+    assert bptt.contributions(walks, loss + 1e-3 * states[1].sum())[""].steps == (2, T)
+
+
+def test_a_state_that_is_changed_between_calls_is_no_walk_of_its_own():
+    cell, h, x = nn.GRUCell(3, 4), None, normal(9, B, 3, dtype=torch.float32)
+    with bptt.record(cell) as walks:
+        for x_t in x:
+            h = cell(x_t, h if h is None else 0.9 * h)
+    loss = h.square().sum()
+    assert bptt.contributions(walks, loss)[""].steps == (9,)
+    with pytest.raises(ValueError, match="by a state that was changed between two calls"):
+        bptt.explain(walks, loss)
+    assert bptt.diagnose(walks, loss)[""].layers[0].gradient_by_lag is None

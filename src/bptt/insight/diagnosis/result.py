@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +17,7 @@ from .input_memory import GAIN, LEAST_ROWS, InputMemory
 from .layers import Gate, LayerDiagnosis
 from .verdict import DiagnosisKind, Severity, reason
 
-WIDE = 100  # characters of a line
+WIDTH = 80  # characters of a line where the text goes to no terminal
 EXPONENTS_SHOWN = 4
 NOTHING = 1e-4  # part of the gradient below which further lags are not shown
 PRODUCTS_SHOWN = 2  # every second of the lags 1, 2, 4, ...
@@ -184,8 +186,9 @@ def _label(text: str) -> str:
 
 
 def _wrapped(text: str, start: str = "") -> list[str]:
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
     return textwrap.wrap(
-        text, WIDE, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False
+        text, width, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False
     )
 
 
