@@ -111,9 +111,34 @@ def test_subclasses_are_left_alone_and_named_in_one_warning():
     assert type(model[1]) is bptt.LSTM
 
 
-def test_cells_are_left_alone():
-    model = nn.Sequential(nn.GRUCell(3, 5))
-    assert type(bptt.from_torch(model)[0]) is nn.GRUCell
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_cells_are_replaced_with_all_they_carry_and_put_back(kind):
+    class Mine(nn.GRUCell):
+        pass
+
+    model = nn.ModuleList(
+        [getattr(nn, kind)(3, 5, bias=False), parametrizations.weight_norm(nn.LSTMCell(3, 5), "weight_hh")]
+    )
+    model.append(model[0]).append(Mine(3, 5))
+    model[0].register_forward_hook(lambda *_: None)
+    x, parameters = normal(2, 3, dtype=torch.float32), dict(model.named_parameters())
+    wanted = [cell(x) for cell in model]
+    with pytest.warns(UserWarning, match=r"left alone 3 \(Mine\): subclasses of"):
+        bptt.from_torch(model)
+    assert type(model[0]) is getattr(bptt, kind)
+    assert model[2] is model[0]
+    assert isinstance(model[1], bptt.LSTMCell)
+    assert type(model[3]) is Mine
+    assert len(model[0]._forward_hooks) == 1
+    assert all(p is parameters[name] for name, p in model.named_parameters())
+    for cell, before in zip(model, wanted, strict=True):
+        for a, b in zip(cell(x), before, strict=True):
+            assert_close(a, b, "state")
+    with pytest.warns(UserWarning, match=r"left alone 3 \(Mine\)"):
+        bptt.from_torch(model)  # ours are no strangers
+    bptt.to_torch(model)
+    assert type(model[0]) is getattr(nn, kind)
+    assert type(model[1]).__bases__ == (nn.LSTMCell,)
 
 
 def test_what_torch_has_not_is_said_and_nothing_is_replaced():

@@ -22,6 +22,7 @@ FLOORS = {
     "cell": 2,
     "recurrent": 2,
     "modules": 2,
+    "step_cells": 2,
     "convert": 2,
     "networks": 2,
     "reach": 2,

@@ -198,6 +198,7 @@ MODELS = {
     "translator of RNN": lambda: Translator(nn.RNN, nn.RNNCell),
     "translator of GRU": lambda: Translator(nn.GRU, nn.GRUCell),
     "translator of LSTM": lambda: Translator(bptt.LSTM, nn.LSTMCell),
+    "translator of our cells": lambda: Translator(nn.GRU, bptt.GRUCell),
     "twice": Twice,
     "one-step calls": OneStepCalls,
     "subclassed": Subclassed,

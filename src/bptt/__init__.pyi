@@ -37,6 +37,9 @@ from .reach.stateful import stateful as stateful
 from .reach.truncated import truncated as truncated
 from .runs.run import Run as Run
 from .runs.run import load as load
+from .step_cells import GRUCell as GRUCell
+from .step_cells import LSTMCell as LSTMCell
+from .step_cells import RNNCell as RNNCell
 from .training.data.stream import stream as stream
 from .walks.door import why as why
 from .walks.kernels import isa as isa

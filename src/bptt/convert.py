@@ -12,26 +12,28 @@ from torch.nn.utils import parametrize
 from .modules import GRU, LSTM, RNN
 from .reach.layout import called
 from .recurrent import Recurrent
+from .step_cells import GRUCell, LSTMCell, RNNCell
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 OURS: dict[type[nn.Module], type[Recurrent]] = {nn.RNN: RNN, nn.GRU: GRU, nn.LSTM: LSTM}
 THEIRS = {ours: theirs for theirs, ours in OURS.items()}
+CELLS: dict[type[nn.Module], type[nn.Module]] = {nn.RNNCell: RNNCell, nn.GRUCell: GRUCell, nn.LSTMCell: LSTMCell}
+TORCH_CELLS = {ours: theirs for theirs, ours in CELLS.items()}
 OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
 
 def from_torch(model: ModuleT) -> ModuleT:
-    """Replace every torch.nn.RNN, GRU and LSTM inside a model by bptt's.
+    """Replace every torch.nn.RNN, GRU, LSTM, RNNCell, GRUCell and LSTMCell inside a model by bptt's.
 
     Weights stay the same Parameter objects (an optimizer goes on working); buffers, hooks, parametrizations,
     device, dtype, train or eval mode stay too. A module used in two places is replaced once and used in both.
     On CUDA the modules call cuDNN, as torch.nn's do.
 
-    Subclasses of the three are left alone, since they may do something else; one warning names them all. So are
-    RNNCell, GRUCell and LSTMCell, without a warning: a single step is not faster by a native call.
+    Subclasses of the six are left alone, since they may do something else; one warning names them all.
 
     Args:
-        model: any module; changed in place, unless it is itself one of the three.
+        model: any module; changed in place, unless it is itself one of the six.
 
     Returns:
         the model, or what replaces it.
@@ -48,7 +50,7 @@ def from_torch(model: ModuleT) -> ModuleT:
     left = [
         f"{called(name)} ({plain_type(module).__name__})"
         for name, module in model.named_modules()
-        if isinstance(module, tuple(OURS)) and plain_type(module) not in OURS
+        if isinstance(module, (*OURS, *CELLS)) and plain_type(module) not in (*OURS, *CELLS, *TORCH_CELLS)
     ]
     if left:
         warnings.warn(
@@ -64,10 +66,10 @@ def with_ours(model: ModuleT) -> ModuleT:
 
 
 def to_torch(model: ModuleT) -> ModuleT:
-    """Replace every bptt.RNN, GRU and LSTM inside a model by torch.nn's: the reverse of `from_torch`.
+    """Replace every bptt.RNN, GRU, LSTM and cell inside a model by torch.nn's: the reverse of `from_torch`.
 
     Args:
-        model: any module; changed in place, unless it is itself one of the three.
+        model: any module; changed in place, unless it is itself one of the six.
 
     Returns:
         the model, or what replaces it.
@@ -105,16 +107,26 @@ def _replaced(model: ModuleT, replacement: Callable[[nn.Module], nn.Module | Non
 def _to_ours(module: nn.Module) -> nn.Module | None:
     """bptt's module in place of one of torch.nn's, which shares all it carries; None for any other module."""
     kind = OURS.get(plain_type(module))
-    return None if kind is None else _remade(module, kind)
+    return _cell_of(module, CELLS) if kind is None else _remade(module, kind)
 
 
 def _to_torch(module: nn.Module) -> nn.Module | None:
     kind = THEIRS.get(plain_type(module))
     if kind is None:
-        return None
+        return _cell_of(module, TORCH_CELLS)
     fresh: Any = _remade(module, kind)
     fresh._init_flat_weights()  # torch's modules hold their weights twice
     return fresh
+
+
+def _cell_of(old: nn.Module, kinds: dict[type[nn.Module], type[nn.Module]]) -> nn.Module | None:
+    """The cell of the other library, which carries the same attributes; None for any other module."""
+    kind = kinds.get(plain_type(old))
+    if kind is None:
+        return None
+    fresh = kind.__new__(kind)
+    fresh.__dict__.update(vars(old))
+    return _parametrized_like(old, fresh)
 
 
 def plain_type(module: nn.Module) -> Any:
@@ -141,6 +153,10 @@ def _remade(old: Any, kind: type[nn.Module]) -> nn.Module:
     for name, value in vars(old).items():
         if name not in built_with:
             fresh.__dict__[name] = value
+    return _parametrized_like(old, fresh)
+
+
+def _parametrized_like(old: Any, fresh: nn.Module) -> nn.Module:
     if parametrize.is_parametrized(old):
         parametrize._inject_new_class(fresh)
         for name in old.parametrizations:

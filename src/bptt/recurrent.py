@@ -259,15 +259,8 @@ class Recurrent(nn.Module):
             )
         checks.check_step(who, x_t, self.input_size)
         axis = int(self.batch_first and x_t.dim() == 2)
-        walk = door.one_step if self._numbers >= door.MANY else door.walk
-        y, state = self.run(x_t.unsqueeze(axis), hx, walk)
+        y, state = self.run(x_t.unsqueeze(axis), hx)
         return y.squeeze(axis), state if len(self.state_names) > 1 else state[0]
-
-    @property
-    def _numbers(self) -> int:
-        """How many numbers the largest layer's matrices hold."""
-        wider = max(self.input_size, self.hidden_size) if self.num_layers > 1 else self.input_size
-        return self.cell.gates * self.hidden_size * (wider + self.hidden_size)
 
     def batch_of(self, input: Any) -> int:
         """How many sequences an input holds."""

@@ -21,9 +21,9 @@ struct Call {
     const S *h0, *c0;      // [B,H] or null: zeros
     const S *W_ih, *W_hh;  // [G*H,I] [G*H,H]
     const S *b_ih, *b_hh;  // [G*H] or null
-    S *y, *c;            // [N,H]
+    S *y, *c;            // [N,H]; c null in a forward call that keeps nothing
     S* kept;             // [N,K*H] or null: nothing is kept
-    S *h_n, *c_n;        // [B,H] forward only: the state after each sequence's last step
+    S *h_n, *c_n;        // [B,H] forward only: the state after each sequence's last step; of one step null or c itself
     int activation;
     S leak;
     int threads;

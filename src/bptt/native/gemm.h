@@ -80,11 +80,10 @@ inline void with_rows(int m, F&& f) {
     }
 }
 
-// acc += A·B for MR rows of A (element (i, k) at a[i·ra + k·ka]) and a panel B of K rows of NV vectors.
+// acc += A·B for MR rows of A (element (i, k) at a[i·ra + k·ka]) and a panel B of K rows of NV vectors, rows ldb apart.
 // A few rows make few independent chains of additions, each of which waits for the one before: K is split into KS chains.
 template <class S, int MR, int NV, int KS>
-BPTT_INLINE void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
-    constexpr int width = NV * L<S>;
+BPTT_INLINE void multiply(Index K, const S* a, Index ra, Index ka, const S* b, Index ldb, V<S> (&acc)[MR][NV]) {
     V<S> chain[KS][MR][NV];
     for (auto& tile : chain) set_zero<S>(tile);
     Index k = 0;
@@ -92,27 +91,26 @@ BPTT_INLINE void multiply(Index K, const S* a, Index ra, Index ka, const S* b, V
         for (int c = 0; c < KS; ++c)
             for (int i = 0; i < MR; ++i)
                 for (int j = 0; j < NV; ++j)
-                    chain[c][i][j] += load(b + (k + c) * width + j * L<S>) * a[i * ra + (k + c) * ka];
+                    chain[c][i][j] += load(b + (k + c) * ldb + j * L<S>) * a[i * ra + (k + c) * ka];
     for (; k < K; ++k)
         for (int i = 0; i < MR; ++i)
-            for (int j = 0; j < NV; ++j) acc[i][j] += load(b + k * width + j * L<S>) * a[i * ra + k * ka];
+            for (int j = 0; j < NV; ++j) acc[i][j] += load(b + k * ldb + j * L<S>) * a[i * ra + k * ka];
     for (const auto& tile : chain) add_tile<S>(acc, tile);
 }
 template <class S, int MR, int NV>
-BPTT_INLINE void multiply_rows(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
-    constexpr int width = NV * L<S>;
+BPTT_INLINE void multiply_rows(Index K, const S* a, Index ra, Index ka, const S* b, Index ldb, V<S> (&acc)[MR][NV]) {
     for (Index k = 0; k < K; ++k) {
         V<S> row[NV];
-        for (int j = 0; j < NV; ++j) row[j] = load(b + k * width + j * L<S>);
+        for (int j = 0; j < NV; ++j) row[j] = load(b + k * ldb + j * L<S>);
         for (int i = 0; i < MR; ++i)
             for (int j = 0; j < NV; ++j) acc[i][j] += row[j] * a[i * ra + k * ka];
     }
 }
 template <class S, int MR, int NV>
-BPTT_INLINE void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
-    if constexpr (MR == 1) return multiply<S, MR, NV, 4>(K, a, ra, ka, b, acc);
-    if constexpr (MR == 2) return multiply<S, MR, NV, 2>(K, a, ra, ka, b, acc);
-    multiply_rows<S, MR, NV>(K, a, ra, ka, b, acc);
+BPTT_INLINE void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, Index ldb, V<S> (&acc)[MR][NV]) {
+    if constexpr (MR == 1) return multiply<S, MR, NV, 4>(K, a, ra, ka, b, ldb, acc);
+    if constexpr (MR == 2) return multiply<S, MR, NV, 2>(K, a, ra, ka, b, ldb, acc);
+    multiply_rows<S, MR, NV>(K, a, ra, ka, b, ldb, acc);
 }
 
 // The same, but each block of K is summed by itself first: rounding then grows with the number of blocks, not with K.
@@ -124,7 +122,7 @@ BPTT_INLINE void multiply_blocks(Index K, const S* a, Index ra, Index ka, const 
     for (Index k = 0; k < K; k += block) {
         asm("" : "+m"(total));  // keep it in memory: the registers belong to the block
         set_zero<S>(acc);
-        multiply_tile<S, MR, NV>(std::min(block, K - k), a + k * ka, ra, ka, b + k * NV * L<S>, acc);
+        multiply_tile<S, MR, NV>(std::min(block, K - k), a + k * ka, ra, ka, b + k * NV * L<S>, NV * L<S>, acc);
         add_tile<S>(total, acc);
     }
     copy_tile<S>(acc, total);
@@ -146,7 +144,7 @@ void tiles(Index M, Index K, Index panels, const S* a, Index ra, Index ka, const
                 if constexpr (long_sums)
                     multiply_blocks<S, MR, NV>(K, rows, ra, ka, panel, acc);
                 else
-                    multiply_tile<S, MR, NV>(K, rows, ra, ka, panel, acc);
+                    multiply_tile<S, MR, NV>(K, rows, ra, ka, panel, NV * L<S>, acc);
                 finish(acc, first, p);
             });
         }
@@ -160,31 +158,35 @@ inline void product(
         tiles<S, NV, most, true>(M, K, panels, a, ra, ka, b, start, finish);
 }
 
-// Pack B (K×N), element (k, n) at b[k·kb + n·nb]: panel p holds the columns from p·width on, zeros past N.
+// Pack the panel of B (K×N), rows ld apart, whose columns begin at n0: K rows of `width` elements, zeros past N.
 template <class S>
-void pack(S* to, const S* b, Index kb, Index nb, Index K, Index N, Index width) {
-    for (Index n0 = 0; n0 < N; n0 += width, to += K * width)
-        for (Index k = 0; k < K; ++k)
-            for (Index j = 0; j < width; ++j)
-                to[k * width + j] = n0 + j < N ? b[k * kb + (n0 + j) * nb] : S(0);
+void pack_panel(S* to, const S* b, Index ld, Index K, Index N, Index n0, Index width) {
+    for (Index k = 0; k < K; ++k, b += ld, to += width)
+        for (Index j = 0; j < width; j += L<S>)
+            store(to + j, n0 + j < N ? load(b + n0 + j, N - n0 - j) : broadcast<S>(0));
+}
+
+// All panels of B (K×N).
+template <class S>
+void pack(S* to, const S* b, Index K, Index N, Index width) {
+    for (Index n0 = 0; n0 < N; n0 += width, to += K * width) pack_panel(to, b, N, K, N, n0, width);
 }
 
 // Pack Wᵀ for a cell of G gates, W (G·H, K): panel p holds `vectors` vectors of units of each gate, gate after gate.
-// A square at a time: one whole column would touch a cache line for each element and use none of them again.
+// These are the panels from p0 to p1.
 template <class S>
-void pack_gates(S* to, const S* W, int G, int vectors, Index H, Index K) {
-    constexpr Index square = 16;
-    const Index units = vectors * L<S>;
-    for (Index u0 = 0; u0 < H; u0 += units, to += K * G * units)
-        for (int g = 0; g < G; ++g)
-            for (Index k0 = 0; k0 < K; k0 += square)
-                for (Index u = 0; u < units; ++u) {
-                    const Index last = std::min(k0 + square, K);
-                    S* column = to + g * units + u;
-                    const bool there = u0 + u < H;
-                    const S* row = there ? W + (g * H + u0 + u) * K : nullptr;
-                    for (Index k = k0; k < last; ++k) column[k * G * units] = there ? row[k] : S(0);
-                }
+void pack_gates(S* to, const S* W, int G, int vectors, Index H, Index K, Index p0, Index p1) {
+    const Index units = vectors * L<S>, width = G * units;
+    for (Index p = p0; p < p1; ++p)
+        for (Index k = 0; k < K; k += L<S>)
+            for (Index j = 0; j < width; j += L<S>) {
+                const Index g = j / units, first = p * units + j % units, columns = std::min<Index>(L<S>, K - k);
+                V<S> square[L<S>];
+                for (int i = 0; i < L<S>; ++i)
+                    square[i] = first + i < H ? load(W + (g * H + first + i) * K + k, K - k) : broadcast<S>(0);
+                transpose<S>(square);
+                for (Index i = 0; i < columns; ++i) store(to + (p * K + k + i) * width + j, square[i]);
+            }
 }
 
 }  // namespace bptt::BPTT_ISA

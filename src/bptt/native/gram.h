@@ -5,33 +5,6 @@
 
 namespace bptt::BPTT_ISA {
 
-template <class S>
-inline V<S> permuted(V<S> v, typename Lanes<S>::I from) {
-#if defined(__clang__)
-    V<S> to;
-    for (int i = 0; i < L<S>; ++i) to[i] = v[from[i]];
-    return to;
-#else
-    return __builtin_shuffle(v, from);
-#endif
-}
-
-// From L vectors one: its lane i is the sum of v[i]'s lanes. Each round halves the number of vectors.
-template <class S, int half = L<S> / 2>
-inline V<S> lane_sums(V<S>* v) {
-    if constexpr (half == 0) {
-        return v[0];
-    } else {
-        typename Lanes<S>::I from, second;
-        for (int i = 0; i < L<S>; ++i) from[i] = i ^ half, second[i] = i & half ? -1 : 0;
-        for (int i = 0; i < half; ++i) {
-            V<S> a = v[i], b = v[i + half];
-            v[i] = (second ? b : a) + permuted<S>(second ? a : b, from);
-        }
-        return lane_sums<S, half / 2>(v);
-    }
-}
-
 // gram (n, n) += rows · rowsᵀ, for rows of `columns` elements, ld apart.
 template <class S>
 void add_gram(S* gram, const S* rows, Index ld, Index n, Index columns) {

@@ -2,6 +2,7 @@
 #include "elman.h"
 #include "gru.h"
 #include "lstm.h"
+#include "step.h"
 #include "table.h"
 
 namespace bptt {

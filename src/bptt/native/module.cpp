@@ -16,15 +16,17 @@ S* data_of(nb::handle t) {
 }
 
 // (y, c, kept, h_n, c_n, origin of the weights) of a walk, with None for what the cell does not have or `keep` does not ask
-// for. new_state() creates the final state.
+// for. new_state() creates the final state; one step of (B, I) has none: its y and c are the state.
 template <class NewState>
 nb::object walk(const Choices& choices, const Operands& o, nb::handle tensors, bool keep, int threads, NewState&& new_state) {
     const bool has_c = choices.cell->has_c;
     // The largest first: a walk that follows another then gets the memory that the other one freed.
     nb::object kept = keep && choices.keeps() > 0 ? empty(o.x.held, o.rows(choices.keeps() * o.H)) : nb::none();
-    nb::object h_n = new_state(), c_n = has_c ? empty_like(h_n) : nb::none();
-    nb::object y = View(h_n).has_shape({o.T, o.B, o.H}) ? empty_like(h_n) : empty(o.x.held, o.rows(o.H));
-    nb::object c = has_c ? empty_like(y) : nb::none();
+    nb::object h_n = o.one_step ? nb::none() : new_state(), c_n = has_c && !o.one_step ? empty_like(h_n) : nb::none();
+    const bool like_state = !o.one_step && View(h_n).has_shape({o.T, o.B, o.H});
+    nb::object y = like_state ? empty_like(h_n) : empty(o.x.held, o.rows(o.H));
+    nb::object c = has_c && (keep || o.one_step) ? empty_like(y) : nb::none();
+    if (o.one_step) c_n = c;
     auto run = [&](auto kind, auto kernel) {
         using S = decltype(kind);
         Call<S> call = o.call<S>(choices, threads);
@@ -133,15 +135,16 @@ nb::object backward(nb::handle cell, nb::handle batch_sizes, nb::handle wanted, 
     return found;
 }
 
-// The forward walk of a module of one layer and direction with plain arguments; None where an argument needs the module's
-// own checks. names: of the weights in `parameters`; hx: as the module takes it.
+// The forward walk of a module of one layer and direction with plain arguments, or a cell's step of x (B, I); None where an
+// argument needs the module's own checks. names: of the weights in `parameters`; hx: as the module takes it.
 // Returns (walk's result, the operands) where a gradient is wanted, else ((y, state), None).
 nb::object ordinary(nb::handle cell, nb::handle names, nb::handle parameters, nb::handle x, nb::handle hx, Index I, Index H,
                     bool grad, int threads) try {
     if (!torch().has_type(x)) return nb::none();
     const Choices choices(cell);
     const View input(x);
-    if (input.bits() == 0 || input.dimensions != 3 || input.shape[2] != I) return nb::none();
+    const int dimensions = input.dimensions;
+    if (input.bits() == 0 || dimensions < 2 || dimensions > 3 || input.shape[dimensions - 1] != I) return nb::none();
     if (input.shape[0] == 0 || input.shape[1] == 0) return nb::none();
     nb::handle tensors[n_operands] = {x, Py_None, Py_None, Py_None, Py_None, Py_None, Py_None};
     if (!hx.is_none()) {
@@ -149,7 +152,7 @@ nb::object ordinary(nb::handle cell, nb::handle names, nb::handle parameters, nb
         if (pair != choices.cell->has_c) return nb::none();
         for (int i = 0; i < 1 + pair; ++i) {
             nb::handle s = tensors[1 + i] = pair ? item(hx, i) : hx;
-            if (!torch().has_type(s) || View(s).dimensions != 3) return nb::none();
+            if (!torch().has_type(s) || View(s).dimensions != dimensions) return nb::none();
         }
     }
     for (int i = 0; i < n_weights; ++i)
@@ -169,7 +172,7 @@ nb::object ordinary(nb::handle cell, nb::handle names, nb::handle parameters, nb
         return hx.is_none() ? empty(x, {{1, o.B, H}, 3}) : empty_like(o.h0.held);
     });
     if (keep) return nb::make_tuple(walked, operands);
-    nb::handle h_n = item(walked, 3), c_n = item(walked, 4);
+    nb::handle h_n = item(walked, o.one_step ? 0 : 3), c_n = item(walked, 4);
     nb::object state = choices.cell->has_c ? nb::make_tuple(h_n, c_n) : nb::make_tuple(h_n);
     return nb::make_tuple(nb::make_tuple(item(walked, 0), state), nb::none());
 } catch (const std::invalid_argument&) {

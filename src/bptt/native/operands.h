@@ -11,11 +11,12 @@ constexpr const char* operand_names[n_operands] = {"x", "h0", "c0", "W_ih", "W_h
 
 struct Operands {
     std::vector<Index> batch_sizes;
+    bool one_step;  // x is (B, I), of a single step, and so is everything else without T in front
     int bits;
     Index N, T, B, I, H, G, x_step = 0, x_row;  // N: rows of x where packed; G: gates · H
     Argument x, h0, c0, W_ih, W_hh, b_ih, b_hh;
 
-    // of_module: states may have a 1 in front. reads_W_ih, reads_biases: a backward walk may need their shapes alone.
+    // of_module: states may have a 1 in front, and x may be one step's (B, I). reads_W_ih, reads_biases: a backward walk may need their shapes alone.
     // shared: as in Call.
     Operands(const Choices& choices, nb::handle sizes, nb::handle tensors, bool of_module, bool reads_W_ih = true,
              bool reads_biases = true, Index shared = 0) {
@@ -23,7 +24,8 @@ struct Operands {
         const bool packed = !sizes.is_none();
         const nb::handle like = item(tensors, 0);
         const View input(like), recurrent(item(tensors, 4));
-        const int dimensions = packed ? 2 : 3;
+        one_step = of_module && !packed && input.dimensions == 2;
+        const int dimensions = packed || one_step ? 2 : 3;
         bits = input.bits();
         require(bits != 0, "the kernels take float32 and float64 in main memory");
         require(input.dimensions == dimensions, "x must be (T, B, I), or (N, I) with batch_sizes");
@@ -31,8 +33,8 @@ struct Operands {
         H = recurrent.shape[1], G = choices.cell->gates * H, I = input.shape[dimensions - 1], N = input.shape[0];
         require(H >= 1 && I >= 1, "x must have at least one feature, and W_hh one column");
         batch_sizes = checked_sizes(sizes, N);
-        T = packed ? static_cast<Index>(batch_sizes.size()) : N;
-        B = packed ? batch_sizes[0] : input.shape[1];
+        T = packed ? static_cast<Index>(batch_sizes.size()) : one_step ? 1 : N;
+        B = packed ? batch_sizes[0] : one_step ? N : input.shape[1];
         if (nb::handle state = item(tensors, 1); !packed && !shared && !state.is_none()) {
             const View initial(state);  // x must have its batch
             if (initial.dimensions > 1) B = initial.shape[initial.dimensions - 2];
@@ -46,7 +48,7 @@ struct Operands {
         const Shape state{{shared ? shared : B, H}, 2, of_module}, bias{{G}, 1};
         x = read(0, rows(I), Layout::rows);
         x_row = x.view.strides[dimensions - 2];
-        if (!packed) x_step = x.view.strides[0];
+        if (!packed && !one_step) x_step = x.view.strides[0];
         h0 = read(1, state), c0 = read(2, state);
         require(choices.cell->has_c ? c0.is_there() == h0.is_there() : !c0.is_there(), "c0 is for the LSTM, and needed there");
         W_hh = read(4, {{G, H}, 2});
@@ -55,9 +57,9 @@ struct Operands {
         require(x.is_there() && W_hh.is_there() && (W_ih.is_there() || !reads_W_ih), "x, W_ih and W_hh are needed");
     }
 
-    // (T, B, columns), or (N, columns) where packed.
+    // (T, B, columns), or (N, columns) where packed or of one step.
     Shape rows(Index columns) const {
-        return batch_sizes.empty() ? Shape{{T, B, columns}, 3} : Shape{{N, columns}, 2};
+        return batch_sizes.empty() && !one_step ? Shape{{T, B, columns}, 3} : Shape{{N, columns}, 2};
     }
 
     // A call with what both directions read.

@@ -42,7 +42,7 @@ struct WithInitialState {
     Buffer<S> zeros;
     Call<S> call;
     explicit WithInitialState(const Call<S>& given) : call(given) {
-        if (call.h0 != nullptr && (call.c0 != nullptr || call.c == nullptr)) return;
+        if (call.h0 != nullptr && (call.c0 != nullptr || (call.c == nullptr && call.c_n == nullptr))) return;
         zeros = buffer<S>(call.B * call.H);
         std::fill_n(zeros.get(), call.B * call.H, S(0));
         if (call.h0 == nullptr) call.h0 = zeros.get();
@@ -75,9 +75,9 @@ std::vector<Part> parts_of(const Call<S>& call, const std::vector<Index>& starts
 
 // One thread for little work: waking another costs more than it saves.
 template <class S>
-int thread_count(const Call<S>& call, Index N, int gates) {
+int thread_count(const Call<S>& call, Index N, int gates, Index most) {
     double work = 2.0 * N * gates * call.H * (call.H + call.I);
-    return work < 2e6 ? 1 : static_cast<int>(std::max<Index>(1, std::min<Index>(call.threads, call.B)));
+    return work < 2e6 ? 1 : static_cast<int>(std::max<Index>(1, std::min<Index>(call.threads, most)));
 }
 
 // Run f(part number) for each part on threads of the process's OpenMP runtime, which may be fewer than parts. An

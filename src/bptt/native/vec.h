@@ -8,6 +8,10 @@
 #include <limits>
 #include <type_traits>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define BPTT_BYTES 64
 #define BPTT_REGISTERS 32
@@ -47,18 +51,43 @@ inline V<S> broadcast(S value) {
     return v;
 }
 
-// The first n lanes; the others are 0 (load) or left alone (store).
+#if defined(__AVX2__) && !defined(__AVX512F__)
+template <class S>
+inline __m256i first_lanes(std::int64_t n) {
+    typename Lanes<S>::I lane;
+    for (int i = 0; i < L<S>; ++i) lane[i] = i;
+    return reinterpret_cast<__m256i>(lane < static_cast<typename Lanes<S>::Int>(n));
+}
+#endif
+
+// The first n >= 1 lanes; the others are 0 (load) or left alone (store).
 template <class S>
 inline V<S> load(const S* p, std::int64_t n) {
     if (n >= L<S>) return load(p);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(S) == 4) return _mm512_maskz_loadu_ps((1u << n) - 1, p);
+    if constexpr (sizeof(S) == 8) return _mm512_maskz_loadu_pd((1u << n) - 1, p);
+#elif defined(__AVX2__)
+    if constexpr (sizeof(S) == 4) return _mm256_maskload_ps(p, first_lanes<S>(n));
+    if constexpr (sizeof(S) == 8) return _mm256_maskload_pd(p, first_lanes<S>(n));
+#else
     V<S> v{};
     std::memcpy(&v, p, n * sizeof(S));
     return v;
+#endif
 }
 template <class S>
 inline void store(S* p, V<S> v, std::int64_t n) {
     if (n >= L<S>) return store(p, v);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(S) == 4) _mm512_mask_storeu_ps(p, (1u << n) - 1, v);
+    if constexpr (sizeof(S) == 8) _mm512_mask_storeu_pd(p, (1u << n) - 1, v);
+#elif defined(__AVX2__)
+    if constexpr (sizeof(S) == 4) _mm256_maskstore_ps(p, first_lanes<S>(n), v);
+    if constexpr (sizeof(S) == 8) _mm256_maskstore_pd(p, first_lanes<S>(n), v);
+#else
     std::memcpy(p, &v, n * sizeof(S));
+#endif
 }
 
 // Where elements stand `stride` apart: 1, or 0 for one value throughout.
@@ -69,6 +98,50 @@ inline V<S> load(const S* p, std::int64_t n, std::int64_t stride) {
     typename Lanes<S>::I lane;
     for (int i = 0; i < L<S>; ++i) lane[i] = i;
     return lane < static_cast<typename Lanes<S>::Int>(n) ? broadcast<S>(*p) : broadcast<S>(0);
+}
+
+// Lane i is lane from[i] of a, or from[i] - L of b.
+template <class S>
+inline V<S> shuffled(V<S> a, V<S> b, typename Lanes<S>::I from) {
+#if defined(__clang__)
+    V<S> to;
+    for (int i = 0; i < L<S>; ++i) to[i] = from[i] < L<S> ? a[from[i]] : b[from[i] - L<S>];
+    return to;
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+}
+
+// v (L×L) transposed. Each round swaps the blocks of `half` lanes beside the diagonal.
+template <class S, int half = L<S> / 2>
+inline void transpose(V<S> (&v)[L<S>]) {
+    if constexpr (half > 0) {
+        typename Lanes<S>::I first, second;
+        for (int i = 0; i < L<S>; ++i) first[i] = i & half ? (i ^ half) + L<S> : i, second[i] = i & half ? i + L<S> : i ^ half;
+        for (int i = 0; i < L<S>; ++i)
+            if (!(i & half)) {
+                const V<S> a = v[i], b = v[i | half];
+                v[i] = shuffled<S>(a, b, first), v[i | half] = shuffled<S>(a, b, second);
+            }
+        transpose<S, half / 2>(v);
+    }
+}
+
+// From L vectors one: its lane i is the sum of v[i]'s lanes. Each round halves the number of vectors.
+template <class S, int half = L<S> / 2>
+inline V<S> lane_sums(V<S>* v) {
+    if constexpr (half == 0) {
+        return v[0];
+    } else {
+        typename Lanes<S>::I first, second;
+        for (int i = 0; i < L<S>; ++i) first[i] = i & half ? i + L<S> : i, second[i] = i & half ? (i ^ half) + L<S> : i ^ half;
+        for (int i = 0; i < half; ++i) {
+            V<S> a = v[i], b = v[i + half];
+            // lanes without the bit sum a's, lanes with it b's
+            v[i] = shuffled<S>(a, b, first) + shuffled<S>(a, b, second);
+        }
+        return lane_sums<S, half / 2>(v);
+    }
 }
 
 template <class S>

@@ -21,36 +21,47 @@ struct ForwardUnits {
     S *y, *c, *kept;  // kept: its gates H apart; null where nothing is kept
 };
 
+// The biases as the accumulators begin with them: of the gates, and of the separate gate's recurrent part, which stays out.
+template <class S, class Cell>
+V<S> bias_at(const Call<S>& call, int gate, Index u, bool separate) {
+    V<S> sum = broadcast<S>(0);
+    if (separate && gate != Cell::separate_gate) return sum;
+    const Index at = gate * call.H + u, lanes_left = call.H - u;
+    if (lanes_left <= 0) return sum;
+    if (call.b_ih && !separate) sum += load(call.b_ih + at, lanes_left);
+    if (call.b_hh && separate == (gate == Cell::separate_gate)) sum += load(call.b_hh + at, lanes_left);
+    return sum;
+}
+
 // Weights packed once a call, shared by the threads.
 template <class S, class Cell>
 struct ForwardWeights {
     static constexpr int NV = Cell::gates * Cell::vectors;
+    static constexpr Index units = Cell::vectors * L<S>;
     Index panels, width;
     Buffer<S> W_ih, W_hh, bias;
-    explicit ForwardWeights(const Call<S>& call) : width(NV * L<S>) {
-        constexpr Index units = Cell::vectors * L<S>;
-        panels = (call.H + units - 1) / units;
+    ForwardWeights(const Call<S>& call, Index threads) : panels((call.H + units - 1) / units), width(NV * L<S>) {
         W_ih = buffer<S>(panels * width * call.I);
         W_hh = buffer<S>(panels * width * call.H);
         bias = buffer<S>(2 * panels * width);  // two rows: of the gates, then of the separate gate's recurrent part
-        pack_gates<S>(W_ih.get(), call.W_ih, Cell::gates, Cell::vectors, call.H, call.I);
-        pack_gates<S>(W_hh.get(), call.W_hh, Cell::gates, Cell::vectors, call.H, call.H);
-        auto sum = buffer<S>(Cell::gates * call.H), separate = buffer<S>(Cell::gates * call.H);
-        for (Index g = 0; g < Cell::gates; ++g)
-            for (Index u = 0; u < call.H; ++u) {
-                S ih = call.b_ih ? call.b_ih[g * call.H + u] : S(0), hh = call.b_hh ? call.b_hh[g * call.H + u] : S(0);
-                sum[g * call.H + u] = ih + (g == Cell::separate_gate ? S(0) : hh);
-                separate[g * call.H + u] = g == Cell::separate_gate ? hh : S(0);
+        for_each_part(threads, [&](Index part) {
+            const Index p0 = panels * part / threads, p1 = panels * (part + 1) / threads;
+            pack_gates<S>(W_ih.get(), call.W_ih, Cell::gates, Cell::vectors, call.H, call.I, p0, p1);
+            pack_gates<S>(W_hh.get(), call.W_hh, Cell::gates, Cell::vectors, call.H, call.H, p0, p1);
+        });
+        for (Index p = 0; p < panels; ++p)
+            for (int j = 0; j < NV; ++j) {
+                const Index u = p * units + j % Cell::vectors * L<S>, at = p * width + j * L<S>;
+                store(bias.get() + at, bias_at<S, Cell>(call, j / Cell::vectors, u, false));
+                store(bias.get() + panels * width + at, bias_at<S, Cell>(call, j / Cell::vectors, u, true));
             }
-        pack_gates<S>(bias.get(), sum.get(), Cell::gates, Cell::vectors, call.H, 1);
-        pack_gates<S>(bias.get() + panels * width, separate.get(), Cell::gates, Cell::vectors, call.H, 1);
     }
 };
 
 template <class S, class Cell>
 void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S, Cell>& w) {
     constexpr int NV = ForwardWeights<S, Cell>::NV;
-    constexpr Index units = Cell::vectors * L<S>, chunk = 192;
+    constexpr Index units = ForwardWeights<S, Cell>::units, chunk = 192;
     const Index width = w.width, row_width = w.panels * width, H = call.H;
     const Index most = part.most_rows(chunk);
     auto xs = buffer<S>(most * call.I), projected = buffer<S>(most * row_width);
@@ -68,7 +79,9 @@ void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S,
         for (Index t = t0; t < t0 + steps; ++t) {
             const Index n = part.rows(t), at = part.first_row(t);
             const S* h_prev = state_before(call.h0, call.y, call, part, t);
-            const S* c_prev = call.c ? state_before(call.c0, static_cast<const S*>(call.c), call, part, t) : nullptr;
+            // Where c is not kept, each step's takes the place of the one before.
+            S* c_now = !Cell::has_c ? nullptr : call.c ? call.c + at * H : call.c_n + part.r0 * H;
+            const S* c_prev = call.c || (Cell::has_c && t == 0) ? state_before(call.c0, static_cast<const S*>(call.c), call, part, t) : c_now;
             product<S, NV>(
                 n, H, w.panels, h_prev, H, 1, w.W_hh.get(),
                 [&](auto& acc, Index first, Index p) {
@@ -83,7 +96,7 @@ void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S,
                     for (auto& row : acc) {
                         const Index u = p * units, offset = first * H + u, to = at * H + offset;
                         ForwardUnits<S> here{H - u, h_prev + offset, c_prev ? c_prev + offset : nullptr, call.y + to,
-                                     call.c ? call.c + to : nullptr,
+                                     c_now ? c_now + offset : nullptr,
                                      call.kept ? call.kept + (at + first) * Cell::keeps * H + u : nullptr};
                         Cell::template finish<S>(call, row, P + first * row_width + p * width, here);
                         ++first;
@@ -94,18 +107,16 @@ void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S,
     }
     for (Index t = call.T - 1, done = 0; done < part.rows(0); done = part.rows(t--)) {  // sequences that end with step t
         const Index from = (part.first_row(t) + done) * H, to = (part.r0 + done) * H, size = (part.rows(t) - done) * H;
-        std::copy_n(call.y + from, size, call.h_n + to);
-        if (call.c) std::copy_n(call.c + from, size, call.c_n + to);
+        if (call.h_n) std::copy_n(call.y + from, size, call.h_n + to);
+        if (call.c && call.c_n != call.c) std::copy_n(call.c + from, size, call.c_n + to);
     }
 }
 
 template <class S, class Cell>
-void forward(const Call<S>& given) {
-    const WithInitialState<S> started(given);
-    const Call<S>& call = started.call;
+void forward_walk(const Call<S>& call) {
     auto starts = first_rows_of(call);
-    auto parts = parts_of(call, starts, thread_count(call, starts[call.T], Cell::gates));
-    ForwardWeights<S, Cell> w(call);
+    auto parts = parts_of(call, starts, thread_count(call, starts[call.T], Cell::gates, call.B));
+    ForwardWeights<S, Cell> w(call, parts.size());
     for_each_part(parts.size(), [&](Index p) { forward_part<S, Cell>(call, parts[p], w); });
 }
 
@@ -127,35 +138,31 @@ struct BackwardWeights {
     explicit BackwardWeights(const Call<S>& call) : panels_h((call.H + width - 1) / width), panels_i((call.I + width - 1) / width) {
         const Index K = Cell::gates * call.H;
         W_hh = buffer<S>(panels_h * width * K);
-        pack(W_hh.get(), call.W_hh, call.H, Index(1), K, call.H, width);
+        pack(W_hh.get(), call.W_hh, K, call.H, width);
         if (call.dx == nullptr) return;
-        auto ordered = buffer<S>(K * call.I);
-        for (Index g = 0; g < Cell::gates; ++g)
-            std::copy_n(call.W_ih + Cell::input_order[g] * call.H * call.I, call.H * call.I, ordered.get() + g * call.H * call.I);
         W_ih = buffer<S>(panels_i * width * K);
-        pack(W_ih.get(), ordered.get(), call.I, Index(1), K, call.I, width);
+        for (Index p = 0; p < panels_i; ++p)
+            for (Index g = 0; g < Cell::gates; ++g)
+                pack_panel(W_ih.get() + (p * K + g * call.H) * width, call.W_ih + Cell::input_order[g] * call.H * call.I,
+                           call.I, call.H, call.I, p * width, width);
     }
 };
 
+// A part's adjoints of the state, and delta of a chunk of its steps.
 template <class S, class Cell>
-struct BackwardPart {
-    static constexpr int NV = 2;
-    static constexpr Index width = NV * L<S>;
+struct BackwardState {
+    static constexpr Index width = 2 * L<S>;
     const Call<S>& call;
     const Part& part;
-    const BackwardWeights<S, Cell>& w;
-    Sums<S>& sums;
     const Index H, K, ldh, ldd, R;
-    Buffer<S> dh, dc, delta, panels;
+    Buffer<S> dh, dc, delta;
 
-    BackwardPart(const Call<S>& call, const Part& part, const BackwardWeights<S, Cell>& w, Sums<S>& sums)
-        : call(call), part(part), w(w), sums(sums), H(call.H), K(Cell::gates * call.H), ldh(round_up(call.H, width)),
+    BackwardState(const Call<S>& call, const Part& part)
+        : call(call), part(part), H(call.H), K(Cell::gates * call.H), ldh(round_up(call.H, width)),
           ldd(round_up(Cell::blocks * call.H, L<S>) + 16), R(part.r1 - part.r0) {
-        const Index most = part.most_rows(chunk_rows);
         dh = padded(call.dh_final);
         if (call.c) dc = padded(call.dc_final);
-        delta = buffer<S>(most * ldd);
-        panels = buffer<S>(most * std::max(round_up(call.I, width), ldh));
+        delta = buffer<S>(part.most_rows(chunk_rows) * ldd);
     }
 
     // (R, H) rows of a state's adjoint, padded to ldh; zeros where there is none.
@@ -167,30 +174,13 @@ struct BackwardPart {
         return to;
     }
 
-    void walk() {
-        for (Index last = call.T - 1, steps; last >= 0; last -= steps) {
-            steps = chunk_steps(part, last, Index(0), -1, chunk_rows);
-            const Index t0 = last - steps + 1;
-            Index rows = 0;
-            for (Index t = t0; t <= last; ++t) rows += part.rows(t);
-            Index base = rows;
-            for (Index t = last; t >= t0; --t) {
-                base -= part.rows(t);
-                step(t, delta.get() + base * ldd);
-            }
-            accumulate_gradients(t0, steps, rows);
-        }
-        copy_state(call.dh0, dh.get());
-        if (call.c) copy_state(call.dc0, dc.get());
-    }
-
     void copy_state(S* to, const S* from) const {
         if (to)
             for (Index r = 0; r < R; ++r) std::copy_n(from + r * ldh, H, to + (part.r0 + r) * H);
     }
 
-    // Step t: delta of its rows, then the adjoint of the state before the step.
-    void step(Index t, S* delta_t) {
+    // Delta of step t; dh and dc become what flows to the state before the step other than through W_hh.
+    void find_delta(Index t, S* delta_t) {
         const Index n = part.rows(t), at = part.first_row(t);
         V<S> squares = broadcast<S>(0);
         for (Index r = 0; r < n; ++r) {
@@ -220,12 +210,6 @@ struct BackwardPart {
                 squares = broadcast<S>(0);
             }
         }
-        if (call.delta_hh) copy_delta(at, n, delta_t);
-        if (call.products_hh) write_gram(at, n, delta_t);
-        product<S, NV>(
-            n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
-            [&](auto& acc, Index first, Index p) { load_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); },
-            [&](auto& acc, Index first, Index p) { store_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); });
     }
 
     // The place of row r of step t in the recorded walk.
@@ -237,6 +221,50 @@ struct BackwardPart {
         S total = 0;
         for (int i = 0; i < L<S>; ++i) total += v[i];
         return total;
+    }
+};
+
+template <class S, class Cell>
+struct BackwardPart : BackwardState<S, Cell> {
+    using State = BackwardState<S, Cell>;
+    using State::call, State::part, State::H, State::K, State::ldh, State::ldd, State::dh, State::dc, State::delta, State::width;
+    static constexpr int NV = 2;
+    const BackwardWeights<S, Cell>& w;
+    Sums<S>& sums;
+    Buffer<S> panels;
+
+    BackwardPart(const Call<S>& call, const Part& part, const BackwardWeights<S, Cell>& w, Sums<S>& sums)
+        : State(call, part), w(w), sums(sums) {
+        panels = buffer<S>(part.most_rows(chunk_rows) * std::max(round_up(call.I, width), ldh));
+    }
+
+    void walk() {
+        for (Index last = call.T - 1, steps; last >= 0; last -= steps) {
+            steps = chunk_steps(part, last, Index(0), -1, chunk_rows);
+            const Index t0 = last - steps + 1;
+            Index rows = 0;
+            for (Index t = t0; t <= last; ++t) rows += part.rows(t);
+            Index base = rows;
+            for (Index t = last; t >= t0; --t) {
+                base -= part.rows(t);
+                step(t, delta.get() + base * ldd);
+            }
+            accumulate_gradients(t0, steps, rows);
+        }
+        this->copy_state(call.dh0, dh.get());
+        if (call.c) this->copy_state(call.dc0, dc.get());
+    }
+
+    // Step t: delta of its rows, then the adjoint of the state before the step.
+    void step(Index t, S* delta_t) {
+        const Index n = part.rows(t), at = part.first_row(t);
+        this->find_delta(t, delta_t);
+        if (call.delta_hh) copy_delta(at, n, delta_t);
+        if (call.products_hh) write_gram(at, n, delta_t);
+        product<S, NV>(
+            n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
+            [&](auto& acc, Index first, Index p) { load_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); },
+            [&](auto& acc, Index first, Index p) { store_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); });
     }
 
     // Write the products of delta's rows with each other, copy by copy.
@@ -308,11 +336,9 @@ struct BackwardPart {
 };
 
 template <class S, class Cell>
-void backward(const Call<S>& given) {
-    const WithInitialState<S> started(given);
-    const Call<S>& call = started.call;
+void backward_walk(const Call<S>& call) {
     auto starts = first_rows_of(call);
-    auto parts = parts_of(call, starts, thread_count(call, starts[call.T], 2 * Cell::gates));
+    auto parts = parts_of(call, starts, thread_count(call, starts[call.T], 2 * Cell::gates, call.B));
     BackwardWeights<S, Cell> w(call);
     std::vector<std::unique_ptr<Sums<S>>> sums(parts.size());
     for_each_part(parts.size(), [&](Index p) {

@@ -178,7 +178,7 @@ def _quick_walk(
         choices, names, I, H, parameters, x, hx: as `kernels.forward_of_module` takes them.
 
     Returns:
-        y (T, B, H), and the final state, each (1, B, H).
+        y (T, B, H), and the final state, each (1, B, H); all (B, H) of one step x (B, I).
     """
     if is_watched() or is_transformed() or _is_any_autocast_enabled():
         return None
@@ -189,4 +189,5 @@ def _quick_walk(
     if operands is None:
         return walked  # pyright: ignore[reportReturnType]
     y, h_n, c_n = put_in_graph(choices, None, walked, *operands)
+    h_n = y if h_n is None else h_n  # of one step
     return y, (h_n,) if c_n is None else (h_n, c_n)

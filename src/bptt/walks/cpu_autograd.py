@@ -44,11 +44,12 @@ class _FusedWalk(torch.autograd.Function):
     ) -> Any:
         y, c, kept, h_n, c_n, origin = walked
         ctx.walk = choices, batch_sizes, operands[3:], origin
-        ctx.y_changed = False
+        ctx.returned_changed = False
         ctx.set_materialize_grads(False)
-        # Where hooks say how tensors are saved, a change of y in place is not noticed.
-        saved = y if _top_saved_tensors_default_hooks(True) is None else y.clone()
-        ctx.save_for_backward(saved, *operands[:3], c, kept)
+        saved_y, saved_c = y, c
+        if _top_saved_tensors_default_hooks(True) is not None:  # then a change of y or c in place is not noticed
+            saved_y, saved_c = y.clone(), c.clone() if c is c_n and c is not None else c
+        ctx.save_for_backward(saved_y, *operands[:3], saved_c, kept)
         return y, h_n, c_n
 
     @staticmethod
@@ -57,20 +58,23 @@ class _FusedWalk(torch.autograd.Function):
         wanted = ctx.needs_input_grad[3:]
         try:
             y, x, h0, c0, c, kept = ctx.saved_tensors
-        except RuntimeError:  # something was changed in place: if that is y, which is the caller's, we do without
-            ctx._raw_saved_tensors[0].register_hooks(_same, _same)  # y is not checked from now on
+        except RuntimeError:  # something was changed in place: if that is y or c, the caller's, we do without
+            for returned in (0, 4)[: 1 + choices.has_c]:  # not checked from now on
+                ctx._raw_saved_tensors[returned].register_hooks(_same, _same)
             y, x, h0, c0, c, kept = ctx.saved_tensors
-            ctx.y_changed = True
-        if is_grad_enabled() or ctx.y_changed or is_watched():
+            ctx.returned_changed = True
+        if is_grad_enabled() or ctx.returned_changed or is_watched():
             as_walked = weights_as_walked(origin, weights)
             if is_grad_enabled() and as_walked is not weights:
                 raise RuntimeError(
                     "a weight's data was replaced after the forward pass, and gradients that are to be "
                     "differentiated again need it as it was; replace it after the backward pass"
                 )
-            if ctx.y_changed and not is_grad_enabled():  # walked again; a module's state is (1, B, H)
+            if ctx.returned_changed and not is_grad_enabled():  # walked again; a module's state is (1, B, H)
                 h, c_0 = (s if s is None or s.dim() == 2 else s.squeeze(0) for s in (h0, c0))
-                y, c, kept, *_ = forward(choices, batch_sizes, True, Operands(x, h, c_0, *as_walked))  # pyright: ignore
+                steps = x[None] if batch_sizes is None and x.dim() == 2 else x
+                again = forward(choices, batch_sizes, True, Operands(steps, h, c_0, *as_walked))  # pyright: ignore
+                y, c, kept = (s if s is None or steps is x else s[0] for s in again.saved)
             operands = x, h0, c0, *as_walked
             found = gradients(choices, batch_sizes, wanted, operands, (y, c, kept), seeds)
         else:
@@ -131,6 +135,13 @@ def _second_order(
 ) -> list[Tensor | None]:
     """The gradients by plain operations, so that they can be differentiated again."""
     x, h0, c0, *weights = operands
+    dy, *d_state = seeds
+    if batch_sizes is None and x.dim() == 2:  # one step of a cell
+        with torch.enable_grad():
+            x = x.unsqueeze(0)
+        dy = None if dy is None else dy.unsqueeze(0)
+        d_x, *others = _second_order(choices, None, wanted, (x, h0, c0, *weights), (dy, *d_state))
+        return [None if d_x is None else d_x.squeeze(0), *others]
     n = 1 + choices.has_c
     state = (h0, c0)[:n]
     if h0 is None:  # zeros, of which no gradient is wanted
@@ -140,7 +151,6 @@ def _second_order(
     if of_module:
         with torch.enable_grad():
             state = tuple(s.squeeze(0) for s in state)
-    dy, *d_state = seeds
     d_state = [d if d is None else d.reshape(state[0].shape) for d in d_state[:n]]
     call = Call(choices.equations(), x, state, Weights(*weights), batch_sizes)
     of_call = [*wanted[: 1 + n], *wanted[3:], False]

@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from ..checks import autocast_is_on
 from ..equations.protocol import Equations, State
 from .backend import Backend, QuickWalk, Recorded
-from .call import HALF, Call, lacks_memory
+from .call import Call, lacks_memory
 from .cpu import FUSED
 from .cudnn import CUDNN
 from .plain import PLAIN
@@ -19,7 +18,6 @@ from .reference import REFERENCE
 from .stack import Between, Stack
 
 BACKENDS: tuple[Backend, ...] = (CUDNN, FUSED, REFERENCE, PLAIN)  # in the order in which they are asked
-MANY = 2**17  # numbers in a layer's matrices, half a megabyte, from which on `one_step` is the faster one
 
 
 def backend_of(call: Call) -> Backend:
@@ -67,15 +65,6 @@ def quick_walk_of(cell: Equations) -> QuickWalk | None:
 def record_walk(call: Call) -> Recorded:
     """`walk` outside autocast, and a recording for its backward pass."""
     return backend_of(call).record(call)
-
-
-def one_step(call: Call) -> tuple[Tensor, State]:
-    """`walk` of one step, x (1, B, I), in plain operations: to pack `MANY` weights would cost more than it."""
-    if autocast_is_on(call.x.device) or call.x.dtype in HALF:
-        return walk(call)
-    weights = call.weights
-    after, _ = call.cell.step(linear(call.x[0], weights.W_ih, weights.b_ih), call.state, weights)
-    return after[0].unsqueeze(0), after
 
 
 def why(module: Any, x: Any) -> str:

@@ -168,12 +168,12 @@ def forward(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: Ope
 def forward_of_module(
     choices: Choices, names: Weights[str], parameters: dict[str, Any], x: Any, hx: Any, I: int, H: int, grad: bool
 ) -> tuple[tuple, tuple | None] | None:
-    """`forward` of one layer of a module, whose arguments are checked on the way.
+    """`forward` of one layer of a module, or a cell's step, whose arguments are checked on the way.
 
     Args:
         names: of the weights, in `parameters`.
-        x: (T, B, I).
-        hx: as the module takes it, (1, B, H) each; None for zeros.
+        x: (T, B, I), or (B, I) of one step, whose state is its y and c; `Walked.h_n` is None then.
+        hx: as the module takes it, (1, B, H) or (B, H) each; None for zeros.
         grad: whether autograd is on.
 
     Returns:

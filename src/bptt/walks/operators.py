@@ -81,7 +81,7 @@ def _walk_fake(
     kept = x.new_empty((*rows, keeps * H)) if keep and keeps else None
     if not choices.has_c:
         return _all_tensors(x, (y, None, kept, last, None))
-    return _all_tensors(x, (y, torch.empty_like(y), kept, last, torch.empty_like(last)))
+    return _all_tensors(x, (y, torch.empty_like(y) if keep else None, kept, last, torch.empty_like(last)))
 
 
 def _backward_cpu(

@@ -1,4 +1,4 @@
-"""torch.nn's cells as walks of one step."""
+"""Cells as walks of one step."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations, Weights
+from ...step_cells import GRUCell, LSTMCell, RNNCell
 from ...walks.call import Call
 
-CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+CELLS = (RNNCell, GRUCell, LSTMCell, nn.RNNCell, nn.GRUCell, nn.LSTMCell)  # ours are subclasses
 CELL_NAMES = Weights("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 

@@ -29,7 +29,7 @@ from .calls import ModuleCall
 from .cells import CELL_NAMES, CELLS, call_of_cell
 from .walk_node import RecordedWalk, Ticket, recorded_walk
 
-TORCH = (*OURS, *CELLS)  # the classes of torch.nn
+TORCH = (*OURS, *CELLS)  # the classes whose `forward` is taken over: torch.nn's and our cells
 
 
 class Walks:
@@ -77,7 +77,7 @@ class Walks:
 def record(model: nn.Module) -> Iterator[Walks]:
     """Record the calls of the recurrent modules inside a model, to see its gradient before it is summed over time.
 
-    torch.nn.RNN, GRU, LSTM and their cells, `bptt.RNN`, `GRU`, `LSTM` and `Elman` are taken over while the context
+    torch.nn.RNN, GRU, LSTM and their cells, bptt's of these names and `Elman` are taken over while the context
     is open: their calls give the same results and gradients, dropout as drawn, and keep what
     `bptt.contributions(walks, loss)` reads. The model, its parameters, buffers and `.grad` stay as they are.
     A model under torch.compile runs without it meanwhile. A copy of the model, or a file, is not recorded.
@@ -226,7 +226,7 @@ class _Recorder:
             recorded = partial(self.call_torch, module, _twin(module))
 
         def call(input: Any, hx: Any = None, *walk: Walk) -> Any:
-            if any(w not in (door.walk, door.one_step) for w in walk) or not self.is_on():
+            if any(w is not door.walk for w in walk) or not self.is_on():
                 return plain(input, hx, *walk)
             self.check_values(input)
             with _past_checkpoints(plain, input, hx):
@@ -249,7 +249,7 @@ class _Recorder:
         return y, state if len(state) > 1 else state[0]
 
     def call_cell(self, cell: Any, forward: Callable[..., Any], input: Tensor, hx: Any) -> Any:
-        """`forward` of one of torch.nn's cells, recorded as a walk of one step."""
+        """`forward` of a cell, recorded as a walk of one step."""
         call = call_of_cell(cell, input, hx)
         if call is None:
             return forward(input, hx)
