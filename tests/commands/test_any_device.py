@@ -44,7 +44,16 @@ TASKS = {
     "panel": ("forecast", {"data": "d.csv", "target": "y", "series": "s", "missing": "mask", "epochs": 2}),
     "classify": (
         "classify",
-        {"data": "v.ts", "epochs": 2, "hidden": 6, "batch": 4, "class_weights": "balanced", "validation": 0.2},
+        {
+            "data": "v.ts",
+            "epochs": 2,
+            "hidden": 6,
+            "batch": 4,
+            "class_weights": "balanced",
+            "validation": 0.2,
+            "readout": "both",
+            "stride": 1,
+        },
     ),
     "text": ("text", {"data": "cats.txt", "epochs": 1, "hidden": 6, "batch": 3, "validation": 0.1}),
 }

@@ -77,7 +77,16 @@ LONG = "s,kind,t,a\n" + "".join(
 
 def test_sequences_are_classified(tmp_path, capsys):
     (tmp_path / "d.csv").write_text(LONG)
-    choices = {"series": "s", "label": "kind", "time": "t", "epochs": 10, "hidden": 4, "batch": 4}
+    choices = {
+        "series": "s",
+        "label": "kind",
+        "time": "t",
+        "epochs": 10,
+        "hidden": 4,
+        "batch": 4,
+        "stride": 2,
+        "readout": "last",
+    }
     train(ClassifyOptions(data=tmp_path / "d.csv", out=tmp_path / "run", **choices))
     capsys.readouterr()
     assert predict(PredictOptions(tmp_path / "run", tmp_path / "d.csv")) == 0
@@ -201,7 +210,7 @@ def test_what_is_odd_about_new_data_is_said_beside_the_forecasts(tmp_path, capsy
 
 def test_new_values_that_float32_cannot_square_are_refused(tmp_path):
     (tmp_path / "p.ts").write_text("@classLabel true a b\n@data\n" + "1,2:a\n2,3:b\n" * 4)
-    train(ClassifyOptions(data=tmp_path / "p.ts", epochs=1, out=tmp_path / "run"))
+    train(ClassifyOptions(data=tmp_path / "p.ts", epochs=1, stride=1, readout="last", out=tmp_path / "run"))
     (tmp_path / "new.ts").write_text("@classLabel true a b\n@data\n1,1e90:a\n")
     with pytest.raises(UserError, match=r"column 'x' holds 1e.90, more than 1e.15 standard deviations"):
         predict(PredictOptions(tmp_path / "run", tmp_path / "new.ts"))
