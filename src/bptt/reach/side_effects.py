@@ -97,7 +97,7 @@ def side_state(walker: Modular, tensors: Iterable[Tensor], before: SideState | N
         tensors: on whose devices numbers may be drawn, beside the CPU.
         before: an earlier one, of the same walker and devices.
     """
-    generators = _generators(tensors)
+    generators = generator_states(tensors)
     if before is not None:
         pairs = zip(before.generators, generators, strict=True)
         generators = [old if old.unchanged(new.state) else new for old, new in pairs]
@@ -119,7 +119,7 @@ def side_state(walker: Modular, tensors: Iterable[Tensor], before: SideState | N
         )
 
 
-def _generators(tensors: Iterable[Tensor]) -> list[GeneratorState]:
+def generator_states(tensors: Iterable[Tensor]) -> list[GeneratorState]:
     """All generators' states now, always in the same order."""
     found = [
         GeneratorState(np.random.set_state, np.random.get_state(), NUMPY),

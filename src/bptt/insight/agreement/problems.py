@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, Self
 
-import numpy
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -20,6 +18,7 @@ from ...networks import Elman, SequenceModel
 from ...reach.device_errors import naming_devices
 from ...reach.gradients import scalar_loss
 from ...reach.layout import time_axis
+from ...reach.side_effects import GeneratorState, generator_states
 from ...reach.walker import FORM, check_model
 from ...recurrent import Recurrent
 from ...trees import Tree, leaves, mapped
@@ -72,26 +71,17 @@ class CriterionLoss(NamedTuple):
         return CriterionLoss(model, x, d, criterion, state)
 
 
-class RandomStates(NamedTuple):
-    """The states of all random generators that a model may draw from."""
-
-    torch: Tensor
-    cuda: list[Tensor]
-    python: Any
-    numpy: Any
-
-
 class ModelLoss(NamedTuple):
     """function(model), a scalar, with the same draws each time."""
 
     model: nn.Module
     function: Callable[[Any], Tensor]
-    draws: RandomStates
+    draws: list[GeneratorState]
 
     def loss(self) -> Tensor:
         """The loss of a copy that shares the model's parameters; whatever else it changes is forgotten."""
         model = copied(self.model, self.model.parameters())
-        with _drawing(self.draws), _InDouble() as mode:
+        with _drawing(self.draws, self.model), _InDouble() as mode:
             for module in recurrent_modules(model).values():  # whose kernels read memory
                 module.register_forward_pre_hook(mode.convert_inputs, with_kwargs=True)
             return self.function(model)
@@ -150,7 +140,7 @@ def problem_of_model(model: nn.Module, function: Callable[[Any], Any]) -> ModelL
     recurrent_modules(model)
     check_call(function)
     check_takes(function, "the loss", "loss(model) -> scalar", "model")
-    problem = ModelLoss(copied(model).to(torch.float64), function, _random_states())
+    problem = ModelLoss(copied(model).to(torch.float64), function, generator_states(model.parameters()))
     _let_rnns_train(problem.model)
     loss = problem.loss()
     if not isinstance(loss, Tensor) or loss.numel() != 1:
@@ -198,28 +188,17 @@ def _initial_state(made: Callable[[int], Tree], dtype: torch.dtype, batch: int) 
     return mapped(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, made(batch))
 
 
-def _random_states() -> RandomStates:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return RandomStates(torch.get_rng_state(), cuda, random.getstate(), numpy.random.get_state())
-
-
-def _set_random_states(states: RandomStates) -> None:
-    torch.set_rng_state(states.torch)
-    if states.cuda:
-        torch.cuda.set_rng_state_all(states.cuda)
-    random.setstate(states.python)
-    numpy.random.set_state(states.numpy)
-
-
 @contextmanager
-def _drawing(states: RandomStates) -> Iterator[None]:
+def _drawing(states: list[GeneratorState], model: nn.Module) -> Iterator[None]:
     """Draw from these states on; afterwards the generators are as they were."""
-    before = _random_states()
-    _set_random_states(states)
+    before = generator_states(model.parameters())
+    for state in states:
+        state.restore()
     try:
         yield
     finally:
-        _set_random_states(before)
+        for state in before:
+            state.restore()
 
 
 class _InDouble(TorchFunctionMode):

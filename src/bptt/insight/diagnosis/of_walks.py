@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import torch
 from torch import Tensor
 
@@ -13,6 +11,7 @@ from ..recorded import Record
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
 from ..recorder.record import Walks
+from ..recorder.results import ByModule
 from ..text_tables import text_html
 from .clipping import GradientNorms
 from .input_memory import targets_by_step
@@ -31,7 +30,7 @@ from .layers import diagnose_layer
 from .result import Diagnosis
 
 
-class ModelDiagnosis(Mapping[str, Diagnosis]):
+class ModelDiagnosis(ByModule[Diagnosis]):
     """The diagnosis of each recurrent module by its name in the model; print it.
 
     Attributes:
@@ -39,16 +38,8 @@ class ModelDiagnosis(Mapping[str, Diagnosis]):
     """
 
     def __init__(self, found: dict[str, Diagnosis], left_out: dict[str, str]) -> None:
-        self._found, self.left_out = found, left_out
-
-    def __getitem__(self, name: str) -> Diagnosis:
-        return self._found[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
+        super().__init__(found)
+        self.left_out = left_out
 
     def __str__(self) -> str:
         parts = [f"{called(name)}\n{'-' * len(called(name))}\n{found}" for name, found in self.items()]

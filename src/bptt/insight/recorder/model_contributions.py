@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from ...reach.layout import called
 from ..contributions_result import Contributions, share_rows
 from ..text_tables import text_html
 from .record import Walks
+from .results import ByModule
 
 COLUMNS = 24  # of a profile
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -46,7 +47,7 @@ class ModuleContributions(Contributions):
     loops: tuple[Contributions, ...] = ()
 
 
-class ModelContributions(Mapping[str, ModuleContributions]):
+class ModelContributions(ByModule[ModuleContributions]):
     """Contributions by recurrent module, by its name in the model; print them.
 
     Attributes:
@@ -56,7 +57,8 @@ class ModelContributions(Mapping[str, ModuleContributions]):
     """
 
     def __init__(self, walks: Walks, loss: Tensor, modules: dict[str, ModuleContributions]) -> None:
-        self.loss, self._modules = loss, modules
+        super().__init__(modules)
+        self.loss = loss
         self.missing = {
             name: "the loss does not depend on its calls" if calls else "torch.nn's forward was not called"
             for name, calls in walks.calls.items()
@@ -69,15 +71,6 @@ class ModelContributions(Mapping[str, ModuleContributions]):
             for weight, part in module.gradient.items():
                 if (full := names.get(id(own.get(weight)))) is not None:  # not of a weight that is computed
                     self.gradient[full] = self.gradient[full] + part if full in self.gradient else part
-
-    def __getitem__(self, name: str) -> ModuleContributions:
-        return self._modules[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __len__(self) -> int:
-        return len(self._modules)
 
     def __str__(self) -> str:
         return _model_text(self)
