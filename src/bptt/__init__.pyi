@@ -9,7 +9,7 @@ from .insight.agreement.result import GradientCheck as GradientCheck
 from .insight.contributions import contributions as contributions
 from .insight.contributions_result import Contributions as Contributions
 from .insight.diagnosis.diagnose import diagnose as diagnose
-from .insight.diagnosis.of_walks import ModelDiagnosis as ModelDiagnosis
+from .insight.diagnosis.diagnose_walks import ModelDiagnosis as ModelDiagnosis
 from .insight.diagnosis.result import Diagnosis as Diagnosis
 from .insight.lesson.derivation import Derivation as Derivation
 from .insight.lesson.derivation import derivation as derivation

@@ -12,7 +12,7 @@ from bptt.equations import ACTIVATIONS
 from bptt.insight.contributions import contributions
 from bptt.insight.diagnosis.jacobians import RecordedSteps, jacobians
 from bptt.insight.diagnosis.lyapunov import lyapunov_exponents
-from bptt.insight.recorded import record_layers
+from bptt.insight.plain_models import record_layers
 from bptt.page.modules import bundled
 from bptt.page.network import LOSSES, described
 

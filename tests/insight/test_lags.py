@@ -3,7 +3,7 @@ import torch
 
 import bptt
 from bptt.insight.lags import errors_by_lag, gradient_by_lag
-from bptt.insight.recorded import error_and_adjoint, into_hidden, record_layers
+from bptt.insight.plain_models import error_and_adjoint, into_hidden, record_layers
 from support import assert_close, normal
 
 

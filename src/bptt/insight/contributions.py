@@ -17,10 +17,10 @@ from ..cell import Cell
 from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
 from ..walks.unfold import Factor
+from .cell_contributions import StepByStep
 from .contributions_result import BySteps, Contributions
-from .own_cells import StepByStep
 from .pairs import ErrorNorms, norms_by_pair, readout_norms
-from .recorded import (
+from .plain_models import (
     Bare,
     Criterion,
     Network,

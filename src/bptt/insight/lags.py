@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .pairs import mean_by_lag, shares
-from .recorded import Network, Record, WalkedBack, factors_by_name, into_hidden, readout_factors, walk_back
+from .plain_models import Network, Record, WalkedBack, factors_by_name, into_hidden, readout_factors, walk_back
 
 HELD = 4_000_000  # numbers of one layer's deltas in windows that are held at a time
 

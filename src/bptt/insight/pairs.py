@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..equations import Weights
 from ..walks.sweep import Errors
-from .recorded import Network, Record, back_through_layers, readout_factors
+from .plain_models import Network, Record, back_through_layers, readout_factors
 
 SWEPT = 4_000_000  # numbers that a sweep writes at once, about
 

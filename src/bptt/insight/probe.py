@@ -13,7 +13,7 @@ from ..checks import check_sizes
 from .diagnosis.jacobians import RecordedSteps
 from .diagnosis.layers import ACTIVITY
 from .lags import back_from_the_end, norms_by_lag
-from .recorded import Record
+from .plain_models import Record
 from .recorder.calls import ModuleCall, loops_of
 from .recorder.record import Walks, record, recurrent_modules
 

@@ -10,7 +10,7 @@ from torch.nn.functional import l1_loss
 
 from ..equations import ACTIVATIONS, ElmanEquations
 from ..insight.lesson.notation import LessonNetwork, matrices
-from ..insight.recorded import Criterion
+from ..insight.plain_models import Criterion
 from ..networks import Elman, cross_entropy, squared_error
 
 MOST_UNITS = 64  # of a layer that a page computes with

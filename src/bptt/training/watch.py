@@ -16,7 +16,7 @@ from ..checks import autocast_is_on, check_sizes
 from ..equations import Weights
 from ..equations.protocol import State
 from ..insight.lags import back_from_the_end, norms_by_lag
-from ..insight.recorded import Criterion, Record, error_and_adjoint, into_hidden
+from ..insight.plain_models import Criterion, Record, error_and_adjoint, into_hidden
 from ..networks import Elman, SequenceModel, squared_error
 from ..walks import door
 from ..walks.call import Call

@@ -4,7 +4,7 @@ import torch
 import bptt
 from bptt.equations import Weights
 from bptt.insight.diagnosis.jacobians import RecordedSteps, jacobians, product_singular_values
-from bptt.insight.recorded import Record, record_layers
+from bptt.insight.plain_models import Record, record_layers
 from bptt.walks.call import Call
 from bptt.walks.reference import REFERENCE
 from support import CELLS, assert_close, layer, normal

@@ -5,7 +5,7 @@ import torch
 
 import bptt
 from bptt.insight.diagnosis.layers import diagnose_layer, efold_lag, reach_of
-from bptt.insight.recorded import record_layers
+from bptt.insight.plain_models import record_layers
 from support import normal
 
 

@@ -13,7 +13,7 @@ import bptt
 from bptt.equations import Activation, ElmanEquations, Weights
 from bptt.insight.diagnosis.jacobians import RecordedSteps, jacobians
 from bptt.insight.diagnosis.lyapunov import lyapunov_exponents
-from bptt.insight.recorded import Record, record_layers
+from bptt.insight.plain_models import Record, record_layers
 from bptt.walks.call import Call
 from bptt.walks.reference import REFERENCE
 from support import CELLS, assert_close, layer, normal

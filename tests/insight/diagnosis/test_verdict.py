@@ -8,7 +8,7 @@ import bptt
 from bptt.insight.diagnosis.input_memory import InputMemory
 from bptt.insight.diagnosis.layers import diagnose_layer
 from bptt.insight.diagnosis.verdict import Verdict, reason, verdict
-from bptt.insight.recorded import record_layers
+from bptt.insight.plain_models import record_layers
 from support import normal
 
 

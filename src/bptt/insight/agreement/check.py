@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...trees import Tree
-from ..recorded import Criterion
+from ..plain_models import Criterion
 from . import differences, routes
 from .problems import CriterionLoss, ModelLoss, Problem, problem_of_model, problem_of_sequences
 from .result import DIFFERENCES, TOLERANCE, GradientCheck, Route, RouteError

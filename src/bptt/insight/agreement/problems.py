@@ -23,7 +23,7 @@ from ...reach.walker import FORM, check_model
 from ...recurrent import Recurrent
 from ...trees import Tree, leaves, mapped
 from ...user_functions import check_takes, pair_of
-from ..recorded import Criterion, OneError, check_call, checked_step
+from ..plain_models import Criterion, OneError, check_call, checked_step
 from ..recorder.record import recurrent_modules
 
 

@@ -3,6 +3,6 @@
 A model, x, d and a criterion go in; a `Diagnosis` comes out. Start at `diagnose`: it measures the gradient by
 lag, each layer (`layers`, by the Jacobians' products and Lyapunov exponents), how far back x predicts d
 (`input_memory`) and the norms that clipping sees (`clipping`); `verdict` makes a sentence of them, `remedies`
-proposes changes, and `trial` tries them. `of_walks` does so for the modules recorded inside any model, by the same
+proposes changes, and `trial` tries them. `diagnose_walks` does so for modules recorded inside a model, by the same
 steps (`judging`).
 """

@@ -13,7 +13,7 @@ from ...reach.gradients import scalar_loss
 from ...reach.pieces import open_sequences
 from ...reach.truncated import Truncated
 from ...reach.walker import Walker
-from ..recorded import Criterion, Network
+from ..plain_models import Criterion, Network
 
 
 def suggested_clip(norms: Tensor) -> float:

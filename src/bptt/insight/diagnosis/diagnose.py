@@ -15,7 +15,7 @@ from ...reach.device_errors import naming_devices_of_loss
 from ...reach.gradients import check_criterion
 from ...reach.layout import time_axis
 from ...recurrent import Recurrent
-from ..recorded import (
+from ..plain_models import (
     Bare,
     Criterion,
     Network,
@@ -30,6 +30,7 @@ from ..recorder.record import Walks
 from ..refusing import refused
 from ..walks_or_model import or_of_walks
 from .clipping import gradient_norms
+from .diagnose_walks import ModelDiagnosis, diagnose_walks
 from .input_memory import InputMemory, targets_by_step
 from .judging import (
     LAGS,
@@ -43,7 +44,6 @@ from .judging import (
     trouble_in,
 )
 from .layers import diagnose_layer
-from .of_walks import ModelDiagnosis, diagnose_walks
 from .result import Diagnosis
 from .trial import Trial
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ...equations import Equations, Weights
-from ..recorded import Record
+from ..plain_models import Record
 
 
 class RecordedSteps(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..lags import gradient_by_lag
-from ..recorded import Record
+from ..plain_models import Record
 from .clipping import GradientNorms
 from .input_memory import InputMemory, input_memory
 from .layers import OPERATIONS, LayerDiagnosis

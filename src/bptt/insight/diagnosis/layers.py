@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...equations import ElmanEquations, Equations, GRUEquations, LSTMEquations
-from ..recorded import Record
+from ..plain_models import Record
 from .jacobians import RecordedSteps, product_singular_values
 from .lyapunov import lyapunov_exponents
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...equations import ElmanEquations, Equations, GRUEquations, Weights
 from ...modules import GRU
 from ...networks import Elman, SequenceModel
-from ..recorded import Network
+from ..plain_models import Network
 from .clipping import GradientNorms
 from .layers import EXPLODING, LayerDiagnosis
 from .trial import Remedy

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..recorded import Criterion, Network
+from ..plain_models import Criterion, Network
 
 UPDATES = 100
 EVERY = 10  # updates it is judged after; the least error counts, so that learning too much by heart does not

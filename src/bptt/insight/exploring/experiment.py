@@ -20,7 +20,7 @@ from ...equations import ACTIVATIONS, ElmanEquations
 from ...networks import Elman, cross_entropy
 from ..contributions import contributions
 from ..lesson.notation import LessonNetwork
-from ..recorded import Criterion
+from ..plain_models import Criterion
 from .exploration import SHOWN_WEIGHTS, most_steps
 
 CHANGES = ("weights", "activation", "leak", "x", "d", "loss", "steps")

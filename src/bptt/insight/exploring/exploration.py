@@ -15,7 +15,7 @@ from ..lags import Detail, ErrorsByLag, errors_by_lag
 from ..lesson.backward import activation_slopes, criterion_name
 from ..lesson.notation import LessonNetwork, matrices
 from ..pairs import mean_by_lag
-from ..recorded import Criterion, Record, error_and_adjoint, record_layers
+from ..plain_models import Criterion, Record, error_and_adjoint, record_layers
 
 Rows = list[Any]
 KEPT = 24  # lags whose numbers are kept one by one for every step; the earlier ones are summed

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ...networks import Elman, SequenceModel
-from ..recorded import (
+from ..plain_models import (
     Criterion,
     Record,
     WalkedBack,

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from ... import checks
 from ...networks import squared_error
-from ..recorded import Criterion, checked_step
+from ..plain_models import Criterion, checked_step
 from ..recorder.record import Walks
 from ..walks_or_model import or_of_walks
 from .backward import ErrorBackward, backward_of_error, check_both_or_neither, check_network, criterion_name
 from .chain import Chain
+from .chosen_walk import WalkPlace, backward_of_walk, linearized_loss
 from .derivation_parts import MatrixDerivation
 from .explain import explanation_of
 from .formulas import FormulaBlock, FormulaRow, equation, latex_of, number, numbers, svg_of, text_of
 from .notation import DrawnNetwork, LessonNetwork, matrices
-from .of_walks import WalkPlace, backward_of_walk, linearized_loss
 from .recursions import ReadoutFormulas, equations, recursion
 
 

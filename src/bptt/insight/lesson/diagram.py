@@ -7,14 +7,14 @@ from typing import Literal, overload
 from torch import Tensor
 
 from ...networks import squared_error
-from ..recorded import Criterion, checked_step
+from ..plain_models import Criterion, checked_step
 from ..recorder.record import Walks
 from ..walks_or_model import or_of_walks
 from .backward import check_both_or_neither, check_network
+from .chosen_walk import WalkPlace, backward_of_walk, linearized_loss
 from .drawing import Diagram, draw_folded, draw_unfolded
 from .explain import explain, explanation_of
 from .notation import LessonNetwork
-from .of_walks import WalkPlace, backward_of_walk, linearized_loss
 
 Kind = Literal["folded", "unfolded"]
 

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from ...equations import LSTMEquations
 from ...networks import squared_error
-from ..recorded import Criterion, factors_by_name, readout_factors
+from ..plain_models import Criterion, factors_by_name, readout_factors
 from ..recorder.record import Walks
 from ..walks_or_model import or_of_walks
 from .backward import ErrorBackward, backward_of_error, criterion_name, over_cell_state
+from .chosen_walk import WalkPlace, backward_of_walk, linearized_loss
 from .drawing import unfolded_svg
 from .explanation import Explanation
 from .notation import DrawnNetwork, LessonNetwork, WalkedModule, letters
-from .of_walks import WalkPlace, backward_of_walk, linearized_loss
 
 
 def _explain_walk(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...equations import ElmanEquations, GRUEquations, LSTMEquations
 from ...networks import cross_entropy, squared_error
-from ..recorded import Criterion
+from ..plain_models import Criterion
 from .backward import criterion_name
 from .notation import DrawnNetwork, Letters, Step, T, general_letters, letter, partial, top
 

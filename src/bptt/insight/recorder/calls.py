@@ -20,7 +20,7 @@ from ...walks import door
 from ...walks.call import Call
 from ...walks.unfold import Factor
 from ..pairs import ErrorNorms
-from ..recorded import Record
+from ..plain_models import Record
 from .walk_node import WalkNode, edges_of_initial_state
 
 SEARCHED = 64  # nodes of the graph between a call's final state and the next call's initial one

@@ -26,7 +26,7 @@ from ...recurrent import Recurrent, Walk
 from ...walks import door
 from ...walks.call import Call, is_transformed
 from .calls import ModuleCall
-from .cells import CELL_NAMES, CELLS, call_of_cell
+from .torch_cells import CELL_NAMES, CELLS, call_of_cell
 from .walk_node import RecordedWalk, Ticket, recorded_walk
 
 TORCH = (*OURS, *CELLS)  # the classes whose `forward` is taken over: torch.nn's and our cells

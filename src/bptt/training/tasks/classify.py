@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...files import write_whole
-from ...insight.recorded import Criterion
+from ...insight.plain_models import Criterion
 from ...networks import cross_entropy
 from ..batches import Minibatches, balanced, class_scores, logits_of
 from ..data.labelled import Labelled, read_long

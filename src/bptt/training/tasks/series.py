@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UserError
-from ...insight.recorded import Criterion
+from ...insight.plain_models import Criterion
 from ...networks import squared_error
 from ...printable import shortened
 from ..data.calendar import features

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 import polars as pl
 from torch import nn
 
-from ...insight.recorded import Criterion
+from ...insight.plain_models import Criterion
 from ..data.scaling import Scaling
 from ..data.spacing import Spacing
 from ..data.timestamps import Clock

@@ -13,7 +13,7 @@ from torch.nn.functional import one_hot
 
 from ...errors import UserError
 from ...files import write_whole
-from ...insight.recorded import Criterion
+from ...insight.plain_models import Criterion
 from ...networks import cross_entropy
 from ...trees import Tree
 from ..data.scaling import Scaling

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import bptt
-from bptt.insight.recorded import record_layers, walk_back
+from bptt.insight.plain_models import record_layers, walk_back
 from support import assert_close, normal
 
 

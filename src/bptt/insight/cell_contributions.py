@@ -12,7 +12,7 @@ from torch.func import functional_call
 from ..cell import Cell, check_cell
 from ..trees import Tree, leaves
 from .pairs import ErrorNorms
-from .recorded import without_dropout
+from .plain_models import without_dropout
 
 
 class StepByStep(Cell):

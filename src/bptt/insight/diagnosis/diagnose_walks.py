@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...checks import check_sizes
 from ...reach.layout import called
-from ..recorded import Record
+from ..plain_models import Record
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
 from ..recorder.record import Walks

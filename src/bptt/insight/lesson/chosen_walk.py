@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...networks import Elman
 from ...reach.layout import called
-from ..recorded import checked_step, walk_back
+from ..plain_models import checked_step, walk_back
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, loops_of, records_of
 from ..recorder.record import Walks
