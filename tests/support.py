@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -95,19 +94,3 @@ def loaded(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-class Serving:
-    """A `bptt.report.server.Server` that runs in a thread until it is closed."""
-
-    def __init__(self, server, listener):
-        self.server, self.listener = server, listener
-        ready = threading.Event()
-        self.thread = threading.Thread(target=self.server.run, kwargs={"ready": ready.set})
-        self.thread.start()
-        ready.wait()
-
-    def close(self):
-        self.server.stop()
-        self.thread.join()
-        self.listener.close()

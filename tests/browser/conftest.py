@@ -9,12 +9,11 @@ from playwright.sync_api import expect, sync_playwright
 import bptt
 from bptt.commands.explain import lesson_explorer
 from bptt.commands.options import ExplainOptions
-from bptt.insight.exploring.experiment import Experiment, ExperimentStart
-from bptt.report.page import page_html, policy
-from bptt.report.server import Server, application, listening
+from bptt.page.html import page_html
+from bptt.page.network import Experiment, Subject
 from bptt.runs.explorer import Explorer
 from report.test_run import REPORT
-from support import Serving, normal
+from support import normal
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
@@ -71,13 +70,14 @@ def ours(url, home):
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """Offline pages by name: the lesson's, a long one, and a trained run's."""
+    """Pages by name: the lesson's, longer ones, a trained run's, and one too large to compute with."""
     folder = tmp_path_factory.mktemp("pages")
     pages = {
         "lesson": lesson_explorer(ExplainOptions()),
         "twenty": lesson_explorer(ExplainOptions(t=20)),
         "long": lesson_explorer(ExplainOptions(t=500, state_size=8)),
         "run": a_run(),
+        "large": a_large_network(),
     }
     for name, explorer in pages.items():
         (folder / f"{name}.html").write_text(page_html(explorer.page()), encoding="utf-8")
@@ -89,30 +89,14 @@ def a_run():
         torch.manual_seed(4)
         net = bptt.SequenceModel(bptt.LSTM(2, 5, 2, dtype=torch.float64), 1)
     longest = Experiment(net, normal(60, 2), normal(60, 1, seed=1), bptt.squared_error)
-    start = ExperimentStart(longest, 60, "start")
     times = [f"<b>{1900 + i}" for i in range(60)]
-    return Explorer("runs/<script>alert(1)</script>", ["a run"], "bptt explore", start, 60, times, REPORT)
+    about = {"times": times, "run": REPORT}
+    return Explorer("runs/<script>alert(1)</script>", ["a run"], Subject(longest, 60, "start"), 60, **about)
 
 
-@pytest.fixture(scope="session")
-def served():
-    """The address of the lesson's page, live; `.explorer` may be swapped for one that fails."""
-    server = LivePage(lesson_explorer(ExplainOptions(steps=10)))
-    yield server
-    server.close()
-
-
-class LivePage(Serving):
-    """A live page, served."""
-
-    def __init__(self, explorer):
-        listener = listening("127.0.0.1", 23000)
-        host = f"127.0.0.1:{listener.getsockname()[1]}"
-        answers = {
-            "/api/explore": explorer.explored,
-            "/api/diagnose": explorer.diagnosed,
-            "/api/descend": explorer.descended,
-        }
-        page = page_html(explorer.page(live=True))
-        self.address = f"http://{host}/"
-        super().__init__(Server(application(page, policy(live=True), answers, {host}, None), listener), listener)
+def a_large_network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        net = bptt.SequenceModel(bptt.GRU(2, 80, dtype=torch.float64), 1)
+    longest = Experiment(net, normal(30, 2), normal(30, 1, seed=1), bptt.squared_error)
+    return Explorer("large", ["a large network"], Subject(longest, 30, "start"), 30)

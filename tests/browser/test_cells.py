@@ -14,7 +14,7 @@ from bptt.insight.diagnosis.jacobians import RecordedSteps, jacobians
 from bptt.insight.diagnosis.lyapunov import lyapunov_exponents
 from bptt.insight.plain_models import record_layers
 from bptt.page.modules import bundled
-from bptt.page.network import LOSSES, described
+from bptt.page.network import LOSSES, network_data
 
 F64 = torch.float64
 NETWORKS = {
@@ -92,7 +92,7 @@ def answers(browser):
     page = browser.new_page()
     data = []
     for net, x, d, criterion in (case(*names) for names in CASES):
-        data.append({"description": asdict(described(net, criterion)), "x": x.tolist(), "d": d.tolist()})
+        data.append({"description": asdict(network_data(net, criterion)), "x": x.tolist(), "d": d.tolist()})
     modules = bundled("compute/dynamics.js", "compute/network.js")
     found = page.evaluate(
         f"(asked) => {{ {modules} {BY_JAVASCRIPT} return answer(asked); }}", [data, t, LAGS, RATE, CLIP]

@@ -26,7 +26,7 @@ from bptt.commands.predict import predict
 from bptt.commands.sample import sample
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.report.page import page_html
+from bptt.page.html import page_html
 from bptt.runs.explorer import explorer_of
 from bptt.runs.run import load
 from bptt.training.options.choosing import OPTIONS
@@ -109,13 +109,19 @@ def test_every_command_reads_it(runs, name, capsys, tmp_path):
     assert (len(opened.losses), opened.metrics[-1]["event"]) == (1, "test")
     assert what in capsys.readouterr().out
     numbers = json.loads((tmp_path / "n.json").read_text())
-    page = page_html(explorer_of(run, None).page(live=True))
+    page = page_html(explorer_of(run, None).page())
     shown = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert shown["diagnosis"] == numbers
     assert numbers["where"] == what
     assert explain(ExplainOptions(run, json=tmp_path / "e.json")) == 0
     errors = json.loads((tmp_path / "e.json").read_text())
-    assert errors["error"] == pytest.approx(shown["exploration"]["forward"]["errors"][shown["t"] - 1], rel=1e-3)
+    weights = {weight["name"]: weight["values"] for weight in shown["network"]["weights"]}
+    assert torch.tensor(weights["readout.weight"]).mT.flatten().tolist() == pytest.approx(
+        torch.tensor(errors["readout.weight"]).flatten().tolist()
+    )
+    assert torch.tensor(shown["x"][-shown["steps"] :]).flatten().tolist() == pytest.approx(
+        torch.tensor(errors["x"]).flatten().tolist()
+    )
     if kind == "text":
         assert sample(SampleOptions(run, length=5)) == 0
         with pytest.raises(UserError, match="let it write with: bptt sample"):

@@ -70,7 +70,7 @@ def test_options_out_of_range(choices, words):
 def test_the_page_is_written_and_one_too_long_refused(tmp_path):
     explain(ExplainOptions(html=tmp_path / "page.html"))
     assert '"steps":3' in (tmp_path / "page.html").read_text()
-    with pytest.raises(UserError, match=r"no page can be made: steps must be .* got 3000"):
+    with pytest.raises(UserError, match=r"no page can be made: the sequence has 3000 steps.* at most 500"):
         explain(ExplainOptions(t=3000, html=tmp_path / "long.html"))
     with pytest.raises(UserError, match="--html FILE"):
         explain(ExplainOptions(html=tmp_path / "page.html"))

@@ -10,17 +10,15 @@ import pytest
 import torch
 
 from bptt import cli
-from bptt.commands import explore
 from bptt.commands import train as command
 from bptt.commands.train import train
-from bptt.report import server
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tensors import read_tensors, write_tensors
 
 CONFIG, MODEL, SNAPSHOT = Path("config.toml"), Path("model.safetensors"), Path("snapshots/000000001.safetensors")
 READERS = [["predict", "run", "d.csv"], ["export", "run"], ["diagnose", "run"], ["explain", "run"]]
 READERS += [
-    ["explore", "run", "--no-browser"],
+    ["explore", "run", "--no-open"],
     ["check", "run"],
     ["predict", "run", "--follow"],
     ["sample", "run"],
@@ -47,8 +45,6 @@ def ended(whole, tmp_path, monkeypatch, capsys):
     """Run commands on a damaged copy of it; returns how each ended."""
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(server.Server, "run", lambda *_, **__: pytest.fail("it is served"))
-    monkeypatch.setattr(explore, "listening", lambda *_: Mock(**{"getsockname.return_value": ("", 8765)}))
     monkeypatch.setattr(command, "run_explorer", Mock())
     monkeypatch.setattr(command, "page_html", lambda page: "a page")
 
@@ -217,11 +213,8 @@ def test_names_of_no_snapshot_are_left_alone(ended):
 
 
 def test_its_harmless_copy_is_taken_by_every_command(ended, monkeypatch):
-    served = Mock()
-    monkeypatch.setattr(server.Server, "run", served)
     with Path("d.csv").open() as rows:
         monkeypatch.setattr("sys.stdin", rows)
         for arguments in [*READERS, RESUME]:
             wanted = 2 if arguments[0] == "sample" else 0
             assert ended(arguments)[0] == wanted, arguments
-    served.assert_called_once()

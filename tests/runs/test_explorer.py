@@ -1,16 +1,14 @@
-import json
 import math
 from pathlib import Path
 
 import polars as pl
-import pytest
 import torch
 
 import bptt
 from bptt.commands.explain import lesson_explorer
 from bptt.commands.options import ExplainOptions
 from bptt.commands.train import train
-from bptt.report.page import json_of
+from bptt.equations import ACTIVATIONS
 from bptt.runs.explorer import run_explorer
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
@@ -44,73 +42,46 @@ def a_run(T=150, steps=None):
     return model, run_explorer(Path("runs/a"), ForecastOptions(cell="gru"), Sampled(T), model, steps, None)
 
 
-def test_the_lessons_page_shows_what_explain_prints():
+def test_the_lessons_page_shows_the_readmes_example():
     page = lesson_explorer(ExplainOptions()).page()
-    assert (page.t, page.exploration.steps, page.live) == (3, 3, None)
+    assert (page.t, page.steps, page.lesson, len(page.x)) == (3, 3, True, 200)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = bptt.Elman(2, 3, 1, dtype=torch.float64)
-        x, d = (torch.randn(3, size, dtype=torch.float64) for size in (2, 1))
-    assert page.exploration.forward.errors[2] == pytest.approx(bptt.explain(net, x, d).error.item(), rel=1e-4)
+        net = bptt.Elman(2, 3, 1)
+        x, d = torch.randn(5, 2), torch.randn(5, 1)
+    assert page.x[:5] == x.double().tolist()
+    assert page.d[:5] == d.double().tolist()
+    assert page.network.weights[1].values == net.W_s.double().tolist()
 
 
-def test_a_live_page_says_what_can_be_chosen():
-    live = lesson_explorer(ExplainOptions()).page(live=True).live
-    assert live.most_steps == 200
-    assert live.losses == ["squared_error", "absolute_error"]
-
-
-def test_a_question_is_answered_with_what_the_page_holds():
-    explorer = lesson_explorer(ExplainOptions())
-    page = json.loads(json_of(explorer.page()))
-    answer = json.loads(explorer.explored({}))
-    assert answer == {name: page[name] for name in ("exploration", "times")}
-    assert json.loads(explorer.diagnosed({"changes": {"steps": 30}}))["diagnosis"]["kind"] == "vanishing"
-    changed = json.loads(explorer.explored({"changes": {"steps": 5}}))["exploration"]
-    assert changed["steps"] == 5
-    assert changed["x"][:3] == page["exploration"]["x"]
-
-
-def test_a_step_of_gradient_descent_lets_the_error_fall():
-    explorer = lesson_explorer(ExplainOptions())
-    before = json.loads(explorer.explored({}))["exploration"]["forward"]["errors"]
-    answer = json.loads(explorer.descended({"rate": 0.05, "t": 3}))
-    assert answer["exploration"]["forward"]["errors"][2] < before[2]
-    again = json.loads(explorer.explored({"changes": {"weights": answer["weights"]}}))
-    assert again["exploration"] == answer["exploration"]
+def test_a_reader_chooses_losses_and_activations():
+    choices = lesson_explorer(ExplainOptions()).page().choices
+    assert choices["losses"] == ["squared_error", "absolute_error"]
+    assert choices["activations"] == list(ACTIVATIONS)
 
 
 def test_a_run_shows_its_last_steps_in_float64_and_stays_as_it_is():
     model, explorer = a_run()
     page = explorer.page()
-    assert (page.exploration.steps, page.t, page.times) == (100, 100, None)
-    assert page.exploration.x == normal(150, 2).float().double()[50:].tolist()
+    assert (page.steps, page.t, page.times, page.grows, page.lesson) == (100, 100, None, "start", False)
+    assert page.x == normal(150, 2).float().double().tolist()
     assert page.lead[0].startswith("y of a table, forecast one step ahead by a GRU network")
     assert next(model.parameters()).dtype == torch.float32
-    assert a_run(steps=20)[1].page().exploration.steps == 20
-    assert a_run(T=12)[1].page().exploration.steps == 12
-
-
-@pytest.mark.parametrize(("folder", "command"), [("runs/a", "a"), ("runs/my a", "'my a'")])
-def test_the_page_of_a_run_names_the_command_that_opens_it_wherever_its_folder_lies(folder, command):
-    model, _ = a_run(20)
-    explorer = run_explorer(Path(folder), ForecastOptions(cell="gru"), Sampled(20), model, None, None)
-    assert explorer.command == f"bptt explore {command}"
+    assert a_run(steps=20)[1].page().steps == 20
+    assert a_run(T=12)[1].page().steps == 12
 
 
 def test_a_forecasts_steps_are_labelled():
     config = ForecastOptions()
     task = sunspot_forecast(config)
     explorer = run_explorer(Path("runs/a"), config, task, build(config, config.lags), 30, None)
-    assert explorer.page().times == [str(year) for year in range(1891, 1921)]
-    shorter = json.loads(explorer.explored({"changes": {"steps": 7}}))
-    assert shorter["times"] == [str(year) for year in range(1914, 1921)]
+    page = explorer.page()
+    assert (page.times[-30:], len(page.times)) == ([str(year) for year in range(1891, 1921)], len(page.x))
 
 
 def test_nothing_of_the_process_is_changed():
     before = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
-    explorer = lesson_explorer(ExplainOptions())
-    explorer.descended({"rate": 0.1})
+    lesson_explorer(ExplainOptions()).page()
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (torch.get_num_threads(), torch.get_default_dtype()) == before[1:]
 

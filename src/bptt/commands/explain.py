@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..insight.exploring.experiment import Experiment, ExperimentStart
 from ..insight.lesson.derivation import derivation
 from ..insight.lesson.diagram import diagram
 from ..insight.lesson.explain import explain as explanation_of
 from ..networks import LOSSES, Elman
-from ..report.page import page_html
+from ..page.html import page_html
+from ..page.network import Experiment, Subject
 from ..runs.explorer import Explorer, explorer_of
 from ..training.options.base import option_of
 from .options import ExplainOptions
@@ -22,7 +22,8 @@ from .streams import say
 from .writing import check_new, write_text
 
 STEP = 3  # of the lesson's error
-FURTHER = 200  # steps to which a live page can lengthen the sequence
+DRAWN = 5  # steps of the README's example
+FURTHER = 200  # steps to which a reader of the page can lengthen the sequence
 
 
 def explain(config: ExplainOptions) -> int:
@@ -37,7 +38,7 @@ def explain(config: ExplainOptions) -> int:
     else:
         explorer = explorer_of(config.run, config.steps)
         heading = _of_run(explorer)
-    net, x, d, criterion = explorer.start.shown()
+    net, x, d, criterion = explorer.subject.shown()
     t = explorer.t if config.t is None else config.t
     if t > len(x):
         raise UserError(f"--t is {t}, but there are {len(x)} steps; pass --steps {t} or more, if the run has them")
@@ -64,35 +65,35 @@ def explain(config: ExplainOptions) -> int:
 
 
 def lesson(config: ExplainOptions) -> Experiment:
-    """The lesson's network and sequence from the seed, with further steps up to `FURTHER`."""
+    """The lesson's network and sequence from the seed, with further steps up to `FURTHER`.
+
+    Weights, x and d are drawn in float32 and over five steps first, as in the README.
+    """
     classes = config.loss == "cross_entropy"
     sizes = (config.input_size, config.state_size, config.output_size)
 
     def sequence(steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-        x = torch.randn(steps, config.input_size, dtype=torch.float64)
+        x = torch.randn(steps, config.input_size)
         if classes:
             return x, torch.randint(config.output_size, (steps,))
-        return x, torch.randn(steps, config.output_size, dtype=torch.float64)
+        return x, torch.randn(steps, config.output_size)
 
-    steps = _steps(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        net = Elman(*sizes, config.activation, softmax=classes, leak=config.leak, dtype=torch.float64)
-        x, d = sequence(steps)
-        if steps < FURTHER:
-            x, d = (torch.cat(rows) for rows in zip((x, d), sequence(FURTHER - steps), strict=True))
-    return Experiment(net, x, d, LOSSES[config.loss])
+        net = Elman(*sizes, config.activation, softmax=classes, leak=config.leak)
+        parts = sequence(DRAWN), sequence(max(FURTHER, _steps(config)) - DRAWN)
+    x, d = (torch.cat(rows) for rows in zip(*parts, strict=True))
+    return Experiment(net.double(), x.double(), d if classes else d.double(), LOSSES[config.loss])
 
 
 def lesson_explorer(config: ExplainOptions) -> Explorer:
     """The page about the lesson's network."""
     lead = [
-        "An Elman network reads a sequence step by step. To train it at step t, backpropagation through time "
-        "sends the error of that step back through every earlier step.",
-        f"Weights, inputs and targets are random here (seed {config.seed}).",
+        "To train a recurrent network at step t, backpropagation through time sends the error of that step back "
+        "through every earlier step.",
     ]
-    start = ExperimentStart(lesson(config), _steps(config), "end")
-    return Explorer("Backpropagation through time", lead, "bptt explore", start, config.t or STEP)
+    subject = Subject(lesson(config), _steps(config))
+    return Explorer("Backpropagation through time", lead, subject, config.t or STEP, lesson=True)
 
 
 def _steps(config: ExplainOptions) -> int:
@@ -113,7 +114,7 @@ def _heading(config: ExplainOptions) -> str:
 
 def _of_run(explorer: Explorer) -> str:
     """The run, and the steps that its error goes back through."""
-    steps, times, said = explorer.start.steps, explorer.times, explorer.where
+    steps, times, said = explorer.subject.steps, explorer.times, explorer.where
     if times is not None:
         said += f", forecasts of {times[-steps]} to {times[-1]}"
     return f"{explorer.title}: {explorer.lead[0]}\n{said}"

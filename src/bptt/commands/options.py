@@ -154,7 +154,8 @@ class ExploreOptions:
     """Open a page that shows an unfolded network and its gradients, and recomputes them when you change anything.
 
     Without RUN the network is the lesson's example, as in `bptt explain`. With RUN it is a trained network on the
-    last steps of a part of its training set, as there. The page is served to this machine only, until Ctrl-C.
+    last steps of a part of its training set, as there. The page is one file, which needs no server and no network;
+    its path is printed.
     """
 
     run: Annotated[Path | None, Positional, arg(metavar="[RUN]", help_behavior_hint="")] = None
@@ -163,12 +164,10 @@ class ExploreOptions:
         int | None, arg(metavar="INT", help_behavior_hint="(default: the lesson's 3; of a run the last 100)")
     ] = None
     """Length of the sequence at first."""
-    port: int = 8765
-    """Port to serve on; if it is taken, the next free one."""
-    browser: bool = True
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: a temporary file)")] = None
+    """HTML file to write; it must not exist."""
+    open: bool = True
     """Whether to open the page in the browser."""
-    host: str = "127.0.0.1"
-    """Address to serve on. Any but this machine's own lets other machines in, with a token in the address."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import TrainingDiverged, UserError
 from ..files import make_folder, write_whole
+from ..page.html import page_html
 from ..reach.out_of_memory import out_of_memory
-from ..report.page import page_html
 from ..report.tables import score_table
 from ..report.tensorboard import TensorBoard
 from ..runs.explorer import run_explorer

@@ -1,4 +1,4 @@
-"""Every error against the steps before it, by lag = t - k: norms, shares, and on request vectors and matrices.
+"""Every error against the steps before it, by lag = t - k: norms, shares.
 
 Errors go back side by side, as a batch of windows: stretches of the recorded forward pass that end where an error
 enters (Werbos 1990, equations 8-13, stopped before the sum over time). All results stand by error and lag,
@@ -8,7 +8,6 @@ enters (Werbos 1990, equations 8-13, stopped before the sum over time). All resu
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,8 +16,6 @@ from .pairs import mean_by_lag, shares
 from .plain_models import Network, Record, WalkedBack, factors_by_name, into_hidden, readout_factors, walk_back
 
 HELD = 4_000_000  # numbers of one layer's deltas in windows that are held at a time
-
-Detail = Literal["norms", "vectors", "matrices"]
 
 
 @dataclass(frozen=True)
@@ -30,24 +27,15 @@ class ErrorsByLag:
         norm: the contributions' norms by weight, (T, T).
         share: their components along ∂E_t/∂W as a part of its length, (T, T); each row sums to 1, or is 0.
         total: ‖∂E_t/∂W‖ by weight, (T).
-        states, deltas: ∂E_t/∂s_{t-lag} (T, K, R) and ∂E_t/∂a_{t-lag} (T, K, G·H) by layer, K = ``kept``; empty
-            in norms.
-        parts: the contributions themselves by weight, shaped as the network has it, (T, K, *shape); empty but in
-            matrices.
     """
 
     flow: dict[str, Tensor] = field(default_factory=dict)
     norm: dict[str, Tensor] = field(default_factory=dict)
     share: dict[str, Tensor] = field(default_factory=dict)
     total: dict[str, Tensor] = field(default_factory=dict)
-    states: dict[str, Tensor] = field(default_factory=dict)
-    deltas: dict[str, Tensor] = field(default_factory=dict)
-    parts: dict[str, Tensor] = field(default_factory=dict)
 
 
-def errors_by_lag(
-    net: Network, records: list[list[Record]], dz: Tensor, h: Tensor, detail: Detail = "norms", kept: int = 0
-) -> ErrorsByLag:
+def errors_by_lag(net: Network, records: list[list[Record]], dz: Tensor, h: Tensor) -> ErrorsByLag:
     """Compute the backward pass of ∂E_t/∂z_t for every t.
 
     Args:
@@ -55,13 +43,11 @@ def errors_by_lag(
         records: its forward pass over one sequence.
         dz: ∂E_t/∂z_t for every step, (T, O).
         h: the outputs of its last layer, (T, R).
-        detail: "norms"; "vectors", with states and deltas; or "matrices", with the contributions as well.
-        kept: K, for how many lags vectors and matrices are kept. Default 0.
     """
     T = len(dz)
     width = max(record.cell.gates * record.weights.W_hh.shape[1] for (record,) in records)
     groups = torch.arange(T, device=dz.device).split(max(1, HELD // (T * width)))
-    found = [_of_group(net, records, dz, h, ends, detail, kept) for ends in groups]
+    found = [_of_group(net, records, dz, h, ends) for ends in groups]
     of_fields = [[getattr(part, name) for part in found] for name in ErrorsByLag.__dataclass_fields__]
     return ErrorsByLag(*({n: torch.cat([part[n] for part in parts]) for n in parts[0]} for parts in of_fields))
 
@@ -72,8 +58,6 @@ def _of_group(
     dz: Tensor,
     h: Tensor,
     ends: Tensor,
-    detail: Detail,
-    kept: int,
 ) -> ErrorsByLag:
     """The rows of the errors at some steps, counted from 0."""
     found, T = ErrorsByLag(), len(dz)
@@ -84,10 +68,7 @@ def _of_group(
 
     walks = back_through_windows(records, into_hidden(net, dz[ends]), ends, T - 1)
     for walk in walks:
-        states, deltas = by_lag(walk.dh), by_lag(walk.delta)
-        found.flow[walk.layer] = states.norm(dim=-1)
-        if detail != "norms":
-            found.states[walk.layer], found.deltas[walk.layer] = states[:, :kept], deltas[:, :kept]
+        found.flow[walk.layer] = by_lag(walk.dh).norm(dim=-1)
     of_readout = readout_factors(net, _at_the_end(dz[ends], T), h[ends].expand(T, -1, -1))  # of step t alone
     for name, factor in (factors_by_name(net.row_vectors, walks) | of_readout).items():
         delta, operand = by_lag(factor.delta), None if factor.operand is None else by_lag(factor.operand)
@@ -96,9 +77,6 @@ def _of_group(
         along = (delta * gradient if operand is None else (delta @ gradient) * operand).sum(-1)
         square = gradient.square().sum((-2, -1))
         found.share[name], found.total[name] = shares(along, square[:, None]), square.sqrt()
-        if detail == "matrices":
-            delta = delta[:, :kept]
-            found.parts[name] = delta if operand is None else delta[..., None] * operand[:, :kept, None]
     return found
 
 

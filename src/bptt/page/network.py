@@ -90,7 +90,7 @@ class NetworkData:
     weights: list[Weight]
 
 
-def described(net: LessonNetwork, criterion: Criterion) -> NetworkData:
+def network_data(net: LessonNetwork, criterion: Criterion) -> NetworkData:
     """A network as plain data.
 
     Raises:

@@ -1,9 +1,8 @@
-"""The data of the page of `bptt explore`, and the answers to its reader's requests."""
+"""The networks that `bptt explain` and `bptt explore` show: the lesson's, or a run's."""
 
 from __future__ import annotations
 
 import copy
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import torch
 
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
-from ..insight.exploring.experiment import Experiment, ExperimentStart, change, descend
-from ..insight.exploring.exploration import explore, most_steps
 from ..networks import SequenceModel
+from ..page.html import Page, page_of
+from ..page.network import Experiment, Subject
+from ..page.recorded import most_steps
 from ..printable import message
-from ..report.page import Live, Page, json_of
 from ..report.run import RunReport
 from ..training.options.base import TrainOptions
 from ..training.tasks.excerpt import filled
@@ -34,66 +33,34 @@ class Explorer:
     """A network on a sequence, to be explored on a page.
 
     Attributes:
-        title, lead, command: as the page has them.
-        start: the network and its sequence.
+        title, lead, lesson: as the page has them.
+        subject: the network and its sequence.
         t: the step whose error is shown first, from 1.
-        times: a label for each step of the start's longest sequence, or None.
+        times: a label for each step of the longest sequence, or None.
         run: a finished training run, or None.
-        diagnosis: the numbers of a run's diagnosis; None where the page's sequence is diagnosed.
+        diagnosis: the numbers of a run's diagnosis; None where the shown sequence is diagnosed.
         where: which steps of a run's data are shown at first, in words.
     """
 
     title: str
     lead: list[str]
-    command: str
-    start: ExperimentStart
+    subject: Subject
     t: int
+    lesson: bool = False
     times: list[str] | None = None
     run: RunReport | None = None
     diagnosis: dict[str, Any] | None = None
     where: str = ""
 
-    def page(self, live: bool = False) -> Page:
+    def page(self) -> Page:
         """The page as it starts.
 
         Raises:
-            ValueError: the sequence is too long to be explored.
+            ValueError: the sequence is too long, or the network cannot be shown.
         """
-        start = self.start
-        choices = Live(start.activations(), start.losses(), start.most_steps()) if live else None
-        about = {"title": self.title, "lead": self.lead, "command": self.command, "t": self.t, "run": self.run}
-        experiment = change(start, {})
-        diagnosis = self.diagnosis or diagnosed(experiment)
-        return Page(**about, **self._found(experiment), diagnosis=diagnosis, live=choices)
-
-    def explored(self, question: dict[str, Any]) -> str:
-        """Everything but the diagnosis, with the question's "changes", as JSON.
-
-        Raises:
-            ValueError: a change cannot be made.
-        """
-        return json_of(self._found(change(self.start, question.get("changes", {}))))
-
-    def diagnosed(self, question: dict[str, Any]) -> str:
-        """The diagnosis of the changed sequence, which takes longer; of an unchanged run, the run's own."""
-        changes = question.get("changes", {})
-        unchanged = None if changes else self.diagnosis
-        return json_of({"diagnosis": unchanged or diagnosed(change(self.start, changes))})
-
-    def descended(self, question: dict[str, Any]) -> str:
-        """The same after a step of gradient descent by "rate", on the error of step "t" or, with null, on all."""
-        before = change(self.start, question.get("changes", {}))
-        experiment = descend(before, question.get("rate"), question.get("t"))
-        weights = {name: weight.tolist() for name, weight in experiment.model.named_parameters()}
-        return json_of({**self._found(experiment), "weights": weights})
-
-    def _found(self, experiment: Experiment) -> dict[str, Any]:
-        """The numbers of an experiment, by the names that `Page` has for them."""
-        T = len(experiment.x)
-        return {
-            "exploration": explore(*experiment),
-            "times": None if self.times is None else self.times[len(self.times) - T :],
-        }
+        diagnosis = self.diagnosis or diagnosed(self.subject.shown())
+        further = {"lesson": self.lesson, "times": self.times, "diagnosis": diagnosis, "run": self.run}
+        return page_of(self.subject, self.title, self.lead, self.t, **further)
 
 
 def diagnosed(experiment: Experiment) -> dict[str, Any] | None:
@@ -122,7 +89,7 @@ def run_explorer(
     x, d = x.double(), d.double() if d.is_floating_point() else d
     most = min(len(x), most_steps(model))
     longest = Experiment(copy.deepcopy(model).to("cpu", torch.float64), x[-most:], d[-most:], task.loss)
-    start = ExperimentStart(longest, min(steps or SHOWN, most), "start")
+    subject = Subject(longest, min(steps or SHOWN, most), "start")
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand
         first = task.first_step + task.farthest
@@ -136,9 +103,9 @@ def run_explorer(
     if found is not None:
         found = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
     numbers = None if found is None else found.numbers()
-    where = message(excerpt.first().last(start.steps).what)
-    name, command = message(folder.name), f"bptt explore {shlex.quote(message(folder.name))}"
-    return Explorer(name, lead, command, start, start.steps, times, report, numbers, where)
+    where = message(excerpt.first().last(subject.steps).what)
+    about = {"times": times, "run": report, "diagnosis": numbers, "where": where}
+    return Explorer(message(folder.name), lead, subject, subject.steps, **about)
 
 
 def explorer_of(folder: Path, steps: int | None) -> Explorer:

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, reduce
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from ...equations import ElmanEquations, GRUEquations
 from ..text_tables import stretches
 from .backward import ErrorBackward, activation_slopes
 from .derivation_parts import MatrixDerivation, Quantity, Term, TermFactor
 from .edges import UnfoldedNetwork
 from .explanation import Explanation
-from .notation import DrawnNetwork, Letters, Matrix, Step, T, letter, partial, top
+from .notation import DrawnNetwork, Letters, Matrix, T, letter, partial, top
 from .recursions import ReadoutFormulas
+from .symbols import ChainSymbols
 
 
 class Chain:
@@ -48,23 +48,27 @@ class Chain:
         back: ErrorBackward | None = None,
         e: Explanation | None = None,
     ) -> None:
-        self.net, self.t, self.readout, self.shown, self.back, self.e = net, readout.t, readout, shown, back, e
+        self.net, self.readout, self.shown, self.back, self.e = net, readout, shown, back, e
+        self.t = cast("int", readout.t)
         self.unfolded = UnfoldedNetwork(net, range(1, steps + 1), self.t)
-        self.cell: Any = net.cell
+        self.symbols, self.cell = ChainSymbols(net, readout), cast("Any", net.cell)
         self.steps = steps if self.unfolded.both else self.t  # that have a term
-        self.written_out = len(self.unfolded.places) == 1 and isinstance(self.cell, ElmanEquations)
 
     def derivative(self, matrix: Matrix) -> MatrixDerivation:
         """∂E_t/∂(matrix): its terms, the last step first, its closed form, and their numbers."""
         left = partial(letter("E", self.t), matrix.latex)
         gradient = None if self.e is None else self._oriented(self.e.gradient[matrix.name])
-        terms, total, use = tuple(self._terms(matrix)), self._total(matrix), self._use(matrix)
+        terms, total, use = (
+            tuple(self._terms(matrix)),
+            self.symbols.total(matrix, self.steps),
+            self.symbols.use(matrix),
+        )
         return MatrixDerivation(matrix.name, matrix.latex, left, terms, total, use, gradient)
 
     def _terms(self, matrix: Matrix) -> list[Term]:
         if matrix.at is None:
             return [self._term(matrix, range(self.t, self.t + 1), (self._at_output, self._readout_use(matrix)))]
-        make = self._path if self.written_out else self._operand_and_delta
+        make = self._path if self.symbols.written_out else self._operand_and_delta
         spans = reversed(stretches(self.steps, self.t, self.shown))
         return [
             self._term(matrix, span, make(matrix, matrix.at, span[0]) if len(span) == 1 else ()) for span in spans
@@ -80,48 +84,6 @@ class Chain:
         """A matrix as the formulas have it, in row vectors."""
         return value if self.net.row_vectors or value.dim() == 1 else value.mT
 
-    def _total(self, matrix: Matrix) -> str:
-        """∂E_t/∂(matrix) in closed form: Σ_k operandᵀ delta_k."""
-        if matrix.at is None:
-            return self._times(matrix, self.readout.derivative)
-        return rf"\sum_{{k=1}}^{{{self.steps}}} {self._times(matrix, self._delta(matrix, matrix.at, 'k'))}"
-
-    def _use(self, matrix: Matrix) -> str:
-        """A row g times ∂s_k/∂W, W at step k alone: "... = ..." in LaTeX; "" without paths."""
-        if matrix.at is None:
-            of, row = self.readout.result, "g"
-        elif self.written_out:
-            of, row = letter("s", "k"), rf"(g \odot {self._slope_latex('k')})"
-        else:
-            return ""
-        return rf"g\,{partial(of, matrix.latex)} = {self._times(matrix, row)}"
-
-    def _times(self, matrix: Matrix, row: str) -> str:
-        """operandᵀ times a row, at step k."""
-        operand = self._operand(matrix, "k", T)
-        return row if operand is None else rf"{operand}\,{row}"
-
-    def _operand(self, matrix: Matrix, k: Step, above: str = "") -> str | None:
-        """The row that the matrix is multiplied with at step k, with T above transposed; None for a bias."""
-        at = matrix.at
-        if matrix.role == "y":
-            return top(self.net, self.t, above)
-        if at is None or matrix.role.startswith("b"):
-            return None
-        if matrix.role == "x":
-            return letter("x", k, above) if at.layer == 0 else letter("s", k, f"({at.layer}){above}")
-        if matrix.role == "s":
-            return at("s", at.step_before(k), above)
-        product = rf"({at('o', k)} \odot \tanh {at('c', k)})"
-        return f"{product}^{{{above}}}" if above else product
-
-    def _delta(self, matrix: Matrix, at: Letters, k: Step) -> str:
-        """The adjoint that the matrix's product at step k receives, in LaTeX."""
-        if matrix.role == "p":
-            return partial(letter("E", self.t), at("s", k))
-        recurrent = matrix.role in ("s", "b_s") and isinstance(self.cell, GRUEquations)
-        return at(r"\tilde\delta" if recurrent else r"\delta", k)
-
     def _number(self, of: Callable[[ErrorBackward], Tensor | None]) -> Tensor | None:
         """A number of the backward pass; None without numbers."""
         return None if self.back is None else of(self.back)
@@ -135,8 +97,7 @@ class Chain:
     @cached_property
     def _through_readout(self) -> TermFactor:
         """∂y_t/∂s_t."""
-        symbol = letter("W", "y", T) if self.readout.has_matrix else "I"
-        quantity = Quantity(symbol, self._number(lambda _: self.net.readout_matrix()))
+        quantity = Quantity(self.symbols.readout(), self._number(lambda _: self.net.readout_matrix()))
         latex = partial(self.readout.result, top(self.net, self.t))
         return TermFactor(latex, (quantity,), self.unfolded.into(letter("y", self.t)))
 
@@ -166,23 +127,20 @@ class Chain:
 
     def _jacobian(self, k: int) -> TermFactor:
         """∂s_k/∂s_{k-1} = (1-α) I + α diag(Φ'(a_k)) W_sᵀ."""
-        latex, leak = rf"\mathrm{{diag}}(\Phi'({letter('a', k)}))\,{letter('W', 's', T)}", self.cell.leak
-        if leak != 1:
-            latex = rf"(1-\alpha) I + \alpha\,{latex}"
+        leak = self.cell.leak
 
         def value(back: ErrorBackward) -> Tensor:
             W_s = back.walks["l0"].record.weights.W_hh.detach()
             return self._slopes[k - 1, :, None] * W_s + (1 - leak) * torch.eye(len(W_s)).to(W_s)
 
         edges = self.unfolded.into(letter("s", k), "s")
-        return TermFactor(
-            partial(letter("s", k), letter("s", k - 1)), (Quantity(latex, self._number(value)),), edges
-        )
+        quantity = Quantity(self.symbols.jacobian(k), self._number(value))
+        return TermFactor(partial(letter("s", k), letter("s", k - 1)), (quantity,), edges)
 
     def _use_at(self, matrix: Matrix, at: Letters, k: int) -> TermFactor:
         """∂s_k/∂W, W at step k alone: the row that W is multiplied with, and Φ'(a_k)."""
-        quantities = [Quantity(self._slope_latex(k), self._number(lambda _: self._slopes[k - 1]))]
-        operand = self._operand(matrix, k)
+        quantities = [Quantity(self.symbols.slope(k), self._number(lambda _: self._slopes[k - 1]))]
+        operand = self.symbols.operand(matrix, k)
         if operand is not None:
             quantities.insert(0, Quantity(operand, self._numbers_at(matrix, at, k)[1]))
         edges = self.unfolded.into(letter("s", k), matrix.role)
@@ -194,17 +152,14 @@ class Chain:
         assert self.back is not None
         return self.cell.leak * activation_slopes(self.back.walks["l0"].record)[:, 0]
 
-    def _slope_latex(self, k: Step) -> str:
-        return ("" if self.cell.leak == 1 else r"\alpha\,") + rf"\Phi'({letter('a', k)})"
-
     def _operand_and_delta(self, matrix: Matrix, at: Letters, k: int) -> tuple[TermFactor, ...]:
         """operandᵀ delta_k."""
-        latex, operand, state = self._delta(matrix, at, k), self._operand(matrix, k), at("s", k)
+        latex, operand, state = self.symbols.delta(matrix, at, k), self.symbols.operand(matrix, k), at("s", k)
         delta_value, operand_value = self._numbers_at(matrix, at, k)
         delta = TermFactor(latex, (Quantity(latex, delta_value),), self.unfolded.between(state))
         if operand is None:
             return (delta,)
-        quantity, transposed = Quantity(operand, operand_value), self._operand(matrix, k, T) or ""
+        quantity, transposed = Quantity(operand, operand_value), self.symbols.operand(matrix, k, T) or ""
         return TermFactor(transposed, (quantity,), self.unfolded.into(state, matrix.role)), delta
 
     def _numbers_at(self, matrix: Matrix, at: Letters, k: int) -> tuple[Tensor | None, Tensor | None]:

@@ -21,7 +21,7 @@ EPSILON = r"\varepsilon"
 class ReadoutFormulas:
     """The read-out of the last state, its error E_t, and the error's derivative."""
 
-    def __init__(self, net: DrawnNetwork, t: int, criterion: Criterion) -> None:
+    def __init__(self, net: DrawnNetwork, t: Step, criterion: Criterion) -> None:
         self.net, self.t, self.criterion = net, t, criterion
         self.softmax = net.softmax or criterion is cross_entropy
         self.result = letter("z" if self.softmax else "y", t)  # of the read-out
@@ -141,7 +141,7 @@ def equations(net: DrawnNetwork, readout: ReadoutFormulas) -> list[str]:
     signs = general_letters(net)
     deep, both = len(net.weight_names()) > 1, len(signs) > 1
     cell = cell_formulas(net, r"s_k^{(\ell-1)}" if deep else "x_k")
-    lines = [_in_letters(line, at) for at in signs for line in cell.step]
+    lines = [in_letters(line, at) for at in signs for line in cell.step]
     joined = ",".join(at("s") for at in signs)
     if deep:
         lines.append("s_k^{(0)} = x_k" + (rf",\quad s_k^{{(\ell)}} = ({joined})" if both else ""))
@@ -156,10 +156,10 @@ def recursion(net: DrawnNetwork, readout: ReadoutFormulas) -> list[str]:
     alone = layers == len(signs) == 1
     lines = _entering(layers, signs, readout)
     if alone:
-        lines = [_in_letters(rf"<ds> = {readout.onto_state}", signs[0], readout.t, readout.t)]
+        lines = [in_letters(rf"<ds> = {readout.onto_state}", signs[0], readout.t, readout.t)]
     for at in signs:
-        passed = _in_letters(cell.passed, at, "k" if alone else at.step_after("k"), readout.t)
-        deltas = [_in_letters(line, at, "k", readout.t) for line in cell.deltas]
+        passed = in_letters(cell.passed, at, "k" if alone else at.step_after("k"), readout.t)
+        deltas = [in_letters(line, at, "k", readout.t) for line in cell.deltas]
         of_state = partial(letter("E", readout.t), at("s", at.step_before("k") if alone else "k"))
         entering = "" if alone else f"{at(EPSILON)} + "
         line = f"{of_state} = {entering}{passed}"
@@ -185,7 +185,7 @@ def _entering(layers: int, signs: list[Letters], readout: ReadoutFormulas) -> li
     return lines
 
 
-def _in_letters(line: str, at: Letters, k: Step = "k", t: int = 0) -> str:
+def in_letters(line: str, at: Letters, k: Step = "k", t: Step = 0) -> str:
     """A line with its <letters> at step k of one layer and direction."""
 
     def written(found: re.Match[str]) -> str:

@@ -1,0 +1,160 @@
+"""The page as one HTML file that needs no network.
+
+Its data is one JSON document; its scripts and its style are the files beside this one. A training run's page also
+holds plotly for its charts, compressed, unpacked once a chart is in view. A content security policy admits these
+scripts, by their hashes, and no others.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal
+
+import polars as pl
+import torch
+from jinja2 import Environment, select_autoescape
+from plotly.offline import get_plotlyjs
+
+from ..modules import GRU, LSTM
+from ..networks import SequenceModel
+from ..report.run import RunReport
+from .formulas import Formulas, formulas
+from .modules import bundled, static
+from .network import LOSSES, NetworkData, Subject, choices, is_live, network_data, rounded
+from .recorded import RecordedErrors, most_steps, record_errors
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything the page shows; `page_of` makes one.
+
+    Attributes:
+        title, lead: its heading and the lines below it.
+        network: the network.
+        x, d: the longest sequence there is.
+        steps, grows: as in `Subject`.
+        t: the step whose error is shown at first, from 1.
+        choices: the losses and activations a reader may choose.
+        formulas: by cell, loss and "plain" or "leaky".
+        lesson: whether the lesson's chapters and exercises are shown.
+        recorded: the numbers of a network too large to compute with; else None.
+        times: a label for each step of the longest sequence, or None.
+        diagnosis: `bptt.Diagnosis.numbers()`, or None.
+        run: the results of a training run, or None.
+    """
+
+    title: str
+    lead: list[str]
+    network: NetworkData
+    x: list[Any]
+    d: list[Any]
+    steps: int
+    grows: Literal["end", "start"]
+    t: int
+    choices: dict[str, list[str]]
+    formulas: dict[str, dict[str, dict[str, Formulas]]]
+    lesson: bool = False
+    recorded: RecordedErrors | None = None
+    times: list[str] | None = None
+    diagnosis: dict[str, Any] | None = None
+    run: RunReport | None = None
+
+
+def page_of(subject: Subject, title: str, lead: list[str], t: int, **further: Any) -> Page:
+    """The page about a network and its sequence; the rest as in `Page`.
+
+    Raises:
+        ValueError: a direction walks backwards, the loss is unknown, or the sequence is too long.
+    """
+    net, x, d, criterion = subject.longest
+    network = network_data(net, criterion)
+    most = most_steps(net)
+    if subject.steps > most:
+        raise ValueError(
+            f"the sequence has {subject.steps} steps; of a network of this size at most {most} are shown"
+        )
+    live = is_live(net)
+    if not live:
+        subject = Subject(subject.shown(), subject.steps)
+        net, x, d, criterion = subject.longest
+    x, d = _longest(subject, x, most), _longest(subject, d, most)
+    offered = choices(net, network.loss) if live else {"losses": [network.loss], "activations": []}
+    lesson = further.get("lesson", False)
+    known = {network.cell: formulas(net, list(LOSSES) if lesson else offered["losses"])}
+    if lesson:
+        with torch.random.fork_rng(devices=[]):
+            gated = [SequenceModel(module(1, 1, bias=False), 2) for module in (GRU, LSTM)]
+        known |= {other.cell.name.lower(): formulas(other, list(LOSSES)) for other in gated}
+    return Page(
+        title,
+        lead,
+        network,
+        x=rounded(x, 9) if d.is_floating_point() and x.dtype == torch.float32 else x.tolist(),
+        d=d.tolist(),
+        steps=subject.steps,
+        grows=subject.grows,
+        t=t,
+        choices=offered,
+        formulas=known,
+        recorded=None if live else record_errors(subject.shown()),
+        **further,
+    )
+
+
+def _longest(subject: Subject, rows: torch.Tensor, most: int) -> torch.Tensor:
+    return rows[:most] if subject.grows == "end" else rows[max(0, len(rows) - most) :]
+
+
+def page_html(page: Page) -> str:
+    """The page as one HTML file; light and dark, from 390 pixels of width."""
+    environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(static("view/page.html")).render(
+        page=page,
+        policy=policy(),
+        data=json_of(page).replace("<", "\\u003c"),
+        style=static("view/page.css"),
+        script=_script(),
+        plotly=_packed_plotly() if page.run else "",
+    )
+
+
+def json_of(value: Any) -> str:
+    """A dataclass of plain data and tables as JSON; a table is an object of its columns."""
+    return json.dumps(value, default=_fields, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
+def policy() -> str:
+    """The content security policy: its own scripts by their hashes, and no requests."""
+    scripts = " ".join(f"'sha256-{_hash(text)}'" for text in (_script(), get_plotlyjs()))
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "connect-src 'none'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _fields(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, pl.DataFrame):
+        return value.to_dict(as_series=False)
+    return str(value)  # a path among a run's choices
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@cache
+def _script() -> str:
+    return '"use strict";\n(() => {\n' + bundled("view/main.js") + "})();\n"
+
+
+@cache
+def _packed_plotly() -> str:
+    """plotly's source, compressed to a third, as base64."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

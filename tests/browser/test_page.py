@@ -1,0 +1,408 @@
+"""The page in a browser: it computes itself, offline; every change, chapter, exercise and export."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import expect
+
+import bptt
+
+
+@pytest.fixture
+def page(files, visit):
+    return visit(files["lesson"])
+
+
+def slide(page, t):
+    page.locator("#t").evaluate("(slider, t) => {slider.value = t; slider.dispatchEvent(new Event('input'))}", t)
+
+
+def select(page, kind, i=-1):
+    page.locator(f"#diagram .part.{kind}").nth(i).dispatch_event("click")
+
+
+def error(page):
+    return page.inner_text("#error-value").split(" was")[0].strip()
+
+
+def enter(page, name, value):
+    field = page.get_by_label(name, exact=True)
+    field.fill(value)
+    field.press("Enter")
+
+
+def widths(page, kind):
+    return page.eval_on_selector_all(
+        f"#diagram .{kind} .band", "all => all.map(b => +b.getAttribute('stroke-width'))"
+    )
+
+
+def lesson():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = bptt.Elman(2, 3, 1)
+        x, d = torch.randn(5, 2), torch.randn(5, 1)
+    return net, x[:3], d[:3]
+
+
+def test_the_lessons_example_is_the_readmes(page):
+    net, x, d = lesson()
+    assert float(error(page).split("=")[1]) == pytest.approx(bptt.explain(net, x, d).error.item(), rel=1e-3)
+    assert page.locator("#diagram .column").count() == 3
+    expect(page.locator("#t-value")).to_contain_text("t = 3")
+
+
+def test_it_is_painted_within_half_a_second(page):
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length == 1")
+    assert (
+        page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") < 2000
+    )  # CI is slow
+
+
+def test_one_quantity_stands_on_the_edges_on_one_scale(page):
+    net, x, d = lesson()
+    e = bptt.explain(net, x, d)
+    flow = e.state_gradient.norm(dim=1).tolist()
+    into_1, into_2, into_3 = widths(page, "s:not(.node)")
+    assert (into_1, into_3 / into_2) == (0, pytest.approx(flow[1] / flow[0], rel=0.01))
+    assert widths(page, "y:not(.node)")[2] / into_3 == pytest.approx(flow[2] / flow[1], rel=0.01)
+    assert page.locator("#diagram .s:not(.node) .size").all_text_contents() == ["", "12.9 %", "47.9 %"]
+    page.select_option("#quantity", "W_s")
+    into_1, into_2, into_3 = widths(page, "s:not(.node)")
+    of_W_s = e.contributions["W_s"].flatten(1).norm(dim=1).tolist()
+    assert (into_1, into_2 / into_3) == (0, pytest.approx(of_W_s[1] / of_W_s[2], rel=0.01))
+    assert widths(page, "in") == [0, 0, 0]
+    select(page, "s:not(.node)")
+    expect(page.locator("#details")).to_contain_text(f"its norm {of_W_s[2]:.4g}", use_inner_text=True)
+
+
+CHANGES = {
+    "weight": lambda page: enter(page, "W_s, row 1, column 2", "0.9"),
+    "activation": lambda page: page.select_option("#activation", "relu"),
+    "leak": lambda page: enter(page, "leak α", "0.3"),
+    "radius": lambda page: enter(page, "spectral radius of W_s", "1.5"),
+    "loss": lambda page: page.select_option("#loss", "absolute_error"),
+    "x": lambda page: enter(page, "x1 at step 2", "2.5"),
+    "d": lambda page: enter(page, "d1 at step 3", "-1"),
+}
+
+
+def test_every_change_is_computed_at_once_leaves_a_ghost_and_is_undone(page):
+    before, terms = error(page), page.inner_text("#terms")
+    for change in CHANGES.values():
+        change(page)
+        assert error(page) != before
+        assert page.inner_text("#terms") != terms
+        expect(page.locator("#error-value .was")).to_contain_text(before.split("= ")[1])
+        page.click("#undo")
+        assert error(page) == before
+    expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_a_change_is_what_python_computes(page):
+    enter(page, "W_x, row 2, column 3", "0.9")
+    page.select_option("#activation", "softplus")
+    net, x, d = lesson()
+    changed = bptt.Elman(2, 3, 1, "softplus", dtype=torch.float64)
+    changed.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        changed.W_x[1, 2] = 0.9
+    e = bptt.explain(changed, x.double(), d.double())
+    assert float(error(page).split("=")[1]) == pytest.approx(e.error.item(), rel=1e-3)
+    part = e.part("W_s", range(2, 3))
+    expect(page.locator("#terms button").nth(1)).to_contain_text(f"{part.norm:.4g}")
+
+
+def test_a_number_is_dragged_in_one_edit(page):
+    field = page.get_by_label("W_s, row 1, column 1", exact=True)
+    field.scroll_into_view_if_needed()
+    box, before = field.bounding_box(), float(field.input_value())
+    page.mouse.move(box["x"] + 10, box["y"] + 10)
+    page.mouse.down()
+    for by in (5, 20, 40):
+        page.mouse.move(box["x"] + 10 + by, box["y"] + 10)
+    page.mouse.up()
+    assert float(field.input_value()) == pytest.approx(before + 0.4, abs=1e-3)
+    page.click("#undo")
+    assert float(field.input_value()) == before
+
+
+REFUSED = {
+    "leak α": ("3", "above 0 and at most 1, not 3"),
+    "steps T": ("5000", "a whole number from 1 to 200, not 5000"),
+    "W_s, row 1, column 2": ("1e9", "a number from"),
+    "x1 at step 2": ("many", "a number from"),
+    "learning rate": ("0", "above 0"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_value_rolls_back_and_says_why_beside_the_field(page, name):
+    value, words = REFUSED[name]
+    field = page.get_by_label(name, exact=True)
+    before, shown = field.input_value(), error(page)
+    enter(page, name, value)
+    expect(page.locator(".refused:visible")).to_contain_text(words)
+    assert (field.input_value(), error(page)) == (before, shown)
+    enter(page, name, "0.5" if name != "steps T" else "2")
+    expect(page.locator(".refused:visible")).to_have_count(0)
+
+
+def test_a_longer_sequence_takes_t_along_and_shows_both_ends(page):
+    enter(page, "steps T", "200")
+    expect(page.locator("#t-value")).to_contain_text("t = 200")
+    names = page.locator("#diagram .node.E .name").all_text_contents()
+    assert (names[0], names[-1]) == ("E1", "E200")
+
+
+def test_steps_of_gradient_descent_are_each_counted_once_and_lower_the_error(page):
+    page.locator("#descend").dblclick()
+    expect(page.locator("#fall")).to_contain_text("after 2 steps")
+    page.click("#descend")
+    first, last = re.search(r"= ([\d.]+) → ([\d.]+) after 3", page.inner_text("#fall")).groups()
+    assert float(last) < float(first)
+    page.select_option("#over", "all")
+    expect(page.locator("#fall")).to_contain_text("ΣE")
+
+
+def test_a_run_that_diverges_says_so_and_can_be_undone(files, visit):
+    page = visit(files["lesson"] + "#explode")
+    before = error(page)
+    page.click("#run")
+    expect(page.locator("#diverged")).to_be_visible()
+    expect(page.locator("#run")).to_have_text("Run")
+    page.click("#undo-run")
+    assert error(page) == before
+    enter(page, "clip the gradient's norm at, empty for never", "0.3")
+    page.click("#run")
+    expect(page.locator("#fall")).to_contain_text(re.compile(r"after \d\d steps"))
+    page.click("#run")
+    expect(page.locator("#diverged")).to_be_hidden()
+
+
+def test_the_chain_rule_is_stepped_through_up_to_the_sum(page):
+    net, x, d = lesson()
+    e = bptt.explain(net, x, d)
+    page.click("#beat-next")
+    expect(page.locator("#beat-shown")).to_contain_text("1 of 11")
+    expect(page.locator("#diagram .lit")).to_have_attribute("aria-label", re.compile("edge from y to E at step 3"))
+    for _ in range(3):
+        page.click("#beat-next")
+    numbers = [
+        float(n.replace("−", "-")) for n in page.locator("#beat-shown .brackets >> nth=2").inner_text().split()[:3]
+    ]
+    assert numbers == pytest.approx(e.contributions["W_s"][2][0].tolist(), rel=0.01)
+    page.locator("#beat").evaluate("s => {s.value = 11; s.dispatchEvent(new Event('input'))}")
+    expect(page.locator("#beat-shown")).to_contain_text("the gradient, of norm 0.0922")
+    page.click("#beat-end")
+    assert page.locator("#diagram .tracing").count() == 0
+
+
+@pytest.mark.parametrize("cell", ["lstm", "leak", "truncation"])
+def test_every_beat_of_other_cells_can_be_shown(files, visit, cell):
+    page = visit(f"{files['lesson']}#{cell}")
+    last = int(page.get_attribute("#beat", "max"))
+    for n in (1, 3, 4, 5, last):
+        page.locator("#beat").evaluate("(s, n) => {s.value = n; s.dispatchEvent(new Event('input'))}", n)
+        expect(page.locator("#beat-shown")).to_contain_text(f"{n} of {last}")
+    assert page.locator("#diagram .lit").count() >= 1
+
+
+CHAPTERS = {
+    "vanish": lambda page: expect(page.locator("#diagram")).to_contain_text("died"),
+    "explode": lambda page: expect(page.locator("#reach-says")).to_contain_text("explodes"),
+    "leak": lambda page: expect(page.locator("#legend")).to_contain_text("1 − α"),
+    "lstm": lambda page: expect(page.locator("#lags .keys")).to_have_text("ElmanGRULSTM"),
+    "truncation": lambda page: expect(page.locator("#k2-says")).to_contain_text("off by"),
+}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_chapter_is_a_link_and_a_preset(page, chapter):
+    page.click(f"#chapters [data-chapter={chapter}]")
+    expect(page.locator("#chapters [aria-current]")).to_have_attribute("href", f"#{chapter}")
+    CHAPTERS[chapter](page)
+    page.click("#chapters [data-chapter=three]")
+    expect(page.locator("#error-value")).to_contain_text("0.08166")
+
+
+def test_predictions_are_checked(files, visit):
+    page = visit(files["lesson"])
+    exercise = page.locator(".exercise").first
+    exercise.locator("select").select_option("1")
+    exercise.get_by_role("button").click()
+    expect(exercise.locator(".reply")).to_contain_text("Not yet")
+    exercise.locator("select").select_option("3")
+    exercise.get_by_role("button").click()
+    expect(exercise.locator(".reply")).to_contain_text("Yes")
+    delta = bptt.explain(*lesson()).delta[1].tolist()
+    exercise = page.locator(".exercise").nth(1)
+    for field, value in zip(exercise.locator("input").all(), delta, strict=True):
+        field.fill(f"{value:.4f}")
+    exercise.get_by_role("button").click()
+    expect(exercise.locator(".reply")).to_contain_text("Yes")
+    page = visit(files["lesson"] + "#vanish")
+    page.locator(".exercise button").click()
+    expect(page.locator(".reply")).to_contain_text("Not yet")
+    page = visit(files["lesson"] + "#truncation")
+    for k2 in range(4, 15):
+        page.locator(".exercise input").fill(str(k2))
+        page.locator(".exercise button").click()
+        if "Yes" in page.inner_text(".reply"):
+            break
+    expect(page.locator(".reply")).to_contain_text("Yes")
+
+
+def test_a_sentence_of_ones_own_glows_and_learns(page):
+    page.fill("#own-text", "to be or not to be")
+    page.select_option("#own-cell", "gru")
+    page.locator("#own button").click()
+    expect(page.locator("#glow button")).to_have_count(17)
+    page.select_option("#over", "all")
+    for _ in range(5):
+        page.click("#descend")
+    first, last = re.search(r"= ([\d.]+) → ([\d.]+) after 5", page.inner_text("#fall")).groups()
+    assert float(last) < float(first)
+    page.fill("#own-text", "1 2\n3")
+    page.locator("#own button").click()
+    expect(page.locator("#own-says")).to_contain_text("Line 2 has 1 numbers")
+
+
+def test_it_is_taken_along_as_svg_latex_python_and_link(page, visit):
+    enter(page, "W_s, row 1, column 1", "0.75")
+    with page.expect_download() as download:
+        page.click("#as-svg")
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    assert text.startswith("<svg")
+    assert "12." in text
+    with page.expect_download() as download:
+        page.click("#as-png")
+    assert Path(download.value.path()).read_bytes()[:4] == b"\x89PNG"
+    page.click("#as-latex")
+    expect(page.locator("#copied")).to_have_value(re.compile(r"\\begin\{aligned\}\s+\\frac\{\\partial E_\{3\}\}"))
+    page.click("#as-python")
+    expect(page.locator("#copied")).to_have_value(re.compile("bptt.explain"))
+    names = {}
+    exec(page.locator("#copied").input_value().replace("bptt.explain(", "e = bptt.explain("), names)
+    assert float(error(page).split("=")[1]) == pytest.approx(names["e"].error.item(), rel=1e-3)
+    page.click("#share")
+    expect(page.locator("#copied")).to_have_value(re.compile("#"))
+    other = visit(page.locator("#copied").input_value())
+    expect(other.get_by_label("W_s, row 1, column 1", exact=True)).to_have_value("0.75")
+    assert error(other) == error(page)
+
+
+def test_a_broken_link_is_said(files, visit):
+    page = visit(f"{files['lesson']}#nonsense")
+    expect(page.locator("#copied-says")).to_contain_text("could not be read")
+
+
+CLICKED = {
+    "node.E": ("Error of step 3", "The way back starts here"),
+    "node.y": ("Output of step 3", "y3"),
+    "y:not(.node)": ("Read-out of step 3", "share of the sum"),
+    "node.s": ("State of step 3", "as a part of step 3"),
+    "s:not(.node)": ("From step 2 to step 3", "contribution"),
+    "in": ("Into the state of step 3", "its norm"),
+    "node.x": ("Input of step 3", "x3"),
+}
+
+
+def test_what_is_clicked_shows_its_numbers_and_chooses_its_matrix(page):
+    for kind, (title, shown) in CLICKED.items():
+        page.locator(f"#diagram .part.{kind}").last.dispatch_event("click")
+        expect(page.locator("#details h3")).to_contain_text(title)
+        expect(page.locator("#details")).to_contain_text(shown)
+    select(page, "in")
+    expect(page.locator("#tabs [aria-selected=true]")).to_have_text("Wx")
+    select(page, "node.E", 1)
+    expect(page.locator("#t-value")).to_contain_text("t = 2")
+
+
+def test_the_keyboard_does_it_all(page):
+    page.locator("#diagram [tabindex='0']").focus()
+    label = "document.activeElement.getAttribute('aria-label')"
+    assert page.evaluate(label) == "state s at step 3"
+    steps = [
+        ("ArrowLeft", "state s at step 2"),
+        ("ArrowDown", "edge W s from the step before at step 2, 12.9 %"),
+        ("ArrowDown", "edge W x at step 2, 16.8 %"),
+        ("ArrowDown", "input x at step 2"),
+        ("ArrowRight", "input x at step 3"),
+    ]
+    for key, said in steps:
+        page.keyboard.press(key)
+        assert page.evaluate(label) == said
+    page.locator("#tabs [aria-selected=true]").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#tabs [aria-selected=true]")).to_have_text("Wy")
+    expect(page.locator("#terms li")).to_have_count(2)
+
+
+def test_it_folds_and_unfolds(page):
+    columns = page.locator("#diagram .column")
+    page.click("#unfold")
+    assert [columns.nth(i).is_visible() for i in range(3)] == [False, False, True]
+    page.locator("#diagram").click(position={"x": 20, "y": 20})
+    expect(columns.first).to_be_visible()
+
+
+def test_what_moves_shows_no_result_before_it_gets_there(files, visit):
+    page = visit(files["lesson"], reduced_motion="no-preference")
+    page.click("#play")
+    size = page.locator("#diagram .s:not(.node) .size").nth(1)
+    expect(size).to_have_css("opacity", "0")
+    expect(size).to_have_css("opacity", "1")
+
+
+def test_a_network_too_large_shows_what_was_recorded(files, visit):
+    page = visit(files["large"])
+    expect(page.locator("#limits")).to_contain_text("64 units, 500 steps")
+    expect(page.locator("#change")).to_be_hidden()
+    data = json.loads(page.inner_text("#data"))
+    assert data["network"]["weights"][0]["values"] is None
+    slide(page, 20)
+    flow = data["recorded"]["flow"]["l0"][19]
+    label = page.locator("#diagram .s:not(.node)[aria-label*='step 20']").get_attribute("aria-label")
+    assert f"{100 * flow[1] / flow[0]:.1f}" in label
+
+
+def test_five_hundred_steps_stay_usable(files, visit):
+    page = visit(files["long"])
+    slide(page, 250)
+    expect(page.locator("#diagram .now .E .name")).to_have_text("E250")
+    assert page.locator("#diagram .node.E .name").first.text_content() == "E1"
+    slide(page, 5)
+    expect(page.locator("#terms li")).to_have_count(6)
+
+
+def test_a_run_shows_its_results_and_runs_no_name_as_code(files, visit):
+    page = visit(files["run"])
+    assert page.locator("h1").inner_text() == "runs/<script>alert(1)</script>"
+    for name in ("forecast", "losses", "training-lags"):
+        page.locator(f"#{name}").scroll_into_view_if_needed()
+        expect(page.locator(f"#{name} .main-svg").first).to_be_visible(timeout=20_000)
+    expect(page.locator("#forecast .ytitle")).to_have_text("<img src=x onerror=alert(1)>")
+    expect(page.locator(".scores")).to_contain_text("0.123")
+    expect(page.locator("#t-value")).to_contain_text("<b>1959")
+    assert page.locator("#diagram b").count() == 0
+    expect(page.locator("#chapters")).to_be_hidden()
+    assert "forget" in page.inner_text("#legend")
+
+
+@pytest.mark.parametrize("name", ["lesson", "twenty", "long", "run", "large"])
+def test_the_page_never_scrolls_sideways(files, visit, name):
+    page = visit(files[name])
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_colours_follow_the_scheme(files, visit):
+    page = visit(files["lesson"], color_scheme="light")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light

@@ -1,0 +1,144 @@
+import base64
+import dataclasses
+import gzip
+import hashlib
+import json
+import re
+
+import pytest
+import torch
+from plotly.offline import get_plotlyjs
+
+import bptt
+from bptt.page.html import json_of, page_html, page_of, policy
+from bptt.page.network import Experiment, Subject
+from report.test_run import REPORT
+from support import normal
+
+
+def a_page(net=None, **further):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        net = net or bptt.Elman(2, 3, 1, dtype=torch.float64)
+    subject = Subject(Experiment(net, normal(9, 2), normal(9, 1, seed=1), bptt.squared_error), 3)
+    return page_of(subject, "</title><script>alert(1)</script>", ["a & b"], 3, **further)
+
+
+@pytest.fixture(scope="module")
+def run_page():
+    return page_html(a_page(run=REPORT))
+
+
+def scripts(page):
+    return re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
+
+
+def test_what_a_user_named_is_escaped(run_page):
+    assert "<script>alert" not in run_page
+    assert "<img src=x" not in run_page
+    assert "&lt;script&gt;alert(1)" in run_page
+    assert "a &amp; b" in run_page
+
+
+def test_the_data_are_one_document(run_page):
+    (data,) = [text for attributes, text in scripts(run_page) if 'id="data"' in attributes]
+    document = json.loads(data)
+    assert document["title"] == "</title><script>alert(1)</script>"
+    assert (document["steps"], len(document["x"])) == (3, 9)
+    assert document["run"]["lags"][1] == {"epoch": 2, "norms": [1.0, 0.5, 0.2]}
+
+
+def test_only_our_scripts_may_run(run_page):
+    (ours,) = [text for attributes, text in scripts(run_page) if not attributes]
+    allowed = policy()
+    for text in (ours, get_plotlyjs()):
+        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in allowed
+    script_rule = allowed.split("script-src")[1].split(";")[0]
+    assert "unsafe" not in script_rule
+    assert "connect-src 'none'" in allowed
+    assert allowed.replace("'", "&#39;") in run_page
+
+
+def test_plotly_travels_along_packed(run_page):
+    (packed,) = [text for attributes, text in scripts(run_page) if 'id="plotly"' in attributes]
+    assert gzip.decompress(base64.b64decode(packed)).decode() == get_plotlyjs()
+
+
+def test_it_is_one_small_file_that_fetches_nothing(run_page):
+    assert len(run_page.encode()) < 6_000_000
+    assert not re.search(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="(?!data:,)', run_page)
+
+
+def test_the_scripts_modules_share_one_scope_without_a_name_twice(run_page):
+    (ours,) = [text for attributes, text in scripts(run_page) if not attributes]
+    names = re.findall(r"^(?:async )?(?:function|const|let|class) (\w+)", ours, re.MULTILINE)
+    assert len(names) > 50
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+    assert not re.search(r"^(?:import|export) ", ours, re.MULTILINE)
+
+
+def test_the_runs_section_is_there_for_a_run_only(run_page):
+    assert 'id="results"' in run_page
+    assert "0.123" in run_page
+    assert 'id="results"' not in page_html(a_page())
+
+
+def test_a_page_without_a_run_is_small_and_carries_no_plotly():
+    page = page_html(a_page(lesson=True))
+    assert len(page.encode()) < 400_000
+    assert 'id="plotly"' not in page
+
+
+def test_the_formulas_are_the_derivations():
+    net = bptt.Elman(2, 3, 1, dtype=torch.float64)
+    found = a_page(net, lesson=True).formulas
+    derived = bptt.derivation(net, t=3)["W_s"]
+    plain = found["elman"]["squared_error"]["plain"].matrices["W_s"]
+    assert (plain.left.replace("_t", "_3"), plain.total.replace("^{t}", "^{3}")) == (derived.left, derived.total)
+    assert any("(1-\\alpha)" in line for line in found["elman"]["squared_error"]["leaky"].equations)
+    assert any("softmax" in line for line in found["elman"]["cross_entropy"]["plain"].equations)
+    assert any("\\odot f_{k+1}" in line for line in found["lstm"]["squared_error"]["plain"].recursion)
+
+
+def test_weights_are_laid_out_as_the_formulas_multiply_them():
+    with torch.random.fork_rng(devices=[]):
+        net = bptt.SequenceModel(bptt.GRU(2, 4, dtype=torch.float64), 1)
+    weights = {weight.name: weight for weight in a_page(net).network.weights}
+    assert weights["recurrent.weight_ih_l0"].values == net.recurrent.weight_ih_l0.mT.tolist()
+    assert weights["recurrent.weight_hh_l0"].latex == "W_s"
+
+
+def test_a_large_network_is_recorded_and_its_length_limited():
+    large = bptt.SequenceModel(bptt.GRU(2, 80, dtype=torch.float64), 1)
+    page = a_page(large)
+    assert [weight.values for weight in page.network.weights if weight.role == "recurrent"] == [None]
+    e = bptt.explain(large, normal(9, 2)[:3], normal(9, 1, seed=1)[:3])
+    assert page.recorded.flow["l0"][2] == pytest.approx(e.state_gradient.norm(dim=1).flip(0).tolist(), rel=1e-3)
+    assert page.recorded.norm["recurrent.weight_hh_l0"][2][0] == pytest.approx(
+        e.contributions["recurrent.weight_hh_l0"][2].norm().item(), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("net", "criterion", "steps", "words"),
+    [
+        (
+            lambda: bptt.SequenceModel(bptt.GRU(2, 3, bidirectional=True), 1),
+            bptt.squared_error,
+            3,
+            "bidirectional",
+        ),
+        (lambda: bptt.Elman(2, 3, 1), torch.nn.MSELoss(), 3, "squared_error, absolute_error, cross_entropy"),
+        (lambda: bptt.Elman(2, 3, 1), bptt.squared_error, 501, "at most 500"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(net, criterion, steps, words):
+    subject = Subject(Experiment(net().double(), normal(501, 2), normal(501, 1), criterion), steps)
+    with pytest.raises(ValueError, match=words):
+        page_of(subject, "", [], 1)
+
+
+def test_what_is_not_finite_never_becomes_json():
+    broken = dataclasses.replace(a_page(), t=float("nan"))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_of(broken)
