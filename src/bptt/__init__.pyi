@@ -37,6 +37,7 @@ from .reach.stateful import stateful as stateful
 from .reach.truncated import truncated as truncated
 from .runs.run import Run as Run
 from .runs.run import load as load
+from .runs.train import train as train
 from .step_cells import GRUCell as GRUCell
 from .step_cells import LSTMCell as LSTMCell
 from .step_cells import RNNCell as RNNCell

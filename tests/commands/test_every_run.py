@@ -14,6 +14,7 @@ from bptt.commands.check import check
 from bptt.commands.diagnose import diagnose
 from bptt.commands.explain import explain
 from bptt.commands.export import export
+from bptt.commands.opening import explorer_of
 from bptt.commands.options import (
     CheckOptions,
     DiagnoseOptions,
@@ -27,7 +28,6 @@ from bptt.commands.sample import sample
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.page.html import page_html
-from bptt.runs.explorer import explorer_of
 from bptt.runs.run import load
 from bptt.training.options.choosing import OPTIONS
 

@@ -27,8 +27,8 @@ import torch
 import torch._dynamo  # which every optimizer imports when it is made
 
 from bptt import cli
-from bptt.commands import train as command
 from bptt.errors import UserError
+from bptt.runs import training_run as command
 from bptt.training.tensors import read_tensors
 from disk import Disk
 

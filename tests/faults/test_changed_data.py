@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bptt.commands import train as command
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs import training_run as command
 from bptt.runs.run import load
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bptt import cli
-from bptt.commands import train as command
 from bptt.commands.train import train
+from bptt.runs import training_run as command
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tensors import read_tensors, write_tensors
 

@@ -10,9 +10,9 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from bptt.commands import train as command
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs import training_run as command
 from bptt.training.options.forecast import ForecastOptions
 from disk import FAULTS, Disk, lay_out
 

@@ -10,10 +10,10 @@ def test_the_first_is_remembered_and_the_second_ends_at_once():
     before = signal.getsignal(signal.SIGINT)
     with Interruption() as interruption:
         assert not interruption.came()
-        assert interruption.exit_code == 0
+        assert interruption.signal is None
         os.kill(os.getpid(), signal.SIGINT)
         assert interruption.came()
-        assert interruption.exit_code == 130
+        assert interruption.signal == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

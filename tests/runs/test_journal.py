@@ -9,6 +9,7 @@ import pytest
 from bptt.errors import UserError
 from bptt.runs.journal import LOCK, Journal, owned
 from bptt.runs.run import load
+from bptt.training.config_file import config_of
 from bptt.training.loop import Epoch
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
@@ -22,7 +23,7 @@ EPOCH = Epoch(1, 0.5, None, 0.1, 2.0, 1.0)
 def test_what_a_run_writes(tmp_path):
     config = ForecastOptions(epochs=2)
     with Journal(tmp_path) as journal:
-        journal.config(config, sunspot_forecast(config), {})
+        journal.config(config_of(config, sunspot_forecast(config), {}))
         journal.begin([EPOCH])
         journal.epoch(EPOCH._replace(epoch=2))
         journal.snapshot({"a": 1})
@@ -39,7 +40,7 @@ def test_what_a_run_writes(tmp_path):
 def test_of_several_one_writes(tmp_path):
     with Journal(tmp_path, Workers(1, 2)) as journal:
         config = ForecastOptions()
-        journal.config(config, sunspot_forecast(config), {})
+        journal.config(config_of(config, sunspot_forecast(config), {}))
         journal.begin([])
         journal.epoch(EPOCH)
         journal.model(build(config, 2))

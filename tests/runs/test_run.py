@@ -6,7 +6,7 @@ import torch
 
 from bptt.errors import UserError
 from bptt.runs.run import load
-from bptt.training.config_file import save_config
+from bptt.training.config_file import config_of, save_config
 from bptt.training.data.timestamps import Clock
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
@@ -21,7 +21,7 @@ CONFIG = 'format = 2\ncolumns = ["y"]\n[train]\n[scaling]\nmean = [0]\nstd = [1]
 def run(tmp_path):
     config = ForecastOptions(cell="lstm", layers=2, input=(("a", "b"),), data=Path("d.csv"), target="sunspots")
     model = build(config, config.lags)
-    save_config(tmp_path, config, sunspot_forecast(config), {})
+    save_config(tmp_path, config_of(config, sunspot_forecast(config), {}))
     write_tensors(tmp_path / "model.safetensors", dict(model.state_dict()))
     return tmp_path, config, model
 

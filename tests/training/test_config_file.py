@@ -5,7 +5,7 @@ import pytest
 import tomli_w
 
 from bptt.errors import UserError
-from bptt.training.config_file import read_config, read_options, save_config
+from bptt.training.config_file import config_of, read_config, read_options, save_config
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.options.text import TextOptions
@@ -26,7 +26,7 @@ def write(tmp_path):
 def saved(tmp_path):
     """Options, and the config.toml of their run."""
     options = ForecastOptions(horizon=(1, 3), out=tmp_path)
-    save_config(tmp_path, options, sunspot_forecast(options), {})
+    save_config(tmp_path, config_of(options, sunspot_forecast(options), {}))
     return options, tmp_path / "config.toml"
 
 

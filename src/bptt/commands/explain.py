@@ -15,8 +15,9 @@ from ..insight.lesson.explain import explain as explanation_of
 from ..networks import LOSSES, Elman
 from ..page.html import page_html
 from ..page.network import Experiment, Subject
-from ..runs.explorer import Explorer, explorer_of
+from ..runs.explorer import Explorer
 from ..training.options.base import option_of
+from .opening import explorer_of
 from .options import ExplainOptions
 from .streams import say
 from .writing import check_new, write_text

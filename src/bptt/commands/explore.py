@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..page.html import page_html
-from ..runs.explorer import Explorer, explorer_of
+from ..runs.explorer import Explorer
 from .explain import STEP, lesson_explorer
+from .opening import explorer_of
 from .options import ExplainOptions, ExploreOptions
 from .writing import check_new, write_text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..runs.explorer import Explorer, run_explorer
 from ..runs.run import Run, load
 from ..training.device import device_of_run, move_model
 from ..training.options.base import check_device_name
@@ -25,3 +26,13 @@ def opened(folder: Path, device: str | None, command: str) -> Run:
     if {chosen.device.type, run.device} != {"cpu"}:
         complain(command, f"device: {chosen}")
     return run
+
+
+def explorer_of(folder: Path, steps: int | None) -> Explorer:
+    """The explorer of a run folder.
+
+    Raises:
+        UserError: the run or its data cannot be used.
+    """
+    run = load(folder)
+    return run_explorer(folder, run.config, run.task, run.model, steps, None)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
+from ..insight.plain_models import Criterion
 from ..networks import SequenceModel
 from ..page.html import Page, page_of
 from ..page.network import Experiment, Subject
@@ -17,13 +18,12 @@ from ..page.recorded import most_steps
 from ..printable import message
 from ..report.run import RunReport
 from ..training.options.base import TrainOptions
-from ..training.tasks.excerpt import filled
+from ..training.tasks.excerpt import TrainingExcerpt, filled
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.task import Task
 from ..training.updates import predictions
 from .gradient_monitor import diagnosis_of
 from .result import Result, described
-from .run import load
 
 SHOWN = 100  # steps of a run's sequence that are shown at first
 
@@ -71,6 +71,16 @@ def diagnosed(experiment: Experiment) -> dict[str, Any] | None:
     return replace(diagnose(net, x, d, loss), where=f"the {len(x)} steps shown").numbers()
 
 
+def run_subject(excerpt: TrainingExcerpt, loss: Criterion, model: SequenceModel, steps: int | None) -> Subject:
+    """A copy of a trained network, in float64, on the last steps of an excerpt of its training set."""
+    x, d = excerpt.sequence()
+    d = filled(d, predictions(model, x))
+    x, d = x.double(), d.double() if d.is_floating_point() else d
+    most = min(len(x), most_steps(model))
+    longest = Experiment(copy.deepcopy(model).to("cpu", torch.float64), x[-most:], d[-most:], loss)
+    return Subject(longest, min(steps or SHOWN, most), "start")
+
+
 def run_explorer(
     folder: Path, config: TrainOptions, task: Task, model: SequenceModel, steps: int | None, result: Result | None
 ) -> Explorer:
@@ -84,16 +94,11 @@ def run_explorer(
         result: of the training, where that is known.
     """
     excerpt = task.training_excerpt()
-    x, d = excerpt.sequence()
-    d = filled(d, predictions(model, x))
-    x, d = x.double(), d.double() if d.is_floating_point() else d
-    most = min(len(x), most_steps(model))
-    longest = Experiment(copy.deepcopy(model).to("cpu", torch.float64), x[-most:], d[-most:], task.loss)
-    subject = Subject(longest, min(steps or SHOWN, most), "start")
+    subject = run_subject(excerpt, task.loss, model, steps)
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand
         first = task.first_step + task.farthest
-        times = task.times()[first : first + task.learned_steps][-most:]
+        times = task.times()[first : first + task.learned_steps][-len(subject.longest.x) :]
     lead, report, found = [message(described(config, task))], None, None
     if result is None:
         found = diagnosis_of(model, excerpt)
@@ -106,13 +111,3 @@ def run_explorer(
     where = message(excerpt.first().last(subject.steps).what)
     about = {"times": times, "run": report, "diagnosis": numbers, "where": where}
     return Explorer(message(folder.name), lead, subject, subject.steps, **about)
-
-
-def explorer_of(folder: Path, steps: int | None) -> Explorer:
-    """The explorer of a run folder.
-
-    Raises:
-        UserError: the run or its data cannot be used.
-    """
-    run = load(folder)
-    return run_explorer(folder, run.config, run.task, run.model, steps, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,18 +11,22 @@ from typing import Any
 
 
 class Interruption:
-    """While entered, the first SIGINT or SIGTERM is remembered and not raised.
+    """While entered, the first SIGINT or SIGTERM is remembered and not raised; outside the main thread none is.
+
+    Args:
+        caught: whether to do so; else signals act as ever. Default True.
 
     Attributes:
         signal: the one that came, None while none has.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, caught: bool = True) -> None:
+        self._caught = caught and threading.current_thread() is threading.main_thread()
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM) if self._caught else ():
             self._before[number] = signal.signal(number, self._remember)
         return self
 
@@ -31,11 +36,6 @@ class Interruption:
     def came(self) -> bool:
         """Whether a signal has come."""
         return self.signal is not None
-
-    @property
-    def exit_code(self) -> int:
-        """128 plus the signal's number, as shells have it; 0 where none came."""
-        return 0 if self.signal is None else 128 + self.signal
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.signal = number

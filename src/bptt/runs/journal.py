@@ -16,12 +16,10 @@ import tomli_w
 from ..errors import UserError
 from ..files import ASIDE, appending, check_regular, naming, write_whole
 from ..networks import SequenceModel
-from ..training.config_file import save_config
+from ..training.config_file import ConfigFile, save_config
 from ..training.loop import Epoch
-from ..training.options.base import TrainOptions
 from ..training.snapshot import Snapshots
 from ..training.tasks.intervals import Intervals
-from ..training.tasks.task import Task
 from ..training.tensors import write_tensors
 from ..training.workers import ALONE, Workers
 from .run import INTERVALS, METRICS, WEIGHTS, is_finished
@@ -32,28 +30,34 @@ WRITES += ("forecast.csv", "predictions.csv", "confusion.csv", "sample.txt")  # 
 
 
 class Journal:
-    """A run folder being written, for one process alone.
+    """A run being written down: its metrics, and its folder, for one process alone.
 
     Args:
-        folder: which exists.
+        folder: which exists; None where nothing is written.
         workers: of whom the first one writes, and all of them the snapshots.
         owner: stands in the folder's lock.
+
+    Attributes:
+        is_first: whether this process is the worker that judges and writes.
+        lines: those of metrics.jsonl, by the first worker.
 
     Raises:
         UserError: another process writes to it, a worker does not see it, or a link, a pipe or a device stands
             where a file is to be written.
     """
 
-    def __init__(self, folder: Path, workers: Workers = ALONE, owner: str = "") -> None:
-        self.folder, self.writes = folder, workers.rank == 0
-        self._snapshots = Snapshots(folder / "snapshots", workers)
+    def __init__(self, folder: Path | None, workers: Workers = ALONE, owner: str = "") -> None:
+        self.folder, self.is_first = folder, workers.rank == 0
+        self.lines: list[dict[str, Any]] = []
+        self._own = folder if self.is_first else None  # to be written by this process
+        self._snapshots = None if folder is None else Snapshots(folder / "snapshots", workers)
         self._metrics: TextIO | None = None
         self._open = ExitStack()
-        if not folder.is_dir():
+        if folder is not None and not folder.is_dir():
             raise UserError(
                 f"worker {workers.rank} sees no {folder}; let the run be on a disk that all workers share"
             )
-        if self.writes:
+        if (folder := self._own) is not None:
             taken = [path for path in (folder / "snapshots").glob("*") if path.is_symlink() or not path.is_dir()]
             for path in [*(folder / name for name in WRITES), *taken]:
                 check_regular(path)
@@ -68,16 +72,22 @@ class Journal:
             if kind is None and self._metrics is not None:
                 os.fsync(self._metrics.fileno())
 
-    def config(self, config: TrainOptions, task: Task, digests: dict[str, str], device: str = "cpu") -> None:
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes a folder."""
+        return self._own is not None
+
+    def config(self, content: ConfigFile) -> None:
         """Write config.toml."""
-        if self.writes:
-            save_config(self.folder, config, task, digests, device)
+        if self._own is not None:
+            save_config(self._own, content)
 
     def begin(self, epochs: list[Epoch]) -> None:
         """Open metrics.jsonl, with the lines of the epochs there are already and no others."""
-        if self.writes:
-            path = self.folder / METRICS
-            write_whole(path, "".join(_text(_epoch_line(epoch)) for epoch in epochs).encode())
+        self.lines = [_epoch_line(epoch) for epoch in epochs]
+        if self._own is not None:
+            path = self._own / METRICS
+            write_whole(path, "".join(map(_text, self.lines)).encode())
             self._metrics = self._open.enter_context(appending(path))
 
     def epoch(self, epoch: Epoch) -> None:
@@ -86,33 +96,35 @@ class Journal:
 
     def line(self, line: dict[str, Any]) -> None:
         """Write a line of metrics."""
-        if self._metrics is not None:
-            with naming(self.folder / METRICS):
+        self.lines.append(line)
+        if self._own is not None and self._metrics is not None:
+            with naming(self._own / METRICS):
                 self._metrics.write(_text(line))
                 self._metrics.flush()
 
     def snapshot(self, tree: Any) -> None:
         """Take a snapshot, all workers together."""
-        self._snapshots.save(tree)
+        if self._snapshots is not None:
+            self._snapshots.save(tree)
 
     def model(self, model: SequenceModel) -> None:
         """Write model.safetensors."""
-        if self.writes:
-            write_tensors(self.folder / WEIGHTS, dict(model.state_dict()))
+        if self._own is not None:
+            write_tensors(self._own / WEIGHTS, dict(model.state_dict()))
 
     def intervals(self, intervals: Intervals) -> None:
         """Write intervals.toml."""
-        if self.writes:
-            write_whole(self.folder / INTERVALS, tomli_w.dumps(asdict(intervals)).encode())
+        if self._own is not None:
+            write_whole(self._own / INTERVALS, tomli_w.dumps(asdict(intervals)).encode())
 
     def diverged(self, walked: Any) -> None:
         """Write what a loss that is not finite was computed from, diverged.safetensors."""
-        if self.writes:
-            write_tensors(self.folder / "diverged.safetensors", walked._asdict())
+        if self._own is not None:
+            write_tensors(self._own / "diverged.safetensors", walked._asdict())
 
     def last_snapshot(self) -> tuple[Any, list[str]]:
         """The newest snapshot that is whole, None where there is none, and what is wrong with those after it."""
-        return self._snapshots.load()
+        return (None, []) if self._snapshots is None else self._snapshots.load()
 
     def check_untrained(self) -> None:
         """Nothing is there that training wrote, so that it may start from the beginning.
@@ -120,6 +132,8 @@ class Journal:
         Raises:
             UserError: there are weights, or lines of metrics.
         """
+        if self.folder is None:
+            return
         weights, metrics = self.folder / WEIGHTS, self.folder / METRICS
         if weights.exists() or (metrics.exists() and metrics.stat().st_size > 0):
             raise UserError(
@@ -129,7 +143,7 @@ class Journal:
 
     def is_finished(self) -> bool:
         """Whether the run has its last line of metrics, which is written when all else is, and was not stopped."""
-        return is_finished(self.folder)
+        return self.folder is not None and is_finished(self.folder)
 
 
 def _epoch_line(epoch: Epoch) -> dict[str, Any]:

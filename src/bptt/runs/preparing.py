@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import polars as pl
 from rich.console import Console
 
 from ..errors import UserError
@@ -14,7 +15,7 @@ from ..networks import SequenceModel
 from ..printable import message
 from ..reach.byte_sizes import parse_bytes
 from ..report.tensorboard import check_installed
-from ..training.config_file import ConfigFile
+from ..training.config_file import ConfigFile, config_of
 from ..training.data.streamed_tables import open_source
 from ..training.data.tables import listed
 from ..training.device import ChosenDevice, device_of_run, move_model, named_device, suitable_device
@@ -24,7 +25,7 @@ from ..training.options.base import TrainOptions
 from ..training.options.forecast import TABLES, ForecastOptions
 from ..training.tasks.classify import Classify
 from ..training.tasks.cross_validation import choose_options
-from ..training.tasks.factory import check_there, digests_of, made_task, roles
+from ..training.tasks.factory import check_there, digests_of, digests_of_table, made_task, roles
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.updates import of_option
@@ -50,6 +51,10 @@ class Work:
     seconds: float = 0.0  # spent on training so far
     warned: bool = False  # of the gradient, while it trained
 
+    def described(self) -> ConfigFile:
+        """The content of the run's config.toml."""
+        return config_of(self.config, self.task, self.digests, str(self.device.device))
+
     def look(self) -> list[float]:
         """The mean gradient norm by lag of the last layer, now."""
         return self.monitor.now()[f"l{self.config.layers - 1}"]
@@ -61,6 +66,7 @@ def prepared(
     console: Console,
     begun: tuple[Path, ConfigFile] | None = None,
     device: str | None = None,
+    table: pl.DataFrame | None = None,
     tries: bool = True,
 ) -> Work:
     """Check the options and the data, and make the task, the network and its training; nothing is written.
@@ -68,6 +74,7 @@ def prepared(
     Args:
         begun: the folder of the run to resume, and the content of its config.toml.
         device: to train on, by name; None for that of the options.
+        table: the data, where they are in memory.
         tries: whether cross-validation chooses what the options of a new run leave open.
 
     Raises:
@@ -75,14 +82,15 @@ def prepared(
     """
     try:
         _check_no_run(config)
-        check_there(config, None if begun is None else begun[0])
-        _check_target(config)
+        if table is None:
+            check_there(config, None if begun is None else begun[0])
+        _check_target(config, table)
         config.check()
         chosen = _device(device or config.device, team, begun)
-        digests = digests_of(config)
+        digests = digests_of(config) if table is None else digests_of_table(table, config)
         if begun is not None:
             check_same_files(begun[1], digests, f"{begun[0]} was begun", RESUMED)
-        return _built(config, team, console, digests, chosen, tries=tries and begun is None)
+        return _built(config, team, console, digests, chosen, table, tries=tries and begun is None)
     except UserError as error:
         if begun is None:
             raise
@@ -99,15 +107,15 @@ def _check_no_run(config: TrainOptions) -> None:
         )
 
 
-def _check_target(config: TrainOptions) -> None:
+def _check_target(config: TrainOptions, table: pl.DataFrame | None) -> None:
     """Where no column is named to forecast, name those of the table."""
     path = config.data
     if not isinstance(config, ForecastOptions) or config.targets or path is None:
         return
-    if path.suffix.lower() in TABLES:
+    if table is not None or path.suffix.lower() in TABLES:
+        columns = open_source(path).columns if table is None else table.columns
         raise UserError(
-            f"--target COLUMN is needed with {path}: the column to forecast; its columns are "
-            f"{listed(open_source(path).columns)}"
+            f"--target COLUMN is needed with {path}: the column to forecast; its columns are {listed(columns)}"
         )
 
 
@@ -124,12 +132,13 @@ def _built(
     console: Console,
     digests: dict[str, str],
     device: ChosenDevice | None,
+    table: pl.DataFrame | None,
     tries: bool,
 ) -> Work:
     _check_memory(config)
     if config.tensorboard:
         check_installed()
-    task = _task(config, console)
+    task = _task(config, console, table)
 
     def device_for(model: SequenceModel) -> ChosenDevice:
         return device or suitable_device(model, config.batch or max(1, len(task.series)), team)
@@ -149,9 +158,9 @@ def _built(
     return Work(config, task, model, training, monitor, device, digests)
 
 
-def _task(config: TrainOptions, console: Console) -> Task:
+def _task(config: TrainOptions, console: Console, table: pl.DataFrame | None) -> Task:
     """The task, its data checked."""
-    task = made_task(config)
+    task = made_task(config, table)
     if isinstance(task, StreamedForecast):
         print_line(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
     if line := roles(task, config):

@@ -98,12 +98,13 @@ class Result:
         found = least if least == most else f"{least} to {most}"
         return f"{judged.intervals.note} They held {found} of the true values in the test set."
 
-    def warning(self, folder: Path) -> str | None:
+    def warning(self, folder: Path | None) -> str | None:
         """The diagnosis as a warning, or None where it warns of nothing."""
         found = self.diagnosis
         if found is None or found.severity != "warning":
             return None
-        return f"{found.sentence} (on {found.where}) What to do: bptt diagnose {folder}"
+        advice = "run.diagnose()" if folder is None else f"bptt diagnose {folder}"
+        return f"{found.sentence} (on {found.where}) What to do: {advice}"
 
     def ending(self) -> str:
         """How training ended, in a sentence."""

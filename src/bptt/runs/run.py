@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +15,12 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..export.file import OnnxFile, export_onnx
 from ..files import LARGEST_TEXT, read_regular
+from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS
+from ..insight.diagnosis.result import Diagnosis
+from ..insight.lesson.explain import explain
+from ..insight.lesson.explanation import Explanation
 from ..networks import SequenceModel
 from ..training.batches import logits_of
 from ..training.config_file import ConfigFile, read_config
@@ -33,6 +38,9 @@ from ..training.tasks.task import Task
 from ..training.tensors import read_tensors
 from ..training.toml import made_of, read_toml
 from ..training.updates import predictions
+from .deployed import deployed
+from .explorer import run_subject
+from .gradient_monitor import diagnosis_of
 from .new_data import new_sequences, new_series
 
 INTERVALS = "intervals.toml"
@@ -42,10 +50,12 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Run(ConfigFile):
-    """A trained run, as `bptt.load` opens it. Its data are read only once they are needed.
+    """A trained run, as `bptt.train` returns it and `bptt.load` opens it.
+
+    `predict`, `diagnose`, `explain` and `export` are what the commands of these names run.
 
     Attributes:
-        folder: the run folder.
+        folder: the run folder; None of a run that was trained in memory.
         model: the network with its trained weights, in eval mode.
         intervals: the prediction intervals of its forecasts; None where it has none.
         config: the options it was trained with.
@@ -60,9 +70,13 @@ class Run(ConfigFile):
         device: the one it was trained on, such as cuda:0.
     """
 
-    folder: Path
+    folder: Path | None
     model: SequenceModel
     intervals: Intervals | None
+    task_at_hand: Task | None = field(default=None, repr=False, compare=False)  # else it is made from `config`
+    lines: list[dict[str, Any]] | None = field(
+        default=None, repr=False, compare=False
+    )  # else metrics.jsonl is read
 
     def __repr__(self) -> str:
         """Its folder, task, network and, where they can be read, the scores of its network."""
@@ -72,7 +86,8 @@ class Run(ConfigFile):
             said = "".join(f", {measure} {score:.4g} ({name})" for name, score in list(scores.items())[:3])
         except (UserError, IndexError, AttributeError):  # such as of a run that was stopped
             said = ""
-        return f"Run({str(self.folder)!r}, {self.task_name}, {network}{said})"
+        where = "in memory" if self.folder is None else repr(str(self.folder))
+        return f"Run({where}, {self.task_name}, {network}{said})"
 
     @property
     def task_name(self) -> TaskName:
@@ -86,6 +101,8 @@ class Run(ConfigFile):
         Raises:
             UserError: the data cannot be used, or have changed since.
         """
+        if self.task_at_hand is not None:
+            return self.task_at_hand
         check_there(self.config, self.folder)
         check_same_files(self, digests_of(self.config), f"{self.folder} was trained")
         with warnings.catch_warnings():
@@ -99,6 +116,8 @@ class Run(ConfigFile):
         Raises:
             UserError: the file is missing or damaged.
         """
+        if self.lines is not None or self.folder is None:
+            return self.lines or []
         path = self.folder / METRICS
         try:
             return [json.loads(line) for line in read_regular(path, most=LARGEST_TEXT).splitlines()]
@@ -123,7 +142,7 @@ class Run(ConfigFile):
         _check_missing(missing)
         if data is None:
             return self.task.training_excerpt()
-        series = new_series(self, _path_or_table(data), None, missing)
+        series = new_series(self, path_or_table(data), None, missing)
         return max(series, key=lambda task: len(task.table.values)).training_excerpt()
 
     def predict(self, data: Any, time: str | None = None, missing: Missing | None = None) -> pl.DataFrame:
@@ -143,7 +162,7 @@ class Run(ConfigFile):
             TypeError: data is neither a path nor a table.
             UserError: the data cannot be used, or the run is a language model.
         """
-        data = _path_or_table(data)
+        data = path_or_table(data)
         _check_missing(missing)
         self.check_predicts()
         if self.task_name == "forecast":
@@ -157,6 +176,51 @@ class Run(ConfigFile):
         x = inputs_of(new, self.scaling, self.config)
         return prediction_rows(new, logits_of(self.model, x, self.config).softmax(-1))
 
+    def diagnose(self, data: Any = None, missing: Missing | None = None, lags: int = LAGS) -> Diagnosis:
+        """Whether its gradient reaches as far back as its data need, as `bptt diagnose` says.
+
+        Args:
+            data, missing: as `predict` takes them. Default the training data.
+            lags: how many steps back the gradient is measured.
+
+        Raises:
+            TypeError: data is neither a path nor a table.
+            UserError: the data cannot be used, or are too short.
+        """
+        excerpt = self.training_excerpt(data, missing)
+        found = diagnosis_of(self.model, excerpt, lags)
+        if found is None:
+            raise UserError(
+                f"{excerpt.what}: {len(excerpt.x)} steps with a target; at least {LEAST_STEPS} are needed"
+            )
+        return found
+
+    def explain(self, t: int | None = None, steps: int | None = None) -> Explanation:
+        """One error of the network, backpropagated step by step, as `bptt explain RUN` shows it.
+
+        Args:
+            t: the step whose error it is, from 1. Default the last.
+            steps: how many of the last training steps to explain. Default 100, or all where there are fewer.
+
+        Raises:
+            ValueError: t is none of these steps.
+            UserError: the data cannot be used.
+        """
+        net, x, d, criterion = run_subject(self.task.training_excerpt(), self.task.loss, self.model, steps).shown()
+        return explain(net, x, d, criterion, t=len(x) if t is None else t)
+
+    def export(self, path: str | Path, state: bool = False) -> OnnxFile:
+        """Write the network as ONNX, as `bptt export` does; the file's metadata say how rows become its inputs.
+
+        Args:
+            path: the file to write; it must not exist.
+            state: as `bptt.export_onnx` takes it.
+
+        Raises:
+            FileExistsError, FileNotFoundError, ModuleNotFoundError, RuntimeError: as of `bptt.export_onnx`.
+        """
+        return export_onnx(self.model, path, deployed(self, self.intervals), state)
+
     def check_predicts(self) -> None:
         """Refuse a language model.
 
@@ -164,10 +228,11 @@ class Run(ConfigFile):
             UserError: it is one.
         """
         if self.task_name == "text":
-            raise UserError(f"{self.folder} was trained on text; let it write with: bptt sample {self.folder}")
+            hint = "" if self.folder is None else f"; let it write with: bptt sample {self.folder}"
+            raise UserError(f"{self.folder or 'this run'} was trained on text{hint}")
 
 
-def _path_or_table(data: Any) -> Any:
+def path_or_table(data: Any) -> Any:
     """A `Path`, or the table in memory as it is.
 
     Raises:

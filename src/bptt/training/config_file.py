@@ -58,31 +58,46 @@ class ConfigFile:
         return self.config
 
 
-def save_config(
-    folder: Path, config: TrainOptions, task: Task, digests: dict[str, str], device: str = "cpu"
-) -> None:
-    """Write config.toml: every option, the columns and their scaling, the labels, the periods of the dates.
+def config_of(config: TrainOptions, task: Task, digests: dict[str, str], device: str = "cpu") -> ConfigFile:
+    """The content of the config.toml of a run.
 
     Args:
-        digests: of the files that were read, by their paths.
+        config: its options.
+        task: what it is trained on.
+        digests: of the data that were read, by the paths of their files.
         device: the one it is trained on.
     """
-    choices = {name: str(value) if isinstance(value, Path) else value for name, value in _set(config).items()}
-    choices.pop("resume", None)
+    return ConfigFile(
+        config=replace(config, resume=None),
+        columns=task.columns,
+        scaling=task.scaling,
+        labels=task.labels,
+        calendar=task.calendar,
+        series=task.series,
+        clock=task.clock if task.spacings else Clock(),
+        spacings=task.spacings,
+        digests=digests,
+        device=device,
+    )
+
+
+def save_config(folder: Path, content: ConfigFile) -> None:
+    """Write config.toml: every option, the columns and their scaling, the labels, the periods of the dates."""
+    options = _set(content.config)
     document = {
         "format": FORMAT,
-        "device": device,
-        "train": choices,
-        "columns": task.columns,
-        "scaling": asdict(task.scaling),
-        "labels": task.labels,
+        "device": content.device,
+        "train": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        "columns": content.columns,
+        "scaling": asdict(content.scaling),
+        "labels": content.labels,
     }
     optional = {
-        "calendar": task.calendar,
-        "digests": digests,
-        "series": {name: asdict(own) for name, own in task.series.items()},
-        "clock": _set(task.clock) if task.spacings else {},
-        "spacings": {name: to_toml(own) for name, own in task.spacings.items()},
+        "calendar": content.calendar,
+        "digests": content.digests,
+        "series": {name: asdict(own) for name, own in content.series.items()},
+        "clock": _set(content.clock) if content.spacings else {},
+        "spacings": {name: to_toml(own) for name, own in content.spacings.items()},
     }
     document |= {name: value for name, value in optional.items() if value}
     write_whole(folder / "config.toml", tomli_w.dumps(document).encode())

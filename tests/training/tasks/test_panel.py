@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bptt.errors import UserError
-from bptt.training.config_file import read_config, save_config
+from bptt.training.config_file import config_of, read_config, save_config
 from bptt.training.data.timestamps import Clock
 from bptt.training.loop import Training
 from bptt.training.network import network_of
@@ -145,7 +145,7 @@ def test_a_series_that_stands_still_is_forecast_as_it_stands(tmp_path):
 def test_a_run_folder_knows_its_series_again(tmp_path):
     config = configured(written(tmp_path / "d.csv"))
     task = panel(config)
-    save_config(tmp_path, config, task, {})
+    save_config(tmp_path, config_of(config, task, {}))
     began = read_config(tmp_path / "config.toml")
     assert list(began.series) == list(LENGTHS)
     assert began.series == panel(config).series

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,13 @@ def named_frame(data: Any, columns: Sequence[str] | None = None) -> NamedFrame:
     if len(frame) == 0:
         raise UserError(f"{IN_MEMORY} has no rows")
     return NamedFrame(frame, IN_MEMORY)
+
+
+def digest_of_column(column: pl.Series) -> str:
+    """The SHA-256 of a column's name and cells, as CSV has them."""
+    no_csv = column.dtype.is_nested() or column.dtype == pl.Object
+    text = repr(column.to_list()) if no_csv else column.to_frame().write_csv()
+    return sha256(text.encode()).hexdigest()
 
 
 def _of_array(array: np.ndarray, columns: Sequence[str] | None) -> pl.DataFrame:

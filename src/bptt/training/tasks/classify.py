@@ -217,21 +217,20 @@ def prediction_rows(data: Labelled, probabilities: Tensor) -> pl.DataFrame:
     return pl.DataFrame({**columns, **{f"probability of {label}": found for label, found in by_class}})
 
 
-def read_labelled(path: Path, config: ClassifyOptions) -> Labelled:
-    """The sequences of a .ts file or of a table in long format."""
+def read_labelled(path: Path, config: ClassifyOptions, table: pl.DataFrame | None = None) -> Labelled:
+    """The sequences of a .ts file, or of a table in long format, from its file or in memory."""
     if path.suffix.lower() == ".ts":
         return read_ts(path, config.missing)
     assert config.series is not None
-    return read_long(
-        read_frame(path), path.name, config.series, config.label, config.inputs, config.time, config.missing
-    )
+    frame = read_frame(path) if table is None else table
+    return read_long(frame, path.name, config.series, config.label, config.inputs, config.time, config.missing)
 
 
-def classify_task(config: ClassifyOptions) -> Classify:
-    """The sequences of a file, split into training, validation and test set."""
+def classify_task(config: ClassifyOptions, table: pl.DataFrame | None = None) -> Classify:
+    """The sequences of a file or of a table in memory, split into training, validation and test set."""
     path = config.data
     assert path is not None
-    data = read_labelled(path, config)
+    data = read_labelled(path, config, table)
     learned, test = list(range(len(data.sequences))), []
     if (beside := test_file(path)) is not None:
         if config.test != ClassifyOptions.test:

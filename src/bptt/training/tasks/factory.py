@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+
+from ...errors import UserError
 from ...files import digest_of
+from ..data.frames import IN_MEMORY, digest_of_column
 from ..data.streamed_tables import is_streamed
-from ..data.tables import listed, read_table, selection_of
+from ..data.tables import listed, read_frame, select, selection_of
 from ..data.text_files import check_file
 from ..options.base import TrainOptions
 from ..options.classify import ClassifyOptions
@@ -26,19 +30,29 @@ WANTED = {
 }
 
 
-def made_task(config: TrainOptions) -> Task:
-    """The task that the options ask for; a UserError where its data cannot be used."""
-    check_there(config)
+def made_task(config: TrainOptions, table: pl.DataFrame | None = None) -> Task:
+    """The task that the options ask for, of a file or of a table in memory.
+
+    Raises:
+        UserError: its data cannot be used.
+    """
+    if table is None:
+        check_there(config)
     if isinstance(config, TextOptions):
         return text_task(config)
     if isinstance(config, ClassifyOptions):
-        return classify_task(config)
+        return classify_task(config, table)
     assert isinstance(config, ForecastOptions)
-    return _forecast(config)
+    return _forecast(config, table)
 
 
 def check_there(config: TrainOptions, run: Path | None = None) -> None:
     """Refuse data files that are missing; `run` is the folder of a run that has read them."""
+    if config.data == Path(IN_MEMORY):
+        raise UserError(
+            "the data were a table in memory, which no run folder keeps; in Python, bptt.train(table, ...) takes "
+            "it again, and bptt.train(table, resume=...) continues"
+        )
     for path in files_of(config):
         moved = "" if run is None else f"; start where {run} was made, or put the file back"
         check_file(path, WANTED[config.task], moved)
@@ -49,6 +63,18 @@ def digests_of(config: TrainOptions) -> dict[str, str]:
     return {str(path): digest_of(path) for path in files_of(config)}
 
 
+def digests_of_table(table: pl.DataFrame, config: TrainOptions) -> dict[str, str]:
+    """The SHA-256 of each column of a table in memory that may be read, as CSV has it."""
+    named = [getattr(config, name, None) for name in ("time", "series", "label")]
+    named += [*getattr(config, "targets", ()), *getattr(config, "inputs", ())]
+    every = isinstance(config, ClassifyOptions) and not config.inputs
+    return {
+        f"column {column.name!r} of {IN_MEMORY}": digest_of_column(column)
+        for column in table
+        if every or column.name in named
+    }
+
+
 def files_of(config: TrainOptions) -> list[Path]:
     """The files that a run's data are read from; none for those that are embedded."""
     if config.data is None:
@@ -57,15 +83,15 @@ def files_of(config: TrainOptions) -> list[Path]:
     return [config.data] if beside is None else [config.data, beside]
 
 
-def _forecast(config: ForecastOptions) -> Task:
+def _forecast(config: ForecastOptions, table: pl.DataFrame | None) -> Task:
     if config.data is None or not config.targets:
         return sunspot_forecast(config)
-    if is_streamed(config):
+    if table is None and is_streamed(config):
         return streamed_forecast(config)
     if config.series is not None:
-        return panel(config)
-    table = read_table(config.data, selection_of(config))
-    task = table_forecast(table, config)
+        return panel(config, table)
+    frame = read_frame(config.data) if table is None else table
+    task = table_forecast(select(frame, config.data.name, selection_of(config)), config)
     note_spacing([task])
     return task
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor, nn
 
@@ -123,11 +124,12 @@ class Panel(Forecasting):
         return nn.utils.rnn.pad_sequence(x), nn.utils.rnn.pad_sequence(d, padding_value=torch.nan)
 
 
-def panel(config: ForecastOptions) -> Panel:
+def panel(config: ForecastOptions, frame: pl.DataFrame | None = None) -> Panel:
     """The series of a user's table; those with too few rows or values are left out, with a warning."""
     assert config.data is not None
     assert config.series is not None
-    tables = select_series(read_frame(config.data), config.data.name, selection_of(config))
+    cells = read_frame(config.data) if frame is None else frame
+    tables = select_series(cells, config.data.name, selection_of(config))
     parts = []
     for part, table in tables.items():
         with leaving_out(f"series {part!r} is left out"):

@@ -1,0 +1,317 @@
+"""One training, from the checks of its data to its scores and its run folder."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack, closing, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..errors import TrainingDiverged, UserError
+from ..files import make_folder, write_whole
+from ..page.html import page_html
+from ..reach.out_of_memory import out_of_memory
+from ..report.tables import score_table
+from ..report.tensorboard import TensorBoard
+from ..training.config_file import ConfigFile, read_config
+from ..training.data.frames import IN_MEMORY
+from ..training.loop import Epoch, Fitted
+from ..training.options.base import TrainOptions, check_device_name, first_given, option_of
+from ..training.tasks.task import Judged
+from ..training.workers import Workers
+from ..trees import differing
+from .explorer import run_explorer
+from .gradient_monitor import diagnosis_of
+from .interruption import Interruption
+from .journal import Journal
+from .preparing import Work, prepared, print_line
+from .result import Result, confusion_rows
+from .run import Run, load
+
+
+class Trained(NamedTuple):
+    """A training that ended, and the signal that stopped it early; None where none came."""
+
+    run: Run
+    signal: int | None = None
+
+
+def start_training(
+    config: TrainOptions,
+    team: Workers,
+    console: Console,
+    new_folder: Callable[[], Path] | None = None,
+    table: pl.DataFrame | None = None,
+    owner: str = "",
+) -> Trained:
+    """Check, train and judge; everything is written into the new folder, if there is to be one.
+
+    Args:
+        config: the options.
+        team: who train together.
+        console: where the columns, the progress and the scores are printed; warnings are Python's.
+        new_folder: makes the run folder, once nothing can be refused any more; None for a run in memory.
+        table: the data, where they are in memory.
+        owner: stands in the folder's lock.
+
+    Raises:
+        UserError: before anything is written, for data or options that cannot be used.
+        TrainingDiverged: with the last finite weights saved.
+    """
+    work = prepared(config, team, console, table=table)
+    folder = None if new_folder is None else team.by_first(new_folder)
+    with Journal(folder, team, owner) as journal:
+        journal.config(work.described())
+        work.by_lag = work.look()
+        return _finished(work, journal, console)
+
+
+def resume_training(
+    given: TrainOptions,
+    folder: Path,
+    team: Workers,
+    console: Console,
+    table: pl.DataFrame | None = None,
+    owner: str = "",
+) -> Trained:
+    """Continue a run from its last snapshot; the arguments and errors are those of `start_training`."""
+    began = checked_run(given, folder, table)
+    with Journal(folder, team, owner) as journal:
+        if team.by_first(journal.is_finished):
+            print_line(console, f"{folder} is finished: there is nothing left to continue")
+            return Trained(load(folder))
+        check_device_name(given.device)
+        work = prepared(began.config, team, console, (folder, began), given.device, table)
+        if str(work.device.device) != began.device:
+            journal.config(work.described())
+        saved, wrong = journal.last_snapshot()
+        for problem in wrong:
+            warnings.warn(f"{problem}; the snapshot before it is used", stacklevel=2)
+        if saved is None:
+            team.by_first(journal.check_untrained)
+            work.by_lag = work.look()
+        else:
+            _restore(work, saved, folder)
+        return _finished(work, journal, console)
+
+
+def _restore(work: Work, saved: Any, folder: Path) -> None:
+    """Let a training be as a snapshot has it.
+
+    Raises:
+        UserError: it is one of something else.
+    """
+    own = {"training": {}, "by_lag": [0.0], "seconds": 0.0}
+    try:
+        if (place := differing(saved, own)) is not None:
+            raise ValueError(f"{place} is not as this training has it")
+        work.training.load_state_dict(saved["training"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        if out_of_memory(error) is not None:
+            raise
+        why = str(error).splitlines() or [type(error).__name__]
+        raise UserError(
+            f"the newest snapshot in {folder / 'snapshots'} is of another training: {why[0]}; remove it, or begin "
+            "a new run"
+        ) from error
+    work.by_lag, work.seconds = saved["by_lag"], saved["seconds"]
+
+
+def checked_run(given: TrainOptions, folder: Path, table: pl.DataFrame | None = None) -> ConfigFile:
+    """The config.toml of a run to resume.
+
+    Raises:
+        UserError: other options were given, or there is no such run.
+    """
+    taken = ("resume", "device") if table is None else ("resume", "device", "data")
+    if (other := first_given(given, besides=taken)) is not None:
+        option = "DATA" if other == "data" else option_of(other)
+        raise UserError(
+            f"--resume continues with the options in {folder}/config.toml, and {option} was given as well; "
+            "leave it out, or begin a new run"
+        )
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
+    if not (folder / "config.toml").exists():
+        raise UserError(
+            f"{folder} ended before its config.toml was written, so that there is nothing to continue; "
+            "remove it and begin a new run"
+        )
+    began = read_config(folder / "config.toml")
+    if table is not None and began.config.data != Path(IN_MEMORY):
+        own = began.config.data or "data that come with bptt"
+        raise UserError(f"{folder} was trained on {own}, and a table in memory was given; leave it out")
+    return began
+
+
+def make_run_folder(folder: Path, exist_ok: bool = False) -> Path:
+    """Make the run folder that was asked for.
+
+    Raises:
+        UserError: it exists, unless that is allowed, or cannot be made.
+    """
+    try:
+        make_folder(folder, exist_ok=exist_ok)
+        return folder
+    except FileExistsError as error:
+        raise overwriting(folder) from error
+    except OSError as error:
+        raise unmade(error) from error
+
+
+def overwriting(folder: Path) -> UserError:
+    """The error of a run folder that exists already."""
+    resume = f", or continue it with --resume {folder}" if (folder / "config.toml").exists() else ""
+    return UserError(f"{folder} exists already and is not overwritten; pass another --out{resume}")
+
+
+def unmade(error: OSError) -> UserError:
+    """The error of a run folder that cannot be made."""
+    return UserError(f"the run folder {error.filename} cannot be made: {error.strerror}; pass --out")
+
+
+def _finished(work: Work, journal: Journal, console: Console) -> Trained:
+    """Train to the end or until asked to stop, judge, and write everything."""
+    journal.begin(work.training.epochs)
+    with Interruption(caught=journal.folder is not None) as interruption:
+        fitted = _fit(work, journal, console, interruption)
+        work.training.workers.disband()
+        intervals = None
+        if journal.is_first:
+            judged = _judged(work, journal)
+            intervals = judged.intervals
+            by_lag = {"start": work.by_lag, "end": work.look()}
+            diagnosis = diagnosis_of(work.model, work.monitor.excerpt)
+            looked_at, device = work.monitor.what, str(work.device.device)
+            result = Result(
+                work.config, work.task, fitted, judged, by_lag, work.seconds, diagnosis, looked_at, device
+            )
+            if journal.folder is not None:
+                page = run_explorer(journal.folder, work.config, work.task, work.model, None, result).page()
+                write_whole(journal.folder / "report.html", page_html(page).encode())
+            journal.line(result.test_line())
+            _say(console, journal.folder, result)
+    model = work.model.to("cpu").eval()
+    run = Run(
+        **vars(work.described()),
+        folder=journal.folder,
+        model=model,
+        intervals=intervals,
+        task_at_hand=work.task,
+        lines=journal.lines,
+    )
+    return Trained(run, interruption.signal)
+
+
+def _judged(work: Work, journal: Journal) -> Judged:
+    """The scores; what was predicted and the intervals are written where there is a folder."""
+    with nullcontext(journal.folder) if journal.folder is not None else tempfile.TemporaryDirectory() as place:
+        task, folder = work.task, Path(place)
+        judged = task.judge(work.model, f"this run ({work.config.cell})", folder / task.output)
+        if judged.confusion is not None:
+            write_whole(
+                folder / "confusion.csv", confusion_rows(task.labels, judged.confusion).write_csv().encode()
+            )
+    if judged.intervals is not None:
+        journal.intervals(judged.intervals)
+    return judged
+
+
+def _fit(work: Work, journal: Journal, console: Console, interruption: Interruption) -> Fitted:
+    """Train with a progress bar, a line of metrics for each epoch, snapshots, and an ear for Ctrl-C."""
+    config, training, task = work.config, work.training, work.task
+    parameters = sum(p.numel() for p in work.model.parameters())
+    print_line(
+        console,
+        f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {config.method}",
+    )
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, ExitStack() as opened:
+        keeper = opened.enter_context(_Keeper(work, journal))
+        board = None
+        if config.tensorboard and journal.writes and journal.folder is not None:
+            board = opened.enter_context(closing(TensorBoard(journal.folder, len(training.epochs) + 1)))
+        bar = progress.add_task("epochs", total=config.epochs, completed=len(training.epochs), losses="")
+
+        def warn(epoch: Epoch) -> None:
+            """Say what is wrong with the gradient while there is time to change it, once."""
+            if journal.is_first and not work.warned and work.monitor.diagnosis_due(epoch.epoch):
+                found = diagnosis_of(work.model, work.monitor.excerpt)
+                if found is not None and found.severity == "warning":
+                    work.warned = True
+                    warnings.warn(f"epoch {epoch.epoch}: {found.sentence}", stacklevel=2)
+
+        def on_epoch(epoch: Epoch) -> None:
+            journal.epoch(epoch)
+            if board is not None:
+                board.write(epoch._asdict())
+            warn(epoch)
+            losses = f"loss {epoch.loss:.4f}"
+            losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
+            progress.update(bar, advance=1, losses=losses)
+            unclipped = len(training.epochs) > 1 and training.epochs[-2].clip is None
+            if epoch.clip is not None and unclipped:
+                print_line(console, f"gradients are clipped at {epoch.clip:.3g}: 9 in 10 up to here lay below")
+
+        try:
+            return training.run(on_epoch, interruption.came, keeper)
+        except TrainingDiverged as error:
+            if error.walked is not None:
+                journal.diverged(error.walked)
+            raise
+        finally:
+            journal.model(work.model)
+
+
+class _Keeper:
+    """Called after each update, it takes a snapshot when one is due, and at the start and the end anyhow."""
+
+    def __init__(self, work: Work, journal: Journal) -> None:
+        self._work, self._journal = work, journal
+        self._before, self._started = work.seconds, time.monotonic()
+
+    def __enter__(self) -> _Keeper:
+        self._take()
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is None:
+            self._take()
+
+    def __call__(self) -> None:
+        if self._work.training.workers.ask(self._due):
+            self._take()
+
+    def _due(self) -> bool:
+        return self._journal.writes and time.monotonic() - self._last >= self._work.config.snapshot
+
+    def _take(self) -> None:
+        work = self._work
+        work.seconds = self._before + time.monotonic() - self._started
+        state = work.training.state_dict()
+        self._journal.snapshot({"training": state, "by_lag": work.by_lag, "seconds": work.seconds})
+        self._last = time.monotonic()
+
+
+def _say(console: Console, folder: Path | None, result: Result) -> None:
+    """How training ended, the scores, and where everything is."""
+    print_line(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
+    judged, measure = result.judged, result.judged.measure
+    console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
+    if (said := result.intervals()) is not None:
+        print_line(console, said)
+    if (said := result.warning(folder)) is not None:
+        warnings.warn(said, stacklevel=2)
+    if folder is not None:
+        if result.fitted.interrupted:
+            print_line(console, f"continue with: bptt train --resume {folder}")
+        print_line(console, f"written to {folder}/   open {folder}/report.html")
+    if judged.verdict:
+        print_line(console, judged.verdict)

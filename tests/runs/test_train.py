@@ -1,0 +1,183 @@
+import math
+import os
+import signal
+import threading
+from datetime import date, timedelta
+from unittest.mock import Mock
+
+import numpy as np
+import polars as pl
+import pytest
+
+import bptt
+from bptt.commands.train import train as command
+from bptt.errors import UserError
+from bptt.runs import training_run
+from bptt.training.options.forecast import ForecastOptions
+
+QUICK = {"epochs": 2, "hidden": 3}
+ROWS = {"y": [math.sin(i / 3) for i in range(60)], "a": [float(i % 5) for i in range(60)]}
+
+
+@pytest.fixture(autouse=True)
+def quick_page(monkeypatch):
+    """Pages take longer than all else."""
+    monkeypatch.setattr(training_run, "run_explorer", Mock())
+    monkeypatch.setattr(training_run, "page_html", lambda page: "a page")
+
+
+@pytest.fixture
+def frame():
+    days = [date(2020, 1, 1) + timedelta(day) for day in range(60)]
+    return pl.DataFrame({"day": days, **ROWS})
+
+
+@pytest.fixture
+def long():
+    return pl.DataFrame(
+        [{"who": w, "kind": "ab"[w % 2], "x": math.sin(i * (1 + w % 2))} for w in range(12) for i in range(8)]
+    )
+
+
+def test_a_table_in_memory_a_file_and_the_command_train_the_same(frame, tmp_path, capsys):
+    frame.write_csv(tmp_path / "d.csv")
+    choices = {"target": "y", "input": ["a"], "time": "day", "horizon": [1, 3], "calendar": True, **QUICK}
+    of_table = bptt.train(frame, **choices)
+    of_file = bptt.train(tmp_path / "d.csv", out=tmp_path / "run", **choices)
+    assert capsys.readouterr().out == ""
+    own = {**choices, "input": (("a",),), "horizon": (1, 3)}
+    assert command(ForecastOptions(data=tmp_path / "d.csv", out=tmp_path / "other", **own)) == 0
+    for run in (of_table, of_file, bptt.load(tmp_path / "run")):
+        found = run.predict(frame)
+        assert found.write_csv() == (tmp_path / "other" / "forecast.csv").read_text()
+        assert found.equals(run.predict(tmp_path / "d.csv"))
+        assert run.metrics[-1].keys() == bptt.load(tmp_path / "other").metrics[-1].keys()
+    assert of_table.metrics[-1]["arv"] == bptt.load(tmp_path / "other").metrics[-1]["arv"]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {p.name for p in (tmp_path / "other").iterdir()}
+
+
+def test_a_run_in_memory_writes_nothing_and_answers_as_a_loaded_one(frame, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = bptt.train(frame.to_dict(as_series=False), target="y", **QUICK)
+    assert run.folder is None
+    assert repr(run).startswith("Run(in memory, forecast, elman network of 3 units, arv ")
+    assert len(run.losses) == 2
+    assert not list(tmp_path.iterdir())
+    kept = bptt.train(frame.select("y"), target="y", out=tmp_path / "run", **QUICK)
+    for one in (run, kept):
+        assert str(one.diagnose()) == str(run.diagnose())
+        assert one.explain(steps=5).t == 5
+        assert one.explain(2, steps=5).t == 2
+    assert run.diagnose(frame).where.startswith("rows 1-59 of the 60 rows of the table in memory")
+    assert run.export(tmp_path / "m.onnx").inputs == ("x",)
+    assert run.export(tmp_path / "s.onnx", state=True).inputs == ("x", "h_0")
+
+
+def test_with_verbose_it_prints_what_the_command_prints(frame, capsys):
+    bptt.train(frame, target="y", verbose=True, **QUICK)
+    said = capsys.readouterr().out
+    assert "columns: target 'y', whose past is input" in said
+    assert "this run (elman)" in said
+    assert "written to" not in said
+
+
+def test_warnings_are_pythons(frame):
+    with pytest.warns(UserWarning, match=r"column 'a' is constant over the training rows"):
+        bptt.train(frame.with_columns(a=1.0), target="y", input="a", **QUICK)
+
+
+def test_every_task_takes_tables(long):
+    run = bptt.train(long, series="who", label="kind", **QUICK)
+    assert run.task_name == "classify"
+    assert run.labels == ["a", "b"]
+    assert run.predict(long.drop("kind")).columns == [
+        "series",
+        "truth",
+        "predicted",
+        *map("probability of {}".format, "ab"),
+    ]
+    panel = pl.concat([pl.DataFrame({"shop": [s] * 60, **ROWS}) for s in "pq"])
+    run = bptt.train(panel, target="y", series="shop", **QUICK)
+    assert run.predict(panel)["series"].unique(maintain_order=True).to_list() == ["p", "q"]
+    run = bptt.train(np.array(ROWS["y"]), target="0", **QUICK)
+    assert len(run.predict(np.array(ROWS["y"]))) == 59
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "words"),
+    [
+        ({"hiden": 3}, TypeError, "bptt.train has no option 'hiden'; is 'hidden' meant?"),
+        ({"hidden": "3"}, UserError, "hidden must be a whole number, got '3'"),
+        ({"tokens": "bytes"}, UserError, "--tokens is an option of --task text; this is --task forecast"),
+        ({"target": None}, UserError, "--target COLUMN is needed with the table in memory: .* 'day', 'y', 'a'"),
+        ({"target": "z"}, UserError, "the table in memory has no column 'z'; its columns are 'day', 'y', 'a'"),
+        ({"epochs": 0}, UserError, "--epochs must be at least 1, got 0"),
+        ({"workers": 2}, UserError, "only `bptt train --workers` does that"),
+        ({"snapshot": 1}, UserError, "snapshot is about the run folder, and there is none; pass out= as well"),
+    ],
+)
+def test_what_cannot_be_used_is_said(frame, choices, error, words):
+    with pytest.raises(error, match=words):
+        bptt.train(frame, **{"target": "y", **choices})
+
+
+def test_what_is_no_data_is_refused():
+    with pytest.raises(TypeError, match=r"data must be the path of a file, a polars .* got list"):
+        bptt.train([1, 2])
+
+
+def test_a_config_and_its_folder_say_that_the_data_were_in_memory(frame, tmp_path):
+    folder = tmp_path / "run"
+    run = bptt.train(frame, target="y", time="day", out=folder, **QUICK)
+    said = (folder / "config.toml").read_text()
+    assert 'data = "the table in memory"' in said
+    assert set(run.digests) == {f"column {name!r} of the table in memory" for name in ("y", "day")}
+    assert bptt.load(folder).digests == run.digests
+    for again in (lambda: bptt.load(folder).task, lambda: bptt.train(folder / "config.toml")):
+        with pytest.raises(
+            UserError, match="the data were a table in memory, which no run folder keeps; in Python"
+        ):
+            again()
+    (folder / "metrics.jsonl").unlink()  # as of a run that was stopped
+    with pytest.raises(UserError, match="cannot be resumed: the data were a table in memory"):
+        bptt.train(resume=folder)
+    with pytest.raises(UserError, match=r"column 'y' of the table in memory has changed since .* was begun"):
+        bptt.train(frame.with_columns(pl.col("y") + 1), resume=folder)
+    resumed = bptt.train(frame, resume=folder)
+    assert resumed.predict(frame).equals(run.predict(frame))
+    with pytest.raises(
+        UserError, match=r"--resume continues with the options in .*, and --hidden was given as well"
+    ):
+        bptt.train(frame, resume=folder, hidden=4)
+
+
+def test_a_run_of_a_file_is_repeated_from_its_config_and_not_resumed_on_a_table(frame, tmp_path):
+    frame.write_csv(tmp_path / "d.csv")
+    first = bptt.train(tmp_path / "d.csv", target="y", out=tmp_path / "run", **QUICK)
+    again = bptt.train(tmp_path / "run" / "config.toml", epochs=2)
+    assert again.predict(frame).equals(first.predict(frame))
+    assert bptt.train(resume=tmp_path / "run").predict(frame).equals(first.predict(frame))
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    with pytest.raises(UserError, match=r"was trained on .*d\.csv, and a table in memory was given; leave it out"):
+        bptt.train(frame, resume=tmp_path / "run")
+
+
+def interrupted_soon():
+    threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def test_ctrl_c_is_raised_once_the_folder_can_be_resumed(frame, tmp_path):
+    folder = tmp_path / "run"
+    interrupted_soon()
+    with pytest.raises(KeyboardInterrupt):
+        bptt.train(frame, target="y", out=folder, epochs=100_000)
+    run = bptt.load(folder)
+    assert run.metrics[-1]["interrupted"]
+    assert run.predict(frame)["forecast"].null_count() == 0
+    interrupted_soon()
+    with pytest.raises(KeyboardInterrupt):
+        bptt.train(frame, resume=folder)
+    assert len(bptt.load(folder).losses) > len(run.losses)
+    interrupted_soon()
+    with pytest.raises(KeyboardInterrupt):
+        bptt.train(frame, target="y", epochs=100_000)
