@@ -64,7 +64,7 @@ def test_many_steps_are_folded_in_the_middle():
 @pytest.mark.parametrize(("T", "edge"), [(5, "s_3→s_4"), (60, "s_58→s_59")])
 def test_a_cross_where_the_flow_dies_and_only_there(T, edge):
     net = bptt.Elman(1, 1, 1)
-    net.W_x, net.W_s, net.W_y = [[0.0]], [[0.05]], [[1.0]]  # every step back leaves 5 %
+    net.W_x, net.W_s, net.W_y = [[0.0]], [[1e-4]], [[1.0]]  # every step back leaves a ten-thousandth
     drawn = bptt.diagram(net, torch.zeros(T, 1), torch.ones(T, 1))
     assert crossed(drawn) == [edge]
     assert "it has died" in drawn.svg
@@ -72,7 +72,7 @@ def test_a_cross_where_the_flow_dies_and_only_there(T, edge):
 
 def test_a_flow_that_dies_in_a_folded_stretch_is_crossed_behind_it():
     net = bptt.Elman(1, 1, 1)
-    net.W_x, net.W_s, net.W_y = [[0.0]], [[0.5]], [[1.0]]
+    net.W_x, net.W_s, net.W_y = [[0.0]], [[0.75]], [[1.0]]
     drawn = bptt.diagram(net, torch.zeros(60, 1), torch.ones(60, 1))
     assert crossed(drawn) == ["s_3→s_4"]
 
@@ -99,7 +99,7 @@ def test_colours_never_stand_alone():
             ):
                 widths[group.attrib["data-flow"]] = float(path.attrib["stroke-width"]), path.attrib["class"]
     ordered = [widths[name] for name in ("s_4→y_4", "s_3→s_4", "s_2→s_3", "s_1→s_2")]
-    assert [kind for _, kind in ordered] == ["strong", "strong", "weak", "dead"]
+    assert [kind for _, kind in ordered] == ["back", "back", "back", "back"]
     assert all(a > b for (a, _), (b, _) in pairwise(ordered))
 
 

@@ -47,8 +47,8 @@ def test_there_is_a_flow_where_there_is_a_way_back(layers, both):
 
 
 def test_kinds():
-    kinds = {part: Flow(part, "").kind for part in (3, 1, 0.1, 0.05, 0.01, 0.009, 0.0)}
-    assert list(kinds.values()) == ["grown", "strong", "strong", "weak", "weak", "dead", "dead"]
+    kinds = {part: Flow(part, "").kind for part in (3, 1, 0.1, 0.05, 0.01, 0.009, 1e-7, 0.0)}
+    assert list(kinds.values()) == ["grown", "strong", "strong", "weak", "weak", "faint", "dead", "dead"]
 
 
 def test_no_gradient_at_all_divides_by_nothing():

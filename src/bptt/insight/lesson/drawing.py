@@ -22,7 +22,8 @@ KINDS = {  # of a flow: the meaning in the legend, and the width there
     "grown": ("more than twice", 7.0),
     "strong": ("10 % or more", 5.0),
     "weak": ("1 to 10 %", 2.4),
-    "dead": ("below 1 %", 1.3),
+    "faint": ("below 1 %", 1.3),
+    "dead": ("below 10⁻⁶", 1.3),
 }
 
 
@@ -103,7 +104,7 @@ def _drawn(
 
 
 def _where_it_died(back: list[DrawnEdge], over: Mapping[str, Flow]) -> set[str]:
-    """The edges of each row that carry less than 1 %, while the edge before them going back carries more."""
+    """The edges of each row that have died, while the edge before them going back has not."""
     dead = {edge.name for edge in back if over[edge.name].kind == "dead"}
     alive = {edge.edge.start for edge in back if edge.name not in dead}
     rows: dict[object, list[DrawnEdge]] = {}
@@ -126,15 +127,20 @@ def _edge(edge: DrawnEdge, idle: bool) -> str:
 
 def _flow(edge: DrawnEdge, flow: Flow, died: bool) -> str:
     """The gradient back over an edge, the more the wider, with its number beside it."""
-    width = min(7.5, max(1.3, 5.5 + 2.1 * math.log10(max(flow.part, 1e-9))))
-    body = band(edge.back, flow.kind, width)
+    width, colour = min(7.5, max(1.3, 5.5 + 2.1 * math.log10(max(flow.part, 1e-9)))), _colour(flow.kind)
+    body = band(edge.back, colour, width)
     if flow.shown.startswith("\\"):
-        body += symbol(flow.shown, *edge.number, 15, flow.kind)
+        body += symbol(flow.shown, *edge.number, 15, colour)
     elif flow.shown:
-        body += words(flow.shown, *edge.number, 13, flow.kind)
+        body += words(flow.shown, *edge.number, 13, colour)
     if died:
-        body += cross(edge.back.at(0.5), flow.kind)
+        body += cross(edge.back.at(0.5), colour)
     return hovered(body, flow.title, flow=edge.name)
+
+
+def _colour(kind: str) -> str:
+    """The colour of a flow: that of the way back, but where it has died."""
+    return "dead" if kind == "dead" else "back"
 
 
 def _node(node: Node, idle: bool) -> str:
@@ -156,5 +162,5 @@ def _legend(kinds: set[str], died: bool, measure: str, top: float) -> tuple[str,
         if kind in kinds:
             at += 22j
             meaning += ": it has died (×)" if kind == "dead" and died else ""
-            body += band(straight(at + 36, at), kind, width) + words(meaning, at + (48 + 4.5j), "start")
+            body += band(straight(at + 36, at), _colour(kind), width) + words(meaning, at + (48 + 4.5j), "start")
     return body, at.imag - top + 14

@@ -8,7 +8,8 @@ from .edges import Edge, UnfoldedNetwork
 from .explanation import Explanation
 from .notation import Matrix, matrices, plain
 
-DIED = 0.01  # of the gradient at the start: below it a flow has died
+DIED = 1e-6  # of the gradient at the start: below it a flow has died
+FAINT = 0.01
 WEAK = 0.1
 GROWN = 2.0
 
@@ -22,10 +23,9 @@ class Flow(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """How much is left: "grown", "strong", "weak" or "dead"."""
-        if self.part > GROWN:
-            return "grown"
-        return "strong" if self.part >= WEAK else "weak" if self.part >= DIED else "dead"
+        """How much is left: "grown", "strong", "weak", "faint" or "dead"."""
+        levels = {"grown": GROWN, "strong": WEAK, "weak": FAINT, "faint": DIED}
+        return next((kind for kind, least in levels.items() if self.part >= least), "dead")
 
 
 def flows(unfolded: UnfoldedNetwork, e: Explanation) -> dict[str, Flow]:

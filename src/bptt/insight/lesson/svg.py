@@ -8,8 +8,9 @@ from html import escape
 from itertools import pairwise
 from typing import NamedTuple
 
-# Okabe & Ito's hues, distinct for colour-blind eyes; the blue a little lighter, to read on white and on black.
-COLOURS = {"strong": "#d55e00", "weak": "#2b8cd6", "grown": "#cc79a7", "dead": "#8a8f98"}
+# Blue is what goes forward, orange the gradient on its way back, grey what has died: as on the page, and distinct
+# for colour-blind eyes (Okabe & Ito's hues); each in light and in dark.
+COLOURS = {"forward": ("#0072b2", "#56b4e9"), "back": ("#b34700", "#ff8b3d"), "dead": ("#5d6168", "#a3a7ae")}
 # On its own an SVG chooses its ink; inside a page it takes the page's.
 PAGE = ".bptt:root{color:#1c1e21}@media(prefers-color-scheme:dark){.bptt:root{color:#e6e8eb}}"
 FONT = "'STIX Two Text', 'Latin Modern Roman', Cambria, Georgia, 'Times New Roman', serif"
@@ -62,8 +63,8 @@ def straight(start: Point, end: Point, cut_start: float = 0, cut_end: float = 0,
 
 
 def arrow(line: Curve) -> str:
-    """A thin arrow in ink."""
-    return f'<path class="ink" d="{line.path}" marker-end="url(#@ink)"/>'
+    """A thin arrow forward."""
+    return f'<path class="forward" d="{line.path}" marker-end="url(#@ink)"/>'
 
 
 def band(line: Curve, kind: str, width: float) -> str:
@@ -139,11 +140,8 @@ def document(body: str, size: Point, label: str) -> str:
     mark = f"d{zlib.crc32(body.encode()):08x}-"
     marker = (
         f'<marker id="{mark}ink" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="9.5" markerHeight="9.5" '
-        'markerUnits="userSpaceOnUse" orient="auto"><path class="ink head" d="M0 .8 10 5 0 9.2 2.4 5z"/></marker>'
-    )
-    colours = "".join(
-        f".bptt .{kind}{{stroke:{colour}}}.bptt .{kind}.head,.bptt text.{kind}{{fill:{colour};stroke:none}}"
-        for kind, colour in COLOURS.items()
+        'markerUnits="userSpaceOnUse" orient="auto">'
+        '<path class="forward head" d="M0 .8 10 5 0 9.2 2.4 5z"/></marker>'
     )
     width, height = f"{size.real:.0f}", f"{size.imag:.0f}"
     return (
@@ -151,10 +149,20 @@ def document(body: str, size: Point, label: str) -> str:
         f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" font-family="{FONT}" '
         'style="max-width:100%;height:auto">'
         f"<style>{PAGE}"
-        ".bptt path,.bptt circle,.bptt rect{fill:none}.bptt .ink,.bptt .node{stroke-width:1.5}"
-        ".bptt .ink,.bptt .node{stroke:currentColor}"
-        ".bptt .ink.head,.bptt .text,.bptt .soft{fill:currentColor;stroke:none}"
+        ".bptt path,.bptt circle,.bptt rect{fill:none}.bptt .forward,.bptt .node{stroke-width:1.5}"
+        ".bptt .node{stroke:currentColor}"
+        ".bptt .text,.bptt .soft{fill:currentColor;stroke:none}"
         ".bptt .soft{opacity:.72}.bptt .idle{opacity:.38}.bptt .dead{stroke-dasharray:5 4}"
-        f".bptt .cross{{stroke-dasharray:none}}.bptt .hit{{stroke:transparent;stroke-width:18}}{colours}</style>"
+        ".bptt .cross{stroke-dasharray:none}.bptt .hit{stroke:transparent;stroke-width:18}"
+        f"{_colours(0)}@media(prefers-color-scheme:dark){{{_colours(1)}}}</style>"
         f"<defs>{marker}</defs>{body.replace('#@', '#' + mark)}</svg>"
+    )
+
+
+def _colours(shade: int) -> str:
+    """The rules of every colour, light (0) or dark (1)."""
+    return "".join(
+        f".bptt .{kind}{{stroke:{tones[shade]}}}"
+        f".bptt .{kind}.head,.bptt text.{kind}{{fill:{tones[shade]};stroke:none}}"
+        for kind, tones in COLOURS.items()
     )
