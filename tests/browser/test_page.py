@@ -188,7 +188,9 @@ def test_the_chain_rule_is_stepped_through_up_to_the_sum(page):
     e = bptt.explain(net, x, d)
     page.click("#beat-next")
     expect(page.locator("#beat-shown")).to_contain_text("1 of 11")
-    expect(page.locator("#diagram .lit")).to_have_attribute("aria-label", re.compile("edge from y to E at step 3"))
+    expect(page.locator("#diagram .lit [role=button]")).to_have_attribute(
+        "aria-label", re.compile("edge from y to E at step 3")
+    )
     for _ in range(3):
         page.click("#beat-next")
     numbers = [
@@ -366,7 +368,7 @@ def test_a_network_too_large_shows_what_was_recorded(files, visit):
     assert data["network"]["weights"][0]["values"] is None
     slide(page, 20)
     flow = data["recorded"]["flow"]["l0"][19]
-    label = page.locator("#diagram .s:not(.node)[aria-label*='step 20']").get_attribute("aria-label")
+    label = page.locator("#diagram .s:not(.node) [aria-label*='step 20']").get_attribute("aria-label")
     assert f"{100 * flow[1] / flow[0]:.1f}" in label
 
 

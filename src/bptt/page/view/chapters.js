@@ -66,6 +66,11 @@ export const CHAPTERS = {
     make: () => stateAbout(small({ radius: 0.85 }), ...sequence(51), { T: 14, k2: 4 }),
     exercises: ["k2"],
   },
+  own: {
+    title: "Your own",
+    text: ["A new network with random weights reads your numbers or your sentence. Each step's error goes back to the steps that it depends on; in a sentence every character glows by its share.", "Choose the sum of all errors, press Run, and watch which earlier steps begin to matter."],
+    exercises: [],
+  },
 };
 
 /** Text with formulas between dollar signs. */
@@ -75,14 +80,14 @@ export function setUpChapters() {
   const nav = byId("chapters");
   nav.hidden = byId("chapter").hidden = !page.lesson;
   if (!page.lesson) return;
-  nav.replaceChildren(...Object.entries(CHAPTERS).map(([id, { title }], i) => el("a", { href: `#${id}`, "data-chapter": id }, `${i + 1} ${title}`)));
+  nav.replaceChildren(...Object.entries(CHAPTERS).filter(([id]) => id !== "own").map(([id, { title }], i) => el("a", { href: `#${id}`, "data-chapter": id }, `${i + 1} ${title}`)));
   addEventListener("hashchange", () => openChapter(location.hash.slice(1)));
 }
 
 /** Open a chapter by its id; whether there is one. */
 export function openChapter(id) {
   const chapter = CHAPTERS[id];
-  if (!chapter || !page.lesson) return false;
+  if (!chapter || !page.lesson || id === "own") return false;
   setDescent(...(chapter.descent ?? [0.1]));
   edit({ ...(chapter.make?.() ?? page.first), chapter: id });
   return true;

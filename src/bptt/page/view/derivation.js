@@ -67,7 +67,7 @@ function term(weight, part, most) {
     { "aria-current": here ? "true" : null, pointerenter: () => state.beat === null && light([key]), pointerleave: () => state.beat === null && light(null) },
     el(
       "button",
-      { type: "button", click: select, "aria-label": `Term of ${stepName(k)}: norm ${number(part.norm)}, share ${percent(part.share)}` },
+      { type: "button", click: select, title: stepName(k) },
       el("span", { class: "step" }, `k = ${k}`),
       el("span", { class: "equation" }, ...chain(weight, k), tex(`${operand ? `${operand}\\,` : ""}${delta}`, { t: state.t, k, l })),
       small ? el("span", { class: "values" }, brackets(product(part))) : "",

@@ -81,8 +81,11 @@ const named = (letter, below, above = "") => [svg("tspan", { class: "letter" }, 
 
 /** A part that can be chosen; edges know the step at which they end. */
 function part(kind, layer, k, i, children) {
-  const group = svg("g", { class: `part ${kind}`, role: "button", tabindex: -1 }, ...children);
-  const found = { kind, layer, k, i, group, isEdge: !kind.startsWith("node") };
+  const shapes = children.filter((child) => child && child.tagName !== "text");
+  const texts = children.filter((child) => child?.tagName === "text"); // its label says them in words
+  const button = svg("g", { role: "button", tabindex: -1 }, ...shapes);
+  const group = svg("g", { class: `part ${kind}` }, button, svg("g", { "aria-hidden": "true" }, ...texts));
+  const found = { kind, layer, k, i, group, button, isEdge: !kind.startsWith("node") };
   for (const name of ["band", "ghost", "forward", "hit", "size", "died"]) found[name] = group.querySelector(`.${name}`);
   found.name = group.querySelector("text.name");
   found.dots = [...group.querySelectorAll(".dot")];
@@ -208,7 +211,7 @@ export function refresh() {
     each.group.classList.toggle("later", each.k > t);
     if (each.isEdge) showEdge(each, scale);
     else showNode(each, sizes);
-    set(each.group, { "aria-label": spoken(each), "aria-pressed": String(is), tabindex: is ? 0 : -1 });
+    set(each.button, { "aria-label": spoken(each), "aria-pressed": String(is), tabindex: is ? 0 : -1 });
   }
   for (const { layer, band, size } of built.loops) {
     const edge = built.parts.get(keyOf({ kind: "s", layer, k: t }));
@@ -275,7 +278,7 @@ function showNode(each, sizes) {
   each.dots.forEach((dot, i) => {
     const value = values[i] ?? 0;
     const size = Math.min(1, Math.sqrt(Math.abs(value) / sizes[letter]));
-    set(dot, { r: Math.max(0.8, dot.dataset.most * (Number.isFinite(size) ? size : 1)).toFixed(2), class: value < 0 ? "dot below" : "dot above" });
+    set(dot, { r: value === 0 ? 0 : Math.max(0.8, dot.dataset.most * (Number.isFinite(size) ? size : 1)).toFixed(2), class: value < 0 ? "dot below" : "dot above" });
   });
   const above = letter === "s" && state.network.layers.length > 1 ? `(${state.network.layers.indexOf(layer) + 1})` : "";
   write(each.name, letter + k + above, () => named(letter, String(k), above));
@@ -321,7 +324,7 @@ export function onDiagramKey(event) {
   const [newKind, newLayer] = rungs[Math.min(rungs.length - 1, Math.max(0, rung + move[0]))];
   look({ selected: { kind: newKind, layer: newLayer, k: drawn[column] }, beat: null });
   const target = built.parts.get(keyOf(state.selected));
-  target?.group.focus({ preventScroll: true });
+  target?.button.focus({ preventScroll: true });
 }
 
 /** Show some edges and their ends, the rest faint; null shows everything again. */
@@ -340,7 +343,7 @@ function legend(k2) {
     key("forward", "values, forward; ● above 0, ○ below"),
     key("band", "back: ", ...words),
     built.root.querySelector(".dead") ? key("died", "below 10⁻⁶ of the start: it has died") : "",
-    hasLane() ? key("lane", `the way past W_s, as wide as ${{ elman: "1 − α", gru: "z", lstm: "f, the forget gate," }[state.network.cell]} is open`) : "",
+    hasLane() ? key("lane", `the way past the matrix, as wide as ${{ elman: "1 − α", gru: "z", lstm: "f, the forget gate," }[state.network.cell]} is open`) : "",
     k2 === null ? "" : key("cut", `cut: k2 = ${k2}`),
   ];
 }

@@ -16,7 +16,7 @@ export function setUpOwn() {
     event.preventDefault();
     const say = byId("own-says");
     try {
-      edit({ ...about(byId("own-text").value, byId("own-cell").value), chapter: state.chapter });
+      edit({ ...about(byId("own-text").value, byId("own-cell").value), chapter: "own" });
       say.textContent = "";
       say.className = "";
     } catch (error) {
