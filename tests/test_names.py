@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bptt"
-TWINS = {"diagnose", "explain", "explore"}  # a command and the function it calls
+TWINS = {"diagnose", "explain", "explore", "train"}  # a command and the function it calls
 
 
 def names_in(tree: ast.Module) -> Iterator[str]:
