@@ -35,8 +35,6 @@ TASKS = {
             "epochs": 2,
             "reach": "checkpointed",
             "memory": "60kB",
-            "cell": "gru",
-            "leak": 0.7,
         },
     ),
     "truncated": ("forecast", {"data": "d.csv", "target": "y", **WINDOWS, "validation": 0.2}),
@@ -110,7 +108,7 @@ def test_it_learns_on_any_device_what_it_learns_on_the_cpu(here, other_device, r
 def test_an_update_does_not_wait_for_the_device(here, other_device, name):
     config = config_of(name, here / "run", epochs=1)
     task = made_task(config)
-    model = network_of(config, task.columns, task.labels, task.calendar).to(other_device)
+    model = network_of(config, task).to(other_device)
     training, waits, done = Training(model, task.updates(model), config), Waits(), []
     with waits:
         training.run(on_update=lambda: done.append(None), should_stop=lambda: len(done) == 3)

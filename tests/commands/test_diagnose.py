@@ -8,7 +8,7 @@ from bptt.commands.diagnose import diagnose
 from bptt.commands.options import DiagnoseOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 
 
 def write(path, rows):
@@ -24,7 +24,7 @@ def run(tmp_path, monkeypatch):
 
 
 def test_the_sunspot_run(tmp_path, capsys):
-    train(ForecastOptions(epochs=2, out=tmp_path / "run"))
+    train(SunspotOptions(epochs=2, out=tmp_path / "run"))
     capsys.readouterr()
     assert diagnose(DiagnoseOptions(tmp_path / "run")) == 0
     shown = capsys.readouterr().out

@@ -29,7 +29,7 @@ from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.page.html import page_html
 from bptt.runs.run import load
-from bptt.training.options.choosing import OPTIONS
+from bptt.training.options.choosing import options_of
 
 ROWS = 60
 
@@ -64,9 +64,9 @@ def _ts(path):
 
 CLASSIFY = {"hidden": 4, "batch": 4, "readout": "both"}
 KINDS = {
-    "sunspots": (None, None, {"task": "forecast"}),
+    "sunspots": (None, None, {}),
     "one": (_series, "d.csv", {"target": "y", "validation": 0.2}),
-    "many": (_series, "d.csv", {"target": ("y", "a"), "horizon": (1, 3), "cell": "gru", "leak": 0.7, "layers": 2}),
+    "many": (_series, "d.csv", {"target": ("y", "a"), "horizon": (1, 3), "layers": 2}),
     "panel": (_panel, "d.csv", {"target": "y", "series": "name", "cell": "lstm"}),
     "masked": (lambda path: _series(path, gaps=True), "d.csv", {"target": "y", "missing": "mask"}),
     "streamed": (_series, "d.csv", {"target": "y", "reach": "truncated", "memory": "1kB"}),
@@ -89,7 +89,8 @@ def runs(tmp_path_factory):
         choices = {"task": TASKS.get(name, "forecast"), "hidden": 3, "epochs": 1, **choices}
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(train_command, "diagnosis_of", lambda *run: None)  # `diagnose` is tested below
-            train(OPTIONS[choices.pop("task")](data=data, out=place / name / "run", **choices))
+            options = options_of(choices.pop("task"), {"data": data})
+            train(options(data=data, out=place / name / "run", **choices))
     return place
 
 

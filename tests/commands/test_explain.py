@@ -9,7 +9,7 @@ from bptt.commands.options import ExplainOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.runs.run import load
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.factory import made_task
 
 
@@ -88,7 +88,7 @@ def test_a_file_is_not_overwritten_and_an_unwritable_one_said(tmp_path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain") / "run"
-    train(ForecastOptions(cell="gru", epochs=2, out=folder))
+    train(SunspotOptions(cell="gru", epochs=2, out=folder))
     return folder
 
 
@@ -104,7 +104,7 @@ def test_a_run_on_the_last_of_what_it_learned_from(run, tmp_path, capsys):
     assert "E_7 = " in shown
     assert "backpropagated through 7 steps" in shown
     numbers = json.loads((tmp_path / "e.json").read_text())
-    model, task = load(run).model.double(), made_task(ForecastOptions(cell="gru"))
+    model, task = load(run).model.double(), made_task(SunspotOptions(cell="gru"))
     x, d = (part[-7:].double() for part in task.training_excerpt().sequence())
     wanted = bptt.explain(model, x, d, t=7).numbers()
     assert wanted == {key: numbers[key] for key in wanted}

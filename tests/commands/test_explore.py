@@ -7,7 +7,7 @@ from bptt.commands.explore import explore
 from bptt.commands.options import ExploreOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_the_lessons_page_is_written_and_opened(opened, capsys):
 
 def test_a_runs_page_is_written_where_it_is_wanted_and_not_opened(opened, capsys, tmp_path):
     run, out = tmp_path / "run", tmp_path / "page.html"
-    train(ForecastOptions(epochs=1, out=run))
+    train(SunspotOptions(epochs=1, out=run))
     capsys.readouterr()
     assert explore(ExploreOptions(run=run, steps=30, out=out, open=False)) == 0
     assert capsys.readouterr().out == f"{out}\n"

@@ -12,12 +12,12 @@ from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.data.tables import sunspots
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 
 
 @pytest.fixture
 def run(tmp_path):
-    train(ForecastOptions(epochs=2, lags=3, out=tmp_path / "run"))
+    train(SunspotOptions(epochs=2, lags=3, out=tmp_path / "run"))
     return tmp_path / "run"
 
 

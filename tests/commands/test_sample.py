@@ -7,7 +7,7 @@ from bptt.commands.predict import predict
 from bptt.commands.sample import sample
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.options.text import TextOptions
 
 
@@ -53,7 +53,7 @@ def test_what_makes_no_sense_is_refused(run, choices, words):
 
 
 def test_a_run_that_writes_no_text_is_refused_and_text_is_not_predicted(run, tmp_path):
-    train(ForecastOptions(epochs=1, out=tmp_path / "sunspots"))
+    train(SunspotOptions(epochs=1, out=tmp_path / "sunspots"))
     with pytest.raises(UserError, match="was trained with --task forecast and writes no text; use `bptt predict`"):
         sample(SampleOptions(tmp_path / "sunspots"))
     with pytest.raises(UserError, match="was trained on text; let it write with: bptt sample"):

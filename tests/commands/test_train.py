@@ -25,7 +25,7 @@ from bptt.training.config_file import read_options
 from bptt.training.loop import Training
 from bptt.training.options.choosing import OPTIONS
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.options.text import TextOptions
 from bptt.training.snapshot import Snapshots
 from bptt.training.tasks.forecast import sunspot_forecast
@@ -62,7 +62,7 @@ def a_table(path, rows=80):
 
 
 def test_a_run_folder_holds_what_it_should(here, capsys):
-    assert train(ForecastOptions(epochs=3)) == 0
+    assert train(SunspotOptions(epochs=3)) == 0
     folder = here / "runs" / "sunspots-elman-001"
     assert tomllib.loads((folder / "config.toml").read_text())["train"]["epochs"] == 3
 
@@ -85,7 +85,7 @@ def test_a_run_folder_holds_what_it_should(here, capsys):
 
 
 def test_the_report_is_one_offline_file(here):
-    train(ForecastOptions(epochs=2))
+    train(SunspotOptions(epochs=2))
     page = (here / "runs/sunspots-elman-001/report.html").read_text()
     assert "<script src=" not in page
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
@@ -98,12 +98,12 @@ def test_the_report_is_one_offline_file(here):
 
 def test_a_second_run_takes_the_next_name_and_a_named_one_is_not_overwritten(here):
     for _ in range(2):
-        train(ForecastOptions(epochs=1))
+        train(SunspotOptions(epochs=1))
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["sunspots-elman-001", "sunspots-elman-002"]
     named = here / "runs" / "sunspots-elman-001"
     before = contents(named)
     with pytest.raises(UserError, match=r"exists already and is not overwritten.*--resume"):
-        train(ForecastOptions(epochs=1, out=named))
+        train(SunspotOptions(epochs=1, out=named))
     assert contents(named) == before
 
 
@@ -125,13 +125,13 @@ def test_resuming_is_offered_only_for_a_run(here, kind, workers):
     make = {"file": out.touch, "folder": out.mkdir, "dangling": lambda: out.symlink_to(here / "none")}
     make[kind]()
     with pytest.raises(UserError, match=r"d\.csv exists already and is not overwritten; pass another --out$"):
-        train(ForecastOptions(epochs=1, out=out, workers=workers, reach="truncated", k1=50, batch=2))
+        train(SunspotOptions(epochs=1, out=out, workers=workers, reach="truncated", k1=50, batch=2))
 
 
 def test_an_unwritable_place_is_said_before_training(here):
     (here / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made"):
-        train(ForecastOptions(out=here / "file" / "run"))
+        train(SunspotOptions(out=here / "file" / "run"))
 
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
@@ -160,7 +160,7 @@ def test_a_users_table(here, cell, capsys):
 
 
 def test_the_saved_model_makes_the_same_forecast(here):
-    train(ForecastOptions(epochs=2))
+    train(SunspotOptions(epochs=2))
     folder = here / "runs" / "sunspots-elman-001"
     run = load(folder)
     task = sunspot_forecast(run.config)
@@ -192,7 +192,7 @@ def test_a_constant_column_is_said_in_a_line(here, capsys):
     ],
 )
 def test_every_reach_trains(here, capsys, choices, said):
-    assert train(ForecastOptions(epochs=2, **choices)) == 0
+    assert train(SunspotOptions(epochs=2, **choices)) == 0
     folder = here / "runs/sunspots-elman-001"
     assert load(folder).config.reach == choices["reach"]
     assert said in capsys.readouterr().out
@@ -204,7 +204,7 @@ def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
     config = ForecastOptions(data=data, target="wind", reach="truncated", memory="10kB", epochs=2)
     assert train(config) == 0
     assert "d.csv has 300 rows and is read piece by piece" in capsys.readouterr().out
-    folder = here / "runs/d-elman-001"
+    folder = here / "runs/d-gru-001"
     assert pl.read_csv(folder / "forecast.csv")["time"].to_list() == list(range(241, 302))
     assert load(folder).columns == ["wind"]
 
@@ -212,22 +212,23 @@ def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
 @pytest.mark.parametrize("memory", ["lots", "0MB", "-3", "", "1e400GB", "9" * 5000 + "MB"])
 def test_a_memory_that_makes_no_sense_is_refused_first(here, memory):
     with pytest.raises(UserError, match="--memory"):
-        train(ForecastOptions(reach="checkpointed", memory=memory))
+        train(SunspotOptions(reach="checkpointed", memory=memory))
     assert list(here.iterdir()) == []
 
 
 def test_too_little_memory_names_the_least_before_anything_is_written(here):
     wanted = r"^--memory 1kB is too little for .*the smallest that works is \d+ bytes, (--memory [\d.]+kB)$"
     with pytest.raises(UserError, match=wanted):
-        train(ForecastOptions(reach="checkpointed", memory="1kB"))
+        train(SunspotOptions(reach="checkpointed", memory="1kB"))
     assert list(here.iterdir()) == []
 
 
 WAYS = {
     "full": {"noise": 0.1, "validation": 0.2},
-    "checkpointed": {"reach": "checkpointed", "memory": "200kB", "cell": "gru", "leak": 0.7},
+    "checkpointed": {"reach": "checkpointed", "memory": "200kB", "cell": "gru"},
     "truncated": {"reach": "truncated", "k1": 30, "k2": 70, "noise": 0.1, "validation": 0.1},
     "streamed": {"reach": "truncated", "k1": 30, "k2": 70, "batch": 2, "memory": "1kB", "noise": 0.1},
+    "beside a linear part": {"hidden": 4},
 }
 
 
@@ -236,14 +237,15 @@ WAYS = {
 def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, request, capsys, way, snapshot):
     if way != "full":
         request.getfixturevalue("undiagnosed")
-    choices = {"epochs": 4, "snapshot": snapshot, **WAYS[way]}
-    if way == "streamed":
+    choices, options = {"epochs": 4, "snapshot": snapshot, **WAYS[way]}, SunspotOptions
+    if way in ("streamed", "beside a linear part"):
         choices |= {"data": a_table(here / "d.csv", 300), "target": "wind"}
-    train(ForecastOptions(out=here / "seen", **choices))
+        options = ForecastOptions
+    train(options(out=here / "seen", **choices))
     wanted = lasting(here / "seen")
     for update in (0, 1, 3, 7) if "reach" in choices and choices["reach"] == "truncated" else (0, 1, 3):
         folder = here / f"killed-{update}" / "seen"
-        killed_at(monkeypatch, ForecastOptions(out=folder, **choices), update)
+        killed_at(monkeypatch, options(out=folder, **choices), update)
         assert train(ForecastOptions(resume=folder)) == 0
         assert lasting(folder) == wanted, f"killed after {update} updates"
     capsys.readouterr()
@@ -253,9 +255,9 @@ def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, request,
 
 
 def test_a_damaged_snapshot_is_said_and_the_one_before_it_used(here, monkeypatch, capsys):
-    train(ForecastOptions(epochs=4, out=here / "seen"))
+    train(SunspotOptions(epochs=4, out=here / "seen"))
     folder = here / "other" / "seen"
-    killed_at(monkeypatch, ForecastOptions(epochs=4, snapshot=0, out=folder), 3)
+    killed_at(monkeypatch, SunspotOptions(epochs=4, snapshot=0, out=folder), 3)
     newest = sorted((folder / "snapshots").iterdir())[-1]
     newest.write_bytes(newest.read_bytes()[:-1])
     capsys.readouterr()
@@ -273,13 +275,13 @@ def test_a_run_killed_before_its_first_snapshot_begins_anew(here, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Snapshots, "save", killed)
         with pytest.raises(Killed):
-            train(ForecastOptions(epochs=2, out=here / "run"))
+            train(SunspotOptions(epochs=2, out=here / "run"))
     assert train(ForecastOptions(resume=here / "run")) == 0
     assert len((here / "run" / "metrics.jsonl").read_text().splitlines()) == 3
 
 
 def test_a_trained_run_without_its_snapshots_is_refused_and_left_as_it_is(here, monkeypatch):
-    killed_at(monkeypatch, ForecastOptions(epochs=4, snapshot=0, out=here / "run"), 3)
+    killed_at(monkeypatch, SunspotOptions(epochs=4, snapshot=0, out=here / "run"), 3)
     shutil.rmtree(here / "run" / "snapshots")
     before = contents(here / "run")
     assert before[Path("metrics.jsonl")] or Path("model.safetensors") in before
@@ -289,7 +291,7 @@ def test_a_trained_run_without_its_snapshots_is_refused_and_left_as_it_is(here, 
 
 
 def test_a_file_in_the_place_of_the_snapshots_is_refused_before_anything_changes(here, monkeypatch):
-    killed_at(monkeypatch, ForecastOptions(epochs=4, snapshot=0, out=here / "run"), 3)
+    killed_at(monkeypatch, SunspotOptions(epochs=4, snapshot=0, out=here / "run"), 3)
     shutil.rmtree(here / "run" / "snapshots")
     (here / "run" / "snapshots").write_text("mine")
     before = contents(here / "run")
@@ -329,14 +331,14 @@ def test_workers_started_again_before_there_was_a_config_begin_anew(here, monkey
     folder = here / "run"
     folder.mkdir()
     (folder / ".lock").write_text(launch_id())
-    assert train(ForecastOptions(epochs=1, out=folder)) == 0
+    assert train(SunspotOptions(epochs=1, out=folder)) == 0
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("task", ["forecast", "text"])
 def test_workers_started_again_go_on_where_the_last_snapshot_stands(here, monkeypatch, task):
     own = {"out": here / "run"} if task == "forecast" else {"data": a_text(here / "cats.txt"), "hidden": 6}
-    config = OPTIONS[task](epochs=3, snapshot=0.0, **own)
+    config = (SunspotOptions if task == "forecast" else TextOptions)(epochs=3, snapshot=0.0, **own)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "abc")
     killed_at(monkeypatch, config, 2)
     [folder] = [*here.glob("run"), *here.glob("runs/*")]
@@ -348,7 +350,7 @@ def test_workers_started_again_go_on_where_the_last_snapshot_stands(here, monkey
 
 
 def test_a_second_process_in_the_same_folder_is_refused(here):
-    train(ForecastOptions(epochs=1, out=here / "run"))
+    train(SunspotOptions(epochs=1, out=here / "run"))
     script = (
         "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
     )
@@ -362,7 +364,7 @@ def test_a_second_process_in_the_same_folder_is_refused(here):
 
 
 def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
-    train(ForecastOptions(epochs=6, out=here / "seen", validation=0.2))
+    train(SunspotOptions(epochs=6, out=here / "seen", validation=0.2))
     own, calls = Training._finish_epoch, []
 
     def interrupting(self):
@@ -374,7 +376,7 @@ def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Training, "_finish_epoch", interrupting)
         folder = here / "other" / "seen"
-        assert train(ForecastOptions(epochs=6, out=folder, validation=0.2)) == 130
+        assert train(SunspotOptions(epochs=6, out=folder, validation=0.2)) == 130
     assert (folder / "report.html").exists()
     assert train(ForecastOptions(resume=folder)) == 0
     assert lasting(folder)[:3] == lasting(here / "seen")[:3]
@@ -382,7 +384,7 @@ def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
 
 def test_a_loss_that_is_not_finite_leaves_what_it_was_computed_from(here, monkeypatch):
     with pytest.raises(TrainingDiverged, match=r"first at: .*The weights before it are kept"):
-        train(ForecastOptions(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
+        train(SunspotOptions(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
     assert set(read_tensors(here / "run" / "diverged.safetensors")) == {"x", "d", "state", "first"}
     assert all(weight.isfinite().all() for weight in load(here / "run").model.parameters())
     assert Snapshots(here / "run" / "snapshots").load()[0] is not None
@@ -491,13 +493,13 @@ def test_patience_ends_it_early(here, capsys):
     assert train(config) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "of 200, the last 2 no better on validation; kept the weights of epoch" in shown
-    lines = (here / "runs/d-elman-001/metrics.jsonl").read_text().splitlines()
+    lines = (here / "runs/d-gru-001/metrics.jsonl").read_text().splitlines()
     assert len(lines) < 200
     assert not json.loads(lines[-1])["interrupted"]
 
 
 def test_the_gradient_by_lag_is_recorded_and_said_where_it_vanishes(here, capsys):
-    train(ForecastOptions(epochs=30, leak=0.05, out=here / "run"))
+    train(SunspotOptions(epochs=30, leak=0.05, out=here / "run"))
     lines = [json.loads(line) for line in (here / "run" / "metrics.jsonl").read_text().splitlines()]
     seen = [line["epoch"] for line in lines[:-1] if line["gradient_by_lag"]]
     assert len(seen) >= 2
@@ -548,5 +550,5 @@ def test_a_long_training_is_warned_while_there_is_time_and_not_twice_of_the_same
 
 def test_tensorboard_gets_what_metrics_get(here):
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
-    train(ForecastOptions(epochs=2, out=here / "run", tensorboard=True))
+    train(SunspotOptions(epochs=2, out=here / "run", tensorboard=True))
     assert len(list((here / "run").glob("events.out.tfevents.*"))) == 1

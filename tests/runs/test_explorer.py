@@ -11,7 +11,7 @@ from bptt.commands.train import train
 from bptt.equations import ACTIVATIONS
 from bptt.runs.explorer import run_explorer
 from bptt.training.network import build
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.excerpt import TrainingExcerpt
 from bptt.training.tasks.forecast import sunspot_forecast
 from support import normal
@@ -39,7 +39,7 @@ def a_run(T=150, steps=None):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         model = bptt.SequenceModel(bptt.GRU(2, 3), 1)
-    return model, run_explorer(Path("runs/a"), ForecastOptions(cell="gru"), Sampled(T), model, steps, None)
+    return model, run_explorer(Path("runs/a"), SunspotOptions(cell="gru"), Sampled(T), model, steps, None)
 
 
 def test_the_lessons_page_shows_the_readmes_example():
@@ -72,7 +72,7 @@ def test_a_run_shows_its_last_steps_in_float64_and_stays_as_it_is():
 
 
 def test_a_forecasts_steps_are_labelled():
-    config = ForecastOptions()
+    config = SunspotOptions()
     task = sunspot_forecast(config)
     explorer = run_explorer(Path("runs/a"), config, task, build(config, config.lags), 30, None)
     page = explorer.page()
@@ -91,7 +91,7 @@ def test_names_of_others_are_shown_short_and_without_control_characters(tmp_path
     rows = {target: [math.sin(i / 3) + i for i in range(80)], column: [i % 5 for i in range(80)]}
     pl.DataFrame(rows).write_csv(tmp_path / "a\u202e.csv")
     out = tmp_path / "b\u202e"
-    train(ForecastOptions(data=tmp_path / "a\u202e.csv", target=target, input=((column,),), epochs=1, out=out))
+    train(SunspotOptions(data=tmp_path / "a\u202e.csv", target=target, input=((column,),), epochs=1, out=out))
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "lies outside" in page
     for told in ("\u202e", target[-61:], column[-61:]):

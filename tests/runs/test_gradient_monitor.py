@@ -10,7 +10,7 @@ from bptt import contributions, explain
 from bptt.runs.gradient_monitor import GradientMonitor, diagnosis_of
 from bptt.training.network import build, network_of
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.options.text import TextOptions
 from bptt.training.tasks.classify import classify_task
 from bptt.training.tasks.excerpt import TrainingExcerpt
@@ -20,7 +20,7 @@ from support import assert_close, normal
 
 
 def sunspots():
-    config = ForecastOptions(init=1.0)
+    config = SunspotOptions(init=1.0)
     task = sunspot_forecast(config)
     return GradientMonitor(build(config, 2), task, 300), task
 
@@ -49,7 +49,7 @@ def test_a_classes_error_is_that_of_the_last_step(tmp_path):
     pl.DataFrame(rows, schema=["s", "x", "l"], orient="row").write_csv(tmp_path / "d.csv")
     config = ClassifyOptions(data=tmp_path / "d.csv", series="s", label="l", hidden=4)
     task = classify_task(config)
-    model = network_of(config, task.columns, task.labels)
+    model = network_of(config, task)
     x, d = task.training_excerpt().sequence()
     errors = torch.nn.functional.cross_entropy
     c = contributions(model, x, d[:1], lambda y, d: errors(y[-1:], d))
@@ -60,9 +60,9 @@ def test_a_classes_error_is_that_of_the_last_step(tmp_path):
 def test_a_missing_target_has_no_error(tmp_path):
     y = [float(i % 5) if i < 20 or i > 94 else None for i in range(100)]
     pl.DataFrame({"i": range(100), "y": y}).write_csv(tmp_path / "d.csv")
-    config = ForecastOptions(data=tmp_path / "d.csv", target="y", missing="mask", test=0.1)
+    config = SunspotOptions(data=tmp_path / "d.csv", target="y", missing="mask", test=0.1)
     task = made_task(config)
-    monitor = GradientMonitor(network_of(config, task.columns, []), task, 9)
+    monitor = GradientMonitor(network_of(config, task), task, 9)
     norms = monitor.now()["l0"]
     assert all(math.isfinite(norm) for norm in norms)
     assert norms == [0.0] * len(norms)  # none of these steps has a target
@@ -81,7 +81,7 @@ def test_a_single_step_has_one_lag(tmp_path):
     (tmp_path / "t.txt").write_text("abc" * 4)
     config = TextOptions(data=tmp_path / "t.txt", hidden=3, batch=1, test=0.8)
     task = made_task(config)
-    monitor = GradientMonitor(network_of(config, [], task.labels), task, 3)
+    monitor = GradientMonitor(network_of(config, task), task, 3)
     assert len(monitor.now()["l0"]) == len(monitor.x)
 
 

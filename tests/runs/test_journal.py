@@ -12,7 +12,7 @@ from bptt.runs.run import load
 from bptt.training.config_file import config_of
 from bptt.training.loop import Epoch
 from bptt.training.network import build
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.workers import Workers
 from disk import FAULTS, Disk
@@ -21,7 +21,7 @@ EPOCH = Epoch(1, 0.5, None, 0.1, 2.0, 1.0)
 
 
 def test_what_a_run_writes(tmp_path):
-    config = ForecastOptions(epochs=2)
+    config = SunspotOptions(epochs=2)
     with Journal(tmp_path) as journal:
         journal.config(config_of(config, sunspot_forecast(config), {}))
         journal.begin([EPOCH])
@@ -39,7 +39,7 @@ def test_what_a_run_writes(tmp_path):
 
 def test_of_several_one_writes(tmp_path):
     with Journal(tmp_path, Workers(1, 2)) as journal:
-        config = ForecastOptions()
+        config = SunspotOptions()
         journal.config(config_of(config, sunspot_forecast(config), {}))
         journal.begin([])
         journal.epoch(EPOCH)

@@ -8,7 +8,7 @@ from bptt.insight.diagnosis.result import Diagnosis
 from bptt.report.run import Lags
 from bptt.runs.result import LOOKS, Result, described
 from bptt.training.loop import Epoch, Fitted
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tasks.task import Judged
 
@@ -23,7 +23,7 @@ def result(config, interrupted=False):
 
 
 def test_the_line_of_metrics_has_ours_apart_from_the_baselines():
-    line = result(ForecastOptions(epochs=1)).test_line()
+    line = result(SunspotOptions(epochs=1)).test_line()
     assert line["arv"] == {"all": 0.5}
     assert line["baselines"] == {"persistence": {"all": 1.0}}
     assert (line["epochs"], line["best_epoch"], line["interrupted"], line["seconds"]) == (1, 1, False, 1.25)
@@ -39,14 +39,14 @@ def test_the_line_of_metrics_has_ours_apart_from_the_baselines():
     ],
 )
 def test_how_it_ended(choices, interrupted, words):
-    found = result(ForecastOptions(**choices), interrupted)
+    found = result(SunspotOptions(**choices), interrupted)
     assert found.ending().startswith(words)
     assert found.report().losses == [0.5]
 
 
 def test_the_report_has_the_gradient_before_training_while_it_went_on_and_at_its_end():
     looks = [Epoch(n, 0.5, None, 0.1, 2.0, 1.0, {"l0": [float(n)]} if n % 2 else None) for n in range(1, 101)]
-    found = replace(result(ForecastOptions(epochs=100)), fitted=Fitted(looks, 100, False)).report().lags
+    found = replace(result(SunspotOptions(epochs=100)), fitted=Fitted(looks, 100, False)).report().lags
     assert found[0] == Lags(0, [1.0])
     assert found[-1] == Lags(100, [2.0])
     assert 10 < len(found) <= LOOKS + 2
@@ -56,14 +56,14 @@ def test_the_report_has_the_gradient_before_training_while_it_went_on_and_at_its
 @pytest.mark.parametrize("severity", ["fine", "note", "warning"])
 def test_only_a_warning_is_said_with_the_place_it_was_taken_from(severity):
     found = Diagnosis("vanishing", "It vanishes.", severity, None, 9, 6, [], None, None, [], "rows 1-9")
-    said = replace(result(ForecastOptions()), diagnosis=found).warning(Path("runs/a"))
+    said = replace(result(SunspotOptions()), diagnosis=found).warning(Path("runs/a"))
     if severity != "warning":
         assert said is None
     else:
         assert said == "It vanishes. (on rows 1-9) What to do: bptt diagnose runs/a"
-    assert result(ForecastOptions()).warning(Path("runs/a")) is None
+    assert result(SunspotOptions()).warning(Path("runs/a")) is None
 
 
 def test_a_run_is_described_with_its_method():
-    options = ForecastOptions()
+    options = SunspotOptions()
     assert "by full backpropagation through time" in described(options, sunspot_forecast(options))

@@ -19,7 +19,8 @@ CONFIG = 'format = 2\ncolumns = ["y"]\n[train]\n[scaling]\nmean = [0]\nstd = [1]
 
 @pytest.fixture
 def run(tmp_path):
-    config = ForecastOptions(cell="lstm", layers=2, input=(("a", "b"),), data=Path("d.csv"), target="sunspots")
+    choices = {"cell": "lstm", "layers": 2, "input": (("a", "b"),), "lags": 2, "linear": False}
+    config = ForecastOptions(data=Path("d.csv"), target="sunspots", **choices)
     model = build(config, config.lags)
     save_config(tmp_path, config_of(config, sunspot_forecast(config), {}))
     write_tensors(tmp_path / "model.safetensors", dict(model.state_dict()))
@@ -92,8 +93,8 @@ def test_what_is_missing_is_said(run, tmp_path_factory):
 def test_another_architecture_is_told_apart(run):
     folder, _, _ = run
     config = (folder / "config.toml").read_text()
-    (folder / "config.toml").write_text(config.replace("hidden = 12", "hidden = 9"))
-    with pytest.raises(UserError, match=r"does not fit config.toml: readout.weight is \(1, 12\) in the file"):
+    (folder / "config.toml").write_text(config.replace("hidden = 32", "hidden = 9"))
+    with pytest.raises(UserError, match=r"does not fit config.toml: readout.weight is \(1, 32\) in the file"):
         load(folder)
 
 
@@ -136,7 +137,7 @@ def test_only_paths_and_known_choices_are_taken(run):
 
 def test_a_run_is_shown_in_a_line(run):
     folder, _, _ = run
-    network = f"Run({str(folder)!r}, forecast, lstm network of 12 units"
+    network = f"Run({str(folder)!r}, forecast, lstm network of 32 units"
     assert repr(load(folder)) == network + ")"
     (folder / "metrics.jsonl").write_text('{"event": "test", "arv": {"1700-1920": 0.123456}}\n')
     assert repr(load(folder)) == network + ", arv 0.1235 (1700-1920))"

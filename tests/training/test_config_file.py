@@ -7,7 +7,7 @@ import tomli_w
 from bptt.errors import UserError
 from bptt.training.config_file import config_of, read_config, read_options, save_config
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.options.text import TextOptions
 from bptt.training.tasks.forecast import sunspot_forecast
 
@@ -47,7 +47,7 @@ def test_options_written_are_read(write, options):
 def test_options_not_there_have_the_tasks_default(write):
     assert read_options(write("[train]\ntask = 'text'\nhidden = 9\n"), {}) == TextOptions(hidden=9)
     assert read_options(write("[train]\ndata = 'd.ts'\n"), {}) == ClassifyOptions(data=Path("d.ts"))
-    assert read_options(write("[train]\nlr = 1\n"), {}) == ForecastOptions(lr=1.0)
+    assert read_options(write("[train]\nlr = 1\n"), {}) == SunspotOptions(lr=1.0)
     assert read_options(write("[train]\nlr = 1\n"), {"task": "text"}) == TextOptions(lr=1.0)
 
 

@@ -5,7 +5,7 @@ from bptt.errors import TrainingDiverged
 from bptt.training import loop
 from bptt.training.loop import Epoch, Fitted, Training
 from bptt.training.network import build
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.updates import predictions, updates_of
 from devices import Waits
 
@@ -16,7 +16,7 @@ def sine(T=80):
 
 
 def trained(device="cpu", **choices):
-    config = ForecastOptions(**{"epochs": 60, "lags": 1, "hidden": 6, "init": 1.0, **choices})
+    config = SunspotOptions(**{"epochs": 60, "lags": 1, "hidden": 6, "init": 1.0, **choices})
     model = build(config, 1).to(device)
     x, d = sine()
     return model, Training(model, updates_of(model, x, d, config), config).run(), x, d
@@ -49,7 +49,7 @@ def test_the_rate_decays_along_a_cosine():
 
 
 def test_validation_keeps_its_best_epoch():
-    config = ForecastOptions(epochs=30, hidden=6, init=1.0, validation=0.25, lr=0.3)
+    config = SunspotOptions(epochs=30, hidden=6, init=1.0, validation=0.25, lr=0.3)
     model = build(config, 1)
     x, d = sine()
     fitted = Training(model, updates_of(model, x, d, config), config).run()
@@ -59,7 +59,7 @@ def test_validation_keeps_its_best_epoch():
 
 
 def test_validation_steps_are_not_learned_from():
-    config = ForecastOptions(epochs=1, validation=0.25)
+    config = SunspotOptions(epochs=1, validation=0.25)
     x, d = sine()
     models = []
     for targets in (d, torch.cat([d[:60], d[60:] + 100])):
@@ -70,7 +70,7 @@ def test_validation_steps_are_not_learned_from():
 
 
 def test_asked_to_stop_it_stops_before_the_next_epoch():
-    config, seen = ForecastOptions(epochs=50), []
+    config, seen = SunspotOptions(epochs=50), []
     x, d = sine()
     model = build(config, 1)
     fitted = Training(model, updates_of(model, x, d, config), config).run(seen.append, lambda: len(seen) == 3)
@@ -109,7 +109,7 @@ def test_any_device_learns_what_the_cpu_learns(other_device, choices):
 
 @pytest.mark.parametrize("missing", [False, True])
 def test_an_update_does_not_wait(other_device, missing):
-    config = ForecastOptions(epochs=1, lags=1, hidden=6, reach="truncated", k1=10, clip="auto")
+    config = SunspotOptions(epochs=1, lags=1, hidden=6, reach="truncated", k1=10, clip="auto")
     model = build(config, 1).to(other_device)
     x, d = sine()
     d = d.clone()
@@ -131,7 +131,7 @@ def test_numbers_read_late_are_the_same(monkeypatch):
 
 
 def test_the_update_that_is_not_finite_is_found_and_the_weights_before_it_are_kept(is_read_late, device):
-    config = ForecastOptions(epochs=2, lags=1, hidden=4, init=1.0, reach="truncated", k1=10, noise=0.1)
+    config = SunspotOptions(epochs=2, lags=1, hidden=4, init=1.0, reach="truncated", k1=10, noise=0.1)
     x, d = sine()
     good, bad = build(config, 1).to(device), build(config, 1).to(device)
     stopped, done = Training(good, updates_of(good, x, d, config), config), []
@@ -147,7 +147,7 @@ def test_the_update_that_is_not_finite_is_found_and_the_weights_before_it_are_ke
 
 
 def test_a_loss_that_is_not_finite_is_said_and_finite_weights_are_kept(is_read_late):
-    config = ForecastOptions(epochs=5)
+    config = SunspotOptions(epochs=5)
     model = build(config, 1)
     x, d = sine()
     with torch.no_grad():

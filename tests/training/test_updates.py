@@ -7,7 +7,7 @@ from bptt.errors import UserError
 from bptt.training.forward import NoisyChunks, noisy
 from bptt.training.loop import Training
 from bptt.training.network import build
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.updates import mean_square, numbers_in, side_by_side, updates_of
 from bptt.training.workers import Workers
 
@@ -18,7 +18,7 @@ def sine(T=80):
 
 
 def configured(**choices):
-    return ForecastOptions(**{"lags": 1, "hidden": 6, "init": 1.0, "epochs": 5, **choices})
+    return SunspotOptions(**{"lags": 1, "hidden": 6, "init": 1.0, "epochs": 5, **choices})
 
 
 def gradients(model):

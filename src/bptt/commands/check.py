@@ -79,18 +79,18 @@ def _of_run(config: CheckOptions) -> CheckedModel:
     if not folder.exists():
         raise UserError(f"{config.model} is neither {', '.join(MODELS)} nor a run folder: there is no such folder")
     run = opened(folder, config.device, "bptt check")
-    what = f"{run.model.recurrent} of {folder}"
+    what = f"{run.network.recurrent} of {folder}"
     try:
         excerpt = run.training_excerpt().last(config.steps)
     except UserError as error:
-        outputs = run.model.readout.out_features
-        x = torch.randn(config.steps, 1, run.model.recurrent.input_size)
+        outputs = run.network.readout.out_features
+        x = torch.randn(config.steps, 1, run.network.recurrent.input_size)
         what += f", on {len(x)} random steps, seed {config.seed}, since its data cannot be read: {error}"
         if run.task_name == "forecast":
-            return run.model, x, torch.randn(config.steps, 1, outputs), squared_error, what
-        return run.model, x, torch.randint(outputs, (config.steps, 1)), cross_entropy, what
+            return run.network, x, torch.randn(config.steps, 1, outputs), squared_error, what
+        return run.network, x, torch.randint(outputs, (config.steps, 1)), cross_entropy, what
     what += f", on {excerpt.what}"
-    return run.model, excerpt.x, excerpt.d, excerpt.criterion, what
+    return run.network, excerpt.x, excerpt.d, excerpt.criterion, what
 
 
 def _check(config: CheckOptions) -> None:

@@ -13,7 +13,7 @@ import tyro
 
 from ..errors import TrainingDiverged, UserError
 from ..training.options.base import TrainOptions
-from ..training.options.choosing import GROUPS, OPTIONS, check_own, named_in, task_of
+from ..training.options.choosing import GROUPS, OPTIONS, check_own, named_in, options_of, task_of
 from .help import Entry, help_page, page, unwrapped
 from .options import (
     BenchOptions,
@@ -141,7 +141,8 @@ def _task_defaults(arguments: list[str]) -> tuple[list[str], TrainOptions, Path 
         if "input" in given:  # options given several times replace the file's
             defaults = replace(defaults, input=())
     else:
-        defaults = OPTIONS[task_of(given)]()
+        task = task_of(given)
+        defaults = (options_of(task, given) if HELP.isdisjoint(arguments) else OPTIONS[task])()
     if HELP.isdisjoint(arguments):
         check_own(given, defaults.task)
     return arguments, defaults, file

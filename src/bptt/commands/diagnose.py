@@ -26,7 +26,7 @@ def diagnose(config: DiagnoseOptions) -> int:
     check_new(config.json, "--json FILE")
     run = load(config.run)
     excerpt = _excerpt(config, run)
-    found = diagnosis_of(run.model, excerpt, config.lags)
+    found = diagnosis_of(run.network, excerpt, config.lags)
     if found is None:
         raise UserError(f"{excerpt.what}: {len(excerpt.x)} steps with a target; at least {LEAST_STEPS} are needed")
     if config.json is not None:

@@ -24,6 +24,7 @@ from ..training.data.table_cells import as_numbers
 from ..training.data.tables import check_columns, listed
 from ..training.data.time_column import read_label
 from ..training.data.timestamps import Label
+from ..training.tasks.intervals import AdaptiveWidth
 from ..training.transfer import device_of
 from .streams import Exact
 
@@ -42,13 +43,22 @@ class Forecaster:
         self.run, self.scaling = run, run.scaling if run.forecast_options.series is None else run.series[series]
         self.series = series
         self.seen = 0  # rows
-        self.rows: deque[Any] = deque(maxlen=run.forecast_options.lags)  # as they are input, the newest first
+        self.rows: deque[Any] = deque(maxlen=run.lags[-1] + 1)  # as they are input, the newest first
         self.date: datetime | None = None  # of the newest
         self.label: Label | None = None  # of the newest, where a column holds it
         self.state: Any = None
+        self.widths = [self._width(output) for output in range(len(run.forecast_options.outputs))]
+        # the forecasts of each output whose rows are to come, the next one first, standardised
+        self.awaited: list[deque[float]] = [deque(maxlen=ahead) for _, ahead in run.forecast_options.outputs]
 
-    def next(self, values: list[float], date: datetime | None = None) -> list[float] | None:
-        """Each output's forecast of the row `horizon` rows after this one; None before there are enough.
+    def _width(self, output: int) -> AdaptiveWidth | None:
+        """Half the width of an output's next interval; None where the run has no intervals."""
+        return None if self.run.intervals is None else self.run.intervals.going_on(output)
+
+    def next(self, values: list[float], date: datetime | None = None) -> list[tuple[float, float]] | None:
+        """Each output's forecast of the row `horizon` rows after this one, and half the width of its interval.
+
+        None before there are enough rows.
 
         Args:
             values: the row's columns, as `run.columns` has them.
@@ -58,18 +68,28 @@ class Forecaster:
         run = self.run
         self.seen += 1
         self.date = date
-        self.rows.appendleft(as_input(self.scaling.apply(np.array(values)), run.forecast_options.missing))
-        if len(self.rows) < run.forecast_options.lags:
+        scaled = self.scaling.apply(np.array(values))
+        self.rows.appendleft(as_input(scaled, run.forecast_options.missing))
+        outputs = run.forecast_options.outputs
+        for (place, _), width, awaited in zip(outputs, self.widths, self.awaited, strict=True):
+            if width is not None and len(awaited) == awaited.maxlen:
+                width.add(abs(scaled[place] - awaited[0]))
+        if len(self.rows) <= run.lags[-1]:
             return None
-        x_t = list(self.rows)
+        x_t = [self.rows[lag] for lag in run.lags]
         if run.calendar:
             assert date is not None
             x_t.append(features([self.due(date)], run.calendar)[0])
         with torch.no_grad():
             x = torch.from_numpy(np.concatenate(x_t)).float().to(device_of(run.model))
             y_t, self.state = run.model.step(x, self.state)
-        outputs = zip(y_t.cpu().double().numpy(), run.forecast_options.outputs, strict=True)
-        return [float(self.scaling.undo_target(y, place)) for y, (place, _) in outputs]
+        found = []
+        ys = y_t.cpu().double().tolist()
+        for y, (place, _), width, awaited in zip(ys, outputs, self.widths, self.awaited, strict=True):
+            awaited.append(y)
+            half = math.inf if width is None else width.width
+            found.append((float(self.scaling.undo_target(y, place)), half * self.scaling.std[place]))
+        return found
 
     def due(self, date: datetime) -> datetime:
         """The date of the farthest row that is forecast from a row of this date."""
@@ -81,8 +101,9 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
 
     Every line is written as soon as the row is read: time, target, value, forecast, lower and upper, where value
     is the target's in the row that came, and forecast that of `horizon` rows later with the ends of its interval,
-    empty for the first lags - 1 rows. Each of several targets and horizons has a line, with its horizon; where the
-    run was trained on many series, whose rows may be mixed, a line begins with its series.
+    empty for the first rows, which have not all their lags before them. Each of several targets and horizons has a
+    line, with its horizon; where the run was trained on many series, whose rows may be mixed, a line begins with
+    its series. Intervals adapt: each is wider after true values that lay outside, and narrower after others.
 
     Args:
         run: the trained run.
@@ -97,15 +118,15 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
         raise UserError(f"{run.folder} names classes of whole sequences; --follow is for forecasts")
     rows = _Rows(run, time, source)
     out = csv.writer(Exact(), lineterminator="\n")
-    outputs, options = outputs_of(run), run.forecast_options
+    options = run.forecast_options
+    outputs = options.outputs
     several = len(options.horizons) > 1
     first, horizon = (["series"] if options.series is not None else []), (["horizon"] if several else [])
     out.writerow((*first, "time", "target", *horizon, "value", "forecast", "lower", "upper"))
     sys.stdout.flush()
     for forecaster, moment, values, date in rows:
-        forecasts = forecaster.next(values, date) or [math.nan] * len(outputs)
-        for (place, ahead, width), forecast in zip(outputs, forecasts, strict=True):
-            half = width * forecaster.scaling.std[place]
+        forecasts = forecaster.next(values, date) or [(math.nan, math.nan)] * len(outputs)
+        for (place, ahead), (forecast, half) in zip(outputs, forecasts, strict=True):
             numbers = [values[place], forecast, forecast - half, forecast + half]
             shown = ["" if not math.isfinite(number) else number for number in numbers]
             begin = [forecaster.series] if first else []
@@ -120,21 +141,6 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
             )
         sys.stdout.flush()
     return 0
-
-
-class Output(NamedTuple):
-    """One of the network's outputs."""
-
-    place: int  # of its target among the columns
-    ahead: int
-    width: float  # half of its interval, in the target's deviations; inf where there is none
-
-
-def outputs_of(run: Run) -> list[Output]:
-    """The outputs of a run, in their order."""
-    pairs = run.forecast_options.outputs
-    widths = [math.inf] * len(pairs) if run.intervals is None else run.intervals.widths
-    return [Output(*pair, width) for pair, width in zip(pairs, widths, strict=True)]
 
 
 class _Row(NamedTuple):

@@ -35,4 +35,4 @@ def explorer_of(folder: Path, steps: int | None) -> Explorer:
         UserError: the run or its data cannot be used.
     """
     run = load(folder)
-    return run_explorer(folder, run.config, run.task, run.model, steps, None)
+    return run_explorer(folder, run.config, run.task, run.network, steps, None)

@@ -32,7 +32,7 @@ def sample(config: SampleOptions) -> int:
         )
     assert isinstance(run.config, TextOptions)
     tokens, prompt = run.config.tokens, as_tokens(config.prompt, run.config.tokens)
-    written = sample_text(run.model, run.labels, prompt, config.length, config.temperature, config.seed)
+    written = sample_text(run.network, run.labels, prompt, config.length, config.temperature, config.seed)
     if tokens == "characters":
         text = f"{prompt}{written}\n"
         sys.stdout.write(printable(text, keep="\n\t") if sys.stdout.isatty() else text)

@@ -16,6 +16,7 @@ from .. import __version__
 from ..checks import check_flags
 from ..equations import Equations, Weights
 from ..files import creating
+from ..forecast_model import ForecastModel, LinearPath
 from ..networks import Elman, SequenceModel, without_dropout
 from ..recurrent import Recurrent
 from ..trees import leaves
@@ -54,6 +55,13 @@ class _Network(NamedTuple):
     b_y: Tensor | None
     softmax: bool
     streams: bool = False  # whether the graph has the state as inputs and outputs
+    path: LinearPath | None = None  # of a forecast model
+    share: Tensor | None = None  # how much its forecasts take of the network's outputs, (O)
+
+    @property
+    def input_size(self) -> int:
+        """I."""
+        return (self.layers[0][0].W_ih if self.path is None else self.path.reading).shape[1]
 
     @property
     def one_row(self) -> bool:
@@ -79,7 +87,7 @@ def export_onnx(
     own checker and, with onnxruntime, compared with the model on sequences of two lengths.
 
     Args:
-        model: a `bptt.RNN`, `GRU`, `LSTM`, `SequenceModel` or `Elman`, its weights float32.
+        model: a `bptt.RNN`, `GRU`, `LSTM`, `SequenceModel`, `Elman` or `ForecastModel`, its weights float32.
         path: the file to write; it must not exist.
         metadata: texts by name, stored in the file.
         state: for streams, whether the initial state is an input too and the final state an output, to be passed
@@ -121,6 +129,8 @@ def export_onnx(
 
 
 def _network(model: Any) -> _Network:
+    if isinstance(model, ForecastModel):
+        return _network(model.network)._replace(path=model.path, share=model.share)
     if isinstance(model, Elman):
         state, W_y = {"s_0": (model.state_size,)}, model.readout_matrix()
         return _Network(model.cell, [[model.weights()]], True, state, W_y, model.b_y, model.softmax)
@@ -141,7 +151,7 @@ def _proto(network: _Network, metadata: Mapping[str, str]) -> Any:
     g = Graph()
     features = _walked(g, network)
     step: list[int | str] = ["B", "T"] if network.batch_first else ["T", "B"]
-    x = floats("x", [*step, network.layers[0][0].W_ih.shape[1]])
+    x = floats("x", [*step, network.input_size])
     given = [floats(name, _with(network.state[name], "B or 1")) for name in network.inputs[1:]]
     shapes = [[*step, features], *(_with(shape, "B") for shape in network.state.values())]
     outputs = [floats(name, shape) for name, shape in zip(network.outputs, shapes, strict=False)]
@@ -159,6 +169,9 @@ def _proto(network: _Network, metadata: Mapping[str, str]) -> Any:
 def _walked(g: Graph, network: _Network) -> int:
     """Everything from the inputs to the outputs; returns y's features."""
     x = g.node("Transpose", "x", perm=[1, 0, 2]) if network.batch_first else "x"
+    whole, path = x, network.path
+    if path is not None:
+        x = g.linear(x, path.reading, path.offset)
     batch = g.node("Shape", x, start=1, end=2)
     for name in set(network.state) - set(network.inputs):
         g.constant(np.zeros(_with(network.state[name], 1), np.float32), name)
@@ -171,12 +184,15 @@ def _walked(g: Graph, network: _Network) -> int:
     features = sum((w.W_hh if w.W_hr is None else w.W_hr.mT).shape[1] for w in network.layers[-1])
     if network.W_y is not None:
         x, features = g.linear(x, network.W_y, network.b_y), len(network.W_y)
+    if path is not None and network.share is not None:
+        learned = g.node("Mul", x, g.constant(network.share * path.scale))
+        x = g.node("Add", g.linear(whole, path.weight, path.bias), learned)
     if network.softmax:
         x = g.node("Softmax", x, axis=-1)
-    whole = [g.concatenated(parts, axis=0) for parts in zip(*finals, strict=True)] if network.streams else []
+    ends = [g.concatenated(parts, axis=0) for parts in zip(*finals, strict=True)] if network.streams else []
     if network.one_row:
-        whole = [g.node("Squeeze", s, g.constant([0])) for s in whole]
-    results = [g.node("Transpose", x, perm=[1, 0, 2]) if network.batch_first else x, *whole]
+        ends = [g.node("Squeeze", s, g.constant([0])) for s in ends]
+    results = [g.node("Transpose", x, perm=[1, 0, 2]) if network.batch_first else x, *ends]
     for value, name in zip(results, network.outputs, strict=True):
         g.renamed(value, name)
     return features
@@ -224,7 +240,7 @@ def _difference(model: Any, network: _Network, file: bytes) -> float:
 def _sample(network: _Network, T: int, B: int) -> list[Tensor]:
     """An input and an initial state, random, without touching torch's generator."""
     g = torch.Generator().manual_seed(0)
-    I = network.layers[0][0].W_ih.shape[1]
+    I = network.input_size
     x = torch.randn((B, T, I) if network.batch_first else (T, B, I), generator=g)
     return [x, *(torch.randn(_with(shape, B), generator=g) for shape in network.state.values())]
 

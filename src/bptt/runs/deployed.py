@@ -22,6 +22,7 @@ def deployed(run: ConfigFile, intervals: Intervals | None) -> dict[str, str]:
         "std": run.scaling.std,
         **_choices(run.config),
         "calendar": run.calendar,
+        "lags": run.lags,
         "series": {name: asdict(scaling) for name, scaling in run.series.items()},
         "coverage": intervals and intervals.coverage,
         "widths": intervals and [width if isfinite(width) else None for width in intervals.widths],
@@ -36,4 +37,4 @@ def _choices(config: TrainOptions) -> dict[str, Any]:
     if not isinstance(config, ForecastOptions):
         return {}
     targets = max(1, len(config.targets))
-    return {"lags": config.lags, "horizon": config.horizon, "targets": targets, "missing": config.missing}
+    return {"horizon": config.horizon, "targets": targets, "missing": config.missing}

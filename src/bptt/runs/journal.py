@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import tomli_w
+from torch import nn
 
 from ..errors import UserError
 from ..files import ASIDE, appending, check_regular, naming, write_whole
-from ..networks import SequenceModel
 from ..training.config_file import ConfigFile, save_config
 from ..training.loop import Epoch
 from ..training.snapshot import Snapshots
@@ -107,7 +107,7 @@ class Journal:
         if self._snapshots is not None:
             self._snapshots.save(tree)
 
-    def model(self, model: SequenceModel) -> None:
+    def model(self, model: nn.Module) -> None:
         """Write model.safetensors."""
         if self._own is not None:
             write_tensors(self._own / WEIGHTS, dict(model.state_dict()))

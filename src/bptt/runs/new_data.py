@@ -60,7 +60,9 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
         with leaving_out(f"series {part!r} is left out") if len(tables) > 1 else nullcontext():
             found.append(_new_series(run, part, table, time))
     if not found:
-        raise UserError(f"{name} has no series with as many rows as this run needs for its {config.lags} lags")
+        raise UserError(
+            f"{name} has no series with as many rows as this run needs for its {run.lags[-1] + 1} lags"
+        )
     note_spacing(found)
     return found
 
@@ -73,8 +75,8 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> F
     """
     config = run.forecast_options
     known = Fixed("1", dated=False) if time is None else run.spacings.get(name)
-    unknown = run.calendar and known is None and config.lags < 2
-    needed, why = (2, "two dates") if unknown else (config.lags, "its lags")
+    unknown = run.calendar and known is None and run.lags[-1] == 0
+    needed, why = (2, "two dates") if unknown else (run.lags[-1] + 1, "its lags")
     if len(table.values) < needed:
         raise NothingThere(
             f"{table.name} has {len(table.values)} rows, but this run needs at least {needed} ({why})"
@@ -92,7 +94,8 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> F
                 stacklevel=3,
             )
     ahead = known or own
-    task = Forecast(table, config, 0, [], scaling, [], {}, run.calendar, part=name, spacing=own, ahead=ahead)
+    read = [], scaling, [], run.lags, len(run.lags)
+    task = Forecast(table, config, 0, *read, {}, run.calendar, part=name, spacing=own, ahead=ahead)
     task.check_times()
     return task
 

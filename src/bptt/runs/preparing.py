@@ -147,7 +147,7 @@ def _built(
         chosen = choose_options(task, lambda model: device_for(model).device, partial(print_line, console))
         config = team.by_first(lambda: chosen)
         task = replace(task, config=config)
-    model = network_of(config, task.columns, task.labels, task.calendar)
+    model = network_of(config, task)
     device = device_for(model)
     print_line(console, f"device: {device}")
     if device.device.type == "cuda":  # cuDNN's recurrent layers are deterministic with it

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..export.file import OnnxFile, export_onnx
 from ..files import LARGEST_TEXT, read_regular
+from ..forecast_model import ForecastModel, LinearPath
 from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS
 from ..insight.diagnosis.result import Diagnosis
 from ..insight.lesson.explain import explain
@@ -32,8 +35,10 @@ from ..training.options.shared import Missing
 from ..training.tasks.classify import inputs_of, prediction_rows
 from ..training.tasks.excerpt import TrainingExcerpt
 from ..training.tasks.factory import check_there, digests_of, made_task
-from ..training.tasks.intervals import Intervals
+from ..training.tasks.intervals import Intervals, adapted
+from ..training.tasks.linear_part import LinearPaths
 from ..training.tasks.scores import forecast_rows
+from ..training.tasks.series import Series
 from ..training.tasks.task import Task
 from ..training.tensors import read_tensors
 from ..training.toml import made_of, read_toml
@@ -56,7 +61,7 @@ class Run(ConfigFile):
 
     Attributes:
         folder: the run folder; None of a run that was trained in memory.
-        model: the network with its trained weights, in eval mode.
+        model: the trained model in eval mode: its network, of a forecast beside the linear path.
         intervals: the prediction intervals of its forecasts; None where it has none.
         config: the options it was trained with.
         columns: the columns it reads, the targets first.
@@ -71,7 +76,7 @@ class Run(ConfigFile):
     """
 
     folder: Path | None
-    model: SequenceModel
+    model: SequenceModel | ForecastModel
     intervals: Intervals | None
     task_at_hand: Task | None = field(default=None, repr=False, compare=False)  # else it is made from `config`
     lines: list[dict[str, Any]] | None = field(
@@ -143,7 +148,11 @@ class Run(ConfigFile):
         if data is None:
             return self.task.training_excerpt()
         series = new_series(self, path_or_table(data), None, missing)
-        return max(series, key=lambda task: len(task.table.values)).training_excerpt()
+        longest = max(series, key=lambda task: len(task.table.values))
+        if isinstance(self.model, ForecastModel):
+            path = copy.deepcopy(self.model.path).cpu()
+            longest = replace(longest, paths=LinearPaths(path, path))
+        return longest.training_excerpt()
 
     def predict(self, data: Any, time: str | None = None, missing: Missing | None = None) -> pl.DataFrame:
         """Forecast each row of a table, or classify each sequence in it, as `bptt predict` does.
@@ -169,7 +178,7 @@ class Run(ConfigFile):
             tasks = new_series(self, data, time, missing)
             found = [task.forecasts(predictions(self.model, task.inputs())) for task in tasks]
             return pl.concat(
-                forecast_rows(task, own, self.intervals) for task, own in zip(tasks, found, strict=True)
+                forecast_rows(task, own, self._widths(task, own)) for task, own in zip(tasks, found, strict=True)
             )
         assert isinstance(self.config, ClassifyOptions)
         new = new_sequences(self, data, time, missing or "error")
@@ -188,7 +197,7 @@ class Run(ConfigFile):
             UserError: the data cannot be used, or are too short.
         """
         excerpt = self.training_excerpt(data, missing)
-        found = diagnosis_of(self.model, excerpt, lags)
+        found = diagnosis_of(self.network, excerpt, lags)
         if found is None:
             raise UserError(
                 f"{excerpt.what}: {len(excerpt.x)} steps with a target; at least {LEAST_STEPS} are needed"
@@ -206,7 +215,9 @@ class Run(ConfigFile):
             ValueError: t is none of these steps.
             UserError: the data cannot be used.
         """
-        net, x, d, criterion = run_subject(self.task.training_excerpt(), self.task.loss, self.model, steps).shown()
+        net, x, d, criterion = run_subject(
+            self.task.training_excerpt(), self.task.loss, self.network, steps
+        ).shown()
         return explain(net, x, d, criterion, t=len(x) if t is None else t)
 
     def export(self, path: str | Path, state: bool = False) -> OnnxFile:
@@ -220,6 +231,21 @@ class Run(ConfigFile):
             FileExistsError, FileNotFoundError, ModuleNotFoundError, RuntimeError: as of `bptt.export_onnx`.
         """
         return export_onnx(self.model, path, deployed(self, self.intervals), state)
+
+    def _widths(self, series: Series, found: np.ndarray) -> np.ndarray:
+        """Half the widths of the intervals of forecasts (N + farthest, K), in the targets' units."""
+        widths = np.full_like(found, np.nan)
+        if self.intervals is None:
+            return widths
+        for output, (place, ahead) in enumerate(series.outputs):
+            errors, unit = np.abs(series.truth()[:, output] - found[:, output]), series.scaling.std[place]
+            widths[:, output] = adapted(self.intervals.going_on(output), errors / unit, ahead) * unit
+        return widths
+
+    @property
+    def network(self) -> SequenceModel:
+        """The recurrent network of its model: beside a linear path what learns the rest, else the model itself."""
+        return self.model.network if isinstance(self.model, ForecastModel) else self.model
 
     def check_predicts(self) -> None:
         """Refuse a language model.
@@ -278,7 +304,8 @@ def load(folder: str | Path) -> Run:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
     described = read_config(folder / "config.toml")
-    sizes = sizes_of(described.config, described.columns, described.labels, described.calendar)
+    described_by = described.columns, described.labels, described.calendar, described.lags
+    inputs, outputs = sizes_of(described.config, *described_by)
     weights_path = folder / WEIGHTS
     if not os.path.lexists(weights_path) and not is_finished(folder):
         raise UserError(
@@ -287,10 +314,14 @@ def load(folder: str | Path) -> Run:
         )
     weights = _read_weights(weights_path)
     try:
-        count, there = count_of(described.config, *sizes), sum(weight.numel() for weight in weights.values())
+        reads = len(weights["path.reading"]) if "path.reading" in weights else inputs
+        count = count_of(described.config, reads, outputs)
+        there = sum(weight.numel() for weight in weights.values())
         if count > there:  # nothing larger than the file is built
             raise UserError(f"its network has {count:,} weights, and model.safetensors {there:,}")
-        model = build(described.config, *sizes)
+        model = build(described.config, reads, outputs)
+        if "path.weight" in weights:
+            model = ForecastModel(LinearPath(inputs, outputs, reads), model)
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.toml'} describes no network of this run: {error}") from error
     wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
@@ -326,6 +357,8 @@ def _read_intervals(path: Path, outputs: int) -> Intervals | None:
         found = made_of(Intervals, read_toml(path))
         if len(found.widths) != outputs or not all(width >= 0 for width in found.widths):
             raise ValueError(f"{outputs} widths of at least 0 are needed")
+        if not len(found.missed) == len(found.recent) == outputs:
+            raise ValueError(f"{outputs} values of missed, and of recent, are needed")
         if not 0 < found.coverage < 1:
             raise ValueError(f"coverage must be between 0 and 1, got {found.coverage}")
         return found

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..training.config_file import OPTION_NAMES, read_options
 from ..training.data.frames import IN_MEMORY, named_frame
 from ..training.options.base import TrainOptions
-from ..training.options.choosing import OPTIONS, check_own, task_of
+from ..training.options.choosing import check_own, options_of, task_of
 from ..training.toml import made_of
 from ..training.workers import ALONE
 from .run import Run, path_or_table
@@ -89,7 +89,7 @@ def _options_of(data: Path | None, given: Mapping[str, Any]) -> TrainOptions:
         began = read_options(data, choices)
     else:
         choices |= {} if data is None else {"data": str(data)}
-        began = OPTIONS[task_of(choices)]()
+        began = options_of(task_of(choices), {"data": data})()
     try:
         check_own(choices, began.task)
         chosen = made_of(type(began), choices, "bptt.train")

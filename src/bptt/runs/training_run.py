@@ -198,7 +198,7 @@ def _finished(work: Work, journal: Journal, console: Console) -> Trained:
                 write_whole(journal.folder / "report.html", page_html(page).encode())
             journal.line(result.test_line())
             _say(console, journal.folder, result)
-    model = work.model.to("cpu").eval()
+    model = work.task.whole(work.model.to("cpu").eval())
     run = Run(
         **vars(work.described()),
         folder=journal.folder,
@@ -267,7 +267,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
                 journal.diverged(error.walked)
             raise
         finally:
-            journal.model(work.model)
+            journal.model(work.task.whole(work.model))
 
 
 class _Keeper:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from .data.spacing import Spacing, read_spacing, to_toml
 from .data.text_files import check_file
 from .data.timestamps import Clock
 from .options.base import TaskName, TrainOptions, check_device_name
-from .options.choosing import OPTIONS, check_own, task_of
+from .options.choosing import OPTIONS, check_own, options_of, task_of
 from .options.forecast import ForecastOptions
 from .options.text import TextOptions
 from .toml import made_of, read_toml, toml_text
@@ -40,6 +41,7 @@ class ConfigFile:
     scaling: Scaling = Scaling([], [])  # noqa: RUF009  frozen
     labels: list[str] = field(default_factory=list)
     calendar: list[str] = field(default_factory=list)
+    lags: list[int] = field(default_factory=list)
     series: dict[str, Scaling] = field(default_factory=dict)
     clock: Clock = Clock()  # noqa: RUF009  frozen
     spacings: dict[str, Spacing] = field(default_factory=dict)
@@ -73,6 +75,7 @@ def config_of(config: TrainOptions, task: Task, digests: dict[str, str], device:
         scaling=task.scaling,
         labels=task.labels,
         calendar=task.calendar,
+        lags=task.lags,
         series=task.series,
         clock=task.clock if task.spacings else Clock(),
         spacings=task.spacings,
@@ -94,6 +97,7 @@ def save_config(folder: Path, content: ConfigFile) -> None:
     }
     optional = {
         "calendar": content.calendar,
+        "lags": content.lags,
         "digests": content.digests,
         "series": {name: asdict(own) for name, own in content.series.items()},
         "clock": _set(content.clock) if content.spacings else {},
@@ -151,6 +155,8 @@ def read_config(path: Path) -> ConfigFile:
         task = task_of(choices)
         known = [field.name for field in fields(OPTIONS[task])]
         found = _content(document, task, {name: value for name, value in choices.items() if name in known})
+        if isinstance(found.config, ForecastOptions) and found.config.lags is not None and not found.lags:
+            found = replace(found, lags=list(range(found.config.lags)))
         _check(found)
         return found
     except (ValueError, UserError) as error:
@@ -177,7 +183,7 @@ def _content(document: dict[str, Any], task: TaskName, choices: dict[str, Any]) 
     """A document with these options of a task in place of its [train]."""
     _check_misplaced(document)
     own: dict[str, Any] = {name: value for name, value in document.items() if name not in ("format", "train")}
-    own["config"] = made_of(OPTIONS[task], choices, "[train]")
+    own["config"] = made_of(options_of(task, choices), choices, "[train]")
     if isinstance(spacings := own.get("spacings"), dict):
         own["spacings"] = {name: read_spacing(spacing) for name, spacing in spacings.items()}
     try:
@@ -216,6 +222,10 @@ def _check(found: ConfigFile) -> None:
         raise ValueError("labels of a text are not one character each")
     if unknown := [period for period in found.calendar if period not in PERIODS]:
         raise ValueError(f"calendar has {unknown[0]!r}")
+    if isinstance(config, ForecastOptions) and (
+        not found.lags or found.lags[0] != 0 or any(b <= a for a, b in pairwise(found.lags))
+    ):
+        raise ValueError("lags must rise from 0")
     if found.calendar and not found.spacings:
         raise ValueError("it reads dates and does not say how they are spaced: train it again")
     if others := [path for path, digest in found.digests.items() if not _is_digest(digest)]:

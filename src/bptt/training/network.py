@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,37 +14,45 @@ from ..modules import GRU, LSTM, RNN
 from ..networks import SequenceModel
 from ..reach.byte_sizes import format_bytes
 from ..recurrent import Recurrent
+from .data.calendar import FEATURES
 from .data.streamed_tables import machine_memory
 from .options.base import TrainOptions
 from .options.classify import ClassifyOptions
 from .options.forecast import ForecastOptions
 
+if TYPE_CHECKING:
+    from .tasks.task import Task
+
+SMALL = 0.1  # of the weights drawn, for the read-out beside a linear path
 TAKEN = 16  # bytes of a weight while it is learned: itself, its gradient, and Adam's two moments
 
 
-def network_of(
-    config: TrainOptions, columns: list[str], labels: list[str], calendar: list[str] | None = None
-) -> SequenceModel:
-    """The network that a task asks for.
-
-    Args: as `sizes_of` takes them.
+def network_of(config: TrainOptions, task: Task) -> SequenceModel:
+    """The network that a task asks for; on what a linear path leaves it begins with small outputs.
 
     Raises:
         UserError: it would not fit into the machine's memory.
     """
-    return build(config, *sizes_of(config, columns, labels, calendar))
+    inputs, outputs = sizes_of(config, task.columns, task.labels, task.calendar, task.lags)
+    if task.path is None:
+        return build(config, inputs, outputs)
+    model = build(config, len(task.path.reading), outputs)
+    for weight in model.readout.parameters():
+        weight.detach().mul_(SMALL)
+    return model
 
 
 def sizes_of(
-    config: TrainOptions, columns: list[str], labels: list[str], calendar: list[str] | None = None
+    config: TrainOptions, columns: list[str], labels: list[str], calendar: Sequence[str], lags: Sequence[int]
 ) -> tuple[int, int]:
-    """Input and output size of a task's network.
+    """Input and output size of a task's model.
 
     Args:
         config: the choices of the run.
         columns: the input columns, targets first.
         labels: classes or tokens; empty if the outputs are numbers.
         calendar: the periods whose sine and cosine are input as well.
+        lags: the rows that are input at each step.
     """
     if config.task == "text":
         return len(labels), len(labels)
@@ -51,7 +60,7 @@ def sizes_of(
         return len(columns) * (config.stride or 1), len(labels)
     assert isinstance(config, ForecastOptions)
     of_a_row = len(columns) * (2 if config.missing == "mask" else 1)
-    return of_a_row * config.lags + 2 * len(calendar or []), max(1, len(config.targets)) * len(config.horizons)
+    return of_a_row * len(lags) + FEATURES * len(calendar), max(1, len(config.targets)) * len(config.horizons)
 
 
 def build(config: TrainOptions, input_size: int, output_size: int = 1) -> SequenceModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ PINNED = 2**28  # bytes up to which a batch is copied through pinned memory, whi
 
 def device_of(model: nn.Module) -> torch.device:
     """The device of a model's weights."""
-    return next(model.parameters()).device
+    return next(chain(model.parameters(), model.buffers())).device
 
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:

@@ -27,7 +27,6 @@ DATA = Path("data.csv")
         ({"horizon": (6, 6)}, "--horizon 6 6 names one twice"),
         ({"season": 0}, "--season must be at least 1"),
         ({"coverage": 1.0}, "--coverage must be between 0 and 1"),
-        ({"data": DATA, "target": ("y", "z"), "calendar": True}, "--calendar reads the dates of --time COLUMN"),
         ({"hidden": -1}, "--hidden"),
         ({"epochs": 0}, "--epochs"),
         ({"leak": 1.5}, "--leak must be above 0 and at most 1"),
@@ -56,7 +55,10 @@ DATA = Path("data.csv")
         ({"lr": 1e39}, r"--lr must be above 0 and below 1e\+37, got 1e\+39"),
         ({"dropout": 1.0}, "--dropout must be at least 0 and below 1"),
         ({"dropout": 0.1}, "--dropout 0.1 acts between layers, and there is one"),
-        ({"patience": 3}, "--patience 3 waits for a better validation loss, and --validation is 0"),
+        (
+            {"patience": 3, "validation": 0.0},
+            "--patience 3 waits for a better validation loss, and --validation is",
+        ),
         ({"patience": 0, "validation": 0.1}, "--patience must be at least 1"),
         ({"data": Path("d.ts"), "batch": 0}, "--batch must be at least 1"),
     ],
@@ -179,10 +181,10 @@ def test_targets_and_horizons_are_one_or_several():
     assert (one.targets, one.horizons) == (("y",), (3,))
     assert (several.targets, several.horizons) == (("y", "z"), (1, 24))
     assert ForecastOptions().targets == ()
-    read = tyro.cli(ForecastOptions, args=["d.csv", "--target", "y", "z", "--horizon", "1", "24", "--calendar"])
-    assert (read.target, read.horizon, read.calendar) == (("y", "z"), (1, 24), True)
+    read = tyro.cli(ForecastOptions, args=["d.csv", "--target", "y", "z", "--horizon", "1", "24", "--no-calendar"])
+    assert (read.target, read.horizon, read.calendar) == (("y", "z"), (1, 24), False)
     again = tyro.cli(ForecastOptions, args=read.arguments())
-    assert (again.target, again.horizon, again.calendar) == (("y", "z"), (1, 24), True)
+    assert (again.target, again.horizon, again.calendar) == (("y", "z"), (1, 24), False)
     alone = tyro.cli(ForecastOptions, args=["d.csv", "--target", "y"])
     assert (alone.target, alone.horizon) == ("y", 1)
 

@@ -1,10 +1,7 @@
-from datetime import datetime, timedelta
-
 import numpy as np
 import pytest
 
-from bptt.training.data.tables import sunspots
-from bptt.training.tasks.baselines import ar_order, autoregression, carried_on, persistence, season_of
+from bptt.training.tasks.baselines import ar_order, autoregression, carried_on, persistence
 
 
 def test_persistence_repeats_the_last_row():
@@ -41,26 +38,3 @@ def test_an_autoregression_finds_its_own_kind():
     gappy[60] = np.nan
     assert np.isfinite(autoregression(gappy, 1, 150, 2)[2:]).all()
     assert (ar_order(1000, 1), ar_order(41, 1), ar_order(5, 1)) == (9, 3, 1)
-
-
-def test_seasons():
-    t, noise = np.arange(400), np.random.default_rng(0).normal(0, 0.3, 400)
-    assert season_of(sunspots().values[:221, 0], list(range(221))) == 11
-    assert season_of(np.sin(2 * np.pi * t / 12) + 0.05 * t + noise, []) == 12
-    for nothing in (noise, 3.0 * t, np.ones(400), np.ones(2)):
-        assert season_of(nothing, list(range(len(nothing)))) is None
-
-
-@pytest.mark.parametrize(
-    ("step", "season"), [(timedelta(hours=1), 24), (timedelta(days=1), 7), (timedelta(minutes=30), 48)]
-)
-def test_dates_tell_the_season_where_the_rows_show_it(step, season):
-    times = [datetime(2020, 1, 1) + i * step for i in range(10 * season)]
-    rows, noise = np.arange(len(times)), np.random.default_rng(0).normal(0, 0.1, len(times))
-    assert season_of(np.sin(2 * np.pi * rows / season) + noise, times) == season
-    assert season_of(noise, times) is None
-
-
-def test_months_have_a_season_of_twelve():
-    times = [datetime(2000 + i // 12, i % 12 + 1, 1) for i in range(120)]
-    assert season_of(np.cos(2 * np.pi * np.arange(120) / 12), times) == 12

@@ -40,7 +40,7 @@ def configured_for(path, **choices):
 def test_it_learns_and_is_judged_beside_the_baselines(path, tmp_path):
     config = configured_for(path)
     task = classify_task(config)
-    model = network_of(config, task.columns, task.labels)
+    model = network_of(config, task)
     Training(model, task.updates(model), config).run()
     judged = task.judge(model, "ours", tmp_path / task.output)
     assert judged.scores["ours"]["test"] == 1.0
@@ -109,7 +109,7 @@ def test_validation_chooses_and_balanced_weights_are_those_of_the_classes(tmp_pa
     file.write_text("\n".join(few))
     config = configured_for(file, validation=0.2, class_weights="balanced", epochs=2)
     task = classify_task(config)
-    model = network_of(config, task.columns, task.labels)
+    model = network_of(config, task)
     updates = task.updates(model)
     down, up = Counter(task.truth("training").tolist()).values()
     weights = (down + up) / (2 * torch.tensor([down, up]))
@@ -166,7 +166,7 @@ def test_japanese_vowels_from_aeon():
     assert {split: len(places) for split, places in task.splits.items()} == {"training": 270, "test": 370}
     assert (len(task.columns), len(task.labels)) == (12, 9)
     config = ClassifyOptions(epochs=15, batch=32, noise=0.0)
-    model = network_of(config, task.columns, task.labels)
+    model = network_of(config, task)
     Training(model, replace(task, config=config).updates(model), config).run()
     right = model(task.inputs("test")[0])[0][-1].argmax()
     assert int(right) == int(task.truth("test")[0])

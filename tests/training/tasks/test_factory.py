@@ -4,7 +4,7 @@ import pytest
 from bptt.errors import UserError
 from bptt.training.options.choosing import OPTIONS
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.options.text import TextOptions
 from bptt.training.tasks.classify import Classify
 from bptt.training.tasks.factory import made_task, roles
@@ -14,7 +14,7 @@ from bptt.training.tasks.text import TextTask
 
 
 def test_what_is_embedded_a_table_and_a_table_read_piece_by_piece(tmp_path):
-    assert made_task(ForecastOptions()).name == "the embedded yearly sunspot numbers"
+    assert made_task(SunspotOptions()).name == "the embedded yearly sunspot numbers"
     np.save(tmp_path / "d.npy", np.sin(np.arange(200.0)))
     config = ForecastOptions(data=tmp_path / "d.npy", target="0", reach="truncated")
     assert isinstance(made_task(config), Forecast)

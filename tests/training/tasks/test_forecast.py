@@ -8,7 +8,7 @@ import torch
 from bptt import squared_error
 from bptt.errors import UserError
 from bptt.training.data.tables import Table
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import check_rows, sunspot_forecast, table_forecast
 from bptt.training.tasks.scores import forecast_rows
 
@@ -19,7 +19,7 @@ def table(rows=60, columns=("y", "a"), times=None):
 
 
 def test_ar9_on_the_sunspots_has_the_known_scores():
-    task = sunspot_forecast(ForecastOptions())
+    task = sunspot_forecast(SunspotOptions())
     arv = task.arv(task.baselines()["linear AR(9)"])
     assert round(arv["1921-1955"], 3) == 0.123
     assert round(arv["1956-1979"], 3) == 0.342
@@ -29,14 +29,14 @@ def test_nothing_of_the_test_rows_is_learned_from():
     whole = table()
     changed = Table(whole.name, whole.times, whole.columns, whole.values.copy())
     changed.values[48:] = 1e6
-    one, two = (table_forecast(t, ForecastOptions()) for t in (whole, changed))
+    one, two = (table_forecast(t, SunspotOptions()) for t in (whole, changed))
     assert one.train_rows == 48
     assert one.scaling == two.scaling
     assert one.variances == two.variances
     n = one.train_steps
     assert torch.equal(one.inputs()[:n], two.inputs()[:n])
     assert torch.equal(one.targets()[:n], two.targets()[:n])
-    assert one.season == two.season
+    assert (one.seasons, one.lags) == (two.seasons, two.lags)
     for name, found in one.baselines().items():
         assert np.allclose(found[:49], two.baselines()[name][:49], equal_nan=True)
 
@@ -46,7 +46,7 @@ def test_no_training_row_is_interpolated_from_a_later_one():
     gappy.values[[0, 5, 46, 47, 48, 59], 0] = np.nan
     gappy.values[[6, 50], 1] = np.nan
     y, a = gappy.values.T.copy()
-    found = table_forecast(gappy, ForecastOptions(missing="interpolate")).table.values
+    found = table_forecast(gappy, SunspotOptions(missing="interpolate")).table.values
     assert found[[0, 5], 0] == pytest.approx([y[1], (y[4] + y[6]) / 2])
     assert found[[46, 47], 0].tolist() == [y[45]] * 2
     assert found[[48, 59], 0] == pytest.approx([(y[45] + y[49]) / 2, y[58]])
@@ -60,21 +60,21 @@ def test_a_column_that_begins_after_the_training_rows_is_not_interpolated(column
     gappy.values[:48, column] = np.nan
     words = rf"column '{'ya'[column]}' has 0 values in the 48 training rows; at least {needed} are needed"
     with pytest.raises(UserError, match=words):
-        table_forecast(gappy, ForecastOptions(missing="interpolate"))
+        table_forecast(gappy, SunspotOptions(missing="interpolate"))
 
 
 def test_too_few_rows_name_the_minimum():
     with pytest.raises(UserError, match=r"has 12 rows.*at least 16 rows are needed"):
-        table_forecast(table(12), ForecastOptions(lags=3))
-    assert table_forecast(table(16), ForecastOptions(lags=3)).train_steps == 10
+        table_forecast(table(12), SunspotOptions(lags=3))
+    assert table_forecast(table(16), SunspotOptions(lags=3)).train_steps == 10
     with pytest.raises(UserError, match=r"lags=300.*at least 10 are needed"):
-        sunspot_forecast(ForecastOptions(lags=300))
+        sunspot_forecast(SunspotOptions(lags=300))
 
 
 def test_rows_beyond_the_record_continue_its_times():
     dates = [datetime(2020, 1, day) for day in range(1, 31)]
-    task = table_forecast(table(30, times=dates), ForecastOptions(horizon=2, lags=1))
-    rows = forecast_rows(task, task.forecasts(torch.zeros(30, 1)), None)
+    task = table_forecast(table(30, times=dates), SunspotOptions(horizon=2, lags=1))
+    rows = forecast_rows(task, task.forecasts(torch.zeros(30, 1)), np.full((32, 1), np.nan))
     assert rows.columns == ["time", "target", "truth", "forecast", "lower", "upper"]
     assert rows["lower"].null_count() == rows["upper"].null_count() == len(rows)
     assert rows["time"].to_list()[-2:] == ["2020-01-31", "2020-02-01"]
@@ -84,20 +84,20 @@ def test_rows_beyond_the_record_continue_its_times():
 
 def test_a_season_that_is_too_long_is_refused():
     with pytest.raises(UserError, match="--season 49 is longer than the 48 training rows"):
-        table_forecast(table(), ForecastOptions(season=49))
-    assert "seasonal persistence (5)" in table_forecast(table(), ForecastOptions(season=5)).baselines()
+        table_forecast(table(), SunspotOptions(season=49))
+    assert "seasonal persistence (5)" in table_forecast(table(), SunspotOptions(season=5)).baselines()
 
 
 @pytest.mark.parametrize(("test", "rows"), [(0.2, 2**31 * 5 // 4), (0.999999, 2**31 * 10**6)])
 def test_the_rows_that_are_needed_are_said_at_once_however_many(test, rows):
     with pytest.raises(UserError, match=r"at least (\d+) rows are needed") as caught:
-        check_rows("d.csv", 100, 80, ForecastOptions(lags=2**31 - 1, test=test))
+        check_rows("d.csv", 100, 80, SunspotOptions(lags=2**31 - 1, test=test))
     assert int(re.search(r"at least (\d+) rows", str(caught.value))[1]) == pytest.approx(rows, rel=1e-3)
 
 
 @pytest.mark.parametrize(("horizon", "ahead"), [(1, "one step"), (4, "4 steps"), ((1, 3, 6), "1, 3 and 6 steps")])
 def test_it_says_what_is_learned(horizon, ahead):
-    task = sunspot_forecast(ForecastOptions(horizon=horizon))
+    task = sunspot_forecast(SunspotOptions(horizon=horizon))
     assert task.aim == f"sunspots of the embedded yearly sunspot numbers, forecast {ahead} ahead"
     assert task.amount == f"{task.train_steps} training steps of sunspots"
     assert (task.labels, task.loss, task.output) == ([], squared_error, "forecast.csv")

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from bptt.training.tasks.intervals import Intervals, half_width
+from bptt.training.tasks.intervals import AdaptiveWidth, Intervals, adapted, half_width
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.7, 0.9, 0.95])
@@ -18,17 +18,56 @@ def test_exchangeable_errors_are_held_as_often_as_asked_for(n, coverage):
     assert coverage - 0.01 < held < coverage + 1 / (n + 1) + 0.01
 
 
-def test_missing_errors_are_left_out_and_signs_do_not_matter():
-    errors = np.array([-3.0, np.nan, 1.0, 2.0, np.nan])
-    found = Intervals.of([errors, -2 * errors], 0.75, "validation")
-    assert (found.widths, found.errors) == ([3.0, 6.0], 3)
-    assert found.note == "The 75% intervals come from 3 validation errors."
+def after(sizes, coverage, later=(), ahead=1):
+    width = AdaptiveWidth(sizes, coverage)
+    return width, adapted(width, np.asarray(later, dtype=float), ahead)
+
+
+def test_missing_errors_change_nothing():
+    width, found = after([3.0, 1.0, 2.0], 0.75, [math.nan, math.nan])
+    assert (width.width, width.missed, found.tolist()) == (3.0, 0.25, [3.0, 3.0])
 
 
 def test_too_few_errors_give_no_interval_and_say_how_many_are_needed():
-    found = Intervals.of([np.ones(8)], 0.9, "training")
+    found = Intervals.of([[AdaptiveWidth([1.0] * 8, 0.9)]], [8], 0.9, "training")
     assert found.widths == [math.inf]
     assert "at least 9 are needed" in found.note
-    enough = Intervals.of([np.ones(9)], 0.9, "training")
+    enough = Intervals.of([[AdaptiveWidth([1.0] * 9, 0.9)]], [9], 0.9, "training")
     assert enough.widths == [1.0]
     assert "too narrow; --validation 0.2" in enough.note
+
+
+def test_intervals_begin_where_later_errors_make_them_enough():
+    _, found = after([1.0] * 7, 0.9, [1.0] * 4)
+    assert found.tolist() == [math.inf, math.inf, 1.0, 1.0]
+
+
+def test_a_width_is_adapted_to_errors_a_horizon_before_and_to_no_later_ones():
+    sizes, later = np.random.default_rng(0).exponential(size=(2, 60))
+    _, found = after(sizes, 0.9, later, ahead=5)
+    changed = later.copy()
+    changed[30:] = 100
+    _, other = after(sizes, 0.9, changed, ahead=5)
+    assert found[:35].tolist() == other[:35].tolist()
+    assert other[35] > found[35]
+
+
+@pytest.mark.parametrize("grown", [1.0, 3.0, 0.3])
+def test_errors_that_grow_or_shrink_are_held_nearly_as_often_as_asked(grown):
+    rng = np.random.default_rng(0)
+    later = np.abs(rng.normal(size=400)) * np.linspace(1, grown, 400)
+    _, found = after(np.abs(rng.normal(size=60)), 0.9, later)
+    assert 0.86 < np.mean(later <= found) < 0.96
+    fixed = np.mean(later <= half_width(np.abs(rng.normal(size=60)), 0.9))
+    assert grown == 1.0 or abs(np.mean(later <= found) - 0.9) < abs(fixed - 0.9)
+
+
+def test_a_width_goes_on_where_it_ended():
+    sizes = np.random.default_rng(0).exponential(size=700)
+    whole, _ = after(sizes[:100], 0.9, sizes[100:])
+    part, _ = after(sizes[:100], 0.9, sizes[100:400])
+    ended = Intervals.of([[part]], [100], 0.9, "validation")
+    again = ended.going_on(0)
+    assert again.width == ended.widths[0] == part.width
+    adapted(again, sizes[400:], 1)
+    assert (again.width, again.missed) == (whole.width, pytest.approx(whole.missed))

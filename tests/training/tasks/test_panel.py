@@ -11,7 +11,7 @@ from bptt.training.config_file import config_of, read_config, save_config
 from bptt.training.data.timestamps import Clock
 from bptt.training.loop import Training
 from bptt.training.network import network_of
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.panel import panel
 from bptt.training.workers import Workers
@@ -40,11 +40,11 @@ def configured(path, **choices):
         "hidden": 5,
         "epochs": 3,
     }
-    return ForecastOptions(**{**base, **choices})
+    return SunspotOptions(**{**base, **choices})
 
 
 def trained(task, config):
-    model = network_of(config, task.columns, task.labels, task.calendar)
+    model = network_of(config, task)
     return model, Training(model, task.updates(model), config).run()
 
 
@@ -71,7 +71,7 @@ def test_a_padded_step_weighs_nothing(tmp_path, choices):
     """The gradient is that of each series walked alone, their errors summed and divided by their number."""
     config = configured(written(tmp_path / "d.csv"), validation=0.25, **choices)
     task = panel(config)
-    model = network_of(config, task.columns, task.labels)
+    model = network_of(config, task)
     updates = task.updates(model)
     if not choices.get("k1"):
         update = next(updates.epoch(1))
@@ -154,7 +154,7 @@ def test_a_run_folder_knows_its_series_again(tmp_path):
 def test_of_two_workers_each_has_its_series(tmp_path):
     config = configured(written(tmp_path / "d.csv"), reach="truncated", k1=100)
     task = panel(config)
-    model = network_of(config, task.columns, task.labels)
+    model = network_of(config, task)
     shares = [next(task.updates(model, Workers(rank, 2)).epoch(1)) for rank in (0, 1)]
     alone = next(task.updates(model).epoch(1))
     assert sum(share.numbers for share in shares) == alone.numbers == task.train_steps
@@ -169,7 +169,7 @@ def test_of_two_workers_each_has_its_series(tmp_path):
 def test_with_a_batch_an_update_is_of_so_many_series(tmp_path, choices):
     config = configured(written(tmp_path / "d.csv"), batch=2, **choices)
     task = panel(config)
-    model = network_of(config, task.columns, task.labels)
+    model = network_of(config, task)
     updates = list(task.updates(model).epoch(1))
     assert sum(update.numbers for update in updates) == task.train_steps
     if not choices:
@@ -192,7 +192,7 @@ def test_each_series_goes_on_by_its_own_spacing(tmp_path):
     with pytest.warns(
         UserWarning, match="series 'odd': the times follow no rule; rows to come have one every .* days"
     ):
-        task = panel(ForecastOptions(data=path, **choices))
+        task = panel(SunspotOptions(data=path, **choices))
     last = {part.part: part.times()[-2:] for part in task.parts}
     assert last["days"] == ["2024-03-11", "2024-03-12"]
     assert last["weeks"] == ["2024-11-06", "2024-11-13"]

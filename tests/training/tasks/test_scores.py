@@ -1,27 +1,42 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from bptt.training.data.tables import Table
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import table_forecast
-from bptt.training.tasks.scores import MEAN, calibrated, forecast_rows
+from bptt.training.tasks.scores import MEAN
 
 
 def task(**choices):
     rng = np.random.default_rng(0)
     values = rng.normal(5, [1.0, 10.0], (200, 2))
     table = Table("t.csv", list(range(1, 201)), ["y", "z"], values, targets=2)
-    return table_forecast(table, ForecastOptions(lags=1, horizon=(1, 4), **choices))
+    options = {"lags": 1, "horizon": (1, 4), "linear": False, "validation": 0.0}
+    return table_forecast(table, ForecastOptions(**(options | choices)))
 
 
-def test_intervals_hold_what_was_not_learned_from_as_often_as_asked():
+class Mean(torch.nn.Module):
+    """Forecasts the mean of what it was trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.zero = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return x.new_zeros(len(x), 4), None
+
+
+def test_intervals_hold_what_was_not_learned_from_as_often_as_asked(tmp_path):
     forecast = task(validation=0.5, coverage=0.8)
-    found = np.where(np.isnan(forecast.truth()), np.nan, 5.0)
-    intervals = calibrated([forecast], [found])
-    assert (intervals.source, intervals.errors) == ("validation", forecast.train_steps - forecast.learned_steps)
-    rows = forecast_rows(forecast, found, intervals)
+    judged = forecast.judge(Mean(), "mean", tmp_path / "f.csv")
+    assert judged.intervals.source == "validation"
+    assert judged.intervals.errors == forecast.train_steps - forecast.learned_steps
+    rows = pl.read_csv(tmp_path / "f.csv", schema_overrides={"time": pl.String})
     assert rows.columns == ["time", "target", "horizon", "truth", "forecast", "lower", "upper"]
     for target, spread in (("y", 1.0), ("z", 10.0)):
         own = rows.filter((pl.col("target") == target) & (pl.col("horizon") == 4)).drop_nulls()
@@ -30,15 +45,15 @@ def test_intervals_hold_what_was_not_learned_from_as_often_as_asked():
         assert 0.65 < later["truth"].is_between(later["lower"], later["upper"]).mean() < 0.95
 
 
-def test_the_calibration_rows_are_those_of_the_validation_and_no_others():
+def test_the_calibration_rows_are_those_of_the_validation_and_no_others(tmp_path):
     forecast = task(validation=0.25)
-    found = forecast.truth() + 1000.0
-    for output, (_, ahead) in enumerate(forecast.outputs):
-        first = forecast.first_step + ahead
-        found[first + forecast.learned_steps : first + forecast.train_steps, output] -= 999.0
-    intervals = calibrated([forecast], [found])
-    widths = [intervals.widths[0] * forecast.scaling.std[0], intervals.widths[-1] * forecast.scaling.std[1]]
-    assert widths == pytest.approx([1.0, 1.0])
+    values = forecast.table.values.copy()
+    first = forecast.first_step + 1 + forecast.learned_steps
+    values[:first] += 1000.0 * (np.arange(first) % 2)[:, None]
+    forecast = table_forecast(replace(forecast.table, values=values), forecast.config)
+    judged = forecast.judge(Mean(), "mean", tmp_path / "f.csv")
+    assert max(judged.intervals.recent[0]) < 2  # in deviations of the training rows, half of which are 1000 apart
+    assert judged.intervals.errors == forecast.train_steps - forecast.learned_steps
 
 
 def test_each_target_and_horizon_is_judged_and_so_is_their_mean(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from bptt.errors import UserError
 from bptt.training.data.calendar import features
 from bptt.training.data.tables import Table
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import table_forecast
 
 
@@ -19,7 +19,7 @@ def table(rows=60, columns=("y", "a"), times=None):
 
 @pytest.mark.parametrize(("lags", "horizon"), [(1, 1), (3, 1), (2, 4)])
 def test_each_step_sees_its_lags_and_not_its_target(lags, horizon):
-    task = table_forecast(table(), ForecastOptions(lags=lags, horizon=horizon))
+    task = table_forecast(table(), SunspotOptions(lags=lags, horizon=horizon))
     scaled = task.scaling.apply(task.table.values)
     x, d = task.inputs().double().numpy(), task.targets().double().numpy()
     for step in range(len(d)):
@@ -30,7 +30,7 @@ def test_each_step_sees_its_lags_and_not_its_target(lags, horizon):
 
 
 def test_forecasts_go_back_into_the_targets_unit():
-    task = table_forecast(table(), ForecastOptions(lags=2))
+    task = table_forecast(table(), SunspotOptions(lags=2))
     perfect = torch.full((59, 1), 0.0)
     perfect[:58] = task.targets()
     found = task.forecasts(perfect)
@@ -40,7 +40,7 @@ def test_forecasts_go_back_into_the_targets_unit():
 
 
 def test_targets_and_horizons_stand_side_by_side():
-    config = ForecastOptions(lags=2, horizon=(1, 3))
+    config = SunspotOptions(lags=2, horizon=(1, 3))
     task = table_forecast(replace(table(), targets=2), config)
     scaled = task.scaling.apply(task.table.values)
     x, d = task.inputs(), task.targets().double().numpy()
@@ -61,7 +61,7 @@ def test_masked_values_are_zero_beside_a_mark_and_weigh_nothing():
     gappy = table(120)
     gappy.values[[5, 50, 110], 0] = np.nan
     gappy.values[[7, 51], 1] = np.nan
-    task = table_forecast(gappy, ForecastOptions(lags=1, missing="mask"))
+    task = table_forecast(gappy, SunspotOptions(lags=1, missing="mask"))
     x, d = task.inputs().numpy(), task.targets().numpy()
     assert x.shape == (120, 4)
     assert x[5].tolist() == [0, pytest.approx(x[5, 1]), 1, 0]
@@ -74,15 +74,15 @@ def test_masked_values_are_zero_beside_a_mark_and_weigh_nothing():
     gappy.values[:95, 1] = np.nan
     gappy.values[95:, 0] = np.nan
     with pytest.raises(UserError, match="column 'y' has no value to test on"):
-        table_forecast(gappy, ForecastOptions(missing="mask"))
+        table_forecast(gappy, SunspotOptions(missing="mask"))
 
 
 def test_the_calendar_is_of_the_row_that_is_forecast():
     dates = [datetime(2020, 1, 1) + timedelta(days=i) for i in range(60)]
-    task = table_forecast(table(60, times=dates), ForecastOptions(lags=2, horizon=3, calendar=True, time="t"))
+    task = table_forecast(table(60, times=dates), SunspotOptions(lags=2, horizon=3, calendar=True, time="t"))
     assert task.calendar == ["day of week"]
     x = task.inputs()
-    assert x.shape == (59, 6)
+    assert x.shape == (59, 8)
     first = features([dates[4]], task.calendar)[0]
     last = features([dates[-1] + timedelta(days=3)], task.calendar)[0]
     assert np.allclose(x[0, 4:], first, atol=1e-6)

@@ -11,7 +11,7 @@ from bptt.training.data.streamed_tables import read_finite
 from bptt.training.data.tables import Selection, read_table
 from bptt.training.loop import Training
 from bptt.training.network import build
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks import streamed
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.streamed import streamed_forecast
@@ -35,7 +35,7 @@ def path(tmp_path, request):
 
 def configured(path, **choices):
     base = {"data": path, "target": "1", "input": (("0",),), "reach": "truncated", "hidden": 5, "epochs": 2}
-    return ForecastOptions(**{**base, **choices})
+    return SunspotOptions(**{**base, **choices})
 
 
 @pytest.mark.parametrize("piece", [7, 100_000])
@@ -144,4 +144,4 @@ def test_a_number_that_is_missing_is_said_with_its_place(tmp_path):
     values[41] = math.nan
     np.save(file, values)
     with pytest.raises(UserError, match="row 42, column '0': the value is missing"):
-        streamed_forecast(ForecastOptions(data=file, target="0", reach="truncated"))
+        streamed_forecast(SunspotOptions(data=file, target="0", reach="truncated"))

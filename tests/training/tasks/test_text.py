@@ -27,7 +27,7 @@ def path(tmp_path):
 def made(path, **choices):
     config = TextOptions(data=path, **{"hidden": 16, "epochs": 3, "batch": 4, "k1": 16, **choices})
     task = text_task(config)
-    return config, task, network_of(config, task.columns, task.labels)
+    return config, task, network_of(config, task)
 
 
 def test_it_learns_to_predict_and_is_judged_beside_the_baselines(path, tmp_path):

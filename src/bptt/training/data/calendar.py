@@ -7,38 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
-
+FEATURES = 4  # of a date for each period
 DAY, WEEK, YEAR = timedelta(days=1), timedelta(days=7), timedelta(days=365.2425)
 PERIODS = {"hour of day": DAY, "day of week": WEEK, "day of year": YEAR}
 
 
-def periods_of(times: list[Any], name: str) -> list[str]:
+def periods_of(times: list[Any]) -> list[str]:
     """The periods that give a forecast features: those longer than two steps that the rows hold at least twice.
 
     Args:
-        times: the training rows' labels.
-        name: of the table, for errors.
-
-    Raises:
-        UserError: the labels are no dates, or there is no such period.
+        times: the training rows' labels; numbers have no periods.
     """
     if not isinstance(times[0], datetime):
-        raise UserError(f"{name}: --calendar reads dates, and --time labels the rows by numbers: {times[0]}")
+        return []
     step, whole = (times[-1] - times[0]) / max(1, len(times) - 1), times[-1] - times[0]
-    found = [period for period, length in PERIODS.items() if 2 * step < length and 2 * length <= whole]
-    if not found:
-        raise UserError(
-            f"{name}: --calendar finds no day, week or year that the training rows, {times[0]} to {times[-1]}, "
-            "have several rows of and hold twice; leave it out"
-        )
-    return found
+    return [period for period, length in PERIODS.items() if 2 * step < length and 2 * length <= whole]
 
 
 def features(times: list[datetime], periods: list[str]) -> np.ndarray:
-    """Sine and cosine of the place of each date in each period, (N, 2·periods)."""
+    """Sine and cosine of the place of each date in each period, once and twice around, (N, FEATURES·periods)."""
     angles = 2 * np.pi * np.array([[_place(time, period) for period in periods] for time in times])
-    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(len(times), -1)
+    waves = [wave(around * angles) for around in (1, 2) for wave in (np.sin, np.cos)]
+    return np.stack(waves, -1).reshape(len(times), -1)
 
 
 def _place(time: datetime, period: str) -> float:

@@ -36,17 +36,17 @@ class Stream:
         batch: int,
         window: int,
         dtype: Any,
-        lags: int = 1,
+        lags: Sequence[int] = (0,),
     ) -> None:
         self.source, self.name, self.x, self.d = source, name, x, d
         self.aheads, self.batch, self.window, self.dtype, self.lags = aheads, batch, window, dtype, lags
-        self.beyond = lags - 1 + max(aheads)  # rows of a step before and after its own
+        self.beyond = lags[-1] + max(aheads)  # rows of a step before and after its own
         self.steps = (source.rows - self.beyond) // batch
         self.position = 0
         if self.steps < 1:
             raise UserError(
                 f"{name} has {source.rows} rows; {batch} streams and targets {max(aheads)} rows ahead"
-                + (f" of {lags} lags" if lags > 1 else "")
+                + (f" of {lags[-1] + 1} lags" if lags[-1] else "")
                 + f" need at least {batch + self.beyond}"
             )
 
@@ -61,8 +61,8 @@ class Stream:
                 held, first = self._read(start, min(start + rows, self.steps) + beyond, columns), start
             piece = held[start - first : stop - first + beyond]
             steps = stop - start
-            x = lagged(piece[: steps + self.lags - 1, :, of_x], self.lags)
-            first_d = [self.lags - 1 + ahead for ahead in self.aheads]
+            x = lagged(piece[: steps + self.lags[-1], :, of_x], self.lags)
+            first_d = [self.lags[-1] + ahead for ahead in self.aheads]
             d = np.stack([piece[row : row + steps, :, place] for place in of_d for row in first_d], -1)
             self.position = stop
             yield torch.from_numpy(x).to(self.dtype), torch.from_numpy(d).to(self.dtype)
@@ -150,4 +150,4 @@ def stream(
     source = open_source(path)
     x = checked_columns(columns, source, path) if columns is not None else list(source.columns)
     d = checked_columns(targets, source, path) if targets is not None else x
-    return Stream(source, path.name, x, d, aheads, batch, window, dtype, lags)
+    return Stream(source, path.name, x, d, aheads, batch, window, dtype, range(lags))

@@ -188,7 +188,7 @@ def is_streamed(config: ForecastOptions) -> bool:
 def check_streamable(config: ForecastOptions) -> None:
     """Refuse options that need the whole table in memory (UserError)."""
     plain = ForecastOptions()
-    for name in ("time", "missing", "series", "calendar"):
+    for name in ("time", "missing", "series"):
         value = getattr(config, name)
         if value != getattr(plain, name):
             said = f"--{name}" if value is True else f"--{name} {value}"

@@ -102,10 +102,20 @@ def reading_parquet(path: Path) -> Iterator[None]:
         raise UserError(f"{path} could not be read as Parquet: {reason}") from error
 
 
-def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
-    """Each row (..., C) with the lags - 1 rows before it, itself first: (N - lags + 1, ..., lags·C)."""
-    steps = len(rows) - lags + 1
-    return np.concatenate([rows[lags - 1 - lag : lags - 1 - lag + steps] for lag in range(lags)], axis=-1)
+def lagged(rows: np.ndarray, lags: int | Sequence[int]) -> np.ndarray:
+    """Each row (..., C) beside rows before it, from the first row on that has all of them.
+
+    Args:
+        rows: (N, ..., C).
+        lags: how many rows before each are read, in rising order, 0 for the row itself; a number n stands for 0 to
+            n - 1.
+
+    Returns:
+        (N - last lag, ..., lags·C).
+    """
+    lags = range(lags) if isinstance(lags, int) else lags
+    steps = len(rows) - lags[-1]
+    return np.concatenate([rows[lags[-1] - lag : lags[-1] - lag + steps] for lag in lags], axis=-1)
 
 
 def select(frame: pl.DataFrame, name: str, selection: Selection, timestamps: Timestamps | None = None) -> Table:

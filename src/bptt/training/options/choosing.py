@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ...errors import UserError
 from .base import TaskName, TrainOptions, option_of
 from .classify import ClassifyOptions
-from .forecast import ForecastOptions
+from .forecast import ForecastOptions, SunspotOptions
 from .text import TextOptions
 
 OPTIONS: dict[TaskName, type[TrainOptions]] = {
@@ -21,7 +21,7 @@ OPTIONS: dict[TaskName, type[TrainOptions]] = {
 GROUPS = {  # of fields, as the help shows them
     "data": (
         *("data", "task", "target", "series", "label", "tokens", "input", "time", "missing", "horizon", "lags"),
-        *("calendar", "season", "coverage", "test", "validation"),
+        *("calendar", "season", "linear", "coverage", "test", "validation"),
     ),
     "network": ("cell", "activation", "leak", "hidden", "layers", "dropout", "init", "stride", "readout"),
     "training": (
@@ -42,6 +42,11 @@ def task_of(choices: Mapping[str, Any]) -> TaskName:
     if suffix == ".ts" or "label" in choices or ("series" in choices and "target" not in choices):
         return "classify"
     return "text" if suffix in (".txt", ".text") else "forecast"
+
+
+def options_of(task: TaskName, choices: Mapping[str, Any]) -> type[TrainOptions]:
+    """The options of a task, with the defaults for its data."""
+    return SunspotOptions if task == "forecast" and choices.get("data") is None else OPTIONS[task]
 
 
 def check_own(choices: Mapping[str, Any], task: TaskName) -> None:

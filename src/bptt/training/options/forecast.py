@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from ...errors import UserError
-from .base import DataOption
+from .base import CellName, DataOption
 from .shared import ColumnOption, Missing, ReachOptions, TableOptions
 
 TABLES = (".csv", ".parquet", ".pq", ".npy")
@@ -38,15 +38,28 @@ class ForecastOptions(TableOptions, ReachOptions):
     further input that marks them, and as targets they are left out of the loss."""
     horizon: Annotated[int | tuple[int, ...], arg(metavar="INT ...")] = 1
     """How many rows ahead to forecast; several are forecast together."""
-    lags: int = 2
+    lags: Annotated[
+        int | None, arg(metavar="INT", help_behavior_hint="(default: recent ones, and those a season ago)")
+    ] = None
     """Rows that are input at each step: the present one and those just before it."""
-    calendar: bool = False
+    calendar: bool = True
     """Input the hour of day, day of week and day of year, as sine and cosine, where the dates of --time differ in
     them."""
     season: Annotated[
         int | None, arg(metavar="INT", help_behavior_hint="(default: found in the training rows)")
     ] = None
-    """Rows of one season, for the seasonal persistence baseline."""
+    """Rows of one season."""
+    linear: bool = True
+    """Forecast by a ridge regression on the inputs, and train the network on what it leaves; where validation does
+    not show that the network helps, it is left out. --no-linear: the network alone."""
+    validation: float = 0.2
+    cell: CellName = "gru"
+    leak: float = 1.0
+    hidden: int = 32
+    init: float = 1.0
+    epochs: int = 200
+    lr: float = 0.005
+    weight_decay: float = 1e-4
     coverage: float = 0.9
     """Fraction of true values that the prediction intervals should contain; their width comes from the errors on
     the validation set."""
@@ -78,8 +91,6 @@ class ForecastOptions(TableOptions, ReachOptions):
             self._require_counts(name)
         if len(set(self.horizons)) < len(self.horizons):
             raise UserError(f"--horizon {' '.join(map(str, self.horizons))} names one twice")
-        if self.calendar and self.time is None:
-            raise UserError("--calendar reads the dates of --time COLUMN, and none was named")
         if self.data is None and self.test != ForecastOptions.test:
             raise UserError("--test splits DATA, but no DATA was given; the sunspots' test years are fixed")
         super().check()
@@ -102,3 +113,20 @@ class ForecastOptions(TableOptions, ReachOptions):
                 "--target, --input, --time and --series choose columns of DATA, but no DATA was given "
                 "(put it before --target and --input, which take all names that follow)"
             )
+
+
+@dataclass(frozen=True)
+class SunspotOptions(ForecastOptions):
+    """The options for the embedded sunspot numbers, which have a recipe of their own."""
+
+    lags: int | None = 2
+    calendar: bool = False
+    linear: bool = False
+    validation: float = 0.0
+    cell: CellName = "elman"
+    leak: float = 0.7
+    hidden: int = 12
+    init: float = 0.02
+    epochs: int = 300
+    lr: float = 0.02
+    weight_decay: float = 1e-3

@@ -48,6 +48,10 @@ class Classify(Undated):
     output = "predictions.csv"
 
     @property
+    def lags(self) -> list[int]:
+        return []
+
+    @property
     def loss(self) -> Criterion:
         return cross_entropy
 

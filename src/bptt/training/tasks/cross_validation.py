@@ -88,7 +88,7 @@ def cross_validate(task: Classify, device_for: Callable[[SequenceModel], torch.d
         learned, held = (folds != fold).nonzero()[:, 0], (folds == fold).nonzero()[:, 0]
         epochs = math.ceil(TRIED / math.ceil(len(learned) / config.stretches))
         own = replace(config, epochs=min(epochs, config.epochs), patience=None)
-        model = network_of(own, task.columns, task.labels)
+        model = network_of(own, task)
         move_model(model, device_for(model))
         rows = [x[place] for place in learned.tolist()]
         updates = Minibatches(model, rows, truth[learned], own, lambda: None, task.weights())

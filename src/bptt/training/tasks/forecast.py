@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from ...errors import NothingThere, UserError
+from ...networks import SequenceModel
 from ...printable import shortened
 from ..data.calendar import periods_of
 from ..data.find_spacing import spacing_of
@@ -22,10 +23,12 @@ from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
-from .baselines import ar_order, season_of
+from .baselines import ar_order
 from .excerpt import LONGEST, TrainingExcerpt
 from .extrapolation import beyond
+from .linear_part import Products, linear_paths
 from .scores import judged
+from .seasons import lags_of, seasons_of
 from .series import Forecasting, Series, Span
 from .task import Judged
 
@@ -64,9 +67,9 @@ class Forecast(Series, Forecasting):
 
     def training_excerpt(self) -> TrainingExcerpt:
         """The last training steps; of new data, which has none, the last steps with a target."""
-        d = self.targets()[: self.learned_steps if self.train_rows else None]
+        x, d = self.network_steps(self.learned_steps if self.train_rows else None)
         stop, first = len(d), max(0, len(d) - LONGEST)
-        x, d = (part[first:stop, None] for part in (self.inputs(), d))
+        x, d = x[first:stop, None], d[first:stop, None]
         note = self.beyond() if self.train_rows else None
         notes = () if note is None else (note,)
         return TrainingExcerpt(x, d, mean_square, sum_of_squares, self.rows_read(first, stop), notes)
@@ -83,7 +86,7 @@ class Forecast(Series, Forecasting):
         of = f"{self.train_rows} training rows" if self.train_rows else f"{len(self.table.values)} rows"
         return f"rows {first + 1}-{stop + self.first_step} of the {of} of {self.name}"
 
-    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+    def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
         """Forecast every row, write the forecasts, and compare with the baselines and published figures."""
         return judged([self], model, title, path)
 
@@ -97,11 +100,17 @@ def sunspot_forecast(config: ForecastOptions) -> Forecast:
     return forecast_of(table, config, row[SUNSPOT_TRAIN_END] + 1, spans, [SUNSPOT_VARIANCE], published)
 
 
-def table_forecast(table: Table, config: ForecastOptions, part: str = "") -> Forecast:
+def table_forecast(table: Table, config: ForecastOptions) -> Forecast:
     """A user's table: learn from its start, judge on the last ``config.test`` of its rows.
 
-    `part` names it among many series. A UserError where there are too few rows, or too few values of a target.
+    A UserError where there are too few rows, or too few values of a target.
     """
+    (forecast,) = with_linear_part([part_forecast(table, config)])
+    return forecast
+
+
+def part_forecast(table: Table, config: ForecastOptions, part: str = "") -> Forecast:
+    """The same without its linear part; `part` names it among many series."""
     rows = len(table.values)
     train_rows = train_rows_of(rows, config)
     check_rows(table.name, rows, train_rows, config)
@@ -112,6 +121,20 @@ def table_forecast(table: Table, config: ForecastOptions, part: str = "") -> For
         table = replace(table, values=_interpolated(table.values, train_rows))
     variances = np.square(Moments.of(table.values[:train_rows, : table.targets]).unit).tolist()
     return forecast_of(table, config, train_rows, spans, variances, {}, part)
+
+
+def with_linear_part(parts: list[Forecast]) -> list[Forecast]:
+    """Series with the linear part that all of them share, where the options ask for one."""
+    first = parts[0]
+    if not first.config.linear:
+        return parts
+    learned, whole = (Products(first.layout.size, len(first.outputs)) for _ in range(2))
+    for part in parts:
+        x, d = part.inputs().double().numpy(), part.targets().double().numpy()
+        learned.add(x[: len(d)], d, 0, part.learned_steps)
+        whole.add(x[: len(d)], d, 0, part.train_steps)
+    paths = linear_paths(learned, whole, first.layout, first.outputs, first.seasons)
+    return [replace(part, paths=paths) for part in parts]
 
 
 def _interpolated(values: np.ndarray, train_rows: int) -> np.ndarray:
@@ -139,11 +162,12 @@ def train_rows_of(rows: int, config: ForecastOptions) -> int:
 
 def check_rows(name: str, rows: int, train_rows: int, config: ForecastOptions) -> None:
     """Refuse fewer rows than a forecast needs."""
-    needed = config.lags - 1 + max(config.horizons) + MINIMUM_TARGETS
+    lags = config.lags or 2
+    needed = lags - 1 + max(config.horizons) + MINIMUM_TARGETS
     if train_rows < needed:
         minimum = bisect_left(range(2**62), True, lo=needed, key=lambda n: train_rows_of(n, config) >= needed)
         raise NothingThere(
-            f"{name} has {rows} rows, {max(0, train_rows)} of them for training; with lags={config.lags}, "
+            f"{name} has {rows} rows, {max(0, train_rows)} of them for training; with lags={lags}, "
             f"horizon={max(config.horizons)} and test={config.test:g} at least {minimum} rows are needed"
         )
 
@@ -160,25 +184,31 @@ def forecast_of(
     """A table as the task that the options make of it; a UserError where it holds too little."""
     _check_values(table, train_rows, spans)
     learned, times = table.values[:train_rows], table.times[:train_rows]
-    calendar = periods_of(times, table.name) if config.calendar else []
-    season = config.season or season_of(learned[:, 0], times)
-    if season is not None and season > train_rows:
-        raise UserError(f"--season {season} is longer than the {train_rows} training rows of {table.name}")
+    calendar = periods_of(times) if config.calendar else []
+    if config.season is not None and config.season > train_rows:
+        raise UserError(f"--season {config.season} is longer than the {train_rows} training rows of {table.name}")
+    seasons = [config.season] if config.season else seasons_of(learned[:, 0], times)
+    lags, dense = given_lags(config) or lags_of(seasons, config.horizons, train_rows)
     scaling = Scaling.of(learned, table.columns, table.name if part else "")
     scaling.check(Moments.of(table.values), table.columns, table.name)
     order = ar_order(train_rows, max(config.horizons))
     spacing = spacing_of(table.times)
     forecast = Forecast(
-        *(table, config, train_rows, spans, scaling, variances, published, calendar, season, order, part),
-        *(spacing, spacing),
+        *(table, config, train_rows, spans, scaling, variances, lags, dense, published, calendar, seasons, order),
+        *(part, spacing, spacing),
     )
     forecast.check_times()
     if forecast.train_steps < MINIMUM_TARGETS:
         raise UserError(
-            f"lags={config.lags} and horizon={max(config.horizons)} leave {max(0, forecast.train_steps)} steps of "
-            f"the {train_rows} training rows; at least {MINIMUM_TARGETS} are needed"
+            f"lags={lags[-1] + 1} and horizon={max(config.horizons)} leave {max(0, forecast.train_steps)} steps "
+            f"of the {train_rows} training rows; at least {MINIMUM_TARGETS} are needed"
         )
     return forecast
+
+
+def given_lags(config: ForecastOptions) -> tuple[list[int], int] | None:
+    """As `lags_of`, by --lags; None where that is not given."""
+    return None if config.lags is None else (list(range(config.lags)), config.lags)
 
 
 def _check_values(table: Table, train_rows: int, spans: list[Span]) -> None:

@@ -1,17 +1,78 @@
-"""Prediction intervals by split conformal residuals: as wide as the errors on rows outside the training set.
+"""Prediction intervals: split conformal errors on rows outside the training set, adapted as later ones come.
 
 Lei, G'Sell, Rinaldo, Tibshirani & Wasserman (2018), "Distribution-free predictive inference for regression",
 algorithm 2: of n absolute errors the ⌈(n + 1)·coverage⌉-th smallest is half the interval's width. It contains the
-true value that often if later errors are like these; in a series that changes they are larger.
+true value that often if later errors are like these. In a series that changes they are not, so that the coverage
+aimed at is corrected after each row by whether its interval held: adaptive conformal inference, Gibbs & Candès
+(2021), "Adaptive conformal inference under distribution shift".
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from bisect import insort
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+
+RATE = 0.03  # of a correction: γ of Gibbs & Candès
+RECENT = 500  # errors that a width is taken from, the last ones
+
+
+class AdaptiveWidth:
+    """Half the width of the next interval, by the errors so far.
+
+    Args:
+        sizes: the absolute errors so far (n), in the order of time.
+        coverage: how often intervals should contain the true value.
+        missed: how often the next one is meant to miss it. Default 1 - coverage, as without any correction.
+    """
+
+    def __init__(self, sizes: Sequence[float], coverage: float, missed: float | None = None) -> None:
+        self.coverage, self.missed = coverage, 1 - coverage if missed is None else missed
+        self.recent = deque(sizes, RECENT)
+        self._sorted = sorted(self.recent)
+        self.width = half_width(np.array(self._sorted), coverage) if missed is None else self._now()
+
+    def add(self, size: float) -> None:
+        """Take the absolute error of a row whose true value is known by now; NaN is passed over."""
+        if math.isnan(size):
+            return
+        if math.isfinite(self.width):
+            self.missed += RATE * ((1 - self.coverage) - (size > self.width))
+        if len(self.recent) == RECENT:
+            self._sorted.remove(self.recent[0])
+        self.recent.append(size)
+        insort(self._sorted, size)
+        enough = math.isfinite(self.width) or math.isfinite(half_width(np.array(self._sorted), self.coverage))
+        self.width = self._now() if enough else math.inf
+
+    def _now(self) -> float:
+        if not self._sorted:
+            return math.inf
+        place = math.ceil((len(self._sorted) + 1) * (1 - self.missed) - 1e-9)
+        over = max(0, place - len(self._sorted)) / len(self._sorted)  # beyond the largest error so far
+        return self._sorted[min(max(place, 1), len(self._sorted)) - 1] * (1 + over)
+
+
+def adapted(width: AdaptiveWidth, sizes: np.ndarray, ahead: int) -> np.ndarray:
+    """Half the width of the interval of each row, (m); `width` has taken all errors afterwards.
+
+    Args:
+        sizes: the rows' absolute errors, (m), NaN where not known.
+        ahead: the horizon: an interval adapts to the errors up to so many rows before its own.
+    """
+    widths = np.empty(len(sizes))
+    for row in range(len(sizes)):
+        if row >= ahead:
+            width.add(float(sizes[row - ahead]))
+        widths[row] = width.width
+    for size in sizes[max(0, len(sizes) - ahead) :]:
+        width.add(float(size))
+    return widths
 
 
 @dataclass(frozen=True)
@@ -24,13 +85,31 @@ class Intervals:
     widths: list[float]
     errors: int  # how many each is taken from, the fewest of all outputs
     source: Literal["validation", "training"]  # the rows of these errors
+    # of each output the share of intervals meant to miss, and the last absolute errors, from which they go on
+    missed: list[float] = field(default_factory=list)
+    recent: list[list[float]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, errors: list[np.ndarray], coverage: float, source: Literal["validation", "training"]) -> Intervals:
-        """From each output's errors, standardised; NaN is left out."""
-        sizes = [np.abs(one[~np.isnan(one)]) for one in errors]
-        widths = [half_width(size, coverage) for size in sizes]
-        return cls(coverage, widths, min(len(size) for size in sizes), source)
+    def of(
+        cls,
+        ends: Sequence[Sequence[AdaptiveWidth]],
+        errors: Sequence[int],
+        coverage: float,
+        source: Literal["validation", "training"],
+    ) -> Intervals:
+        """By where each output's widths end, one of each series, and how many errors they began with."""
+        missed = [float(np.mean([end.missed for end in own])) for own in ends]
+        recent = [[size for end in own for size in end.recent][-RECENT:] for own in ends]
+        enough = [any(math.isfinite(end.width) for end in own) for own in ends]
+        widths = [
+            AdaptiveWidth(sizes, coverage, level).width if there else math.inf
+            for there, sizes, level in zip(enough, recent, missed, strict=True)
+        ]
+        return cls(coverage, widths, min(errors), source, missed, recent)
+
+    def going_on(self, output: int) -> AdaptiveWidth:
+        """An output's width after the last row of the training and test set."""
+        return AdaptiveWidth(self.recent[output], self.coverage, self.missed[output])
 
     @property
     def note(self) -> str:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...forecast_model import ForecastModel, LinearPath
+from ...networks import SequenceModel
 from ..batches import Groups
 from ..data.scaling import Moments, Scaling
 from ..data.spacing import Spacing
@@ -22,9 +24,10 @@ from ..transfer import device_of, to_device
 from ..updates import Updates, Whole, Windows, check_workers, loss_for_targets, mean_square, predictions
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
-from .forecast import Forecast, note_spacing, table_forecast
+from .forecast import Forecast, given_lags, note_spacing, part_forecast, with_linear_part
 from .scores import judged
-from .series import Forecasting
+from .seasons import lags_of
+from .series import Forecasting, whole_of
 from .task import Judged
 
 
@@ -55,6 +58,17 @@ class Panel(Forecasting):
     @property
     def calendar(self) -> list[str]:
         return self.parts[0].calendar
+
+    @property
+    def lags(self) -> list[int]:
+        return self.parts[0].lags
+
+    @property
+    def path(self) -> LinearPath | None:
+        return self.parts[0].path
+
+    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
+        return whole_of(self.parts, model)
 
     @property
     def series(self) -> dict[str, Scaling]:
@@ -113,7 +127,7 @@ class Panel(Forecasting):
         more = [f"So do {len(notes) - 1} of the other {len(self.parts) - 1} series."] if len(notes) > 1 else []
         return longest._replace(notes=(*notes[:1], *more))
 
-    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+    def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
         """Forecast every row of each series, write that, and compare with the baselines on each one's end."""
         return judged(self.parts, model, title, path)
 
@@ -133,16 +147,15 @@ def panel(config: ForecastOptions, frame: pl.DataFrame | None = None) -> Panel:
     parts = []
     for part, table in tables.items():
         with leaving_out(f"series {part!r} is left out"):
-            parts.append(table_forecast(table, config, part))
+            parts.append(part_forecast(table, config, part))
     if not parts:
         raise UserError(f"{config.data}: no series has enough rows and values for training")
     shared = [period for period in parts[0].calendar if all(period in part.calendar for part in parts)]
-    if config.calendar and not shared:
-        raise UserError(f"{config.data}: --calendar finds no period that all series hold twice; leave it out")
-    season = max(parts, key=lambda part: part.train_rows).season
-    if season is not None and season > min(part.train_rows for part in parts):
-        season = None
+    fewest = min(part.train_rows for part in parts)
+    seasons = [season for season in max(parts, key=lambda part: part.train_rows).seasons if season <= fewest]
+    lags, dense = given_lags(config) or lags_of(seasons, config.horizons, fewest)
     order = min(part.order for part in parts)
-    parts = [replace(part, calendar=shared, season=season, order=order) for part in parts]
+    shape = {"calendar": shared, "seasons": seasons, "lags": lags, "dense": dense, "order": order}
+    parts = with_linear_part([replace(part, **shape) for part in parts])
     note_spacing(parts)
     return Panel(config.data.name, config, parts)

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from torch import nn
+from torch import Tensor, nn
 
 from ...files import write_whole
+from ...forecast_model import ForecastModel, LinearPath
+from ...networks import SequenceModel
+from ..transfer import device_of
 from ..updates import predictions
-from .intervals import Intervals
-from .series import Series
+from .intervals import AdaptiveWidth, Intervals, adapted, half_width
+from .series import Series, whole_of
 from .task import Judged
 
 MEAN = "mean"
+LINEAR = "its linear part alone"
 
 
-def judged(parts: Sequence[Series], model: nn.Module, title: str, path: Path) -> Judged:
-    """Forecast every row of one series or many, write the forecasts, and compare with the baselines."""
-    found = [part.forecasts(predictions(model, part.inputs())) for part in parts]
-    intervals = calibrated(parts, found)
-    frames = [forecast_rows(part, own, intervals) for part, own in zip(parts, found, strict=True)]
+def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Path) -> Judged:
+    """Forecast every row of one series or many, write the forecasts, and compare with the baselines.
+
+    Args:
+        network: the trained network.
+        title: the name of the model in the scores.
+        path: the file to write.
+    """
+    model = whole_of(parts, network)
+    found = _forecasts(parts, model)
+    intervals, widths = _with_intervals(parts, model, found)
+    frames = [forecast_rows(*one) for one in zip(parts, found, widths, strict=True)]
     write_whole(path, pl.concat(frames).write_csv().encode())
-    models = [{title: own} | part.baselines() for part, own in zip(parts, found, strict=True)]
+    alone = _forecasts(parts, _Linear(model.path)) if isinstance(model, ForecastModel) else []
+    models = []
+    for number, part in enumerate(parts):
+        linear = {LINEAR: alone[number]} if alone else {}
+        models.append({title: found[number]} | linear | part.baselines())
     first, times = parts[0], parts[0].times()
     return Judged(
         scores={name: scores_of(parts, models, name) for name in models[0]} | first.published,
@@ -32,23 +48,65 @@ def judged(parts: Sequence[Series], model: nn.Module, title: str, path: Path) ->
         rows=_first_output(frames[0]),
         spans=[(span.name, times[span.first], times[span.stop - 1]) for span in first.spans],
         intervals=intervals,
-        covered=_covered(parts, found, intervals),
+        covered=_covered(parts, found, widths),
     )
 
 
-def calibrated(parts: Sequence[Series], found: list[np.ndarray]) -> Intervals:
-    """The intervals by the errors on the validation rows, or on the training rows where there are none."""
-    config = parts[0].config
-    errors: list[list[np.ndarray]] = [[] for _ in parts[0].outputs]
-    for part, own in zip(parts, found, strict=True):
-        residuals = part.truth() - own
-        begin = part.learned_steps if part.learned_steps < part.train_steps else 0
+class _Linear(nn.Module):
+    """A linear path as a model."""
+
+    def __init__(self, path: LinearPath) -> None:
+        super().__init__()
+        self.path = path
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return self.path(x), None
+
+
+def _forecasts(parts: Sequence[Series], model: nn.Module) -> list[np.ndarray]:
+    return [part.forecasts(predictions(model, part.inputs())) for part in parts]
+
+
+def _with_intervals(
+    parts: Sequence[Series], model: nn.Module, found: list[np.ndarray]
+) -> tuple[Intervals, list[np.ndarray]]:
+    """The intervals by the errors on the validation rows, or on the training rows where there are none.
+
+    Returns:
+        as the last row leaves them; and half the width of each row's, (N + farthest, K), in the targets' units.
+    """
+    config, first = parts[0].config, parts[0]
+    validated = found
+    if first.paths is not None and isinstance(model, ForecastModel):  # as fitted without the validation rows
+        learned = ForecastModel(copy.deepcopy(first.paths.learned).to(device_of(model)), model.network)
+        learned.share.copy_(model.share)
+        validated = _forecasts(parts, learned)
+    sizes = [_calibration(parts, validated, output) for output in range(len(first.outputs))]
+    widths = [np.empty_like(own) for own in found]
+    ends: list[list[AdaptiveWidth]] = [[] for _ in sizes]
+    for part, own, width in zip(parts, found, widths, strict=True):
+        errors = np.abs(part.truth() - own)
         for output, (place, ahead) in enumerate(part.outputs):
-            first = part.first_step + ahead
-            rows = residuals[first + begin : first + part.train_steps, output]
-            errors[output].append(rows / part.scaling.std[place])
+            unit, start = part.scaling.std[place], part.spans[0].first
+            width[:start, output] = half_width(sizes[output], config.coverage) * unit
+            end = AdaptiveWidth(sizes[output].tolist(), config.coverage)
+            width[start:, output] = adapted(end, errors[start:, output] / unit, ahead) * unit
+            ends[output].append(end)
     source = "validation" if config.validation else "training"
-    return Intervals.of([np.concatenate(one) for one in errors], config.coverage, source)
+    return Intervals.of(ends, [len(one) for one in sizes], config.coverage, source), widths
+
+
+def _calibration(parts: Sequence[Series], found: list[np.ndarray], output: int) -> np.ndarray:
+    """The absolute errors on the rows outside the training set, standardised; those that are there."""
+    sizes = []
+    for part, own in zip(parts, found, strict=True):
+        place, ahead = part.outputs[output]
+        first = part.first_step + ahead
+        begin = part.learned_steps if part.learned_steps < part.train_steps else 0
+        rows = slice(first + begin, first + part.train_steps)
+        sizes.append(np.abs(part.truth()[rows, output] - own[rows, output]) / part.scaling.std[place])
+    whole = np.concatenate(sizes)
+    return whole[~np.isnan(whole)]
 
 
 def scores_of(parts: Sequence[Series], models: list[dict[str, np.ndarray]], name: str) -> dict[str, float]:
@@ -62,29 +120,31 @@ def scores_of(parts: Sequence[Series], models: list[dict[str, np.ndarray]], name
     return found | ({MEAN: float(np.mean(list(found.values())))} if several else {})
 
 
-def forecast_rows(series: Series, found: np.ndarray, intervals: Intervals | None) -> pl.DataFrame:
-    """The forecasts of each row that can be forecast, output by output, as `rows_of` has them."""
+def forecast_rows(series: Series, found: np.ndarray, widths: np.ndarray) -> pl.DataFrame:
+    """The forecasts of each row that can be forecast, output by output, as `rows_of` has them.
+
+    Args:
+        found, widths: forecasts and half their intervals' widths by target row, (N + farthest, K), in the targets'
+            units.
+    """
     times, truth = series.times(), series.truth()
     frames = []
     for output, (place, ahead) in enumerate(series.outputs):
         rows = slice(series.first_step + ahead, len(series.table.values) + ahead)
-        width = np.nan
-        if intervals is not None:
-            width = intervals.widths[output] * series.scaling.std[place]
-        own = series.columns[place], times[rows], truth[rows, output], found[rows, output], width
+        own = series.columns[place], times[rows], truth[rows, output], found[rows, output], widths[rows, output]
         frames.append(rows_of(*own, ahead if len(series.config.horizons) > 1 else None))
     whole = pl.concat(frames)
     return whole.insert_column(0, pl.lit(series.part).alias("series")) if series.part else whole
 
 
 def rows_of(
-    target: str, times: list[str], truth: np.ndarray, found: np.ndarray, width: float, horizon: int | None
+    target: str, times: list[str], truth: np.ndarray, found: np.ndarray, width: np.ndarray, horizon: int | None
 ) -> pl.DataFrame:
     """Columns time, target (its name), horizon unless it is None, truth, forecast, lower and upper.
 
     Unknown values are left empty.
     """
-    width = width if np.isfinite(width) else np.nan
+    width = np.where(np.isfinite(width), width, np.nan)
     numbers = {"truth": truth, "forecast": found, "lower": found - width, "upper": found + width}
     return pl.DataFrame(
         {
@@ -114,16 +174,16 @@ def _rmse(parts: Sequence[Series], found: list[np.ndarray]) -> dict[str, float]:
     }
 
 
-def _covered(parts: Sequence[Series], found: list[np.ndarray], intervals: Intervals) -> dict[str, float]:
+def _covered(parts: Sequence[Series], found: list[np.ndarray], widths: list[np.ndarray]) -> dict[str, float]:
     """The part of the rows tested on whose truth lies within the interval."""
     held = {}
-    for part, own in zip(parts, found, strict=True):
+    for part, own, width in zip(parts, found, widths, strict=True):
         errors = np.abs(part.truth() - own)
         for name, output, span in part.judged_on:
-            there = errors[span.first : span.stop, output]
-            width = intervals.widths[output] * part.scaling.std[part.outputs[output][0]]
-            if np.isfinite(width):
-                held[_named(part, name, len(parts))] = float(np.mean(there[~np.isnan(there)] <= width))
+            rows = slice(span.first, span.stop), output
+            there = np.isfinite(width[rows]) & ~np.isnan(errors[rows])
+            if there.any():
+                held[_named(part, name, len(parts))] = float(np.mean((errors <= width)[rows][there]))
     return held
 
 

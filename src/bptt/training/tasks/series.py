@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -10,15 +12,21 @@ import torch
 from torch import Tensor
 
 from ...errors import UserError
+from ...forecast_model import ForecastModel, LinearPath
 from ...insight.plain_models import Criterion
-from ...networks import squared_error
+from ...networks import SequenceModel, squared_error
 from ...printable import shortened
-from ..data.calendar import features
+from ..data.calendar import FEATURES, features
 from ..data.scaling import Scaling, as_input
 from ..data.spacing import Spacing
 from ..data.tables import Table, lagged
 from ..options.forecast import ForecastOptions
-from .baselines import autoregression, persistence
+from ..transfer import device_of
+from ..updates import predictions
+from .baselines import AR_ORDER, autoregression, persistence
+from .linear_part import Inputs, LinearPaths, ridge, share_of
+
+MOST_RIDGE = 200  # rows that the ridge baseline reads at most
 
 
 class Span(NamedTuple):
@@ -37,18 +45,21 @@ class Series:
     """
 
     table: Table  # the data, the targets in its first columns
-    config: ForecastOptions  # lags, horizons, validation, coverage, and whether missing values are masked
+    config: ForecastOptions  # horizons, validation, coverage, and whether missing values are masked
     train_rows: int  # the number of training rows, from the start
     spans: list[Span]  # the test rows
     scaling: Scaling  # fitted to the training rows
     variances: list[float]  # by target, what mean squared errors are divided by for the average relative variance
+    lags: list[int]  # the rows that are input at each step, 0 for its own
+    dense: int  # how many of them, the first ones, follow each other
     published: dict[str, dict[str, float]] = field(default_factory=dict)  # figures of others, by name and span
     calendar: list[str] = field(default_factory=list)  # the periods of the dates whose sine and cosine are input
-    season: int | None = None  # rows of a season, if one was found
+    seasons: list[int] = field(default_factory=list)  # in rows, the most usual first
     order: int = 1  # of the linear AR beside it
     part: str = ""  # which of many series this is
     spacing: Spacing | None = None  # of its rows in time, by which future rows are dated; None if unknown
     ahead: Spacing | None = None  # the spacing by which the calendar counts, that of the training rows
+    paths: LinearPaths | None = None  # the linear part, where the network learns what it leaves
 
     @property
     def name(self) -> str:
@@ -71,7 +82,7 @@ class Series:
     @property
     def first_step(self) -> int:
         """The row of the first step: it has its lags before it."""
-        return self.config.lags - 1
+        return self.lags[-1]
 
     @property
     def train_steps(self) -> int:
@@ -84,12 +95,12 @@ class Series:
         return self.train_steps - round(self.train_steps * self.config.validation)
 
     def inputs(self) -> Tensor:
-        """x (T, I), one step for each row from the lags-th on.
+        """x (T, I), one step for each row that has its lags before it.
 
-        The standardised columns of the row and of the lags - 1 before it, as `as_input` has them; then the sines
-        and cosines of the calendar for the date on which the row of the farthest forecast is due.
+        The standardised columns of the row and of its lags, as `as_input` has them; then the sines and cosines of
+        the calendar for the date on which the row of the farthest forecast is due.
         """
-        x = lagged(as_input(self.scaling.apply(self.table.values), self.config.missing), self.config.lags)
+        x = lagged(as_input(self.scaling.apply(self.table.values), self.config.missing), self.lags)
         if self.calendar:
             assert self.ahead is not None
             due = [self.ahead.after(time, self.farthest) for time in self.table.times[self.first_step :]]
@@ -105,9 +116,30 @@ class Series:
             np.stack([scaled[start : start + steps, place] for place, start in starts], axis=1)
         ).float()
 
+    @property
+    def layout(self) -> Inputs:
+        """The layout of the inputs."""
+        marks = self.config.missing == "mask"
+        return Inputs(len(self.columns), self.lags, marks, FEATURES * len(self.calendar), self.dense)
+
+    @property
+    def path(self) -> LinearPath | None:
+        """The linear path beside which the network is trained."""
+        return None if self.paths is None else self.paths.learned
+
+    def network_steps(self, stop: int | None = None) -> tuple[Tensor, Tensor]:
+        """What the network reads and learns at the steps that have targets, (T, R) and (T, K), to step `stop`."""
+        d = self.targets()[:stop]
+        x = self.inputs()[: len(d)]
+        return (x, d) if self.path is None else (self.path.read(x), self.path.rest(x, d))
+
+    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
+        """The trained network beside the linear path, where there is one."""
+        return whole_of([self], model)
+
     def training_steps(self) -> tuple[Tensor, Tensor]:
-        """x (T, I) and d (T, K) of the training steps."""
-        return self.inputs()[: self.train_steps], self.targets()[: self.train_steps]
+        """What the network reads and learns at the training steps."""
+        return self.network_steps(self.train_steps)
 
     def forecasts(self, y: Tensor) -> np.ndarray:
         """The network's outputs (T, K) by target row, in the targets' units: (N + farthest, K), else NaN."""
@@ -120,17 +152,27 @@ class Series:
 
     def baselines(self) -> dict[str, np.ndarray]:
         """The forecasts of simple models, as `forecasts` has them."""
-        names = ["persistence", f"linear AR({self.order})"]
-        if self.season is not None:
-            names.insert(1, f"seasonal persistence ({self.season})")
-        found = {name: self._nowhere() for name in names}
-        for output, (place, ahead) in enumerate(self.outputs):
-            values = self.table.values[:, place]
-            made = [persistence(values, ahead), autoregression(values, ahead, self.train_rows, self.order)]
-            if self.season is not None:
-                made.insert(1, persistence(values, ahead, self.season))
-            for name, one in zip(names, made, strict=True):
-                found[name][: len(one), output] = one
+        found = {"persistence": [persistence(values, ahead) for values, ahead in self._past]}
+        if self.seasons:
+            (season, *_) = self.seasons
+            found[f"seasonal persistence ({season})"] = [persistence(*past, season) for past in self._past]
+        if self.paths is None:
+            linear = [autoregression(values, ahead, self.train_rows, self.order) for values, ahead in self._past]
+            found[f"linear AR({self.order})"] = linear
+        else:
+            rows = min(self.seasons[0] if self.seasons else AR_ORDER, MOST_RIDGE, self.train_rows // 4) + 1
+            found[f"ridge on {rows} rows"] = [ridge(*past, self.train_rows, rows) for past in self._past]
+        return {name: self._stacked(forecasts) for name, forecasts in found.items()}
+
+    @property
+    def _past(self) -> list[tuple[np.ndarray, int]]:
+        """The values of each output's target, and its horizon."""
+        return [(self.table.values[:, place], ahead) for place, ahead in self.outputs]
+
+    def _stacked(self, forecasts: list[np.ndarray]) -> np.ndarray:
+        found = self._nowhere()
+        for output, own in enumerate(forecasts):
+            found[: len(own), output] = own
         return found
 
     def truth(self) -> np.ndarray:
@@ -184,6 +226,23 @@ class Series:
 
     def _nowhere(self) -> np.ndarray:
         return np.full((len(self.table.values) + self.farthest, len(self.outputs)), np.nan)
+
+
+def whole_of(parts: Sequence[Series], network: SequenceModel) -> SequenceModel | ForecastModel:
+    """A network trained on series beside the linear path to all their training steps; without one, itself."""
+    paths = parts[0].paths
+    if paths is None:
+        return network
+    whole = ForecastModel(copy.deepcopy(paths.final).to(device_of(network)), network)
+    if parts[0].config.validation:
+        pairs = []
+        for part in parts:
+            x, d = part.training_steps()
+            pairs.append((predictions(network, x)[part.learned_steps :], d[part.learned_steps :]))
+        y, d = (torch.cat(part).double().numpy() for part in zip(*pairs, strict=True))
+        shares = [share_of(y[:, k], d[:, k], ahead) for k, (_, ahead) in enumerate(parts[0].outputs)]
+        whole.share.copy_(torch.tensor(shares))
+    return whole
 
 
 class _Table(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from itertools import pairwise
 from pathlib import Path
@@ -34,12 +34,14 @@ from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from ..updates import Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers
-from .baselines import ar_order, season_of
+from .baselines import ar_order
 from .excerpt import LONGEST, TrainingExcerpt
 from .extrapolation import beyond
 from .forecast import check_rows, train_rows_of
-from .intervals import Intervals
+from .intervals import RECENT as RECENT_ERRORS
+from .intervals import Intervals, half_width
 from .scores import MEAN, rows_of
+from .seasons import RECENT, seasons_of
 from .series import Forecasting, output_words
 from .task import Judged, Undated
 
@@ -64,6 +66,7 @@ class StreamedForecast(Forecasting, Undated):
     # moments of each column over the training rows, and over the rows after them
     learned: Moments
     later: Moments
+    lags: list[int] = field(default_factory=lambda: [0])  # rows that are input at each step, 0 its own
 
     @property
     def farthest(self) -> int:
@@ -75,11 +78,11 @@ class StreamedForecast(Forecasting, Undated):
 
     @property
     def train_steps(self) -> int:
-        return sum(_steps_of(self.train_rows, self.config))
+        return sum(_steps_of(self.train_rows, self.lags, self.config))
 
     @property
     def learned_steps(self) -> int:
-        return _steps_of(self.train_rows, self.config)[0]
+        return _steps_of(self.train_rows, self.lags, self.config)[0]
 
     @property
     def order(self) -> int:
@@ -92,18 +95,18 @@ class StreamedForecast(Forecasting, Undated):
         check_stretches(config, learned)
         check_workers(config, workers)
         steps, share = learned // config.stretches, workers.share(config.stretches)
-        batch, beyond = share.stop - share.start, self.config.lags - 1 + self.farthest
+        batch, beyond = share.stop - share.start, self.lags[-1] + self.farthest
         part = ScaledRows(self.source, self.scaling, share.start * steps, batch * steps + beyond, self.columns)
 
         def sequences(epoch: int) -> tuple[NoisyChunks, None]:
             read = self.columns, self.columns[: len(config.targets)], config.horizons
-            chunks = Stream(part, self.name, *read, batch, config.window, torch.float32, self.config.lags)
+            chunks = Stream(part, self.name, *read, batch, config.window, torch.float32, self.lags)
             return NoisyChunks(chunks, config, epoch, share), None
 
         def validation() -> float | None:
             if learned == self.train_steps:
                 return None
-            first = self.config.lags - 1 + learned
+            first = self.lags[-1] + learned
             stop = first + self.train_steps - learned
             squares = (np.square(y - d).sum() for _, y, d, _ in self._walked(model, first, stop))
             return float(sum(squares)) / ((stop - first) * len(self.outputs))
@@ -116,7 +119,7 @@ class StreamedForecast(Forecasting, Undated):
 
     @cached_property
     def _excerpt(self) -> TrainingExcerpt:
-        first, stop = self.config.lags - 1, self.config.lags - 1 + self.learned_steps
+        first, stop = self.lags[-1], self.lags[-1] + self.learned_steps
         start = max(first, stop - LONGEST)
         pieces = [piece for _, piece in self._pieces(start, stop, first)]
         x = torch.cat([self._inputs(piece, first) for piece in pieces])
@@ -187,7 +190,9 @@ class StreamedForecast(Forecasting, Undated):
         truth, found = (self.scaling.undo_target(part, place) for part in (d, y))
         times = [str(number) for number in row + 1]
         horizon = ahead if len(self.config.horizons) > 1 else None
-        return rows_of(self.columns[place], times, truth, found, width * self.scaling.std[place], horizon)
+        return rows_of(
+            self.columns[place], times, truth, found, np.full(len(row), width * self.scaling.std[place]), horizon
+        )
 
     def _simple(self, values: np.ndarray, steps: int, ahead: int, linear: np.ndarray) -> list[np.ndarray]:
         """The forecasts of simple models at the last so many rows of a target's values, (steps) each."""
@@ -204,10 +209,14 @@ class StreamedForecast(Forecasting, Undated):
         """By the last errors on the validation rows, or on the training rows where there are none."""
         is_validated = self.learned_steps < self.train_steps
         steps = min(MOST_ERRORS, self.train_steps - (self.learned_steps if is_validated else 0))
-        stop = self.config.lags - 1 + self.train_steps
+        stop = self.lags[-1] + self.train_steps
         errors = np.concatenate([y - d for _, y, d, _ in self._walked(model, stop - steps, stop)])
         source = "validation" if is_validated else "training"
-        return Intervals.of(list(errors.T), self.config.coverage, source)
+        sizes = np.abs(errors).T
+        widths = [half_width(own, self.config.coverage) for own in sizes]
+        recent = [own[-RECENT_ERRORS:].tolist() for own in sizes]
+        missed = [1 - self.config.coverage] * len(widths)
+        return Intervals(self.config.coverage, widths, len(errors), source, missed, recent)
 
     def _pieces(self, first: int, stop: int, before: int) -> Iterator[tuple[int, np.ndarray]]:
         """Rows first to stop piece by piece, standardised, and the number of the first one.
@@ -224,8 +233,8 @@ class StreamedForecast(Forecasting, Undated):
 
     def _inputs(self, piece: np.ndarray, before: int) -> Tensor:
         """x (T, 1, I) of a piece led by so many rows."""
-        rows = piece[before - self.config.lags + 1 : len(piece) - self.farthest]
-        return torch.from_numpy(lagged(rows, self.config.lags)).float()[:, None]
+        rows = piece[before - self.lags[-1] : len(piece) - self.farthest]
+        return torch.from_numpy(lagged(rows, self.lags)).float()[:, None]
 
     def _targets(self, piece: np.ndarray, before: int) -> np.ndarray:
         """d (T, K) of it."""
@@ -243,7 +252,7 @@ class StreamedForecast(Forecasting, Undated):
             piece by piece the first row's number, the forecasts made at each row (T, K) and their targets (T, K),
             both standardised, and the columns in these rows and the `past` before them (past + T, C).
         """
-        before, state = max(self.config.lags - 1, past), None
+        before, state = max(self.lags[-1], past), None
         with torch.no_grad():
             for _, piece in self._pieces(max(before, first - WARM_UP), first, before):
                 _, state = model(to_device(self._inputs(piece, before), device_of(model)), state)
@@ -276,9 +285,9 @@ def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
     source = open_source(config.data)
     columns = checked_columns((*config.targets, *config.inputs), source, config.data)
     check_once(columns)
-    train_rows = train_rows_of(source.rows, config)
+    train_rows, lags = train_rows_of(source.rows, config), list(range(config.lags or RECENT))
     check_rows(config.data.name, source.rows, train_rows, config)
-    learned_rows = train_rows - _steps_of(train_rows, config)[1]
+    learned_rows = train_rows - _steps_of(train_rows, lags, config)[1]
     spans = pairwise(sorted({0, learned_rows, train_rows, source.rows}))
     learned, *held, tested = [moments_of(source, config.data.name, *span, columns) for span in spans]
     later = reduce(Moments.joined, [*held, tested])
@@ -287,14 +296,16 @@ def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
     season = config.season
     if season is None:
         first = read_finite(source, config.data.name, 0, min(SEASON_ROWS, train_rows), columns[:1])
-        season = season_of(first[:, 0], [])
+        season = next(iter(seasons_of(first[:, 0], [])), None)
     elif season > train_rows:
         raise UserError(f"--season {season} is longer than the {train_rows} training rows of {config.data}")
-    return StreamedForecast(source, config.data.name, columns, config, train_rows, scaling, season, learned, later)
+    return StreamedForecast(
+        source, config.data.name, columns, config, train_rows, scaling, season, learned, later, lags
+    )
 
 
-def _steps_of(train_rows: int, config: ForecastOptions) -> tuple[int, int]:
+def _steps_of(train_rows: int, lags: list[int], config: ForecastOptions) -> tuple[int, int]:
     """The number of training steps and of validation steps."""
-    steps = train_rows - config.lags + 1 - max(config.horizons)
+    steps = train_rows - lags[-1] - max(config.horizons)
     held = round(steps * config.validation)
     return steps - held, held

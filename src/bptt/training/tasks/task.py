@@ -9,7 +9,9 @@ from typing import Literal, NamedTuple, Protocol
 import polars as pl
 from torch import nn
 
+from ...forecast_model import ForecastModel, LinearPath
 from ...insight.plain_models import Criterion
+from ...networks import SequenceModel
 from ..data.scaling import Scaling
 from ..data.spacing import Spacing
 from ..data.timestamps import Clock
@@ -67,9 +69,13 @@ class Judged:
 
 
 class Undated:
-    """A task that reads no dates, and one series or none."""
+    """A task that reads no dates, and one series or none; its network is all of its model."""
 
     clock = Clock()
+    path: LinearPath | None = None
+
+    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
+        return model
 
     @property
     def calendar(self) -> list[str]:
@@ -108,6 +114,10 @@ class Task(Protocol):
     @property
     def calendar(self) -> list[str]: ...  # the periods of its dates that are input, by sine and cosine
     @property
+    def lags(self) -> list[int]: ...  # the rows before each that are input, 0 for its own; empty without a table
+    @property
+    def path(self) -> LinearPath | None: ...  # of a forecast, beside which its network is trained
+    @property
     def clock(self) -> Clock: ...  # day order and time zone of its dates
 
     # Of many series, the scaling and the spacing of the rows labelled by --time are by name; a single one has a
@@ -125,7 +135,11 @@ class Task(Protocol):
         """A part of the training set with its loss, to look at how gradients flow."""
         ...
 
-    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
+        """The model of the run: the trained network, with the linear path where there is one."""
+        ...
+
+    def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
         """Score a trained model and write its outputs.
 
         Args:

@@ -59,6 +59,10 @@ class TextTask(Undated):
     scaling = Scaling([], [])
 
     @property
+    def lags(self) -> list[int]:
+        return []
+
+    @property
     def columns(self) -> list[str]:
         return []
 
