@@ -25,6 +25,7 @@ FLOORS = {
     "step_cells": 2,
     "convert": 2,
     "networks": 2,
+    "forecast_model": 2,
     "reach": 2,
     "export": 3,
     "insight": 3,
