@@ -110,7 +110,7 @@ def test_every_command_reads_it(runs, name, capsys, tmp_path):
     assert (len(opened.losses), opened.metrics[-1]["event"]) == (1, "test")
     assert what in capsys.readouterr().out
     numbers = json.loads((tmp_path / "n.json").read_text())
-    page = page_html(explorer_of(run, None).page())
+    page = page_html(explorer_of(opened, None).page())
     shown = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert shown["diagnosis"] == numbers
     assert numbers["where"] == what

@@ -6,10 +6,7 @@ import json
 from functools import partial
 
 from ..errors import UserError
-from ..insight.diagnosis.diagnose import LEAST_STEPS
-from ..runs.gradient_monitor import diagnosis_of
 from ..runs.run import Run, load
-from ..training.tasks.excerpt import TrainingExcerpt
 from .options import DiagnoseOptions
 from .streams import complain, say, warnings_printed
 from .writing import check_new, write_text
@@ -25,10 +22,10 @@ def diagnose(config: DiagnoseOptions) -> int:
         raise UserError(f"--lags must be at least 1, got {config.lags}")
     check_new(config.json, "--json FILE")
     run = load(config.run)
-    excerpt = _excerpt(config, run)
-    found = diagnosis_of(run.network, excerpt, config.lags)
-    if found is None:
-        raise UserError(f"{excerpt.what}: {len(excerpt.x)} steps with a target; at least {LEAST_STEPS} are needed")
+    if config.data is None:
+        _check_own_data(run)
+    with warnings_printed(partial(complain, "bptt diagnose")):
+        found = run.diagnose(config.data, config.missing, config.lags)
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
     network = f"{run.config.cell} network, {run.config.hidden} units"
@@ -36,12 +33,9 @@ def diagnose(config: DiagnoseOptions) -> int:
     return 0
 
 
-def _excerpt(config: DiagnoseOptions, run: Run) -> TrainingExcerpt:
-    """The steps the error is backpropagated through, and the loss."""
-    if config.data is not None:
-        with warnings_printed(partial(complain, "bptt diagnose")):
-            return run.training_excerpt(config.data, config.missing)
+def _check_own_data(run: Run) -> None:
+    """Refuse data that are missing or have changed, with advice."""
     try:
-        return run.training_excerpt()
+        run.task  # noqa: B018  read here
     except UserError as error:
         raise UserError(f"the run's own data cannot be used: {error}; pass --data FILE") from error

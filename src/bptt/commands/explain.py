@@ -16,6 +16,7 @@ from ..networks import LOSSES, Elman
 from ..page.html import page_html
 from ..page.network import Experiment, Subject
 from ..runs.explorer import Explorer
+from ..runs.run import load
 from ..training.options.base import option_of
 from .opening import explorer_of
 from .options import ExplainOptions
@@ -34,16 +35,17 @@ def explain(config: ExplainOptions) -> int:
         UserError: an option is out of its range, or a file exists or cannot be written.
     """
     _check(config)
-    if config.run is None:
+    run = None if config.run is None else load(config.run)
+    if run is None:
         explorer, heading = lesson_explorer(config), _heading(config)
     else:
-        explorer = explorer_of(config.run, config.steps)
+        explorer = explorer_of(run, config.steps)
         heading = _of_run(explorer)
     net, x, d, criterion = explorer.subject.shown()
     t = explorer.t if config.t is None else config.t
     if t > len(x):
         raise UserError(f"--t is {t}, but there are {len(x)} steps; pass --steps {t} or more, if the run has them")
-    e = explanation_of(net, x, d, criterion, t=t)
+    e = explanation_of(net, x, d, criterion, t=t) if run is None else run.explain(t, config.steps)
     if config.json is not None:
         with torch.no_grad():
             y, s = net(x)[0], net.hidden(x)

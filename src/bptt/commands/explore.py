@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..page.html import page_html
 from ..runs.explorer import Explorer
+from ..runs.run import load
 from .explain import STEP, lesson_explorer
 from .opening import explorer_of
 from .options import ExplainOptions, ExploreOptions
@@ -40,4 +41,4 @@ def _subject(config: ExploreOptions) -> Explorer:
     if config.run is None:
         steps = STEP if config.steps is None else config.steps
         return lesson_explorer(ExplainOptions(t=min(STEP, steps), steps=steps))
-    return explorer_of(config.run, config.steps)
+    return explorer_of(load(config.run), config.steps)

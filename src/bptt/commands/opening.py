@@ -28,11 +28,11 @@ def opened(folder: Path, device: str | None, command: str) -> Run:
     return run
 
 
-def explorer_of(folder: Path, steps: int | None) -> Explorer:
-    """The explorer of a run folder.
+def explorer_of(run: Run, steps: int | None) -> Explorer:
+    """The explorer of an opened run folder.
 
     Raises:
-        UserError: the run or its data cannot be used.
+        UserError: the run's data cannot be used.
     """
-    run = load(folder)
-    return run_explorer(folder, run.config, run.task, run.network, steps, None)
+    assert run.folder is not None
+    return run_explorer(run.folder, run.config, run.task, run.network, steps, None)
