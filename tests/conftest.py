@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 import torch
 
-from bptt.commands import train
+from bptt.runs import training_run
 from devices import OTHER, device, other_device
 
 __all__ = ["device", "other_device"]  # fixtures
@@ -48,4 +48,4 @@ def seeded():
 @pytest.fixture
 def undiagnosed(monkeypatch):
     """`bptt train` without the diagnosis at its end, which takes longer than a small training."""
-    monkeypatch.setattr(train, "diagnosis_of", lambda *run: None)
+    monkeypatch.setattr(training_run, "diagnosis_of", lambda *run: None)

@@ -9,7 +9,6 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import bptt
-from bptt.commands import train as train_command
 from bptt.commands.check import check
 from bptt.commands.diagnose import diagnose
 from bptt.commands.explain import explain
@@ -28,6 +27,7 @@ from bptt.commands.sample import sample
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.page.html import page_html
+from bptt.runs import training_run
 from bptt.runs.run import load
 from bptt.training.options.choosing import options_of
 
@@ -88,7 +88,7 @@ def runs(tmp_path_factory):
             write(data)
         choices = {"task": TASKS.get(name, "forecast"), "hidden": 3, "epochs": 1, **choices}
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(train_command, "diagnosis_of", lambda *run: None)  # `diagnose` is tested below
+            patched.setattr(training_run, "diagnosis_of", lambda *run: None)  # `diagnose` is tested below
             options = options_of(choices.pop("task"), {"data": data})
             train(options(data=data, out=place / name / "run", **choices))
     return place
