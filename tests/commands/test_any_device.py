@@ -24,7 +24,7 @@ from bptt.training.tensors import read_tensors
 from devices import Waits
 from killing import killed_at
 
-WINDOWS = {"reach": "truncated", "k1": 15, "k2": 35, "batch": 2, "epochs": 2, "noise": 0.1}
+WINDOWS = {"reach": "truncated", "k1": 10, "k2": 25, "batch": 2, "epochs": 2, "noise": 0.1}
 TASKS = {
     "full": ("forecast", {"data": "d.csv", "target": "y", "epochs": 3, "noise": 0.1, "validation": 0.2}),
     "checkpointed": (
