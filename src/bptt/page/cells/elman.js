@@ -23,7 +23,7 @@ export function elman(activation, leak) {
       const delta = make(dh.length, (i) => (slope[i] === 0 ? 0 : leak * dh[i] * slope[i])); // (2) into a
       const over = back(delta, w.W_hh); // (1) into h_prev
       const d_prev = leak === 1 ? over : make(dh.length, (i) => over[i] + (1 - leak) * dh[i]); // (2) into h_prev
-      return { delta_ih: delta, delta_hh: delta, d_state: [d_prev] };
+      return { delta_ih: delta, delta_hh: delta, over, d_state: [d_prev] };
     },
   };
 }

@@ -29,6 +29,6 @@ export const gru = {
     const delta_hh = cat(delta_r, delta_z, dm);
     const over = back(delta_hh, w.W_hh);
     const dh_prev = make(dh.length, (i) => dh[i] * z[i] + over[i]); // (5) and (1)-(3) into h_prev
-    return { delta_ih, delta_hh, d_state: [dh_prev] };
+    return { delta_ih, delta_hh, over, d_state: [dh_prev] };
   },
 };

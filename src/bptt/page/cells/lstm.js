@@ -33,6 +33,6 @@ export const lstm = {
     const delta = cat(delta_i, delta_f, delta_g, delta_o);
     const dh_prev = back(delta, w.W_hh); // (1)-(4) into h_prev
     const dc_prev = make(g.length, (j) => dc[j] * f[j]); // (5) into c_prev
-    return { delta_ih: delta, delta_hh: delta, d_state: [dh_prev, dc_prev], dc };
+    return { delta_ih: delta, delta_hh: delta, over: dh_prev, d_state: [dh_prev, dc_prev], dc };
   },
 };

@@ -63,7 +63,7 @@ export function backward({ cell, loss, layers, W_y }, pass, t, k2 = Infinity) {
       walk.delta_ih[k] = adjoint.delta_ih;
       walk.delta_hh[k] = adjoint.delta_hh;
       if (adjoint.dc) walk.dc[k] = adjoint.dc;
-      walk.over_s[k] = back(adjoint.delta_hh, w.W_hh);
+      walk.over_s[k] = adjoint.over;
       walk.over_lane[k] = adjoint.dc ? adjoint.d_state[1] : minus(adjoint.d_state[0], walk.over_s[k]);
       walk.dx[k] = back(adjoint.delta_ih, w.W_ih);
       d_state = adjoint.d_state;
@@ -103,7 +103,7 @@ export function contributions(weight, layers, pass, found) {
     const pair = factors(weight, layers, pass, found, k);
     if (pair) parts.push({ k, ...pair });
   }
-  const gradient = parts.map(product).reduce(plus);
+  const gradient = sumOf(parts);
   const rows = Array.isArray(gradient) ? gradient : [gradient];
   const square = rows.reduce((sum, row) => sum + dot(row, row), 0);
   for (const part of parts) {
@@ -113,6 +113,19 @@ export function contributions(weight, layers, pass, found) {
     part.share = square > 0 ? along / square : 0;
   }
   return { gradient, total: Math.sqrt(square), parts };
+}
+
+/** The sum of the products of some parts. */
+function sumOf([first, ...others]) {
+  const gradient = product(first).map((row) => (typeof row === "number" ? row : Float64Array.from(row)));
+  for (const { operand, delta } of others) {
+    const rows = operand ? gradient : [gradient];
+    rows.forEach((row, i) => {
+      const by = operand ? operand[i] : 1;
+      if (by !== 0) for (let j = 0; j < delta.length; j++) row[j] += by * delta[j];
+    });
+  }
+  return gradient;
 }
 
 /** The sum of two matrices, or of two vectors. */

@@ -240,7 +240,9 @@ function showEdge(each, scale) {
   set(each.ghost, { "stroke-width": was > 0 && Math.abs(was - (value ?? 0)) > 1e-3 * scale.most ? (THICK * Math.min(1.6, widthOf(was, scale))).toFixed(2) : 0 });
   const shown = built.at.roomy || each.kind === "s" || each.kind === "lane";
   const size = () => (died && value > 0 ? "died" : built.at.roomy ? shownSize(value) : roughly(value, state.quantity));
-  write(each.size, isCut ? "cut" : shown && value !== null ? size() : "");
+  const text = isCut ? "cut" : shown && value !== null ? size() : "";
+  const isGhost = text && each.ghost.getAttribute("stroke-width") > 0 && built.at.step > 180 && (each.kind === "s" || each.kind === "lane");
+  write(each.size, text + (isGhost ? ` was ${shownSize(was)}` : ""), () => [text, isGhost ? svg("tspan", { class: "was" }, ` was ${shownSize(was)}`) : ""]);
   if (each.kind === "s") writeWeight(each, "W", "s");
   if (each.kind === "lane") writeLane(each);
 }

@@ -76,13 +76,33 @@ function onEveryChange(what) {
     showUnfolded();
     unfold();
   } else if (moved && !state.unfolded) place(0);
-  if (moved || what.has("weight") || what.has("selected")) showDerivation();
+  if (what.has("beat") || (what.has("weight") && !moved)) showBeat();
   if (moved) showTruncation();
-  if (fresh || what.has("t")) showChange();
-  if (moved || what.has("compare") || what.has("quantity")) showReach(fresh);
-  if (moved || what.has("beat") || what.has("weight")) showBeat();
-  if (moved) startCurve();
   if (what.has("chapter") || what.has("text")) pause();
+  const far = ["t", "numbers", "weight", "selected", "compare", "quantity"].filter((name) => what.has(name));
+  if (!far.length) return;
+  far.forEach((name) => waiting.add(name));
+  clearTimeout(settling);
+  if (fresh || !what.has("t")) showRest();
+  else settling = setTimeout(showRest, SETTLED);
+}
+
+const SETTLED = 90; // milliseconds: while the slider moves, only the diagram and the panel go along at once
+const waiting = new Set();
+let settling = 0;
+
+/** What stands at some distance from the diagram. */
+function showRest() {
+  const what = new Set(waiting);
+  waiting.clear();
+  const moved = what.has("t") || what.has("numbers");
+  showDerivation();
+  if (moved) {
+    showChange();
+    showBeat();
+    startCurve();
+  }
+  if (moved || what.has("compare") || what.has("quantity")) showReach(what.has("numbers"));
 }
 
 /** Choose t; the selection goes along. */

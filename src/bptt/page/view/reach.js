@@ -16,14 +16,14 @@ const ERRORS = 120; // of a map; of a longer sequence the last ones
 const UNITS = 24; // of a layer whose Jacobians are taken
 const TAKEN = 200; // over which they are taken at most
 
-let waiting = 0;
+let pausing = 0;
 
 /** The curve by lag at once, the rest when the reader pauses. */
 export function showReach(numbersChanged) {
   showLags();
   showSentence();
-  clearTimeout(waiting);
-  waiting = setTimeout(() => {
+  clearTimeout(pausing);
+  pausing = setTimeout(() => {
     showMap();
     if (!page.recorded && numbersChanged) showDynamics();
   }, PAUSE);
