@@ -19,6 +19,7 @@ extensions = [
     "formulas",
     "derived",
     "terminal",
+    "live",
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"

@@ -29,6 +29,7 @@ from .networks import SequenceModel as SequenceModel
 from .networks import cross_entropy as cross_entropy
 from .networks import squared_error as squared_error
 from .packing import pack_padded_sequence as pack_padded_sequence
+from .page.html import live_page as live_page
 from .reach.bias import truncation_bias as truncation_bias
 from .reach.carry import Carry as Carry
 from .reach.checkpointed import checkpointed as checkpointed

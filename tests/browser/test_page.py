@@ -191,6 +191,8 @@ def test_the_chain_rule_is_stepped_through_up_to_the_sum(page):
     expect(page.locator("#diagram .lit [role=button]")).to_have_attribute(
         "aria-label", re.compile("edge from y to E at step 3")
     )
+    faint = page.locator("#diagram .s:not(.node)").nth(1)
+    expect(faint).to_have_css("opacity", "0.14")
     for _ in range(3):
         page.click("#beat-next")
     numbers = [

@@ -142,3 +142,30 @@ def test_what_is_not_finite_never_becomes_json():
     broken = dataclasses.replace(a_page(), t=float("nan"))
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_of(broken)
+
+
+def test_a_page_of_ones_own_network_is_shown_in_a_notebook_and_saved(tmp_path):
+    net = bptt.Elman(2, 3, 1)
+    page = bptt.live_page(net, torch.ones(4, 2), torch.zeros(4, 1), t=3)
+    assert (page.t, page.steps, page.lesson, page.network.weights[0].values) == (3, 4, False, net.W_x.tolist())
+    assert page._repr_html_().startswith("<iframe ")
+    assert "<script" not in page._repr_html_().split("srcdoc=")[1]
+    page.save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == page_html(page)
+    with pytest.raises(FileExistsError):
+        page.save(tmp_path / "page.html")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"model": torch.nn.RNN(2, 3)}, TypeError, "SequenceModel"),
+        ({"x": torch.ones(2, 4, 2)}, ValueError, "one sequence"),
+        ({"d": torch.ones(3, 1)}, ValueError, "d has 3 rows, but x has 4"),
+        ({"t": 5}, ValueError, "t is 5"),
+    ],
+)
+def test_bad_calls_of_a_live_page(change, error, words):
+    call = {"model": bptt.Elman(2, 3, 1), "x": torch.ones(4, 2), "d": torch.zeros(4, 1)}
+    with pytest.raises(error, match=words):
+        bptt.live_page(**call | change)

@@ -8,30 +8,38 @@ scripts, by their hashes, and no others.
 from __future__ import annotations
 
 import base64
+import copy
 import gzip
 import hashlib
 import json
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from html import escape
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 import torch
 from jinja2 import Environment, select_autoescape
 from plotly.offline import get_plotlyjs
+from torch import Tensor
 
+from ..files import creating
+from ..insight.lesson.backward import check_network
+from ..insight.lesson.notation import LessonNetwork
+from ..insight.plain_models import Criterion, checked_step
 from ..modules import GRU, LSTM
-from ..networks import SequenceModel
+from ..networks import SequenceModel, squared_error
 from ..report.run import RunReport
 from .formulas import Formulas, formulas
 from .modules import bundled, static
-from .network import LOSSES, NetworkData, Subject, choices, is_live, network_data, rounded
+from .network import LOSSES, Experiment, NetworkData, Subject, choices, is_live, network_data
 from .recorded import RecordedErrors, most_steps, record_errors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Page:
-    """Everything the page shows; `page_of` makes one.
+    """Everything the page shows; a notebook displays it, computing.
 
     Attributes:
         title, lead: its heading and the lines below it.
@@ -64,6 +72,58 @@ class Page:
     diagnosis: dict[str, Any] | None = None
     run: RunReport | None = None
 
+    def save(self, path: str | Path) -> None:
+        """Write it to a new file, which needs neither a server nor a network.
+
+        Raises:
+            FileExistsError: the file exists; it is left as it is.
+        """
+        with creating(Path(path)) as file:
+            file.write(page_html(self).encode())
+
+    def _repr_html_(self) -> str:
+        frame = 'style="width:100%;height:840px;border:0" title="Backpropagation through time"'
+        return f'<iframe {frame} srcdoc="{escape(page_html(self))}"></iframe>'
+
+
+def live_page(
+    model: LessonNetwork, x: Tensor, d: Tensor, criterion: Criterion = squared_error, *, t: int | None = None
+) -> Page:
+    """A page about a network on a sequence that recomputes when its reader changes anything.
+
+    It computes in the browser, up to 64 units and 500 steps; of a larger network it shows what was recorded.
+
+    Args:
+        model: a `bptt.Elman` or a unidirectional `bptt.SequenceModel`; it stays as it is.
+        x: one sequence, (T, I).
+        d: the target of every step, (T, O), or class numbers (T).
+        criterion: `bptt.squared_error`, the default, or `bptt.cross_entropy`.
+        t: the step whose error is shown first, 1 to T. Default T.
+
+    Returns:
+        the page, which a notebook displays; ``save(path)`` writes it as one file.
+
+    Raises:
+        TypeError: model is of another type.
+        ValueError: x is no single sequence, d does not fit it, t is outside 1..T, or the network, its loss or its
+            length cannot be shown.
+
+    >>> import torch
+    >>> from bptt import Elman
+    >>> live_page(Elman(2, 3, 1), torch.ones(4, 2), torch.zeros(4, 1), t=3).t
+    3
+    """
+    check_network(model)
+    if x.dim() != 2:
+        raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")
+    if len(d) != len(x):
+        raise ValueError(f"d has {len(d)} rows, but x has {len(x)} steps; give one target for each")
+    t = len(x) if t is None else checked_step("t", t, len(x))
+    model = copy.deepcopy(model).to("cpu", torch.float64)
+    d = d.to("cpu", torch.float64) if d.is_floating_point() else d.cpu()
+    subject = Subject(Experiment(model, x.to("cpu", torch.float64), d, criterion), len(x))
+    return page_of(subject, "Backpropagation through time", [], t)
+
 
 def page_of(subject: Subject, title: str, lead: list[str], t: int, **further: Any) -> Page:
     """The page about a network and its sequence; the rest as in `Page`.
@@ -94,7 +154,7 @@ def page_of(subject: Subject, title: str, lead: list[str], t: int, **further: An
         title,
         lead,
         network,
-        x=rounded(x, 9) if d.is_floating_point() and x.dtype == torch.float32 else x.tolist(),
+        x=x.tolist(),
         d=d.tolist(),
         steps=subject.steps,
         grows=subject.grows,

@@ -186,7 +186,7 @@ export function place(u) {
     set(each.hit, { d: line(from, y, to, y) });
     set(each.size, { x: (from + to) / 2, y: y + 26 });
     set(each.group.querySelector(".over"), { x: (from + to) / 2 - (at.step < 110 ? 6 : 0), y: y - 14 });
-    each.group.style.opacity = Math.max(0, 2 * u - 1);
+    each.group.style.opacity = u === 1 ? "" : Math.max(0, 2 * u - 1); // at rest the style sheet says
     each.group.style.visibility = u === 0 ? "hidden" : "";
   }
   for (const { group } of loops) group.style.opacity = Math.max(0, 1 - 2 * u);
