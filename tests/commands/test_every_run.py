@@ -146,7 +146,7 @@ def test_every_run_is_exported(runs, tmp_path):
 def test_the_loss_is_the_one_it_was_trained_by(runs, name):
     """A whole epoch's first loss, of those runs that take one update from what the excerpt has."""
     opened = load(runs / name / "run")
-    model, x = opened.model, opened.training_excerpt().x
+    model, x = opened.network, opened.training_excerpt().x
     found = opened.training_excerpt().criterion(model(x)[0], opened.training_excerpt().d)
     y, d = model(x)[0], opened.training_excerpt().d
     if name == "text":

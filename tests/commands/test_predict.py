@@ -23,7 +23,7 @@ def run(tmp_path, monkeypatch):
     rows = range(100, 160)
     pl.DataFrame({"t": rows, "y": [math.sin(i / 3) for i in rows], "a": [i % 5 for i in rows]}).write_csv("d.csv")
     config = ForecastOptions(
-        data=tmp_path / "d.csv", target="y", input=(("a",),), time="t", epochs=2, out=tmp_path / "run"
+        data=tmp_path / "d.csv", target="y", input=(("a",),), time="t", lags=2, epochs=2, out=tmp_path / "run"
     )
     train(config)
     return tmp_path
@@ -32,7 +32,18 @@ def run(tmp_path, monkeypatch):
 def test_the_training_data_gives_the_runs_own_forecast(run, capsys):
     capsys.readouterr()
     assert predict(PredictOptions(run / "run", run / "d.csv")) == 0
-    assert capsys.readouterr().out == (run / "run" / "forecast.csv").read_text()
+    found, own = pl.read_csv(capsys.readouterr().out.encode()), pl.read_csv(run / "run" / "forecast.csv")
+    assert found.drop("lower", "upper").equals(own.drop("lower", "upper"))
+
+
+def test_the_intervals_of_new_data_go_on_from_where_those_of_the_run_ended(run, capsys):
+    capsys.readouterr()
+    assert predict(PredictOptions(run / "run", run / "d.csv")) == 0
+    found = pl.read_csv(capsys.readouterr().out.encode())
+    opened = load(run / "run")
+    half = opened.intervals.going_on(0).width * opened.scaling.std[0]
+    assert (found["upper"] - found["forecast"])[0] == pytest.approx(half)
+    assert (found["upper"] - found["lower"]).n_unique() > 2
 
 
 def test_new_data_to_a_file_that_is_new(run):
@@ -122,7 +133,7 @@ def hourly(path, gaps=True):
 def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
     data = hourly(tmp_path / "d.csv")
     config = ForecastOptions(
-        data=data, target=("y", "z"), horizon=(1, 24), series="who", time="t", calendar=True, missing="mask",
+        data=data, target=("y", "z"), horizon=(1, 24), series="who", time="t", missing="mask",
         epochs=3, validation=0.3, out=tmp_path / "run",
     )  # fmt: skip
     assert train(config) == 0
@@ -133,9 +144,8 @@ def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
     assert run.intervals is not None
     assert len(run.intervals.widths) == 4
     assert predict(PredictOptions(tmp_path / "run", data)) == 0
-    own = (tmp_path / "run" / "forecast.csv").read_text()
-    assert capsys.readouterr().out == own
-    rows = pl.read_csv(own.encode())
+    rows, own = pl.read_csv(capsys.readouterr().out.encode()), pl.read_csv(tmp_path / "run" / "forecast.csv")
+    assert rows.drop("lower", "upper").equals(own.drop("lower", "upper"))
     assert rows.columns == ["series", "time", "target", "horizon", "truth", "forecast", "lower", "upper"]
     assert rows.filter(pl.col("series") == "a")["time"].max() == "2024-01-06T23:00:00"
     width = (rows["upper"] - rows["lower"]).alias("width")
@@ -145,8 +155,10 @@ def test_many_series_targets_and_horizons_with_gaps_and_dates(tmp_path, capsys):
     line = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert "seasonal persistence (24)" in line["baselines"]
     assert set(line["coverage"]) == set(line["arv"]) - {"mean"}
-    follow(run, None, io.BytesIO(pl.read_csv(data).sort("t").write_csv().encode()))  # in turn, as they come
-    followed = pl.read_csv(capsys.readouterr().out.encode())
+    new = pl.read_csv(data).with_columns(y=pl.col("y") * (1 + pl.col("y").sin() / 99))
+    rows = run.predict(new)
+    follow(run, None, io.BytesIO(new.sort("t").write_csv().encode()))  # in turn, as they come
+    followed = pl.read_csv(capsys.readouterr().out.encode(), infer_schema_length=None)
     assert followed.columns == ["series", "time", "target", "horizon", "value", "forecast", "lower", "upper"]
     for name in ("forecast", "lower", "upper"):
         for (who, target, ahead), wanted in rows.group_by("series", "target", "horizon", maintain_order=True):
@@ -172,7 +184,7 @@ def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsy
     with pytest.raises(UserError, match="--missing mask needs a run that was trained with it"):
         predict(PredictOptions(run / "run", run / "gap.csv", missing="mask"))
     masked = ForecastOptions(
-        data=run / "d.csv", target="y", input=(("a",),), missing="mask", epochs=2, out=run / "masked"
+        data=run / "d.csv", target="y", input=(("a",),), missing="mask", lags=2, epochs=2, out=run / "masked"
     )
     train(masked)
     capsys.readouterr()
@@ -255,7 +267,7 @@ def clocked(tmp_path):
     hours = [datetime(2024, 3, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(200)]
     cells = pl.Series(hours).dt.convert_time_zone("Europe/Berlin")
     pl.DataFrame({"t": cells, "y": [math.sin(i / 4) for i in range(200)]}).write_parquet(tmp_path / "d.parquet")
-    choices = {"target": "y", "time": "t", "calendar": True, "hidden": 3, "init": 1.0, "epochs": 2}
+    choices = {"target": "y", "time": "t", "lags": 2, "hidden": 3, "epochs": 2}
     train(ForecastOptions(data=tmp_path / "d.parquet", **choices, out=tmp_path / "run"))
     return tmp_path
 
@@ -303,7 +315,7 @@ def test_rows_of_another_spacing_are_warned_of(clocked, capsys):
 
 def test_a_series_of_one_row_that_the_run_has_not_seen_shows_no_spacing(tmp_path):
     data = hourly(tmp_path / "d.csv", gaps=False)
-    choices = {"target": "y", "series": "who", "time": "t", "calendar": True, "lags": 1, "hidden": 2, "epochs": 1}
+    choices = {"target": "y", "series": "who", "time": "t", "lags": 1, "hidden": 2, "epochs": 1}
     train(ForecastOptions(data=data, **choices, out=tmp_path / "run"))
     (tmp_path / "new.csv").write_text("who,t,y\nc,2024-01-01T00:00:00,1\n")
     with pytest.raises(UserError, match=r"has 1 rows, but this run needs at least 2 \(two dates\)"):

@@ -522,8 +522,8 @@ def warned(out):
 def test_a_gradient_that_reaches_less_far_than_the_data_need_is_warned_of(here, capsys):
     """In the words of `bptt diagnose` and the page; one that reaches far enough is not."""
     lagged_by(9, here / "far.csv")
-    choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "epochs": 3, "leak": 1.0}
-    train(ForecastOptions(**choices, out=here / "far"))
+    choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "leak": 1.0}
+    train(SunspotOptions(**choices, epochs=3, out=here / "far"))
     (line,) = warned(capsys.readouterr().out)
     page = (here / "far" / "report.html").read_text()
     found = json.loads(page.split('id="data">')[1].split("</script>")[0])["diagnosis"]
@@ -534,7 +534,7 @@ def test_a_gradient_that_reaches_less_far_than_the_data_need_is_warned_of(here, 
     diagnose(DiagnoseOptions(here / "far"))
     assert found["sentence"] in " ".join(capsys.readouterr().out.split())
     lagged_by(1, here / "near.csv")
-    train(ForecastOptions(**choices | {"data": here / "near.csv"}, out=here / "near"))
+    train(SunspotOptions(**choices | {"data": here / "near.csv"}, epochs=3, out=here / "near"))
     assert not warned(capsys.readouterr().out)
 
 
@@ -542,7 +542,7 @@ def test_a_long_training_is_warned_while_there_is_time_and_not_twice_of_the_same
     monkeypatch.setattr(gradient_monitor, "DIAGNOSIS", 1.0)
     lagged_by(9, here / "far.csv")
     choices = {"data": here / "far.csv", "target": "y", "input": (("a",),), "epochs": 6, "leak": 1.0}
-    train(ForecastOptions(**choices, out=here / "far"))
+    train(SunspotOptions(**choices, out=here / "far"))
     early, late = warned(capsys.readouterr().out)
     assert early.startswith("warning: epoch 2: The gradient vanishes: ")
     assert late.startswith("warning: The gradient vanishes: ")

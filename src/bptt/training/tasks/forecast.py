@@ -23,13 +23,12 @@ from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
-from .baselines import ar_order
 from .excerpt import LONGEST, TrainingExcerpt
 from .extrapolation import beyond
 from .linear_part import Products, linear_paths
 from .scores import judged
 from .seasons import lags_of, seasons_of
-from .series import Forecasting, Series, Span
+from .series import Forecasting, Series, Span, baseline_order
 from .task import Judged
 
 MINIMUM_TARGETS = 10  # training targets that a forecast needs
@@ -191,7 +190,7 @@ def forecast_of(
     lags, dense = given_lags(config) or lags_of(seasons, config.horizons, train_rows)
     scaling = Scaling.of(learned, table.columns, table.name if part else "")
     scaling.check(Moments.of(table.values), table.columns, table.name)
-    order = ar_order(train_rows, max(config.horizons))
+    order = baseline_order(config, seasons, train_rows)
     spacing = spacing_of(table.times)
     forecast = Forecast(
         *(table, config, train_rows, spans, scaling, variances, lags, dense, published, calendar, seasons, order),

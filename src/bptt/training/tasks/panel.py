@@ -27,7 +27,7 @@ from .excerpt import TrainingExcerpt
 from .forecast import Forecast, given_lags, note_spacing, part_forecast, with_linear_part
 from .scores import judged
 from .seasons import lags_of
-from .series import Forecasting, whole_of
+from .series import Forecasting, baseline_order, whole_of
 from .task import Judged
 
 
@@ -154,7 +154,7 @@ def panel(config: ForecastOptions, frame: pl.DataFrame | None = None) -> Panel:
     fewest = min(part.train_rows for part in parts)
     seasons = [season for season in max(parts, key=lambda part: part.train_rows).seasons if season <= fewest]
     lags, dense = given_lags(config) or lags_of(seasons, config.horizons, fewest)
-    order = min(part.order for part in parts)
+    order = baseline_order(config, seasons, fewest)
     shape = {"calendar": shared, "seasons": seasons, "lags": lags, "dense": dense, "order": order}
     parts = with_linear_part([replace(part, **shape) for part in parts])
     note_spacing(parts)

@@ -23,7 +23,7 @@ from ..data.tables import Table, lagged
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of
 from ..updates import predictions
-from .baselines import AR_ORDER, autoregression, persistence
+from .baselines import AR_ORDER, ar_order, autoregression, persistence
 from .linear_part import Inputs, LinearPaths, ridge, share_of
 
 MOST_RIDGE = 200  # rows that the ridge baseline reads at most
@@ -55,7 +55,7 @@ class Series:
     published: dict[str, dict[str, float]] = field(default_factory=dict)  # figures of others, by name and span
     calendar: list[str] = field(default_factory=list)  # the periods of the dates whose sine and cosine are input
     seasons: list[int] = field(default_factory=list)  # in rows, the most usual first
-    order: int = 1  # of the linear AR beside it
+    order: int = 1  # how many rows the linear baseline reads
     part: str = ""  # which of many series this is
     spacing: Spacing | None = None  # of its rows in time, by which future rows are dated; None if unknown
     ahead: Spacing | None = None  # the spacing by which the calendar counts, that of the training rows
@@ -160,8 +160,8 @@ class Series:
             linear = [autoregression(values, ahead, self.train_rows, self.order) for values, ahead in self._past]
             found[f"linear AR({self.order})"] = linear
         else:
-            rows = min(self.seasons[0] if self.seasons else AR_ORDER, MOST_RIDGE, self.train_rows // 4) + 1
-            found[f"ridge on {rows} rows"] = [ridge(*past, self.train_rows, rows) for past in self._past]
+            linear = [ridge(*past, self.train_rows, self.order) for past in self._past]
+            found[f"ridge on {self.order} rows"] = linear
         return {name: self._stacked(forecasts) for name, forecasts in found.items()}
 
     @property
@@ -226,6 +226,13 @@ class Series:
 
     def _nowhere(self) -> np.ndarray:
         return np.full((len(self.table.values) + self.farthest, len(self.outputs)), np.nan)
+
+
+def baseline_order(config: ForecastOptions, seasons: Sequence[int], train_rows: int) -> int:
+    """How many rows the linear baseline reads: beside a linear path those of a season and one more."""
+    if not config.linear:
+        return ar_order(train_rows, max(config.horizons))
+    return min(seasons[0] if seasons else AR_ORDER, MOST_RIDGE, train_rows // 4) + 1
 
 
 def whole_of(parts: Sequence[Series], network: SequenceModel) -> SequenceModel | ForecastModel:
