@@ -17,7 +17,7 @@ import numpy as np
 from bptt.training.data.tables import Table
 from bptt.training.loop import Training
 from bptt.training.network import network_of
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.tasks.forecast import Forecast, sunspot_forecast, table_forecast
 
 
@@ -33,7 +33,7 @@ def made(seed: int) -> Table:
 
 def covered(task: Forecast, config: ForecastOptions) -> dict[str, float]:
     """The part of the test rows that the intervals of a trained run held."""
-    model = network_of(config, task.columns, task.labels, task.calendar)
+    model = network_of(config, task)
     Training(model, task.updates(model), config).run()
     with tempfile.TemporaryDirectory() as folder:
         return task.judge(model, "this run", Path(folder) / "forecast.csv").covered
@@ -51,7 +51,7 @@ def main() -> None:
             near, far = np.mean(runs, 0)
             print(f"made series, {coverage:.0%} from {source}: {near:.1%} 1 ahead, {far:.1%} 12 ahead", flush=True)
     for source, validation in (("validation", 0.3), ("training", 0.0)):
-        config = ForecastOptions(validation=validation)
+        config = SunspotOptions(validation=validation)
         held = covered(sunspot_forecast(config), config)
         said = ", ".join(f"{value:.0%} in {name}" for name, value in held.items())
         print(f"sunspots, 90% from {source}: {said}", flush=True)

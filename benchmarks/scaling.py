@@ -40,7 +40,7 @@ from torch import Tensor
 
 import bptt
 from bptt.training.loop import Training
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.snapshot import Snapshots
 from bptt.training.updates import Windows
 from bptt.training.workers import Workers, workers
@@ -158,7 +158,7 @@ class Trained:
         torch.manual_seed(0)
         T, stretches = WINDOWS * options.k1, B * team.size
         x, d = torch.randn(T, stretches, options.inputs), torch.randn(T, stretches, 1)
-        config = ForecastOptions(reach="truncated", k1=options.k1, batch=stretches, epochs=10**6)
+        config = SunspotOptions(reach="truncated", k1=options.k1, batch=stretches, epochs=10**6)
         share = team.share(stretches)
         model = bptt.SequenceModel(bptt.LSTM(options.inputs, H), 1)
         updates = Windows(model, lambda _: (x[:, share], d[:, share]), config, lambda: None, workers=team)

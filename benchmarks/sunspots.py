@@ -18,9 +18,9 @@ from bptt.training.data.scaling import Scaling
 from bptt.training.data.tables import Table, sunspots
 from bptt.training.loop import Training
 from bptt.training.network import build
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.tasks.baselines import ar_order
-from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, sunspot_forecast
+from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, given_lags, sunspot_forecast
 from bptt.training.updates import predictions
 
 ORIGINS = ((1776, 1800), (1840, 1880), (1860, 1900), (1880, 1920), (1900, 1920))
@@ -54,7 +54,9 @@ def origin(last_learned: int, last_tested: int, config: ForecastOptions) -> Fore
     span = Span(f"{last_learned + 1}-{last_tested}", learned, rows)
     scaling = Scaling.of(table.values[:learned], table.columns)
     order = ar_order(learned, 1)
-    return Forecast(table, config, learned, [span], scaling, [SUNSPOT_VARIANCE], order=order)
+    lags = given_lags(config)
+    assert lags is not None
+    return Forecast(table, config, learned, [span], scaling, [SUNSPOT_VARIANCE], *lags, order=order)
 
 
 def score(config: ForecastOptions) -> float:
@@ -69,7 +71,7 @@ def score(config: ForecastOptions) -> float:
 
 def test() -> None:
     """Print the test scores of seeds 0-4, their median and their range."""
-    runs = [arv(sunspot_forecast(ForecastOptions(seed=seed))) for seed in range(5)]
+    runs = [arv(sunspot_forecast(SunspotOptions(seed=seed))) for seed in range(5)]
     print("seed       " + "  ".join(f"{span:>11}" for span in runs[0]))
     for seed, run in enumerate(runs):
         print(f"{seed:<11}" + "  ".join(f"{value:>11.3f}" for value in run.values()))
@@ -81,7 +83,7 @@ def choose() -> None:
     """Print the score of each recipe on years up to 1920."""
     print("score: ARV / ARV of AR(9), mean of five origins, three seeds")
     for name, choices in RECIPES.items():
-        scores = sorted(score(replace(ForecastOptions(), seed=seed, **choices)) for seed in (10, 11, 12))
+        scores = sorted(score(replace(SunspotOptions(), seed=seed, **choices)) for seed in (10, 11, 12))
         print(f"{name:<22} {scores[1]:.3f}   ({scores[0]:.3f} to {scores[-1]:.3f})", flush=True)
 
 

@@ -19,7 +19,7 @@ import bptt
 from bptt.reach.bias import Bias
 from bptt.training.loop import Training
 from bptt.training.network import build
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import sunspot_forecast
 
 K1, K2 = 5, (5, 10, 15, 20, 40, 80, 219)
@@ -28,7 +28,7 @@ CELLS = "elman", "gru", "lstm"
 MOMENTS = {"untrained": 0.0, "after 30 epochs": 0.1, "trained": 1.0}
 
 
-def rows(config: ForecastOptions, part: float) -> list[Bias]:
+def rows(config: SunspotOptions, part: float) -> list[Bias]:
     """The comparison for a network trained for a part of its epochs."""
     task = sunspot_forecast(config)
     model = build(config, len(task.columns) * config.lags)
@@ -42,7 +42,7 @@ def main() -> None:
     """Print a table for each cell."""
     print(f"torch {torch.__version__}; k1 = {K1}; cosine and ‖truncated‖ / ‖full‖, medians of seeds 0-4")
     for cell in CELLS:
-        config = ForecastOptions(cell=cell)
+        config = SunspotOptions(cell=cell)
         print(f"\n{cell:<18}" + "".join(f"{f'k2={k2}':>14}" for k2 in K2))
         for moment, part in MOMENTS.items():
             found = [rows(replace(config, seed=seed), part) for seed in SEEDS]
