@@ -47,7 +47,8 @@ def test_a_wrong_adjoint_ends_with_1(monkeypatch, capsys):
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pl.DataFrame({"y": [math.sin(i / 3) for i in range(60)]}).write_csv("d.csv")
-    train(ForecastOptions(data=tmp_path / "d.csv", target="y", epochs=2, hidden=3, out=tmp_path / "run"))
+    choices = {"target": "y", "lags": 2, "validation": 0.0, "epochs": 2, "hidden": 3}
+    train(ForecastOptions(data=tmp_path / "d.csv", **choices, out=tmp_path / "run"))
     return tmp_path
 
 
@@ -85,7 +86,7 @@ def test_bad_use(options, words, run):
 
 def test_a_run_whose_weights_are_not_finite(run):
     model = load(run / "run").model
-    torch.nn.init.constant_(model.readout.bias, math.nan)
+    torch.nn.init.constant_(model.network.readout.bias, math.nan)
     write_tensors(run / "run" / "model.safetensors", dict(model.state_dict()))
     with pytest.raises(UserError, match=r"readout\.bias is not finite"):
         check(CheckOptions("run"))

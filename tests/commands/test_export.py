@@ -30,7 +30,7 @@ def test_the_file_forecasts_what_the_run_forecast(run, capsys):
     assert "at most" in said
     session = onnxruntime.InferenceSession(str(run / "model.onnx"))
     facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
-    assert (facts["columns"], facts["lags"], facts["horizon"]) == (["sunspots"], 3, 1)
+    assert (facts["columns"], facts["lags"], facts["horizon"]) == (["sunspots"], [0, 1, 2], 1)
     scaled = (sunspots().values - facts["mean"]) / facts["std"]
     x = np.concatenate([scaled[2 - lag : len(scaled) - lag] for lag in range(3)], axis=1)
     y = session.run(None, {"x": x[:, None].astype(np.float32)})[0]
