@@ -17,7 +17,12 @@ def result(config, interrupted=False):
     rows = pl.DataFrame(
         {"time": ["1921"], "target": ["y"], "truth": [1.0], "forecast": [2.0], "lower": [1.5], "upper": [2.5]}
     )
-    judged = Judged({"ours": {"all": 0.5}, "persistence": {"all": 1.0}}, {"all": 3.0}, rows, [("all", "1", "2")])
+    judged = Judged(
+        {"ours": {"all": 0.5}, "persistence": {"all": 1.0}},
+        rmse={"all": 3.0},
+        rows=rows,
+        spans=[("all", "1", "2")],
+    )
     fitted = Fitted([Epoch(1, 0.5, None, 0.1, 2.0, 1.0)], 1, interrupted)
     return Result(config, sunspot_forecast(config), fitted, judged, {"start": [1.0], "end": [2.0]}, 1.25)
 

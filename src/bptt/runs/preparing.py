@@ -25,7 +25,7 @@ from ..training.options.base import TrainOptions
 from ..training.options.forecast import TABLES, ForecastOptions
 from ..training.tasks.classify import Classify
 from ..training.tasks.cross_validation import choose_options
-from ..training.tasks.factory import check_there, digests_of, digests_of_table, made_task, roles
+from ..training.tasks.factory import check_there, digests_of, digests_of_table, made_task, roles, split_of
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
 from ..training.updates import of_option
@@ -163,8 +163,9 @@ def _task(config: TrainOptions, console: Console, table: pl.DataFrame | None) ->
     task = made_task(config, table)
     if isinstance(task, StreamedForecast):
         print_line(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
-    if line := roles(task, config):
-        print_line(console, line)
+    for line in (roles(task, config), split_of(task)):
+        if line:
+            print_line(console, line)
     return task
 
 

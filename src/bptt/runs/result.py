@@ -16,6 +16,7 @@ from ..training.loop import Fitted
 from ..training.options.base import TrainOptions
 from ..training.tasks.task import Judged, Task
 
+UNITS = ("rmse", "mae", "mase")  # errors of forecasts in their own units
 LOOKS = 24  # epochs of which the page shows the gradient by lag
 
 
@@ -39,7 +40,7 @@ class Result:
         return {
             "event": "test",
             judged.measure.key: ours[1],
-            **({"rmse": judged.rmse} if judged.rmse else {}),
+            **{name: by_span for name in UNITS if (by_span := getattr(judged, name))},
             **({"coverage": judged.covered} if judged.covered else {}),
             **({"confusion": judged.confusion} if judged.confusion else {}),
             "baselines": dict(baselines),
@@ -77,7 +78,7 @@ class Result:
             for model, by_span in judged.scores.items()
         }
         rows = None if judged.rows is None else judged.rows.select("time", "truth", "forecast", "lower", "upper")
-        return replace(judged, scores=scores, rows=rows, rmse={}, covered={}, intervals=None)
+        return replace(judged, scores=scores, rows=rows, rmse={}, mae={}, mase={}, covered={}, intervals=None)
 
     def _lags(self) -> list[Lags]:
         """The gradient by lag before training, after some epochs of it, and at its end."""
@@ -85,6 +86,10 @@ class Result:
         some = looks[:: -(-len(looks) // LOOKS) or 1]
         between = [Lags(number, list(by_lag.values())[-1]) for number, by_lag in some]
         return [Lags(0, self.by_lag["start"]), *between, Lags(self.fitted.best, self.by_lag["end"])]
+
+    def in_units(self) -> dict[str, dict[str, float]]:
+        """Errors of the forecasts in their own units, by name and test span; empty where nothing is forecast."""
+        return {name.upper(): by_span for name in UNITS if (by_span := getattr(self.judged, name))}
 
     def intervals(self) -> str | None:
         """Where a forecast's intervals come from and how often they held, in a sentence or two."""

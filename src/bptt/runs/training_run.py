@@ -305,6 +305,9 @@ def _say(console: Console, folder: Path | None, result: Result) -> None:
     print_line(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
     judged, measure = result.judged, result.judged.measure
     console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
+    if errors := result.in_units():
+        title = "errors in the data's units"
+        console.print(score_table(errors, list(errors["RMSE"]), title))
     if (said := result.intervals()) is not None:
         print_line(console, said)
     if (said := result.warning(folder)) is not None:

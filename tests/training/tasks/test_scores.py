@@ -9,7 +9,8 @@ from bptt.training.data.tables import Table
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import table_forecast
-from bptt.training.tasks.scores import MEAN
+from bptt.training.tasks.scores import LINEAR, MEAN, verdict_of
+from bptt.training.tasks.task import Judged
 
 
 def task(**choices):
@@ -74,3 +75,40 @@ def test_each_target_and_horizon_is_judged_and_so_is_their_mean(tmp_path):
     assert judged.rmse["z, 4 ahead"] == pytest.approx(errors**0.5)
     assert judged.rows is not None
     assert judged.rows.select("target", "horizon").unique().rows() == [("y", 1)]
+
+
+def verdict(ours, baseline, held=0.9, shares=(), **choices):
+    scores = {"ours": ours, LINEAR: 0.0, "persistence": 1.0, "ridge": baseline}
+    by_span = {name: {"test": score} for name, score in scores.items()}
+    judged = Judged({**by_span, "published": {"1921": 0.0}}, covered={"test": held})
+    return verdict_of(judged, ForecastOptions(**choices), list(shares))
+
+
+def test_the_verdict_is_against_the_best_baseline_and_says_what_to_do():
+    found = verdict(0.4, 0.5)
+    assert found == "Better than every baseline: average relative variance 0.4 beside 0.5 of ridge, 20% less."
+    worse = verdict(0.6, 0.5)
+    assert worse.startswith("Worse than a baseline")
+    assert "20% more. Use that, or try more inputs or other --lags (untried)." in worse
+    assert "try --linear" in verdict(0.6, 0.5, linear=False)
+
+
+def test_the_verdict_says_where_the_network_is_left_out_and_intervals_held_too_little():
+    assert "The network is left out" in verdict(0.4, 0.5, shares=[0.0, 0.0])
+    assert "The network takes part in 1 of 2 forecasts" in verdict(0.4, 0.5, shares=[0.0, 0.3])
+    assert "network" not in verdict(0.4, 0.5)
+    assert "held only 70%, where 90% were asked for" in verdict(0.4, 0.5, held=0.7)
+    assert "held" not in verdict(0.4, 0.5, held=0.85)
+
+
+def test_errors_in_units_and_beside_persistence(tmp_path):
+    forecast = task()
+    judged = forecast.judge(build(forecast.config, 2, 4), "ours", tmp_path / "f.csv")
+    own = pl.read_csv(tmp_path / "f.csv").filter(
+        (pl.col("target") == "y") & (pl.col("horizon") == 1) & pl.col("time").is_between(161, 200)
+    )
+    mae = (own["truth"] - own["forecast"]).abs().mean()
+    assert judged.mae["y, 1 ahead"] == pytest.approx(mae)
+    steps = np.abs(np.diff(forecast.table.values[:160, 0])).mean()
+    assert forecast.seasons == []
+    assert judged.mase["y, 1 ahead"] == pytest.approx(mae / steps)

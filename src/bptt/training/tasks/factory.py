@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +18,7 @@ from ..options.classify import ClassifyOptions
 from ..options.forecast import ForecastOptions
 from ..options.text import TextOptions
 from .classify import classify_task, test_file
-from .forecast import note_spacing, sunspot_forecast, table_forecast
+from .forecast import Forecast, note_spacing, sunspot_forecast, table_forecast
 from .panel import panel
 from .streamed import streamed_forecast
 from .task import Task
@@ -112,6 +113,27 @@ def roles(task: Task, config: TrainOptions) -> str:
         said += ["calendar " + ", ".join(task.calendar)] if task.calendar else []
     said += [f"{name} {column!r}" for name in ("time", "series") if (column := getattr(config, name)) is not None]
     return "columns: " + "; ".join(said)
+
+
+def split_of(task: Task) -> str:
+    """Which rows of a single table are trained, validated and tested on, its season and lags, in a line."""
+    if not isinstance(task, Forecast):
+        return ""
+    texts, rows = task.table.timestamps.texts, task.train_rows
+    held = task.train_steps - task.learned_steps
+    validated = f", its last {held} steps for validation" if held else ""
+    season = f"season {' and '.join(map(str, task.seasons))}" if task.seasons else "no season found"
+    return (
+        f"rows: training {texts[0]} to {texts[rows - 1]} ({rows}{validated}), "
+        f"test {texts[rows]} to {texts[-1]} ({len(texts) - rows}); {season}; read at lags {_ranges(task.lags)}"
+    )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Rising numbers in words, such as 0-13, 47-49."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 def _counted(word: str, columns: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ...files import write_whole
 from ...forecast_model import ForecastModel, LinearPath
 from ...networks import SequenceModel
+from ..options.forecast import ForecastOptions
 from ..transfer import device_of
 from ..updates import predictions
 from .intervals import AdaptiveWidth, Intervals, adapted, half_width
@@ -21,6 +23,7 @@ from .task import Judged
 
 MEAN = "mean"
 LINEAR = "its linear part alone"
+SHORT = 0.1  # of the coverage asked for: intervals that held so much less are warned of
 
 
 def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Path) -> Judged:
@@ -41,14 +44,20 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
     for number, part in enumerate(parts):
         linear = {LINEAR: alone[number]} if alone else {}
         models.append({title: found[number]} | linear | part.baselines())
-    first, times = parts[0], parts[0].times()
-    return Judged(
-        scores={name: scores_of(parts, models, name) for name in models[0]} | first.published,
-        rmse=_rmse(parts, found),
+    first, times, errors = parts[0], parts[0].times(), _in_units(parts, found)
+    result = Judged(
+        scores={name: scores_of(parts, models, name) for name in models[0]},
+        rmse=errors["rmse"],
+        mae=errors["mae"],
+        mase=errors["mase"],
         rows=_first_output(frames[0]),
         spans=[(span.name, times[span.first], times[span.stop - 1]) for span in first.spans],
         intervals=intervals,
         covered=_covered(parts, found, widths),
+    )
+    shares = model.share.tolist() if isinstance(model, ForecastModel) else []
+    return replace(
+        result, scores=result.scores | first.published, verdict=verdict_of(result, first.config, shares)
     )
 
 
@@ -163,15 +172,61 @@ def _named(part: Series, on: str, parts: int) -> str:
     return f"{part.part}, {on}" if len(part.outputs) > 1 else part.part
 
 
-def _rmse(parts: Sequence[Series], found: list[np.ndarray]) -> dict[str, float]:
-    return {
-        _named(part, name, len(parts)): float(
-            np.sqrt(np.nanmean(np.square(errors[span.first : span.stop, output])))
+def _in_units(parts: Sequence[Series], found: list[np.ndarray]) -> dict[str, dict[str, float]]:
+    """RMSE, MAE and MASE by span.
+
+    MASE is the mean absolute error over that of seasonal persistence one season ahead, or of persistence, in the
+    training rows: Hyndman & Koehler (2006), "Another look at measures of forecast accuracy".
+    """
+    errors: dict[str, dict[str, float]] = {"rmse": {}, "mae": {}, "mase": {}}
+    for part, own in zip(parts, found, strict=True):
+        left = part.truth() - own
+        season = part.seasons[0] if part.seasons else 1
+        for name, output, span in part.judged_on:
+            rows, named = left[span.first : span.stop, output], _named(part, name, len(parts))
+            known = part.table.values[: part.train_rows, part.outputs[output][0]]
+            unit = np.nanmean(np.abs(known[season:] - known[:-season])) if len(known) > season else np.nan
+            errors["rmse"][named] = float(np.sqrt(np.nanmean(np.square(rows))))
+            errors["mae"][named] = float(np.nanmean(np.abs(rows)))
+            if unit > 0:
+                errors["mase"][named] = errors["mae"][named] / float(unit)
+    return errors
+
+
+def verdict_of(judged: Judged, config: ForecastOptions, shares: list[float]) -> str:
+    """The average relative variance beside the best baseline's, in words, and what to do where it is worse.
+
+    Args:
+        judged: the scores by model, the trained one first, and how often the intervals held.
+        config: of the run.
+        shares: how much of the network each forecast takes; empty without a linear part.
+    """
+    (_, own), *others = judged.scores.items()
+    baselines = {name: by_span for name, by_span in others if name != LINEAR and by_span.keys() == own.keys()}
+    ours, by_name = _overall(own), {name: _overall(by_span) for name, by_span in baselines.items()}
+    name, best = min(by_name.items(), key=lambda one: one[1])
+    beside = f"average relative variance {ours:.3g} beside {best:.3g} of {name}"
+    if best:
+        beside += f", {abs(ours / best - 1):.0%} {'less' if ours <= best else 'more'}"
+    if ours <= best:
+        said = [f"Better than every baseline: {beside}."]
+    else:
+        advice = "more inputs or other --lags" if config.linear else "--linear"
+        said = [f"Worse than a baseline: {beside}. Use that, or try {advice} (untried)."]
+    if shares and config.validation:
+        taken = sum(share > 0 for share in shares)
+        part = f"takes part in {taken} of {len(shares)} forecasts" if taken else "is left out"
+        said.append(f"The network {part}, by what validation shows beside the linear part.")
+    if judged.covered and (held := min(judged.covered.values())) < config.coverage - SHORT:
+        said.append(
+            f"The intervals held only {held:.0%}, where {config.coverage:.0%} were asked for: the test rows are "
+            "unlike those before."
         )
-        for part, own in zip(parts, found, strict=True)
-        for errors in [part.truth() - own]
-        for name, output, span in part.judged_on
-    }
+    return " ".join(said)
+
+
+def _overall(by_span: dict[str, float]) -> float:
+    return by_span[MEAN] if MEAN in by_span else float(np.mean(list(by_span.values())))
 
 
 def _covered(parts: Sequence[Series], found: list[np.ndarray], widths: list[np.ndarray]) -> dict[str, float]:

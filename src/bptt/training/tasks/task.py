@@ -36,7 +36,8 @@ ARV = Measure(
     "arv",
     "average relative variance",
     "less",
-    "The mean squared error over the variance of the series; 1 is no better than the mean.",
+    "The mean square error over the variance of the training rows (of the sunspots: of 1700 to 1979); 1 is no "
+    "better than their mean.",
 )
 ACCURACY = Measure("accuracy", "accuracy", "more", "The fraction of sequences whose class is predicted correctly.")
 
@@ -46,8 +47,11 @@ class Judged:
     """The scores of a trained network and of its baselines."""
 
     scores: dict[str, dict[str, float]]  # by model, the trained one first, and by test span
-    # of forecasts, the root mean square error by span, in the target's unit
+    # of forecasts, by span: the root mean square error and the mean absolute error, in the target's unit, and the
+    # latter over that of (seasonal) persistence in the training rows
     rmse: dict[str, float] = field(default_factory=dict)
+    mae: dict[str, float] = field(default_factory=dict)
+    mase: dict[str, float] = field(default_factory=dict)
     # of forecasts, columns time, target, truth, forecast, lower and upper of the rows that a report shows
     rows: pl.DataFrame | None = None
     # of forecasts, name, first time and last time of the rows tested on
