@@ -89,7 +89,7 @@ def test_the_report_is_one_offline_file(here):
     page = (here / "runs/sunspots-elman-001/report.html").read_text()
     assert "<script src=" not in page
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
-    assert (data["steps"], data["t"], len(data["times"])) == (100, 100, 100)
+    assert (data["steps"], data["t"], len(data["times"])) == (100, 100, 219)
     assert data["times"][-1] == "1920"
     assert [lags["epoch"] for lags in data["run"]["lags"]] == [0, 1, 2]
     assert len(data["run"]["losses"]) == 2
