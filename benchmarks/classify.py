@@ -86,7 +86,7 @@ def test(names: list[str]) -> None:
         for seed in range(3):
             task = task_of(name, seed=seed)
             task = replace(task, config=cross_validation.choose_options(task, on_cpu, lambda line: None))
-            model = network_of(task.config, task.columns, task.labels)
+            model = network_of(task.config, task)
             Training(model, task.updates(model), task.config).run()
             with tempfile.TemporaryDirectory() as place:
                 ours, *baselines = task.judge(model, "ours", Path(place) / task.output).scores.items()

@@ -58,7 +58,7 @@ def compare(cell: str, kind: str, epochs: int) -> None:
     """Train both, and print a line for each."""
     config = TextOptions(cell=cell, epochs=epochs)
     task = text_task(config)
-    ours = network_of(config, task.columns, task.labels)
+    ours = network_of(config, task)
     theirs = TorchModel(kind, len(task.labels), config.hidden, len(task.labels))
     theirs.load_state_dict(ours.state_dict())
     trainings = [Training(f"bptt {cell}", ours, task, config), Training(f"torch.nn {cell}", theirs, task, config)]

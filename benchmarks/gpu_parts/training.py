@@ -26,7 +26,7 @@ def training(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
     turns, updates = (1, 3) if tiny else (3, sys.maxsize)
     config = TextOptions(cell="lstm", epochs=turns, hidden=8 if tiny else TextOptions().hidden)
     task = text_task(config)
-    ours = network_of(config, task.columns, task.labels)
+    ours = network_of(config, task)
     theirs = TorchModel("LSTM", len(task.labels), config.hidden, len(task.labels))
     theirs.load_state_dict(ours.state_dict())
     models = {"bptt": ours.to(device), "torch.nn": theirs.to(device)}
