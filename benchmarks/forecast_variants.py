@@ -1,0 +1,164 @@
+"""Variants of the forecast recipe, scored by rolling validation within the training rows of public series.
+
+`python benchmarks/forecasts.py --choose` prints the table. Each variant is fitted to the first 60, 70, 80 and 90 %
+of a series' training rows and forecasts the 10 % after them; the test rows take no part. The network is trained
+once for each series, on the first 80 %, and judged on the last 20 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import pairwise
+from unittest.mock import patch
+
+import numpy as np
+from public_series import PublicSeries
+
+from bptt.training.data.tables import Selection, Table, select
+from bptt.training.loop import Training
+from bptt.training.network import network_of
+from bptt.training.options.forecast import ForecastOptions
+from bptt.training.tasks import forecast, linear_part, seasons
+from bptt.training.tasks.forecast import Forecast
+from bptt.training.tasks.linear_part import Inputs
+from bptt.training.tasks.series import whole_of
+from bptt.training.updates import predictions
+
+CUTS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the training rows
+NETWORK_CUTS = (0.8, 1.0)
+_fit_output = linear_part._fit_output
+_sure = partial(patch.object, linear_part, "SURE")
+
+
+def _weighed(power: float) -> AbstractContextManager[object]:
+    """Candidates by exp(-power · n/2 · (E / E_min - 1))."""
+
+    def fit(sums: np.ndarray, layout: Inputs, subsets: list[np.ndarray], place: int, ahead: int) -> tuple:
+        return _fit_output(sums, layout, subsets, place, ahead / power)  # pyright: ignore
+
+    return patch.object(linear_part, "_fit_output", fit)
+
+
+def _within_one_standard_error(
+    sums: np.ndarray, layout: Inputs, subsets: list[np.ndarray], place: int, ahead: int
+) -> tuple[np.ndarray, float, float]:
+    """As `_fit_output`, by the simplest candidate within one standard error of the best over the folds.
+
+    Persistence is simplest, then fewer inputs, then a stronger penalty.
+    """
+    basis, change = layout.changes(), np.eye(layout.size + 2)
+    change[1:-1, 1:-1] = basis
+    change[1 + layout.at(0, place), -1] = -1
+    sums = change.T @ sums @ change
+    before = np.cumsum(sums, axis=0)
+    rolled = [fold for fold in range(1, len(sums)) if before[fold - 1, 0, 0] >= linear_part.LEAST]
+    paths, errors = [np.zeros((1, layout.size + 2))], [np.array([[sums[fold, -1, -1]] for fold in rolled])]
+    for subset in sorted(subsets, key=len) if rolled else []:
+        fitted = [linear_part._ridge(before[fold - 1], subset)[::-1] for fold in rolled]
+        paths.append(linear_part._ridge(before[-1], subset)[::-1])  # the strongest penalty first
+        errors.append(
+            np.array([linear_part._square_error(sums[f], p) for f, p in zip(rolled, fitted, strict=True)])
+        )
+    by_fold = np.concatenate(errors, axis=1) / np.maximum(1, sums[rolled, 0, 0])[:, None]
+    mean = by_fold.mean(0)
+    over = by_fold - by_fold[:, [mean.argmin()]]
+    spread = over.std(0, ddof=1) / np.sqrt(len(over)) if len(over) > 1 else 0 * mean
+    first = int((mean <= mean.min() + spread).argmax())
+    coefficients = np.concatenate(paths)[first]
+    weight = basis @ coefficients[1:-1]
+    weight[layout.at(0, place)] += 1
+    return weight, float(coefficients[0]), float(mean[first])
+
+
+def _twice(found: Sequence[int], horizons: Sequence[int], train_rows: int) -> tuple[list[int], int]:
+    """As `lags_of`, with all lags of two short seasons."""
+    lags, dense = seasons.lags_of(found, horizons, train_rows)
+    short = [one for one in found if one <= seasons.DENSE and seasons.REPEATED * one <= train_rows]
+    dense = max(dense, min(2 * max(short) + 1, train_rows // seasons.PER_LAG)) if short else dense
+    return sorted({*lags, *range(dense)}), dense
+
+
+LINEAR: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "as it is": nullcontext,
+    "all lags of a season up to 60 rows": partial(patch.object, seasons, "DENSE", 60),
+    "all lags of two seasons": partial(patch.object, forecast, "lags_of", _twice),
+    "averaged by exp(-n/8 ...)": partial(_weighed, 0.25),
+    "averaged by exp(-2n ...)": partial(_weighed, 4),
+    "the best candidate alone": partial(_weighed, 1e9),
+    "the simplest within a standard error": partial(
+        patch.object, linear_part, "_fit_output", _within_one_standard_error
+    ),
+    "levels penalised, not changes": partial(patch.object, Inputs, "changes", lambda self: np.eye(self.size)),
+}
+NETWORK: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "never": partial(_sure, np.inf),
+    "where it saves anything": partial(_sure, 0.0),
+    "where it saves 2 standard errors": partial(_sure, 2.0),
+    "where it saves 3 standard errors (as it is)": partial(_sure, 3.0),
+}
+
+
+def _tasks(public: PublicSeries, cuts: Sequence[float]) -> list[Forecast]:
+    """The training rows cut at each place but the last, to be tested up to the next."""
+    frame = public.frame()
+    names = [name for name in frame.columns if name != "t"]
+    table = select(frame, "a series", Selection(("y",), tuple(names[1:]), "t"))
+    rows = len(table.values) - max(1, round(len(table.values) * ForecastOptions.test))
+    found = []
+    for start, stop in pairwise(round(rows * cut) for cut in cuts):
+        part = Table(table.name, table.times[:stop], table.columns, table.values[:stop])
+        config = ForecastOptions(target="y", time="t", horizon=public.horizons, test=1 - start / stop)
+        found.append(forecast.table_forecast(part, config))
+    return found
+
+
+def _errors(task: Forecast, found: np.ndarray) -> np.ndarray:
+    """Sums of square errors over the rows tested on, (K)."""
+    return np.square(task.truth() - found)[task.train_rows : len(task.table.values)].sum(0)
+
+
+def _repeated(task: Forecast) -> np.ndarray:
+    return task.baselines()["persistence"]
+
+
+def _linear(public: PublicSeries, variant: AbstractContextManager[object]) -> np.ndarray:
+    """MSE / that of persistence by horizon, of the linear part."""
+    with variant:
+        tasks = _tasks(public, CUTS)
+    found = [_errors(task, task.forecasts(task.paths.final(task.inputs()))) for task in tasks if task.paths]
+    return np.sum(found, 0) / np.sum([_errors(task, _repeated(task)) for task in tasks], 0)
+
+
+def _networks(public: PublicSeries) -> list[np.ndarray]:
+    """The same of the whole model, for each rule that takes the network or not."""
+    (task,) = _tasks(public, NETWORK_CUTS)
+    network = network_of(task.config, task)
+    Training(network, task.updates(network), task.config).run()
+    found = []
+    for rule in NETWORK.values():
+        with rule():
+            model = whole_of([task], network)
+        found.append(
+            _errors(task, task.forecasts(predictions(model, task.inputs()))) / _errors(task, _repeated(task))
+        )
+    return found
+
+
+def _print(title: str, names: Sequence[str], ratios: np.ndarray) -> None:
+    """A line for each variant; ratios (variants, series and horizons)."""
+    print(f"{title:<46}{'geom. mean':>12}{'worst':>8}{'above 1.1':>11}{'better / worse':>16}", flush=True)
+    ours = ratios[["as it is" in name for name in names].index(True)]
+    for name, own in zip(names, ratios, strict=True):
+        sides = f"{(own < 0.99 * ours).sum()} / {(own > 1.01 * ours).sum()}"
+        mean = np.exp(np.log(own).mean())
+        print(f"{name:<46}{mean:12.4f}{own.max():8.2f}{(own > 1.1).sum():11}{sides:>16}", flush=True)
+
+
+def choose(series: dict[str, PublicSeries]) -> None:
+    """Print the tables: each variant's ratios, and on how many it is 1 % better or worse than what is done."""
+    table = [[_linear(public, variant()) for public in series.values()] for variant in LINEAR.values()]
+    _print("linear part", list(LINEAR), np.array(table).reshape(len(LINEAR), -1))
+    networks = np.stack([np.stack(_networks(public)) for public in series.values()], axis=1)
+    _print("network beside it", list(NETWORK), networks.reshape(len(NETWORK), -1))
