@@ -9,7 +9,7 @@ from bptt.errors import UserError
 from bptt.training.options.base import first_given
 from bptt.training.options.choosing import GROUPS, OPTIONS, check_own, named_in, task_of
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.options.forecast import ForecastOptions
+from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.options.text import TextOptions
 
 DATA = Path("data.csv")
@@ -193,3 +193,10 @@ def test_the_method_in_words():
     assert (ForecastOptions().method, ClassifyOptions().method) == ("full BPTT", "full BPTT")
     assert ForecastOptions(reach="truncated", k2=40).method == "truncated BPTT, k1=20, k2=40"
     assert TextOptions().method == "truncated BPTT, k1=64, k2=64"
+
+
+def test_a_cell_without_leak_takes_the_plain_one_whatever_the_default():
+    SunspotOptions(cell="gru", leak=1.0).check()
+    SunspotOptions(cell="gru").check()
+    with pytest.raises(UserError, match="--leak is an option of the Elman cell"):
+        SunspotOptions(cell="gru", leak=0.5).check()

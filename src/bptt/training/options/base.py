@@ -119,8 +119,8 @@ class TrainOptions:
         for name in ("weight_decay", "snapshot"):
             self._require(0 <= getattr(self, name) < LARGE, name, f"at least 0 and below {LARGE:g}")
         self._require(0 < self.leak <= 1, "leak", "above 0 and at most 1")
-        for name in ("activation", "leak"):
-            if self.cell != "elman" and getattr(self, name) != getattr(type(self), name):
+        for name, plain in (("activation", "tanh"), ("leak", 1.0)):
+            if self.cell != "elman" and getattr(self, name) not in (plain, getattr(type(self), name)):
                 raise UserError(f"--{name} is an option of the Elman cell; a {self.cell.upper()} has none")
         self._require(0 < self.test < 1, "test", "between 0 and 1")
         for name in ("validation", "dropout"):
