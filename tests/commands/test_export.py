@@ -26,11 +26,12 @@ def test_the_file_forecasts_what_the_run_forecast(run, capsys):
     capsys.readouterr()
     assert export(ExportOptions(run)) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{run / 'model.onnx'}: x -> y\n")
+    assert said.startswith(f"{run / 'model.onnx'}: x -> y\n{run / 'model.json'}: ")
+    assert f"python {run / 'predict.py'} DATA\n" in said
     assert "at most" in said
     session = onnxruntime.InferenceSession(str(run / "model.onnx"))
     facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
-    assert (facts["columns"], facts["lags"], facts["horizon"]) == (["sunspots"], [0, 1, 2], 1)
+    assert (facts["columns"], facts["lags"], facts["horizons"]) == (["sunspots"], [0, 1, 2], [1])
     scaled = (sunspots().values - facts["mean"]) / facts["std"]
     x = np.concatenate([scaled[2 - lag : len(scaled) - lag] for lag in range(3)], axis=1)
     y = session.run(None, {"x": x[:, None].astype(np.float32)})[0]
@@ -63,13 +64,18 @@ def test_the_file_classifies_as_the_run_did(tmp_path):
 def test_a_stream_has_the_state_beside_x_and_y(run, capsys):
     capsys.readouterr()
     assert export(ExportOptions(run, state=True)) == 0
-    assert "x, h_0 -> y, h_n\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "x, h_0 -> y, h_n\n" in said
+    assert "no script that predicts: " in said
 
 
 def test_nothing_is_overwritten(run, tmp_path):
     assert export(ExportOptions(run, out=tmp_path / "m.onnx")) == 0
     with pytest.raises(UserError, match="exists already"):
         export(ExportOptions(run, out=tmp_path / "m.onnx"))
+    (tmp_path / "n.json").touch()
+    with pytest.raises(UserError, match=r"n\.json exists already"):
+        export(ExportOptions(run, out=tmp_path / "n.onnx"))
     with pytest.raises(UserError, match="no folder"):
         export(ExportOptions(run, out=tmp_path / "nowhere" / "m.onnx"))
 

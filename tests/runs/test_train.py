@@ -71,8 +71,8 @@ def test_a_run_in_memory_writes_nothing_and_answers_as_a_loaded_one(frame, tmp_p
         assert one.explain(steps=5).t == 5
         assert one.explain(2, steps=5).t == 2
     assert run.diagnose(frame).where.startswith("rows 1-59 of the 60 rows of the table in memory")
-    assert run.export(tmp_path / "m.onnx").inputs == ("x",)
-    assert run.export(tmp_path / "s.onnx", state=True).inputs == ("x", "h_0")
+    assert run.export(tmp_path / "m.onnx").onnx.inputs == ("x",)
+    assert run.export(tmp_path / "s.onnx", state=True).onnx.inputs == ("x", "h_0")
 
 
 def test_with_verbose_it_prints_what_the_command_prints(frame, capsys):

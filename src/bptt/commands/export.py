@@ -1,4 +1,4 @@
-"""`bptt export`: a trained run as an ONNX file."""
+"""`bptt export`: a trained run for runtimes without bptt."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from .writing import check_new
 
 
 def export(config: ExportOptions) -> int:
-    """Write the file, say what it holds and how exact it is; returns the exit code.
+    """Write the files, say what they hold and how exact they are; returns the exit code.
 
     Raises:
-        UserError: the run cannot be used, the file exists or cannot be written, or the extra is not installed.
+        UserError: the run cannot be used, a file exists or cannot be written, or the extra is not installed.
     """
     out = config.out or config.run / "model.onnx"
     check_new(out if config.run.is_dir() else config.out, "--out")
     run = load(config.run)
     try:
-        written = run.export(out, config.state)
-    except (ModuleNotFoundError, FileNotFoundError, RuntimeError) as error:
+        written, description, script, note = run.export(out, config.state)
+    except (ModuleNotFoundError, FileExistsError, FileNotFoundError, RuntimeError) as error:
         raise UserError(str(error)) from error
     say(f"{out}: {', '.join(written.inputs)} -> {', '.join(written.outputs)}")
+    if description is not None:
+        say(f"{description}: how rows become x, and y forecasts or classes")
+    if script is not None:
+        say(f"{script}: prints predictions for a file, with numpy and onnxruntime alone: python {script} DATA")
+    else:
+        say(f"no script that predicts: {note}")
     if written.difference is None:
         print("not compared with the run's network, since onnxruntime is not installed")
     else:

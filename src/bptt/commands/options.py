@@ -67,19 +67,17 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Write a trained run's network as ONNX, for runtimes without Python.
+    """Write a trained run as ONNX, for runtimes without Python, and beside it what is needed to use it.
 
-    It takes x (T, B, I), standardised, and returns y (T, B, O), standardised. The input of a step is all columns
-    of the present row, a 1 for each that is missing where the run masks them, then those of the row before, and so
-    on for the lags; then sine and cosine of each period of the calendar. The outputs stand target by target, and
-    within it horizon by horizon. The file's metadata hold the columns, the targets first, their mean and std, or
-    those of each series, and all the rest.
+    model.onnx takes x (T, B, I), standardised, and returns y (T, B, O), standardised. model.json says how rows
+    become x, and y forecasts or classes. predict.py does so with numpy and onnxruntime alone; it is not written
+    where it could not: for many series, texts, or dates that are not such as 2020-01-31.
     """
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
     """Run folder that `bptt train` wrote."""
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: RUN/model.onnx)")] = None
-    """ONNX file to write; it must not exist."""
+    """ONNX file to write; beside NAME.onnx stand NAME.json and predict_NAME.py. None of them may exist."""
     state: bool = False
     """For streams: the initial state h_0 (and c_0 of an LSTM) is an input too, zeros to begin with, and the final
     state h_n an output, to be passed with the next call."""

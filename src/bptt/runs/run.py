@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..export.file import OnnxFile, export_onnx
 from ..files import LARGEST_TEXT, read_regular
 from ..forecast_model import ForecastModel, LinearPath
 from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS
@@ -43,7 +42,7 @@ from ..training.tasks.task import Task
 from ..training.tensors import read_tensors
 from ..training.toml import made_of, read_toml
 from ..training.updates import predictions
-from .deployed import deployed
+from .deployed import Deployment, deploy
 from .explorer import run_subject
 from .gradient_monitor import diagnosis_of
 from .new_data import new_sequences, new_series
@@ -220,17 +219,22 @@ class Run(ConfigFile):
         ).shown()
         return explain(net, x, d, criterion, t=len(x) if t is None else t)
 
-    def export(self, path: str | Path, state: bool = False) -> OnnxFile:
-        """Write the network as ONNX, as `bptt export` does; the file's metadata say how rows become its inputs.
+    def export(self, path: str | Path, state: bool = False) -> Deployment:
+        """Write the model for runtimes without bptt, as `bptt export` does: ONNX, a JSON file and a script.
+
+        The JSON file, `path` with the ending .json, says how rows become the model's inputs and its outputs
+        forecasts or classes. The script predict.py, or predict_NAME.py beside NAME.onnx, reads a CSV file and
+        prints what `predict` returns, except for the intervals, with numpy and onnxruntime.
 
         Args:
-            path: the file to write; it must not exist.
+            path: the ONNX file to write. Neither it nor the files beside it may exist.
             state: as `bptt.export_onnx` takes it.
 
         Raises:
             FileExistsError, FileNotFoundError, ModuleNotFoundError, RuntimeError: as of `bptt.export_onnx`.
+            UserError: path ends in .json or .py.
         """
-        return export_onnx(self.model, path, deployed(self, self.intervals), state)
+        return deploy(self, self.model, self.intervals, Path(path), state)
 
     def _widths(self, series: Series, found: np.ndarray) -> np.ndarray:
         """Half the widths of the intervals of forecasts (N + farthest, K), in the targets' units."""
