@@ -243,6 +243,8 @@ def test_predictions_are_checked(files, visit):
     exercise.get_by_role("button").click()
     expect(exercise.locator(".reply")).to_contain_text("Yes")
     delta = bptt.explain(*lesson()).delta[1].tolist()
+    select(page, "node.s", 1)
+    expect(page.locator("#details")).to_contain_text("predict it first")
     exercise = page.locator(".exercise").nth(1)
     for field, value in zip(exercise.locator("input").all(), delta, strict=True):
         field.fill(f"{value:.4f}")

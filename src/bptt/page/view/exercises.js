@@ -8,7 +8,12 @@ import { number, percent } from "./numbers.js";
 import { numbers, partsOf, state, weightAt } from "./store.js";
 import { tex } from "./tex.js";
 
-/** A question with its answer's fields; nothing is revealed before an answer is given. */
+const answered = new Set();
+
+/** Whether the numbers of a step hold an answer that is not yet given. */
+export const isVeiled = (k) => state.chapter === "three" && k === 2 && !answered.has("delta");
+
+/** A question with its answer's fields; what would tell the answer is shown after the first one is given. */
 export function showExercise(id) {
   const { question, fields, check } = EXERCISES[id];
   const reply = el("p", { class: "reply", role: "status" });
@@ -18,6 +23,7 @@ export function showExercise(id) {
     submit(event) {
       event.preventDefault();
       const [right, say] = check(inputs.flatMap((input) => valueOf(input)));
+      answered.add(id);
       reply.className = `reply ${right ? "right" : "wrong"}`;
       reply.textContent = `${right ? "Yes. " : "Not yet. "}${say}`;
     },
