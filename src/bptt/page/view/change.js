@@ -18,6 +18,7 @@ const inRange = (name, value) => (Math.abs(value) <= LARGEST ? null : refused(na
 export function setUpChange() {
   byId("change").hidden = Boolean(page.recorded);
   byId("limits").textContent = page.recorded ? "This network is too large to compute with in a page (64 units, 500 steps): what is shown was recorded by Python." : "";
+  byId("undo").hidden = Boolean(page.recorded);
   if (page.recorded) return;
   byId("activation").addEventListener("change", (event) => edit({ network: { ...state.network, activation: event.target.value } }));
   byId("loss").addEventListener("change", (event) => edit(withLoss(event.target.value)));
