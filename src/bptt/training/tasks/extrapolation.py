@@ -39,8 +39,8 @@ def beyond(
     return (
         f"The inputs leave the range trained on: {column} lies outside it in {outside[place]} of {count} "
         f"{rows} ({outside[place] / count:.0%}), by up to {farthest[side, place]:.3g} {which} training value, "
-        f"{edge:.4g}, which is {parts[side, place]:.0%} of that range. A network extrapolates poorly there, where a "
-        "linear part (--linear, the default) goes on: learn from more rows, if there are."
+        f"{edge:.4g}, which is {parts[side, place]:.0%} of that range. A network extrapolates poorly there, "
+        "where a linear part (--linear, the default) goes on: learn from more rows, if there are."
     )
 
 
