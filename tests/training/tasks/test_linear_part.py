@@ -86,6 +86,16 @@ def test_inputs_that_never_change_and_repeat_each_other_are_no_trouble():
     assert np.allclose(found(x), x[:, :1] + x[:, 1:2], atol=0.02)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [np.ones(4000), np.arange(4000.0), np.r_[np.random.default_rng(0).normal(size=100), np.zeros(3900)]],
+    ids=["constant", "line", "constant after a while"],
+)
+def test_a_series_without_any_error_is_forecast_so(values):
+    found = ridge(values, 1, 3800, 9)
+    assert np.abs(found[3800:4000] - values[3800:]).max() < 1e-3
+
+
 def test_a_trend_is_followed_beyond_the_training_rows():
     rows = np.arange(300.0)
     values = 5 + 0.3 * rows + np.sin(rows / 2) + np.random.default_rng(0).normal(0, 0.05, 300)

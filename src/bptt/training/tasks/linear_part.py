@@ -27,6 +27,7 @@ from .baselines import carried_on
 PENALTIES = 10.0 ** np.arange(-3, 6.5, 0.5)  # in units of one step's products of standardised inputs
 FIRST, FOLDS = 0.4, 4  # the steps fitted to before the first validation, and how often it rolls on
 SURE, BLOCKS, MOST_BLOCKS = 3.0, 20, 50  # as `share_of` has them
+ROUNDING = 1e-14  # of a square error: that of standardised values in single precision
 LEAST = 5  # steps that a regression is fitted to
 
 
@@ -183,7 +184,8 @@ def _fit_output(
     else:
         mean = np.concatenate([np.sum(one, axis=0) for one in errors]) / count
         independent = max(2.0, count / ahead)
-        weights = np.exp(-0.5 * independent * (mean / max(mean.min(), 1e-300) - 1))
+        least = mean.min()
+        weights = np.exp(-0.5 * independent * (mean - least) / max(least, ROUNDING))
         weights /= weights.sum()
         coefficients = weights @ np.concatenate(paths)
         averaged = [weights @ np.concatenate([one[number] for one in fitted]) for number in range(len(rolled))]
