@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from bptt.training.tasks.intervals import AdaptiveWidth, Intervals, adapted, half_width
+from bptt.training.tasks.intervals import RECENT, AdaptiveWidth, Intervals, adapted, half_width, in_turn
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.7, 0.9, 0.95])
@@ -71,3 +71,15 @@ def test_a_width_goes_on_where_it_ended():
     assert again.width == ended.widths[0] == part.width
     adapted(again, sizes[400:], 1)
     assert (again.width, again.missed) == (whole.width, pytest.approx(whole.missed))
+
+
+def test_widths_of_many_series_come_from_the_last_errors_of_all():
+    rng = np.random.default_rng(0)
+    small, large = rng.uniform(0, 1, 2 * RECENT), rng.uniform(10, 11, 2 * RECENT)
+    whole = in_turn([small, large])
+    assert sorted(whole) == sorted([*small, *large])
+    assert [size for size in whole if size < 5] == small.tolist()
+    ended = Intervals.of([[AdaptiveWidth(own.tolist(), 0.75) for own in (small, large)]], [1], 0.75, "validation")
+    for recent in (whole[-RECENT:], ended.recent[0]):
+        assert sum(size > 5 for size in recent) == RECENT // 2
+    assert 10 < ended.widths[0] < 11

@@ -99,7 +99,7 @@ class Intervals:
     ) -> Intervals:
         """By where each output's widths end, one of each series, and how many errors they began with."""
         missed = [float(np.mean([end.missed for end in own])) for own in ends]
-        recent = [[size for end in own for size in end.recent][-RECENT:] for own in ends]
+        recent = [in_turn([end.recent for end in own])[-RECENT:].tolist() for own in ends]
         enough = [any(math.isfinite(end.width) for end in own) for own in ends]
         widths = [
             AdaptiveWidth(sizes, coverage, level).width if there else math.inf
@@ -121,6 +121,16 @@ class Intervals:
         if self.source == "training":
             return f"{said} and are too narrow; --validation 0.2 gives honest ones."
         return f"{said}."
+
+
+def in_turn(sizes: Sequence[Sequence[float] | np.ndarray]) -> np.ndarray:
+    """The errors of several series as one sequence, so that the last ones of it are the last ones of each.
+
+    >>> in_turn([[1, 2, 3], [10]])
+    array([ 1.,  2.,  3., 10.])
+    """
+    left = np.concatenate([np.arange(len(own), 0, -1) for own in sizes])  # how many follow in its series
+    return np.concatenate([np.asarray(own, dtype=float) for own in sizes])[np.argsort(-left, kind="stable")]
 
 
 def half_width(sizes: np.ndarray, coverage: float) -> float:

@@ -17,7 +17,7 @@ from ...networks import SequenceModel
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of
 from ..updates import predictions
-from .intervals import AdaptiveWidth, Intervals, adapted, half_width
+from .intervals import AdaptiveWidth, Intervals, adapted, half_width, in_turn
 from .series import Series, whole_of
 from .task import Judged
 
@@ -106,7 +106,10 @@ def _with_intervals(
 
 
 def _calibration(parts: Sequence[Series], found: list[np.ndarray], output: int) -> np.ndarray:
-    """The absolute errors on the rows outside the training set, standardised; those that are there."""
+    """The absolute errors on the validation rows, or on all training rows where there are none, standardised.
+
+    Those that are there, (n), of several series in turn.
+    """
     sizes = []
     for part, own in zip(parts, found, strict=True):
         place, ahead = part.outputs[output]
@@ -114,8 +117,7 @@ def _calibration(parts: Sequence[Series], found: list[np.ndarray], output: int) 
         begin = part.learned_steps if part.learned_steps < part.train_steps else 0
         rows = slice(first + begin, first + part.train_steps)
         sizes.append(np.abs(part.truth()[rows, output] - own[rows, output]) / part.scaling.std[place])
-    whole = np.concatenate(sizes)
-    return whole[~np.isnan(whole)]
+    return in_turn([own[~np.isnan(own)] for own in sizes])
 
 
 def scores_of(parts: Sequence[Series], models: list[dict[str, np.ndarray]], name: str) -> dict[str, float]:
