@@ -112,3 +112,14 @@ def test_errors_in_units_and_beside_persistence(tmp_path):
     steps = np.abs(np.diff(forecast.table.values[:160, 0])).mean()
     assert forecast.seasons == []
     assert judged.mase["y, 1 ahead"] == pytest.approx(mae / steps)
+
+
+def test_errors_of_a_target_with_gaps_everywhere_are_beside_those_of_persistence(tmp_path):
+    values = np.full((200, 1), np.nan)
+    values[::7, 0] = 2.0 * np.arange(29) ** 1.5
+    table = Table("t.csv", list(range(200)), ["y"], values, targets=1)
+    forecast = table_forecast(table, ForecastOptions(missing="mask", lags=1, linear=False))
+    judged = forecast.judge(Mean(), "mean", tmp_path / "f.csv")
+    known = values[: forecast.train_rows : 7, 0]
+    (name,) = judged.mae
+    assert judged.mase[name] == pytest.approx(judged.mae[name] / np.abs(np.diff(known)).mean())

@@ -17,6 +17,7 @@ from ...networks import SequenceModel
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of
 from ..updates import predictions
+from .baselines import persistence
 from .intervals import AdaptiveWidth, Intervals, adapted, half_width, in_turn
 from .series import Series, whole_of
 from .task import Judged
@@ -187,7 +188,9 @@ def _in_units(parts: Sequence[Series], found: list[np.ndarray]) -> dict[str, dic
         for name, output, span in part.judged_on:
             rows, named = left[span.first : span.stop, output], _named(part, name, len(parts))
             known = part.table.values[: part.train_rows, part.outputs[output][0]]
-            unit = np.nanmean(np.abs(known[season:] - known[:-season])) if len(known) > season else np.nan
+            repeated = np.abs(known - persistence(known, season, season)[: len(known)])
+            there = ~np.isnan(repeated)
+            unit = repeated[there].mean() if there.any() else 0.0
             errors["rmse"][named] = float(np.sqrt(np.nanmean(np.square(rows))))
             errors["mae"][named] = float(np.nanmean(np.abs(rows)))
             if unit > 0:
