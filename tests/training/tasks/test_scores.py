@@ -9,7 +9,7 @@ from bptt.training.data.tables import Table
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import table_forecast
-from bptt.training.tasks.scores import LINEAR, MEAN, verdict_of
+from bptt.training.tasks.scores import LINEAR, MEAN, forecast_verdict
 from bptt.training.tasks.task import Judged
 
 
@@ -81,7 +81,7 @@ def verdict(ours, baseline, held=0.9, shares=(), **choices):
     scores = {"ours": ours, LINEAR: 0.0, "persistence": 1.0, "ridge": baseline}
     by_span = {name: {"test": score} for name, score in scores.items()}
     judged = Judged({**by_span, "published": {"1921": 0.0}}, covered={"test": held})
-    return verdict_of(judged, ForecastOptions(**choices), list(shares))
+    return forecast_verdict(judged, ForecastOptions(**choices), list(shares))
 
 
 def test_the_verdict_is_against_the_best_baseline_and_says_what_to_do():

@@ -58,7 +58,7 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
     )
     shares = model.share.tolist() if isinstance(model, ForecastModel) else []
     return replace(
-        result, scores=result.scores | first.published, verdict=verdict_of(result, first.config, shares)
+        result, scores=result.scores | first.published, verdict=forecast_verdict(result, first.config, shares)
     )
 
 
@@ -198,7 +198,7 @@ def _in_units(parts: Sequence[Series], found: list[np.ndarray]) -> dict[str, dic
     return errors
 
 
-def verdict_of(judged: Judged, config: ForecastOptions, shares: list[float]) -> str:
+def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float]) -> str:
     """The average relative variance beside the best baseline's, in words, and what to do where it is worse.
 
     Args:
