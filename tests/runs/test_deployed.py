@@ -97,7 +97,7 @@ def test_the_script_dates_and_forecasts_as_the_run(kind, tmp_path, monkeypatch, 
 def test_several_targets_and_horizons_in_a_process_of_its_own(tmp_path):
     frame = series(90)
     frame.write_csv(tmp_path / "d.csv")
-    run = bptt.train(frame, target=["y", "z"], input=["w"], horizon=[3, 1], **QUICK)
+    run = bptt.train(frame, target=["y", "z"], input=["w"], horizon=[3, 1], linear=False, **QUICK)
     found = run.export(tmp_path / "load.onnx")
     assert (found.description, found.script) == (tmp_path / "load.json", tmp_path / "predict_load.py")
     without = (
@@ -107,6 +107,7 @@ def test_several_targets_and_horizons_in_a_process_of_its_own(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", without, str(tmp_path / "d.csv")], capture_output=True, text=True, check=True
     )
+    assert done.stderr == ""
     assert_same(read(done.stdout), run.predict(tmp_path / "d.csv").drop("lower", "upper"))
 
 
@@ -139,6 +140,9 @@ def test_rows_of_another_spacing_or_form_are_refused(tmp_path, monkeypatch, caps
         series(80, t=times).write_csv(tmp_path / "d.csv")
         with pytest.raises(SystemExit, match=why):
             printed(found.script, tmp_path / "d.csv", monkeypatch, capsys)
+    monkeypatch.setattr(sys, "argv", ["predict.py"])
+    with pytest.raises(SystemExit, match=r"python predict\.py DATA\.csv"):
+        runpy.run_path(str(found.script))
     series(2, t=CALENDARS["days"][:2]).write_csv(tmp_path / "d.csv")
     with pytest.raises(SystemExit, match="has 2 rows, but at least 3"):
         printed(found.script, tmp_path / "d.csv", monkeypatch, capsys)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 path = Path(__file__).with_name("model.json")
 model = json.loads(path.read_text(encoding="utf-8"))
 columns, stride = model["columns"], model["stride"]
