@@ -23,6 +23,7 @@ from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks import forecast, linear_part, seasons
 from bptt.training.tasks.forecast import Forecast
 from bptt.training.tasks.linear_part import Inputs
+from bptt.training.tasks.seasons import lags_of
 from bptt.training.tasks.series import whole_of
 from bptt.training.updates import predictions
 
@@ -74,7 +75,7 @@ def _within_one_standard_error(
 
 def _twice(found: Sequence[int], horizons: Sequence[int], train_rows: int) -> tuple[list[int], int]:
     """As `lags_of`, with all lags of two short seasons."""
-    lags, dense = seasons.lags_of(found, horizons, train_rows)
+    lags, dense = lags_of(found, horizons, train_rows)
     short = [one for one in found if one <= seasons.DENSE and seasons.REPEATED * one <= train_rows]
     dense = max(dense, min(2 * max(short) + 1, train_rows // seasons.PER_LAG)) if short else dense
     return sorted({*lags, *range(dense)}), dense
@@ -83,7 +84,7 @@ def _twice(found: Sequence[int], horizons: Sequence[int], train_rows: int) -> tu
 LINEAR: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "as it is": nullcontext,
     "all lags of a season up to 60 rows": partial(patch.object, seasons, "DENSE", 60),
-    "all lags of two seasons": partial(patch.object, forecast, "lags_of", _twice),
+    "all lags of two seasons": partial(patch.object, seasons, "lags_of", _twice),
     "averaged by exp(-n/8 ...)": partial(_weighed, 0.25),
     "averaged by exp(-2n ...)": partial(_weighed, 4),
     "the best candidate alone": partial(_weighed, 1e9),

@@ -19,8 +19,8 @@ from bptt.training.data.tables import Table, sunspots
 from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
-from bptt.training.tasks.baselines import ar_order
-from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, given_lags, sunspot_forecast
+from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, sunspot_forecast
+from bptt.training.tasks.seasons import lookback_of
 from bptt.training.updates import predictions
 
 ORIGINS = ((1776, 1800), (1840, 1880), (1860, 1900), (1880, 1920), (1900, 1920))
@@ -53,10 +53,8 @@ def origin(last_learned: int, last_tested: int, config: ForecastOptions) -> Fore
     table = Table(whole.name, whole.times[:rows], whole.columns, whole.values[:rows])
     span = Span(f"{last_learned + 1}-{last_tested}", learned, rows)
     scaling = Scaling.of(table.values[:learned], table.columns)
-    order = ar_order(learned, 1)
-    lags = given_lags(config)
-    assert lags is not None
-    return Forecast(table, config, learned, [span], scaling, [SUNSPOT_VARIANCE], *lags, order=order)
+    lookback = lookback_of([], learned, config)
+    return Forecast(config, learned, scaling, *lookback, table, [span], [SUNSPOT_VARIANCE])
 
 
 def score(config: ForecastOptions) -> float:

@@ -94,8 +94,8 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> F
                 stacklevel=3,
             )
     ahead = known or own
-    read = [], scaling, [], run.lags, len(run.lags)
-    task = Forecast(table, config, 0, *read, {}, run.calendar, part=name, spacing=own, ahead=ahead)
+    read = run.lags, len(run.lags), [], 1, table, [], []
+    task = Forecast(config, 0, scaling, *read, part=name, spacing=own, ahead=ahead, calendar=run.calendar)
     task.check_times()
     return task
 

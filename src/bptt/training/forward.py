@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..dropout import dropout_from
+from ..forecast_model import LinearPath
 from ..trees import Tree, mapped
 from .options.base import TrainOptions
 from .options.shared import TableOptions
@@ -79,10 +80,19 @@ class NoisyChunks:
         config: noise and seed.
         epoch: the epoch's number.
         share: which of all stretches the chunks have.
+        path: a linear path whose rest is learned; its network reads the chunks.
     """
 
-    def __init__(self, chunks: Any, config: TableOptions, epoch: int, share: slice = slice(None)) -> None:
-        self.chunks, self.config, self.epoch, self.share, self.place = chunks, config, epoch, share, 0
+    def __init__(
+        self,
+        chunks: Any,
+        config: TableOptions,
+        epoch: int,
+        share: slice = slice(None),
+        path: LinearPath | None = None,
+    ) -> None:
+        self.chunks, self.config, self.epoch, self.share, self.path = chunks, config, epoch, share, path
+        self.place = 0
         self._block: tuple[int, Tensor] = -1, torch.empty(0)  # noise of steps drawn together, and which
 
     @property
@@ -98,6 +108,8 @@ class NoisyChunks:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for x, d in self.chunks:
             first, self.place = self.place, self.place + len(x)
+            if self.path is not None:
+                x, d = self.path.read(x), self.path.rest(x, d)
             yield (x if self.config.noise == 0 else x + self._noise(x, first)), d
 
     def _noise(self, x: Tensor, first: int) -> Tensor:

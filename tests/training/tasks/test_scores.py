@@ -17,7 +17,7 @@ def task(**choices):
     rng = np.random.default_rng(0)
     values = rng.normal(5, [1.0, 10.0], (200, 2))
     table = Table("t.csv", list(range(1, 201)), ["y", "z"], values, targets=2)
-    options = {"lags": 1, "horizon": (1, 4), "linear": False, "validation": 0.0}
+    options = {"target": ("y", "z"), "lags": 1, "horizon": (1, 4), "linear": False, "validation": 0.0}
     return table_forecast(table, ForecastOptions(**(options | choices)))
 
 

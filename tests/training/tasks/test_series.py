@@ -40,7 +40,7 @@ def test_forecasts_go_back_into_the_targets_unit():
 
 
 def test_targets_and_horizons_stand_side_by_side():
-    config = SunspotOptions(lags=2, horizon=(1, 3))
+    config = SunspotOptions(target=("a", "b"), lags=2, horizon=(1, 3))
     task = table_forecast(replace(table(), targets=2), config)
     scaled = task.scaling.apply(task.table.values)
     x, d = task.inputs(), task.targets().double().numpy()

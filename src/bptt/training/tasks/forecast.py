@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from torch import nn
@@ -27,10 +28,11 @@ from .excerpt import LONGEST, TrainingExcerpt
 from .extrapolation import beyond
 from .linear_part import Products, linear_paths
 from .scores import judged
-from .seasons import lags_of, seasons_of
-from .series import Forecasting, Series, Span, baseline_order
+from .seasons import found_lookback
+from .series import Series, SingleSeries, Span
 from .task import Judged
 
+T = TypeVar("T", bound=SingleSeries)
 MINIMUM_TARGETS = 10  # training targets that a forecast needs
 
 # Average relative variance is the mean squared error over the variance of the series; for the sunspots the
@@ -45,12 +47,8 @@ SUNSPOT_PUBLISHED = {
 }
 
 
-class Forecast(Series, Forecasting):
+class Forecast(Series):
     """A series as a task."""
-
-    @property
-    def series(self) -> dict[str, Scaling]:
-        return {}
 
     @property
     def clock(self) -> Clock:
@@ -122,16 +120,16 @@ def part_forecast(table: Table, config: ForecastOptions, part: str = "") -> Fore
     return forecast_of(table, config, train_rows, spans, variances, {}, part)
 
 
-def with_linear_part(parts: list[Forecast]) -> list[Forecast]:
+def with_linear_part(parts: list[T]) -> list[T]:
     """Series with the linear part that all of them share, where the options ask for one."""
     first = parts[0]
     if not first.config.linear:
         return parts
     learned, whole = (Products(first.layout.size, len(first.outputs)) for _ in range(2))
     for part in parts:
-        x, d = part.inputs().double().numpy(), part.targets().double().numpy()
-        learned.add(x[: len(d)], d, 0, part.learned_steps)
-        whole.add(x[: len(d)], d, 0, part.train_steps)
+        for step, x, d in part.step_pieces():
+            learned.add(x, d, step, part.learned_steps)
+            whole.add(x, d, step, part.train_steps)
     paths = linear_paths(learned, whole, first.layout, first.outputs, first.seasons)
     return [replace(part, paths=paths) for part in parts]
 
@@ -184,30 +182,20 @@ def forecast_of(
     _check_values(table, train_rows, spans)
     learned, times = table.values[:train_rows], table.times[:train_rows]
     calendar = periods_of(times) if config.calendar else []
-    if config.season is not None and config.season > train_rows:
-        raise UserError(f"--season {config.season} is longer than the {train_rows} training rows of {table.name}")
-    seasons = [config.season] if config.season else seasons_of(learned[:, 0], times)
-    lags, dense = given_lags(config) or lags_of(seasons, config.horizons, train_rows)
+    lookback = found_lookback(table.name, learned[:, 0], times, train_rows, config)
     scaling = Scaling.of(learned, table.columns, table.name if part else "")
     scaling.check(Moments.of(table.values), table.columns, table.name)
-    order = baseline_order(config, seasons, train_rows)
     spacing = spacing_of(table.times)
-    forecast = Forecast(
-        *(table, config, train_rows, spans, scaling, variances, lags, dense, published, calendar, seasons, order),
-        *(part, spacing, spacing),
-    )
+    own = table, spans, variances, published, part, spacing, spacing
+    forecast = Forecast(config, train_rows, scaling, *lookback, *own, calendar=calendar)
     forecast.check_times()
     if forecast.train_steps < MINIMUM_TARGETS:
         raise UserError(
-            f"lags={lags[-1] + 1} and horizon={max(config.horizons)} leave {max(0, forecast.train_steps)} steps "
-            f"of the {train_rows} training rows; at least {MINIMUM_TARGETS} are needed"
+            f"lags={lookback.lags[-1] + 1} and horizon={max(config.horizons)} leave "
+            f"{max(0, forecast.train_steps)} steps of the {train_rows} training rows; at least {MINIMUM_TARGETS} "
+            "are needed"
         )
     return forecast
-
-
-def given_lags(config: ForecastOptions) -> tuple[list[int], int] | None:
-    """As `lags_of`, by --lags; None where that is not given."""
-    return None if config.lags is None else (list(range(config.lags)), config.lags)
 
 
 def _check_values(table: Table, train_rows: int, spans: list[Span]) -> None:

@@ -34,6 +34,7 @@ class AdaptiveWidth:
     def __init__(self, sizes: Sequence[float], coverage: float, missed: float | None = None) -> None:
         self.coverage, self.missed = coverage, 1 - coverage if missed is None else missed
         self.recent = deque(sizes, RECENT)
+        self._waiting: deque[float] = deque()  # errors of rows whose true values are not known yet
         self._sorted = sorted(self.recent)
         self.width = half_width(np.array(self._sorted), coverage) if missed is None else self._now()
 
@@ -50,6 +51,26 @@ class AdaptiveWidth:
         enough = math.isfinite(self.width) or math.isfinite(half_width(np.array(self._sorted), self.coverage))
         self.width = self._now() if enough else math.inf
 
+    def along(self, sizes: np.ndarray, ahead: int) -> np.ndarray:
+        """Half the width of the interval of each row, (m); a series may be given in pieces, and `settle` ends it.
+
+        Args:
+            sizes: the rows' absolute errors, (m), NaN where not known.
+            ahead: the horizon: an interval adapts to the errors up to so many rows before its own.
+        """
+        widths = np.empty(len(sizes))
+        for row, size in enumerate(sizes.tolist()):
+            if len(self._waiting) == ahead:
+                self.add(self._waiting.popleft())
+            widths[row] = self.width
+            self._waiting.append(size)
+        return widths
+
+    def settle(self) -> None:
+        """Take the last rows' errors too."""
+        while self._waiting:
+            self.add(self._waiting.popleft())
+
     def _now(self) -> float:
         if not self._sorted:
             return math.inf
@@ -59,19 +80,9 @@ class AdaptiveWidth:
 
 
 def adapted(width: AdaptiveWidth, sizes: np.ndarray, ahead: int) -> np.ndarray:
-    """Half the width of the interval of each row, (m); `width` has taken all errors afterwards.
-
-    Args:
-        sizes: the rows' absolute errors, (m), NaN where not known.
-        ahead: the horizon: an interval adapts to the errors up to so many rows before its own.
-    """
-    widths = np.empty(len(sizes))
-    for row in range(len(sizes)):
-        if row >= ahead:
-            width.add(float(sizes[row - ahead]))
-        widths[row] = width.width
-    for size in sizes[max(0, len(sizes) - ahead) :]:
-        width.add(float(size))
+    """`AdaptiveWidth.along` a whole series, (m); `width` has taken all errors afterwards."""
+    widths = width.along(sizes, ahead)
+    width.settle()
     return widths
 
 

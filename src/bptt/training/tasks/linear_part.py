@@ -231,14 +231,25 @@ def ridge(values: np.ndarray, horizon: int, train_rows: int, rows: int) -> np.nd
     """
     moments = Moments.of(values[:train_rows, None])
     scaled = (values - moments.mean[0]) / moments.unit[0]
-    layout = Inputs(1, range(rows), False, 0, rows)
     x = lagged(carried_on(scaled)[:, None], rows)
     steps = train_rows - rows + 1 - horizon
     products = Products(rows, 1)
     products.add(x[:steps], scaled[rows - 1 + horizon :][:steps, None], 0, steps)
     found = np.full(len(values) + horizon, np.nan)
-    found[rows - 1 + horizon :] = fit_linear(products, layout, [(0, horizon)], whole=True)(x)[:, 0]
+    found[rows - 1 + horizon :] = fit_ridge(products, rows, horizon)(x)[:, 0]
     return found * moments.unit[0] + moments.mean[0]
+
+
+def fit_ridge(products: Products, rows: int, horizon: int) -> LinearPart:
+    """A ridge regression on the last rows of a target, its penalties weighed."""
+    return fit_linear(products, Inputs(1, range(rows), False, 0, rows), [(0, horizon)], whole=True)
+
+
+def least_squares(products: Products) -> LinearPart:
+    """The linear regression on all training steps, without a penalty, of one output."""
+    sums = products.sums[:, 0].sum(0)
+    bias, *weight = np.linalg.lstsq(sums[:-1, :-1], sums[:-1, -1], rcond=None)[0]
+    return LinearPart(np.array([weight]), np.array([bias]), np.array([np.nan]))
 
 
 def linear_paths(

@@ -24,10 +24,10 @@ from ..transfer import device_of, to_device
 from ..updates import Updates, Whole, Windows, check_workers, loss_for_targets, mean_square, predictions
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
-from .forecast import Forecast, given_lags, note_spacing, part_forecast, with_linear_part
+from .forecast import Forecast, note_spacing, part_forecast, with_linear_part
 from .scores import judged
-from .seasons import lags_of
-from .series import Forecasting, baseline_order, whole_of
+from .seasons import lookback_of
+from .series import Forecasting, whole_of
 from .task import Judged
 
 
@@ -153,9 +153,7 @@ def panel(config: ForecastOptions, frame: pl.DataFrame | None = None) -> Panel:
     shared = [period for period in parts[0].calendar if all(period in part.calendar for part in parts)]
     fewest = min(part.train_rows for part in parts)
     seasons = [season for season in max(parts, key=lambda part: part.train_rows).seasons if season <= fewest]
-    lags, dense = given_lags(config) or lags_of(seasons, config.horizons, fewest)
-    order = baseline_order(config, seasons, fewest)
-    shape = {"calendar": shared, "seasons": seasons, "lags": lags, "dense": dense, "order": order}
-    parts = with_linear_part([replace(part, **shape) for part in parts])
+    shape = lookback_of(seasons, fewest, config)._asdict()
+    parts = with_linear_part([replace(part, calendar=shared, **shape) for part in parts])
     note_spacing(parts)
     return Panel(config.data.name, config, parts)

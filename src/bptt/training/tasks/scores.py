@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,10 @@ from ...files import write_whole
 from ...forecast_model import ForecastModel, LinearPath
 from ...networks import SequenceModel
 from ..options.forecast import ForecastOptions
-from ..transfer import device_of
 from ..updates import predictions
 from .baselines import persistence
 from .intervals import AdaptiveWidth, Intervals, adapted, half_width, in_turn
-from .series import Series, whole_of
+from .series import Series, SingleSeries, whole_of
 from .task import Judged
 
 MEAN = "mean"
@@ -37,7 +35,7 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
     """
     model = whole_of(parts, network)
     found = _forecasts(parts, model)
-    intervals, widths = _with_intervals(parts, model, found)
+    intervals, widths = _with_intervals(parts, errors_held_out(parts, network, model), found)
     frames = [forecast_rows(*one) for one in zip(parts, found, widths, strict=True)]
     write_whole(path, pl.concat(frames).write_csv().encode())
     alone = _forecasts(parts, _Linear(model.path)) if isinstance(model, ForecastModel) else []
@@ -56,10 +54,13 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
         intervals=intervals,
         covered=_covered(parts, found, widths),
     )
-    shares = model.share.tolist() if isinstance(model, ForecastModel) else []
-    return replace(
-        result, scores=result.scores | first.published, verdict=forecast_verdict(result, first.config, shares)
-    )
+    verdict = forecast_verdict(result, first.config, shares_of(model))
+    return replace(result, scores=result.scores | first.published, verdict=verdict)
+
+
+def shares_of(model: nn.Module) -> list[float]:
+    """How much of the network each forecast takes; empty without a linear part."""
+    return model.share.tolist() if isinstance(model, ForecastModel) else []
 
 
 class _Linear(nn.Module):
@@ -78,20 +79,14 @@ def _forecasts(parts: Sequence[Series], model: nn.Module) -> list[np.ndarray]:
 
 
 def _with_intervals(
-    parts: Sequence[Series], model: nn.Module, found: list[np.ndarray]
+    parts: Sequence[Series], sizes: list[np.ndarray], found: list[np.ndarray]
 ) -> tuple[Intervals, list[np.ndarray]]:
-    """The intervals by the errors on the validation rows, or on the training rows where there are none.
+    """The intervals by `errors_held_out`, adapted along the rows tested on.
 
     Returns:
         as the last row leaves them; and half the width of each row's, (N + farthest, K), in the targets' units.
     """
-    config, first = parts[0].config, parts[0]
-    validated = found
-    if first.paths is not None and isinstance(model, ForecastModel):  # as fitted without the validation rows
-        learned = ForecastModel(copy.deepcopy(first.paths.learned).to(device_of(model)), model.network)
-        learned.share.copy_(model.share)
-        validated = _forecasts(parts, learned)
-    sizes = [_calibration(parts, validated, output) for output in range(len(first.outputs))]
+    config = parts[0].config
     widths = [np.empty_like(own) for own in found]
     ends: list[list[AdaptiveWidth]] = [[] for _ in sizes]
     for part, own, width in zip(parts, found, widths, strict=True):
@@ -106,19 +101,23 @@ def _with_intervals(
     return Intervals.of(ends, [len(one) for one in sizes], config.coverage, source), widths
 
 
-def _calibration(parts: Sequence[Series], found: list[np.ndarray], output: int) -> np.ndarray:
-    """The absolute errors on the validation rows, or on all training rows where there are none, standardised.
+def errors_held_out(parts: Sequence[SingleSeries], network: SequenceModel, model: nn.Module) -> list[np.ndarray]:
+    """By output, the absolute errors at the validation steps, standardised; without any, at the training steps.
 
-    Those that are there, (n), of several series in turn.
+    Those that are there, of several series in turn.
+
+    Args:
+        model: the network, or it beside a linear path with its share; the errors are those beside the path
+            that is fitted without the validation rows.
     """
-    sizes = []
-    for part, own in zip(parts, found, strict=True):
-        place, ahead = part.outputs[output]
-        first = part.first_step + ahead
-        begin = part.learned_steps if part.learned_steps < part.train_steps else 0
-        rows = slice(first + begin, first + part.train_steps)
-        sizes.append(np.abs(part.truth()[rows, output] - own[rows, output]) / part.scaling.std[place])
-    return in_turn([own[~np.isnan(own)] for own in sizes])
+    share, scale = 1, 1
+    if isinstance(model, ForecastModel):
+        share, scale = (one.double().cpu().numpy() for one in (model.share, model.path.scale))
+    pairs = [part.held_out(network) for part in parts]
+    errors = [scale * np.abs(share * y - d) for y, d in pairs]
+    return [
+        in_turn([own[~np.isnan(own)] for own in by_part]) for by_part in zip(*(e.T for e in errors), strict=True)
+    ]
 
 
 def scores_of(parts: Sequence[Series], models: list[dict[str, np.ndarray]], name: str) -> dict[str, float]:
@@ -204,7 +203,7 @@ def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float
     Args:
         judged: the scores by model, the trained one first, and how often the intervals held.
         config: of the run.
-        shares: how much of the network each forecast takes; empty without a linear part.
+        shares: as `shares_of` has them.
     """
     (_, own), *others = judged.scores.items()
     baselines = {name: by_span for name, by_span in others if name != LINEAR and by_span.keys() == own.keys()}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...errors import UserError
 from ..data.scaling import Moments
-from .baselines import carried_on
+from ..options.forecast import ForecastOptions
+from .baselines import AR_ORDER, ar_order, carried_on
 
 LONGEST_SEASON = 2000  # rows
 RISE = 0.1  # of the autocorrelation from its lowest value to a peak, below which the peak is no season
@@ -30,7 +32,41 @@ DENSE = 24  # rows: up to so long a season all lags of it are read, and one more
 RECENT = 10  # lags that are read without a season, or with a longer one
 PER_LAG = 8  # training rows for each of these lags
 LEAST_STEPS = 10  # training steps that are left beside the lags
+MOST_RIDGE = 200  # rows that the ridge baseline reads at most
 REPEATED = 2.5  # how many times the training rows hold a season whose lags are read
+
+
+class Lookback(NamedTuple):
+    """The rows before the present one that a forecast and its baselines read."""
+
+    lags: list[int]  # those that are input, by how far they lie back, 0 for the present one
+    dense: int  # how many of them, the first ones, follow each other
+    seasons: list[int]  # in rows, the most usual first
+    order: int  # that the regression reads which is a baseline: ridge beside a linear part, else AR
+
+
+def found_lookback(
+    name: str, values: np.ndarray, times: list[Any], train_rows: int, config: ForecastOptions
+) -> Lookback:
+    """By the options, and the seasons of the training rows.
+
+    Args:
+        name: of the table.
+        values, times: of training rows, the first of them at least, as `seasons_of` takes them.
+    """
+    if config.season is not None and config.season > train_rows:
+        raise UserError(f"--season {config.season} is longer than the {train_rows} training rows of {name}")
+    return lookback_of([config.season] if config.season else seasons_of(values, times), train_rows, config)
+
+
+def lookback_of(seasons: list[int], train_rows: int, config: ForecastOptions) -> Lookback:
+    """By the options and these seasons."""
+    if config.lags is None:
+        lags, dense = lags_of(seasons, config.horizons, train_rows)
+    else:
+        lags, dense = list(range(config.lags)), config.lags
+    rows = min(seasons[0] if seasons else AR_ORDER, MOST_RIDGE, train_rows // 4) + 1
+    return Lookback(lags, dense, seasons, rows if config.linear else ar_order(train_rows, max(config.horizons)))
 
 
 def seasons_of(values: np.ndarray, times: list[Any]) -> list[int]:

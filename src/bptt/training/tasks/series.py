@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -20,13 +21,12 @@ from ..data.calendar import FEATURES, features
 from ..data.scaling import Scaling, as_input
 from ..data.spacing import Spacing
 from ..data.tables import Table, lagged
+from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of
 from ..updates import predictions
-from .baselines import AR_ORDER, ar_order, autoregression, persistence
+from .baselines import autoregression, persistence
 from .linear_part import Inputs, LinearPaths, ridge, share_of
-
-MOST_RIDGE = 200  # rows that the ridge baseline reads at most
 
 
 class Span(NamedTuple):
@@ -37,37 +37,78 @@ class Span(NamedTuple):
     stop: int  # one past the last
 
 
+class _Table(Protocol):
+    """The attributes that `Forecasting` needs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def columns(self) -> list[str]: ...
+    @property
+    def config(self) -> ForecastOptions: ...
+    @property
+    def train_steps(self) -> int: ...
+    @property
+    def learned_steps(self) -> int: ...
+
+
+class Forecasting:
+    """The properties that all forecasting tasks share, with tables in memory or on disk."""
+
+    output = "forecast.csv"
+
+    @property
+    def loss(self) -> Criterion:
+        return squared_error
+
+    @property
+    def labels(self) -> list[str]:
+        return []
+
+    @property
+    def amount(self: _Table) -> str:
+        later = self.train_steps - self.learned_steps
+        validated = f", {later} more for validation" if later else ""
+        return f"{self.learned_steps} training steps of {_targets(self)}{validated}"
+
+    @property
+    def aim(self: _Table) -> str:
+        horizons = in_words([str(horizon) for horizon in self.config.horizons])
+        ahead = "one step" if horizons == "1" else f"{horizons} steps"
+        return f"{_targets(self)} of {self.name}, forecast {ahead} ahead"
+
+
 @dataclass(frozen=True)
-class Series:
-    """A table cut in time and scaled: from the rows up to i, forecast each target in row i + h for each horizon h.
+class SingleSeries(Forecasting, ABC):
+    """A series, in memory or on disk: its steps, and how network and linear path share them.
 
     The outputs, K in number, stand target by target, and within it horizon by horizon.
     """
 
-    table: Table  # the data, the targets in its first columns
     config: ForecastOptions  # horizons, validation, coverage, and whether missing values are masked
     train_rows: int  # the number of training rows, from the start
-    spans: list[Span]  # the test rows
     scaling: Scaling  # fitted to the training rows
-    variances: list[float]  # by target, what mean squared errors are divided by for the average relative variance
-    lags: list[int]  # the rows that are input at each step, 0 for its own
-    dense: int  # how many of them, the first ones, follow each other
-    published: dict[str, dict[str, float]] = field(default_factory=dict)  # figures of others, by name and span
-    calendar: list[str] = field(default_factory=list)  # the periods of the dates whose sine and cosine are input
-    seasons: list[int] = field(default_factory=list)  # in rows, the most usual first
-    order: int = 1  # how many rows the linear baseline reads
-    part: str = ""  # which of many series this is
-    spacing: Spacing | None = None  # of its rows in time, by which future rows are dated; None if unknown
-    ahead: Spacing | None = None  # the spacing by which the calendar counts, that of the training rows
-    paths: LinearPaths | None = None  # the linear part, where the network learns what it leaves
+    # the rows that are read before the present one, as `Lookback` has them
+    lags: list[int]
+    dense: int
+    seasons: list[int]
+    order: int
+    # the periods of the dates whose sine and cosine are input
+    calendar: list[str] = field(default_factory=list, kw_only=True)
+    # the linear part, where the network learns what it leaves
+    paths: LinearPaths | None = field(default=None, kw_only=True)
 
     @property
-    def name(self) -> str:
-        return self.table.name
+    def clock(self) -> Clock:
+        return Clock()
 
     @property
-    def columns(self) -> list[str]:
-        return self.table.columns
+    def series(self) -> dict[str, Scaling]:
+        return {}
+
+    @property
+    def spacings(self) -> dict[str, Spacing]:
+        return {}
 
     @property
     def farthest(self) -> int:
@@ -77,7 +118,7 @@ class Series:
     @property
     def outputs(self) -> list[tuple[int, int]]:
         """The target's place and the horizon of each output."""
-        return [(place, ahead) for place in range(self.table.targets) for ahead in self.config.horizons]
+        return self.config.outputs
 
     @property
     def first_step(self) -> int:
@@ -93,6 +134,70 @@ class Series:
     def learned_steps(self) -> int:
         """How many of them are left beside those for validation."""
         return self.train_steps - round(self.train_steps * self.config.validation)
+
+    @property
+    def first_held_out(self) -> int:
+        """The first step for validation; without any, the first training step."""
+        return self.learned_steps if self.learned_steps < self.train_steps else 0
+
+    @property
+    def layout(self) -> Inputs:
+        """The layout of the inputs."""
+        marks = self.config.missing == "mask"
+        return Inputs(len(self.scaling.mean), self.lags, marks, FEATURES * len(self.calendar), self.dense)
+
+    @property
+    def path(self) -> LinearPath | None:
+        """The linear path beside which the network is trained."""
+        return None if self.paths is None else self.paths.learned
+
+    def read(self, x: Tensor) -> Tensor:
+        """What the network reads of inputs x."""
+        return x if self.path is None else self.path.read(x)
+
+    def rest(self, x: Tensor, d: Tensor) -> Tensor:
+        """What the network learns of targets d."""
+        return d if self.path is None else self.path.rest(x, d)
+
+    @abstractmethod
+    def step_pieces(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """The training steps, and perhaps later ones, by piece: the first one's number, x (T, I) and d (T, K)."""
+
+    @abstractmethod
+    def held_out(self, network: SequenceModel) -> tuple[np.ndarray, np.ndarray]:
+        """The network's outputs and targets (N, K) at the validation steps; without any, at the training steps."""
+
+    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
+        """The trained network beside the linear path, where there is one."""
+        return whole_of([self], model)
+
+    @property
+    def baseline_names(self) -> list[str]:
+        """The simple models beside it, by name."""
+        rows = self.order
+        seasonal = [f"seasonal persistence ({season})" for season in self.seasons[:1]]
+        return ["persistence", *seasonal, f"linear AR({rows})" if self.paths is None else f"ridge on {rows} rows"]
+
+
+@dataclass(frozen=True)
+class Series(SingleSeries):
+    """A table in memory: from the rows up to i, forecast each target in row i + h for each horizon h."""
+
+    table: Table  # the data, the targets in its first columns
+    spans: list[Span]  # the test rows
+    variances: list[float]  # by target, what mean squared errors are divided by for the average relative variance
+    published: dict[str, dict[str, float]] = field(default_factory=dict)  # figures of others, by name and span
+    part: str = ""  # which of many series this is
+    spacing: Spacing | None = None  # of its rows in time, by which future rows are dated; None if unknown
+    ahead: Spacing | None = None  # the spacing by which the calendar counts, that of the training rows
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def columns(self) -> list[str]:
+        return self.table.columns
 
     def inputs(self) -> Tensor:
         """x (T, I), one step for each row that has its lags before it.
@@ -116,26 +221,20 @@ class Series:
             np.stack([scaled[start : start + steps, place] for place, start in starts], axis=1)
         ).float()
 
-    @property
-    def layout(self) -> Inputs:
-        """The layout of the inputs."""
-        marks = self.config.missing == "mask"
-        return Inputs(len(self.columns), self.lags, marks, FEATURES * len(self.calendar), self.dense)
-
-    @property
-    def path(self) -> LinearPath | None:
-        """The linear path beside which the network is trained."""
-        return None if self.paths is None else self.paths.learned
-
     def network_steps(self, stop: int | None = None) -> tuple[Tensor, Tensor]:
         """What the network reads and learns at the steps that have targets, (T, R) and (T, K), to step `stop`."""
         d = self.targets()[:stop]
         x = self.inputs()[: len(d)]
-        return (x, d) if self.path is None else (self.path.read(x), self.path.rest(x, d))
+        return self.read(x), self.rest(x, d)
 
-    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
-        """The trained network beside the linear path, where there is one."""
-        return whole_of([self], model)
+    def step_pieces(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        d = self.targets().double().numpy()
+        yield 0, self.inputs().double().numpy()[: len(d)], d
+
+    def held_out(self, network: SequenceModel) -> tuple[np.ndarray, np.ndarray]:
+        x, d = self.training_steps()
+        y = predictions(network, x)[self.first_held_out :]
+        return y.double().numpy(), d[self.first_held_out :].double().numpy()
 
     def training_steps(self) -> tuple[Tensor, Tensor]:
         """What the network reads and learns at the training steps."""
@@ -152,17 +251,12 @@ class Series:
 
     def baselines(self) -> dict[str, np.ndarray]:
         """The forecasts of simple models, as `forecasts` has them."""
-        found = {"persistence": [persistence(values, ahead) for values, ahead in self._past]}
-        if self.seasons:
-            (season, *_) = self.seasons
-            found[f"seasonal persistence ({season})"] = [persistence(*past, season) for past in self._past]
+        found = [[persistence(*past, season) for past in self._past] for season in (1, *self.seasons[:1])]
         if self.paths is None:
-            linear = [autoregression(values, ahead, self.train_rows, self.order) for values, ahead in self._past]
-            found[f"linear AR({self.order})"] = linear
+            found.append([autoregression(*past, self.train_rows, self.order) for past in self._past])
         else:
-            linear = [ridge(*past, self.train_rows, self.order) for past in self._past]
-            found[f"ridge on {self.order} rows"] = linear
-        return {name: self._stacked(forecasts) for name, forecasts in found.items()}
+            found.append([ridge(*past, self.train_rows, self.order) for past in self._past])
+        return {name: self._stacked(own) for name, own in zip(self.baseline_names, found, strict=True)}
 
     @property
     def _past(self) -> list[tuple[np.ndarray, int]]:
@@ -228,69 +322,17 @@ class Series:
         return np.full((len(self.table.values) + self.farthest, len(self.outputs)), np.nan)
 
 
-def baseline_order(config: ForecastOptions, seasons: Sequence[int], train_rows: int) -> int:
-    """How many rows the linear baseline reads: beside a linear path those of a season and one more."""
-    if not config.linear:
-        return ar_order(train_rows, max(config.horizons))
-    return min(seasons[0] if seasons else AR_ORDER, MOST_RIDGE, train_rows // 4) + 1
-
-
-def whole_of(parts: Sequence[Series], network: SequenceModel) -> SequenceModel | ForecastModel:
+def whole_of(parts: Sequence[SingleSeries], network: SequenceModel) -> SequenceModel | ForecastModel:
     """A network trained on series beside the linear path to all their training steps; without one, itself."""
     paths = parts[0].paths
     if paths is None:
         return network
     whole = ForecastModel(copy.deepcopy(paths.final).to(device_of(network)), network)
     if parts[0].config.validation:
-        pairs = []
-        for part in parts:
-            x, d = part.training_steps()
-            pairs.append((predictions(network, x)[part.learned_steps :], d[part.learned_steps :]))
-        y, d = (torch.cat(part).double().numpy() for part in zip(*pairs, strict=True))
+        y, d = map(np.concatenate, zip(*(part.held_out(network) for part in parts), strict=True))
         shares = [share_of(y[:, k], d[:, k], ahead) for k, (_, ahead) in enumerate(parts[0].outputs)]
         whole.share.copy_(torch.tensor(shares))
     return whole
-
-
-class _Table(Protocol):
-    """The attributes that `Forecasting` needs."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def columns(self) -> list[str]: ...
-    @property
-    def config(self) -> ForecastOptions: ...
-    @property
-    def train_steps(self) -> int: ...
-    @property
-    def learned_steps(self) -> int: ...
-
-
-class Forecasting:
-    """The properties that all forecasting tasks share, with tables in memory or on disk."""
-
-    output = "forecast.csv"
-
-    @property
-    def loss(self) -> Criterion:
-        return squared_error
-
-    @property
-    def labels(self) -> list[str]:
-        return []
-
-    @property
-    def amount(self: _Table) -> str:
-        later = self.train_steps - self.learned_steps
-        validated = f", {later} more for validation" if later else ""
-        return f"{self.learned_steps} training steps of {_targets(self)}{validated}"
-
-    @property
-    def aim(self: _Table) -> str:
-        horizons = in_words([str(horizon) for horizon in self.config.horizons])
-        ahead = "one step" if horizons == "1" else f"{horizons} steps"
-        return f"{_targets(self)} of {self.name}, forecast {ahead} ahead"
 
 
 def output_words(columns: list[str], outputs: list[tuple[int, int]]) -> list[list[str]]:
