@@ -29,12 +29,12 @@ class PublicSeries(NamedTuple):
     unit: str = "mo"  # of the step, as polars has it
 
     def frame(self) -> pl.DataFrame:
-        """Columns t, y and the inputs."""
-        columns = self.read()
-        row = pl.int_range(len(columns["y"]))
+        """Columns t, y and the inputs; rows with a missing value are left out."""
+        columns = pl.DataFrame(self.read()).filter(~pl.any_horizontal(pl.all().is_nan()))
+        row = pl.int_range(len(columns))
         date = pl.lit(self.start).str.to_datetime("%Y-%m-%d", strict=False)
         t = date.dt.offset_by(pl.format("{}" + self.unit, self.step * row)) if self.start else row + 1
-        return pl.DataFrame(columns).select(t.alias("t"), pl.all())
+        return columns.select(t.alias("t"), pl.all())
 
 
 def _pydataset(name: str) -> dict[str, np.ndarray]:
@@ -51,12 +51,12 @@ def _vega(name: str, column: str, symbol: str = "") -> dict[str, np.ndarray]:
 
 
 def _file(package: str, path: str, target: str, *inputs: str) -> dict[str, np.ndarray]:
-    """Columns of a CSV file inside a package; rows with a missing value are left out."""
+    """Columns of a CSV file inside a package, NaN where a value is missing."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(package)
     frame = pl.read_csv(Path(spec.origin).parent / "datasets" / path, infer_schema_length=None)
-    frame = frame.select(pl.col(target, *inputs).cast(pl.Float64, strict=False)).drop_nulls()
+    frame = frame.select(pl.col(target, *inputs).cast(pl.Float64, strict=False).fill_null(float("nan")))
     return {"y": frame[target].to_numpy()} | {name: frame[name].to_numpy() for name in inputs}
 
 
