@@ -24,12 +24,12 @@ def task(**choices):
 class Mean(torch.nn.Module):
     """Forecasts the mean of what it was trained on."""
 
-    def __init__(self):
+    def __init__(self, outputs=4):
         super().__init__()
-        self.zero = torch.nn.Parameter(torch.zeros(1))
+        self.zero = torch.nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x):
-        return x.new_zeros(len(x), 4), None
+        return x.new_zeros(len(x), len(self.zero)), None
 
 
 def test_intervals_hold_what_was_not_learned_from_as_often_as_asked(tmp_path):
@@ -119,7 +119,7 @@ def test_errors_of_a_target_with_gaps_everywhere_are_beside_those_of_persistence
     values[::7, 0] = 2.0 * np.arange(29) ** 1.5
     table = Table("t.csv", list(range(200)), ["y"], values, targets=1)
     forecast = table_forecast(table, ForecastOptions(missing="mask", lags=1, linear=False))
-    judged = forecast.judge(Mean(), "mean", tmp_path / "f.csv")
+    judged = forecast.judge(Mean(1), "mean", tmp_path / "f.csv")
     known = values[: forecast.train_rows : 7, 0]
     (name,) = judged.mae
     assert judged.mase[name] == pytest.approx(judged.mae[name] / np.abs(np.diff(known)).mean())
