@@ -25,7 +25,7 @@ def write(tmp_path):
 @pytest.fixture
 def saved(tmp_path):
     """Options, and the config.toml of their run."""
-    options = ForecastOptions(horizon=(1, 3), out=tmp_path)
+    options = SunspotOptions(horizon=(1, 3), out=tmp_path)
     save_config(tmp_path, config_of(options, sunspot_forecast(options), {}))
     return options, tmp_path / "config.toml"
 
