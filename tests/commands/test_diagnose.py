@@ -3,12 +3,14 @@ import math
 
 import polars as pl
 import pytest
+import torch
 
 from bptt.commands.diagnose import diagnose
 from bptt.commands.options import DiagnoseOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
+from bptt.training.tensors import read_tensors, write_tensors
 
 
 def write(path, rows):
@@ -34,6 +36,16 @@ def test_the_sunspot_run(tmp_path, capsys):
     )
     for words in ("l0, Elman: ", "spectral radius", "Lyapunov", "data", "gradient norm"):
         assert words in shown
+
+
+def test_a_network_that_the_forecasts_leave_out_is_said(run, capsys):
+    path = run / "run" / "model.safetensors"
+    weights = read_tensors(path)
+    for share, is_said in ((1.0, False), (0.0, True)):
+        write_tensors(path, weights | {"share": torch.full_like(weights["share"], share)})
+        capsys.readouterr()
+        assert diagnose(DiagnoseOptions(run / "run", lags=20)) == 0
+        assert ("leave the network out" in capsys.readouterr().out) == is_said
 
 
 def test_the_runs_own_training_rows_and_every_number_as_json(run):

@@ -2,10 +2,12 @@ import io
 import json
 import math
 import random
+import tomllib
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+import tomli_w
 
 from bptt.commands.follow import follow
 from bptt.commands.options import PredictOptions
@@ -198,7 +200,13 @@ def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsy
 
 
 def test_damaged_intervals_are_said(run):
-    (run / "run" / "intervals.toml").write_text("coverage = ")
+    path = run / "run" / "intervals.toml"
+    whole = tomllib.loads(path.read_text())
+    for name, value in (("recent", [[math.nan, 0.5]]), ("recent", [[-1.0]]), ("missed", [math.inf])):
+        path.write_text(tomli_w.dumps({**whole, name: value}))
+        with pytest.raises(UserError, match=rf"intervals\.toml is damaged: {name} must"):
+            load(run / "run")
+    path.write_text("coverage = ")
     with pytest.raises(UserError, match=r"intervals\.toml is damaged"):
         predict(PredictOptions(run / "run", run / "d.csv"))
     (run / "run" / "intervals.toml").unlink()

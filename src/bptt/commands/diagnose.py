@@ -29,7 +29,10 @@ def diagnose(config: DiagnoseOptions) -> int:
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
     network = f"{run.config.cell} network, {run.config.hidden} units"
-    say(f"{config.run}: {network}; {found.where}", found)
+    said = [f"{config.run}: {network}; {found.where}"]
+    if run.leaves_network_out:
+        said.append("The forecasts of this run leave the network out: beside the linear part it did not help.")
+    say(*said, found)
     return 0
 
 

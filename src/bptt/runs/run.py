@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import warnings
 from dataclasses import dataclass, field, replace
@@ -247,6 +248,11 @@ class Run(ConfigFile):
         return widths
 
     @property
+    def leaves_network_out(self) -> bool:
+        """Whether its forecasts are those of the linear part alone."""
+        return isinstance(self.model, ForecastModel) and not self.model.share.any()
+
+    @property
     def network(self) -> SequenceModel:
         """The recurrent network of its model: beside a linear path what learns the rest, else the model itself."""
         return self.model.network if isinstance(self.model, ForecastModel) else self.model
@@ -363,6 +369,10 @@ def _read_intervals(path: Path, outputs: int) -> Intervals | None:
             raise ValueError(f"{outputs} widths of at least 0 are needed")
         if not len(found.missed) == len(found.recent) == outputs:
             raise ValueError(f"{outputs} values of missed, and of recent, are needed")
+        if not all(0 <= size < math.inf for sizes in found.recent for size in sizes):
+            raise ValueError("recent must hold finite errors of at least 0")
+        if not all(map(math.isfinite, found.missed)):
+            raise ValueError("missed must be finite")
         if not 0 < found.coverage < 1:
             raise ValueError(f"coverage must be between 0 and 1, got {found.coverage}")
         return found
