@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -151,31 +152,34 @@ def fit_linear(
         whole: whether all inputs are read, and only the penalty is weighed.
     """
     found = []
+    basis, spectra = layout.changes(), _Spectra()
     for output, (place, ahead) in enumerate(outputs):
         subsets = [np.arange(layout.size)] if whole else layout.subsets(place)
-        found.append(_fit_output(products.sums[:, output], layout, subsets, place, ahead))
+        change = np.zeros((layout.size + 2, layout.size + 2))  # (1, x, d) to (1, changes, d - the last value)
+        change[0, 0] = change[-1, -1] = 1
+        change[1:-1, 1:-1] = basis
+        change[1 + layout.at(0, place), -1] = -1
+        sums = change.T @ products.sums[:, output] @ change
+        coefficients, bias, error = _fit_output(sums, subsets, ahead, spectra)
+        weight = basis @ coefficients
+        weight[layout.at(0, place)] += 1
+        found.append((weight, bias, error))
     weight, bias, error = (np.stack(part) for part in zip(*found, strict=True))
     return LinearPart(weight, bias, error)
 
 
 def _fit_output(
-    sums: np.ndarray, layout: Inputs, subsets: list[np.ndarray], place: int, ahead: int
+    sums: np.ndarray, subsets: list[np.ndarray], ahead: int, spectra: _Spectra
 ) -> tuple[np.ndarray, float, float]:
     """Weights (I), bias and rolling error of one output, from its sums (folds, I + 2, I + 2)."""
-    basis = layout.changes()
-    whole = np.zeros((layout.size + 2, layout.size + 2))  # (1, x, d) to (1, changes, d - the last value)
-    whole[0, 0] = whole[-1, -1] = 1
-    whole[1:-1, 1:-1] = basis
-    whole[1 + layout.at(0, place), -1] = -1
-    sums = whole.T @ sums @ whole
     before = np.cumsum(sums, axis=0)
     rolled = [fold for fold in range(1, len(sums)) if before[fold - 1, 0, 0] >= LEAST and sums[fold, 0, 0] > 0]
-    none = np.zeros(layout.size + 2)  # persistence: the last value, and nothing added
+    none = np.zeros(sums.shape[1])  # persistence: the last value, and nothing added
     paths, errors = [none[None]], [[_square_error(sums[fold], none[None]) for fold in rolled]]
     fitted = [[none[None]] * len(rolled)]
     for subset in subsets if before[-1, 0, 0] >= LEAST else []:
-        folds = [_ridge(before[fold - 1], subset) for fold in rolled]
-        paths.append(_ridge(before[-1], subset))
+        folds = [_ridge(before[fold - 1], subset, spectra) for fold in rolled]
+        paths.append(_ridge(before[-1], subset, spectra))
         fitted.append(folds)
         errors.append([_square_error(sums[fold], path) for fold, path in zip(rolled, folds, strict=True)])
     count = sum(sums[fold, 0, 0] for fold in rolled)
@@ -191,9 +195,7 @@ def _fit_output(
         averaged = [weights @ np.concatenate([one[number] for one in fitted]) for number in range(len(rolled))]
         squares = [_square_error(sums[fold], one[None]) for fold, one in zip(rolled, averaged, strict=True)]
         error = float(np.sum(squares)) / count
-    weight = basis @ coefficients[1:-1]
-    weight[layout.at(0, place)] += 1
-    return weight, float(coefficients[0]), float(error)
+    return coefficients[1:-1], float(coefficients[0]), float(error)
 
 
 def _square_error(sums: np.ndarray, path: np.ndarray) -> np.ndarray:
@@ -203,21 +205,42 @@ def _square_error(sums: np.ndarray, path: np.ndarray) -> np.ndarray:
     return np.maximum(np.einsum("li,ij,lj->l", left, sums, left, optimize=True), 0)
 
 
-def _ridge(sums: np.ndarray, subset: np.ndarray) -> np.ndarray:
+def _ridge(sums: np.ndarray, subset: np.ndarray, spectra: _Spectra) -> np.ndarray:
     """The ridge regressions on some inputs for every penalty, (L, I + 2): intercept, weights, and a 0."""
     count, places = sums[0, 0], subset + 1
     mean = sums[0] / count
-    inner = sums[np.ix_(places, places)] / count - np.outer(mean[places], mean[places])
     cross = sums[places, -1] / count - mean[places] * mean[-1]
-    unit = np.sqrt(np.maximum(np.diag(inner), 0))
-    unit = np.where(unit > 1e-9, unit, np.inf)  # an input that never changes gets no weight
-    values, vectors = np.linalg.eigh(inner / np.outer(unit, unit))
+    unit, values, vectors = spectra.of(sums[:-1, :-1], places)
     along = vectors.T @ (cross / unit)
     scaled = (along / (np.maximum(values, 0) + PENALTIES[:, None] / count)) @ vectors.T / unit
     path = np.zeros((len(PENALTIES), len(sums)))
     path[:, places] = scaled
     path[:, 0] = mean[-1] - scaled @ mean[places]
     return path
+
+
+class _Spectra:
+    """The eigenvectors of correlations of inputs, once for all outputs that are fitted to the same steps."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[bytes, bytes], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def of(self, sums: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Deviations of the inputs at some places, inf for those that never change; eigenvalues and eigenvectors.
+
+        Args:
+            sums: of the products of (1, x), (I + 1, I + 1).
+            places: in them.
+        """
+        key = blake2b(sums.tobytes()).digest(), places.tobytes()
+        if key not in self._found:
+            count, mean = sums[0, 0], sums[0] / sums[0, 0]
+            inner = sums[np.ix_(places, places)] / count - np.outer(mean[places], mean[places])
+            unit = np.sqrt(np.maximum(np.diag(inner), 0))
+            unit = np.where(unit > 1e-9, unit, np.inf)  # an input that never changes gets no weight
+            values, vectors = np.linalg.eigh(inner / np.outer(unit, unit))
+            self._found[key] = unit, values, vectors
+        return self._found[key]
 
 
 def ridge(values: np.ndarray, horizon: int, train_rows: int, rows: int) -> np.ndarray:
