@@ -27,7 +27,7 @@ export function setUpOwn() {
   });
 }
 
-/** The state about a text: rows of numbers, or a sentence of which each character is to be told from those before. */
+/** The state about a text: rows of numbers, or a sentence, each character of which is predicted from those before. */
 export function about(text, cell) {
   const lines = text.trim().split("\n");
   const rows = lines.map((line) => line.trim().split(/[\s,;]+/).map(Number));
