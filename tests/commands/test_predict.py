@@ -202,7 +202,12 @@ def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsy
 def test_damaged_intervals_are_said(run):
     path = run / "run" / "intervals.toml"
     whole = tomllib.loads(path.read_text())
-    for name, value in (("recent", [[math.nan, 0.5]]), ("recent", [[-1.0]]), ("missed", [math.inf])):
+    for name, value in (
+        ("recent", [[math.nan, 0.5]]),
+        ("recent", [[-1.0]]),
+        ("missed", [math.inf]),
+        ("missed", [-1e308]),
+    ):
         path.write_text(tomli_w.dumps({**whole, name: value}))
         with pytest.raises(UserError, match=rf"intervals\.toml is damaged: {name} must"):
             load(run / "run")

@@ -51,6 +51,7 @@ from .new_data import new_sequences, new_series
 INTERVALS = "intervals.toml"
 METRICS = "metrics.jsonl"
 WEIGHTS = "model.safetensors"
+LARGEST_MISSED = 1e9  # of `Intervals.missed`, far beyond what adaptation reaches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,8 +372,8 @@ def _read_intervals(path: Path, outputs: int) -> Intervals | None:
             raise ValueError(f"{outputs} values of missed, and of recent, are needed")
         if not all(0 <= size < math.inf for sizes in found.recent for size in sizes):
             raise ValueError("recent must hold finite errors of at least 0")
-        if not all(map(math.isfinite, found.missed)):
-            raise ValueError("missed must be finite")
+        if not all(abs(missed) < LARGEST_MISSED for missed in found.missed):
+            raise ValueError(f"missed must be between -{LARGEST_MISSED:g} and {LARGEST_MISSED:g}")
         if not 0 < found.coverage < 1:
             raise ValueError(f"coverage must be between 0 and 1, got {found.coverage}")
         return found

@@ -31,10 +31,38 @@ def test_missing_errors_change_nothing():
 def test_too_few_errors_give_no_interval_and_say_how_many_are_needed():
     found = Intervals.of([[AdaptiveWidth([1.0] * 8, 0.9)]], [8], 0.9, "training")
     assert found.widths == [math.inf]
-    assert "at least 9 are needed" in found.note
+    assert found.note == (
+        "90% intervals need at least 9 errors, and there are 8 training errors, so there are none."
+    )
+    assert found.going_on(0).width == math.inf
     enough = Intervals.of([[AdaptiveWidth([1.0] * 9, 0.9)]], [9], 0.9, "training")
     assert enough.widths == [1.0]
     assert "too narrow; --validation 0.2" in enough.note
+
+
+def test_errors_that_all_series_share_are_counted_once():
+    ends = [AdaptiveWidth([1.0] * 5, 0.9) for _ in range(3)]
+    found = Intervals.of([ends], [5], 0.9, "validation")
+    assert (found.widths, found.recent) == ([math.inf], [[1.0] * 5])
+    width = found.going_on(0)
+    assert adapted(width, np.ones(6), 1).tolist() == [math.inf] * 4 + [1.0, 1.0]
+
+
+def test_a_coverage_near_one_keeps_as_many_errors_as_it_needs():
+    sizes = np.arange(1.0, 1200.0)
+    width = AdaptiveWidth(sizes.tolist(), 0.999)
+    assert width.width == 1199.0 == Intervals.of([[width]], [1199], 0.999, "validation").widths[0]
+    assert AdaptiveWidth(sizes[:998].tolist(), 0.999).width == math.inf
+
+
+def test_the_note_says_where_intervals_without_validation_errors_begin():
+    width = AdaptiveWidth([], 0.9)
+    adapted(width, np.ones(9), 1)
+    found = Intervals.of([[width]], [0], 0.9, "validation")
+    assert found.note == (
+        "90% intervals need at least 9 errors, and there are no validation errors, so they begin with the first "
+        "errors of the test set."
+    )
 
 
 def test_intervals_begin_where_later_errors_make_them_enough():

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 RATE = 0.03  # of a correction: γ of Gibbs & Candès
-RECENT = 500  # errors that a width is taken from, the last ones
+RECENT = 500  # errors that a width is taken from, the last ones; more where the coverage needs more
 
 
 class AdaptiveWidth:
@@ -33,10 +33,11 @@ class AdaptiveWidth:
 
     def __init__(self, sizes: Sequence[float], coverage: float, missed: float | None = None) -> None:
         self.coverage, self.missed = coverage, 1 - coverage if missed is None else missed
-        self.recent = deque(sizes, RECENT)
+        self._fewest = fewest(coverage)
+        self.recent = deque(sizes, kept(coverage))
         self._waiting: deque[float] = deque()  # errors of rows whose true values are not known yet
         self._sorted = sorted(self.recent)
-        self.width = half_width(np.array(self._sorted), coverage) if missed is None else self._now()
+        self.width = self._now()
 
     def add(self, size: float) -> None:
         """Take the absolute error of a row whose true value is known by now; NaN is passed over."""
@@ -44,12 +45,11 @@ class AdaptiveWidth:
             return
         if math.isfinite(self.width):
             self.missed += RATE * ((1 - self.coverage) - (size > self.width))
-        if len(self.recent) == RECENT:
+        if len(self.recent) == self.recent.maxlen:
             self._sorted.remove(self.recent[0])
         self.recent.append(size)
         insort(self._sorted, size)
-        enough = math.isfinite(self.width) or math.isfinite(half_width(np.array(self._sorted), self.coverage))
-        self.width = self._now() if enough else math.inf
+        self.width = self._now()
 
     def along(self, sizes: np.ndarray, ahead: int) -> np.ndarray:
         """Half the width of the interval of each row, (m); a series may be given in pieces, and `settle` ends it.
@@ -72,7 +72,7 @@ class AdaptiveWidth:
             self.add(self._waiting.popleft())
 
     def _now(self) -> float:
-        if not self._sorted:
+        if len(self._sorted) < self._fewest:
             return math.inf
         place = math.ceil((len(self._sorted) + 1) * (1 - self.missed) - 1e-9)
         over = max(0, place - len(self._sorted)) / len(self._sorted)  # beyond the largest error so far
@@ -110,12 +110,9 @@ class Intervals:
     ) -> Intervals:
         """By where each output's widths end, one of each series, and how many errors they began with."""
         missed = [float(np.mean([end.missed for end in own])) for own in ends]
-        recent = [in_turn([end.recent for end in own])[-RECENT:].tolist() for own in ends]
-        enough = [any(math.isfinite(end.width) for end in own) for own in ends]
-        widths = [
-            AdaptiveWidth(sizes, coverage, level).width if there else math.inf
-            for there, sizes, level in zip(enough, recent, missed, strict=True)
-        ]
+        recent = [_recent(own)[-kept(coverage) :].tolist() for own in ends]
+        pairs = zip(recent, missed, strict=True)
+        widths = [AdaptiveWidth(sizes, coverage, level).width for sizes, level in pairs]
         return cls(coverage, widths, min(errors), source, missed, recent)
 
     def going_on(self, output: int) -> AdaptiveWidth:
@@ -125,13 +122,37 @@ class Intervals:
     @property
     def note(self) -> str:
         """Where their width comes from, in words."""
-        said = f"The {self.coverage:.0%} intervals come from {self.errors} {self.source} errors"
-        if any(map(math.isinf, self.widths)):
-            needed = math.ceil(self.coverage / (1 - self.coverage) - 1e-9)
-            return f"{said}: too few, at least {needed} are needed, so there are no intervals."
+        share = f"{100 * self.coverage:.4g}%"
+        if self.errors < (needed := fewest(self.coverage)):
+            said = f"{share} intervals need at least {needed} errors, and there are {self.errors or 'no'}"
+            absent = any(map(math.isinf, self.widths))
+            rest = "so there are none" if absent else "so they begin with the first errors of the test set"
+            return f"{said} {self.source} errors, {rest}."
+        said = f"The {share} intervals come from {self.errors} {self.source} errors"
         if self.source == "training":
             return f"{said} and are too narrow; --validation 0.2 gives honest ones."
         return f"{said}."
+
+
+def fewest(coverage: float) -> int:
+    """How many errors an interval of this coverage needs.
+
+    >>> fewest(0.9), fewest(0.999)
+    (9, 999)
+    """
+    return math.ceil(coverage / (1 - coverage) * (1 - 1e-9))
+
+
+def kept(coverage: float) -> int:
+    """How many errors a width is taken from at most."""
+    return max(RECENT, fewest(coverage))
+
+
+def _recent(ends: Sequence[AdaptiveWidth]) -> np.ndarray:
+    """The last errors of all series; of one alone where no series has enough, since all began with the same."""
+    if any(math.isfinite(end.width) for end in ends):
+        return in_turn([end.recent for end in ends])
+    return np.array(max((end.recent for end in ends), key=len), dtype=float)
 
 
 def in_turn(sizes: Sequence[Sequence[float] | np.ndarray]) -> np.ndarray:
@@ -150,5 +171,7 @@ def half_width(sizes: np.ndarray, coverage: float) -> float:
     >>> half_width(np.arange(1.0, 10.0), 0.9), half_width(np.arange(1.0, 9.0), 0.9)
     (9.0, inf)
     """
+    if len(sizes) < fewest(coverage):
+        return math.inf
     place = math.ceil((len(sizes) + 1) * coverage - 1e-9)  # 0.7 times 10 is a little above 7 in floating point
-    return float(np.sort(sizes)[place - 1]) if place <= len(sizes) else math.inf
+    return float(np.sort(sizes)[place - 1])
