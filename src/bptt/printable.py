@@ -33,6 +33,20 @@ def shown(name: str) -> str:
     return shortened(printable(name))
 
 
+def significant(value: float) -> str:
+    """A number with three or four significant digits; whole below a million.
+
+    >>> [significant(number) for number in (0.95, 0.0863, 1e-30, 1.5, 62.41, 53012.4, 1.25e20)]
+    ['0.950', '0.0863', '1e-30', '1.500', '62.41', '53012', '1.25e+20']
+    """
+    size = abs(value)
+    if 0.1 <= size < 10 or value == 0:
+        return f"{value:.3f}"
+    if 1000 <= size < 1e6:
+        return f"{value:.0f}"
+    return f"{value:.4g}" if 10 <= size < 1000 else f"{value:.3g}"
+
+
 def distinct(names: Iterable[str]) -> dict[str, str]:
     """Each name as it is shown; names that would look the same are numbered."""
     found: dict[str, str] = {}

@@ -30,6 +30,7 @@ from ..insight.lesson.notation import LessonNetwork
 from ..insight.plain_models import Criterion, checked_step
 from ..modules import GRU, LSTM
 from ..networks import SequenceModel, squared_error
+from ..printable import significant
 from ..report.run import RunReport
 from .formulas import Formulas, formulas
 from .modules import bundled, static
@@ -173,6 +174,7 @@ def _longest(subject: Subject, rows: torch.Tensor, most: int) -> torch.Tensor:
 def page_html(page: Page) -> str:
     """The page as one HTML file; light and dark, from 390 pixels of width."""
     environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
+    environment.filters["significant"] = significant
     return environment.from_string(static("view/page.html")).render(
         page=page,
         policy=policy(),

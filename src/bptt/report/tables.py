@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from ..printable import distinct
+from ..printable import distinct, significant
 
 
 def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title: str) -> Table:
@@ -16,7 +16,7 @@ def score_table(scores: dict[str, dict[str, float]], judged_on: list[str], title
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
 
     def cells(names: Iterable[tuple[str, str]]) -> list[str]:
-        return [f"{scores[name][part]:.3f}" if part in scores[name] else "" for name, part in names]
+        return [significant(scores[name][part]) if part in scores[name] else "" for name, part in names]
 
     if is_wide := len(judged_on) > max(4, len(scores)):
         rows = [(part, cells((name, part) for name in scores)) for part in judged_on]

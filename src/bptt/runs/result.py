@@ -41,7 +41,9 @@ class Result:
             "event": "test",
             judged.measure.key: ours[1],
             **{name: by_span for name in UNITS if (by_span := getattr(judged, name))},
-            **({"coverage": judged.covered} if judged.covered else {}),
+            **(
+                {"coverage": {name: held.share for name, held in judged.covered.items()}} if judged.covered else {}
+            ),
             **({"confusion": judged.confusion} if judged.confusion else {}),
             "baselines": dict(baselines),
             **({"verdict": judged.verdict} if judged.verdict else {}),
@@ -96,12 +98,13 @@ class Result:
         judged = self.judged
         if judged.intervals is None:
             return None
-        held = [judged.covered[name] for name in judged.judged_on if name in judged.covered]
-        if not held:
+        counted = [judged.covered[name] for name in judged.judged_on if name in judged.covered]
+        if not counted:
             return judged.intervals.note
-        least, most = f"{min(held):.0%}", f"{max(held):.0%}"
+        shares, rows = [held.share for held in counted], sum(held.rows for held in counted)
+        least, most = f"{min(shares):.0%}", f"{max(shares):.0%}"
         found = least if least == most else f"{least} to {most}"
-        return f"{judged.intervals.note} They held {found} of the true values in the test set."
+        return f"{judged.intervals.note} They held {found} of {rows:,} true values in the test set."
 
     def warning(self, folder: Path | None) -> str | None:
         """The diagnosis as a warning, or None where it warns of nothing."""

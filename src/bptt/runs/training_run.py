@@ -306,7 +306,7 @@ def _say(console: Console, folder: Path | None, result: Result) -> None:
     judged, measure = result.judged, result.judged.measure
     console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
     if errors := result.in_units():
-        title = "errors in the data's units"
+        title = "RMSE and MAE in the data's units, and MASE"
         console.print(score_table(errors, list(errors["RMSE"]), title))
     if (said := result.intervals()) is not None:
         print_line(console, said)

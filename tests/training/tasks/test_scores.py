@@ -10,7 +10,7 @@ from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.scores import LINEAR, MEAN, forecast_verdict
-from bptt.training.tasks.task import Judged
+from bptt.training.tasks.task import Held, Judged
 
 
 def task(**choices):
@@ -80,7 +80,7 @@ def test_each_target_and_horizon_is_judged_and_so_is_their_mean(tmp_path):
 def verdict(ours, baseline, held=0.9, shares=(), **choices):
     scores = {"ours": ours, LINEAR: 0.0, "persistence": 1.0, "ridge": baseline}
     by_span = {name: {"test": score} for name, score in scores.items()}
-    judged = Judged({**by_span, "published": {"1921": 0.0}}, covered={"test": held})
+    judged = Judged({**by_span, "published": {"1921": 0.0}}, covered={"test": Held(round(100 * held), 100)})
     return forecast_verdict(judged, ForecastOptions(**choices), list(shares))
 
 
@@ -91,6 +91,16 @@ def test_the_verdict_is_against_the_best_baseline_and_says_what_to_do():
     assert worse.startswith("Worse than a baseline")
     assert "20% more. Use that, or try more inputs or other --lags (untried)." in worse
     assert "try --linear" in verdict(0.6, 0.5, linear=False)
+
+
+@pytest.mark.parametrize("ours", [0.5, 0.5001, 0.4999, 0.0])
+def test_the_verdict_names_a_tie(ours):
+    best = 0.5 if ours else 0.0
+    wanted = f"As good as the best baseline: average relative variance {ours:.3g} beside {best:.3g} of ridge."
+    assert verdict(ours, best) == wanted
+    assert verdict(0.1, 0.0).startswith(
+        "Worse than a baseline: average relative variance 0.1 beside 0 of ridge. Use"
+    )
 
 
 def test_the_verdict_says_where_the_network_is_left_out_and_intervals_held_too_little():

@@ -18,7 +18,7 @@ from ..updates import predictions
 from .baselines import persistence
 from .intervals import AdaptiveWidth, Intervals, adapted, half_width, in_turn
 from .series import Series, SingleSeries, whole_of
-from .task import Judged
+from .task import ARV, ARV_OF_SUNSPOTS, Held, Judged
 
 MEAN = "mean"
 LINEAR = "its linear part alone"
@@ -53,6 +53,7 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
         spans=[(span.name, times[span.first], times[span.stop - 1]) for span in first.spans],
         intervals=intervals,
         covered=_covered(parts, found, widths),
+        measure=ARV if first.config.data is not None else ARV_OF_SUNSPOTS,
     )
     verdict = forecast_verdict(result, first.config, shares_of(model))
     return replace(result, scores=result.scores | first.published, verdict=verdict)
@@ -209,22 +210,24 @@ def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float
     baselines = {name: by_span for name, by_span in others if name != LINEAR and by_span.keys() == own.keys()}
     ours, by_name = _overall(own), {name: _overall(by_span) for name, by_span in baselines.items()}
     name, best = min(by_name.items(), key=lambda one: one[1])
+    difference = f"{abs(ours / best - 1):.0%}" if best else ""
     beside = f"average relative variance {ours:.3g} beside {best:.3g} of {name}"
-    if best:
-        beside += f", {abs(ours / best - 1):.0%} {'less' if ours <= best else 'more'}"
-    if ours <= best:
-        said = [f"Better than every baseline: {beside}."]
+    if ours == best or difference == "0%":
+        said = [f"As good as the best baseline: {beside}."]
+    elif ours < best:
+        said = [f"Better than every baseline: {beside}, {difference} less."]
     else:
         advice = "more inputs or other --lags" if config.linear else "--linear"
-        said = [f"Worse than a baseline: {beside}. Use that, or try {advice} (untried)."]
+        more = f", {difference} more" if difference else ""
+        said = [f"Worse than a baseline: {beside}{more}. Use that, or try {advice} (untried)."]
     if shares and config.validation:
         taken = sum(share > 0 for share in shares)
         part = f"takes part in {taken} of {len(shares)} forecasts" if taken else "is left out"
         said.append(f"The network {part}, by what validation shows beside the linear part.")
-    if judged.covered and (held := min(judged.covered.values())) < config.coverage - SHORT:
+    if judged.covered and (held := min(one.share for one in judged.covered.values())) < config.coverage - SHORT:
         said.append(
-            f"The intervals held only {held:.0%}, where {config.coverage:.0%} were asked for: the test rows are "
-            "unlike those before."
+            f"The intervals held only {held:.0%}, where {100 * config.coverage:.4g}% were asked for: the test "
+            "rows are unlike those before."
         )
     return " ".join(said)
 
@@ -233,8 +236,8 @@ def _overall(by_span: dict[str, float]) -> float:
     return by_span[MEAN] if MEAN in by_span else float(np.mean(list(by_span.values())))
 
 
-def _covered(parts: Sequence[Series], found: list[np.ndarray], widths: list[np.ndarray]) -> dict[str, float]:
-    """The part of the rows tested on whose truth lies within the interval."""
+def _covered(parts: Sequence[Series], found: list[np.ndarray], widths: list[np.ndarray]) -> dict[str, Held]:
+    """How many rows tested on have an interval, and how many of their true values it held."""
     held = {}
     for part, own, width in zip(parts, found, widths, strict=True):
         errors = np.abs(part.truth() - own)
@@ -242,7 +245,8 @@ def _covered(parts: Sequence[Series], found: list[np.ndarray], widths: list[np.n
             rows = slice(span.first, span.stop), output
             there = np.isfinite(width[rows]) & ~np.isnan(errors[rows])
             if there.any():
-                held[_named(part, name, len(parts))] = float(np.mean((errors <= width)[rows][there]))
+                within = (errors <= width)[rows][there]
+                held[_named(part, name, len(parts))] = Held(int(within.sum()), len(within))
     return held
 
 

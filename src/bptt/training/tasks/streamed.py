@@ -43,7 +43,7 @@ from .linear_part import LinearPart, Products, fit_ridge, least_squares
 from .scores import LINEAR, MEAN, errors_held_out, forecast_verdict, rows_of, shares_of
 from .seasons import found_lookback
 from .series import SingleSeries, output_words
-from .task import Judged
+from .task import Held, Judged
 
 WARM_UP = 1000  # steps walked before the first one that is judged
 ROWS = 2**15  # walked and judged at a time
@@ -190,7 +190,9 @@ class StreamedForecast(SingleSeries):
             spans=[(span, last["time"][0], str(rows))],
             intervals=Intervals.of([[width] for width in widths], list(map(len, sizes)), config.coverage, source),
             covered={
-                name: float(within / of) for name, within, of in zip(said, held, promised, strict=True) if of
+                name: Held(int(within), int(of))
+                for name, within, of in zip(said, held, promised, strict=True)
+                if of
             },
         )
         return replace(result, verdict=forecast_verdict(result, config, shares_of(whole)))

@@ -36,10 +36,23 @@ ARV = Measure(
     "arv",
     "average relative variance",
     "less",
-    "The mean square error over the variance of the training rows (of the sunspots: of 1700 to 1979); 1 is no "
-    "better than their mean.",
+    "The mean square error over the variance of the training rows; 1 is no better than their mean.",
+)
+ARV_OF_SUNSPOTS = ARV._replace(
+    meaning="The mean square error over the variance of 1700 to 1979; 1 is no better than their mean."
 )
 ACCURACY = Measure("accuracy", "accuracy", "more", "The fraction of sequences whose class is predicted correctly.")
+
+
+class Held(NamedTuple):
+    """How many true values the intervals of some rows contained."""
+
+    within: int
+    rows: int
+
+    @property
+    def share(self) -> float:
+        return self.within / self.rows
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,7 @@ class Judged:
     # of forecasts, name, first time and last time of the rows tested on
     spans: list[tuple[str, str, str]] = field(default_factory=list)
     intervals: Intervals | None = None  # of forecasts, how wide lower and upper are apart
-    # of forecasts, the part of the rows tested on, by span, that they held
-    covered: dict[str, float] = field(default_factory=dict)
+    covered: dict[str, Held] = field(default_factory=dict)  # of forecasts with an interval, by test span
     measure: Measure = ARV  # of the scores
     # of classes, how many sequences of each class (rows) were predicted as each class (columns)
     confusion: list[list[int]] | None = None
