@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..walks.unfold import Factor
+from .html_tables import Bar, bars, paragraphs, table_html
 from .pairs import ErrorNorms, by_lag, mean_by_lag, shares
-from .text_tables import text_html
 
 STRETCHES = 6  # of steps, in the table
+LAG_TITLE = "‖∂E_t/∂s_{t-lag}‖, the mean over the errors"
 
 
 class BySteps(Mapping[str, Tensor]):
@@ -115,39 +117,91 @@ class Contributions:
         return contributions_text(self)
 
     def _repr_html_(self) -> str:
-        return text_html(str(self))
+        return paragraphs(_headings(self)) + share_tables(self)
 
 
 def contributions_text(c: Contributions) -> str:
     """The loss, and `share_rows`."""
+    return "\n".join([*_headings(c), "", *share_rows(c)])
+
+
+def _headings(c: Contributions) -> list[str]:
     whose = "the loss" if c.t is None else f"its part that enters at step {c.t}"
-    lines = [
+    return [
         f"loss {c.loss.item():.6g}; the gradient of {whose}, by the steps that contributed to it",
         "share: the part that points along the gradient; below 0 it works against it",
-        "",
-        *share_rows(c),
     ]
-    return "\n".join(lines)
+
+
+class _Stretches(NamedTuple):
+    """Neighbouring steps whose shares are summed, and the shares of each parameter."""
+
+    titles: list[str]
+    shares: dict[str, list[float]]
+
+
+def _stretches(c: Contributions) -> _Stretches:
+    T = _steps(c)
+    ends = list(pairwise(T * part // min(T, STRETCHES) for part in range(min(T, STRETCHES) + 1)))
+    titles = [str(last) if last - first == 1 else f"{first + 1}-{last}" for first, last in ends]
+    return _Stretches(titles, {n: [s[a:b].sum().item() for a, b in ends] for n, s in c.shares.items()})
+
+
+def _steps(c: Contributions) -> int:
+    return len(next(iter(c.shares.values())))
+
+
+def _lags(c: Contributions) -> dict[str, Tensor]:
+    return {} if c.by_pair is None else c.by_lag.states
 
 
 def share_rows(c: Contributions) -> list[str]:
     """Per parameter the share of the gradient by stretches of steps, and with pairs the decay by lag."""
-    T, lags = len(next(iter(c.shares.values()))), {} if c.by_pair is None else c.by_lag.states
+    (titles, by_name), lags = _stretches(c), _lags(c)
     wide = max(len(name) for name in [*c.gradient, *lags])
-    stretches = list(pairwise(T * part // min(T, STRETCHES) for part in range(min(T, STRETCHES) + 1)))
-    titles = [str(last) if last - first == 1 else f"{first + 1}-{last}" for first, last in stretches]
     column = max(9, *(len(title) + 2 for title in titles))
     rows = [f"{'steps':<{wide}}  {'norm':>10}" + "".join(f"{title:>{column}}" for title in titles)]
-    for name, share in c.shares.items():
-        parts = [share[first:last].sum().item() for first, last in stretches]
+    for name, parts in by_name.items():
         norm = c.gradient[name].norm().item()
         rows.append(f"{name:<{wide}}  {norm:>10.4g}" + "".join(f"{part:>z{column}.1%}" for part in parts))
-    return [*rows, "", *_lag_rows(lags, T, wide)] if lags else rows
+    return [*rows, "", *_lag_rows(lags, _steps(c), wide)] if lags else rows
+
+
+def share_tables(c: Contributions) -> str:
+    """`share_rows` as tables for a notebook, with a picture of each parameter's contributions by step."""
+    (titles, by_name), lags, T = _stretches(c), _lags(c), _steps(c)
+    rows = [
+        (
+            name,
+            f"{c.gradient[name].norm().item():.4g}",
+            bars(
+                c.by_step.norms(name).tolist(), f"the norm of each step's contribution to {name}, steps 1 to {T}"
+            ),
+            *(f"{part:z.1%}" for part in parts),
+        )
+        for name, parts in by_name.items()
+    ]
+    tables = table_html(["parameter", "norm", f"by step, 1 to {T}", *titles], rows)
+    if lags:
+        most = {name: by_lag.max().item() or 1.0 for name, by_lag in lags.items()}
+        rows = [
+            (
+                f"{lag}",
+                *(Bar(f"{by_lag[lag].item():.3g}", by_lag[lag].item() / most[n]) for n, by_lag in lags.items()),
+            )
+            for lag in _shown_lags(T)
+        ]
+        tables += table_html(["lag", *lags], rows, LAG_TITLE)
+    return tables
+
+
+def _shown_lags(T: int) -> list[int]:
+    return [0] + [2**n for n in range(T.bit_length()) if 2**n < T]
 
 
 def _lag_rows(lags: dict[str, Tensor], T: int, wide: int) -> list[str]:
-    shown = [0] + [2**n for n in range(T.bit_length()) if 2**n < T]
-    rows = ["‖∂E_t/∂s_{t-lag}‖, the mean over the errors"]
+    shown = _shown_lags(T)
+    rows = [LAG_TITLE]
     rows.append(f"{'lag':<{wide}}" + "".join(f"{lag:>10}" for lag in shown))
     rows += [f"{n:<{wide}}" + "".join(f"{by_lag[k].item():>10.3g}" for k in shown) for n, by_lag in lags.items()]
     return rows

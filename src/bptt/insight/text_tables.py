@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from torch import Tensor
 
 from .pairs import shares
@@ -20,11 +18,6 @@ def bar(part: float) -> str:
     """Eighths of a block: 1 is `WIDTH` characters, more is cut."""
     eighths = round(min(part, 1.0) * WIDTH * 8)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
-
-
-def text_html(text: str) -> str:
-    """A text set in columns, as it stands in a terminal."""
-    return f'<pre style="line-height:1.3">{escape(text)}</pre>'
 
 
 def stretches(steps: int, around: int, shown: int, first: int = 1) -> list[range]:

@@ -133,7 +133,7 @@ def test_text_latex_and_svg_say_the_same():
     assert d.svg.startswith("<svg ")
     assert d._repr_svg_() == d.svg
     assert d.svg in d._repr_html_()
-    assert "<pre>\\begin{aligned}\n&amp; \\text{The network}" in d._repr_html_(), "LaTeX to copy"
+    assert ">\\begin{aligned}\n&amp; \\text{The network}" in d._repr_html_(), "LaTeX to copy"
     assert d.latex in d._repr_latex_()
 
 

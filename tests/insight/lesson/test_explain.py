@@ -207,6 +207,6 @@ def test_what_goes_over_each_edge_is_autograds(name):
 def test_in_a_notebook_it_is_a_table_and_a_picture():
     e = bptt.explain(bptt.Elman(2, 3, 1), torch.ones(20, 2), torch.ones(20, 1))
     shown = e._repr_html_()
-    assert "<td>2 to 9</td>" in shown
+    assert ">2 to 9</th>" in shown
     assert "<svg " in shown
     assert "draw" not in e.numbers()

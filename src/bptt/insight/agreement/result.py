@@ -11,11 +11,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ..text_tables import text_html
+from ..html_tables import paragraphs, table_html
 
 # Relative error allowed: against finite differences whatever the dtype, and against autograd in float64.
 DIFFERENCES = "finite differences"
 TOLERANCE: dict[str | torch.dtype, float] = {DIFFERENCES: 1e-6, torch.float64: 1e-10, torch.float32: 1e-4}
+TITLE = "worst relative error"
+HEAD = ("route", "finite differences", "autograd", "furthest off in", "verdict")
 
 
 class RouteError(NamedTuple):
@@ -99,7 +101,8 @@ class GradientCheck:
         return check_text(self)
 
     def _repr_html_(self) -> str:
-        return text_html(str(self))
+        rows = [(name, *cells) for name, *cells in map(_cells, self.routes)]
+        return paragraphs([self.verdict]) + table_html(HEAD, rows, TITLE) + paragraphs(remarks(self))
 
 
 def _described(route: Route) -> str:
@@ -113,7 +116,7 @@ def _described(route: Route) -> str:
 
 def check_table(check: GradientCheck) -> Table:
     """A row for each route: its worst error against either judge, where it is furthest off, and the verdict."""
-    table = Table(box=SIMPLE_HEAD, title="worst relative error", title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, title=TITLE, title_justify="left", pad_edge=False)
     table.add_column("route", no_wrap=True)
     for judge in ("finite\ndifferences", "\nautograd"):
         table.add_column(judge, justify="right", no_wrap=True)

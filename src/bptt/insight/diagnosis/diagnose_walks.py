@@ -7,12 +7,12 @@ from torch import Tensor
 
 from ...checks import check_sizes
 from ...reach.layout import called
+from ..html_tables import folded, paragraphs
 from ..plain_models import Record
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
 from ..recorder.record import Walks
 from ..recorder.results import ByModule
-from ..text_tables import text_html
 from .clipping import GradientNorms
 from .input_memory import targets_by_step
 from .judging import (
@@ -46,7 +46,8 @@ class ModelDiagnosis(ByModule[Diagnosis]):
         return "\n\n".join([*parts, *(f"{called(name)}: {why}" for name, why in self.left_out.items())])
 
     def _repr_html_(self) -> str:
-        return text_html(str(self))
+        found = [folded(called(name), one._repr_html_(), is_open=True) for name, one in self.items()]
+        return "".join(found) + paragraphs(f"{called(name)}: {why}" for name, why in self.left_out.items())
 
 
 def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags: int = LAGS) -> ModelDiagnosis:

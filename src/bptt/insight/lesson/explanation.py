@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from html import escape
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ..html_tables import Bar, Row, table_html
 from ..text_tables import bar, share, stretches
+from .svg import lowered
 
 SHOWN = 12  # steps shown one by one; the others are summed in a row
 
@@ -130,27 +131,29 @@ def _decay_rows(title: str, norms: list[float], t: int) -> list[str]:
 
 def explanation_html(e: Explanation) -> str:
     """Per step each contribution's norm and share, and ‖∂E_t/∂s_k‖; steps far from t are summed."""
-    head = ["step k", *(f"∂E_{e.t}/∂{name}" for name in e.contributions)]
     several = len(e.state_gradients) > 1
+    head = ["step k", *(f"∂E_{e.t}/∂{name}" for name in e.contributions)]
     head += [f"‖∂E_{e.t}/∂s_k‖" + (f" in {layer}" if several else "") for layer in e.state_gradients]
-    rows = []
+    rows: list[Row] = []
     for span in stretches(e.steps, e.t, SHOWN):
-        alone = len(span) == 1
-        row = [str(span[0]) if alone else f"{span[0]} to {span[-1]}"]
         parts = (e.part(name, span) for name in e.contributions)
-        row += [f"{part.norm:.3g} ({part.share:z.1%})" for part in parts]
-        states = e.state_gradients.values()
-        rows.append(row + [f"{state[span[0] - 1].norm().item():.3g}" if alone else "" for state in states])
-    total = ["sum", *(f"{g.norm().item():.3g}" for g in e.gradient.values()), *("" for _ in e.state_gradients)]
-    return (
-        f"<p><i>E</i><sub>{e.t}</sub> = {e.error.item():.6g}; the norm of each contribution and its share</p>"
-        f'<table style="font-variant-numeric:tabular-nums"><thead>{_row(head, "th")}</thead>'
-        f"<tbody>{''.join(_row(row, 'td') for row in rows)}{_row(total, 'th')}</tbody></table>"
+        cells = [Bar(f"{part.norm:.3g} ({part.share:z.1%})", part.share) for part in parts]
+        if len(span) > 1:
+            rows.append((f"{span[0]} to {span[-1]}", *cells, *("" for _ in e.state_gradients)))
+        else:
+            rows.append((f"{span[0]}", *cells, *(_state_cell(e, layer, span[0]) for layer in e.state_gradients)))
+    total = (f"{gradient.norm().item():.3g}" for gradient in e.gradient.values())
+    rows.append(("sum", *total, *("" for _ in e.state_gradients)))
+    return table_html(
+        head, rows, lowered(f"E_{e.t} = {e.error.item():.6g}") + "; the norm of each contribution and its share"
     )
 
 
-def _row(cells: list[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+def _state_cell(e: Explanation, layer: str, k: int) -> Bar:
+    """‖∂E_t/∂s_k‖, its bar as a part of step t's."""
+    norms = e.state_gradients[layer]
+    norm, at_t = norms[k - 1].norm().item(), norms[e.t - 1].norm().item()
+    return Bar(f"{norm:.3g}", norm / at_t if at_t > 0 else 0.0)
 
 
 def _only(what: str, by_layer: dict[str, Tensor]) -> Tensor:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...reach.layout import called
-from ..contributions_result import Contributions, share_rows
-from ..text_tables import text_html
+from ..contributions_result import Contributions, share_rows, share_tables
+from ..html_tables import bars, folded, paragraphs, table_html
 from .record import Walks
 from .results import ByModule
 
@@ -107,7 +106,7 @@ def _model_text(c: ModelContributions) -> str:
     largest = sorted(c, key=lambda name: -_norm(c[name].gradient).nan_to_num(torch.inf).item())[:DETAILED]
     for name in c:
         if name in largest:
-            rows += ["", *_details(c[name])]
+            rows += ["", _details_title(c[name]), *share_rows(c[name])]
     if len(c) > DETAILED:
         other = next(name for name in c if name not in largest)
         rows += [
@@ -119,18 +118,14 @@ def _model_text(c: ModelContributions) -> str:
 
 def _model_html(c: ModelContributions) -> str:
     """The table of modules, each with its parameters to unfold."""
-    head = "".join(f"<th style='text-align:left'>{title}</th>" for title in TITLES)
-    lines = [
-        "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in _line(module))
+    rows = [
+        line._replace(profile=bars(_norms_by_step(module).tolist(), f"the norm of each step of {line.module}"))
         for module in c.values()
+        for line in [_line(module)]
     ]
-    table = f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-    missing = "".join(f"<p>{escape(called(name))}: no contributions, {why}</p>" for name, why in c.missing.items())
-    details = []
-    for module in c.values():
-        title, *rows = _details(module)
-        details.append(f"<details><summary>{escape(title)}</summary>{text_html(chr(10).join(rows))}</details>")
-    return f"<p>{_headline(c)}</p>{table}<p>{'<br>'.join(LEGEND)}</p>{missing}{''.join(details)}"
+    missing = paragraphs(f"{called(name)}: no contributions, {why}" for name, why in c.missing.items())
+    details = (folded(_details_title(module), share_tables(module)) for module in c.values())
+    return paragraphs([_headline(c)]) + table_html(TITLES, rows) + paragraphs(LEGEND) + missing + "".join(details)
 
 
 def _headline(c: ModelContributions) -> str:
@@ -147,11 +142,9 @@ def _line(module: ModuleContributions) -> _Line:
     return _Line(called(module.name), str(module.calls), str(len(norms)), f"{norm:.4g}", _profile(norms), since)
 
 
-def _details(module: ModuleContributions) -> list[str]:
-    """A title, and the shares of the steps for each parameter."""
+def _details_title(module: ModuleContributions) -> str:
     several = f", {len(module.loops)} loops of calls one after the other (.loops)" if len(module.loops) > 1 else ""
-    title = f"{called(module.name)}: share of the gradient by steps; below 0 they work against it{several}"
-    return [title, *share_rows(module)]
+    return f"{called(module.name)}: share of the gradient by steps; below 0 they work against it{several}"
 
 
 def _norms_by_step(module: ModuleContributions) -> Tensor:
