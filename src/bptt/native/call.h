@@ -1,11 +1,17 @@
 // The arguments of a kernel's call: one layer in one direction, forward or backward.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace bptt {
 
 constexpr std::int64_t chunk_rows = 384;  // whose deltas a thread holds at a time in the backward pass
+
+// Into how many parts a deterministic backward walk divides its rows, each with weight gradients of its own.
+constexpr std::int64_t fixed_parts(std::int64_t rows) {
+    return std::clamp<std::int64_t>(rows / 8, std::min<std::int64_t>(rows, 2), 8);
+}
 
 enum Activation { TANH, RELU, SIGMOID, SOFTPLUS, GELU, IDENTITY };  // of an Elman cell
 constexpr const char* activation_names[] = {"tanh", "relu", "sigmoid", "softplus", "gelu", "identity"};
@@ -27,6 +33,7 @@ struct Call {
     int activation;
     S leak;
     int threads;
+    bool deterministic;  // a row's results and the sums depend on neither the threads nor the rows beside it
     // backward only
     const S* dy;  // [N,H] or null, strides dy_step, dy_row, dy_unit
     std::int64_t dy_step, dy_row, dy_unit;

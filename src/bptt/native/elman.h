@@ -43,7 +43,7 @@ struct Elman {
             const Index i = j * L<S>, lanes_left = at.lanes_left - i;
             if (lanes_left <= 0) return;
             V<S> a = acc[j], s = phi<S>(call.activation, a), h = s;  // (1) (2)
-            if (call.leak != 1) h = (1 - call.leak) * load(at.h_prev + i, lanes_left) + call.leak * s;
+            if (call.leak != 1) h = rounded<S>((1 - call.leak) * load(at.h_prev + i, lanes_left)) + call.leak * s;
             if (at.kept) store(at.kept + i, call.activation == GELU ? a : s, lanes_left);
             store(at.y + i, h, lanes_left);
         }

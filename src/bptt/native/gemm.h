@@ -106,23 +106,25 @@ BPTT_INLINE void multiply_rows(Index K, const S* a, Index ra, Index ka, const S*
             for (int j = 0; j < NV; ++j) acc[i][j] += row[j] * a[i * ra + k * ka];
     }
 }
+// one_chain: a row's sums are then the same in a tile of any number of rows.
 template <class S, int MR, int NV>
-BPTT_INLINE void multiply_tile(Index K, const S* a, Index ra, Index ka, const S* b, Index ldb, V<S> (&acc)[MR][NV]) {
-    if constexpr (MR == 1) return multiply<S, MR, NV, 4>(K, a, ra, ka, b, ldb, acc);
-    if constexpr (MR == 2) return multiply<S, MR, NV, 2>(K, a, ra, ka, b, ldb, acc);
+BPTT_INLINE void multiply_tile(
+    bool one_chain, Index K, const S* a, Index ra, Index ka, const S* b, Index ldb, V<S> (&acc)[MR][NV]) {
+    if constexpr (MR <= 2)
+        if (!one_chain) return multiply<S, MR, NV, 4 / MR>(K, a, ra, ka, b, ldb, acc);
     multiply_rows<S, MR, NV>(K, a, ra, ka, b, ldb, acc);
 }
 
 // The same, but each block of K is summed by itself first: rounding then grows with the number of blocks, not with K.
 constexpr Index block = 256;
 template <class S, int MR, int NV>
-BPTT_INLINE void multiply_blocks(Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
+BPTT_INLINE void multiply_blocks(bool one_chain, Index K, const S* a, Index ra, Index ka, const S* b, V<S> (&acc)[MR][NV]) {
     V<S> total[MR][NV];
     copy_tile<S>(total, acc);
     for (Index k = 0; k < K; k += block) {
         asm("" : "+m"(total));  // keep it in memory: the registers belong to the block
         set_zero<S>(acc);
-        multiply_tile<S, MR, NV>(std::min(block, K - k), a + k * ka, ra, ka, b + k * NV * L<S>, NV * L<S>, acc);
+        multiply_tile<S, MR, NV>(one_chain, std::min(block, K - k), a + k * ka, ra, ka, b + k * NV * L<S>, NV * L<S>, acc);
         add_tile<S>(total, acc);
     }
     copy_tile<S>(acc, total);
@@ -131,7 +133,8 @@ BPTT_INLINE void multiply_blocks(Index K, const S* a, Index ra, Index ka, const 
 // The product A (M×K) · B (panels), tile by tile: start(acc, row, panel) fills the accumulators of the tile that begins at
 // that row and panel, finish(acc, row, panel) takes them. Both are generic in the tile's rows.
 template <class S, int NV, int most, bool long_sums, class Start, class Finish>
-void tiles(Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start& start, Finish& finish) {
+void tiles(
+    bool one_chain, Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start& start, Finish& finish) {
     Index tiles = (M + most - 1) / most;
     for (Index p = 0; p < panels; ++p)
         for (Index tile = 0; tile < tiles; ++tile) {
@@ -142,20 +145,20 @@ void tiles(Index M, Index K, Index panels, const S* a, Index ra, Index ka, const
                 start(acc, first, p);
                 const S *rows = a + first * ra, *panel = b + p * K * NV * L<S>;
                 if constexpr (long_sums)
-                    multiply_blocks<S, MR, NV>(K, rows, ra, ka, panel, acc);
+                    multiply_blocks<S, MR, NV>(one_chain, K, rows, ra, ka, panel, acc);
                 else
-                    multiply_tile<S, MR, NV>(K, rows, ra, ka, panel, NV * L<S>, acc);
+                    multiply_tile<S, MR, NV>(one_chain, K, rows, ra, ka, panel, NV * L<S>, acc);
                 finish(acc, first, p);
             });
         }
 }
 template <class S, int NV, int most = tile_rows<NV>, class Start, class Finish>
 inline void product(
-    Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start&& start, Finish&& finish) {
+    bool one_chain, Index M, Index K, Index panels, const S* a, Index ra, Index ka, const S* b, Start&& start, Finish&& finish) {
     if (K <= block)
-        tiles<S, NV, most, false>(M, K, panels, a, ra, ka, b, start, finish);
+        tiles<S, NV, most, false>(one_chain, M, K, panels, a, ra, ka, b, start, finish);
     else
-        tiles<S, NV, most, true>(M, K, panels, a, ra, ka, b, start, finish);
+        tiles<S, NV, most, true>(one_chain, M, K, panels, a, ra, ka, b, start, finish);
 }
 
 // Pack the panel of B (K×N), rows ld apart, whose columns begin at n0: K rows of `width` elements, zeros past N.

@@ -20,7 +20,7 @@ struct GRU {
         V<S> m = acc[2];                          // (3)
         V<S> n = tanh<S>(load(p + 2 * L<S>) + r * m);  // (4)
         V<S> h_prev = load(at.h_prev, at.lanes_left);
-        V<S> h = (S(1) - z) * n + z * h_prev;     // (5)
+        V<S> h = rounded<S>((S(1) - z) * n) + z * h_prev;  // (5)
         store(at.y, h, at.lanes_left);
         if (at.kept == nullptr) return;
         V<S> kept[] = {r, z, n, m};

@@ -18,7 +18,7 @@ struct LSTM {
         V<S> f = sigmoid<S>(acc[1]);  // (2)
         V<S> g = tanh<S>(acc[2]);     // (3)
         V<S> o = sigmoid<S>(acc[3]);  // (4)
-        V<S> c = f * load(at.c_prev, at.lanes_left) + i * g;  // (5)
+        V<S> c = rounded<S>(f * load(at.c_prev, at.lanes_left)) + i * g;  // (5)
         V<S> h = o * tanh<S>(c);                        // (6)
         store(at.c, c, at.lanes_left);
         store(at.y, h, at.lanes_left);

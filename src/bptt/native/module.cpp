@@ -18,7 +18,8 @@ S* data_of(nb::handle t) {
 // (y, c, kept, h_n, c_n, origin of the weights) of a walk, with None for what the cell does not have or `keep` does not ask
 // for. new_state() creates the final state; one step of (B, I) has none: its y and c are the state.
 template <class NewState>
-nb::object walk(const Choices& choices, const Operands& o, nb::handle tensors, bool keep, int threads, NewState&& new_state) {
+nb::object walk(const Choices& choices, const Operands& o, nb::handle tensors, bool keep, int threads, bool deterministic,
+                NewState&& new_state) {
     const bool has_c = choices.cell->has_c;
     // The largest first: a walk that follows another then gets the memory that the other one freed.
     nb::object kept = keep && choices.keeps() > 0 ? empty(o.x.held, o.rows(choices.keeps() * o.H)) : nb::none();
@@ -29,7 +30,7 @@ nb::object walk(const Choices& choices, const Operands& o, nb::handle tensors, b
     if (o.one_step) c_n = c;
     auto run = [&](auto kind, auto kernel) {
         using S = decltype(kind);
-        Call<S> call = o.call<S>(choices, threads);
+        Call<S> call = o.call<S>(choices, threads, deterministic);
         call.y = data_of<S>(y), call.c = data_of<S>(c), call.kept = data_of<S>(kept);
         call.h_n = data_of<S>(h_n), call.c_n = data_of<S>(c_n);
         nb::gil_scoped_release release;
@@ -40,10 +41,10 @@ nb::object walk(const Choices& choices, const Operands& o, nb::handle tensors, b
     return nb::make_tuple(y, c, kept, h_n, c_n, keep ? origin_of(weights, tensors) : nb::none());
 }
 
-nb::object forward(nb::handle cell, nb::handle batch_sizes, bool keep, int threads, nb::handle tensors) {
+nb::object forward(nb::handle cell, nb::handle batch_sizes, bool keep, int threads, bool deterministic, nb::handle tensors) {
     const Choices choices(cell);
     const Operands o(choices, batch_sizes, tensors, false);
-    return walk(choices, o, tensors, keep, threads, [&] { return empty(o.x.held, {{o.B, o.H}, 2}); });
+    return walk(choices, o, tensors, keep, threads, deterministic, [&] { return empty(o.x.held, {{o.B, o.H}, 2}); });
 }
 
 // Uninitialised, for the gradient of t; t may have become another tensor since the forward walk.
@@ -67,8 +68,8 @@ nb::object with_weights_of(const Origin& origin, nb::handle tensors, bool reads_
 // walked: y, c, kept. seeds: ∂L/∂(y, h_n, c_n). by_step: tensors that the caller made for delta_ih, delta_hh and dh of every
 // step, and for squares, products_ih and products_hh of a sweep, or None. shared, active: as in Call. walk_origin: of the
 // weights, where they may have changed since the forward walk.
-nb::object backward(nb::handle cell, nb::handle batch_sizes, nb::handle wanted, int threads, nb::handle tensors,
-                    nb::handle walked, nb::handle seeds, nb::handle by_step, Index shared, nb::handle active,
+nb::object backward(nb::handle cell, nb::handle batch_sizes, nb::handle wanted, int threads, bool deterministic,
+                    nb::handle tensors, nb::handle walked, nb::handle seeds, nb::handle by_step, Index shared, nb::handle active,
                     nb::handle walk_origin) {
     const Choices choices(cell);
     const bool has_c = choices.cell->has_c, may_differ = !walk_origin.is_none();
@@ -117,7 +118,7 @@ nb::object backward(nb::handle cell, nb::handle batch_sizes, nb::handle wanted, 
         gradients[i] = wants(i) ? gradient_of(i < 3 ? read_from[i] : item(tensors, i), o.x, shapes[i]) : nb::none();
     auto run = [&](auto kind, auto kernel) {
         using S = decltype(kind);
-        Call<S> call = o.call<S>(choices, threads);
+        Call<S> call = o.call<S>(choices, threads, deterministic);
         call.y = y.data<S>(), call.c = c.data<S>(), call.kept = kept.data<S>();
         call.dy = dy.data<S>(), call.dh_final = dh_n.data<S>(), call.dc_final = dc_n.data<S>();
         call.dy_step = dy_strides[0], call.dy_row = dy_strides[1], call.dy_unit = dy_strides[2];
@@ -139,7 +140,7 @@ nb::object backward(nb::handle cell, nb::handle batch_sizes, nb::handle wanted, 
 // argument needs the module's own checks. names: of the weights in `parameters`; hx: as the module takes it.
 // Returns (walk's result, the operands) where a gradient is wanted, else ((y, state), None).
 nb::object ordinary(nb::handle cell, nb::handle names, nb::handle parameters, nb::handle x, nb::handle hx, Index I, Index H,
-                    bool grad, int threads) try {
+                    bool grad, int threads, bool deterministic) try {
     if (!torch().has_type(x)) return nb::none();
     const Choices choices(cell);
     const View input(x);
@@ -168,7 +169,7 @@ nb::object ordinary(nb::handle cell, nb::handle names, nb::handle parameters, nb
     }
     const Operands o(choices, nb::none(), operands, true);
     if (o.H != H) return nb::none();
-    nb::object walked = walk(choices, o, operands, keep, threads, [&] {
+    nb::object walked = walk(choices, o, operands, keep, threads, deterministic, [&] {
         return hx.is_none() ? empty(x, {{1, o.B, H}, 3}) : empty_like(o.h0.held);
     });
     if (keep) return nb::make_tuple(walked, operands);
@@ -195,15 +196,16 @@ NB_MODULE(_native, m) {
     torch();  // the import fails where a part of torch that is needed is missing
     m.attr("cells") = described_cells();
     m.attr("chunk_rows") = chunk_rows;
+    m.def("fixed_parts", &fixed_parts, nb::arg("rows"));
     m.def("isa", [] { return isa_in_use().name; });
     m.def("scratch", &Scratch::peak_since_last_call);
     m.def("keeps", [](nb::handle choices) { return Choices(choices).keeps(); }, nb::arg("choices"));
     m.def("forward", &forward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("keep"), nb::arg("threads"),
-          nb::arg("operands"));
+          nb::arg("deterministic"), nb::arg("operands"));
     m.def("backward", &backward, nb::arg("choices"), nb::arg("batch_sizes").none(), nb::arg("wanted"),
-          nb::arg("threads"), nb::arg("operands"), nb::arg("walked"), nb::arg("seeds"), nb::arg("by_step"),
-          nb::arg("shared"), nb::arg("active").none(), nb::arg("origin").none());
+          nb::arg("threads"), nb::arg("deterministic"), nb::arg("operands"), nb::arg("walked"), nb::arg("seeds"),
+          nb::arg("by_step"), nb::arg("shared"), nb::arg("active").none(), nb::arg("origin").none());
     m.def("as_walked", &as_walked, nb::arg("origin"), nb::arg("weights"));
     m.def("ordinary", &ordinary, nb::arg("choices"), nb::arg("names"), nb::arg("parameters"), nb::arg("x"),
-          nb::arg("hx").none(), nb::arg("I"), nb::arg("H"), nb::arg("grad"), nb::arg("threads"));
+          nb::arg("hx").none(), nb::arg("I"), nb::arg("H"), nb::arg("grad"), nb::arg("threads"), nb::arg("deterministic"));
 }

@@ -64,13 +64,14 @@ struct Operands {
 
     // A call with what both directions read.
     template <class S>
-    Call<S> call(const Choices& choices, int threads) const {
+    Call<S> call(const Choices& choices, int threads, bool deterministic) const {
         Call<S> call{};
         call.T = T, call.B = B, call.I = I, call.H = H, call.x_step = x_step, call.x_row = x_row;
         call.batch_sizes = batch_sizes.empty() ? nullptr : batch_sizes.data();
         call.x = x.data<S>(), call.h0 = h0.data<S>(), call.c0 = c0.data<S>();
         call.W_ih = W_ih.data<S>(), call.W_hh = W_hh.data<S>(), call.b_ih = b_ih.data<S>(), call.b_hh = b_hh.data<S>();
         call.activation = choices.activation, call.leak = static_cast<S>(choices.leak), call.threads = threads;
+        call.deterministic = deterministic;
         return call;
     }
 };

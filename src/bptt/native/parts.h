@@ -75,18 +75,28 @@ std::vector<Part> parts_of(const Call<S>& call, const std::vector<Index>& starts
 
 // One thread for little work: waking another costs more than it saves.
 template <class S>
+bool is_little_work(const Call<S>& call, Index N, int gates) {
+    return 2.0 * N * gates * call.H * (call.H + call.I) < 2e6;
+}
+template <class S>
 int thread_count(const Call<S>& call, Index N, int gates, Index most) {
-    double work = 2.0 * N * gates * call.H * (call.H + call.I);
-    return work < 2e6 ? 1 : static_cast<int>(std::max<Index>(1, std::min<Index>(call.threads, most)));
+    return is_little_work(call, N, gates) ? 1 : static_cast<int>(std::max<Index>(1, std::min<Index>(call.threads, most)));
 }
 
-// Run f(part number) for each part on threads of the process's OpenMP runtime, which may be fewer than parts. An
+// The parts of a backward walk, each with sums of its own. Where it is deterministic, they do not depend on the threads.
+template <class S>
+int backward_parts(const Call<S>& call, Index N, int gates) {
+    if (!call.deterministic) return thread_count(call, N, gates, call.B);
+    return is_little_work(call, N, gates) ? 1 : static_cast<int>(fixed_parts(call.B));
+}
+
+// Run f(part number) for each part on at most so many threads of the process's OpenMP runtime, which may be fewer. An
 // exception of one of them is thrown again here.
 template <class F>
-void for_each_part(Index parts, F&& f) {
+void for_each_part(Index parts, Index threads, F&& f) {
     if (parts == 1) return f(0);
     std::vector<std::exception_ptr> thrown(parts);
-#pragma omp parallel num_threads(static_cast<int>(parts))
+#pragma omp parallel num_threads(static_cast<int>(std::min(parts, threads)))
     for (Index p = omp_get_thread_num(); p < parts; p += omp_get_num_threads()) {
         try {
             f(p);
@@ -181,7 +191,7 @@ template <class S, int NV>
 void accumulate(S* sum, Index ld, Index M, Index rows, const S* delta, Index ldd, const S* panels) {
     constexpr int width = NV * L<S>;
     product<S, NV, tile_rows<2>>(
-        M, rows, ld / width, delta, 1, ldd, panels,
+        false, M, rows, ld / width, delta, 1, ldd, panels,
         [&](auto& acc, Index, Index) { set_zero<S>(acc); },
         [&](auto& acc, Index first, Index p) {
             S* to = sum + first * ld + p * width;

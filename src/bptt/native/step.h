@@ -7,7 +7,8 @@ namespace bptt::BPTT_ISA {
 
 template <class S>
 bool is_one_step(const Call<S>& call) {
-    return call.T == 1 && call.B >= 1 && call.B <= chunk_rows && !call.batch_sizes && !call.shared && !call.delta_hh && !call.dh;
+    return call.T == 1 && call.B >= 1 && call.B <= chunk_rows && !call.batch_sizes && !call.shared && !call.delta_hh && !call.dh &&
+           !call.deterministic;
 }
 
 // Dot products need no packing, but sum lanes at the end of each: measured, for few rows beside the length of the sums.
@@ -64,8 +65,8 @@ void forward_step(const Call<S>& call, bool from_zero) {
     constexpr Index units = Cell::vectors * L<S>, width = Cell::gates * units;
     constexpr int NV = Cell::gates * Cell::vectors, MR = L<S> >= 8 ? 4 : 2;
     const Index B = call.B, H = call.H, panels = (H + units - 1) / units, threads = step_threads(call, Cell::gates, H);
-    for_each_part(std::min(threads, panels), [&](Index part) {
-        const Index parts = std::min(threads, panels);
+    const Index parts = std::min(threads, panels);
+    for_each_part(parts, parts, [&](Index part) {
         auto sums = buffer<S>(B * width), input = buffer<S>(B * width);  // input: the separate gate's part of x
         for (Index p = panels * part / parts; p < panels * (part + 1) / parts; ++p) {
             const Index u0 = p * units, n = std::min(units, H - u0);
@@ -152,7 +153,7 @@ void product_panel(Index M, Index N, Index n0, const Stretches<S>& terms, const 
                 set_zero<S>(acc);
                 const S* a = s.a + first * terms.ra;
                 if constexpr (NV == 2)
-                    multiply_tile<S, MR, NV>(s.K, a, terms.ra, terms.ka, copied ? b : s.b + n0, copied ? width : terms.ldb, acc);
+                    multiply_tile<S, MR, NV>(false, s.K, a, terms.ra, terms.ka, copied ? b : s.b + n0, copied ? width : terms.ldb, acc);
                 else
                     multiply_rows<S, MR, NV>(s.K, a, terms.ra, terms.ka, copied ? b : s.b + n0, copied ? width : terms.ldb, acc);
                 if (copied) b += s.K * width;
@@ -198,7 +199,7 @@ void backward_step(const Call<S>& call) {
     const Index ldd = state.ldd, parts = step_threads(call, 2 * Cell::gates, std::min(I, H));
     auto by_row = [&](Index ldb) { return Stretches<S>{ldd, 1, ldb, 0, {}}; };
     auto by_unit = [&](Index ldb) { return Stretches<S>{1, ldd, ldb, 0, {}}; };
-    for_each_part(parts, [&](Index part) {
+    for_each_part(parts, parts, [&](Index part) {
         auto bound = [&](Index N, Index p) { return p == parts ? N : N * p / parts / (2 * L<S>) * (2 * L<S>); };
         if (call.dh0) {
             Stretches<S> terms = by_row(H);
@@ -239,6 +240,7 @@ void backward_step(const Call<S>& call) {
 }
 
 // A walk of any length; the step's own functions for one step of rows so few that packing would take longer than it saves.
+// A deterministic result does not depend on how many rows there are, so there it is always the walk.
 template <class S, class Cell>
 void forward(const Call<S>& given) {
     const WithInitialState<S> started(given);

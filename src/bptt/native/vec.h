@@ -60,6 +60,20 @@ inline __m256i first_lanes(std::int64_t n) {
 }
 #endif
 
+// A product that is rounded before it is added to another. In a·b + c·d a compiler fuses one of the two, which may differ
+// from tile to tile.
+template <class S>
+inline V<S> rounded(V<S> product) {
+#if defined(__AVX512F__)
+    asm("" : "+v"(product));
+#elif defined(__x86_64__)
+    asm("" : "+x"(product));
+#else
+    asm("" : "+m"(product));
+#endif
+    return product;
+}
+
 // The first n >= 1 lanes; the others are 0 (load) or left alone (store).
 template <class S>
 inline V<S> load(const S* p, std::int64_t n) {

@@ -44,7 +44,7 @@ struct ForwardWeights {
         W_ih = buffer<S>(panels * width * call.I);
         W_hh = buffer<S>(panels * width * call.H);
         bias = buffer<S>(2 * panels * width);  // two rows: of the gates, then of the separate gate's recurrent part
-        for_each_part(threads, [&](Index part) {
+        for_each_part(threads, threads, [&](Index part) {
             const Index p0 = panels * part / threads, p1 = panels * (part + 1) / threads;
             pack_gates<S>(W_ih.get(), call.W_ih, Cell::gates, Cell::vectors, call.H, call.I, p0, p1);
             pack_gates<S>(W_hh.get(), call.W_hh, Cell::gates, Cell::vectors, call.H, call.H, p0, p1);
@@ -72,7 +72,7 @@ void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S,
         for (Index t = t0; t < t0 + steps; ++t) rows += part.rows(t);
         gather_x(xs.get(), call, part, t0, steps);
         product<S, NV>(
-            rows, call.I, w.panels, xs.get(), call.I, 1, w.W_ih.get(),
+            call.deterministic, rows, call.I, w.panels, xs.get(), call.I, 1, w.W_ih.get(),
             [&](auto& acc, Index, Index p) { load_tile<S>(acc, bias + p * width, 0); },
             [&](auto& acc, Index first, Index p) { store_tile<S>(acc, projected.get() + first * row_width + p * width, row_width); });
         const S* P = projected.get();
@@ -83,7 +83,7 @@ void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S,
             S* c_now = !Cell::has_c ? nullptr : call.c ? call.c + at * H : call.c_n + part.r0 * H;
             const S* c_prev = call.c || (Cell::has_c && t == 0) ? state_before(call.c0, static_cast<const S*>(call.c), call, part, t) : c_now;
             product<S, NV>(
-                n, H, w.panels, h_prev, H, 1, w.W_hh.get(),
+                call.deterministic, n, H, w.panels, h_prev, H, 1, w.W_hh.get(),
                 [&](auto& acc, Index first, Index p) {
                     for (auto& row : acc) {
                         const S* from = P + first * row_width + p * width;
@@ -117,7 +117,7 @@ void forward_walk(const Call<S>& call) {
     auto starts = first_rows_of(call);
     auto parts = parts_of(call, starts, thread_count(call, starts[call.T], Cell::gates, call.B));
     ForwardWeights<S, Cell> w(call, parts.size());
-    for_each_part(parts.size(), [&](Index p) { forward_part<S, Cell>(call, parts[p], w); });
+    for_each_part(parts.size(), call.threads, [&](Index p) { forward_part<S, Cell>(call, parts[p], w); });
 }
 
 // The same in the backward pass. `delta` has the cell's blocks H apart; dh and dc are the adjoints of the state after the
@@ -262,7 +262,7 @@ struct BackwardPart : BackwardState<S, Cell> {
         if (call.delta_hh) copy_delta(at, n, delta_t);
         if (call.products_hh) write_gram(at, n, delta_t);
         product<S, NV>(
-            n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
+            call.deterministic, n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
             [&](auto& acc, Index first, Index p) { load_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); },
             [&](auto& acc, Index first, Index p) { store_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); });
     }
@@ -319,7 +319,7 @@ struct BackwardPart : BackwardState<S, Cell> {
         for (Index t = t0; t < t0 + steps; ++t) {
             S* to = call.dx + part.first_row(t) * call.I;
             product<S, NV>(
-                part.rows(t), K, w.panels_i, from, ldd, 1, w.W_ih.get(),
+                call.deterministic, part.rows(t), K, w.panels_i, from, ldd, 1, w.W_ih.get(),
                 [&](auto& acc, Index, Index) { set_zero<S>(acc); },
                 [&](auto& acc, Index first, Index p) {
                     for (auto& row : acc) {
@@ -338,10 +338,10 @@ struct BackwardPart : BackwardState<S, Cell> {
 template <class S, class Cell>
 void backward_walk(const Call<S>& call) {
     auto starts = first_rows_of(call);
-    auto parts = parts_of(call, starts, thread_count(call, starts[call.T], 2 * Cell::gates, call.B));
+    auto parts = parts_of(call, starts, backward_parts(call, starts[call.T], 2 * Cell::gates));
     BackwardWeights<S, Cell> w(call);
     std::vector<std::unique_ptr<Sums<S>>> sums(parts.size());
-    for_each_part(parts.size(), [&](Index p) {
+    for_each_part(parts.size(), call.threads, [&](Index p) {
         sums[p] = std::make_unique<Sums<S>>(call, Cell::gates, Cell::blocks == Cell::gates, p == 0);
         BackwardPart<S, Cell>(call, parts[p], w, *sums[p]).walk();
     });

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import Tensor, get_num_threads
+from torch import Tensor, are_deterministic_algorithms_enabled, get_num_threads
 from torch._C._autograd import _profiler_enabled
 from torch._C._profiler import _RecordFunctionFast
 
@@ -53,8 +53,14 @@ def chunk_steps(batch: int) -> int:
     """How many steps the threads take at a time in the backward pass; for fewer steps they hold less scratch."""
     if not available() or batch == 0:
         return 1
-    rows = -(-batch // min(get_num_threads(), batch))  # of a thread
+    threads, deterministic = _computing()
+    rows = -(-batch // (_native.fixed_parts(batch) if deterministic else min(threads, batch)))  # of a thread
     return max(1, _native.chunk_rows // rows)
+
+
+def _computing() -> tuple[int, bool]:
+    """The number of threads, and whether results must not depend on it, nor on the other rows of a batch."""
+    return get_num_threads(), are_deterministic_algorithms_enabled()
 
 
 class Choices(NamedTuple):
@@ -162,7 +168,7 @@ def _named(choices: Choices, way: str, native: Callable[..., Any]) -> Callable[.
 def forward(choices: Choices, batch_sizes: BatchSizes, keep: bool, operands: Operands) -> Walked:
     """Walk forward; `keep`: whether to keep what the backward pass needs."""
     native = _named(choices, "forward", _native.forward) if _profiler_enabled() else _native.forward
-    return Walked._make(native(choices, batch_sizes, keep, get_num_threads(), operands))
+    return Walked._make(native(choices, batch_sizes, keep, *_computing(), operands))
 
 
 def forward_of_module(
@@ -181,7 +187,7 @@ def forward_of_module(
         `Operands`; else (y, state), and None.
     """
     native = _named(choices, "forward", _native.ordinary) if _profiler_enabled() else _native.ordinary
-    return native(choices, names, parameters, x, hx, I, H, grad, get_num_threads())
+    return native(choices, names, parameters, x, hx, I, H, grad, *_computing())
 
 
 def backward(
@@ -206,8 +212,8 @@ def backward(
         active: of a sweep, how many rows an error has reached at each step; None for all.
     """
     native = _named(choices, "backward", _native.backward) if _profiler_enabled() else _native.backward
-    threads = get_num_threads()
-    return native(choices, batch_sizes, wanted, threads, operands, saved, seeds, stops, shared, active, origin)
+    how = _computing()
+    return native(choices, batch_sizes, wanted, *how, operands, saved, seeds, stops, shared, active, origin)
 
 
 def weights_as_walked(origin: Any, weights: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
