@@ -1,8 +1,20 @@
-"""Errors that a user can fix: a message is one line that says what was given, what was expected and what to do."""
+"""Errors and warnings for a user: one line that says what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
+
+OWN = ("bptt", "contextlib")  # modules whose lines no warning points at
+
+
+def warn(message: str) -> None:
+    """Warn at the user's line that called the package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OWN:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 class UserError(Exception):

@@ -70,6 +70,8 @@ def test_a_run_in_memory_writes_nothing_and_answers_as_a_loaded_one(frame, tmp_p
         assert str(one.diagnose()) == str(run.diagnose())
         assert one.explain(steps=5).t == 5
         assert one.explain(2, steps=5).t == 2
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        run.explain(steps=0)
     assert run.diagnose(frame).where.startswith("rows 1-59 of the 60 rows of the table in memory")
     assert run.export(tmp_path / "m.onnx").onnx.inputs == ("x",)
     assert run.export(tmp_path / "s.onnx", state=True).onnx.inputs == ("x", "h_0")
@@ -83,9 +85,10 @@ def test_with_verbose_it_prints_what_the_command_prints(frame, capsys):
     assert "written to" not in said
 
 
-def test_warnings_are_pythons(frame):
-    with pytest.warns(UserWarning, match=r"column 'a' is constant over the training rows"):
+def test_warnings_are_pythons_and_point_at_the_callers_line(frame):
+    with pytest.warns(UserWarning, match=r"column 'a' is constant over the training rows") as warned:
         bptt.train(frame.with_columns(a=1.0), target="y", input="a", **QUICK)
+    assert {warning.filename for warning in warned} == {__file__}
 
 
 def test_every_task_takes_tables(long):

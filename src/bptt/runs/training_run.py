@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
@@ -14,7 +13,7 @@ import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import TrainingDiverged, UserError
+from ..errors import TrainingDiverged, UserError, warn
 from ..files import make_folder, write_whole
 from ..page.html import page_html
 from ..reach.out_of_memory import out_of_memory
@@ -93,7 +92,7 @@ def resume_training(
             journal.config(work.described())
         saved, wrong = journal.last_snapshot()
         for problem in wrong:
-            warnings.warn(f"{problem}; the snapshot before it is used", stacklevel=2)
+            warn(f"{problem}; the snapshot before it is used")
         if saved is None:
             team.by_first(journal.check_untrained)
             work.by_lag = work.look()
@@ -240,19 +239,19 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
             board = opened.enter_context(closing(TensorBoard(journal.folder, len(training.epochs) + 1)))
         bar = progress.add_task("epochs", total=config.epochs, completed=len(training.epochs), losses="")
 
-        def warn(epoch: Epoch) -> None:
+        def watch(epoch: Epoch) -> None:
             """Say what is wrong with the gradient while there is time to change it, once."""
             if journal.is_first and not work.warned and work.monitor.diagnosis_due(epoch.epoch):
                 found = diagnosis_of(work.model, work.monitor.excerpt)
                 if found is not None and found.severity == "warning":
                     work.warned = True
-                    warnings.warn(f"epoch {epoch.epoch}: {found.sentence}", stacklevel=2)
+                    warn(f"epoch {epoch.epoch}: {found.sentence}")
 
         def on_epoch(epoch: Epoch) -> None:
             journal.epoch(epoch)
             if board is not None:
                 board.write(epoch._asdict())
-            warn(epoch)
+            watch(epoch)
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
@@ -311,7 +310,7 @@ def _say(console: Console, folder: Path | None, result: Result) -> None:
     if (said := result.intervals()) is not None:
         print_line(console, said)
     if (said := result.warning(folder)) is not None:
-        warnings.warn(said, stacklevel=2)
+        warn(said)
     if folder is not None:
         if result.fitted.interrupted:
             print_line(console, f"continue with: bptt train --resume {folder}")

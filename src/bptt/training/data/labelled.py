@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from ...errors import UserError
+from ...errors import UserError, warn
 from ..options.shared import Missing
 from .table_cells import number_of
 from .tables import (
@@ -72,7 +71,7 @@ def read_long(
     values = repaired(as_floats(frame[columns], name), columns, name, gaps_kept(missing))
     if not inputs:
         if any(not column.strip() for column in frame.columns):
-            warnings.warn(f"{name}: the column without a name is no input; name it to have it read", stacklevel=2)
+            warn(f"{name}: the column without a name is no input; name it to have it read")
         kept = _inputs(values, columns, name)
         values, columns = values[:, kept], [columns[place] for place in kept]
     if not columns:
@@ -102,14 +101,13 @@ def _inputs(values: np.ndarray, columns: list[str], name: str) -> list[int]:
     """
     number = [column for column, cells in zip(columns, values.T, strict=True) if _counts(cells)]
     if number:
-        warnings.warn(f"{name}: {listed(number)} numbers the rows and is no input; --input reads it", stacklevel=3)
+        warn(f"{name}: {listed(number)} numbers the rows and is no input; --input reads it")
     others = [place for place, column in enumerate(columns) if column not in number]
     rising = [columns[place] for place in others if (np.diff(values[:, place]) > 0).all()]
     if rising and len(values) >= SURE:
-        warnings.warn(
+        warn(
             f"{name}: {listed(rising)} rises from the first row of the table to the last, as a time does; as an "
-            "input it may give the classes away; name it by --time, or name the inputs by --input",
-            stacklevel=3,
+            "input it may give the classes away; name it by --time, or name the inputs by --input"
         )
     return others
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import UserError
+from ...errors import UserError, warn
 
 ROUNDINGS = 8  # units in the last place of the largest value: values within them are the same
 LEAST = 1e-100  # a smaller difference counts as none: its square could be 0 in float64
@@ -95,7 +94,7 @@ class Scaling:
         for column, is_constant in zip(columns, moments.is_constant, strict=True):
             if is_constant:
                 where = f"{name}: " if name else ""
-                warnings.warn(f"{where}column {column!r} is constant over the training rows", stacklevel=3)
+                warn(f"{where}column {column!r} is constant over the training rows")
         return moments.scaling
 
     def check(self, found: Moments, columns: list[str], name: str) -> None:

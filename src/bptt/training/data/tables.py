@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ...errors import NothingThere, UserError
+from ...errors import NothingThere, UserError, warn
 from ...printable import shortened
 from ..options.forecast import ForecastOptions
 from ..options.shared import Missing
@@ -162,7 +161,7 @@ def leaving_out(what: str) -> Iterator[None]:
     try:
         yield
     except NothingThere as error:
-        warnings.warn(f"{what}: {error}", stacklevel=3)
+        warn(f"{what}: {error}")
 
 
 def names_in(column: pl.Series, name: str) -> pl.Series:

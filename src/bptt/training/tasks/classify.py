@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from ...errors import UserError
+from ...errors import UserError, warn
 from ...files import write_whole
 from ...insight.plain_models import Criterion
 from ...networks import cross_entropy
@@ -268,9 +267,9 @@ def _note_rare(data: Labelled, learned: list[int]) -> None:
     count = Counter(data.labels[place] for place in learned)
     whole = Counter(data.labels)
     if unseen := [label for label in data.classes if not count[label]]:
-        warnings.warn(f"{data.name} has no training sequence of {listed(unseen)}", stacklevel=2)
+        warn(f"{data.name} has no training sequence of {listed(unseen)}")
     if single := [label for label in data.classes if whole[label] == 1]:
-        warnings.warn(f"{data.name} has one sequence of {listed(single)}: too few to train and test", stacklevel=2)
+        warn(f"{data.name} has one sequence of {listed(single)}: too few to train and test")
 
 
 def test_file(path: Path) -> Path | None:

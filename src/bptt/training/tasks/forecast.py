@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from torch import nn
 
-from ...errors import NothingThere, UserError
+from ...errors import NothingThere, UserError, warn
 from ...networks import SequenceModel
 from ...printable import shortened
 from ..data.calendar import periods_of
@@ -145,10 +144,9 @@ def note_spacing(parts: Sequence[Series]) -> None:
     odd = [part for part in parts if part.spacing is not None and not part.spacing.usual]
     if odd:
         more = f", and {len(odd) - 1} more series" if len(odd) > 1 else ""
-        warnings.warn(
+        warn(
             f"{odd[0].name}{more}: the times follow no rule; rows to come have one {odd[0].spacing}, the median "
-            "of the steps",
-            stacklevel=2,
+            "of the steps"
         )
 
 
