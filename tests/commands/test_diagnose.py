@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bptt.commands.diagnose import diagnose
-from bptt.commands.options import DiagnoseOptions
+from bptt.commands.explain import explain
+from bptt.commands.options import DiagnoseOptions, ExplainOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
@@ -46,6 +47,10 @@ def test_a_network_that_the_forecasts_leave_out_is_said(run, capsys):
         capsys.readouterr()
         assert diagnose(DiagnoseOptions(run / "run", lags=20)) == 0
         assert ("leave the network out" in capsys.readouterr().out) == is_said
+        assert explain(ExplainOptions(run=run / "run", steps=5)) == 0
+        shown = capsys.readouterr().out
+        assert "that part is left out" in shown
+        assert ("leave the network out" in shown) == is_said
 
 
 def test_the_runs_own_training_rows_and_every_number_as_json(run):

@@ -331,7 +331,7 @@ def test_a_series_of_one_row_that_the_run_has_not_seen_shows_no_spacing(tmp_path
     choices = {"target": "y", "series": "who", "time": "t", "lags": 1, "hidden": 2, "epochs": 1}
     train(ForecastOptions(data=data, **choices, out=tmp_path / "run"))
     (tmp_path / "new.csv").write_text("who,t,y\nc,2024-01-01T00:00:00,1\n")
-    with pytest.raises(UserError, match=r"has 1 rows, but this run needs at least 2 \(two dates\)"):
+    with pytest.raises(UserError, match=r"has 1 row, but this run needs at least 2 \(two dates\)"):
         predict(PredictOptions(tmp_path / "run", tmp_path / "new.csv"))
 
 
@@ -343,7 +343,7 @@ def test_a_series_too_short_for_the_lags_is_left_out_as_it_is_in_training(tmp_pa
     assert "warning: series 'short' is left out" in capsys.readouterr().out
     predict(PredictOptions(tmp_path / "run", tmp_path / "d.csv"))
     out, err = capsys.readouterr()
-    assert "warning: series 'short' is left out: d.csv, series 'short' has 1 rows, but this run needs" in err
+    assert "warning: series 'short' is left out: d.csv, series 'short' has 1 row, but this run needs" in err
     assert pl.read_csv(out.encode())["series"].unique().to_list() == ["long"]
     (tmp_path / "d.csv").write_text("who,t,y\na,0,1\nb,0,1\n")
     with pytest.raises(UserError, match="no series with as many rows as this run needs for its 2 lags"):

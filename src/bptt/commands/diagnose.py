@@ -29,10 +29,7 @@ def diagnose(config: DiagnoseOptions) -> int:
     if config.json is not None:
         write_text(config.json, json.dumps(found.numbers(), indent=1))
     network = f"{run.config.cell} network, {run.config.hidden} units"
-    said = [f"{config.run}: {network}; {found.where}"]
-    if run.leaves_network_out:
-        said.append("The forecasts of this run leave the network out: beside the linear part it did not help.")
-    say(*said, found)
+    say(f"{config.run}: {network}; {found.where}", *filter(None, [run.network_note]), found)
     return 0
 
 

@@ -40,7 +40,7 @@ def explain(config: ExplainOptions) -> int:
         explorer, heading = lesson_explorer(config), _heading(config)
     else:
         explorer = explorer_of(run, config.steps)
-        heading = _of_run(explorer)
+        heading = "\n".join(filter(None, [_of_run(explorer), run.network_note]))
     net, x, d, criterion = explorer.subject.shown()
     t = explorer.t if config.t is None else config.t
     if t > len(x):

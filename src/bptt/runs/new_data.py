@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import NothingThere, UserError
+from ..errors import NothingThere, UserError, warn
 from ..training.config_file import ConfigFile
 from ..training.data.dates import NoDate
 from ..training.data.find_spacing import follows, spacing_of
@@ -79,7 +78,7 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> F
     needed, why = (2, "two dates") if unknown else (run.lags[-1] + 1, "its lags")
     if len(table.values) < needed:
         raise NothingThere(
-            f"{table.name} has {len(table.values)} rows, but this run needs at least {needed} ({why})"
+            f"{table.name} has {_rows(len(table.values))}, but this run needs at least {needed} ({why})"
         )
     scaling = run.scaling if config.series is None else run.series.get(name)
     scaling = scaling or Scaling.of(table.values, table.columns, table.name)
@@ -88,16 +87,19 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> F
     if run.calendar:
         table = _by_clock(table, run.clock)
         if known is not None and known.usual and own != known:
-            warnings.warn(
+            warn(
                 f"{table.name}: the rows are spaced {own}, and this run was trained on rows {known}, by which "
-                "its calendar counts",
-                stacklevel=3,
+                "its calendar counts"
             )
     ahead = known or own
     read = run.lags, len(run.lags), [], 1, table, [], []
     task = Forecast(config, 0, scaling, *read, part=name, spacing=own, ahead=ahead, calendar=run.calendar)
     task.check_times()
     return task
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _by_clock(table: Table, clock: Clock) -> Table:

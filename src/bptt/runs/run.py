@@ -213,9 +213,11 @@ class Run(ConfigFile):
             steps: how many of the last training steps to explain. Default 100, or all where there are fewer.
 
         Raises:
-            ValueError: t is none of these steps.
+            ValueError: t is none of these steps, or steps is below 1.
             UserError: the data cannot be used.
         """
+        if steps is not None and steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
         net, x, d, criterion = run_subject(
             self.task.training_excerpt(), self.task.loss, self.network, steps
         ).shown()
@@ -249,9 +251,14 @@ class Run(ConfigFile):
         return widths
 
     @property
-    def leaves_network_out(self) -> bool:
-        """Whether its forecasts are those of the linear part alone."""
-        return isinstance(self.model, ForecastModel) and not self.model.share.any()
+    def network_note(self) -> str:
+        """A note on what is said of its network alone; empty where the network is all of its model."""
+        if not isinstance(self.model, ForecastModel):
+            return ""
+        note = "This is about the network, which is trained on what the linear part leaves; that part is left out."
+        if self.model.share.any():
+            return note
+        return f"{note}\nThe forecasts of this run leave the network out: beside the linear part it did not help."
 
     @property
     def network(self) -> SequenceModel:

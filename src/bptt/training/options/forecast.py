@@ -19,7 +19,8 @@ class ForecastOptions(TableOptions, ReachOptions):
     """Train a recurrent network to forecast columns of a table from their past.
 
     The rows of DATA are in the order of time; the last ones are the test set. Without DATA it forecasts the
-    embedded yearly sunspot numbers (1700-2008) one year ahead, trained on 1700-1920. With a run's config.toml as
+    embedded yearly sunspot numbers (1700-2008) one year ahead, trained on 1700-1920, by a recipe of its own: an
+    Elman network of 12 units, no linear part; the defaults below are those with DATA. With a run's config.toml as
     DATA that run is repeated; options given beside it override it.
 
     Writes a run folder: config.toml, model.safetensors, metrics.jsonl, report.html and forecast.csv.
