@@ -23,7 +23,7 @@ def test_next_year(example):
 
 
 def test_forecast(example, capsys):
-    coming = example.forecast(hidden=(8,), epochs=20)
+    coming = example.forecast(lags=(4,), epochs=2)
     assert coming.shape == (11,)
     assert (coming >= 0).all()
-    assert capsys.readouterr().out.startswith("forecast: {'forecast__hidden': 8}")
+    assert capsys.readouterr().out.startswith("forecast: {'forecast__lags': 4}")

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from bptt.sklearn import RecurrentClassifier, RecurrentForecaster, RecurrentRegressor
+from bptt.sklearn import RecurrentClassifier, RecurrentRegressor
 
 STEPS = "a column of a 2-D X is a step, so that sequences may have others; a feature is an axis of a 3-D X"
 EXPECTED = {
@@ -43,20 +43,15 @@ def wave(N=12, T=9, I=2):
     return X, X[:, -1, 0] - X[:, -2, 1]
 
 
-@pytest.mark.parametrize("kind", [RecurrentRegressor, RecurrentClassifier, RecurrentForecaster])
+@pytest.mark.parametrize("kind", [RecurrentRegressor, RecurrentClassifier])
 def test_a_clone_fits_to_the_same_numbers_and_a_pickle_predicts_them(kind):
     X, y = wave()
-    fit = {
-        RecurrentRegressor: (X, y),
-        RecurrentClassifier: (X, y > 0),
-        RecurrentForecaster: (y,),
-    }[kind]
-    asked = 3 if kind is RecurrentForecaster else X
+    fit = (X, y > 0 if kind is RecurrentClassifier else y)
     numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()
     first = kind(hidden=4, epochs=2, cell="lstm", random_state=3).fit(*fit)
     again = clone(first).fit(*fit)
-    np.testing.assert_array_equal(first.predict(asked), again.predict(asked))
-    np.testing.assert_array_equal(first.predict(asked), pickle.loads(pickle.dumps(first)).predict(asked))
+    np.testing.assert_array_equal(first.predict(X), again.predict(X))
+    np.testing.assert_array_equal(first.predict(X), pickle.loads(pickle.dumps(first)).predict(X))
     assert first.loss_curve_ == again.loss_curve_
     assert len(first.loss_curve_) == first.n_iter_ == 2
     other = clone(first).set_params(random_state=4).fit(*fit)
@@ -176,11 +171,11 @@ def test_sequences_and_their_weights_are_split_by_searches_and_cross_validation(
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("kind", [RecurrentRegressor, RecurrentClassifier, RecurrentForecaster])
+@pytest.mark.parametrize("kind", [RecurrentRegressor, RecurrentClassifier])
 @pytest.mark.parametrize("learn", ["fit", "partial_fit"])
 def test_a_network_larger_than_the_memory_is_refused_by_its_parameters(kind, learn):
     X, y = wave()
-    data = (y,) if kind is RecurrentForecaster else (X, y > 0 if kind is RecurrentClassifier else y)
+    data = (X, y > 0 if kind is RecurrentClassifier else y)
     classes = {"classes": [False, True]} if kind is RecurrentClassifier and learn == "partial_fit" else {}
     estimator = kind(hidden=10**6, layers=2, epochs=1)
     with pytest.raises(ValueError, match=r"^hidden=1000000 and layers=2 with \d features make .* smaller$"):

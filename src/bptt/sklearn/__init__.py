@@ -1,9 +1,9 @@
 """Recurrent networks as scikit-learn estimators (`pip install bptt[sklearn]`).
 
-Arrays, frames and lists of sequences come in; `fit`, `predict` and `score` work as scikit-learn's do, and the
-network is trained by the loop in `training`. Start with `regressor`, then read `sequences`, which it shares with
-the classifier. `base` has the parameters and the training, `samples` and `targets` check X and y, `batch` puts
-sequences side by side, `learning` makes the updates.
+Arrays, frames and lists of sequences come in; `fit`, `predict` and `score` work as scikit-learn's do. `forecaster`
+is `bptt.train` as an estimator; the networks of the others are trained by the loop in `training`. Start with
+`regressor`, then read `sequences`, which it shares with the classifier. `base` has the parameters and the
+training, `samples` and `targets` check X and y, `batch` puts sequences side by side, `learning` makes the updates.
 """
 
 from importlib.util import find_spec

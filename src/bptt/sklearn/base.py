@@ -1,4 +1,4 @@
-"""Base class of the estimators: their parameters, the network, and its training."""
+"""Base class of the estimators of sequences: their parameters, the network, and its training."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from .batch import Batch, batch_of
 from .learning import Batches, Carried, MeanLoss, WindowSizes, learn_piece
 from .samples import Samples
 from .targets import CHOICES, Targets, normalised
+
+BATCH = 32  # sequences of an update, where batch_size is None
 
 
 class Goal(NamedTuple):
@@ -63,8 +65,6 @@ class RecurrentEstimator(BaseEstimator):
     loss_curve_: list[float] = field(init=False)
     validation_curve_: list[float] = field(init=False)
     n_iter_: int = field(init=False)
-
-    _default_batch = 32
 
     def _check_parameters(self) -> None:
         known_values = {"cell": ("elman", "gru", "lstm"), "activation": tuple(ACTIVATIONS), "targets": CHOICES}
@@ -133,7 +133,7 @@ class RecurrentEstimator(BaseEstimator):
     ) -> None:
         config = self._config(draw, held_out is not None)
         model = _network(config, like, goal.outputs)
-        size = self._default_batch if self.batch_size is None else int(self.batch_size)
+        size = BATCH if self.batch_size is None else int(self.batch_size)
         updates = Batches(model, count, batch, size, goal.loss, self._reach, draw, held_out)
         fitted = Training(model, updates, config).run(self._tell)
         self._forget()
