@@ -20,57 +20,26 @@ from bptt.training.data.tables import Selection, Table, select
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import ForecastOptions
-from bptt.training.tasks import forecast, linear_part, seasons
+from bptt.training.tasks import forecast, linear_part, ridge, seasons
 from bptt.training.tasks.forecast import Forecast
-from bptt.training.tasks.linear_part import Inputs
+from bptt.training.tasks.ridge import Inputs
 from bptt.training.tasks.seasons import lags_of
 from bptt.training.tasks.series import whole_of
 from bptt.training.updates import predictions
 
 CUTS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the training rows
 NETWORK_CUTS = (0.8, 1.0)
-_fit_output = linear_part._fit_output
+_fit_output = ridge._fit_output
 _sure = partial(patch.object, linear_part, "SURE")
 
 
 def _weighed(power: float) -> AbstractContextManager[object]:
     """Candidates by exp(-power · n/2 · (E / E_min - 1))."""
 
-    def fit(sums: np.ndarray, layout: Inputs, subsets: list[np.ndarray], place: int, ahead: int) -> tuple:
-        return _fit_output(sums, layout, subsets, place, ahead / power)  # pyright: ignore
+    def fit(sums: np.ndarray, candidates: list, ahead: int, spectra: object) -> tuple:
+        return _fit_output(sums, candidates, ahead / power, spectra)  # pyright: ignore
 
-    return patch.object(linear_part, "_fit_output", fit)
-
-
-def _within_one_standard_error(
-    sums: np.ndarray, layout: Inputs, subsets: list[np.ndarray], place: int, ahead: int
-) -> tuple[np.ndarray, float, float]:
-    """As `_fit_output`, by the simplest candidate within one standard error of the best over the folds.
-
-    Persistence is simplest, then fewer inputs, then a stronger penalty.
-    """
-    basis, change = layout.changes(), np.eye(layout.size + 2)
-    change[1:-1, 1:-1] = basis
-    change[1 + layout.at(0, place), -1] = -1
-    sums = change.T @ sums @ change
-    before = np.cumsum(sums, axis=0)
-    rolled = [fold for fold in range(1, len(sums)) if before[fold - 1, 0, 0] >= linear_part.LEAST]
-    paths, errors = [np.zeros((1, layout.size + 2))], [np.array([[sums[fold, -1, -1]] for fold in rolled])]
-    for subset in sorted(subsets, key=len) if rolled else []:
-        fitted = [linear_part._ridge(before[fold - 1], subset)[::-1] for fold in rolled]
-        paths.append(linear_part._ridge(before[-1], subset)[::-1])  # the strongest penalty first
-        errors.append(
-            np.array([linear_part._square_error(sums[f], p) for f, p in zip(rolled, fitted, strict=True)])
-        )
-    by_fold = np.concatenate(errors, axis=1) / np.maximum(1, sums[rolled, 0, 0])[:, None]
-    mean = by_fold.mean(0)
-    over = by_fold - by_fold[:, [mean.argmin()]]
-    spread = over.std(0, ddof=1) / np.sqrt(len(over)) if len(over) > 1 else 0 * mean
-    first = int((mean <= mean.min() + spread).argmax())
-    coefficients = np.concatenate(paths)[first]
-    weight = basis @ coefficients[1:-1]
-    weight[layout.at(0, place)] += 1
-    return weight, float(coefficients[0]), float(mean[first])
+    return patch.object(ridge, "_fit_output", fit)
 
 
 def _twice(found: Sequence[int], horizons: Sequence[int], train_rows: int) -> tuple[list[int], int]:
@@ -81,6 +50,14 @@ def _twice(found: Sequence[int], horizons: Sequence[int], train_rows: int) -> tu
     return sorted({*lags, *range(dense)}), dense
 
 
+_anchors = Inputs.anchors
+
+
+def _last_value(layout: Inputs, target: int, ahead: int, seasons: Sequence[int]) -> list[np.ndarray]:
+    """As `Inputs.anchors` without seasons."""
+    return _anchors(layout, target, ahead, ())
+
+
 LINEAR: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "as it is": nullcontext,
     "all lags of a season up to 60 rows": partial(patch.object, seasons, "DENSE", 60),
@@ -88,9 +65,10 @@ LINEAR: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "averaged by exp(-n/8 ...)": partial(_weighed, 0.25),
     "averaged by exp(-2n ...)": partial(_weighed, 4),
     "the best candidate alone": partial(_weighed, 1e9),
-    "the simplest within a standard error": partial(
-        patch.object, linear_part, "_fit_output", _within_one_standard_error
-    ),
+    "from the last value alone": partial(patch.object, Inputs, "anchors", _last_value),
+    "nothing forgotten": partial(patch.object, ridge, "FORGETTING", (1.0,)),
+    "errors of folds as they are": partial(patch.object, ridge, "RELATIVE", 0.0),
+    "errors of folds over those of persistence": partial(patch.object, ridge, "RELATIVE", 1.0),
     "levels penalised, not changes": partial(patch.object, Inputs, "changes", lambda self: np.eye(self.size)),
 }
 NETWORK: dict[str, Callable[[], AbstractContextManager[object]]] = {

@@ -2,121 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from bptt.training.tasks.linear_part import (
-    FOLDS,
-    Inputs,
-    Products,
-    fit_linear,
-    linear_paths,
-    ridge,
-    share_of,
-)
+from bptt.training.tasks.linear_part import linear_paths, share_of
+from bptt.training.tasks.ridge import Inputs, Products
 
 LAYOUT = Inputs(2, [0, 1, 2, 7], False, 4, 3)
 
 
-def steps(n, layout=LAYOUT, seed=0):
-    return np.random.default_rng(seed).normal(size=(n, layout.size))
-
-
-def products_of(x, d, pieces=1):
-    found = Products(x.shape[1], d.shape[1])
-    for part in np.array_split(np.arange(len(x)), pieces):
-        if len(part):
-            found.add(x[part], d[part], part[0], len(x))
-    return found
-
-
-def test_changes_are_since_each_earlier_row():
-    x = steps(5)
-    z = x @ LAYOUT.changes()
-    assert np.allclose(z[:, :2], x[:, :2])
-    for lag in (1, 2, 3):
-        assert np.allclose(z[:, 2 * lag : 2 * lag + 2], x[:, :2] - x[:, 2 * lag : 2 * lag + 2])
-    assert np.allclose(z[:, 8:], x[:, 8:])
-
-
-def test_products_are_the_same_in_pieces_and_pass_over_missing_targets():
-    x, d = steps(100), np.random.default_rng(1).normal(size=(100, 2))
-    d[[3, 50, 99], 1] = np.nan
-    whole, pieces = products_of(x, d), products_of(x, d, pieces=7)
-    assert np.allclose(whole.sums, pieces.sums)
-    assert whole.sums[:, 0, 0, 0].tolist() == [40] + [15] * FOLDS
-    assert whole.sums[:, 1, 0, 0].sum() == 97
-
-
-def test_a_linear_rule_is_found():
-    x = steps(400)
-    rule = np.zeros((2, LAYOUT.size))
-    rule[0, [0, 2, 7]], rule[1, [1, 9]] = (0.5, -0.3, 0.8), (1.0, 0.4)
-    d = x @ rule.T + [2.0, -1.0]
-    found = fit_linear(products_of(x, d), LAYOUT, [(0, 1), (1, 3)])
-    assert np.allclose(found(x), d, atol=2e-3)
-    assert (found.error < 1e-4).all()
-
-
-def test_where_nothing_can_be_forecast_the_last_value_is():
-    walk = np.random.default_rng(0).normal(size=2000).cumsum()
-    layout = Inputs(1, range(5), False, 0, 5)
-    x = np.stack([walk[4 - lag : 1990 - lag] for lag in range(5)], 1)
-    d = walk[9 : 9 + len(x), None]
-    found = fit_linear(products_of(x[:1500], d[:1500]), layout, [(0, 5)])
-    ratio = np.square(found(x[1500:]) - d[1500:]).mean() / np.square(x[1500:, :1] - d[1500:]).mean()
-    assert ratio == pytest.approx(1, abs=0.03)
-
-
-def test_the_error_is_that_of_later_steps():
-    x, rng = steps(300), np.random.default_rng(2)
-    d = rng.normal(size=(300, 1)) + x[:, :1]
-    found = fit_linear(products_of(x, d), LAYOUT, [(0, 1)])
-    assert found.error[0] == pytest.approx(1, abs=0.25)
-
-
-@pytest.mark.parametrize("count", [0, 4, 12])
-def test_few_steps_give_a_forecast_that_is_finite(count):
-    x = steps(count)
-    found = fit_linear(products_of(x, x[:, :1]), LAYOUT, [(0, 1)])
-    assert np.isfinite(found(steps(3))).all()
-
-
-def test_inputs_that_never_change_and_repeat_each_other_are_no_trouble():
-    x = steps(60)
-    x[:, 3], x[:, 5] = 2.0, x[:, 1]
-    found = fit_linear(products_of(x, x[:, :1] + x[:, 1:2]), LAYOUT, [(0, 1)])
-    assert np.allclose(found(x), x[:, :1] + x[:, 1:2], atol=0.02)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [np.ones(4000), np.arange(4000.0), np.r_[np.random.default_rng(0).normal(size=100), np.zeros(3900)]],
-    ids=["constant", "line", "constant after a while"],
-)
-def test_a_series_without_any_error_is_forecast_so(values):
-    found = ridge(values, 1, 3800, 9)
-    assert np.abs(found[3800:4000] - values[3800:]).max() < 1e-3
-
-
-def test_a_trend_is_followed_beyond_the_training_rows():
-    rows = np.arange(300.0)
-    values = 5 + 0.3 * rows + np.sin(rows / 2) + np.random.default_rng(0).normal(0, 0.05, 300)
-    found = ridge(values, 3, 200, 12)
-    assert np.isnan(found[:14]).all()
-    assert np.abs(found[200:300] - values[200:]).mean() < 0.15
-
-
-def test_ridge_reads_no_later_row_and_learns_from_no_test_row():
-    values = np.random.default_rng(0).normal(size=120).cumsum()
-    changed = values.copy()
-    changed[100:] += 50
-    one, two = ridge(values, 2, 90, 5), ridge(changed, 2, 90, 5)
-    assert np.allclose(one[:102], two[:102], equal_nan=True)
-    assert one[102] != two[102]
-
-
 def test_paths_read_standardised_inputs_and_leave_a_rest_of_unit_size():
-    x, rng = steps(400), np.random.default_rng(3)
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(400, LAYOUT.size))
     d = x[:, :1] + 0.1 * rng.normal(size=(400, 1))
-    products = products_of(x, d)
+    products = Products(LAYOUT.size, 1)
+    products.add(x, d, 0, len(x))
     path, final = linear_paths(products, products, LAYOUT, [(0, 1)], seasons=[7])
     given, targets = torch.tensor(x).float(), torch.tensor(d).float()
     read = path.read(given)

@@ -95,7 +95,7 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
         assert written["time"].to_list() == wanted_rows["time"].to_list(), output
         assert written["truth"].null_count() == wanted_rows["truth"].null_count() == len(written) - 80
         for name in ("forecast", "lower", "upper"):
-            assert np.allclose(written[name], wanted_rows[name], rtol=1e-4), output
+            assert np.allclose(written[name], wanted_rows[name], rtol=1e-4, atol=1e-5), output
     assert list(judged_of_parts.covered.values()) == list(judged.covered.values())
     if len(parts.outputs) > 1:
         assert list(judged_of_parts.scores["ours"]) == list(judged.scores["ours"])

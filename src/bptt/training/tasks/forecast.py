@@ -25,7 +25,8 @@ from ..updates import Updates, mean_square, sum_of_squares, updates_of
 from ..workers import ALONE, Workers
 from .excerpt import LONGEST, TrainingExcerpt
 from .extrapolation import beyond
-from .linear_part import Products, linear_paths
+from .linear_part import linear_paths
+from .ridge import Products
 from .scores import judged
 from .seasons import found_lookback
 from .series import Series, SingleSeries, Span

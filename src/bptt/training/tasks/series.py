@@ -26,7 +26,8 @@ from ..options.forecast import ForecastOptions
 from ..transfer import device_of
 from ..updates import predictions
 from .baselines import autoregression, persistence
-from .linear_part import Inputs, LinearPaths, ridge, share_of
+from .linear_part import LinearPaths, share_of
+from .ridge import Inputs, ridge
 
 
 class Span(NamedTuple):

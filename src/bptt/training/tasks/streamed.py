@@ -39,7 +39,7 @@ from .excerpt import LONGEST, TrainingExcerpt
 from .extrapolation import beyond
 from .forecast import check_rows, train_rows_of, with_linear_part
 from .intervals import AdaptiveWidth, Intervals
-from .linear_part import LinearPart, Products, fit_ridge, least_squares
+from .ridge import LinearPart, Products, fit_ridge, least_squares
 from .scores import LINEAR, MEAN, errors_held_out, forecast_verdict, rows_of, shares_of
 from .seasons import found_lookback
 from .series import SingleSeries, output_words
