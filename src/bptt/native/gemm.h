@@ -2,8 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "scratch.h"
 #include "vec.h"
@@ -16,7 +16,7 @@ template <class S>
 struct Deleter {
     Index bytes = 0;
     void operator()(S* p) const {
-        std::free(p);
+        ::operator delete(p, std::align_val_t(64));
         Scratch::release(bytes);
     }
 };
@@ -26,9 +26,8 @@ using Buffer = std::unique_ptr<S[], Deleter<S>>;
 // Uninitialised memory on a cache line's boundary.
 template <class S>
 Buffer<S> buffer(Index size) {
-    const Index bytes = (std::max<Index>(size, 1) * static_cast<Index>(sizeof(S)) + 63) / 64 * 64;
-    void* p = std::aligned_alloc(64, bytes);
-    if (p == nullptr) throw std::bad_alloc();
+    const Index bytes = std::max<Index>(size, 1) * static_cast<Index>(sizeof(S));
+    void* p = ::operator new(static_cast<std::size_t>(bytes), std::align_val_t(64));
     Scratch::acquire(bytes);
     return Buffer<S>(static_cast<S*>(p), {bytes});
 }

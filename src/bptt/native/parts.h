@@ -1,14 +1,13 @@
 // The parts of a batch that the threads walk, chunks of steps, packing, and the sums of gradients.
 #pragma once
 
-#include <omp.h>
-
 #include <exception>
 #include <numeric>
 #include <vector>
 
-#include "gemm.h"
 #include "call.h"
+#include "gemm.h"
+#include "threads.h"
 
 namespace bptt {
 namespace BPTT_ISA {
@@ -90,20 +89,19 @@ int backward_parts(const Call<S>& call, Index N, int gates) {
     return is_little_work(call, N, gates) ? 1 : static_cast<int>(fixed_parts(call.B));
 }
 
-// Run f(part number) for each part on at most so many threads of the process's OpenMP runtime, which may be fewer. An
-// exception of one of them is thrown again here.
+// Run f(part number) for each part on at most so many threads. An exception of one of them is thrown again here.
 template <class F>
 void for_each_part(Index parts, Index threads, F&& f) {
     if (parts == 1) return f(0);
     std::vector<std::exception_ptr> thrown(parts);
-#pragma omp parallel num_threads(static_cast<int>(std::min(parts, threads)))
-    for (Index p = omp_get_thread_num(); p < parts; p += omp_get_num_threads()) {
+    auto caught = [&](int p) {
         try {
             f(p);
         } catch (...) {
             thrown[p] = std::current_exception();
         }
-    }
+    };
+    side_by_side(static_cast<int>(parts), static_cast<int>(threads), caught);
     for (const auto& exception : thrown)
         if (exception) std::rethrow_exception(exception);
 }
