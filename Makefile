@@ -5,7 +5,7 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test lint faults docs wheel sanitize gpu
+.PHONY: train test lint faults docs wheel sanitize gpu cuda-check
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
@@ -34,6 +34,10 @@ wheel: $(INSTALLED)
 # Everything there is to measure on a GPU, in under eight minutes; its figures are written to benchmarks/results.
 gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/gpu.py
+
+# The source of the CUDA kernels on the CPU: every cell, dtype and variant, and planted faults, each of which is found.
+cuda-check: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "slow or not slow" tests/cuda
 
 # The kernels' tests, and thousands of tensors changed between forward and backward pass, with address and
 # undefined-behaviour sanitizers in the native code.

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bptt"
 
 FLOORS = {
     "equations": 0,
+    "cuda": 0,
     "errors": 1,
     "printable": 1,
     "files": 1,

@@ -1,0 +1,176 @@
+"""Chooses the variant of the kernels that walks a layer, from the cell, its sizes and the compute capability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import torch
+
+from ..equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations
+from ..equations.protocol import Equations
+
+ROWS = 8  # rows of the batch that a block walks
+REGISTERS = 65536  # of a block; a thread has at most 255
+RESERVED = 96  # registers of a thread for all but weights
+KIB = 1024
+
+
+class Precision(NamedTuple):
+    """A type of precisions.h."""
+
+    name: str
+    number: int  # bytes of one number of h in shared memory
+    weight: int  # bytes of one weight in registers or shared memory
+
+
+PRECISIONS = {
+    torch.bfloat16: Precision("Bf16", 2, 2),
+    torch.float16: Precision("Fp16", 2, 2),
+    torch.float32: Precision("F32", 8, 8),
+}
+
+
+class Device(NamedTuple):
+    """Sizes of the GPUs of a compute capability, from the CUDA programming guide."""
+
+    shared: int  # bytes of shared memory that a block can have
+    cluster: int  # the most blocks of a cluster
+
+
+DEVICES = {
+    (8, 0): Device(163 * KIB, 1),
+    (8, 6): Device(99 * KIB, 1),
+    (8, 7): Device(163 * KIB, 1),
+    (8, 9): Device(99 * KIB, 1),
+    (9, 0): Device(227 * KIB, 16),
+    (10, 0): Device(227 * KIB, 16),
+    (10, 3): Device(227 * KIB, 16),
+    (12, 0): Device(99 * KIB, 8),
+}
+
+
+class Threshold(NamedTuple):
+    """A limit to the kernels' use, and where it was measured."""
+
+    value: int
+    measured: str | None  # a card and version of torch; None: not measured, an estimate
+
+
+LEAST_STEPS = Threshold(4, None)  # with fewer, loading the weights costs more than walking
+MOST_BLOCKS = Threshold(512, None)  # with more, blocks wait for one another, and cuDNN's large products gain
+# The largest H for which cuDNN keeps float32 weights in registers throughout a dense walk.
+LEFT_TO_CUDNN = {"Elman": Threshold(384, None), "GRU": Threshold(128, None), "LSTM": Threshold(192, None)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A variant of the kernels: the template arguments of `forward` and `backward` in walk.h."""
+
+    cell: str
+    gates: int
+    precision: Precision
+    units: int  # of a block
+    blocks: int  # of a cluster, which together have all units
+    packed: bool
+    in_shared: bool  # whether the weights lie in shared memory, not in registers
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return 2 * self.units
+
+    @property
+    def padded(self) -> int:
+        """Units of all blocks, H and padding."""
+        return self.units * self.blocks
+
+    def kernel(self, back: bool) -> str:
+        """The kernel's name in C++."""
+        switches = (str(switch).lower() for switch in (self.packed, self.in_shared))
+        types = f"bptt_cuda::{self.precision.name}, bptt_cuda::{self.cell}"
+        name = "backward" if back else "forward"
+        return f"bptt_cuda::{name}<{types}, {self.units}, {self.blocks}, {', '.join(switches)}>"
+
+    def shared_bytes(self, back: bool) -> int:
+        """Shared memory of a block: two times 8 rows of h, or of delta, and the weights."""
+        row = ((self.gates if back else 1) * self.padded + 4) * self.precision.number
+        row += 8 if self.precision.number == 2 else 0  # 4 words, as in precisions.h
+        weights = self.gates * self.padded * self.units * self.precision.weight
+        return 2 * ROWS * row + (weights if self.in_shared else 0)
+
+    def registers(self) -> int:
+        """A thread's registers that hold weights."""
+        return 0 if self.in_shared else self.gates * self.padded * self.precision.weight // 8
+
+    def blocks_for(self, B: int) -> int:
+        """Blocks that walk B rows."""
+        return -(-B // ROWS) * self.blocks
+
+    def fits(self, device: Device) -> bool:
+        """Whether a block's registers and shared memory suffice, forward and back."""
+        per_thread = min(255, REGISTERS // self.threads)
+        return (
+            self.threads <= 1024
+            and self.registers() + RESERVED <= per_thread
+            and max(self.shared_bytes(back) for back in (False, True)) <= device.shared
+        )
+
+
+def plan(
+    cell: Equations, dtype: torch.dtype, H: int, B: int, T: int, packed: bool, capability: tuple[int, int]
+) -> Plan | str:
+    """The variant that walks a layer; or, in words, why the kernels do not.
+
+    >>> plan(LSTMEquations(), torch.bfloat16, H=64, B=32, T=100, packed=False, capability=(9, 0)).threads
+    128
+    >>> plan(LSTMEquations(), torch.float64, H=64, B=32, T=100, packed=False, capability=(9, 0))
+    'the CUDA kernels have no torch.float64'
+    """
+    name = cell_type(cell)
+    if name is None:
+        return f"the CUDA kernels have no {_described(cell)}"
+    if dtype not in PRECISIONS:
+        return f"the CUDA kernels have no {dtype}"
+    if capability not in DEVICES:
+        return f"the CUDA kernels were not built for compute capability {capability[0]}.{capability[1]}"
+    least, most, left = LEAST_STEPS.value, MOST_BLOCKS.value, LEFT_TO_CUDNN[cell.name].value
+    if least > T:
+        return f"{T} steps are too few for the CUDA kernels"
+    if dtype == torch.float32 and not packed and _cudnn_has(cell) and left >= H:
+        return f"cuDNN keeps the weights of {H} units in registers too"
+    device = DEVICES[capability]
+    for chosen in _variants(name, cell.gates, PRECISIONS[dtype], H, packed, device):
+        if chosen.fits(device):
+            blocks = chosen.blocks_for(B)
+            if blocks <= most:
+                return chosen
+            return f"a batch of {B} takes {blocks} blocks, more than {most}"
+    return f"the weights of {H} units fit no cluster of compute capability {capability[0]}.{capability[1]}"
+
+
+def _variants(name: str, gates: int, precision: Precision, H: int, packed: bool, device: Device):
+    """From the one to prefer: weights in registers first, then few blocks."""
+    for in_shared, blocks in product((False, True), (1, 2, 4, 8, 16)):
+        if blocks <= device.cluster:
+            units = -(-H // (16 * blocks)) * 16
+            yield Plan(name, gates, precision, units, blocks, packed, in_shared)
+
+
+def cell_type(cell: Equations) -> str | None:
+    """A cell's type in C++; None where it has none."""
+    if type(cell) is ElmanEquations:
+        activation = cell.activation.name
+        if ACTIVATIONS.get(activation) is not cell.activation:
+            return None
+        return f"Elman<bptt_cuda::{activation.title()}, {str(cell.leak != 1).lower()}>"
+    return {GRUEquations: "GRU", LSTMEquations: "LSTM"}.get(type(cell))
+
+
+def _described(cell: Equations) -> str:
+    return f"activation {cell.activation.name!r}" if isinstance(cell, ElmanEquations) else type(cell).__name__
+
+
+def _cudnn_has(cell: Equations) -> bool:
+    return not isinstance(cell, ElmanEquations) or (cell.leak == 1 and cell.activation.name in ("tanh", "relu"))
