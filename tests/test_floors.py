@@ -13,6 +13,7 @@ FLOORS = {
     "cuda": 0,
     "errors": 1,
     "printable": 1,
+    "terminal": 1,
     "files": 1,
     "user_functions": 1,
     "checks": 1,

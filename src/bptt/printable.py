@@ -1,16 +1,10 @@
-"""Texts for a terminal: wrapped prose, and a user's names and messages on one line without control characters."""
+"""Names and texts from a user's files as one short line for a terminal or a page, without control characters."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import sys
-import textwrap
 from collections.abc import Iterable
 
-WIDTH = 80  # columns of a text where nothing says how wide the terminal is
-WIDEST = 100  # columns of prose at most
 LONGEST = 60  # characters of a name that are shown
 LONGEST_WORD = 400  # of a word in a message
 
@@ -68,23 +62,3 @@ def distinct(names: Iterable[str]) -> dict[str, str]:
 def message(text: str) -> str:
     """A message as one line: control characters written out, long words shortened."""
     return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: shortened(word[0], LONGEST_WORD), printable(text))
-
-
-def columns() -> int:
-    """The width of the terminal: COLUMNS, else that of standard output, else `WIDTH`."""
-    if "COLUMNS" not in os.environ and not sys.stdout.isatty():
-        return WIDTH
-    return shutil.get_terminal_size((WIDTH, 24)).columns
-
-
-def wrapped(text: str, start: str = "") -> list[str]:
-    """Prose in lines that fit the terminal, no word split; further lines are indented below the end of `start`."""
-    width = min(columns(), WIDEST)
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=start,
-        subsequent_indent=" " * len(start),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

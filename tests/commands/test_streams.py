@@ -39,7 +39,7 @@ def test_words_are_spelled_where_an_encoding_has_no_letters_for_them(output):
     shown = output("ascii")
     open_all()
     say("∂E/∂W → 1 ▇", "日")
-    assert shown.held == b"dE/dW -> 1 #\n\n?\n"
+    assert shown.held == b"dE/dW -> 1 %\n\n?\n"
 
 
 def test_names_in_words_do_nothing_to_a_terminal(output):

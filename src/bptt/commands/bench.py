@@ -6,6 +6,7 @@ import torch
 
 from .. import speed
 from ..errors import UserError
+from ..terminal import fitted
 from ..walks import kernels
 from .options import BenchOptions
 
@@ -19,13 +20,13 @@ def bench(config: BenchOptions) -> int:
     _check(config)
     isa = kernels.isa() if kernels.available() else "none installed"
     threads = config.threads or torch.get_num_threads()
-    print(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}, 1 where B is 1")
+    print(fitted(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}, 1 where B is 1"))
     first = (speed.STREAMING,) if config.inference else ()
     if config.accuracy:
         print(f"{'':<5}{'(T, B, I, H)':<22}{'bptt':>10}{'torch':>10}{'ratio':>8}")
     else:
         columns = f"{'torch ms (min)':>21}{'bptt ms (min)':>21}{'ratio':>8}{'GF/s':>8}{'sgemm':>7}"
-        print(f"{'':<5}{'(T, B, I, H)':<22}{columns}")
+        print(fitted(f"{'':<5}{'(T, B, I, H)':<22}{columns}"))
     for kind in config.cells:
         for size in config.size or first + speed.SIZES:
             if config.accuracy:
@@ -33,11 +34,11 @@ def bench(config: BenchOptions) -> int:
                 print(f"{kind:<5}{size!s:<22}{ours:>10.1e}{theirs:>10.1e}{ours / theirs:>8.2f}", flush=True)
                 continue
             s = speed.speed(kind, size, inference=config.inference, blocks=config.blocks, threads=config.threads)
-            print(
+            line = (
                 f"{kind:<5}{size!s:<22}{s.torch_ms:>10.3f} ({s.torch_least:>8.3f}){s.ours_ms:>10.3f}"
-                f" ({s.ours_least:>8.3f}){s.ratio:>8.2f}{s.gflops:>8.1f}{s.share:>7.0%}",
-                flush=True,
+                f" ({s.ours_least:>8.3f}){s.ratio:>8.2f}{s.gflops:>8.1f}{s.share:>7.0%}"
             )
+            print(fitted(line), flush=True)
     return 0
 
 

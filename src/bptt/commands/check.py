@@ -6,12 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from ..errors import UserError
 from ..insight.agreement.check import check_gradient as checked
-from ..insight.agreement.result import check_table, remarks
 from ..modules import GRU, LSTM, RNN
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..printable import message
@@ -20,6 +18,7 @@ from ..training.options.base import check_device_name
 from ..training.transfer import device_of
 from .opening import opened
 from .options import CheckOptions
+from .streams import say
 
 CheckedModel = tuple[nn.Module, Tensor, Tensor, Callable[[Tensor, Tensor], Tensor], str]
 
@@ -47,11 +46,7 @@ def check(config: CheckOptions) -> int:
         result = checked(model, x.to(device), d.to(device), criterion, looks=config.looks, seed=config.seed)
     except ValueError as error:  # a run's weights may give a loss that is not finite
         raise UserError(str(error)) from error
-    console = Console()
-    console.print(f"{message(what)}\n", markup=False, highlight=False, soft_wrap=True)
-    console.print(check_table(result))
-    for line in (*remarks(result), result.verdict):
-        console.print(line, markup=False, highlight=False)
+    say(message(what), result)
     return 0 if result.passed else 1
 
 

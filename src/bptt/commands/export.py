@@ -30,7 +30,7 @@ def export(config: ExportOptions) -> int:
     else:
         say(f"no script that predicts: {note}")
     if written.difference is None:
-        print("not compared with the run's network, since onnxruntime is not installed")
+        say("not compared with the run's network, since onnxruntime is not installed")
     else:
-        print(f"onnxruntime's outputs differ from the run's network by at most {written.difference:.1e}")
+        say(f"onnxruntime's outputs differ from the run's network by at most {written.difference:.1e}")
     return 0

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from typing import NamedTuple
 
+from ..terminal import spelled, wrapped
+
 INDENT = 22  # of the texts
-WIDEST = 100  # columns of a page at most
 
 
 class Entry(NamedTuple):
@@ -24,17 +23,20 @@ class Entry(NamedTuple):
 
 def page(usage: str, about: list[str], sections: Mapping[str, Sequence[Entry]], foot: str = "") -> str:
     """A page of paragraphs and lists of entries under titles."""
-    width = min(shutil.get_terminal_size().columns, WIDEST)
-    parts = [f"usage: {usage}", *(textwrap.fill(" ".join(part.split()), width) for part in about)]
+    paragraphs = [f"usage: {usage}", *about]
+    parts = [_prose(paragraph) for paragraph in paragraphs]
     for title, entries in sections.items():
-        parts.append("\n".join([f"{title}:", *(line for entry in entries for line in _lines(entry, width))]))
-    return "\n\n".join([*parts, *([textwrap.fill(foot, width)] if foot else [])])
+        parts.append("\n".join([f"{title}:", *(line for entry in entries for line in _lines(entry))]))
+    return "\n\n".join([*parts, *([_prose(foot)] if foot else [])])
 
 
-def _lines(entry: Entry, width: int) -> list[str]:
+def _prose(text: str, indent: str = "") -> str:
+    return "\n".join(wrapped(" ".join(spelled(text).split()), indent))
+
+
+def _lines(entry: Entry) -> list[str]:
     """The name, and beside it or below it the text."""
-    indent = " " * INDENT
-    text = textwrap.wrap(" ".join(entry.text.split()), width, initial_indent=indent, subsequent_indent=indent)
+    text = _prose(entry.text, " " * INDENT).splitlines()
     first = f"  {entry.name}"
     if text and len(first) + 2 <= INDENT:
         return [first.ljust(INDENT) + text[0].strip(), *text[1:]]

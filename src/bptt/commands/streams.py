@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import os
 import sys
@@ -13,11 +12,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..printable import message, printable
-
-PLAIN = "bptt.plain"  # how what an encoding has not is written
-BLOCKS = "".join(map(chr, range(0x2580, 0x25A0)))  # of bars
-SPELLED = {"∂": "d", "Φ": "Phi", "Σ": "sum", "Π": "prod", "δ": "delta", "α": "alpha", "σ": "sigma", "ρ": "rho"}
-SPELLED |= {"→": "->", "←": "<-", "·": "*", "×": "x", "−": "-", "≤": "<=", "≥": ">=", "…": "...", "•": "*"}
+from ..terminal import PLAIN, fitted
 
 
 def open_all() -> None:
@@ -31,25 +26,18 @@ def open_all() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-    codecs.register_error(PLAIN, _spelled)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=PLAIN)
 
 
-def _spelled(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    found = error.object[error.start : error.end]
-    return "".join(SPELLED.get(one, "#" if one in BLOCKS else "?") for one in found), error.end
-
-
 def say(*parts: Any, sep: str = "\n\n") -> None:
     """Print words for a person, names of others in them."""
-    print(printable(sep.join(map(str, parts)), keep="\n"))
+    print(fitted(printable(sep.join(map(str, parts)), keep="\n")))
 
 
 def complain(what: str, error: object) -> None:
-    """Print an error as one line."""
-    print(f"{what}: {message(str(error))}", file=sys.stderr)
+    """Print an error as one line; a terminal may need several."""
+    print(fitted(f"{what}: {message(str(error))}", sys.stderr), file=sys.stderr)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..terminal import drawn
 from .pairs import shares
 
 WIDTH = 24  # characters of a full bar
@@ -17,7 +18,7 @@ def share(part: Tensor, gradient: Tensor) -> float:
 def bar(part: float) -> str:
     """Eighths of a block: 1 is `WIDTH` characters, more is cut."""
     eighths = round(min(part, 1.0) * WIDTH * 8)
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+    return drawn("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip())
 
 
 def stretches(steps: int, around: int, shown: int, first: int = 1) -> list[range]:

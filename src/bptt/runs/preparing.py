@@ -15,6 +15,7 @@ from ..networks import SequenceModel
 from ..printable import message
 from ..reach.byte_sizes import parse_bytes
 from ..report.tensorboard import check_installed
+from ..terminal import fitted
 from ..training.config_file import ConfigFile, config_of
 from ..training.data.streamed_tables import open_source
 from ..training.data.tables import listed
@@ -179,7 +180,6 @@ def _check_memory(config: TrainOptions) -> None:
 
 
 def print_line(console: Console, line: str) -> None:
-    """A line as it is, however wide the terminal."""
-    console.print(
-        message(line.rstrip("\n")) + "\n" * line.endswith("\n"), markup=False, highlight=False, soft_wrap=True
-    )
+    """A line of prose, wrapped where it goes to a terminal."""
+    text = fitted(message(line.rstrip("\n"))) + "\n" * line.endswith("\n")
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -294,7 +294,7 @@ def test_a_wrong_adjoint_inside_any_model_is_found():
         right, lambda m: m["rnn"](m["rnn"](x)[1][0].detach()[..., :2])[0].square().sum()
     )
     assert "autograd disagrees with finite differences" in detached.verdict
-    assert [line.split()[-1] for line in str(detached).splitlines()[5:10]] == ["WRONG"] * 5
+    assert str(detached).count(" WRONG ") == 5
 
 
 @pytest.mark.parametrize(

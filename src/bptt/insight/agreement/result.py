@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from ..html_tables import paragraphs, table_html
 
 # Relative error allowed: against finite differences whatever the dtype, and against autograd in float64.
 DIFFERENCES = "finite differences"
 TOLERANCE: dict[str | torch.dtype, float] = {DIFFERENCES: 1e-6, torch.float64: 1e-10, torch.float32: 1e-4}
-TITLE = "worst relative error"
-HEAD = ("route", "finite differences", "autograd", "furthest off in", "verdict")
+TITLE = "worst relative error of each route, against finite differences and against autograd"
+HEAD = ("route", "differences", "autograd", "verdict", "worst in")
 
 
 class RouteError(NamedTuple):
@@ -101,8 +97,8 @@ class GradientCheck:
         return check_text(self)
 
     def _repr_html_(self) -> str:
-        rows = [(name, *cells) for name, *cells in map(_cells, self.routes)]
-        return paragraphs([self.verdict]) + table_html(HEAD, rows, TITLE) + paragraphs(remarks(self))
+        table = table_html(HEAD, map(_cells, self.routes), TITLE)
+        return paragraphs([self.verdict]) + table + paragraphs(remarks(self))
 
 
 def _described(route: Route) -> str:
@@ -114,17 +110,14 @@ def _described(route: Route) -> str:
     )
 
 
-def check_table(check: GradientCheck) -> Table:
-    """A row for each route: its worst error against either judge, where it is furthest off, and the verdict."""
-    table = Table(box=SIMPLE_HEAD, title=TITLE, title_justify="left", pad_edge=False)
-    table.add_column("route", no_wrap=True)
-    for judge in ("finite\ndifferences", "\nautograd"):
-        table.add_column(judge, justify="right", no_wrap=True)
-    table.add_column("furthest off in", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    for route in check.routes:
-        table.add_row(*_cells(route), style="bold red" if route.passed is False else None)
-    return table
+def check_rows(check: GradientCheck) -> list[str]:
+    """A row for each route: its worst error against either judge, the verdict, and where it is furthest off."""
+    table = [HEAD, *map(_cells, check.routes)]
+    route, differences, autograd, verdict, _ = (max(map(len, column)) for column in zip(*table, strict=True))
+    return [
+        f"{c[0]:<{route}}  {c[1]:>{differences}}  {c[2]:>{autograd}}  {c[3]:<{verdict}}  {c[4]}".rstrip()
+        for c in table
+    ]
 
 
 def remarks(check: GradientCheck) -> list[str]:
@@ -140,20 +133,18 @@ def remarks(check: GradientCheck) -> list[str]:
 
 def check_text(check: GradientCheck) -> str:
     """The table, the remarks and the verdict as plain text."""
-    out = io.StringIO()
-    Console(file=out, width=100, color_system=None).print(check_table(check))
-    table = "\n".join(line.rstrip() for line in out.getvalue().strip("\n").splitlines())
-    return "\n".join([table, *remarks(check), check.verdict])
+    return "\n".join([TITLE, *check_rows(check), "", *remarks(check), check.verdict])
 
 
-def _cells(route: Route) -> list[str]:
+def _cells(route: Route) -> tuple[str, str, str, str, str]:
     if route.passed is None:
-        return [route.label, "", "", "", "-"]
+        return route.label, "", "", "-", ""
     _, name, worst = route.worst()
     if route.name == DIFFERENCES:
-        return ["differences", f"± {worst.error:.0e}", "", name, "judge"]
-    errors = [_largest(route.by_differences), _largest(route.by_autograd)]
-    return [route.label, *errors, f"{name} {worst.place}".strip(), "passed" if route.passed else "WRONG"]
+        return "differences", f"± {worst.error:.0e}", "", "judge", name
+    verdict = "passed" if route.passed else "WRONG"
+    place = f"{name} {worst.place}".strip()
+    return route.label, _largest(route.by_differences), _largest(route.by_autograd), verdict, place
 
 
 def _largest(errors: dict[str, RouteError]) -> str:

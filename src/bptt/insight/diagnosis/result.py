@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...printable import wrapped
+from ...terminal import wrapped
 from ..html_tables import Bar, Row, bars, paragraphs, table_html
 from ..text_tables import bar
 from .clipping import GradientNorms

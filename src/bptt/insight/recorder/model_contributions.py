@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...reach.layout import called
+from ...terminal import drawn
 from ..contributions_result import Contributions, share_rows, share_tables
 from ..html_tables import bars, folded, paragraphs, table_html
 from .record import Walks
@@ -166,4 +167,4 @@ def _profile(norms: Tensor) -> str:
             return "!"
         return BLOCKS[min(int(8 * mean / largest), 7)] if mean else "·"
 
-    return "".join(map(block, means))
+    return drawn("".join(map(block, means)))
