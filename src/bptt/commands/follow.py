@@ -53,7 +53,8 @@ class Forecaster:
 
     def _width(self, output: int) -> AdaptiveWidth | None:
         """Half the width of an output's next interval; None where the run has no intervals."""
-        return None if self.run.intervals is None else self.run.intervals.going_on(output)
+        _, ahead = self.run.forecast_options.outputs[output]
+        return None if self.run.intervals is None else self.run.intervals.going_on(output, ahead)
 
     def next(self, values: list[float], date: datetime | None = None) -> list[tuple[float, float]] | None:
         """Each output's forecast of the row `horizon` rows after this one, and half the width of its interval.

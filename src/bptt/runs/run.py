@@ -247,7 +247,7 @@ class Run(ConfigFile):
             return widths
         for output, (place, ahead) in enumerate(series.outputs):
             errors, unit = np.abs(series.truth()[:, output] - found[:, output]), series.scaling.std[place]
-            widths[:, output] = adapted(self.intervals.going_on(output), errors / unit, ahead) * unit
+            widths[:, output] = adapted(self.intervals.going_on(output, ahead), errors / unit) * unit
         return widths
 
     @property

@@ -19,8 +19,8 @@ def test_exchangeable_errors_are_held_as_often_as_asked_for(n, coverage):
 
 
 def after(sizes, coverage, later=(), ahead=1):
-    width = AdaptiveWidth(sizes, coverage)
-    return width, adapted(width, np.asarray(later, dtype=float), ahead)
+    width = AdaptiveWidth(sizes, coverage, ahead)
+    return width, adapted(width, np.asarray(later, dtype=float))
 
 
 def test_missing_errors_change_nothing():
@@ -34,7 +34,7 @@ def test_too_few_errors_give_no_interval_and_say_how_many_are_needed():
     assert found.note == (
         "90% intervals need at least 9 errors, and there are 8 training errors, so there are none."
     )
-    assert found.going_on(0).width == math.inf
+    assert found.going_on(0, 1).width == math.inf
     enough = Intervals.of([[AdaptiveWidth([1.0] * 9, 0.9)]], [9], 0.9, "training")
     assert enough.widths == [1.0]
     assert "too narrow; --validation 0.2" in enough.note
@@ -44,8 +44,8 @@ def test_errors_that_all_series_share_are_counted_once():
     ends = [AdaptiveWidth([1.0] * 5, 0.9) for _ in range(3)]
     found = Intervals.of([ends], [5], 0.9, "validation")
     assert (found.widths, found.recent) == ([math.inf], [[1.0] * 5])
-    width = found.going_on(0)
-    assert adapted(width, np.ones(6), 1).tolist() == [math.inf] * 4 + [1.0, 1.0]
+    width = found.going_on(0, 1)
+    assert adapted(width, np.ones(6)).tolist() == [math.inf] * 4 + [1.0, 1.0]
 
 
 def test_a_coverage_near_one_keeps_as_many_errors_as_it_needs():
@@ -57,7 +57,7 @@ def test_a_coverage_near_one_keeps_as_many_errors_as_it_needs():
 
 def test_the_note_says_where_intervals_without_validation_errors_begin():
     width = AdaptiveWidth([], 0.9)
-    adapted(width, np.ones(9), 1)
+    adapted(width, np.ones(9))
     found = Intervals.of([[width]], [0], 0.9, "validation")
     assert found.note == (
         "90% intervals need at least 9 errors, and there are no validation errors, so they begin with the first "
@@ -95,9 +95,9 @@ def test_a_width_goes_on_where_it_ended():
     whole, _ = after(sizes[:100], 0.9, sizes[100:])
     part, _ = after(sizes[:100], 0.9, sizes[100:400])
     ended = Intervals.of([[part]], [100], 0.9, "validation")
-    again = ended.going_on(0)
+    again = ended.going_on(0, 1)
     assert again.width == ended.widths[0] == part.width
-    adapted(again, sizes[400:], 1)
+    adapted(again, sizes[400:])
     assert (again.width, again.missed) == (whole.width, pytest.approx(whole.missed))
 
 
@@ -111,3 +111,8 @@ def test_widths_of_many_series_come_from_the_last_errors_of_all():
     for recent in (whole[-RECENT:], ended.recent[0]):
         assert sum(size > 5 for size in recent) == RECENT // 2
     assert 10 < ended.widths[0] < 11
+
+
+def test_a_far_horizon_is_corrected_more_slowly():
+    near, far = (after([1.0] * 20, 0.9, [2.0], ahead)[0] for ahead in (1, 4))
+    assert 0.1 - near.missed == pytest.approx(2 * (0.1 - far.missed))

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-RATE = 0.03  # of a correction: γ of Gibbs & Candès
+RATE = 0.07  # of a correction one step ahead: γ of Gibbs & Candès; less by the square root of the horizon
 RECENT = 500  # errors that a width is taken from, the last ones; more where the coverage needs more
 
 
@@ -28,10 +28,14 @@ class AdaptiveWidth:
     Args:
         sizes: the absolute errors so far (n), in the order of time.
         coverage: how often intervals should contain the true value.
+        ahead: the horizon: an interval adapts to the errors up to so many rows before its own, and the slower.
         missed: how often the next one is meant to miss it. Default 1 - coverage, as without any correction.
     """
 
-    def __init__(self, sizes: Sequence[float], coverage: float, missed: float | None = None) -> None:
+    def __init__(
+        self, sizes: Sequence[float], coverage: float, ahead: int = 1, missed: float | None = None
+    ) -> None:
+        self.ahead, self._rate = ahead, RATE / math.sqrt(ahead)
         self.coverage, self.missed = coverage, 1 - coverage if missed is None else missed
         self._fewest = fewest(coverage)
         self.recent = deque(sizes, kept(coverage))
@@ -44,23 +48,22 @@ class AdaptiveWidth:
         if math.isnan(size):
             return
         if math.isfinite(self.width):
-            self.missed += RATE * ((1 - self.coverage) - (size > self.width))
+            self.missed += self._rate * ((1 - self.coverage) - (size > self.width))
         if len(self.recent) == self.recent.maxlen:
             self._sorted.remove(self.recent[0])
         self.recent.append(size)
         insort(self._sorted, size)
         self.width = self._now()
 
-    def along(self, sizes: np.ndarray, ahead: int) -> np.ndarray:
+    def along(self, sizes: np.ndarray) -> np.ndarray:
         """Half the width of the interval of each row, (m); a series may be given in pieces, and `settle` ends it.
 
         Args:
             sizes: the rows' absolute errors, (m), NaN where not known.
-            ahead: the horizon: an interval adapts to the errors up to so many rows before its own.
         """
         widths = np.empty(len(sizes))
         for row, size in enumerate(sizes.tolist()):
-            if len(self._waiting) == ahead:
+            if len(self._waiting) == self.ahead:
                 self.add(self._waiting.popleft())
             widths[row] = self.width
             self._waiting.append(size)
@@ -79,9 +82,9 @@ class AdaptiveWidth:
         return self._sorted[min(max(place, 1), len(self._sorted)) - 1] * (1 + over)
 
 
-def adapted(width: AdaptiveWidth, sizes: np.ndarray, ahead: int) -> np.ndarray:
+def adapted(width: AdaptiveWidth, sizes: np.ndarray) -> np.ndarray:
     """`AdaptiveWidth.along` a whole series, (m); `width` has taken all errors afterwards."""
-    widths = width.along(sizes, ahead)
+    widths = width.along(sizes)
     width.settle()
     return widths
 
@@ -112,12 +115,12 @@ class Intervals:
         missed = [float(np.mean([end.missed for end in own])) for own in ends]
         recent = [_recent(own)[-kept(coverage) :].tolist() for own in ends]
         pairs = zip(recent, missed, strict=True)
-        widths = [AdaptiveWidth(sizes, coverage, level).width for sizes, level in pairs]
+        widths = [AdaptiveWidth(sizes, coverage, missed=level).width for sizes, level in pairs]
         return cls(coverage, widths, min(errors), source, missed, recent)
 
-    def going_on(self, output: int) -> AdaptiveWidth:
-        """An output's width after the last row of the training and test set."""
-        return AdaptiveWidth(self.recent[output], self.coverage, self.missed[output])
+    def going_on(self, output: int, ahead: int) -> AdaptiveWidth:
+        """An output's width, of this horizon, after the last row of the training and test set."""
+        return AdaptiveWidth(self.recent[output], self.coverage, ahead, self.missed[output])
 
     @property
     def note(self) -> str:

@@ -95,8 +95,8 @@ def _with_intervals(
         for output, (place, ahead) in enumerate(part.outputs):
             unit, start = part.scaling.std[place], part.spans[0].first
             width[:start, output] = half_width(sizes[output], config.coverage) * unit
-            end = AdaptiveWidth(sizes[output].tolist(), config.coverage)
-            width[start:, output] = adapted(end, errors[start:, output] / unit, ahead) * unit
+            end = AdaptiveWidth(sizes[output].tolist(), config.coverage, ahead)
+            width[start:, output] = adapted(end, errors[start:, output] / unit) * unit
             ends[output].append(end)
     source = "validation" if config.validation else "training"
     return Intervals.of(ends, [len(one) for one in sizes], config.coverage, source), widths

@@ -142,7 +142,10 @@ class StreamedForecast(SingleSeries):
         rows, count, config = self.source.rows, len(self.outputs), self.config
         whole, regressions = self.whole(model), self._regressions()
         sizes = errors_held_out([self], model, whole)
-        widths = [AdaptiveWidth(own.tolist(), config.coverage) for own in sizes]
+        widths = [
+            AdaptiveWidth(own.tolist(), config.coverage, ahead)
+            for own, (_, ahead) in zip(sizes, self.outputs, strict=True)
+        ]
         alone = [LINEAR] if isinstance(whole, ForecastModel) else []
         names = [title, *alone, *self.baseline_names]
         squares, (absolute, held, promised) = np.zeros((len(names), count)), np.zeros((3, count))
@@ -162,7 +165,7 @@ class StreamedForecast(SingleSeries):
                     errors = np.stack([*models, *(one[own] for one in simple)]) - d
                     squares[:, output] += np.nansum(np.square(errors), axis=1)
                     absolute[output] += np.nansum(np.abs(errors[0]))
-                    width = widths[output].along(np.abs(errors[0]), ahead)
+                    width = widths[output].along(np.abs(errors[0]))
                     is_judged = np.isfinite(width) & ~np.isnan(d)
                     promised[output] += is_judged.sum()
                     held[output] += (np.abs(errors[0]) <= width)[is_judged].sum()
