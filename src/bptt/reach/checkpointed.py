@@ -18,6 +18,7 @@ from .arrays import check_desired
 from .out_of_memory import memory_advice
 from .plan import Plan, check_one_way, plan_within
 from .replay import CheckpointedBackward
+from .resident import ResidentLimit
 from .sequence_loss import SequenceLoss
 from .walker import Model
 
@@ -70,8 +71,9 @@ def checkpointed(
         model, x, d, criterion, time: as `bptt.truncated` takes them; x and d not in chunks.
         loss: as `bptt.truncated` takes it: loss(segment), with reduction "sum" or "mean". Default None.
         memory: bytes it may use beside x, d and the weights, the gradients counted in: an int, or text as
-            "64MB" or "1GiB"; the model is tried on a few steps, once, and on a GPU its allocator counts. Or what
-            `bptt.plan_checkpoints` returned. Default "64MB".
+            "64MB" or "1GiB"; the model is tried on a few steps, once. On a GPU its allocator counts; on a CPU with
+            glibc the resident memory stays within it too, or within a few MB of it where that is below 16 MB. Or
+            what `bptt.plan_checkpoints` returned. Default "64MB".
         segment: steps of a segment, instead of memory; the states before all segments are kept.
         state: the state before the first step; None for the model's own. Gradients flow into it.
         reduction: "whole": the criterion is called once, on y of all T steps, and may be any function: with masks,
@@ -130,4 +132,5 @@ def _backward(of: SequenceLoss, memory: str | int | Plan | None, segment: int | 
     plan = memory if isinstance(memory, Plan) else plan_within(of, DEFAULT if memory is None else memory, steps)
     if plan.steps != steps:
         raise ValueError(f"the plan is for {plan.steps} steps, but x has {steps}; make one for x")
-    return CheckpointedBackward(of, plan.segment, plan.checkpoints)
+    limit = ResidentLimit(plan.memory, plan.bytes) if of.data.device.type == "cpu" else None
+    return CheckpointedBackward(of, plan.segment, plan.checkpoints, limit)

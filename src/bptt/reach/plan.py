@@ -33,7 +33,8 @@ class Plan:
         segments: how many there are.
         checkpoints: states kept beside the initial one; segments - 1 where all are.
         replayed: steps walked again, beyond the T of one forward walk.
-        bytes: predicted peak beside x, d and the weights; their gradients are counted in.
+        bytes: predicted peak of tensors and kernels beside x, d and the weights; their gradients are counted in.
+        memory: bytes by which the process may grow: the memory asked for, else the predicted peak.
     """
 
     steps: int
@@ -42,6 +43,7 @@ class Plan:
     checkpoints: int
     replayed: int
     bytes: int
+    memory: int
 
 
 def plan_checkpoints(
@@ -132,11 +134,12 @@ def plan_within(of: SequenceLoss, memory: str | int, steps: int) -> Plan:
     )
 
 
-def _plan(need: MemoryNeed, steps: int, segment: int, checkpoints: int | None) -> Plan:
+def _plan(need: MemoryNeed, steps: int, segment: int, checkpoints: int | None, memory: int | None = None) -> Plan:
     segments = -(-steps // segment)
     checkpoints = segments - 1 if checkpoints is None else checkpoints
     replayed = extra_walks(segments, checkpoints) * segment
-    return Plan(steps, segment, segments, checkpoints, replayed, need(steps, segment, checkpoints))
+    peak = need(steps, segment, checkpoints)
+    return Plan(steps, segment, segments, checkpoints, replayed, peak, peak if memory is None else memory)
 
 
 def _fitted(need: MemoryNeed, steps: int, segment: int, budget: int) -> Plan | None:
@@ -145,7 +148,7 @@ def _fitted(need: MemoryNeed, steps: int, segment: int, budget: int) -> Plan | N
     affordable = (budget - need(steps, segment, 0)) // max(1, need.checkpoint)
     fewest = _fewest(steps, segment)
     checkpoints = min(segments - 1, affordable)
-    return None if affordable < 0 or checkpoints < fewest else _plan(need, steps, segment, checkpoints)
+    return None if affordable < 0 or checkpoints < fewest else _plan(need, steps, segment, checkpoints, budget)
 
 
 def _fewest(steps: int, segment: int) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..trees import Tree, cloned, leaves, mapped, stacked_room
+from ..trees import Tree, bytes_of, cloned, leaves, mapped, stacked_room
 from .gradients import Gradients, scalar_loss
+from .resident import ResidentLimit
 from .schedule import Advance, Replay, reversal
 from .sequence_loss import SequenceLoss
 from .side_effects import SideState, side_state
@@ -24,14 +25,17 @@ class CheckpointedBackward:
             together first, and ∂L/∂y of them taken at once.
         segment: steps of a segment.
         checkpoints: states kept beside the initial one. Default: those before all segments.
+        limit: of the resident memory. Default: none.
 
     Attributes:
         gradients: ∂L/∂(every leaf) after the call, not yet in `.grad`.
         loss, state: L, and the state after the last step, both without history.
     """
 
-    def __init__(self, of: SequenceLoss, segment: int, checkpoints: int | None = None) -> None:
-        self.of, self.segment = of, segment
+    def __init__(
+        self, of: SequenceLoss, segment: int, checkpoints: int | None = None, limit: ResidentLimit | None = None
+    ) -> None:
+        self.of, self.segment, self._limit = of, segment, limit
         self.segments = -(-of.data.steps // segment)
         self.checkpoints = self.segments - 1 if checkpoints is None else checkpoints
         self.gradients = Gradients()
@@ -98,9 +102,12 @@ class CheckpointedBackward:
                 if self.of.reduction == "whole" and segment == self._written:
                     self._write(y, segment)
                     self._written += 1
+                del y  # before the next segment's is made
         self._store(action.slot + 1, state)
 
     def _inputs(self, segment: int) -> Tree:
+        if self._limit is not None:
+            self._limit.make_way(kept=bytes_of(self._kept))
         return self.of.data.inputs(*self._steps(segment))
 
     def _write(self, y: Tensor, segment: int) -> None:
