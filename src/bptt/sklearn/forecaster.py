@@ -94,10 +94,10 @@ class RecurrentForecaster(BaseEstimator):
         validate_data(self, y, reset=True, skip_check_array=True, ensure_2d=False)
         targets, inputs = self._read(y, "y"), None if X is None else self._read(X, "X")
         table = _beside(targets, inputs, self.time)
-        names = [name for name in _names(y, targets) if name != self.time]
+        names = [name for name in targets.columns if name != self.time]
         choices = {name: value for name, value in self.get_params(deep=False).items() if name not in OWN}
         if inputs is not None:
-            choices["input"] = [name for name in _names(X, inputs) if name != self.time] or None
+            choices["input"] = [name for name in inputs.columns if name != self.time] or None
         test = 1 / len(table) if self.test is None else self.test
         try:
             run = train(
@@ -177,7 +177,8 @@ class RecurrentForecaster(BaseEstimator):
         """y or X as a table; columns without names are called y, or y1, y2 and so on."""
         try:
             if hasattr(values, "columns"):
-                return named_frame(values).frame
+                frame, own = named_frame(values).frame, {self.time, *map(str, values.columns)}
+                return frame.select(name for name in frame.columns if name in own)  # without another index
             rows = np.asarray(as_array_like(values, name))
             if rows.ndim not in (1, 2):
                 raise ValueError(f"{name} must be a series, (n_steps,) or (n_steps, n_columns), got {rows.shape}")
@@ -192,11 +193,6 @@ class RecurrentForecaster(BaseEstimator):
             return int(self.random_state)
         draw = np.random.RandomState() if self.random_state is None else self.random_state
         return int(check_random_state(draw).randint(2**31))
-
-
-def _names(values: Any, frame: pl.DataFrame) -> list[str]:
-    """The columns of a frame as it was given, without the index that became a column; all of an array's."""
-    return [str(name) for name in values.columns] if hasattr(values, "columns") else frame.columns
 
 
 def _beside(targets: pl.DataFrame, inputs: pl.DataFrame | None, time: str | None) -> pl.DataFrame:
