@@ -109,8 +109,10 @@ BPTT_INLINE void multiply_rows(Index K, const S* a, Index ra, Index ka, const S*
 template <class S, int MR, int NV>
 BPTT_INLINE void multiply_tile(
     bool one_chain, Index K, const S* a, Index ra, Index ka, const S* b, Index ldb, V<S> (&acc)[MR][NV]) {
-    if constexpr (MR <= 2)
-        if (!one_chain) return multiply<S, MR, NV, 4 / MR>(K, a, ra, ka, b, ldb, acc);
+    constexpr int wanted = MR <= 2 ? 4 / MR : 1, fit = BPTT_REGISTERS * 3 / 4 / (MR * NV);
+    constexpr int chains = std::min(wanted, fit);  // more of them than registers would be stored and read again
+    if constexpr (chains > 1)
+        if (!one_chain) return multiply<S, MR, NV, chains>(K, a, ra, ka, b, ldb, acc);
     multiply_rows<S, MR, NV>(K, a, ra, ka, b, ldb, acc);
 }
 
