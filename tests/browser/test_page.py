@@ -382,9 +382,10 @@ def test_a_run_shows_its_results_and_runs_no_name_as_code(files, visit):
     page = visit(files["run"])
     assert page.locator("h1").inner_text() == "runs/<script>alert(1)</script>"
     for name in ("forecast", "losses", "training-lags"):
-        page.locator(f"#{name}").scroll_into_view_if_needed()
-        expect(page.locator(f"#{name} .main-svg").first).to_be_visible(timeout=20_000)
-    expect(page.locator("#forecast .ytitle")).to_have_text("<img src=x onerror=alert(1)>")
+        expect(page.locator(f"#{name} svg.plot text").first).to_be_visible()
+    expect(page.locator("#forecast .keys b")).to_have_text("<img src=x onerror=alert(1)>")
+    page.locator("#forecast svg.plot").press("Home")
+    expect(page.locator("#forecast .readout")).to_have_text("1: truth 1.000")
     expect(page.locator(".scores")).to_contain_text("0.123")
     expect(page.locator("#t-value")).to_contain_text("<b>1959")
     assert page.locator("#diagram b").count() == 0

@@ -1,13 +1,11 @@
 import base64
 import dataclasses
-import gzip
 import hashlib
 import json
 import re
 
 import pytest
 import torch
-from plotly.offline import get_plotlyjs
 
 import bptt
 from bptt.page.html import json_of, page_html, page_of, policy
@@ -51,21 +49,15 @@ def test_the_data_are_one_document(run_page):
 def test_only_our_scripts_may_run(run_page):
     (ours,) = [text for attributes, text in scripts(run_page) if not attributes]
     allowed = policy()
-    for text in (ours, get_plotlyjs()):
-        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in allowed
+    assert base64.b64encode(hashlib.sha256(ours.encode()).digest()).decode() in allowed
     script_rule = allowed.split("script-src")[1].split(";")[0]
     assert "unsafe" not in script_rule
     assert "connect-src 'none'" in allowed
     assert allowed.replace("'", "&#39;") in run_page
 
 
-def test_plotly_travels_along_packed(run_page):
-    (packed,) = [text for attributes, text in scripts(run_page) if 'id="plotly"' in attributes]
-    assert gzip.decompress(base64.b64decode(packed)).decode() == get_plotlyjs()
-
-
 def test_it_is_one_small_file_that_fetches_nothing(run_page):
-    assert len(run_page.encode()) < 6_000_000
+    assert len(run_page.encode()) < 400_000
     assert not re.search(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="(?!data:,)', run_page)
 
 
@@ -83,10 +75,8 @@ def test_the_runs_section_is_there_for_a_run_only(run_page):
     assert 'id="results"' not in page_html(a_page())
 
 
-def test_a_page_without_a_run_is_small_and_carries_no_plotly():
-    page = page_html(a_page(lesson=True))
-    assert len(page.encode()) < 400_000
-    assert 'id="plotly"' not in page
+def test_a_page_without_a_run_is_small():
+    assert len(page_html(a_page(lesson=True)).encode()) < 400_000
 
 
 def test_the_formulas_are_the_derivations():

@@ -1,29 +1,37 @@
 import polars as pl
 
+from bptt.report.forecast import forecast_report
 from bptt.report.run import Lags, RunReport
 from bptt.training.tasks.task import Judged
 
 ROWS = {
     "time": ["1", "2", "3"],
+    "target": ["<img src=x onerror=alert(1)>"] * 3,
     "truth": [1.0, 2.0, None],
     "forecast": [None, 2.5, 3.0],
     "lower": [None, 1.5, None],
     "upper": [None, 3.5, None],
+    "split": ["training", "test", "future"],
 }
+
+JUDGED = Judged(
+    {"this run": {"2-3": 0.1234}, "<script>alert(1)</script>": {}},
+    rmse={"2-3": 0.5},
+    rows=pl.DataFrame(ROWS),
+    spans=[("2-3", "2", "3")],
+    outputs={"2-3": ("<img src=x onerror=alert(1)>", 1)},
+)
 
 REPORT = RunReport(
     choices={"hidden": 8},
-    target="<img src=x onerror=alert(1)>",
     loss="mean square error",
-    judged=Judged(
-        {"this run": {"2-3": 0.1234}, "<script>alert(1)</script>": {}},
-        rows=pl.DataFrame(ROWS),
-        spans=[("2-3", "2", "3")],
-    ),
+    judged=JUDGED,
     labels=[],
     losses=[1.0, 0.5],
     validation=[],
     lags=[Lags(0, [1.0, 0.1, 0.0]), Lags(2, [1.0, 0.5, 0.2])],
+    simple={"persistence": 0.7},
+    forecast=forecast_report(JUDGED, 0.9),
 )
 
 

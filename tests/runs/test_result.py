@@ -16,7 +16,7 @@ from bptt.training.tasks.task import Judged
 def result(config, interrupted=False):
     rows = pl.DataFrame(
         {"time": ["1921"], "target": ["y"], "truth": [1.0], "forecast": [2.0], "lower": [1.5], "upper": [2.5]}
-    )
+    ).with_columns(split=pl.lit("test"))
     judged = Judged(
         {"ours": {"all": 0.5}, "persistence": {"all": 1.0}},
         rmse={"all": 3.0},

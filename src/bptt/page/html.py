@@ -1,18 +1,16 @@
 """The page as one HTML file that needs no network.
 
-Its data is one JSON document; its scripts and its style are the files beside this one. A training run's page also
-holds plotly for its charts, compressed, unpacked once a chart is in view. A content security policy admits these
-scripts, by their hashes, and no others.
+Its data is one JSON document; its script and its style are the files beside this one. A content security policy
+admits this script, by its hash, and no other.
 """
 
 from __future__ import annotations
 
 import base64
 import copy
-import gzip
 import hashlib
 import json
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -20,8 +18,7 @@ from typing import Any, Literal
 
 import polars as pl
 import torch
-from jinja2 import Environment, select_autoescape
-from plotly.offline import get_plotlyjs
+from jinja2 import Environment, FunctionLoader, select_autoescape
 from torch import Tensor
 
 from ..files import creating
@@ -55,6 +52,7 @@ class Page:
         times: a label for each step of the longest sequence, or None.
         diagnosis: `bptt.Diagnosis.numbers()`, or None.
         run: the results of a training run, or None.
+        labels: the tokens of one-hot inputs and of the outputs, of a language model; else empty.
     """
 
     title: str
@@ -72,6 +70,7 @@ class Page:
     times: list[str] | None = None
     diagnosis: dict[str, Any] | None = None
     run: RunReport | None = None
+    labels: list[str] = field(default_factory=list)
 
     def save(self, path: str | Path) -> None:
         """Write it to a new file, which needs neither a server nor a network.
@@ -173,15 +172,17 @@ def _longest(subject: Subject, rows: torch.Tensor, most: int) -> torch.Tensor:
 
 def page_html(page: Page) -> str:
     """The page as one HTML file; light and dark, from 390 pixels of width."""
-    environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
+    escaping = select_autoescape(default=True)
+    environment = Environment(
+        autoescape=escaping, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(static)
+    )
     environment.filters["significant"] = significant
-    return environment.from_string(static("view/page.html")).render(
+    return environment.get_template("view/page.html").render(
         page=page,
         policy=policy(),
         data=json_of(page).replace("<", "\\u003c"),
-        style=static("view/page.css"),
+        style=static("view/page.css") + (static("results/results.css") if page.run else ""),
         script=_script(),
-        plotly=_packed_plotly() if page.run else "",
     )
 
 
@@ -191,17 +192,17 @@ def json_of(value: Any) -> str:
 
 
 def policy() -> str:
-    """The content security policy: its own scripts by their hashes, and no requests."""
-    scripts = " ".join(f"'sha256-{_hash(text)}'" for text in (_script(), get_plotlyjs()))
+    """The content security policy: its own script by its hash, and no requests."""
+    script = f"script-src 'sha256-{_hash(_script())}'"
     return (
-        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; {script}; style-src 'unsafe-inline'; img-src data: blob:; "
         "connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
 
 
 def _fields(value: Any) -> Any:
     if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+        return {one.name: getattr(value, one.name) for one in fields(value)}
     if isinstance(value, pl.DataFrame):
         return value.to_dict(as_series=False)
     return str(value)  # a path among a run's choices
@@ -214,9 +215,3 @@ def _hash(text: str) -> str:
 @cache
 def _script() -> str:
     return '"use strict";\n(() => {\n' + bundled("view/main.js") + "})();\n"
-
-
-@cache
-def _packed_plotly() -> str:
-    """plotly's source, compressed to a third, as base64."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

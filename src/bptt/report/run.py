@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..training.tasks.task import Judged
+from .forecast import ForecastReport
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,18 @@ class Lags:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Text that a language model generated while it was trained."""
+
+    epoch: int
+    text: str
+
+
+@dataclass(frozen=True)
 class RunReport:
     """Everything the page shows of a training run."""
 
     choices: dict[str, Any]  # name and value of every option
-    target: str  # the column that was forecast; empty where none was
     loss: str  # the training loss, in words
     judged: Judged  # the scores, names shortened for the page
     labels: list[str]  # classes or tokens, by output
@@ -30,3 +38,6 @@ class RunReport:
     validation: list[float]
     lags: list[Lags]  # how far back the gradient reached in the last layer, from before training to its end
     looked_at: str = ""  # where that was measured, in words
+    simple: dict[str, float] = field(default_factory=dict)  # the loss of simple models, by name
+    forecast: ForecastReport | None = None
+    samples: list[Sample] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..training.options.base import TrainOptions
 from ..training.tasks.excerpt import TrainingExcerpt, filled
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.task import Task
+from ..training.tasks.text import TextTask
 from ..training.updates import predictions
 from .gradient_monitor import diagnosis_of
 from .result import Result, described
@@ -39,6 +40,7 @@ class Explorer:
         times: a label for each step of the longest sequence, or None.
         run: a finished training run, or None.
         diagnosis: the numbers of a run's diagnosis; None where the shown sequence is diagnosed.
+        labels: the tokens of a language model, by input and output.
         where: which steps of a run's data are shown at first, in words.
     """
 
@@ -50,6 +52,7 @@ class Explorer:
     times: list[str] | None = None
     run: RunReport | None = None
     diagnosis: dict[str, Any] | None = None
+    labels: list[str] = field(default_factory=list)
     where: str = ""
 
     def page(self) -> Page:
@@ -60,6 +63,7 @@ class Explorer:
         """
         diagnosis = self.diagnosis or diagnosed(self.subject.shown())
         further = {"lesson": self.lesson, "times": self.times, "diagnosis": diagnosis, "run": self.run}
+        further["labels"] = self.labels
         return page_of(self.subject, self.title, self.lead, self.t, **further)
 
 
@@ -109,5 +113,6 @@ def run_explorer(
         found = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
     numbers = None if found is None else found.numbers()
     where = message(excerpt.first().last(subject.steps).what)
-    about = {"times": times, "run": report, "diagnosis": numbers, "where": where}
+    labels = task.labels if isinstance(task, TextTask) else []
+    about = {"times": times, "run": report, "diagnosis": numbers, "labels": labels, "where": where}
     return Explorer(message(folder.name), lead, subject, subject.steps, **about)

@@ -147,7 +147,8 @@ class Journal:
 
 
 def _epoch_line(epoch: Epoch) -> dict[str, Any]:
-    return {"event": "epoch", **epoch._asdict()}
+    line = {"event": "epoch", **epoch._asdict()}
+    return line if epoch.sample is not None else {name: own for name, own in line.items() if name != "sample"}
 
 
 def _text(line: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from ..training.tasks.cross_validation import choose_options
 from ..training.tasks.factory import check_there, digests_of, digests_of_table, made_task, roles, split_of
 from ..training.tasks.streamed import StreamedForecast
 from ..training.tasks.task import Task
+from ..training.tasks.text import TextTask
 from ..training.updates import of_option
 from ..training.workers import Workers
 from .gradient_monitor import GradientMonitor
@@ -155,7 +156,8 @@ def _built(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     move_model(model, device.device)
     monitor = GradientMonitor(model, task, config.epochs)
-    training = Training(model, task.updates(model, team), config, team, monitor.after)
+    sampler = partial(task.sample_after, model) if isinstance(task, TextTask) else lambda number: None
+    training = Training(model, task.updates(model, team), config, team, monitor.after, sampler)
     return Work(config, task, model, training, monitor, device, digests)
 
 

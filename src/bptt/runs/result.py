@@ -11,7 +11,9 @@ import polars as pl
 from ..insight.diagnosis.result import Diagnosis
 from ..networks import squared_error
 from ..printable import distinct, message, shown
-from ..report.run import Lags, RunReport
+from ..report.forecast import forecast_report
+from ..report.losses import simple_losses
+from ..report.run import Lags, RunReport, Sample
 from ..training.loop import Fitted
 from ..training.options.base import TrainOptions
 from ..training.tasks.task import Judged, Task
@@ -61,7 +63,6 @@ class Result:
         choices = {key: _readable(value) for key, value in options.items() if value not in (None, ())}
         return RunReport(
             choices=choices,
-            target=_target(self.judged.rows),
             loss="mean square error" if self.task.loss is squared_error else "cross entropy (nats)",
             judged=self._judged_for_page(),
             labels=list(distinct(self.task.labels).values()) if self.judged.confusion else self.task.labels,
@@ -69,24 +70,33 @@ class Result:
             validation=[epoch.validation for epoch in self.fitted.epochs if epoch.validation is not None],
             lags=self._lags(),
             looked_at=message(self.looked_at),
+            simple=simple_losses(self.judged, getattr(self.config, "class_weights", None) == "balanced"),
+            samples=[Sample(one.epoch, one.sample) for one in self.fitted.epochs if one.sample is not None],
+            forecast=forecast_report(self.judged, getattr(self.config, "coverage", 0.0)),
         )
 
     def _judged_for_page(self) -> Judged:
-        """The scores, their names shortened, and the columns of the forecast that the page draws."""
+        """The scores, their names shortened."""
         judged = self.judged
         names = distinct([span for by_span in judged.scores.values() for span in by_span])
         scores = {
             model: {names[span]: score for span, score in by_span.items()}
             for model, by_span in judged.scores.items()
         }
-        rows = None if judged.rows is None else judged.rows.select("time", "truth", "forecast", "lower", "upper")
-        return replace(judged, scores=scores, rows=rows, rmse={}, mae={}, mase={}, covered={}, intervals=None)
+        shown_elsewhere = {"rmse": {}, "mae": {}, "mase": {}, "covered": {}, "outputs": {}}
+        wrong = [
+            replace(one, name=shown(one.name), truth=shown(one.truth), predicted=shown(one.predicted))
+            for one in judged.wrong
+        ]
+        return replace(judged, scores=scores, rows=None, intervals=None, wrong=wrong, **shown_elsewhere)
 
     def _lags(self) -> list[Lags]:
         """The gradient by lag before training, after some epochs of it, and at its end."""
         looks = [(epoch.epoch, epoch.gradient_by_lag) for epoch in self.fitted.epochs if epoch.gradient_by_lag]
         some = looks[:: -(-len(looks) // LOOKS) or 1]
-        between = [Lags(number, list(by_lag.values())[-1]) for number, by_lag in some]
+        between = [
+            Lags(number, list(by_lag.values())[-1]) for number, by_lag in some if number != self.fitted.best
+        ]
         return [Lags(0, self.by_lag["start"]), *between, Lags(self.fitted.best, self.by_lag["end"])]
 
     def in_units(self) -> dict[str, dict[str, float]]:
@@ -143,15 +153,6 @@ def _readable(choice: Any) -> Any:
     if isinstance(choice, Path):
         return message(str(choice))
     return shown(choice) if isinstance(choice, str) else choice
-
-
-def _target(rows: pl.DataFrame | None) -> str:
-    """The column that the rows forecast and how far ahead, in words; empty where nothing is forecast."""
-    if rows is None or rows.is_empty():
-        return ""
-    first = rows.row(0, named=True)
-    said = [shown(str(first[name])) for name in ("series", "target") if name in first]
-    return ", ".join([*said, f"{first['horizon']} ahead"] if "horizon" in first else said)
 
 
 def confusion_rows(labels: list[str], confusion: list[list[int]]) -> pl.DataFrame:

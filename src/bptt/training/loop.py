@@ -32,6 +32,7 @@ class Epoch(NamedTuple):
     gradient_norm: float  # before clipping, the largest of its updates
     clip: float | None  # the norm it was clipped at, None for not at all
     gradient_by_lag: dict[str, list[float]] | None = None  # by layer, where it was looked at
+    sample: str | None = None  # text that the model generates now, after some epochs
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Training:
         config: epochs, patience, lr, schedule, weight_decay, clip, seed.
         workers: who train the model together; all call the same methods at the same time.
         look: asked after each epoch, by its number, for the gradient by lag.
+        sample: asked after each epoch, by its number, for a sample of generated text.
     """
 
     def __init__(
@@ -85,9 +87,10 @@ class Training:
         config: TrainOptions,
         workers: Workers = ALONE,
         look: Callable[[int], dict[str, list[float]] | None] = lambda number: None,
+        sample: Callable[[int], str | None] = lambda number: None,
     ) -> None:
         self.model, self.updates, self.config, self.workers = model, updates, config, workers
-        self._look = look
+        self._look, self._sample = look, sample
         self._optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self._rate, self._clipping = LearningRate(self._optimizer, config), Clipping(config.clip)
         self._epochs: list[Epoch] = []
@@ -175,7 +178,8 @@ class Training:
             self._kept, self._lowest, self._best = _weights(self.model), validation, number
         clip = limit if math.isfinite(limit) else None
         loss, norm = self._done.loss, self._done.largest
-        self._epochs.append(Epoch(number, loss, validation, lr, norm, clip, self._look(number)))
+        looks = self._look(number), self._sample(number)
+        self._epochs.append(Epoch(number, loss, validation, lr, norm, clip, *looks))
         self._pass, self._done = self.updates.epoch(number + 1), _Sum()
 
     def _is_done(self) -> bool:

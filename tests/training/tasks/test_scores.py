@@ -74,7 +74,9 @@ def test_each_target_and_horizon_is_judged_and_so_is_their_mean(tmp_path):
     assert judged.scores["ours"]["z, 4 ahead"] == pytest.approx(errors / forecast.variances[1])
     assert judged.rmse["z, 4 ahead"] == pytest.approx(errors**0.5)
     assert judged.rows is not None
-    assert judged.rows.select("target", "horizon").unique().rows() == [("y", 1)]
+    outputs = judged.rows.select("target", "horizon").unique(maintain_order=True).rows()
+    assert outputs == list(judged.outputs.values())
+    assert set(judged.rows["split"]) == {"training", "test", "future"}
 
 
 def verdict(ours, baseline, held=0.9, shares=(), **choices):

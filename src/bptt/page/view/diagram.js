@@ -88,6 +88,7 @@ function part(kind, layer, k, i, children) {
   const found = { kind, layer, k, i, group, button, isEdge: !kind.startsWith("node") };
   for (const name of ["band", "ghost", "forward", "hit", "size", "died"]) found[name] = group.querySelector(`.${name}`);
   found.name = group.querySelector("text.name");
+  found.token = group.querySelector("text.token");
   found.dots = [...group.querySelectorAll(".dot")];
   group.addEventListener("click", (event) => {
     event.stopPropagation();
@@ -129,7 +130,7 @@ function horizontalEdge() {
 
 function vectorNode(at, y, count) {
   const width = Math.min(60, at.step * 0.6);
-  return [box(at.step * 0.6 < 34 ? width : Math.max(34, width * 0.8), 34, y), ...dots(count, width, 34, y), svg("text", at.roomy ? { class: "name beside", x: -width / 2 - 3, y: y - 8 } : { class: y === at.rows.x ? "name" : "name hidden", y: y + 32 })];
+  return [box(at.step * 0.6 < 34 ? width : Math.max(34, width * 0.8), 34, y), ...(page.labels.length ? [svg("text", { class: "token", y: y + 6 })] : dots(count, width, 34, y)), svg("text", at.roomy ? { class: "name beside", x: -width / 2 - 3, y: y - 8 } : { class: y === at.rows.x ? "name" : "name hidden", y: y + 32 })];
 }
 
 function stateNode(at, layer, count) {
@@ -282,10 +283,17 @@ function showNode(each, sizes) {
     const size = Math.min(1, Math.sqrt(Math.abs(value) / sizes[letter]));
     set(dot, { r: value === 0 ? 0 : Math.max(0.8, dot.dataset.most * (Number.isFinite(size) ? size : 1)).toFixed(2), class: value < 0 ? "dot below" : "dot above" });
   });
+  if (each.token) write(each.token, tokenOf(values));
   const above = letter === "s" && state.network.layers.length > 1 ? `(${state.network.layers.indexOf(layer) + 1})` : "";
   write(each.name, letter + k + above, () => named(letter, String(k), above));
   const c = each.group.querySelector("text.c");
   if (c) write(c, `c${k}`, () => named("c", String(k)));
+}
+
+/** The character that one-hot inputs name, or the likeliest one by the outputs. */
+export function tokenOf(values) {
+  const label = page.labels[values.indexOf(Math.max(...values))];
+  return { " ": "␣", "\n": "↵", "\t": "⇥" }[label] ?? label;
 }
 
 /** The values of a node; of an LSTM's state those of s, then those of c. */

@@ -14,7 +14,7 @@ import { play, rest, unfold } from "./motion.js";
 import { number, percent } from "./numbers.js";
 import { setUpOwn, showGlow } from "./own.js";
 import { showDiagnosis, showReach } from "./reach.js";
-import { setUpRun } from "./run.js";
+import { setUpResults } from "../results/results.js";
 import { before, formulas, look, numbers, onChange, page, present, start, state, stepName } from "./store.js";
 import { tex } from "./tex.js";
 
@@ -156,7 +156,7 @@ function setUp() {
     showReach(true);
   }).observe(byId("diagram"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => showReach(true));
-  setUpRun();
+  setUpResults();
   openAddress();
 }
 

@@ -24,7 +24,7 @@ export function roughly(value, quantity) {
   return `10${raised(Math.round(Math.log10(value)))}`;
 }
 
-const raised = (exponent) => String(exponent).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
+export const raised = (exponent) => String(exponent).replace(/./g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻");
 
 function power(value, digits) {
   const [mantissa, exponent] = value.toExponential(Math.min(2, digits - 1)).split("e");

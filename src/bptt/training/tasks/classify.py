@@ -29,6 +29,7 @@ from .excerpt import TrainingExcerpt
 from .extrapolation import beyond
 from .neighbours import euclidean_neighbours, warped_neighbours
 from .task import ACCURACY, Judged, Undated
+from .wrong_examples import wrong_examples
 
 LEARNED = 0.95  # accuracy in the training set of a network that has learned it
 SAMPLED = 8  # sequences of the excerpt on which gradients are measured
@@ -144,7 +145,11 @@ class Classify(Undated):
         test = self.splits["test"]
         confusion.index_put_((self.truth("test"), named[test]), torch.tensor(1), accumulate=True)
         return Judged(
-            scores, measure=ACCURACY, confusion=confusion.tolist(), verdict=verdict_of(scores, len(test))
+            scores,
+            measure=ACCURACY,
+            confusion=confusion.tolist(),
+            wrong=wrong_examples(self.data, test, found),
+            verdict=verdict_of(scores, len(test)),
         )
 
     def inputs(self, split: str) -> list[Tensor]:

@@ -37,7 +37,8 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
     found = _forecasts(parts, model)
     intervals, widths = _with_intervals(parts, errors_held_out(parts, network, model), found)
     frames = [forecast_rows(*one) for one in zip(parts, found, widths, strict=True)]
-    write_whole(path, pl.concat(frames).write_csv().encode())
+    rows = pl.concat(frames)
+    write_whole(path, rows.write_csv().encode())
     alone = _forecasts(parts, _Linear(model.path)) if isinstance(model, ForecastModel) else []
     models = []
     for number, part in enumerate(parts):
@@ -49,7 +50,12 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
         rmse=errors["rmse"],
         mae=errors["mae"],
         mase=errors["mase"],
-        rows=_first_output(frames[0]),
+        rows=rows.with_columns(pl.Series("split", np.concatenate([splits_of(part) for part in parts]))),
+        outputs={
+            _named(part, name, len(parts)): (part.columns[part.outputs[output][0]], part.outputs[output][1])
+            for part in parts
+            for name, output, _ in part.judged_on
+        },
         spans=[(span.name, times[span.first], times[span.stop - 1]) for span in first.spans],
         intervals=intervals,
         covered=_covered(parts, found, widths),
@@ -147,6 +153,15 @@ def forecast_rows(series: Series, found: np.ndarray, widths: np.ndarray) -> pl.D
         frames.append(rows_of(*own, ahead if len(series.config.horizons) > 1 else None))
     whole = pl.concat(frames)
     return whole.insert_column(0, pl.lit(series.part).alias("series")) if series.part else whole
+
+
+def splits_of(series: Series) -> np.ndarray:
+    """Of each row that `forecast_rows` has: training, test, or future, which is after the table's end."""
+    rows = len(series.table.values)
+    split = np.repeat(
+        ["training", "test", "future"], np.diff([0, series.spans[0].first, rows, rows + series.farthest])
+    )
+    return np.concatenate([split[series.first_step + ahead : rows + ahead] for _, ahead in series.outputs])
 
 
 def rows_of(
@@ -248,9 +263,3 @@ def _covered(parts: Sequence[Series], found: list[np.ndarray], widths: list[np.n
                 within = (errors <= width)[rows][there]
                 held[_named(part, name, len(parts))] = Held(int(within.sum()), len(within))
     return held
-
-
-def _first_output(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of the first target and horizon."""
-    first = rows.filter(pl.col("target") == rows["target"][0])
-    return first.filter(pl.col("horizon") == first["horizon"][0]) if "horizon" in first.columns else first

@@ -150,7 +150,7 @@ class StreamedForecast(SingleSeries):
         names = [title, *alone, *self.baseline_names]
         squares, (absolute, held, promised) = np.zeros((len(names), count)), np.zeros((3, count))
         past = max(self.order - 1, *(back for _, ahead in self.outputs for back in self._backs(ahead)))
-        last = self._rows(0, np.empty(0, dtype=int), *np.empty((3, 0)))
+        last: list[list[pl.DataFrame]] = [[] for _ in self.outputs]  # the last rows of each, for a report
         with replacing(path) as file:
             for walked in self._walked(whole, self.train_rows - self.farthest, rows, past):
                 found = [walked.y]
@@ -172,7 +172,8 @@ class StreamedForecast(SingleSeries):
                     frame = self._rows(output, row[own], d, models[0], width)
                     is_first = output == 0 and walked.row == self.train_rows - self.farthest
                     file.write(frame.write_csv(include_header=is_first).encode())
-                    last = last.vstack(frame).tail(SHOWN) if output == 0 else last
+                    split = pl.Series("split", np.where(row[own] < rows, "test", "future"), dtype=pl.String)
+                    last[output] = [pl.concat([*last[output], frame.with_columns(split)]).tail(SHOWN)]
         for width in widths:
             width.settle()
         mean = squares / (rows - self.train_rows)  # of standardised targets
@@ -189,8 +190,11 @@ class StreamedForecast(SingleSeries):
             rmse=dict(zip(said, (np.sqrt(mean[0]) * stds).tolist(), strict=True)),
             mae=dict(zip(said, (mae * stds).tolist(), strict=True)),
             mase={name: float(size / unit) for name, size, unit in zip(said, mae, units, strict=True) if unit > 0},
-            rows=last,
-            spans=[(span, last["time"][0], str(rows))],
+            rows=pl.concat([frame for (frame,) in last]),
+            outputs={
+                name: (self.columns[place], ahead) for name, (place, ahead) in zip(said, self.outputs, strict=True)
+            },
+            spans=[(span, last[0][0]["time"][0], str(rows))],
             intervals=Intervals.of([[width] for width in widths], list(map(len, sizes)), config.coverage, source),
             covered={
                 name: Held(int(within), int(of))

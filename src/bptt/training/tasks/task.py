@@ -56,6 +56,17 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True)
+class WrongExample:
+    """A test sequence whose class is predicted wrongly."""
+
+    name: str  # of the sequence
+    truth: str
+    predicted: str
+    probability: float  # that the network gave to the predicted class
+    values: list[list[float | None]]  # its columns
+
+
+@dataclass(frozen=True)
 class Judged:
     """The scores of a trained network and of its baselines."""
 
@@ -65,8 +76,10 @@ class Judged:
     rmse: dict[str, float] = field(default_factory=dict)
     mae: dict[str, float] = field(default_factory=dict)
     mase: dict[str, float] = field(default_factory=dict)
-    # of forecasts, columns time, target, truth, forecast, lower and upper of the rows that a report shows
+    # of forecasts, the rows of forecast.csv that a report shows, with a column "split": training, test or future
     rows: pl.DataFrame | None = None
+    # of forecasts, the target and the horizon of each span's name
+    outputs: dict[str, tuple[str, int]] = field(default_factory=dict)
     # of forecasts, name, first time and last time of the rows tested on
     spans: list[tuple[str, str, str]] = field(default_factory=list)
     intervals: Intervals | None = None  # of forecasts, how wide lower and upper are apart
@@ -74,6 +87,7 @@ class Judged:
     measure: Measure = ARV  # of the scores
     # of classes, how many sequences of each class (rows) were predicted as each class (columns)
     confusion: list[list[int]] | None = None
+    wrong: list[WrongExample] = field(default_factory=list)  # of classes, some test sequences predicted wrongly
     verdict: str = ""  # the test score beside the best baseline's, in a sentence
     sample: str = ""  # text that a language model generated
 

@@ -41,6 +41,7 @@ from .task import Judged, Measure, Undated
 STEPS = 4096  # tokens that are walked and judged at a time
 LOOKED_AT = 512  # tokens of the excerpt on which gradients are measured
 WRITTEN, TEMPERATURE = 1000, 0.8  # of sample.txt
+WRITTEN_WHILE_TRAINING = 160  # tokens of a sample after an epoch
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,20 @@ class TextTask(Undated):
                 found = (*found, ngram_bits(learned, tested, different), xz_bits(*text, self.tokens))
                 for name, value in zip(scores, found, strict=True):
                     scores[name][split] = value
-        written = sample_text(model, self.labels, "", WRITTEN, TEMPERATURE, self.config.seed)
-        kept = as_bytes(written, self.tokens)
+        kept = self._sample(model, WRITTEN)
         write_whole(path, kept)
         token = self.tokens[:-1]
         meaning = f"The mean of -log2 of the probability given to the next {token}."
         measure = Measure(f"bits_per_{token}", f"bits per {token}", "less", meaning)
         return Judged(scores, measure=measure, sample=kept.decode(errors="replace"))
+
+    def sample_after(self, model: nn.Module, epoch: int) -> str | None:
+        """A short sample after epochs 1, 2, 4, 8 and so on; None after others."""
+        is_power_of_two = epoch & (epoch - 1) == 0
+        return self._sample(model, WRITTEN_WHILE_TRAINING).decode(errors="replace") if is_power_of_two else None
+
+    def _sample(self, model: nn.Module, length: int) -> bytes:
+        return as_bytes(sample_text(model, self.labels, "", length, TEMPERATURE, self.config.seed), self.tokens)
 
     def nats(self, model: nn.Module, split: str) -> float:
         """Mean cross entropy over a split's tokens, walked through in their order."""
