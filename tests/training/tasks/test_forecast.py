@@ -41,17 +41,27 @@ def test_nothing_of_the_test_rows_is_learned_from():
         assert np.allclose(found[:49], two.baselines()[name][:49], equal_nan=True)
 
 
-def test_no_training_row_is_interpolated_from_a_later_one():
+def test_only_training_rows_are_interpolated_and_none_from_a_later_one():
     gappy = table()
     gappy.values[[0, 5, 46, 47, 48, 59], 0] = np.nan
     gappy.values[[6, 50], 1] = np.nan
     y, a = gappy.values.T.copy()
-    found = table_forecast(gappy, SunspotOptions(missing="interpolate")).table.values
+    task = table_forecast(gappy, SunspotOptions(missing="interpolate"))
+    found = task.table.values
     assert found[[0, 5], 0] == pytest.approx([y[1], (y[4] + y[6]) / 2])
     assert found[[46, 47], 0].tolist() == [y[45]] * 2
-    assert found[[48, 59], 0] == pytest.approx([(y[45] + y[49]) / 2, y[58]])
-    assert found[[6, 50], 1] == pytest.approx([(a[5] + a[7]) / 2, (a[49] + a[51]) / 2])
+    assert found[6, 1] == pytest.approx((a[5] + a[7]) / 2)
+    assert np.isnan(found).sum() == np.isnan(found[[48, 59, 50], [0, 0, 1]]).sum() == 3
+    inputs = task.inputs()[[47, 58, 49], [0, 0, 1]].double().numpy()  # of rows 48, 59 and 50
+    repeated = task.scaling.apply(np.array([[y[45], a[49]], [y[58], 0]]))
+    assert inputs == pytest.approx([repeated[0, 0], repeated[1, 0], repeated[0, 1]], rel=1e-6)
+    assert np.isnan(task.truth()[[48, 59], 0]).all()
     assert np.isnan(gappy.values).sum() == 8
+
+
+def test_its_representation_is_short():
+    shown = repr(table_forecast(table(), SunspotOptions()))
+    assert shown == "<Forecast: y of t.csv, forecast one step ahead; 46 training steps of y>"
 
 
 @pytest.mark.parametrize(("column", "needed"), [(0, 10), (1, 1)])

@@ -135,9 +135,11 @@ def with_linear_part(parts: list[T]) -> list[T]:
 
 
 def _interpolated(values: np.ndarray, train_rows: int) -> np.ndarray:
-    """Columns (N, C), NaN filled; no training row is filled from a later row."""
-    learned = np.apply_along_axis(interpolated, 0, values[:train_rows])
-    return np.apply_along_axis(interpolated, 0, np.concatenate([learned, values[train_rows:]]))
+    """Columns (N, C), NaN filled in the training rows, each from no later row than these.
+
+    Rows tested on keep theirs: as inputs they repeat the value before, and no forecast is judged on them.
+    """
+    return np.concatenate([np.apply_along_axis(interpolated, 0, values[:train_rows]), values[train_rows:]])
 
 
 def note_spacing(parts: Sequence[Series]) -> None:

@@ -31,7 +31,7 @@ from .series import Forecasting, whole_of
 from .task import Judged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Panel(Forecasting):
     """Many series as one task: each split, scaled and judged on its own, all trained on in the same updates."""
 

@@ -25,7 +25,7 @@ from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of
 from ..updates import predictions
-from .baselines import autoregression, persistence
+from .baselines import autoregression, carried_on, persistence
 from .linear_part import LinearPaths, share_of
 from .ridge import Inputs, ridge
 
@@ -51,12 +51,19 @@ class _Table(Protocol):
     def train_steps(self) -> int: ...
     @property
     def learned_steps(self) -> int: ...
+    @property
+    def amount(self) -> str: ...
+    @property
+    def aim(self) -> str: ...
 
 
 class Forecasting:
     """The properties that all forecasting tasks share, with tables in memory or on disk."""
 
     output = "forecast.csv"
+
+    def __repr__(self: _Table) -> str:
+        return f"<{type(self).__name__}: {self.aim}; {self.amount}>"
 
     @property
     def loss(self) -> Criterion:
@@ -79,7 +86,7 @@ class Forecasting:
         return f"{_targets(self)} of {self.name}, forecast {ahead} ahead"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SingleSeries(Forecasting, ABC):
     """A series, in memory or on disk: its steps, and how network and linear path share them.
 
@@ -180,7 +187,7 @@ class SingleSeries(Forecasting, ABC):
         return ["persistence", *seasonal, f"linear AR({rows})" if self.paths is None else f"ridge on {rows} rows"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Series(SingleSeries):
     """A table in memory: from the rows up to i, forecast each target in row i + h for each horizon h."""
 
@@ -206,7 +213,10 @@ class Series(SingleSeries):
         The standardised columns of the row and of its lags, as `as_input` has them; then the sines and cosines of
         the calendar for the date on which the row of the farthest forecast is due.
         """
-        x = lagged(as_input(self.scaling.apply(self.table.values), self.config.missing), self.lags)
+        rows = self.scaling.apply(self.table.values)
+        if self.config.missing == "interpolate":
+            rows = np.apply_along_axis(carried_on, 0, rows)
+        x = lagged(as_input(rows, self.config.missing), self.lags)
         if self.calendar:
             assert self.ahead is not None
             due = [self.ahead.after(time, self.farthest) for time in self.table.times[self.first_step :]]

@@ -62,7 +62,7 @@ class _Walked(NamedTuple):
     history: np.ndarray  # the columns in these rows and some before them, (before + T, C), standardised
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StreamedForecast(SingleSeries):
     """A table on disk as a forecasting task: `Forecast`, of which a few megabytes are in memory at a time."""
 
