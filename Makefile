@@ -5,6 +5,9 @@ BIN = .venv/bin
 INSTALLED = .venv/installed
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# An installation without the native kernels is an error.
+export BPTT_NATIVE = 1
+
 .PHONY: train test lint faults docs wheel sanitize gpu cuda-check
 
 train: $(INSTALLED)

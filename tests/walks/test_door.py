@@ -263,3 +263,15 @@ def test_stretches_of_a_recorded_walk_are_taken_back_as_walks_of_their_own(name)
         assert_close(found.delta_hh[:, column], wanted.delta_hh[:, 0], "delta_hh", 1e-12)
         assert_close(found.dh[:, column], wanted.dh[:, 0], "dh", 1e-12)
         assert_close(stretches.states[:, column], recording.states[start : start + 4, row], "states", 1e-12)
+
+
+def test_missing_kernels_are_named_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(kernels, "_native", None)
+    answers = door.why(bptt.GRU(3, 5), torch.zeros(4, 2, 3)).split("\n")
+    assert answers[0].startswith("reference: takes GRU")
+    fused = next(
+        answer for answer in answers if answer.startswith("fused: refuses, as the native kernels are not")
+    )
+    assert kernels.missing() in fused
+    monkeypatch.setattr("sys.platform", "win32")
+    assert "Windows" in door.why(bptt.GRU(3, 5), torch.zeros(4, 2, 3))

@@ -26,6 +26,7 @@ from ..training.options.base import TrainOptions, check_device_name, first_given
 from ..training.tasks.task import Judged
 from ..training.workers import Workers
 from ..trees import differing
+from ..walks import kernels
 from .explorer import run_explorer
 from .gradient_monitor import diagnosis_of
 from .interruption import Interruption
@@ -231,6 +232,8 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
         console,
         f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {config.method}",
     )
+    if not kernels.available():
+        print_line(console, f"on a CPU this is slower than it could be: {kernels.missing()}")
     columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress, ExitStack() as opened:
         keeper = opened.enter_context(_Keeper(work, journal))

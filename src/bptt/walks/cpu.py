@@ -31,7 +31,7 @@ class Fused:
 
     def refuses(self, call: Call) -> str | None:
         if not kernels.available():
-            return "the native kernels are not installed, or torch is older than they need"
+            return kernels.missing()
         if is_transformed():
             return "vmap, grad, jvp or forward mode is active, which takes plain operations"
         if call.x.device.type != "cpu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from .call import BatchSizes
 
 try:  # after torch, whose OpenMP runtime it shares
     from .. import _native  # pyright: ignore[reportAttributeAccessIssue]
-except ImportError:  # the pure package, installed with BPTT_NO_NATIVE=1, or a torch without DLPack's C exchange
+except ImportError:  # the pure package, or a torch without DLPack's C exchange
     _native: Any = None
 
 EQUATIONS = (ElmanEquations, GRUEquations, LSTMEquations)  # those with kernels
@@ -37,6 +38,16 @@ CELLS = {} if _native is None else {cell[0]: NativeCell(*cell) for cell in _nati
 def available() -> bool:
     """Whether the native kernels are installed."""
     return _native is not None
+
+
+def missing() -> str:
+    """Why the native kernels are not there, and how to get them."""
+    if sys.platform == "win32":
+        return "the native kernels are not built for Windows"
+    return (
+        "the native kernels are not installed, or torch is older than they need; with a C++17 compiler (g++ 11 or "
+        "clang 14, or newer) and torch 2.10 or newer, install bptt again"
+    )
 
 
 def isa() -> str:
