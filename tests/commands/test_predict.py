@@ -43,7 +43,7 @@ def test_the_intervals_of_new_data_go_on_from_where_those_of_the_run_ended(run, 
     assert predict(PredictOptions(run / "run", run / "d.csv")) == 0
     found = pl.read_csv(capsys.readouterr().out.encode())
     opened = load(run / "run")
-    half = opened.intervals.going_on(0).width * opened.scaling.std[0]
+    half = opened.intervals.going_on(0, ahead=1).width * opened.scaling.std[0]
     assert (found["upper"] - found["forecast"])[0] == pytest.approx(half)
     assert (found["upper"] - found["lower"]).n_unique() > 2
 
