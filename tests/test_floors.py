@@ -33,6 +33,7 @@ FLOORS = {
     "insight": 3,
     "speed": 3,
     "training": 3,
+    "peers": 4,
     "report": 4,
     "page": 4,
     "runs": 5,

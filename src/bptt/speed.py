@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ class Speed(NamedTuple):
     ours_least: float
     gflops: float  # 10⁹ floating-point operations of the products, a second
     share: float  # of the rate of a 2048×2048 sgemm in the same loop
+    peers_ms: tuple[float, ...] = ()  # medians of those that were timed beside
 
     @property
     def ratio(self) -> float:
@@ -53,7 +54,15 @@ class RelativeErrors(NamedTuple):
     torch: float
 
 
-def speed(kind: str, size: Size, *, inference: bool = False, blocks: int = 5, threads: int | None = None) -> Speed:
+def speed(
+    kind: str,
+    size: Size,
+    *,
+    inference: bool = False,
+    blocks: int = 5,
+    threads: int | None = None,
+    peers: Sequence[Callable[[], float]] = (),
+) -> Speed:
     """Time a module and torch.nn's in alternating warm blocks of a dozen calls (of one second at most).
 
     A call is a training step (zero_grad, forward, backward; x without gradient) or, without gradients, a forward
@@ -65,17 +74,21 @@ def speed(kind: str, size: Size, *, inference: bool = False, blocks: int = 5, th
         inference: time the forward pass alone.
         blocks: blocks of each module.
         threads: default torch's own number; always 1 where B is 1.
+        peers: each times a block of another library, in seconds a call; they take turns with the modules.
     """
     T, B, I, H = size
-    with _threads(1 if B == 1 else torch.get_num_threads() if threads is None else threads):
+    with _threads(threads_for(size, threads)):
         x, (theirs, ours) = torch.randn(T, B, I), _pair(kind, I, H)
         work = _forward if inference else _training_step
         square = torch.randn(2048, 2048)
         tasks = [work(theirs, x), work(ours, x), lambda: square @ square]
         times: list[list[float]] = [[], [], []]
+        of_peers: list[list[float]] = [[] for _ in peers]
         for _ in range(blocks):
             for column, task in zip(times, tasks, strict=True):
                 column.append(mean_time(task, CALLS, 1.0))
+            for column, block in zip(of_peers, peers, strict=True):
+                column.append(block())
     repeats = _repeats(x) if inference else 1
     of_torch, of_ours = ([seconds / repeats for seconds in column] for column in times[:2])
     of_sgemm = times[2]
@@ -89,7 +102,13 @@ def speed(kind: str, size: Size, *, inference: bool = False, blocks: int = 5, th
         1e3 * min(of_ours),
         rate,
         rate / ceiling,
+        tuple(1e3 * statistics.median(column) / repeats for column in of_peers),
     )
+
+
+def threads_for(size: Size, threads: int | None) -> int:
+    """1 where B is 1; else as many as asked for, by default torch's own number."""
+    return 1 if size[1] == 1 else torch.get_num_threads() if threads is None else threads
 
 
 def errors(kind: str, size: Size, seed: int = 0) -> RelativeErrors:

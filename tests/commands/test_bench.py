@@ -1,7 +1,9 @@
 import re
+import sys
 
 import pytest
 
+from bptt import peers
 from bptt.commands.bench import bench
 from bptt.commands.options import BenchOptions
 from bptt.errors import UserError
@@ -32,6 +34,40 @@ def test_inference_begins_with_a_stream_and_accuracy_shows_errors(capsys, monkey
     assert re.search(r"\d\.\de-0\d +\d\.\de-0\d +\d+\.\d\d$", line)
 
 
+class StandIn:
+    """A peer that takes 3 ms a call."""
+
+    def __init__(self, *_):
+        self.block = lambda: 3e-3
+
+    def end(self):
+        pass
+
+
+def test_a_peer_has_a_line_and_a_missing_one_a_dash(capsys, monkeypatch):
+    monkeypatch.setattr(peers, "installed", lambda name: name == "JAX")
+    monkeypatch.setattr(peers, "Peer", StandIn)
+    _, missing, _, line, onnx_runtime, jax = lines_of(capsys, cells=("GRU",), size=((2, 1, 3, 4),), peers=True)
+    assert missing == "ONNX Runtime is not installed: pip install bptt[peers]"
+    assert line.startswith("GRU")
+    assert onnx_runtime.split() == ["ONNX", "Runtime", "-"]
+    assert re.fullmatch(r" +JAX +3\.000 ms, \d+\.\d\d times bptt's", jax)
+
+
+def test_a_peer_that_fails_is_named(monkeypatch):
+    monkeypatch.setattr(peers, "_COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    with pytest.raises(UserError, match="JAX ended with code 3"):
+        peers.Peer("JAX", "GRU", (2, 1, 3, 4), True, 1)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("T", [1, 3])
+def test_onnx_runtime_computes_y_of_every_step(kind, T):
+    pytest.importorskip("onnxruntime")
+    results = peers._onnx_runtime(kind, (T, 2, 3, 4), True, 1)()
+    assert results[0].shape == (T, 2, 4)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -39,6 +75,7 @@ def test_inference_begins_with_a_stream_and_accuracy_shows_errors(capsys, monkey
         ({"blocks": 0}, "--blocks 0"),
         ({"threads": 0}, "--threads 0"),
         ({"accuracy": True, "inference": True}, "choose one"),
+        ({"accuracy": True, "peers": True}, "choose one"),
     ],
 )
 def test_what_cannot_be_measured(options, words):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .. import speed
+from .. import peers, speed
 from ..errors import UserError
 from ..terminal import fitted
 from ..walks import kernels
@@ -21,6 +21,9 @@ def bench(config: BenchOptions) -> int:
     isa = kernels.isa() if kernels.available() else "none installed"
     threads = config.threads or torch.get_num_threads()
     print(fitted(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}, 1 where B is 1"))
+    for name in peers.PACKAGES if config.peers else ():
+        if not peers.installed(name):
+            print(f"{name} is not installed: pip install bptt[peers]")
     first = (speed.STREAMING,) if config.inference else ()
     if config.accuracy:
         print(f"{'':<5}{'(T, B, I, H)':<22}{'bptt':>10}{'torch':>10}{'ratio':>8}")
@@ -33,13 +36,33 @@ def bench(config: BenchOptions) -> int:
                 ours, theirs = speed.errors(kind, size)
                 print(f"{kind:<5}{size!s:<22}{ours:>10.1e}{theirs:>10.1e}{ours / theirs:>8.2f}", flush=True)
                 continue
-            s = speed.speed(kind, size, inference=config.inference, blocks=config.blocks, threads=config.threads)
+            started = _started(config, kind, size)
+            blocks = [peer.block for peer in started.values()]
+            s = speed.speed(
+                kind, size, inference=config.inference, blocks=config.blocks, threads=config.threads, peers=blocks
+            )
             line = (
                 f"{kind:<5}{size!s:<22}{s.torch_ms:>10.3f} ({s.torch_least:>8.3f}){s.ours_ms:>10.3f}"
                 f" ({s.ours_least:>8.3f}){s.ratio:>8.2f}{s.gflops:>8.1f}{s.share:>7.0%}"
             )
             print(fitted(line), flush=True)
+            of_peers = dict(zip(started, s.peers_ms, strict=True))
+            for name in peers.PACKAGES if config.peers else ():
+                ms = of_peers.get(name)
+                found = f"{'-':>10}" if ms is None else f"{ms:>10.3f} ms, {ms / s.ours_ms:.2f} times bptt's"
+                print(f"     {name:<22}{found}", flush=True)
+            for peer in started.values():
+                peer.end()
     return 0
+
+
+def _started(config: BenchOptions, kind: str, size: speed.Size) -> dict[str, peers.Peer]:
+    """The peers that can be timed; ONNX Runtime does not train."""
+    names = [n for n in peers.PACKAGES if config.peers and peers.installed(n)]
+    threads = speed.threads_for(size, config.threads)
+    return {
+        n: peers.Peer(n, kind, size, config.inference, threads) for n in names if config.inference or n == "JAX"
+    }
 
 
 def _check(config: BenchOptions) -> None:
@@ -51,5 +74,7 @@ def _check(config: BenchOptions) -> None:
     for name, value in (("--blocks", config.blocks), ("--threads", config.threads)):
         if value is not None and value < 1:
             raise UserError(f"{name} {value}: must be at least 1")
+    if config.accuracy and config.peers:
+        raise UserError("--accuracy compares with torch.nn alone and has no --peers; choose one")
     if config.accuracy and config.inference:
         raise UserError("--accuracy looks at gradients too and has no --inference; choose one")

@@ -226,6 +226,8 @@ class BenchOptions:
     """Time the forward pass alone, without gradients; the table begins with a stream of single steps."""
     accuracy: bool = False
     """Instead of time, show the relative error of bptt's and torch's outputs and gradients against float64."""
+    peers: bool = False
+    """Time ONNX Runtime (inference) and JAX (compiled whole) too, each with as many threads."""
     blocks: int = 5
     """How many blocks of a dozen calls are timed of each module."""
     threads: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: torch's number)")] = None
