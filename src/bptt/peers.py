@@ -59,9 +59,9 @@ class Peer:
             print(file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
-            raise UserError(
-                f"the process of {self._name} ended with code {self._process.wait()}; see its error above"
-            )
+            self.end()
+            code = self._process.returncode
+            raise UserError(f"the process of {self._name} ended with code {code}; see its error above")
         return float(line)
 
     def end(self) -> None:
