@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import io
 import re
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import ziamath
 
+import bptt
 from bptt.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -87,3 +89,14 @@ def test_an_equation_in_a_docstring_becomes_a_formula(said, latex, equations):
 def test_an_example_in_a_docstring_stays_one(equations):
     assert not equations.is_equation(["    result = bptt.checkpointed(model, x, d, criterion)"])
     assert not equations.is_equation(["    for window in bptt.truncated(model, x, d, criterion, k1=20):"])
+
+
+def test_the_output_of_a_docstrings_example_stays_as_it_is(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "extensions")
+    docstrings = importlib.import_module("docstrings")
+    for name in bptt.__all__:
+        said = (inspect.getdoc(getattr(bptt, name)) or "").splitlines()
+        shown = list(said)
+        docstrings.shown(None, "object", name, None, None, shown)
+        for example in re.findall(r"^ *>>>.*(?:\n.*\S.*)*", "\n".join(said), re.M):
+            assert example in "\n".join(shown), name

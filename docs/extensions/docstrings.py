@@ -11,7 +11,7 @@ ENUMERATOR = re.compile(r"(?<![^ ])(\(?\w[.)])(?= |$)")  # "B. Default 1" is no 
 def shown(app, what, name, obj, options, lines: list[str]) -> None:
     """Set indented blocks apart, and escape the characters * and |."""
     out: list[str] = []
-    section, at = "", 0
+    section, at, example = "", 0, False
     while at < len(lines):
         line = lines[at]
         if line.startswith("    ") and not section:
@@ -20,6 +20,11 @@ def shown(app, what, name, obj, options, lines: list[str]) -> None:
                 end += 1
             out += _apart(lines[at:end])
             at = end
+            continue
+        example = line.lstrip().startswith(">>>") or (example and line.strip() != "")
+        if example:  # the output below its statement included
+            out.append(line)
+            at += 1
             continue
         if line and not line.startswith("    "):
             section = line if line in SECTIONS else ""
@@ -42,8 +47,6 @@ def _of_each(line: str) -> list[str]:
 
 
 def _plain(line: str) -> str:
-    if line.lstrip().startswith((">>>", "...")):
-        return line
     parts = re.split(r"(`+[^`]*`+)", line)
     return "".join(part if part.startswith("`") else _letters(part) for part in parts)
 
