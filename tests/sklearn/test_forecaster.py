@@ -130,6 +130,12 @@ def test_values_that_cannot_be_used_are_refused(choices, y, words):
         RecurrentForecaster(options={"pace": 1}).fit(Y)
 
 
+def test_later_inputs_without_the_series_are_refused():
+    forecaster = RecurrentForecaster(**QUICK).fit(Y, Y[::-1])
+    with pytest.raises(ValueError, match="X was given without y; pass both"):
+        forecaster.predict(X=Y[:3])
+
+
 def test_columns_are_known_by_their_names():
     frame = pl.DataFrame({"a": Y, "b": -Y})
     forecaster = RecurrentForecaster(**QUICK).fit(frame)

@@ -150,6 +150,8 @@ class RecurrentForecaster(BaseEstimator):
     def _forecasts(self, y: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Forecasts and truth, NaN beyond the end, (n_outputs, n_horizons, T), from each step with its lags."""
         check_is_fitted(self)
+        if y is None and X is not None:
+            raise ValueError("X was given without y; pass both, with one row of each for every later step")
         table = self._table
         if y is not None:
             validate_data(self, y, reset=False, skip_check_array=True, ensure_2d=False)
