@@ -49,7 +49,7 @@ def test_a_network_that_the_forecasts_leave_out_is_said(run, capsys):
         assert ("leave the network out" in capsys.readouterr().out) == is_said
         assert explain(ExplainOptions(run=run / "run", steps=5)) == 0
         shown = capsys.readouterr().out
-        assert "that part is left out" in shown
+        assert "not about that part" in shown
         assert ("leave the network out" in shown) == is_said
 
 

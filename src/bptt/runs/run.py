@@ -255,7 +255,7 @@ class Run(ConfigFile):
         """A note on what is said of its network alone; empty where the network is all of its model."""
         if not isinstance(self.model, ForecastModel):
             return ""
-        note = "This is about the network, which is trained on what the linear part leaves; that part is left out."
+        note = "This is about the network, which learns what the linear part leaves, not about that part."
         if self.model.share.any():
             return note
         return f"{note}\nThe forecasts of this run leave the network out: beside the linear part it did not help."
