@@ -22,7 +22,7 @@ class PredictOptions:
     the last ones are the future, their truth empty. Many series, targets and horizons come one after the other. A
     classification has a line for each sequence: series, truth (empty where DATA has no labels), predicted, and the
     probability of each class. With --follow, rows are read from standard input, and each is answered at once by
-    the forecast of the row `horizon` after it.
+    the forecast of the row `horizon` after it, left empty until enough rows have come for the inputs.
     """
 
     run: Annotated[Path, Positional, arg(metavar="RUN")]
