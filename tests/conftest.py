@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+import os
+
 import hypothesis
 import pytest
 import torch
@@ -9,6 +11,9 @@ from devices import OTHER, device, other_device
 
 __all__ = ["device", "other_device"]  # fixtures
 collect_ignore = ["emulated.py"]  # it registers its device, once a process
+
+for name in ("COLUMNS", "LINES"):  # pytest-xdist sets them, and commands wrap what they print to them
+    os.environ.pop(name, None)
 
 hypothesis.settings.register_profile("any speed", deadline=None)  # others may use the machine too
 hypothesis.settings.load_profile("any speed")
