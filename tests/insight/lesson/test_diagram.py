@@ -1,3 +1,4 @@
+import re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -119,6 +120,16 @@ def test_the_readmes_picture_is_made_by_it(tmp_path):
     kept = (Path(__file__).parents[3] / "docs" / "unfolded.svg").read_text(encoding="utf-8")
     found = ET.fromstring(bptt.diagram(net, x, d, t=3).svg)
     assert "".join(found.itertext()) == "".join(ET.fromstring(kept).itertext()).rstrip("\n")
+
+
+def test_its_colours_leave_a_derivation_in_the_same_document_alone():
+    torch.manual_seed(0)
+    net, x, d = bptt.Elman(2, 3, 1), torch.randn(3, 2), torch.randn(3, 1)
+    drawn, written = (ET.fromstring(f(net, x, d, t=2).svg) for f in (bptt.diagram, bptt.derivation))
+    rules = drawn.find("{*}style").text.replace("@media(prefers-color-scheme:dark){", "")
+    styled = set(re.findall(r"\.([\w-]+) ", rules))
+    assert styled
+    assert styled.isdisjoint(written.get("class").split())
 
 
 @pytest.mark.parametrize(

@@ -145,15 +145,16 @@ def document(body: str, size: Point, label: str) -> str:
     )
     width, height = f"{size.real:.0f}", f"{size.imag:.0f}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="bptt" width="{width}" height="{height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="bptt bptt-diagram" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" font-family="{FONT}" '
         'style="max-width:100%;height:auto">'
         f"<style>{PAGE}"
-        ".bptt path,.bptt circle,.bptt rect{fill:none}.bptt .forward,.bptt .node{stroke-width:1.5}"
-        ".bptt .node{stroke:currentColor}"
-        ".bptt .text,.bptt .soft{fill:currentColor;stroke:none}"
-        ".bptt .soft{opacity:.72}.bptt .idle{opacity:.38}.bptt .dead{stroke-dasharray:5 4}"
-        ".bptt .cross{stroke-dasharray:none}.bptt .hit{stroke:transparent;stroke-width:18}"
+        ".bptt-diagram path,.bptt-diagram circle,.bptt-diagram rect{fill:none}"
+        ".bptt-diagram .forward,.bptt-diagram .node{stroke-width:1.5}"
+        ".bptt-diagram .node{stroke:currentColor}"
+        ".bptt-diagram .text,.bptt-diagram .soft{fill:currentColor;stroke:none}"
+        ".bptt-diagram .soft{opacity:.72}.bptt-diagram .idle{opacity:.38}.bptt-diagram .dead{stroke-dasharray:5 4}"
+        ".bptt-diagram .cross{stroke-dasharray:none}.bptt-diagram .hit{stroke:transparent;stroke-width:18}"
         f"{_colours(0)}@media(prefers-color-scheme:dark){{{_colours(1)}}}</style>"
         f"<defs>{marker}</defs>{body.replace('#@', '#' + mark)}</svg>"
     )
@@ -162,7 +163,7 @@ def document(body: str, size: Point, label: str) -> str:
 def _colours(shade: int) -> str:
     """The rules of every colour, light (0) or dark (1)."""
     return "".join(
-        f".bptt .{kind}{{stroke:{tones[shade]}}}"
-        f".bptt .{kind}.head,.bptt text.{kind}{{fill:{tones[shade]};stroke:none}}"
+        f".bptt-diagram .{kind}{{stroke:{tones[shade]}}}"
+        f".bptt-diagram .{kind}.head,.bptt-diagram text.{kind}{{fill:{tones[shade]};stroke:none}}"
         for kind, tones in COLOURS.items()
     )
