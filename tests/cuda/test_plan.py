@@ -8,7 +8,7 @@ import torch
 
 from bptt import Activation
 from bptt.cuda.arguments import SIZES, TENSORS
-from bptt.cuda.plan import DEVICES, PRECISIONS, Plan, plan
+from bptt.cuda.plan import DEVICES, PRECISIONS, KernelPlan, plan
 from bptt.equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations
 from cuda_standin.standin import SOURCE
 
@@ -29,7 +29,7 @@ SINE = Activation(torch.sin, torch.cos, keeps="input", name="tanh")
 )
 def test_small_layers_stay_in_registers_and_larger_ones_are_shared(cell, H, capability, units, blocks, in_shared):
     chosen = plan(cell, **CALL | {"H": H, "capability": capability})
-    assert isinstance(chosen, Plan)
+    assert isinstance(chosen, KernelPlan)
     assert (chosen.units, chosen.blocks, chosen.in_shared) == (units, blocks, in_shared)
 
 
@@ -53,9 +53,9 @@ def test_a_refusal_says_why(cell, changes, words):
 
 def test_cudnn_is_not_preferred_for_cells_that_it_does_not_have():
     call = CALL | {"dtype": torch.float32, "H": 32}
-    assert isinstance(plan(ElmanEquations(ACTIVATIONS["softplus"]), **call), Plan)
-    assert isinstance(plan(ElmanEquations(leak=0.5), **call), Plan)
-    assert isinstance(plan(GRUEquations(), **call | {"packed": True}), Plan)
+    assert isinstance(plan(ElmanEquations(ACTIVATIONS["softplus"]), **call), KernelPlan)
+    assert isinstance(plan(ElmanEquations(leak=0.5), **call), KernelPlan)
+    assert isinstance(plan(GRUEquations(), **call | {"packed": True}), KernelPlan)
 
 
 def test_every_plan_has_all_units_and_fits_its_device():
@@ -64,7 +64,7 @@ def test_every_plan_has_all_units_and_fits_its_device():
     chosen = 0
     for cell, dtype, H, capability in product(cells, PRECISIONS, sizes, DEVICES):
         answer = plan(cell, **CALL | {"dtype": dtype, "H": H, "capability": capability, "packed": True})
-        if isinstance(answer, Plan):
+        if isinstance(answer, KernelPlan):
             chosen += 1
             assert H <= answer.padded < H + 16 * answer.blocks
             assert answer.blocks <= DEVICES[capability].cluster

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bptt.cuda.arguments import SIZES, Arguments
-from bptt.cuda.plan import PRECISIONS, Plan, cell_type
+from bptt.cuda.plan import PRECISIONS, KernelPlan, cell_type
 from bptt.equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations, Weights
 from bptt.walks.call import Call
 from bptt.walks.unfold import unfold_adjoint, unfold_layer
@@ -39,18 +39,18 @@ class Case(NamedTuple):
     in_shared: bool = False
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> KernelPlan:
         equations, precision = CELLS[self.cell], PRECISIONS[DTYPES[self.dtype]]
         name = cell_type(equations)
         assert name is not None
-        return Plan(name, equations.gates, precision, self.units, self.blocks, self.packed, self.in_shared)
+        return KernelPlan(name, equations.gates, precision, self.units, self.blocks, self.packed, self.in_shared)
 
     def __str__(self) -> str:
         extras = [word for word in ("packed", "in_shared") if getattr(self, word)]
         return "-".join(map(str, [*self[:7], *extras]))
 
 
-def walk(case: Case, launch: Callable[[Plan, bool, Arguments], None]) -> dict[str, tuple[Tensor, Tensor]]:
+def walk(case: Case, launch: Callable[[KernelPlan, bool, Arguments], None]) -> dict[str, tuple[Tensor, Tensor]]:
     """Everything that a walk forward and back writes, and what the equations give for it.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bptt.cuda
 from bptt.cuda.arguments import Arguments
-from bptt.cuda.plan import Plan
+from bptt.cuda.plan import KernelPlan
 
 HERE = Path(__file__).parent
 SOURCE = Path(bptt.cuda.__file__).parent
@@ -42,7 +42,7 @@ class StandIn:
         source: a folder of other C++ files to take instead of the package's.
     """
 
-    def __init__(self, plans: list[Plan], folder: Path, source: Path = SOURCE) -> None:
+    def __init__(self, plans: list[KernelPlan], folder: Path, source: Path = SOURCE) -> None:
         self.kernels = [plan.kernel(back) for plan in dict.fromkeys(plans) for back in (False, True)]
         self.seed = 0
         call = "case {}: standin::launch(blocks, threads, shared, cluster, seed, [&] {{ {}(*a); }}); break;"
@@ -55,7 +55,7 @@ class StandIn:
         self.library = ctypes.CDLL(str(library))
         self.library.launch.restype = ctypes.c_char_p
 
-    def __call__(self, plan: Plan, back: bool, arguments: Arguments) -> None:
+    def __call__(self, plan: KernelPlan, back: bool, arguments: Arguments) -> None:
         which, blocks = self.kernels.index(plan.kernel(back)), plan.blocks_for(arguments.B)
         sizes = blocks, plan.threads, plan.shared_bytes(back), plan.blocks, self.seed
         error = self.library.launch(which, *sizes, ctypes.byref(arguments))

@@ -65,7 +65,7 @@ LEFT_TO_CUDNN = {"Elman": Threshold(384, None), "GRU": Threshold(128, None), "LS
 
 
 @dataclass(frozen=True)
-class Plan:
+class KernelPlan:
     """A variant of the kernels: the template arguments of `forward` and `backward` in walk.h."""
 
     cell: str
@@ -120,7 +120,7 @@ class Plan:
 
 def plan(
     cell: Equations, dtype: torch.dtype, H: int, B: int, T: int, packed: bool, capability: tuple[int, int]
-) -> Plan | str:
+) -> KernelPlan | str:
     """The variant that walks a layer; or, in words, why the kernels do not.
 
     >>> plan(LSTMEquations(), torch.bfloat16, H=64, B=32, T=100, packed=False, capability=(9, 0)).threads
@@ -155,7 +155,7 @@ def _variants(name: str, gates: int, precision: Precision, H: int, packed: bool,
     for in_shared, blocks in product((False, True), (1, 2, 4, 8, 16)):
         if blocks <= device.cluster:
             units = -(-H // (16 * blocks)) * 16
-            yield Plan(name, gates, precision, units, blocks, packed, in_shared)
+            yield KernelPlan(name, gates, precision, units, blocks, packed, in_shared)
 
 
 def cell_type(cell: Equations) -> str | None:

@@ -28,8 +28,8 @@ class Picture(NamedTuple):
     svg: str
 
 
-Cell = str | Bar | Picture
-Row = tuple[str, *tuple[Cell, ...]]  # its name, and its cells
+TableCell = str | Bar | Picture
+Row = tuple[str, *tuple[TableCell, ...]]  # its name, and its cells
 
 
 def table_html(head: Sequence[str], rows: Iterable[Row], title: str = "") -> str:
@@ -51,7 +51,7 @@ def paragraphs(texts: Iterable[str]) -> str:
     return "".join(f"<p>{escape(text)}</p>" for text in texts)
 
 
-def folded(title: str, body: str, is_open: bool = False) -> str:
+def details_html(title: str, body: str, is_open: bool = False) -> str:
     """Markup under a title that unfolds it."""
     shown = ' open=""' if is_open else ""
     return f"<details{shown}><summary>{escape(title)}</summary>{body}</details>"
@@ -81,7 +81,7 @@ def bars(values: Sequence[float], label: str) -> Picture:
     )
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     if isinstance(cell, str):
         return f'<td style="{CELL}">{escape(cell)}</td>'
     if isinstance(cell, Picture):

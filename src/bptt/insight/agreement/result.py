@@ -110,7 +110,7 @@ def _described(route: Route) -> str:
     )
 
 
-def check_rows(check: GradientCheck) -> list[str]:
+def rows_of_check(check: GradientCheck) -> list[str]:
     """A row for each route: its worst error against either judge, the verdict, and where it is furthest off."""
     table = [HEAD, *map(_cells, check.routes)]
     route, differences, autograd, verdict, _ = (max(map(len, column)) for column in zip(*table, strict=True))
@@ -133,7 +133,7 @@ def remarks(check: GradientCheck) -> list[str]:
 
 def check_text(check: GradientCheck) -> str:
     """The table, the remarks and the verdict as plain text."""
-    return "\n".join([TITLE, *check_rows(check), "", *remarks(check), check.verdict])
+    return "\n".join([TITLE, *rows_of_check(check), "", *remarks(check), check.verdict])
 
 
 def _cells(route: Route) -> tuple[str, str, str, str, str]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...checks import check_sizes
 from ...reach.layout import called
-from ..html_tables import folded, paragraphs
+from ..html_tables import details_html, paragraphs
 from ..plain_models import Record
 from ..recorder.by_module import backward_of_walks
 from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
@@ -46,7 +46,7 @@ class ModelDiagnosis(ByModule[Diagnosis]):
         return "\n\n".join([*parts, *(f"{called(name)}: {why}" for name, why in self.left_out.items())])
 
     def _repr_html_(self) -> str:
-        found = [folded(called(name), one._repr_html_(), is_open=True) for name, one in self.items()]
+        found = [details_html(called(name), one._repr_html_(), is_open=True) for name, one in self.items()]
         return "".join(found) + paragraphs(f"{called(name)}: {why}" for name, why in self.left_out.items())
 
 

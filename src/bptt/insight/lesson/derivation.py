@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ... import checks
 from ...networks import squared_error
-from ..html_tables import folded
+from ..html_tables import details_html
 from ..plain_models import Criterion, checked_step
 from ..recorder.record import Walks
 from ..walks_or_model import or_of_walks
@@ -97,7 +97,7 @@ class Derivation:
         return self.svg
 
     def _repr_html_(self) -> str:
-        latex = folded("LaTeX", f'<pre style="max-height:30em;overflow:auto">{escape(self.latex)}</pre>')
+        latex = details_html("LaTeX", f'<pre style="max-height:30em;overflow:auto">{escape(self.latex)}</pre>')
         return f'<div style="overflow-x:auto">{self.svg}</div>{latex}'
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...reach.layout import called
 from ...terminal import drawn
 from ..contributions_result import Contributions, share_rows, share_tables
-from ..html_tables import bars, folded, paragraphs, table_html
+from ..html_tables import bars, details_html, paragraphs, table_html
 from .record import Walks
 from .results import ByModule
 
@@ -125,7 +125,7 @@ def _model_html(c: ModelContributions) -> str:
         for line in [_line(module)]
     ]
     missing = paragraphs(f"{called(name)}: no contributions, {why}" for name, why in c.missing.items())
-    details = (folded(_details_title(module), share_tables(module)) for module in c.values())
+    details = (details_html(_details_title(module), share_tables(module)) for module in c.values())
     return paragraphs([_headline(c)]) + table_html(TITLES, rows) + paragraphs(LEGEND) + missing + "".join(details)
 
 
