@@ -54,6 +54,23 @@ def test_a_peer_has_a_line_and_a_missing_one_a_dash(capsys, monkeypatch):
     assert re.fullmatch(r" +JAX +3\.000 ms, \d+\.\d\d times bptt's", jax)
 
 
+def test_a_peer_ends_where_a_measurement_fails(monkeypatch):
+    ended = []
+
+    class Broken(StandIn):
+        def __init__(self, *_):
+            self.block = lambda: 1 / 0
+
+        def end(self):
+            ended.append(self)
+
+    monkeypatch.setattr(peers, "installed", lambda name: name == "JAX")
+    monkeypatch.setattr(peers, "Peer", Broken)
+    with pytest.raises(ZeroDivisionError):
+        bench(BenchOptions(cells=("GRU",), size=((2, 1, 3, 4),), blocks=1, peers=True))
+    assert len(ended) == 1
+
+
 def test_a_peer_that_fails_is_named(monkeypatch):
     monkeypatch.setattr(peers, "_COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
     with pytest.raises(UserError, match="JAX ended with code 3"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import torch
 
 from .. import peers, speed
@@ -21,9 +23,10 @@ def bench(config: BenchOptions) -> int:
     isa = kernels.isa() if kernels.available() else "none installed"
     threads = config.threads or torch.get_num_threads()
     print(fitted(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}, 1 where B is 1"))
-    for name in peers.PACKAGES if config.peers else ():
-        if not peers.installed(name):
-            print(f"{name} is not installed: pip install bptt[peers]")
+    if config.peers:
+        for name in peers.PACKAGES:
+            if not peers.installed(name):
+                print(f"{name} is not installed: pip install bptt[peers]")
     first = (speed.STREAMING,) if config.inference else ()
     if config.accuracy:
         print(f"{'':<5}{'(T, B, I, H)':<22}{'bptt':>10}{'torch':>10}{'ratio':>8}")
@@ -35,34 +38,43 @@ def bench(config: BenchOptions) -> int:
             if config.accuracy:
                 ours, theirs = speed.errors(kind, size)
                 print(f"{kind:<5}{size!s:<22}{ours:>10.1e}{theirs:>10.1e}{ours / theirs:>8.2f}", flush=True)
-                continue
-            started = _started(config, kind, size)
-            blocks = [peer.block for peer in started.values()]
-            s = speed.speed(
-                kind, size, inference=config.inference, blocks=config.blocks, threads=config.threads, peers=blocks
-            )
-            line = (
-                f"{kind:<5}{size!s:<22}{s.torch_ms:>10.3f} ({s.torch_least:>8.3f}){s.ours_ms:>10.3f}"
-                f" ({s.ours_least:>8.3f}){s.ratio:>8.2f}{s.gflops:>8.1f}{s.share:>7.0%}"
-            )
-            print(fitted(line), flush=True)
-            of_peers = dict(zip(started, s.peers_ms, strict=True))
-            for name in peers.PACKAGES if config.peers else ():
-                ms = of_peers.get(name)
-                found = f"{'-':>10}" if ms is None else f"{ms:>10.3f} ms, {ms / s.ours_ms:.2f} times bptt's"
-                print(f"     {name:<22}{found}", flush=True)
-            for peer in started.values():
-                peer.end()
+            else:
+                _print_times(config, kind, size)
     return 0
 
 
-def _started(config: BenchOptions, kind: str, size: speed.Size) -> dict[str, peers.Peer]:
+def _print_times(config: BenchOptions, kind: str, size: speed.Size) -> None:
+    """One line for the modules, and one for each peer."""
+    with ExitStack() as processes:
+        started = {}
+        for name in _timed(config):
+            threads = speed.threads_for(size, config.threads)
+            started[name] = peers.Peer(name, kind, size, config.inference, threads)
+            processes.callback(started[name].end)
+        s = speed.speed(
+            kind,
+            size,
+            inference=config.inference,
+            blocks=config.blocks,
+            threads=config.threads,
+            peers=[peer.block for peer in started.values()],
+        )
+    line = (
+        f"{kind:<5}{size!s:<22}{s.torch_ms:>10.3f} ({s.torch_least:>8.3f}){s.ours_ms:>10.3f}"
+        f" ({s.ours_least:>8.3f}){s.ratio:>8.2f}{s.gflops:>8.1f}{s.share:>7.0%}"
+    )
+    print(fitted(line), flush=True)
+    of_peers = dict(zip(started, s.peers_ms, strict=True))
+    for name in peers.PACKAGES if config.peers else ():
+        ms = of_peers.get(name)
+        found = f"{'-':>10}" if ms is None else f"{ms:>10.3f} ms, {ms / s.ours_ms:.2f} times bptt's"
+        print(f"     {name:<22}{found}", flush=True)
+
+
+def _timed(config: BenchOptions) -> list[str]:
     """The peers that can be timed; ONNX Runtime does not train."""
-    names = [n for n in peers.PACKAGES if config.peers and peers.installed(n)]
-    threads = speed.threads_for(size, config.threads)
-    return {
-        n: peers.Peer(n, kind, size, config.inference, threads) for n in names if config.inference or n == "JAX"
-    }
+    able = peers.PACKAGES if config.inference else ["JAX"]
+    return [name for name in able if config.peers and peers.installed(name)]
 
 
 def _check(config: BenchOptions) -> None:
