@@ -45,6 +45,18 @@ struct Place {  // of a thread: units unit, unit + 8 of rows row, row + 1
 };
 DEVICE long place_of(int row, int width, int at) { return long(row) * width + at; }
 
+// The states of a thread's units and rows, or their adjoints, into (B, H).
+template <bool has_c>
+DEVICE void store_states(const State (&states)[4], const bool (&there)[4], const Place& at, int H, float* h, float* c) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+        if (there[e]) {
+            const long to = place_of(at.row + e % 2, H, at.unit + e / 2 * 8);
+            h[to] = states[e].h;
+            if (has_c) c[to] = states[e].c;
+        }
+}
+
 // A warp's operands, which stay for the whole walk.
 template <class A, int N, bool in_shared> struct Held {
     A all[N];
@@ -152,13 +164,7 @@ KERNEL(2 * units) forward(Arguments a) {
         rows = rows_then;
         barrier<C>();
     }
-#pragma unroll
-    for (int e = 0; e < 4; ++e)
-        if (there[e]) {
-            const long to = place_of(at.row + e % 2, H, at.unit + e / 2 * 8);
-            a.h_n[to] = state[e].h;
-            if (Cell::has_c) a.c_n[to] = state[e].c;
-        }
+    store_states<Cell::has_c>(state, there, at, H, a.h_n, a.c_n);
 }
 
 template <class P, class Cell, int units, int C, bool packed, bool in_shared>
@@ -237,13 +243,7 @@ KERNEL(2 * units) backward(Arguments a) {
         for (int e = 0; e < 4; ++e)
             if (there[e] && at.row + e % 2 < rows) d[e].h += sums[0][e] + sums[1][e];  // through W_hh into h_prev
     }
-#pragma unroll
-    for (int e = 0; e < 4; ++e)
-        if (there[e]) {
-            const long to = place_of(at.row + e % 2, H, at.unit + e / 2 * 8);
-            a.d_h0[to] = d[e].h;
-            if (Cell::has_c) a.d_c0[to] = d[e].c;
-        }
+    store_states<Cell::has_c>(d, there, at, H, a.d_h0, a.d_c0);
 }
 
 }  // namespace bptt_cuda
