@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
-from ..training.tasks.scores import LINEAR, MEAN
+from ..training.tasks.scores import LINEAR, mean_of_spans
 from ..training.tasks.task import ARV, Judged
 
 
@@ -31,10 +30,6 @@ def simple_losses(judged: Judged, balanced: bool) -> dict[str, float]:
     if judged.measure.key != ARV.key:
         return {name: math.log(2) * next(iter(by_split.values())) for name, by_split in baselines}
     spans = next(iter(judged.scores.values())).keys()
-    means = {name: _mean(by_span) for name, by_span in baselines if by_span.keys() == spans}
+    means = {name: mean_of_spans(by_span) for name, by_span in baselines if by_span.keys() == spans}
     unit = means.get(LINEAR, 1.0)
     return {name: value / unit for name, value in means.items()} if unit > 0 else {}
-
-
-def _mean(by_span: Mapping[str, float]) -> float:
-    return by_span[MEAN] if MEAN in by_span else float(np.mean(list(by_span.values())))

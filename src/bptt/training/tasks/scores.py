@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,7 +223,7 @@ def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float
     """
     (_, own), *others = judged.scores.items()
     baselines = {name: by_span for name, by_span in others if name != LINEAR and by_span.keys() == own.keys()}
-    ours, by_name = _overall(own), {name: _overall(by_span) for name, by_span in baselines.items()}
+    ours, by_name = mean_of_spans(own), {name: mean_of_spans(by_span) for name, by_span in baselines.items()}
     name, best = min(by_name.items(), key=lambda one: one[1])
     difference = f"{abs(ours / best - 1):.0%}" if best else ""
     beside = f"average relative variance {ours:.3g} beside {best:.3g} of {name}"
@@ -247,7 +247,8 @@ def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float
     return " ".join(said)
 
 
-def _overall(by_span: dict[str, float]) -> float:
+def mean_of_spans(by_span: Mapping[str, float]) -> float:
+    """A model's score in all test spans together."""
     return by_span[MEAN] if MEAN in by_span else float(np.mean(list(by_span.values())))
 
 
