@@ -68,6 +68,8 @@ inline V<S> rounded(V<S> product) {
     asm("" : "+v"(product));
 #elif defined(__x86_64__)
     asm("" : "+x"(product));
+#elif defined(__aarch64__)
+    asm("" : "+w"(product));
 #else
     asm("" : "+m"(product));
 #endif
