@@ -40,7 +40,7 @@ gpu: $(INSTALLED)
 
 # The source of the CUDA kernels on the CPU: every cell, dtype and variant, and planted faults, each of which is found.
 cuda-check: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "slow or not slow" tests/cuda
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "slow or not slow" tests/cuda_kernels
 
 # The kernels' tests, and thousands of tensors changed between forward and backward pass, with address and
 # undefined-behaviour sanitizers in the native code.

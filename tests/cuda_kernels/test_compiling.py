@@ -1,0 +1,144 @@
+"""Compiled for GPUs that are not here: the kernels' registers, and the folder that keeps their code."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+
+from bptt.cuda import compiling
+from bptt.cuda.compiling import Compiled, KernelError, compiled
+from bptt.cuda.plan import KernelPlan, plan
+from bptt.equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations
+from cuda_standin.machine_code import disassembler, step_loop
+
+try:
+    compiling._nvrtc()
+    HAS_NVRTC = True
+except KernelError:
+    HAS_NVRTC = False
+with_nvrtc = pytest.mark.skipif(not HAS_NVRTC, reason="NVRTC is not installed: pip install bptt[dev]")
+
+CELLS = {
+    "leaky gelu": ElmanEquations(ACTIVATIONS["gelu"], leak=0.5),
+    "tanh": ElmanEquations(),
+    "GRU": GRUEquations(),
+    "LSTM": LSTMEquations(),
+}
+
+
+def chosen(cell, dtype, H, packed, capability) -> KernelPlan:
+    found = plan(cell, dtype, H, 8, 100, packed, capability)
+    assert isinstance(found, KernelPlan), found
+    return found
+
+
+SMALL = chosen(ElmanEquations(ACTIVATIONS["identity"]), torch.bfloat16, 16, False, (9, 0))
+CODE = Compiled(b"code\n" * 1000, "forward", "backward", "")
+
+
+@pytest.fixture(autouse=True)
+def nothing_warned():
+    compiling.warn_once.cache_clear()
+
+
+@with_nvrtc
+def test_a_variant_is_compiled_once_and_then_read(tmp_path, monkeypatch):
+    code = compiled(SMALL, (9, 0), tmp_path)
+    assert code.cubin.startswith(b"\x7fELF")
+    assert code.forward in code.log
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])  # damaged
+    assert compiled(SMALL, (9, 0), tmp_path).log
+    assert path.read_bytes() == content
+    monkeypatch.setattr(compiling, "_compile", None)
+    assert compiled(SMALL, (9, 0), tmp_path) == code._replace(log="")
+
+
+@with_nvrtc
+@pytest.mark.parametrize("changed", ["MAIN", "OPTIONS", "source", "capability", "version"])
+def test_code_is_found_only_by_all_that_it_depends_on(tmp_path, monkeypatch, changed):
+    monkeypatch.setattr(compiling, "_compile", lambda *_: CODE)
+    compiled(SMALL, (9, 0), tmp_path)
+    if changed == "MAIN":
+        monkeypatch.setattr(compiling, "MAIN", compiling.MAIN + b"\n")
+    if changed == "OPTIONS":
+        monkeypatch.setattr(compiling, "OPTIONS", (*compiling.OPTIONS, "--use_fast_math"))
+    if changed == "source":
+        monkeypatch.setattr(compiling, "_headers", lambda: {b"walk.h": b"// another"})
+    if changed == "version":
+        monkeypatch.setattr(compiling._nvrtc(), "nvrtcVersion", lambda: (0, 1, 0))
+    compiled(SMALL, (10, 0) if changed == "capability" else (9, 0), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@with_nvrtc
+@pytest.mark.parametrize("reason", ["read-only", "full", "no home"])
+def test_a_folder_that_keeps_nothing_is_warned_of_once(tmp_path, monkeypatch, reason):
+    monkeypatch.setattr(compiling, "_compile", lambda *_: CODE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def fails(*_, **__):
+        raise OSError("no space left on device")
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    if reason == "read-only":
+        (tmp_path / "bptt").write_text("a file where a folder should be")
+    if reason == "full":
+        monkeypatch.setattr(compiling.os, "replace", fails)
+    if reason == "no home":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr(Path, "home", no_home)
+    with pytest.warns(RuntimeWarning, match="every process compiles them again"):
+        assert compiled(SMALL, (9, 0)) == CODE
+    assert compiled(SMALL, (9, 0)) == CODE  # without a warning, which would be an error
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "bptt"]
+
+
+def test_who_reads_while_others_write_reads_all_or_nothing(tmp_path):
+    path = tmp_path / "code"
+    compiling._keep(path, CODE)
+    with ThreadPoolExecutor(3) as pool:
+        writers = [pool.submit(compiling._keep, path, CODE) for _ in range(60)]
+        while not all(writer.done() for writer in writers):
+            assert compiling._read(path) == CODE
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_nvrtc_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(compiling, "find_spec", lambda name: None)
+    with pytest.raises(KernelError, match="pip install cuda-bindings"):
+        compiled(SMALL, (9, 0), Path("nowhere"))
+
+
+@with_nvrtc
+def test_a_source_that_does_not_compile_is_an_error_with_the_compilers_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "MAIN", b"#error planted\n")
+    with pytest.raises(KernelError, match=r"(?s)does not compile bptt_cuda::forward<.*sm_90a.*planted"):
+        compiled(SMALL, (9, 0), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@with_nvrtc
+@pytest.mark.slow
+@pytest.mark.skipif(disassembler() is None, reason="nvdisasm is not installed: pip install bptt[dev]")
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0), (10, 0)], ids=compiling.architecture)
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_step_spills_registers(cell, capability, tmp_path):
+    largest = {}  # of each way to lay out the weights, the most units: the most registers
+    for dtype, packed, H in product((torch.bfloat16, torch.float32), (False, True), range(16, 1025, 16)):
+        found = plan(CELLS[cell], dtype, H, 8, 100, packed, capability)
+        if isinstance(found, KernelPlan):
+            largest[dtype, packed, found.blocks, found.in_shared] = found
+    assert largest
+    for found in largest.values():
+        code = compiled(found, capability, tmp_path)
+        (tmp_path / "cubin").write_bytes(code.cubin)
+        for kernel in (code.forward, code.backward):
+            spilled = [line for line in step_loop(tmp_path / "cubin", kernel) if re.search(r"\b(STL|LDL)\b", line)]
+            assert not spilled, f"{kernel}\n{code.log}"
