@@ -12,8 +12,10 @@ from ..equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations
 from ..equations.protocol import Equations
 
 ROWS = 8  # rows of the batch that a block walks
-REGISTERS = 65536  # of a block; a thread has at most 255
-RESERVED = 96  # registers of a thread for all but weights
+REGISTERS = 512  # of a thread, divided by the warps that share one of a GPU's four schedulers; at most 255
+# Of them, for all but weights: with fewer the compiler spills some to memory in each step.
+RESERVED = 160  # where the weights are in registers too
+RESERVED_BESIDE_SHARED = 120  # where they are in shared memory
 KIB = 1024
 
 
@@ -110,10 +112,11 @@ class KernelPlan:
 
     def fits(self, device: Device) -> bool:
         """Whether a block's registers and shared memory suffice, forward and back."""
-        per_thread = min(255, REGISTERS // self.threads)
+        reserved = RESERVED_BESIDE_SHARED if self.in_shared else RESERVED
+        per_thread = min(255, REGISTERS // -(-self.threads // (4 * 32)) // 8 * 8)
         return (
             self.threads <= 1024
-            and self.registers() + RESERVED <= per_thread
+            and self.registers() + reserved <= per_thread
             and max(self.shared_bytes(back) for back in (False, True)) <= device.shared
         )
 
@@ -141,13 +144,12 @@ def plan(
     if dtype == torch.float32 and not packed and _cudnn_has(cell) and left >= H:
         return f"cuDNN keeps the weights of {H} units in registers too"
     device = DEVICES[capability]
-    for chosen in _variants(name, cell.gates, PRECISIONS[dtype], H, packed, device):
-        if chosen.fits(device):
-            blocks = chosen.blocks_for(B)
-            if blocks <= most:
-                return chosen
-            return f"a batch of {B} takes {blocks} blocks, more than {most}"
-    return f"the weights of {H} units fit no cluster of compute capability {capability[0]}.{capability[1]}"
+    fitting = [v for v in _variants(name, cell.gates, PRECISIONS[dtype], H, packed, device) if v.fits(device)]
+    if not fitting:
+        return f"the weights of {H} units fit no cluster of compute capability {capability[0]}.{capability[1]}"
+    few_blocks = (variant for variant in fitting if variant.blocks_for(B) <= most)
+    blocks = min(variant.blocks_for(B) for variant in fitting)
+    return next(few_blocks, f"a batch of {B} takes {blocks} blocks, more than {most}")
 
 
 def _variants(name: str, gates: int, precision: Precision, H: int, packed: bool, device: Device):

@@ -1,0 +1,97 @@
+"""The choice of a variant of the CUDA kernels."""
+
+import re
+from itertools import product
+
+import pytest
+import torch
+
+from bptt import Activation
+from bptt.cuda.arguments import SIZES, TENSORS
+from bptt.cuda.plan import DEVICES, PRECISIONS, KernelPlan, plan
+from bptt.equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations
+from cuda_standin.standin import SOURCE
+
+CALL = {"dtype": torch.bfloat16, "H": 64, "B": 32, "T": 100, "packed": False, "capability": (9, 0)}
+SINE = Activation(torch.sin, torch.cos, keeps="input", name="tanh")
+
+
+@pytest.mark.parametrize(
+    ("cell", "H", "capability", "units", "blocks", "in_shared"),
+    [
+        (ElmanEquations(), 128, (9, 0), 128, 1, False),
+        (ElmanEquations(), 128, (8, 0), 128, 1, False),
+        (ElmanEquations(), 1024, (9, 0), 64, 16, True),
+        (GRUEquations(), 512, (9, 0), 32, 16, True),
+        (LSTMEquations(), 512, (9, 0), 32, 16, True),
+        (LSTMEquations(), 5, (8, 0), 16, 1, False),
+    ],
+)
+def test_small_layers_stay_in_registers_and_larger_ones_are_shared(cell, H, capability, units, blocks, in_shared):
+    chosen = plan(cell, **CALL | {"H": H, "capability": capability})
+    assert isinstance(chosen, KernelPlan)
+    assert (chosen.units, chosen.blocks, chosen.in_shared) == (units, blocks, in_shared)
+
+
+@pytest.mark.parametrize(
+    ("cell", "changes", "words"),
+    [
+        (ElmanEquations(SINE), {}, "no activation 'tanh'"),
+        (GRUEquations(), {"dtype": torch.float64}, "no torch.float64"),
+        (GRUEquations(), {"capability": (7, 5)}, "compute capability 7.5"),
+        (GRUEquations(), {"T": 1}, "1 steps are too few"),
+        (GRUEquations(), {"H": 2000}, "2000 units fit no cluster"),
+        (GRUEquations(), {"B": 100_000}, "a batch of 100000"),
+        (GRUEquations(), {"dtype": torch.float32}, "cuDNN keeps the weights of 64 units"),
+    ],
+)
+def test_a_refusal_says_why(cell, changes, words):
+    answer = plan(cell, **CALL | changes)
+    assert isinstance(answer, str)
+    assert words in answer
+
+
+def test_a_large_batch_takes_the_variant_of_fewer_blocks():
+    call = CALL | {"H": 200}
+    few, many = plan(ElmanEquations(), **call | {"B": 2000}), plan(ElmanEquations(), **call | {"B": 4000})
+    assert isinstance(few, KernelPlan)
+    assert isinstance(many, KernelPlan)
+    assert (few.blocks, few.in_shared) == (2, False)
+    assert (many.blocks, many.in_shared) == (1, True)
+
+
+def test_cudnn_is_not_preferred_for_cells_that_it_does_not_have():
+    call = CALL | {"dtype": torch.float32, "H": 32}
+    assert isinstance(plan(ElmanEquations(ACTIVATIONS["softplus"]), **call), KernelPlan)
+    assert isinstance(plan(ElmanEquations(leak=0.5), **call), KernelPlan)
+    assert isinstance(plan(GRUEquations(), **call | {"packed": True}), KernelPlan)
+
+
+def test_every_plan_has_all_units_and_fits_its_device():
+    cells = ElmanEquations(), GRUEquations(), LSTMEquations()
+    sizes = range(1, 1100, 37)
+    chosen = 0
+    for cell, dtype, H, capability in product(cells, PRECISIONS, sizes, DEVICES):
+        answer = plan(cell, **CALL | {"dtype": dtype, "H": H, "capability": capability, "packed": True})
+        if isinstance(answer, KernelPlan):
+            chosen += 1
+            assert H <= answer.padded < H + 16 * answer.blocks
+            assert answer.blocks <= DEVICES[capability].cluster
+            assert answer.fits(DEVICES[capability])
+    assert chosen > 500
+
+
+def test_arguments_are_those_of_the_kernels():
+    text = re.search(r"struct Arguments \{[^\n]*\n(.*?)\n\};", (SOURCE / "walk.h").read_text(), re.DOTALL)
+    assert text is not None
+    fields = re.findall(r"\*?(\w+)[,;]", re.sub(r"//.*", "", text[1]))
+    assert fields == [*SIZES, "leak", *TENSORS]
+
+
+def test_every_activation_has_a_twin():
+    text = (SOURCE / "activations.h").read_text()
+    assert set(re.findall(r"struct (\w+) \{", text)) == {name.title() for name in ACTIVATIONS}
+    for name, activation in ACTIVATIONS.items():
+        keeps = re.search(rf"struct {name.title()} \{{\n.*keeps_input = (\w+);", text)
+        assert keeps is not None
+        assert keeps[1] == str(activation.keeps == "input").lower()
