@@ -51,7 +51,7 @@ def train(data: Any = None, *, verbose: bool = False, **options: Any) -> Run:
     """
     data = None if data is None else path_or_table(data)
     table = None if data is None or isinstance(data, Path) else named_frame(data).frame
-    config = _options_of(data if table is None else Path(IN_MEMORY), options)
+    config = options_from(data if table is None else Path(IN_MEMORY), options)
     if config.workers is not None:
         raise UserError(
             f"workers={config.workers} starts further processes; only `bptt train --workers` does that"
@@ -69,7 +69,7 @@ def train(data: Any = None, *, verbose: bool = False, **options: Any) -> Run:
     return trained.run
 
 
-def _options_of(data: Path | None, given: Mapping[str, Any]) -> TrainOptions:
+def options_from(data: Path | None, given: Mapping[str, Any]) -> TrainOptions:
     """The options with these keywords, the others at the defaults of their task or as a config.toml has them.
 
     Raises:

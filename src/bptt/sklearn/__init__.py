@@ -1,9 +1,10 @@
 """Recurrent networks as scikit-learn estimators (`pip install bptt[sklearn]`).
 
 Arrays, frames and lists of sequences come in; `fit`, `predict` and `score` work as scikit-learn's do. `forecaster`
-is `bptt.train` as an estimator; the networks of the others are trained by the loop in `training`. Start with
-`regressor`, then read `sequences`, which it shares with the classifier. `base` has the parameters and the
-training, `samples` and `targets` check X and y, `batch` puts sequences side by side, `learning` makes the updates.
+and `sequence_classifier` are `bptt.train` as estimators; the others train with the parameters they are given.
+Start with `regressor`, then read `sequences`, which it shares with the classifier. `base` has the parameters and
+the training, `samples` and `targets` check X and y, `batch` puts sequences side by side, `learning` makes the
+updates.
 """
 
 from importlib.util import find_spec
@@ -14,3 +15,4 @@ if find_spec("sklearn") is None:
 from .classifier import RecurrentClassifier as RecurrentClassifier
 from .forecaster import RecurrentForecaster as RecurrentForecaster
 from .regressor import RecurrentRegressor as RecurrentRegressor
+from .sequence_classifier import SequenceClassifier as SequenceClassifier

@@ -102,10 +102,15 @@ class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
         return Goal(encoded, len(classes), cross_entropy, {"classes_": classes})
 
     def _read(self, y: Any, sequences: Samples, choice: str, sample_weight: Any) -> Targets:
-        return read_targets(y, sequences, _labels, False, choice, sample_weight)
+        return read_targets(y, sequences, check_labels, False, choice, sample_weight)
 
 
-def _labels(values: Any, name: str) -> np.ndarray:
+def check_labels(values: Any, name: str) -> np.ndarray:
+    """Integers, text or booleans as an array of labels.
+
+    Raises:
+        ValueError: they are complex, missing, not finite, of several kinds, or numbers that are no classes.
+    """
     labels = np.asarray(values)
     if labels.dtype.kind == "c":
         raise ValueError(f"{name} is complex. Complex data not supported; pass integers, text or booleans")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import UserError
@@ -20,7 +18,7 @@ from ..runs.run import Run
 from ..runs.train import train
 from ..training.data.frames import named_frame
 from .arrays import as_array_like
-from .base import unchanged_by_errors
+from .base import drawn_seed, unchanged_by_errors
 
 OWN = ("options", "random_state", "test", "verbose")  # parameters that are no options of `bptt.train` as they are
 
@@ -104,7 +102,7 @@ class RecurrentForecaster(BaseEstimator):
                 table,
                 target=names,
                 test=test,
-                seed=self._seed(),
+                seed=drawn_seed(self.random_state),
                 verbose=self.verbose,
                 **choices | dict(self.options or {}),
             )
@@ -189,12 +187,6 @@ class RecurrentForecaster(BaseEstimator):
             return named_frame(rows, names).frame
         except UserError as error:
             raise ValueError(f"{name}: {error}") from error
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        draw = np.random.RandomState() if self.random_state is None else self.random_state
-        return int(check_random_state(draw).randint(2**31))
 
 
 def _beside(targets: pl.DataFrame, inputs: pl.DataFrame | None, time: str | None) -> pl.DataFrame:

@@ -109,13 +109,10 @@ class Classify(Undated):
         rows = f" of {config.stride} rows" if (config.stride or 1) > 1 else ""
         what = f"{of} of {self.name}, {steps} steps{rows}{' each' if len(places) > 1 else ''}"
         rows = torch.stack([x[place] for place in places], 1)
-        note = beyond(self._steps("training"), [self._steps("test")], self.columns, "steps of test sequences")
+        learned, test = ([self.data.sequences[i] for i in self.splits[one]] for one in ("training", "test"))
+        note = beyond(np.concatenate(learned), test, self.columns, "steps of test sequences")
         errors, notes = partial(entropy, reduction="sum"), () if note is None else (note,)
         return TrainingExcerpt(rows, classes[places], entropy, errors, what, notes)
-
-    def _steps(self, split: str) -> np.ndarray:
-        """The steps of all sequences of a split, (N, C), in the columns' units."""
-        return np.concatenate([self.data.sequences[place] for place in self.splits[split]])
 
     def weights(self) -> Tensor | None:
         """The weight of each class in the loss; None for equal weights."""
@@ -238,30 +235,38 @@ def classify_task(config: ClassifyOptions, table: pl.DataFrame | None = None) ->
     """The sequences of a file or of a table in memory, split into training, validation and test set."""
     path = config.data
     assert path is not None
-    data = read_labelled(path, config, table)
-    learned, test = list(range(len(data.sequences))), []
+    data, test = read_labelled(path, config, table), None
     if (beside := test_file(path)) is not None:
         if config.test != ClassifyOptions.test:
             raise UserError(
                 f"--test {config.test:g} draws test sequences, but {beside.name} beside {path.name} has them"
             )
         data, test = _joined(data, read_labelled(beside, config))
+    return split_sequences(data, test, config)
+
+
+def split_sequences(data: Labelled, test: list[int] | None, config: ClassifyOptions) -> Classify:
+    """Labelled sequences as a task; the numbers of the test sequences are given, or drawn where they are None."""
+    learned = sorted(set(range(len(data.sequences))) - set(test or ()))
     if None in data.labels or len({data.labels[place] for place in learned}) < 2:
         raise UserError(f"{data.name} has sequences of fewer than two classes; a classifier needs two")
     generator = np.random.default_rng([config.seed, 0])  # 0 is no epoch
-    if not test:
+    drawn = {}
+    if test is None:
         learned, test = _drawn(data, learned, config.test, generator)
+        drawn = {"test": test}
     splits = {"training": learned}
     if config.validation > 0:
         learned, validation = _drawn(data, learned, config.validation, generator)
         splits = {"training": learned, "validation": validation}
-    for split, places in {**splits, "test": test}.items():
+    for split, places in {**splits, **drawn}.items():
         if not places:
             raise UserError(
                 f"{data.name} has {len(data.sequences)} sequences of {len(data.classes)} classes, which leave "
                 f"none for {split}; some class needs at least {2 if config.validation == 0 else 3}"
             )
-    _note_rare(data, splits["training"])
+    if test:
+        _note_rare(data, splits["training"])
     scaling = Scaling.of(np.concatenate([data.sequences[place] for place in learned]), data.columns)
     scaling.check(Moments.of(np.concatenate(data.sequences)), data.columns, data.name)
     return Classify(data, {**splits, "test": test}, scaling, config)
