@@ -125,6 +125,8 @@ def test_what_torch_refuses_is_refused_in_its_words():
         ("has inconsistent hidden_size", lambda cell: cell(torch.ones(2, 3), torch.ones(2, 5))),
         ("has inconsistent input_size", lambda cell: cell(torch.ones(2, 4))),
         ("Expected input to be 1D or 2D", lambda cell: cell(torch.ones(1, 2, 3))),
+        ("batch size 3 doesn't match", lambda cell: cell(torch.ones(3, 3), torch.ones(2, 4))),
+        ("batch size 2 doesn't match", lambda cell: cell(torch.ones(2, 3), torch.ones(3, 4))),
         ("same dtype", lambda cell: cell(torch.ones(2, 3, dtype=torch.float64))),
     ):
         theirs, ours = twins("GRUCell", 3, 4)

@@ -40,6 +40,7 @@ struct Operands {
             if (initial.dimensions > 1) B = initial.shape[initial.dimensions - 2];
         }
         require(T >= 1, "x is a sequence of length 0; the length must be at least 1");
+        require(!one_step || B == N, "x and the state must have the same batch");
         require(shared == 0 || (!packed && shared > 0 && B % shared == 0), "a sweep takes copies of a whole batch");
 
         auto read = [&](int i, const Shape& shape, Layout layout = Layout::dense) {
