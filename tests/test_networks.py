@@ -155,6 +155,40 @@ def test_step_by_step_is_the_whole_walk(name, batched):
         model.step(normal(6, 2))
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (2, 3), (7, 3), (40, 3)], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_step_without_gradients_is_the_one_with_them(kind, bias, shape):
+    model = bptt.SequenceModel(getattr(bptt, kind)(3, 37, bias=bias), 19, bias=bias).double()
+    x, state, (wanted, after) = normal(*shape), None, (None, None)
+    for _ in range(2):
+        wanted, after = model.step(x, after)
+        with torch.no_grad():
+            found, state = model.step(x, state)
+            h, of_module = model.recurrent.step(x, None)
+        for f, w in zip((found, *leaves(state)), (wanted, *leaves(after)), strict=True):
+            assert_close(f, w, kind, 1e-13)
+            assert not f.requires_grad
+    x_first = x.unsqueeze(0)
+    for f, w in zip((h, *leaves(of_module)), leaves(model.recurrent(x_first)), strict=True):
+        assert_close(f, w.squeeze(0) if f is h else w, kind, 1e-13)
+
+
+def test_a_step_without_gradients_calls_a_read_out_with_hooks_and_refuses_wrong_weights():
+    model, x = bptt.SequenceModel(bptt.GRU(3, 5), 2), normal(1, 3, dtype=torch.float32)
+    with torch.no_grad():
+        y, _ = model.step(x)
+        hook = model.readout.register_forward_hook(lambda layer, given, y: y + 1)
+        assert_close(model.step(x)[0], y + 1, "y")
+        hook.remove()
+        model.readout.forward = lambda h: y + 2
+        assert_close(model.step(x)[0], y + 2, "y")
+        del model.readout.forward
+        model.readout.weight = torch.nn.Parameter(torch.zeros(2, 6))
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+            model.step(x)
+
+
 def test_without_dropout_puts_every_mode_back():
     model = bptt.SequenceModel(bptt.GRU(3, 5, 2, dropout=0.5), 1)
     model.readout.eval()

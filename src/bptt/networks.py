@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
+from torch.nn.modules.module import _has_any_global_hook
 
 from . import checks
 from .equations import Activation, ElmanEquations, Equations, Weights
@@ -320,14 +321,28 @@ class SequenceModel(nn.Module):
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """One step, for streams: y_t (B, O) or (O), and the state after it, as the recurrent module's `step`."""
-        h_t, state = self.recurrent.step(x_t, state)
-        return self.readout(h_t), state
+        modules: Any = self._modules  # faster than attributes
+        recurrent, readout = modules["recurrent"], modules["readout"]
+        if _is_only_linear(readout) and getattr(type(recurrent), "step", None) is Recurrent.step:
+            weights = readout._parameters
+            found = recurrent.quick_step(x_t, state, (weights["weight"], weights["bias"]))
+            if found is not None:
+                return found
+        h_t, state = recurrent.step(x_t, state)
+        return readout(h_t), state
 
     def forward(self, x: Any, state: Any = None) -> tuple[Any, Any]:
         h, state = self.recurrent(x, state)
         if isinstance(h, nn.utils.rnn.PackedSequence):
             return h._replace(data=self.readout(h.data)), state
         return self.readout(h), state
+
+
+def _is_only_linear(layer: Any) -> bool:
+    """Whether a call of a layer is nn.Linear's product and nothing else."""
+    return type(layer) is nn.Linear and not (
+        layer._forward_hooks or layer._forward_pre_hooks or "forward" in layer.__dict__ or _has_any_global_hook()
+    )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,14 @@ from .walks.call import BatchSizes, Call
 from .walks.stack import Between, Stack, through_layers
 
 Walk = Callable[[Call], tuple[Tensor, State]]
+
+
+class _Quick(NamedTuple):
+    """Native calls of a module's layers that check their own arguments; each None where there is none."""
+
+    cell: Any  # for which they are
+    walks: list[Callable[..., Any]] | None  # of each layer and direction: (parameters, x, hx) -> y and final state
+    step: Callable[..., Any] | None  # of a single layer: (parameters, x_t, hx, readout) -> y_t and state
 
 
 class Recurrent(nn.Module):
@@ -66,7 +74,7 @@ class Recurrent(nn.Module):
         self._shapes = {name: self._shape_of(name) for names in self._all_weights for name in names}
         for name in self._shapes:
             self.register_parameter(name, self._empty(name, device, dtype))
-        self._quick: tuple[Any, list[door.QuickWalk] | None] = (None, None)  # a cell, and its quick walks
+        self._quick = _Quick(None, None, None)
         self.reset_parameters()
 
     @property
@@ -212,13 +220,22 @@ class Recurrent(nn.Module):
 
         return through_layers(x, self.num_layers, self.num_directions, None, walk_one, self._between)
 
-    def _quick_walks(self, input: Any, hx: Any) -> list[door.QuickWalk] | None:
+    def _quick_calls(self) -> _Quick:
+        """The native calls for the cell that the module has now."""
+        if self.cell is not self._quick.cell:
+            native = None if self.proj_size else door.quick_walk_of(self.cell)
+            each = [
+                (names, self._shapes[names.W_ih][1], self.hidden_size) for layer in self._names for names in layer
+            ]
+            walks = native and [partial(native.walk, *sizes) for sizes in each]
+            self._quick = _Quick(
+                self.cell, walks, native and partial(native.step, *each[0]) if len(each) == 1 else None
+            )
+        return self._quick
+
+    def _quick_walks(self, input: Any, hx: Any) -> list[Callable[..., Any]] | None:
         """A walk of each layer and direction that checks its own arguments; None to check all of them before."""
-        if self.cell is not self._quick[0]:
-            walk = None if self.proj_size else door.quick_walk_of(self.cell)
-            each = [(names, self._shapes[names.W_ih][1]) for layer in self._names for names in layer]
-            self._quick = self.cell, walk and [partial(walk, names, I, self.hidden_size) for names, I in each]
-        quick = self._quick[1]
+        quick = self._quick_calls().walks
         if quick is None or not isinstance(input, Tensor) or input.layout is not torch.strided:
             return None
         dimensions = input.dim()
@@ -251,6 +268,9 @@ class Recurrent(nn.Module):
         >>> torch.allclose(y_t, gru(x)[0][-1], atol=1e-6)
         True
         """
+        found = self.quick_step(x_t, hx)
+        if found is not None:
+            return found
         who = type(self).__name__
         if self.bidirectional:
             raise ValueError(
@@ -261,6 +281,11 @@ class Recurrent(nn.Module):
         axis = int(self.batch_first and x_t.dim() == 2)
         y, state = self.run(x_t.unsqueeze(axis), hx)
         return y.squeeze(axis), state if len(self.state_names) > 1 else state[0]
+
+    def quick_step(self, x_t: Any, hx: Any, readout: tuple[Tensor, Tensor | None] | None = None) -> Any:
+        """`step` without gradients, and a read-out by (weight, bias), in one native call; None if it refuses."""
+        step = self._quick_calls().step
+        return None if step is None else step(self._parameters, x_t, hx, readout)
 
     def batch_of(self, input: Any) -> int:
         """How many sequences an input holds."""

@@ -21,16 +21,16 @@ GATED = quick_walk_of(GRUEquations())
 LONG_SHORT_TERM = quick_walk_of(LSTMEquations())
 
 
-def _state_after(cell: nn.RNNCellBase, walk: Any, input: Any, hx: Any) -> Any:
+def _state_after(cell: nn.RNNCellBase, quick: Any, input: Any, hx: Any) -> Any:
     """The state after a native step, a tuple; None where torch.nn's cell takes the call."""
-    if walk is None or not isinstance(input, Tensor) or input.dim() != 2:
+    if quick is None or not isinstance(input, Tensor) or input.dim() != 2:
         return None
     if input.shape[0] == 1 and is_grad_enabled():  # the weights' gradients, outer products, take most of the time
         units = cell.hidden_size * (cell.input_size + cell.hidden_size)
         if units >= (2**15 if isinstance(cell, nn.RNNCell) else 2**16):  # measured by benchmarks/step_cells.py
             return None
     names = NAMES if cell.bias else WITHOUT_BIAS
-    found = walk(names, cell.input_size, cell.hidden_size, cell._parameters, input, hx)
+    found = quick.walk(names, cell.input_size, cell.hidden_size, cell._parameters, input, hx)
     return None if found is None else found[1]
 
 

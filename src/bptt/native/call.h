@@ -30,6 +30,9 @@ struct Call {
     S *y, *c;            // [N,H]; c null in a forward call that keeps nothing
     S* kept;             // [N,K*H] or null: nothing is kept
     S *h_n, *c_n;        // [B,H] forward only: the state after each sequence's last step; of one step null or c itself
+    const S *W_out, *b_out;  // [O,H] [O] or null: the read-out of one step's y
+    S* out;                  // [B,O] or null: not wanted
+    std::int64_t O;
     int activation;
     S leak;
     int threads;

@@ -11,12 +11,12 @@ constexpr const char* operand_names[n_operands] = {"x", "h0", "c0", "W_ih", "W_h
 
 struct Operands {
     std::vector<Index> batch_sizes;
-    bool one_step;  // x is (B, I), of a single step, and so is everything else without T in front
+    bool one_step;  // x is (B, I), or (I) of one row, of a single step; so is everything else without T in front
     int bits;
     Index N, T, B, I, H, G, x_step = 0, x_row;  // N: rows of x where packed; G: gates · H
     Argument x, h0, c0, W_ih, W_hh, b_ih, b_hh;
 
-    // of_module: states may have a 1 in front, and x may be one step's (B, I). reads_W_ih, reads_biases: a backward walk may need their shapes alone.
+    // of_module: states may have a 1 in front, and x may be one step's (B, I) or (I). reads_W_ih, reads_biases: a backward walk may need their shapes alone.
     // shared: as in Call.
     Operands(const Choices& choices, nb::handle sizes, nb::handle tensors, bool of_module, bool reads_W_ih = true,
              bool reads_biases = true, Index shared = 0) {
@@ -24,13 +24,14 @@ struct Operands {
         const bool packed = !sizes.is_none();
         const nb::handle like = item(tensors, 0);
         const View input(like), recurrent(item(tensors, 4));
-        one_step = of_module && !packed && input.dimensions == 2;
-        const int dimensions = packed || one_step ? 2 : 3;
+        one_step = of_module && !packed && (input.dimensions == 1 || input.dimensions == 2);
+        const int dimensions = packed ? 2 : one_step ? input.dimensions : 3;
         bits = input.bits();
         require(bits != 0, "the kernels take float32 and float64 in main memory");
         require(input.dimensions == dimensions, "x must be (T, B, I), or (N, I) with batch_sizes");
         require(recurrent.dimensions == 2, "W_hh must be (G·H, H)");
-        H = recurrent.shape[1], G = choices.cell->gates * H, I = input.shape[dimensions - 1], N = input.shape[0];
+        H = recurrent.shape[1], G = choices.cell->gates * H, I = input.shape[dimensions - 1];
+        N = dimensions == 1 ? 1 : input.shape[0];
         require(H >= 1 && I >= 1, "x must have at least one feature, and W_hh one column");
         batch_sizes = checked_sizes(sizes, N);
         T = packed ? static_cast<Index>(batch_sizes.size()) : one_step ? 1 : N;
@@ -47,8 +48,8 @@ struct Operands {
             return Argument(operand_names[i], item(tensors, i), like, bits, shape, layout);
         };
         const Shape state{{shared ? shared : B, H}, 2, of_module}, bias{{G}, 1};
-        x = read(0, rows(I), Layout::rows);
-        x_row = x.view.strides[dimensions - 2];
+        x = read(0, dimensions == 1 ? Shape{{I}, 1} : rows(I), Layout::rows);
+        x_row = dimensions == 1 ? I : x.view.strides[dimensions - 2];
         if (!packed && !one_step) x_step = x.view.strides[0];
         h0 = read(1, state), c0 = read(2, state);
         require(choices.cell->has_c ? c0.is_there() == h0.is_there() : !c0.is_there(), "c0 is for the LSTM, and needed there");

@@ -73,9 +73,10 @@ std::vector<Part> parts_of(const Call<S>& call, const std::vector<Index>& starts
 }
 
 // One thread for little work: waking another costs more than it saves.
+constexpr double little_work = 2e6;  // floating-point operations
 template <class S>
 bool is_little_work(const Call<S>& call, Index N, int gates) {
-    return 2.0 * N * gates * call.H * (call.H + call.I) < 2e6;
+    return 2.0 * N * gates * call.H * (call.H + call.I) < little_work;
 }
 template <class S>
 int thread_count(const Call<S>& call, Index N, int gates, Index most) {

@@ -60,10 +60,34 @@ void dot_products(Index M, Index n, const Dots<S>* stretches, int count, S* to, 
         }
 }
 
+// The same with as many rows at a time as suits M. A row's results do not depend on the others.
+template <class S>
+void dot_products(Index M, Index n, const Dots<S>* stretches, int count, S* to, Index ld) {
+    constexpr int most = L<S> >= 8 ? 4 : 2;
+    if (M >= most) return dot_products<S, most>(M, n, stretches, count, to, ld);
+    M == 1 ? dot_products<S, 1>(M, n, stretches, count, to, ld) : dot_products<S, 2>(M, n, stretches, count, to, ld);
+}
+
+// The read-out of one step: out = y·W_outᵀ + b_out.
+template <class S>
+void read_out(const Call<S>& call) {
+    const Index B = call.B, H = call.H, O = call.O;
+    const Index parts = 2.0 * B * H * O < little_work ? 1 : std::min<Index>(call.threads, O);
+    for_each_part(parts, parts, [&](Index part) {
+        const Index n0 = O * part / parts, n = O * (part + 1) / parts - n0, ld = round_up(n, L<S>);
+        auto sums = buffer<S>(B * ld);
+        const Dots<S> of_y{H, call.y, H, call.W_out + n0 * H};
+        dot_products<S>(B, n, &of_y, 1, sums.get(), ld);
+        for (Index r = 0; r < B; ++r)
+            for (Index j = 0; j < n; ++j)
+                call.out[r * O + n0 + j] = sums[r * ld + j] + (call.b_out ? call.b_out[n0 + j] : S(0));
+    });
+}
+
 template <class S, class Cell>
 void forward_step(const Call<S>& call, bool from_zero) {
     constexpr Index units = Cell::vectors * L<S>, width = Cell::gates * units;
-    constexpr int NV = Cell::gates * Cell::vectors, MR = L<S> >= 8 ? 4 : 2;
+    constexpr int NV = Cell::gates * Cell::vectors;
     const Index B = call.B, H = call.H, panels = (H + units - 1) / units, threads = step_threads(call, Cell::gates, H);
     const Index parts = std::min(threads, panels);
     for_each_part(parts, parts, [&](Index part) {
@@ -78,17 +102,12 @@ void forward_step(const Call<S>& call, bool from_zero) {
             for (int g = 0; g < Cell::gates; ++g) {
                 const Dots<S> both[] = {{call.I, call.x, call.x_row, call.W_ih + (g * H + u0) * call.I},
                                         {H, call.h0, H, call.W_hh + (g * H + u0) * H}};
-                auto products = [&](const Dots<S>* stretches, int count, S* to) {
-                    if (B >= MR) return dot_products<S, MR>(B, n, stretches, count, to, width);
-                    B == 1 ? dot_products<S, 1>(B, n, stretches, count, to, width)
-                           : dot_products<S, 2>(B, n, stretches, count, to, width);
-                };
                 const int recurrent = from_zero ? 0 : 1;
                 if (g != Cell::separate_gate) {
-                    products(both, 1 + recurrent, sums.get() + g * units);
+                    dot_products<S>(B, n, both, 1 + recurrent, sums.get() + g * units, width);
                 } else {
-                    products(both, 1, input.get() + g * units);
-                    products(both + 1, recurrent, sums.get() + g * units);
+                    dot_products<S>(B, n, both, 1, input.get() + g * units, width);
+                    dot_products<S>(B, n, both + 1, recurrent, sums.get() + g * units, width);
                 }
             }
             for (Index r = 0; r < B; ++r) {
@@ -244,8 +263,11 @@ void backward_step(const Call<S>& call) {
 template <class S, class Cell>
 void forward(const Call<S>& given) {
     const WithInitialState<S> started(given);
-    if (is_one_step(given) && prefers_dots(given)) return forward_step<S, Cell>(started.call, given.h0 == nullptr);
-    forward_walk<S, Cell>(started.call);
+    if (is_one_step(given) && prefers_dots(given))
+        forward_step<S, Cell>(started.call, given.h0 == nullptr);
+    else
+        forward_walk<S, Cell>(started.call);
+    if (given.out) read_out(given);
 }
 template <class S, class Cell>
 void backward(const Call<S>& given) {

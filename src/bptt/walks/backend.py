@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -12,8 +12,12 @@ from .call import Call
 from .recording import Recording
 from .stack import WalkStack
 
-# (names, I, H, parameters, x, hx) -> y and the final state, or None where the backend refuses the call.
-QuickWalk = Callable[..., tuple[Tensor, State] | None]
+
+class QuickWalk(NamedTuple):
+    """Native calls for a module's layers that check their own arguments, and give None where they refuse them."""
+
+    walk: Callable[..., tuple[Tensor, State] | None]  # (names, I, H, parameters, x, hx) -> y and the final state
+    step: Callable[..., tuple[Tensor, Any] | None]  # as `kernels.step_of_module`; never under autograd
 
 
 class Recorded(NamedTuple):

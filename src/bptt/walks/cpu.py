@@ -72,7 +72,7 @@ class Fused:
 
     def quick_walk_of(self, cell: Equations) -> QuickWalk | None:
         choices = Choices.of(cell) if kernels.available() else None
-        return None if choices is None else partial(_quick_walk, choices)
+        return None if choices is None else QuickWalk(partial(_quick_walk, choices), partial(_quick_step, choices))
 
 
 FUSED = Fused()
@@ -180,7 +180,7 @@ def _quick_walk(
     Returns:
         y (T, B, H), and the final state, each (1, B, H); all (B, H) of one step x (B, I).
     """
-    if is_watched() or is_transformed() or _is_any_autocast_enabled():
+    if _needs_other_operations():
         return None
     found = kernels.forward_of_module(choices, names, parameters, x, hx, I, H, is_grad_enabled())
     if found is None:
@@ -191,3 +191,13 @@ def _quick_walk(
     y, h_n, c_n = put_in_graph(choices, None, walked, *operands)
     h_n = y if h_n is None else h_n  # of one step
     return y, (h_n,) if c_n is None else (h_n, c_n)
+
+
+def _quick_step(choices: Choices, *arguments: Any) -> tuple[Tensor, Any] | None:
+    """`kernels.step_of_module`; None where operators must be seen, too."""
+    return None if _needs_other_operations() else kernels.step_of_module(choices, *arguments)
+
+
+def _needs_other_operations() -> bool:
+    """Whether operators must be seen, or a transform or autocast is active."""
+    return is_watched() or is_transformed() or _is_any_autocast_enabled()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import Tensor, are_deterministic_algorithms_enabled, get_num_threads
+from torch import Tensor, are_deterministic_algorithms_enabled, get_num_threads, is_grad_enabled
 from torch._C._autograd import _profiler_enabled
 from torch._C._profiler import _RecordFunctionFast
 
@@ -199,6 +199,32 @@ def forward_of_module(
     """
     native = _named(choices, "forward", _native.ordinary) if _profiler_enabled() else _native.ordinary
     return native(choices, names, parameters, x, hx, I, H, grad, *_computing())
+
+
+def step_of_module(
+    choices: Choices,
+    names: Weights[str],
+    I: int,
+    H: int,
+    parameters: dict[str, Any],
+    x: Any,
+    hx: Any,
+    readout: Any,
+) -> tuple[Tensor, Any] | None:
+    """One step of a module of one layer without gradients, and its read-out.
+
+    Args:
+        names: of the weights, in `parameters`.
+        x: (B, I), or (I).
+        hx: as the module takes it, (1, B, H), or (1, H); None for zeros.
+        readout: (weight, bias) of a linear layer; None to return h itself.
+
+    Returns:
+        y (B, O) or (O), and the state as the module returns it; None where a gradient is wanted, or an argument is
+        not as expected.
+    """
+    native = _named(choices, "forward", _native.step) if _profiler_enabled() else _native.step
+    return native(choices, names, parameters, x, hx, I, H, readout, is_grad_enabled(), *_computing())
 
 
 def backward(
