@@ -21,6 +21,7 @@ from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks import forecast, linear_part, ridge, seasons
+from bptt.training.tasks.baselines import baseline_forecasts
 from bptt.training.tasks.forecast import Forecast
 from bptt.training.tasks.ridge import Inputs
 from bptt.training.tasks.seasons import lags_of
@@ -99,7 +100,7 @@ def _errors(task: Forecast, found: np.ndarray) -> np.ndarray:
 
 
 def _repeated(task: Forecast) -> np.ndarray:
-    return task.baselines()["persistence"]
+    return baseline_forecasts(task)["persistence"]
 
 
 def _linear(public: PublicSeries, variant: AbstractContextManager[object]) -> np.ndarray:

@@ -14,11 +14,14 @@ import statistics
 import sys
 from dataclasses import replace
 
+import numpy as np
+
 from bptt.training.data.scaling import Scaling
 from bptt.training.data.tables import Table, sunspots
 from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
+from bptt.training.tasks.baselines import baseline_forecasts
 from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, sunspot_forecast
 from bptt.training.tasks.seasons import lookback_of
 from bptt.training.updates import predictions
@@ -43,7 +46,13 @@ def arv(task: Forecast) -> dict[str, float]:
     x, config = task.inputs(), task.config
     model = build(config, x.shape[1])
     Training(model, task.updates(model), config).run()
-    return task.arv(task.forecasts(predictions(model, x)))
+    return relative_variances(task, task.forecasts(predictions(model, x)))
+
+
+def relative_variances(task: Forecast, found: np.ndarray) -> dict[str, float]:
+    """Of forecasts by row (N + farthest, 1), on the task's spans."""
+    squares = np.square(task.truth() - found) / SUNSPOT_VARIANCE
+    return {span.name: float(np.nanmean(squares[span.first : span.stop])) for span in task.spans}
 
 
 def origin(last_learned: int, last_tested: int, config: ForecastOptions) -> Forecast:
@@ -54,7 +63,7 @@ def origin(last_learned: int, last_tested: int, config: ForecastOptions) -> Fore
     span = Span(f"{last_learned + 1}-{last_tested}", learned, rows)
     scaling = Scaling.of(table.values[:learned], table.columns)
     lookback = lookback_of([], learned, config)
-    return Forecast(config, learned, scaling, *lookback, table, [span], [SUNSPOT_VARIANCE])
+    return Forecast(config, learned, scaling, *lookback, table, spans=[span], variances=[SUNSPOT_VARIANCE])
 
 
 def score(config: ForecastOptions) -> float:
@@ -62,8 +71,8 @@ def score(config: ForecastOptions) -> float:
     ratios = []
     for first, last in ORIGINS:
         task = origin(first, last, config)
-        linear = task.baselines()[f"linear AR({task.order})"]
-        ratios += [arv(task)[span] / wanted for span, wanted in task.arv(linear).items()]
+        linear = baseline_forecasts(task)[f"linear AR({task.order})"]
+        ratios += [arv(task)[span] / wanted for span, wanted in relative_variances(task, linear).items()]
     return statistics.mean(ratios)
 
 

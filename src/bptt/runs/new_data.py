@@ -92,7 +92,7 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> F
                 "its calendar counts"
             )
     ahead = known or own
-    read = run.lags, len(run.lags), [], 1, table, [], []
+    read = run.lags, len(run.lags), [], 1, table
     task = Forecast(config, 0, scaling, *read, part=name, spacing=own, ahead=ahead, calendar=run.calendar)
     task.check_times()
     return task

@@ -165,7 +165,7 @@ def _task(config: TrainOptions, console: Console, table: pl.DataFrame | None) ->
     """The task, its data checked."""
     task = made_task(config, table)
     if isinstance(task, StreamedForecast):
-        print_line(console, f"{task.name} has {task.source.rows:,} rows and is read piece by piece")
+        print_line(console, f"{task.name} has {task.rows:,} rows and is read piece by piece")
     for line in (roles(task, config), split_of(task)):
         if line:
             print_line(console, line)

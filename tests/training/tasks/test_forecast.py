@@ -9,7 +9,8 @@ from bptt import squared_error
 from bptt.errors import UserError
 from bptt.training.data.tables import Table
 from bptt.training.options.forecast import SunspotOptions
-from bptt.training.tasks.forecast import check_rows, sunspot_forecast, table_forecast
+from bptt.training.tasks.baselines import Baselines, baseline_forecasts
+from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, check_rows, sunspot_forecast, table_forecast
 from bptt.training.tasks.scores import forecast_rows
 
 
@@ -20,7 +21,8 @@ def table(rows=60, columns=("y", "a"), times=None):
 
 def test_ar9_on_the_sunspots_has_the_known_scores():
     task = sunspot_forecast(SunspotOptions())
-    arv = task.arv(task.baselines()["linear AR(9)"])
+    found = np.square(task.truth() - baseline_forecasts(task)["linear AR(9)"]) / SUNSPOT_VARIANCE
+    arv = {span.name: float(found[span.first : span.stop].mean()) for span in task.spans}
     assert round(arv["1921-1955"], 3) == 0.123
     assert round(arv["1956-1979"], 3) == 0.342
 
@@ -37,8 +39,8 @@ def test_nothing_of_the_test_rows_is_learned_from():
     assert torch.equal(one.inputs()[:n], two.inputs()[:n])
     assert torch.equal(one.targets()[:n], two.targets()[:n])
     assert (one.seasons, one.lags) == (two.seasons, two.lags)
-    for name, found in one.baselines().items():
-        assert np.allclose(found[:49], two.baselines()[name][:49], equal_nan=True)
+    for name, found in baseline_forecasts(one).items():
+        assert np.allclose(found[:49], baseline_forecasts(two)[name][:49], equal_nan=True)
 
 
 def test_only_training_rows_are_interpolated_and_none_from_a_later_one():
@@ -95,7 +97,7 @@ def test_rows_beyond_the_record_continue_its_times():
 def test_a_season_that_is_too_long_is_refused():
     with pytest.raises(UserError, match="--season 49 is longer than the 48 training rows"):
         table_forecast(table(), SunspotOptions(season=49))
-    assert "seasonal persistence (5)" in table_forecast(table(), SunspotOptions(season=5)).baselines()
+    assert "seasonal persistence (5)" in Baselines(table_forecast(table(), SunspotOptions(season=5))).names
 
 
 @pytest.mark.parametrize(("test", "rows"), [(0.2, 2**31 * 5 // 4), (0.999999, 2**31 * 10**6)])

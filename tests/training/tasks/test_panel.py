@@ -12,6 +12,7 @@ from bptt.training.data.timestamps import Clock
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
+from bptt.training.tasks.baselines import baseline_forecasts
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.panel import panel
 from bptt.training.workers import Workers
@@ -139,7 +140,7 @@ def test_a_series_that_stands_still_is_forecast_as_it_stands(tmp_path):
     assert still.scaling.std == still.variances == [1.0]
     assert still.scaling.mean == pytest.approx([0.1], rel=1e-15)
     assert np.abs(still.inputs().numpy()).max() < 1e-15
-    assert np.allclose(still.baselines()["persistence"][1:], 0.1)
+    assert np.allclose(baseline_forecasts(still)["persistence"][1:], 0.1)
 
 
 def test_a_run_folder_knows_its_series_again(tmp_path):

@@ -6,7 +6,6 @@ from bptt.training.tasks.ridge import (
     Inputs,
     Products,
     fit_linear,
-    ridge,
 )
 
 LAYOUT = Inputs(2, [0, 1, 2, 7], False, 4, 3)
@@ -112,30 +111,3 @@ def test_inputs_that_never_change_and_repeat_each_other_are_no_trouble():
     x[:, 3], x[:, 5] = 2.0, x[:, 1]
     found = fit_linear(products_of(x, x[:, :1] + x[:, 1:2]), LAYOUT, [(0, 1)])
     assert np.allclose(found(x), x[:, :1] + x[:, 1:2], atol=0.02)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [np.ones(4000), np.arange(4000.0), np.r_[np.random.default_rng(0).normal(size=100), np.zeros(3900)]],
-    ids=["constant", "line", "constant after a while"],
-)
-def test_a_series_without_any_error_is_forecast_so(values):
-    found = ridge(values, 1, 3800, 9)
-    assert np.abs(found[3800:4000] - values[3800:]).max() < 1e-3
-
-
-def test_a_trend_is_followed_beyond_the_training_rows():
-    rows = np.arange(300.0)
-    values = 5 + 0.3 * rows + np.sin(rows / 2) + np.random.default_rng(0).normal(0, 0.05, 300)
-    found = ridge(values, 3, 200, 12)
-    assert np.isnan(found[:14]).all()
-    assert np.abs(found[200:300] - values[200:]).mean() < 0.15
-
-
-def test_ridge_reads_no_later_row_and_learns_from_no_test_row():
-    values = np.random.default_rng(0).normal(size=120).cumsum()
-    changed = values.copy()
-    changed[100:] += 50
-    one, two = ridge(values, 2, 90, 5), ridge(changed, 2, 90, 5)
-    assert np.allclose(one[:102], two[:102], equal_nan=True)
-    assert one[102] != two[102]

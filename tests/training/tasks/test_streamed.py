@@ -50,7 +50,7 @@ def configured(path, **choices):
     ],
 )
 def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, piece, choices):
-    for module, name in ((stream, "PIECE"), (streamed_tables, "PIECE"), (streamed, "ROWS")):
+    for module, name in ((stream, "PIECE"), (streamed_tables, "PIECE"), (streamed_tables, "ROWS")):
         monkeypatch.setattr(module, name, piece)
     config = configured(path, **choices)
     whole = table_forecast(read_table(path, Selection(config.targets, config.inputs)), config)

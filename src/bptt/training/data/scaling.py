@@ -58,6 +58,13 @@ class Moments:
             max(self.precision, other.precision),
         )
 
+    def of_column(self, place: int) -> Moments:
+        """Of one column alone."""
+        count, mean, variance, low, high = (
+            own[[place]] for own in (self.count, self.mean, self.variance, self.low, self.high)
+        )
+        return Moments(count, mean, variance, low, high, self.precision)
+
     @property
     def is_constant(self) -> np.ndarray:
         """Which columns have one value only, but for rounding, or none."""

@@ -25,6 +25,7 @@ from .tables import PARQUET, as_floats, check_columns, reading_parquet
 from .text_files import check_file
 
 PIECE = 2**18  # rows that are read at a time
+ROWS = 2**15  # that are walked and judged at a time
 MARK = 2**16  # rows between two marks in a CSV's index
 # The memory of a table as a multiple of its size on disk: a CSV's cells are read as text, Parquet is compressed.
 FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
@@ -105,6 +106,25 @@ class _Csv(_File):
             there = check_fields(iter(CsvRows(file, self.path, line, place)), self.columns, self.path.name)
             taken: Iterator[CsvRow] = itertools.islice(there, first % MARK, first % MARK + rows)
             return frame_of(taken, self.columns, columns)
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """Some columns of a table on disk; a missing value is a UserError."""
+
+    source: Source
+    name: str  # of the file
+    columns: list[str]  # those read, the targets first
+
+    @property
+    def piece(self) -> int:
+        return ROWS
+
+    def __len__(self) -> int:
+        return self.source.rows
+
+    def read(self, first: int, rows: int) -> np.ndarray:
+        return read_finite(self.source, self.name, first, rows, self.columns)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,20 @@ PARQUET = (".parquet", ".pq")
 NAMES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime)  # types of columns that name series
 
 
+class Rows(Protocol):
+    """Numeric columns over time, in memory or on disk, that can be read from any row."""
+
+    @property
+    def name(self) -> str: ...  # of the source, for messages and file names
+    @property
+    def columns(self) -> list[str]: ...  # their names, the targets first
+    @property
+    def piece(self) -> int: ...  # how many rows are read at a time
+
+    def __len__(self) -> int: ...
+    def read(self, first: int, rows: int) -> np.ndarray: ...  # (rows, columns), NaN where a value is missing
+
+
 @dataclass(frozen=True)
 class Table:
     """Numeric columns over time."""
@@ -39,6 +53,16 @@ class Table:
     values: np.ndarray  # (N, columns), float64, finite, or NaN where a missing value is masked
     targets: int = 1  # how many of the columns are targets
     written: Timestamps | None = None  # the times as they were written; None where that is as they print
+
+    @property
+    def piece(self) -> int:
+        return max(1, len(self.values))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def read(self, first: int, rows: int) -> np.ndarray:
+        return self.values[first : first + rows]
 
     @property
     def timestamps(self) -> Timestamps:
@@ -264,6 +288,15 @@ def interpolated(values: np.ndarray) -> np.ndarray:
     """Values (N,) with NaN interpolated linearly between neighbours, at the ends by the nearest value."""
     absent, rows = np.isnan(values), np.arange(len(values))
     return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
+
+
+def carried_on(values: np.ndarray) -> np.ndarray:
+    """Values (N) with each gap filled by the last one before it, a gap at the start by the first one there is."""
+    there = ~np.isnan(values)
+    if there.all():
+        return values
+    last = np.maximum.accumulate(np.where(there, np.arange(len(values)), there.argmax()))
+    return values[last]
 
 
 def gaps_kept(missing: Missing) -> Missing:

@@ -187,8 +187,9 @@ def forecast_of(
     scaling = Scaling.of(learned, table.columns, table.name if part else "")
     scaling.check(Moments.of(table.values), table.columns, table.name)
     spacing = spacing_of(table.times)
-    own = table, spans, variances, published, part, spacing, spacing
-    forecast = Forecast(config, train_rows, scaling, *lookback, *own, calendar=calendar)
+    judged_by = {"spans": spans, "variances": variances, "published": published, "part": part}
+    own = table, spacing, spacing
+    forecast = Forecast(config, train_rows, scaling, *lookback, *own, calendar=calendar, **judged_by)
     forecast.check_times()
     if forecast.train_steps < MINIMUM_TARGETS:
         raise UserError(

@@ -22,10 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.scaling import Moments
-from ..data.tables import lagged
-from .baselines import carried_on
-
 PENALTIES = 10.0 ** np.arange(-3, 6.5, 0.5)  # in units of one step's products of standardised inputs
 FIRST, FOLDS = 0.4, 4  # the steps fitted to before the first validation, and how often it rolls on
 FORGETTING = (1.0, 0.5)  # how much a stretch of steps counts beside the one after it
@@ -285,33 +281,6 @@ class _Spectra:
         return self._found[key]
 
 
-def ridge(values: np.ndarray, horizon: int, train_rows: int, rows: int) -> np.ndarray:
-    """The forecasts of a ridge regression on the last rows of a target, its penalties weighed, (N + horizon).
-
-    Args:
-        values: the target by row, (N), NaN where missing.
-        horizon: how many rows ahead.
-        train_rows: how many of them it is fitted to, the first ones.
-        rows: how many it reads.
-    """
-    moments = Moments.of(values[:train_rows, None])
-    scaled = (values - moments.mean[0]) / moments.unit[0]
-    x = lagged(carried_on(scaled)[:, None], rows)
-    steps = train_rows - rows + 1 - horizon
-    products = Products(rows, 1)
-    products.add(x[:steps], scaled[rows - 1 + horizon :][:steps, None], 0, steps)
-    found = np.full(len(values) + horizon, np.nan)
-    found[rows - 1 + horizon :] = fit_ridge(products, rows, horizon)(x)[:, 0]
-    return found * moments.unit[0] + moments.mean[0]
-
-
 def fit_ridge(products: Products, rows: int, horizon: int) -> LinearPart:
     """A ridge regression on the last rows of a target, its penalties weighed."""
     return fit_linear(products, Inputs(1, range(rows), False, 0, rows), [(0, horizon)], weighs_all=False)
-
-
-def least_squares(products: Products) -> LinearPart:
-    """The linear regression on all training steps, without a penalty, of one output."""
-    sums = products.sums[:, 0].sum(0)
-    bias, *weight = np.linalg.lstsq(sums[:-1, :-1], sums[:-1, -1], rcond=None)[0]
-    return LinearPart(np.array([weight]), np.array([bias]), np.array([np.nan]))

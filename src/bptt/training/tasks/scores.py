@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-from ...files import write_whole
-from ...forecast_model import ForecastModel, LinearPath
+from ...files import replacing
+from ...forecast_model import ForecastModel
 from ...networks import SequenceModel
+from ..data.tables import carried_on
 from ..options.forecast import ForecastOptions
-from ..updates import predictions
-from .baselines import persistence
-from .intervals import AdaptiveWidth, Intervals, adapted, half_width, in_turn
-from .series import Series, SingleSeries, whole_of
+from ..transfer import device_of, to_device
+from .baselines import Baselines
+from .intervals import AdaptiveWidth, Intervals, half_width, in_turn
+from .series import Series, SingleSeries, Walked, whole_of
 from .task import ARV, ARV_OF_SUNSPOTS, Held, Judged
 
 MEAN = "mean"
@@ -25,7 +27,7 @@ LINEAR = "its linear part alone"
 SHORT = 0.1  # of the coverage asked for: intervals that held so much less are warned of
 
 
-def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Path) -> Judged:
+def judged(parts: Sequence[SingleSeries], network: SequenceModel, title: str, path: Path) -> Judged:
     """Forecast every row of one series or many, write the forecasts, and compare with the baselines.
 
     Args:
@@ -34,34 +36,39 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
         path: the file to write.
     """
     model = whole_of(parts, network)
-    found = _forecasts(parts, model)
-    intervals, widths = _with_intervals(parts, errors_held_out(parts, network, model), found)
-    frames = [forecast_rows(*one) for one in zip(parts, found, widths, strict=True)]
-    rows = pl.concat(frames)
-    write_whole(path, rows.write_csv().encode())
-    alone = _forecasts(parts, _Linear(model.path)) if isinstance(model, ForecastModel) else []
-    models = []
-    for number, part in enumerate(parts):
-        linear = {LINEAR: alone[number]} if alone else {}
-        models.append({title: found[number]} | linear | part.baselines())
-    first, times, errors = parts[0], parts[0].times(), _in_units(parts, found)
+    first, config, sizes = parts[0], parts[0].config, errors_held_out(parts, network, model)
+    scored = [_Scored(part, model, title, sizes) for part in parts]
+    with replacing(path) as file:
+        is_first = True
+        for own in scored:
+            for frame in own.frames():
+                file.write(frame.write_csv(include_header=is_first).encode())
+                is_first = False
+    named = [
+        (_named(own.series, on, len(parts)), own, place)
+        for own in scored
+        for place, (on, _, _) in enumerate(own.series.judged_on)
+    ]
+    several = len(parts) > 1 or len(first.outputs) > 1
+    scores = {}
+    for place, model_name in enumerate(scored[0].names):
+        found = {name: own.relative_variance(place, on) for name, own, on in named}
+        scores[model_name] = found | ({MEAN: float(np.mean(list(found.values())))} if several else {})
+    ends = list(zip(*(own.widths for own in scored), strict=True))
+    source = "validation" if config.validation else "training"
     result = Judged(
-        scores={name: scores_of(parts, models, name) for name in models[0]},
-        rmse=errors["rmse"],
-        mae=errors["mae"],
-        mase=errors["mase"],
-        rows=rows.with_columns(pl.Series("split", np.concatenate([splits_of(part) for part in parts]))),
-        outputs={
-            _named(part, name, len(parts)): (part.columns[part.outputs[output][0]], part.outputs[output][1])
-            for part in parts
-            for name, output, _ in part.judged_on
-        },
-        spans=[(span.name, times[span.first], times[span.stop - 1]) for span in first.spans],
-        intervals=intervals,
-        covered=_covered(parts, found, widths),
-        measure=ARV if first.config.data is not None else ARV_OF_SUNSPOTS,
+        scores=scores,
+        rmse={name: own.rmse(on) for name, own, on in named},
+        mae={name: own.mae(on) for name, own, on in named},
+        mase={name: own.mae(on) / unit for name, own, on in named if (unit := own.unit(on)) > 0},
+        rows=pl.concat([frame for own in scored for shown in own.shown for frame in shown]),
+        outputs={name: own.output(on) for name, own, on in named},
+        spans=[(span.name, _time(first, span.first), _time(first, span.stop - 1)) for span in first.spans],
+        intervals=Intervals.of(ends, [len(one) for one in sizes], config.coverage, source),
+        covered={name: Held(*counts) for name, own, on in named if (counts := own.held[on].tolist())[1]},
+        measure=ARV if config.data is not None else ARV_OF_SUNSPOTS,
     )
-    verdict = forecast_verdict(result, first.config, shares_of(model))
+    verdict = forecast_verdict(result, config, shares_of(model))
     return replace(result, scores=result.scores | first.published, verdict=verdict)
 
 
@@ -70,42 +77,112 @@ def shares_of(model: nn.Module) -> list[float]:
     return model.share.tolist() if isinstance(model, ForecastModel) else []
 
 
-class _Linear(nn.Module):
-    """A linear path as a model."""
+class _Scored:
+    """The forecasts of a series and of its baselines piece by piece, and the sums of their errors."""
 
-    def __init__(self, path: LinearPath) -> None:
-        super().__init__()
-        self.path = path
+    def __init__(self, series: SingleSeries, model: nn.Module, title: str, sizes: list[np.ndarray]) -> None:
+        self.series, self._model, self._baselines = series, model, Baselines(series)
+        alone = [LINEAR] if isinstance(model, ForecastModel) else []
+        self.names = [title, *alone, *self._baselines.names]
+        coverage, horizons = series.config.coverage, [ahead for _, ahead in series.outputs]
+        self._fixed = [half_width(own, coverage) for own in sizes]
+        self.widths = [
+            AdaptiveWidth(own.tolist(), coverage, ahead) for own, ahead in zip(sizes, horizons, strict=True)
+        ]
+        # by model and judged part, and how many there are
+        self._squares, self._counts = np.zeros((2, len(self.names), len(series.judged_on)))
+        self._absolute = np.zeros(len(series.judged_on))  # of the model alone
+        self.held = np.zeros((len(series.judged_on), 2), dtype=int)  # within their intervals, and with one
+        self.shown: list[list[pl.DataFrame]] = [[] for _ in horizons]  # by output
+        self._units = _changes(series)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        return self.path(x), None
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The rows of the file, output by output of each piece."""
+        for walked in self.series.walked(self._model, self._baselines.before):
+            piece = walked.piece
+            found, truth = np.stack(self._forecasts(walked)), piece.targets(self.series.outputs)
+            for output, (_, ahead) in enumerate(self.series.outputs):
+                rows = np.arange(piece.row, piece.row + piece.steps) + ahead
+                own = rows >= self.series.first_written
+                yield self._frame(output, rows[own], truth[own, output], found[:, own, output])
+        for width in self.widths:
+            width.settle()
+
+    def _forecasts(self, walked: Walked) -> list[np.ndarray]:
+        """Of each model, (T, K) in the targets' units."""
+        outputs = [walked.y]
+        if isinstance(self._model, ForecastModel):
+            with torch.no_grad():
+                outputs.append(self._model.path(to_device(walked.x, device_of(self._model))).to(walked.y.device))
+        return [*map(self.series.in_units, outputs), *self._baselines(walked.piece).values()]
+
+    def _frame(self, output: int, rows: np.ndarray, truth: np.ndarray, found: np.ndarray) -> pl.DataFrame:
+        """Add up the errors of forecasts (models, N) of some rows, and give the rows of the file."""
+        series, (place, _) = self.series, self.series.outputs[output]
+        errors, unit, start = np.abs(truth - found), series.scaling.std[place], series.spans[0].first
+        width = np.full(len(rows), self._fixed[output] * unit)
+        width[rows >= start] = self.widths[output].along(errors[0, rows >= start] / unit) * unit
+        for number, (_, own, span) in enumerate(series.judged_on):
+            if own == output:
+                on = slice(*np.searchsorted(rows, [span.first, span.stop]))
+                self._add(number, errors[:, on], width[on])
+        frame = _rows(series, output, rows, truth, found[0], width)
+        split = np.searchsorted([start, series.rows], rows, side="right")
+        said = pl.Series("split", np.array(["training", "test", "future"])[split], dtype=pl.String)
+        self.shown[output].append(frame.with_columns(said).filter(rows >= series.first_shown))
+        return frame
+
+    def _add(self, number: int, errors: np.ndarray, width: np.ndarray) -> None:
+        for place, own in enumerate(errors):
+            self._squares[place, number] += np.nansum(np.square(own))
+            self._counts[place, number] += (~np.isnan(own)).sum()
+        self._absolute[number] += np.nansum(errors[0])
+        there = np.isfinite(width) & ~np.isnan(errors[0])
+        self.held[number] += (errors[0] <= width)[there].sum(), there.sum()
+
+    def relative_variance(self, model: int, number: int) -> float:
+        """The average relative variance: mean squared error / variance."""
+        variance = self.series.variances[self._place(number)]
+        return float(self._squares[model, number] / self._counts[model, number]) / variance
+
+    def rmse(self, number: int) -> float:
+        return float(np.sqrt(self._squares[0, number] / self._counts[0, number]))
+
+    def mae(self, number: int) -> float:
+        return float(self._absolute[number] / self._counts[0, number])
+
+    def unit(self, number: int) -> float:
+        """The mean absolute error that MASE divides by."""
+        return self._units[self._place(number)]
+
+    def output(self, number: int) -> tuple[str, int]:
+        """The target and the horizon."""
+        place, ahead = self.series.outputs[self.series.judged_on[number][1]]
+        return self.series.columns[place], ahead
+
+    def _place(self, number: int) -> int:
+        return self.series.outputs[self.series.judged_on[number][1]][0]
 
 
-def _forecasts(parts: Sequence[Series], model: nn.Module) -> list[np.ndarray]:
-    return [part.forecasts(predictions(model, part.inputs())) for part in parts]
+def _changes(series: SingleSeries) -> list[float]:
+    """By target, the mean absolute error in the training rows of persistence, or over a season where there is one.
 
-
-def _with_intervals(
-    parts: Sequence[Series], sizes: list[np.ndarray], found: list[np.ndarray]
-) -> tuple[Intervals, list[np.ndarray]]:
-    """The intervals by `errors_held_out`, adapted along the rows tested on.
-
-    Returns:
-        as the last row leaves them; and half the width of each row's, (N + farthest, K), in the targets' units.
+    The unit of MASE: Hyndman & Koehler (2006), "Another look at measures of forecast accuracy".
     """
-    config = parts[0].config
-    widths = [np.empty_like(own) for own in found]
-    ends: list[list[AdaptiveWidth]] = [[] for _ in sizes]
-    for part, own, width in zip(parts, found, widths, strict=True):
-        errors = np.abs(part.truth() - own)
-        for output, (place, ahead) in enumerate(part.outputs):
-            unit, start = part.scaling.std[place], part.spans[0].first
-            width[:start, output] = half_width(sizes[output], config.coverage) * unit
-            end = AdaptiveWidth(sizes[output].tolist(), config.coverage, ahead)
-            width[start:, output] = adapted(end, errors[start:, output] / unit) * unit
-            ends[output].append(end)
-    source = "validation" if config.validation else "training"
-    return Intervals.of(ends, [len(one) for one in sizes], config.coverage, source), widths
+    back, targets = series.seasons[0] if series.seasons else 1, range(len(series.variances))
+    total, count = np.zeros((2, len(targets)))
+    for piece in series.pieces(back, series.train_rows, back):
+        for place in targets:
+            past = piece.past(place)
+            changes = np.abs(past[back:] - carried_on(past)[:-back])
+            there = ~np.isnan(changes)
+            total[place] += changes[there].sum()
+            count[place] += there.sum()
+    return (total / np.maximum(count, 1)).tolist()
+
+
+def _time(series: SingleSeries, row: int) -> str:
+    return series.times_of(np.array([max(row, series.first_shown)]))[0]
 
 
 def errors_held_out(parts: Sequence[SingleSeries], network: SequenceModel, model: nn.Module) -> list[np.ndarray]:
@@ -127,90 +204,48 @@ def errors_held_out(parts: Sequence[SingleSeries], network: SequenceModel, model
     ]
 
 
-def scores_of(parts: Sequence[Series], models: list[dict[str, np.ndarray]], name: str) -> dict[str, float]:
-    """A model's average relative variance by output and test span, and the mean where there are several."""
-    found = {
-        _named(part, on, len(parts)): value
-        for part, own in zip(parts, models, strict=True)
-        for on, value in part.arv(own[name]).items()
-    }
-    several = len(parts) > 1 or len(parts[0].outputs) > 1
-    return found | ({MEAN: float(np.mean(list(found.values())))} if several else {})
-
-
 def forecast_rows(series: Series, found: np.ndarray, widths: np.ndarray) -> pl.DataFrame:
-    """The forecasts of each row that can be forecast, output by output, as `rows_of` has them.
+    """The forecasts of each row that can be forecast, output by output.
 
     Args:
         found, widths: forecasts and half their intervals' widths by target row, (N + farthest, K), in the targets'
             units.
     """
-    times, truth = series.times(), series.truth()
-    frames = []
-    for output, (place, ahead) in enumerate(series.outputs):
-        rows = slice(series.first_step + ahead, len(series.table.values) + ahead)
-        own = series.columns[place], times[rows], truth[rows, output], found[rows, output], widths[rows, output]
-        frames.append(rows_of(*own, ahead if len(series.config.horizons) > 1 else None))
-    whole = pl.concat(frames)
-    return whole.insert_column(0, pl.lit(series.part).alias("series")) if series.part else whole
+    truth, frames = series.truth(), []
+    for output, (_, ahead) in enumerate(series.outputs):
+        rows = np.arange(series.first_step, series.rows) + ahead
+        frames.append(_rows(series, output, rows, truth[rows, output], found[rows, output], widths[rows, output]))
+    return pl.concat(frames)
 
 
-def splits_of(series: Series) -> np.ndarray:
-    """Of each row that `forecast_rows` has: training, test, or future, which is after the table's end."""
-    rows = len(series.table.values)
-    split = np.repeat(
-        ["training", "test", "future"], np.diff([0, series.spans[0].first, rows, rows + series.farthest])
-    )
-    return np.concatenate([split[series.first_step + ahead : rows + ahead] for _, ahead in series.outputs])
-
-
-def rows_of(
-    target: str, times: list[str], truth: np.ndarray, found: np.ndarray, width: np.ndarray, horizon: int | None
+def _rows(
+    series: SingleSeries, output: int, rows: np.ndarray, truth: np.ndarray, found: np.ndarray, width: np.ndarray
 ) -> pl.DataFrame:
-    """Columns time, target (its name), horizon unless it is None, truth, forecast, lower and upper.
+    """The forecasts of some rows of an output, (N) each.
 
-    Unknown values are left empty.
+    Columns series if there are several, time, target (its name), horizon if there are several, truth, forecast,
+    lower and upper; unknown values are left empty.
     """
+    place, ahead = series.outputs[output]
+    several = len(series.config.horizons) > 1
     width = np.where(np.isfinite(width), width, np.nan)
     numbers = {"truth": truth, "forecast": found, "lower": found - width, "upper": found + width}
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
-            "time": pl.Series(times, dtype=pl.String),
-            "target": pl.Series([target] * len(times), dtype=pl.String),
-            **({} if horizon is None else {"horizon": pl.Series([horizon] * len(times), dtype=pl.Int32)}),
+            "time": pl.Series(series.times_of(rows), dtype=pl.String),
+            "target": pl.Series([series.columns[place]] * len(rows), dtype=pl.String),
+            **({"horizon": pl.Series([ahead] * len(rows), dtype=pl.Int32)} if several else {}),
             **{name: pl.Series(values).fill_nan(None) for name, values in numbers.items()},
         }
     )
+    return frame.insert_column(0, pl.lit(series.part).alias("series")) if series.part else frame
 
 
-def _named(part: Series, on: str, parts: int) -> str:
+def _named(part: SingleSeries, on: str, parts: int) -> str:
     """The name of a score among all of the task."""
     if parts == 1:
         return on
     return f"{part.part}, {on}" if len(part.outputs) > 1 else part.part
-
-
-def _in_units(parts: Sequence[Series], found: list[np.ndarray]) -> dict[str, dict[str, float]]:
-    """RMSE, MAE and MASE by span.
-
-    MASE is the mean absolute error over that of seasonal persistence one season ahead, or of persistence, in the
-    training rows: Hyndman & Koehler (2006), "Another look at measures of forecast accuracy".
-    """
-    errors: dict[str, dict[str, float]] = {"rmse": {}, "mae": {}, "mase": {}}
-    for part, own in zip(parts, found, strict=True):
-        left = part.truth() - own
-        season = part.seasons[0] if part.seasons else 1
-        for name, output, span in part.judged_on:
-            rows, named = left[span.first : span.stop, output], _named(part, name, len(parts))
-            known = part.table.values[: part.train_rows, part.outputs[output][0]]
-            repeated = np.abs(known - persistence(known, season, season)[: len(known)])
-            there = ~np.isnan(repeated)
-            unit = repeated[there].mean() if there.any() else 0.0
-            errors["rmse"][named] = float(np.sqrt(np.nanmean(np.square(rows))))
-            errors["mae"][named] = float(np.nanmean(np.abs(rows)))
-            if unit > 0:
-                errors["mase"][named] = errors["mae"][named] / float(unit)
-    return errors
 
 
 def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float]) -> str:
@@ -250,17 +285,3 @@ def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float
 def mean_of_spans(by_span: Mapping[str, float]) -> float:
     """A model's score in all test spans together."""
     return by_span[MEAN] if MEAN in by_span else float(np.mean(list(by_span.values())))
-
-
-def _covered(parts: Sequence[Series], found: list[np.ndarray], widths: list[np.ndarray]) -> dict[str, Held]:
-    """How many rows tested on have an interval, and how many of their true values it held."""
-    held = {}
-    for part, own, width in zip(parts, found, widths, strict=True):
-        errors = np.abs(part.truth() - own)
-        for name, output, span in part.judged_on:
-            rows = slice(span.first, span.stop), output
-            there = np.isfinite(width[rows]) & ~np.isnan(errors[rows])
-            if there.any():
-                within = (errors <= width)[rows][there]
-                held[_named(part, name, len(parts))] = Held(int(within.sum()), len(within))
-    return held

@@ -11,9 +11,10 @@ import numpy as np
 
 from ...errors import UserError
 from ..data.scaling import Moments
+from ..data.tables import carried_on
 from ..options.forecast import ForecastOptions
-from .baselines import AR_ORDER, ar_order, carried_on
 
+AR_ORDER = 9
 LONGEST_SEASON = 2000  # rows
 RISE = 0.1  # of the autocorrelation from its lowest value to a peak, below which the peak is no season
 NEAR = 0.02  # of a season of the dates: a peak so close to it is its own
@@ -67,6 +68,11 @@ def lookback_of(seasons: list[int], train_rows: int, config: ForecastOptions) ->
         lags, dense = list(range(config.lags)), config.lags
     rows = min(seasons[0] if seasons else AR_ORDER, MOST_RIDGE, train_rows // 4) + 1
     return Lookback(lags, dense, seasons, rows if config.linear else ar_order(train_rows, max(config.horizons)))
+
+
+def ar_order(train_rows: int, horizon: int) -> int:
+    """Of the linear AR: 9, as in the sunspot literature, or less to have ten training rows for each weight."""
+    return max(1, min(AR_ORDER, (train_rows - horizon) // 10 - 1))
 
 
 def seasons_of(values: np.ndarray, times: list[Any]) -> list[int]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import UserError
 from ...forecast_model import ForecastModel, LinearPath
@@ -18,16 +18,15 @@ from ...insight.plain_models import Criterion
 from ...networks import SequenceModel, squared_error
 from ...printable import shortened
 from ..data.calendar import FEATURES, features
-from ..data.scaling import Scaling, as_input
+from ..data.scaling import Moments, Scaling, as_input
 from ..data.spacing import Spacing
-from ..data.tables import Table, lagged
+from ..data.tables import Rows, Table, carried_on, lagged
 from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of
 from ..updates import predictions
-from .baselines import autoregression, carried_on, persistence
 from .linear_part import LinearPaths, share_of
-from .ridge import Inputs, ridge
+from .ridge import Inputs
 
 
 class Span(NamedTuple):
@@ -36,6 +35,32 @@ class Span(NamedTuple):
     name: str
     first: int
     stop: int  # one past the last
+
+
+class Piece(NamedTuple):
+    """Steps of a series that follow each other, and the rows around them."""
+
+    row: int  # that the first of them stands at
+    steps: int  # T
+    before: int  # how many rows precede them
+    values: np.ndarray  # (before + T + farthest, C), these and those ahead too; NaN beyond the end
+
+    def past(self, place: int) -> np.ndarray:
+        """A column up to the row of the last step, (before + T)."""
+        return self.values[: self.before + self.steps, place]
+
+    def targets(self, outputs: Sequence[tuple[int, int]]) -> np.ndarray:
+        """The true values of each output, (T, K)."""
+        starts = [(place, self.before + ahead) for place, ahead in outputs]
+        return np.stack([self.values[start : start + self.steps, place] for place, start in starts], axis=1)
+
+
+class Walked(NamedTuple):
+    """Steps that a model was walked over."""
+
+    piece: Piece
+    x: Tensor  # (T, I)
+    y: Tensor  # (T, K), what the model put out, standardised
 
 
 class _Table(Protocol):
@@ -101,10 +126,44 @@ class SingleSeries(Forecasting, ABC):
     dense: int
     seasons: list[int]
     order: int
+    table: Rows  # the data, the targets in its first columns
     # the periods of the dates whose sine and cosine are input
     calendar: list[str] = field(default_factory=list, kw_only=True)
     # the linear part, where the network learns what it leaves
     paths: LinearPaths | None = field(default=None, kw_only=True)
+    spans: list[Span] = field(default_factory=list, kw_only=True)  # the test rows
+    # by target, what mean squared errors are divided by for the average relative variance
+    variances: list[float] = field(default_factory=list, kw_only=True)
+    published: dict[str, dict[str, float]] = field(default_factory=dict, kw_only=True)  # by name and span
+    part: str = field(default="", kw_only=True)  # which of many series this is
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def columns(self) -> list[str]:
+        return self.table.columns
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.table)
+
+    @property
+    @abstractmethod
+    def moments(self) -> list[Moments]:
+        """Of each target's training rows."""
+
+    @property
+    def first_written(self) -> int:
+        """The first row whose forecasts are written."""
+        return 0
+
+    @property
+    def first_shown(self) -> int:
+        """The first row whose forecasts a report may show."""
+        return 0
 
     @property
     def clock(self) -> Clock:
@@ -167,6 +226,11 @@ class SingleSeries(Forecasting, ABC):
         """What the network learns of targets d."""
         return d if self.path is None else self.path.rest(x, d)
 
+    def in_units(self, y: Tensor) -> np.ndarray:
+        """Outputs (T, K) in the targets' units."""
+        columns = zip(y.double().numpy().T, self.outputs, strict=True)
+        return np.stack([self.scaling.undo_target(own, place) for own, (place, _) in columns], axis=1)
+
     @abstractmethod
     def step_pieces(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """The training steps, and perhaps later ones, by piece: the first one's number, x (T, I) and d (T, K)."""
@@ -179,33 +243,44 @@ class SingleSeries(Forecasting, ABC):
         """The trained network beside the linear path, where there is one."""
         return whole_of([self], model)
 
+    def pieces(self, first: int, stop: int, before: int) -> Iterator[Piece]:
+        """The steps at rows first to stop, by piece, each led by so many rows."""
+        for row in range(first, stop, self.table.piece):
+            steps = min(self.table.piece, stop - row)
+            values = self.table.read(row - before, before + min(steps + self.farthest, self.rows - row))
+            beyond = np.full((before + steps + self.farthest - len(values), len(self.columns)), np.nan)
+            yield Piece(row, steps, before, np.concatenate([values, beyond]))
+
+    @abstractmethod
+    def walked(self, model: nn.Module, before: int) -> Iterator[Walked]:
+        """The steps whose forecasts are written, by piece, each led by so many rows where there are."""
+
+    @abstractmethod
+    def times_of(self, rows: np.ndarray) -> list[str]:
+        """The times of rows that follow each other, those beyond the end included."""
+
     @property
-    def baseline_names(self) -> list[str]:
-        """The simple models beside it, by name."""
-        rows = self.order
-        seasonal = [f"seasonal persistence ({season})" for season in self.seasons[:1]]
-        return ["persistence", *seasonal, f"linear AR({rows})" if self.paths is None else f"ridge on {rows} rows"]
+    def judged_on(self) -> list[tuple[str, int, Span]]:
+        """The judged parts: name, output and rows of each.
+
+        A name has the target where there are several, the horizon where there are, and the span where there are or
+        where nothing else is to be said.
+        """
+        found = []
+        for output, said in enumerate(output_words(self.columns, self.outputs)):
+            for span in self.spans:
+                own = [*said, span.name] if len(self.spans) > 1 or not said else said
+                found.append((", ".join(own), output, span))
+        return found
 
 
 @dataclass(frozen=True, repr=False)
 class Series(SingleSeries):
     """A table in memory: from the rows up to i, forecast each target in row i + h for each horizon h."""
 
-    table: Table  # the data, the targets in its first columns
-    spans: list[Span]  # the test rows
-    variances: list[float]  # by target, what mean squared errors are divided by for the average relative variance
-    published: dict[str, dict[str, float]] = field(default_factory=dict)  # figures of others, by name and span
-    part: str = ""  # which of many series this is
+    table: Table
     spacing: Spacing | None = None  # of its rows in time, by which future rows are dated; None if unknown
     ahead: Spacing | None = None  # the spacing by which the calendar counts, that of the training rows
-
-    @property
-    def name(self) -> str:
-        return self.table.name
-
-    @property
-    def columns(self) -> list[str]:
-        return self.table.columns
 
     def inputs(self) -> Tensor:
         """x (T, I), one step for each row that has its lags before it.
@@ -253,31 +328,14 @@ class Series(SingleSeries):
 
     def forecasts(self, y: Tensor) -> np.ndarray:
         """The network's outputs (T, K) by target row, in the targets' units: (N + farthest, K), else NaN."""
+        return self.by_row(self.in_units(y), self.first_step)
+
+    def by_row(self, values: np.ndarray, row: int) -> np.ndarray:
+        """Forecasts at steps from a row on (T, K) by target row, (N + farthest, K)."""
         found = self._nowhere()
-        for output, (place, ahead) in enumerate(self.outputs):
-            first = self.first_step + ahead
-            values = self.scaling.undo_target(y[:, output].double().numpy(), place)
-            found[first : first + len(values), output] = values
-        return found
-
-    def baselines(self) -> dict[str, np.ndarray]:
-        """The forecasts of simple models, as `forecasts` has them."""
-        found = [[persistence(*past, season) for past in self._past] for season in (1, *self.seasons[:1])]
-        if self.paths is None:
-            found.append([autoregression(*past, self.train_rows, self.order) for past in self._past])
-        else:
-            found.append([ridge(*past, self.train_rows, self.order) for past in self._past])
-        return {name: self._stacked(own) for name, own in zip(self.baseline_names, found, strict=True)}
-
-    @property
-    def _past(self) -> list[tuple[np.ndarray, int]]:
-        """The values of each output's target, and its horizon."""
-        return [(self.table.values[:, place], ahead) for place, ahead in self.outputs]
-
-    def _stacked(self, forecasts: list[np.ndarray]) -> np.ndarray:
-        found = self._nowhere()
-        for output, own in enumerate(forecasts):
-            found[: len(own), output] = own
+        for output, (_, ahead) in enumerate(self.outputs):
+            first = row + ahead
+            found[first : first + len(values), output] = values[:, output]
         return found
 
     def truth(self) -> np.ndarray:
@@ -287,28 +345,18 @@ class Series(SingleSeries):
             found[: len(self.table.values), output] = self.table.values[:, place]
         return found
 
-    def arv(self, forecasts: np.ndarray) -> dict[str, float]:
-        """Average relative variance: mean squared error / variance, by output and test span."""
-        errors = np.square(self.truth() - forecasts)
-        return {
-            name: float(np.nanmean(errors[span.first : span.stop, output]))
-            / self.variances[self.outputs[output][0]]
-            for name, output, span in self.judged_on
-        }
-
     @property
-    def judged_on(self) -> list[tuple[str, int, Span]]:
-        """The judged parts: name, output and rows of each.
+    def moments(self) -> list[Moments]:
+        places = range(max(1, len(self.config.targets)))
+        return [Moments.of(self.table.values[: self.train_rows, [place]]) for place in places]
 
-        A name has the target where there are several, the horizon where there are, and the span where there are or
-        where nothing else is to be said.
-        """
-        found = []
-        for output, said in enumerate(output_words(self.columns, self.outputs)):
-            for span in self.spans:
-                own = [*said, span.name] if len(self.spans) > 1 or not said else said
-                found.append((", ".join(own), output, span))
-        return found
+    def walked(self, model: nn.Module, before: int) -> Iterator[Walked]:
+        x = self.inputs()
+        for piece in self.pieces(self.first_step, self.rows, self.first_step):
+            yield Walked(piece, x, predictions(model, x))
+
+    def times_of(self, rows: np.ndarray) -> list[str]:
+        return self.times()[rows[0] : rows[-1] + 1] if len(rows) else []
 
     def times(self) -> list[str]:
         """Labels of all target rows, those beyond the table included, (N + farthest)."""
