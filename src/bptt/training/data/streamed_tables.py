@@ -26,6 +26,7 @@ from .text_files import check_file
 
 PIECE = 2**18  # rows that are read at a time
 ROWS = 2**15  # that are walked and judged at a time
+WARM_UP = 1000  # steps walked before the first one that counts
 MARK = 2**16  # rows between two marks in a CSV's index
 # The memory of a table as a multiple of its size on disk: a CSV's cells are read as text, Parquet is compressed.
 FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
@@ -120,11 +121,18 @@ class FileTable:
     def piece(self) -> int:
         return ROWS
 
+    @property
+    def warm_up(self) -> int:
+        return WARM_UP
+
     def __len__(self) -> int:
         return self.source.rows
 
     def read(self, first: int, rows: int) -> np.ndarray:
         return read_finite(self.source, self.name, first, rows, self.columns)
+
+    def times_at(self, first: int, rows: int) -> list[int]:
+        return list(range(first + 1, first + rows + 1))
 
 
 @dataclass

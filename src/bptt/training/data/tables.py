@@ -38,9 +38,12 @@ class Rows(Protocol):
     def columns(self) -> list[str]: ...  # their names, the targets first
     @property
     def piece(self) -> int: ...  # how many rows are read at a time
+    @property
+    def warm_up(self) -> int: ...  # steps that a model is walked before those that count
 
     def __len__(self) -> int: ...
     def read(self, first: int, rows: int) -> np.ndarray: ...  # (rows, columns), NaN where a value is missing
+    def times_at(self, first: int, rows: int) -> list[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,18 @@ class Table:
     def piece(self) -> int:
         return max(1, len(self.values))
 
+    @property
+    def warm_up(self) -> int:
+        return len(self.values)
+
     def __len__(self) -> int:
         return len(self.values)
 
     def read(self, first: int, rows: int) -> np.ndarray:
         return self.values[first : first + rows]
+
+    def times_at(self, first: int, rows: int) -> list[Any]:
+        return self.times[first : first + rows]
 
     @property
     def timestamps(self) -> Timestamps:

@@ -188,8 +188,8 @@ def forecast_of(
     scaling.check(Moments.of(table.values), table.columns, table.name)
     spacing = spacing_of(table.times)
     judged_by = {"spans": spans, "variances": variances, "published": published, "part": part}
-    own = table, spacing, spacing
-    forecast = Forecast(config, train_rows, scaling, *lookback, *own, calendar=calendar, **judged_by)
+    in_time = {"calendar": calendar, "spacing": spacing, "ahead": spacing}
+    forecast = Forecast(config, train_rows, scaling, *lookback, table, **in_time, **judged_by)
     forecast.check_times()
     if forecast.train_steps < MINIMUM_TARGETS:
         raise UserError(

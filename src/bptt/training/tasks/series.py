@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -23,8 +23,7 @@ from ..data.spacing import Spacing
 from ..data.tables import Rows, Table, carried_on, lagged
 from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
-from ..transfer import device_of
-from ..updates import predictions
+from ..transfer import device_of, to_device
 from .linear_part import LinearPaths, share_of
 from .ridge import Inputs
 
@@ -44,6 +43,10 @@ class Piece(NamedTuple):
     steps: int  # T
     before: int  # how many rows precede them
     values: np.ndarray  # (before + T + farthest, C), these and those ahead too; NaN beyond the end
+
+    def without(self, steps: int) -> Piece:
+        """Without the first steps."""
+        return Piece(self.row + steps, self.steps - steps, self.before + steps, self.values)
 
     def past(self, place: int) -> np.ndarray:
         """A column up to the row of the last step, (before + T)."""
@@ -136,6 +139,10 @@ class SingleSeries(Forecasting, ABC):
     variances: list[float] = field(default_factory=list, kw_only=True)
     published: dict[str, dict[str, float]] = field(default_factory=dict, kw_only=True)  # by name and span
     part: str = field(default="", kw_only=True)  # which of many series this is
+    # of its rows in time, by which future rows are dated, None if unknown; and the one by which the calendar
+    # counts, that of the training rows
+    spacing: Spacing | None = field(default=None, kw_only=True)
+    ahead: Spacing | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -231,29 +238,84 @@ class SingleSeries(Forecasting, ABC):
         columns = zip(y.double().numpy().T, self.outputs, strict=True)
         return np.stack([self.scaling.undo_target(own, place) for own, (place, _) in columns], axis=1)
 
-    @abstractmethod
     def step_pieces(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """The training steps, and perhaps later ones, by piece: the first one's number, x (T, I) and d (T, K)."""
+        """The training steps by piece: the first one's number, x (T, I) and d (T, K)."""
+        first = self.first_step
+        for piece in self.pieces(first, first + self.train_steps, first):
+            x, d = self.inputs_of(piece), self.targets_of(piece)
+            yield piece.row - first, x.double().numpy(), d.double().numpy()
 
-    @abstractmethod
-    def held_out(self, network: SequenceModel) -> tuple[np.ndarray, np.ndarray]:
+    def held_out(self, network: nn.Module) -> tuple[np.ndarray, np.ndarray]:
         """The network's outputs and targets (N, K) at the validation steps; without any, at the training steps."""
+        y, d = zip(*self.walked_by_network(network, self.first_held_out), strict=True)
+        return torch.cat(y).double().numpy(), torch.cat(d).double().numpy()
+
+    def walked_by_network(self, network: nn.Module, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The network's outputs and targets (T, K) from a training step on, by piece."""
+        rows = self.first_step + start, self.first_step + self.train_steps
+        for piece, x, y in self._walk(network, *rows, 0, self.read):
+            early = max(0, rows[0] - piece.row)
+            yield y[early:], self.rest(x, self.targets_of(piece))[early:]
 
     def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
         """The trained network beside the linear path, where there is one."""
         return whole_of([self], model)
 
     def pieces(self, first: int, stop: int, before: int) -> Iterator[Piece]:
-        """The steps at rows first to stop, by piece, each led by so many rows."""
+        """The steps at rows first to stop, by piece, each led by so many rows, or by all where there are fewer."""
         for row in range(first, stop, self.table.piece):
-            steps = min(self.table.piece, stop - row)
-            values = self.table.read(row - before, before + min(steps + self.farthest, self.rows - row))
-            beyond = np.full((before + steps + self.farthest - len(values), len(self.columns)), np.nan)
-            yield Piece(row, steps, before, np.concatenate([values, beyond]))
+            steps, lead = min(self.table.piece, stop - row), min(before, row)
+            values = self.table.read(row - lead, lead + min(steps + self.farthest, self.rows - row))
+            beyond = np.full((lead + steps + self.farthest - len(values), len(self.columns)), np.nan)
+            yield Piece(row, steps, lead, np.concatenate([values, beyond]))
 
-    @abstractmethod
+    def inputs_of(self, piece: Piece) -> Tensor:
+        """x (T, I) of steps that have their lags before them.
+
+        The standardised columns of the row and of its lags, as `as_input` has them; then the sines and cosines of
+        the calendar for the date on which the row of the farthest forecast is due.
+        """
+        rows = self.scaling.apply(piece.values[: piece.before + piece.steps])
+        if self.config.missing == "interpolate":
+            rows = np.apply_along_axis(carried_on, 0, rows)
+        x = lagged(as_input(rows[piece.before - self.first_step :], self.config.missing), self.lags)
+        if self.calendar:
+            assert self.ahead is not None
+            due = [self.ahead.after(time, self.farthest) for time in self.table.times_at(piece.row, piece.steps)]
+            x = np.concatenate([x, features(due, self.calendar)], axis=1)
+        return torch.from_numpy(x).float()
+
+    def targets_of(self, piece: Piece) -> Tensor:
+        """d (T, K), standardised, NaN where missing or beyond the end."""
+        scaled = piece._replace(values=self.scaling.apply(piece.values))
+        return torch.from_numpy(scaled.targets(self.outputs)).float()
+
     def walked(self, model: nn.Module, before: int) -> Iterator[Walked]:
         """The steps whose forecasts are written, by piece, each led by so many rows where there are."""
+        first = max(self.first_step, self.first_written - self.farthest)
+        for piece, x, y in self._walk(model, first, self.rows, before):
+            early = max(0, first - piece.row)
+            yield Walked(piece.without(early), x[early:], y[early:])
+
+    def _walk(
+        self, model: nn.Module, first: int, stop: int, before: int, read: Callable[[Tensor], Tensor] = lambda x: x
+    ) -> Iterator[Walked]:
+        """A model walked over rows first to stop, begun before them so that its state is no new one.
+
+        The first piece may begin earlier.
+
+        Args:
+            before: the rows that lead each piece; as many as the lags at least.
+            read: what the model reads of inputs x.
+        """
+        start, before = max(self.first_step, first - self.table.warm_up), max(before, self.first_step)
+        state = ()
+        for piece in self.pieces(start, stop, before):
+            x = self.inputs_of(piece)
+            with torch.no_grad():
+                y, *state = model(to_device(read(x), device_of(model)), *state)
+            if piece.row + piece.steps > first:
+                yield Walked(piece, x, y.to(x.device))
 
     @abstractmethod
     def times_of(self, rows: np.ndarray) -> list[str]:
@@ -279,48 +341,24 @@ class Series(SingleSeries):
     """A table in memory: from the rows up to i, forecast each target in row i + h for each horizon h."""
 
     table: Table
-    spacing: Spacing | None = None  # of its rows in time, by which future rows are dated; None if unknown
-    ahead: Spacing | None = None  # the spacing by which the calendar counts, that of the training rows
 
     def inputs(self) -> Tensor:
-        """x (T, I), one step for each row that has its lags before it.
-
-        The standardised columns of the row and of its lags, as `as_input` has them; then the sines and cosines of
-        the calendar for the date on which the row of the farthest forecast is due.
-        """
-        rows = self.scaling.apply(self.table.values)
-        if self.config.missing == "interpolate":
-            rows = np.apply_along_axis(carried_on, 0, rows)
-        x = lagged(as_input(rows, self.config.missing), self.lags)
-        if self.calendar:
-            assert self.ahead is not None
-            due = [self.ahead.after(time, self.farthest) for time in self.table.times[self.first_step :]]
-            x = np.concatenate([x, features(due, self.calendar)], axis=1)
-        return torch.from_numpy(x).float()
+        """x (T, I), one step for each row that has its lags before it."""
+        return self.inputs_of(self._all)
 
     def targets(self) -> Tensor:
         """d (T - farthest, K), standardised, NaN where missing; the last steps' targets are not known yet."""
-        scaled = self.scaling.apply(self.table.values)
-        steps = len(scaled) - self.first_step - self.farthest
-        starts = [(place, self.first_step + ahead) for place, ahead in self.outputs]
-        return torch.from_numpy(
-            np.stack([scaled[start : start + steps, place] for place, start in starts], axis=1)
-        ).float()
+        return self.targets_of(self._all)[: self._all.steps - self.farthest]
+
+    @property
+    def _all(self) -> Piece:
+        return next(self.pieces(self.first_step, self.rows, self.first_step))
 
     def network_steps(self, stop: int | None = None) -> tuple[Tensor, Tensor]:
         """What the network reads and learns at the steps that have targets, (T, R) and (T, K), to step `stop`."""
         d = self.targets()[:stop]
         x = self.inputs()[: len(d)]
         return self.read(x), self.rest(x, d)
-
-    def step_pieces(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        d = self.targets().double().numpy()
-        yield 0, self.inputs().double().numpy()[: len(d)], d
-
-    def held_out(self, network: SequenceModel) -> tuple[np.ndarray, np.ndarray]:
-        x, d = self.training_steps()
-        y = predictions(network, x)[self.first_held_out :]
-        return y.double().numpy(), d[self.first_held_out :].double().numpy()
 
     def training_steps(self) -> tuple[Tensor, Tensor]:
         """What the network reads and learns at the training steps."""
@@ -349,11 +387,6 @@ class Series(SingleSeries):
     def moments(self) -> list[Moments]:
         places = range(max(1, len(self.config.targets)))
         return [Moments.of(self.table.values[: self.train_rows, [place]]) for place in places]
-
-    def walked(self, model: nn.Module, before: int) -> Iterator[Walked]:
-        x = self.inputs()
-        for piece in self.pieces(self.first_step, self.rows, self.first_step):
-            yield Walked(piece, x, predictions(model, x))
 
     def times_of(self, rows: np.ndarray) -> list[str]:
         return self.times()[rows[0] : rows[-1] + 1] if len(rows) else []

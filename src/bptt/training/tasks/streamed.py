@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...networks import SequenceModel
 from ..data.scaling import Moments, Scaling
@@ -25,10 +24,9 @@ from ..data.streamed_tables import (
     read_finite,
     read_pieces,
 )
-from ..data.tables import check_once, lagged
+from ..data.tables import check_once
 from ..forward import NoisyChunks
 from ..options.forecast import ForecastOptions
-from ..transfer import device_of, to_device
 from ..updates import Updates, Windows, check_stretches, check_workers, mean_square, sum_of_squares
 from ..workers import ALONE, Workers
 from .excerpt import LONGEST, TrainingExcerpt
@@ -36,10 +34,9 @@ from .extrapolation import beyond
 from .forecast import check_rows, train_rows_of, with_linear_part
 from .scores import judged
 from .seasons import found_lookback
-from .series import Piece, SingleSeries, Span, Walked
+from .series import SingleSeries, Span
 from .task import Judged
 
-WARM_UP = 1000  # steps walked before the first one that is judged
 SHOWN = 2000  # rows that a report shows
 SEASON_ROWS = 2**15  # that a season is looked for in
 MOST_ERRORS = 2**20  # that intervals are taken from
@@ -58,6 +55,10 @@ class StreamedForecast(SingleSeries):
     @property
     def moments(self) -> list[Moments]:
         return [self.trained.of_column(place) for place in range(len(self.config.targets))]
+
+    @property
+    def first_held_out(self) -> int:
+        return max(super().first_held_out, self.train_steps - MOST_ERRORS)
 
     @property
     def first_written(self) -> int:
@@ -89,7 +90,7 @@ class StreamedForecast(SingleSeries):
         def validation() -> float | None:
             if learned == self.train_steps:
                 return None
-            steps = self._walked_by_network(model, learned)
+            steps = self.walked_by_network(model, learned)
             squares = (np.square((y - d).double().numpy()).sum() for y, d in steps)
             return float(sum(squares)) / ((self.train_steps - learned) * len(self.outputs))
 
@@ -104,8 +105,8 @@ class StreamedForecast(SingleSeries):
         first, stop = self.first_step, self.first_step + self.learned_steps
         start = max(first, stop - LONGEST)
         pieces = list(self.pieces(start, stop, first))
-        x = torch.cat([self._inputs(piece) for piece in pieces])[:, None]
-        d = torch.cat([self._targets(piece) for piece in pieces])[:, None]
+        x = torch.cat([self.inputs_of(piece) for piece in pieces])[:, None]
+        d = torch.cat([self.targets_of(piece) for piece in pieces])[:, None]
         what = f"rows {start - first + 1}-{stop} of the {self.train_rows} training rows of {self.name}"
         note = self._beyond()
         notes = () if note is None else (note,)
@@ -121,59 +122,9 @@ class StreamedForecast(SingleSeries):
             learned, read_pieces(self.table.source, self.name, first, self.rows, self.columns), self.columns
         )
 
-    def step_pieces(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        first = self.first_step
-        for piece in self.pieces(first, first + self.train_steps, first):
-            x, d = self._inputs(piece), self._targets(piece)
-            yield piece.row - first, x.double().numpy(), d.double().numpy()
-
-    def held_out(self, network: SequenceModel) -> tuple[np.ndarray, np.ndarray]:
-        """As of a table in memory; the last `MOST_ERRORS` of these steps."""
-        start = max(self.first_held_out, self.train_steps - MOST_ERRORS)
-        y, d = zip(*self._walked_by_network(network, start), strict=True)
-        return torch.cat(y).double().numpy(), torch.cat(d).double().numpy()
-
     def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines."""
         return judged([self], model, title, path)
-
-    def _inputs(self, piece: Piece) -> Tensor:
-        """x (T, I)."""
-        rows = piece.values[piece.before - self.first_step : piece.before + piece.steps]
-        return torch.from_numpy(lagged(self.scaling.apply(rows), self.lags)).float()
-
-    def _targets(self, piece: Piece) -> Tensor:
-        """d (T, K)."""
-        return torch.from_numpy(
-            piece._replace(values=self.scaling.apply(piece.values)).targets(self.outputs)
-        ).float()
-
-    def _walked_by_network(self, network: nn.Module, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The network's outputs and targets (T, K) from a training step on, piece by piece."""
-        rows = self.first_step + start, self.first_step + self.train_steps
-        for piece, x, y in self._walked(network, *rows, self.first_step, self.read):
-            yield y, self.rest(x, self._targets(piece))
-
-    def walked(self, model: nn.Module, before: int) -> Iterator[Walked]:
-        return self._walked(model, self.train_rows - self.farthest, self.rows, max(self.first_step, before))
-
-    def _walked(
-        self, model: nn.Module, first: int, stop: int, before: int, read: Callable[[Tensor], Tensor] = lambda x: x
-    ) -> Iterator[Walked]:
-        """A model walked over rows first to stop, begun a little before them so that its state is no new one.
-
-        Args:
-            before: the rows that lead each piece.
-            read: what the model reads of inputs x.
-        """
-        state, device = None, device_of(model)
-        with torch.no_grad():
-            for piece in self.pieces(max(before, first - WARM_UP), first, before):
-                _, state = model(to_device(read(self._inputs(piece))[:, None], device), state)
-            for piece in self.pieces(first, stop, before):
-                x = self._inputs(piece)
-                y, state = model(to_device(read(x)[:, None], device), state)
-                yield Walked(piece, x, y[:, 0].cpu())
 
 
 def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
