@@ -20,7 +20,7 @@ from ...reach.byte_sizes import format_bytes, parse_bytes
 from ..options.forecast import ForecastOptions
 from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
 from .npy_files import read_npy
-from .scaling import Moments, Scaling
+from .scaling import Moments
 from .tables import PARQUET, as_floats, check_columns, reading_parquet
 from .text_files import check_file
 
@@ -133,21 +133,6 @@ class FileTable:
 
     def times_at(self, first: int, rows: int) -> list[int]:
         return list(range(first + 1, first + rows + 1))
-
-
-@dataclass
-class ScaledRows:
-    """A `Source` of some rows of some columns of another, standardised."""
-
-    source: Source
-    scaling: Scaling  # of these columns
-    first: int
-    rows: int
-    columns: list[str]
-
-    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        whole = self.scaling.apply(self.source.read(self.first + first, rows, self.columns))
-        return whole[:, [self.columns.index(name) for name in columns]]
 
 
 def open_source(path: Path) -> Source:

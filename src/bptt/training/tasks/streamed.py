@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise
@@ -9,14 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...networks import SequenceModel
 from ..data.scaling import Moments, Scaling
-from ..data.stream import Stream
 from ..data.streamed_tables import (
     FileTable,
-    ScaledRows,
     check_streamable,
     checked_columns,
     moments_of,
@@ -77,15 +76,9 @@ class StreamedForecast(SingleSeries):
         check_stretches(config, learned)
         check_workers(config, workers)
         steps, share = learned // config.stretches, workers.share(config.stretches)
-        batch, beyond = share.stop - share.start, self.first_step + self.farthest
-        part = ScaledRows(
-            self.table.source, self.scaling, share.start * steps, batch * steps + beyond, self.columns
-        )
 
         def sequences(epoch: int) -> tuple[NoisyChunks, None]:
-            read = self.columns, self.columns[: len(config.targets)], config.horizons
-            chunks = Stream(part, self.name, *read, batch, config.window, torch.float32, self.lags)
-            return NoisyChunks(chunks, config, epoch, share, self.path), None
+            return NoisyChunks(Stretches(self, share, steps), config, epoch, share, self.path), None
 
         def validation() -> float | None:
             if learned == self.train_steps:
@@ -125,6 +118,43 @@ class StreamedForecast(SingleSeries):
     def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines."""
         return judged([self], model, title, path)
+
+
+class Stretches:
+    """The training steps of a series as windows (x, d) of stretches side by side, (window, B, ·).
+
+    Args:
+        share: which of the stretches are read.
+        steps: of each stretch.
+    """
+
+    def __init__(self, series: SingleSeries, share: slice, steps: int) -> None:
+        self._series, self._stretches, self.steps = series, range(share.start, share.stop), steps
+        self.position = 0
+
+    def seek(self, step: int) -> None:
+        self.position = step
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        window, rows = self._series.config.window, self._series.table.piece // len(self._stretches)
+        while self.position < self.steps:
+            stop = min(self.position + max(1, rows // window) * window, self.steps)
+            x, d = self._read(self.position, stop)
+            for start in range(0, len(x), window):
+                self.position += len(x[start : start + window])
+                yield x[start : start + window], d[start : start + window]
+        self.position = 0
+
+    def _read(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Steps start to stop of each stretch, (T, B, ·)."""
+        series, first = self._series, self._series.first_step
+        rows = [first + stretch * self.steps for stretch in self._stretches]
+        pieces = [list(series.pieces(row + start, row + stop, first)) for row in rows]
+        x, d = (
+            torch.stack([torch.cat([of(piece) for piece in own]) for own in pieces], dim=1)
+            for of in (series.inputs_of, series.targets_of)
+        )
+        return x, d
 
 
 def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
