@@ -15,7 +15,13 @@ def pieces(values, first, ahead, rows=1000, stop=None):
     padded = np.r_[values, np.full(ahead, np.nan)][:, None]
     for row in range(first, stop or len(values), rows):
         steps = min(rows, (stop or len(values)) - row)
-        yield Piece(row, steps, first, padded[row - first : row + steps + ahead])
+        yield Piece(row, steps, first, padded[row - first : row + steps + ahead], last(values[: row - first]))
+
+
+def last(values):
+    """The last value that is there, (1)."""
+    there = values[~np.isnan(values)]
+    return there[-1:] if len(there) else np.full(1, np.nan)
 
 
 def repeated(values, ahead, season=1):

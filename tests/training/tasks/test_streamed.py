@@ -12,7 +12,6 @@ from bptt.training.data.tables import Selection, read_table
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
-from bptt.training.tasks import streamed
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.streamed import streamed_forecast
 
@@ -102,6 +101,37 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
         assert list(judged_of_parts.scores["ours"]) == list(judged.scores["ours"])
 
 
+@pytest.mark.parametrize("piece", [7, 100_000])
+@pytest.mark.parametrize("linear", [False, True])
+def test_gaps_are_masked_as_in_memory(tmp_path, monkeypatch, piece, linear):
+    monkeypatch.setattr(streamed_tables, "PIECE", piece)
+    monkeypatch.setattr(streamed_tables, "ROWS", piece)
+    values = np.random.default_rng(0).normal(5, 2, (ROWS, 2)).cumsum(0)
+    values[[0, 3, 50, 399], 0] = values[100:140, 0] = values[330:360, 0] = values[:20, 1] = math.nan
+    np.save(tmp_path / "y.npy", values)
+    config = configured(
+        tmp_path / "y.npy", missing="mask", linear=linear, lags=None, horizon=(1, 3), validation=0.2, batch=3
+    )
+    selection = Selection(config.targets, config.inputs, missing="mask")
+    tasks = table_forecast(read_table(tmp_path / "y.npy", selection), config), streamed_forecast(config)
+    model = network_of(config, tasks[0])
+    pairs = [
+        [torch.cat([torch.from_numpy(piece[which]) for piece in task.step_pieces()]) for which in (1, 2)]
+        for task in tasks
+    ]
+    for one, other in zip(*pairs, strict=True):
+        assert torch.allclose(one, other, atol=1e-6, equal_nan=True)
+    losses = [task.updates(model).validation() for task in tasks]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    whole, parts = (task.judge(model, "ours", tmp_path / "found.csv") for task in tasks)
+    assert list(whole.scores) == list(parts.scores)
+    for name, scores in whole.scores.items():
+        exact = 1e-5 if name in ("ours", "its linear part alone") else 1e-9
+        assert list(parts.scores[name].values()) == pytest.approx(list(scores.values()), rel=exact), name
+    assert parts.covered == whole.covered
+    assert list(parts.mase.values()) == pytest.approx(list(whole.mase.values()), rel=1e-5)
+
+
 @pytest.mark.parametrize("validation", [0, 0.25])
 @pytest.mark.parametrize(("leap", "times"), [(0, 0), (100, 1)])
 def test_a_sample_reads_the_later_rows_once_and_only_if_they_leave_the_range(
@@ -116,8 +146,7 @@ def test_a_sample_reads_the_later_rows_once_and_only_if_they_leave_the_range(
         read.append(first + rows)
         return read_finite(source, name, first, rows, columns)
 
-    for module in (streamed, streamed_tables):
-        monkeypatch.setattr(module, "read_finite", noted)
+    monkeypatch.setattr(streamed_tables, "read_finite", noted)
     assert [len(task.training_excerpt().notes) for _ in range(3)] == [times] * 3
     assert read.count(ROWS) == times
 

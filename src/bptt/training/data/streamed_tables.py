@@ -18,6 +18,7 @@ import polars.selectors as cs
 from ...errors import UserError
 from ...reach.byte_sizes import format_bytes, parse_bytes
 from ..options.forecast import ForecastOptions
+from ..options.shared import Missing
 from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
 from .npy_files import read_npy
 from .scaling import Moments
@@ -111,11 +112,12 @@ class _Csv(_File):
 
 @dataclass(frozen=True)
 class FileTable:
-    """Some columns of a table on disk; a missing value is a UserError."""
+    """Some columns of a table on disk."""
 
     source: Source
     name: str  # of the file
     columns: list[str]  # those read, the targets first
+    missing: Missing = "error"  # refuse missing values, or "mask": leave NaN
 
     @property
     def piece(self) -> int:
@@ -129,7 +131,17 @@ class FileTable:
         return self.source.rows
 
     def read(self, first: int, rows: int) -> np.ndarray:
-        return read_finite(self.source, self.name, first, rows, self.columns)
+        read = read_finite if self.missing == "error" else read_there
+        return read(self.source, self.name, first, rows, self.columns)
+
+    def moments(self, first: int, stop: int) -> Moments:
+        """Of rows first to stop."""
+        return reduce(Moments.joined, map(Moments.of, self.pieces(first, stop)))
+
+    def pieces(self, first: int, stop: int) -> Iterator[np.ndarray]:
+        """Rows first to stop piece by piece."""
+        for start in range(first, stop, PIECE):
+            yield self.read(start, min(PIECE, stop - start))
 
     def times_at(self, first: int, rows: int) -> list[int]:
         return list(range(first + 1, first + rows + 1))
@@ -151,33 +163,28 @@ def checked_columns(wanted: str | Sequence[str], source: Source, path: Path) -> 
     return names
 
 
-def read_finite(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
-    """Rows of some columns; a UserError where a row or a value is missing."""
+def read_there(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
+    """Rows of some columns; a UserError where a row is missing."""
     piece = source.read(first, rows, columns)
     if len(piece) != rows:
         raise UserError(
             f"{name} ends after row {first + len(piece)}, but had {source.rows} rows when it was opened; open it "
             "again"
         )
+    return piece
+
+
+def read_finite(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
+    """Rows of some columns; a UserError where a row or a value is missing."""
+    piece = read_there(source, name, first, rows, columns)
     absent = np.isnan(piece)
     if absent.any():
         row, column = np.argwhere(absent)[0]
         raise UserError(
-            f"{name}: row {first + row + 1}, column {columns[column]!r}: the value is missing, which is not "
-            "repaired in a table read piece by piece; fill or drop such rows first"
+            f"{name}: row {first + row + 1}, column {columns[column]!r}: the value is missing; pass --missing "
+            "mask, or fill or drop such rows first"
         )
     return piece
-
-
-def read_pieces(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Iterator[np.ndarray]:
-    """Rows first to stop of some columns piece by piece, none of them missing."""
-    for start in range(first, stop, PIECE):
-        yield read_finite(source, name, start, min(PIECE, stop - start), columns)
-
-
-def moments_of(source: Source, name: str, first: int, stop: int, columns: list[str]) -> Moments:
-    """The moments of rows first to stop of some columns."""
-    return reduce(Moments.joined, map(Moments.of, read_pieces(source, name, first, stop, columns)))
 
 
 def is_streamed(config: ForecastOptions) -> bool:
@@ -203,11 +210,11 @@ def check_streamable(config: ForecastOptions) -> None:
     plain = ForecastOptions()
     for name in ("time", "missing", "series"):
         value = getattr(config, name)
-        if value != getattr(plain, name):
+        if value not in (getattr(plain, name), "mask"):
             said = f"--{name}" if value is True else f"--{name} {value}"
             raise UserError(
                 f"{config.data} is read piece by piece, where {said} is not supported: rows are numbered"
-                " and missing values must be filled before; or pass a larger --memory"
+                " and missing values are masked or filled before; or pass a larger --memory"
             )
 
 

@@ -309,6 +309,19 @@ def carried_on(values: np.ndarray) -> np.ndarray:
     return values[last]
 
 
+def last_values(table: Rows, row: int) -> np.ndarray:
+    """Each column's last value before a row, (C); NaN where there is none."""
+    found = np.full(len(table.columns), np.nan)
+    while row > 0 and np.isnan(found).any():
+        first = max(0, row - table.piece)
+        for place, own in enumerate(table.read(first, row - first).T):
+            there = np.flatnonzero(~np.isnan(own))
+            if np.isnan(found[place]) and len(there):
+                found[place] = own[there[-1]]
+        row = first
+    return found
+
+
 def gaps_kept(missing: Missing) -> Missing:
     """How to read a table that is interpolated later: masked."""
     return "mask" if missing == "interpolate" else missing

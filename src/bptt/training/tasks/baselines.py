@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..data.scaling import Moments
-from ..data.tables import carried_on, lagged
+from ..data.tables import lagged
 from .ridge import Products, fit_ridge
 from .series import Piece, Series, SingleSeries
 
@@ -59,7 +59,7 @@ def baseline_forecasts(series: Series) -> dict[str, np.ndarray]:
 def persistence(piece: Piece, place: int, back: int) -> np.ndarray:
     """The value that a column had so many rows before each step, or the last one before that, (T)."""
     rows = np.arange(piece.before, piece.before + piece.steps) - back
-    return np.where(rows < 0, np.nan, carried_on(piece.past(place))[np.maximum(rows, 0)])
+    return np.where(rows < 0, np.nan, piece.carried(place)[np.maximum(rows, 0)])
 
 
 class Regression:
@@ -72,7 +72,7 @@ class Regression:
 
     def inputs(self, piece: Piece) -> np.ndarray:
         """The last rows, standardised, from the first step on that has so many, (T or less, order)."""
-        return lagged(carried_on((piece.past(self.place) - self.mean) / self.unit)[:, None], self.order)
+        return lagged(((piece.carried(self.place) - self.mean) / self.unit)[:, None], self.order)
 
     def targets(self, piece: Piece) -> np.ndarray:
         return (piece.targets([(self.place, self.ahead)])[:, 0] - self.mean) / self.unit

@@ -203,14 +203,27 @@ def forecast_of(
 def _check_values(table: Table, train_rows: int, spans: list[Span]) -> None:
     """Refuse columns of which missing values leave too little."""
     there = ~np.isnan(table.values)
-    for place, column in enumerate(table.columns):
-        is_target = place < table.targets
-        learned, needed = int(there[:train_rows, place].sum()), MINIMUM_TARGETS if is_target else 1
-        if learned < needed:
+    tested = {span.name: there[span.first : span.stop].sum(0) for span in spans}
+    check_values(table.name, table.columns, table.targets, there[:train_rows].sum(0), train_rows, tested)
+
+
+def check_values(
+    name: str, columns: list[str], targets: int, learned: np.ndarray, rows: int, tested: dict[str, np.ndarray]
+) -> None:
+    """Refuse columns of which missing values leave too little.
+
+    Args:
+        learned, tested: how many values each column has in the training rows, and by span in the test rows.
+        rows: the number of training rows.
+    """
+    for place, column in enumerate(columns):
+        is_target = place < targets
+        needed = MINIMUM_TARGETS if is_target else 1
+        if learned[place] < needed:
             raise NothingThere(
-                f"{table.name}: column {column!r} has {learned} values in the {train_rows} training rows; at "
+                f"{name}: column {column!r} has {learned[place]} values in the {rows} training rows; at "
                 f"least {needed} are needed"
             )
-        for span in spans if is_target else []:
-            if not there[span.first : span.stop, place].any():
-                raise NothingThere(f"{table.name}: column {column!r} has no value to test on in {span.name}")
+        for span, count in tested.items() if is_target else ():
+            if not count[place]:
+                raise NothingThere(f"{name}: column {column!r} has no value to test on in {span}")

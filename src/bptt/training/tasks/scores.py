@@ -14,7 +14,6 @@ from torch import nn
 from ...files import replacing
 from ...forecast_model import ForecastModel
 from ...networks import SequenceModel
-from ..data.tables import carried_on
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from .baselines import Baselines
@@ -174,7 +173,7 @@ def _changes(series: SingleSeries) -> list[float]:
     for piece in series.pieces(back, series.train_rows, back):
         for place in targets:
             past = piece.past(place)
-            changes = np.abs(past[back:] - carried_on(past)[:-back])
+            changes = np.abs(past[back:] - piece.carried(place)[:-back])
             there = ~np.isnan(changes)
             total[place] += changes[there].sum()
             count[place] += there.sum()

@@ -20,7 +20,7 @@ from ...printable import shortened
 from ..data.calendar import FEATURES, features
 from ..data.scaling import Moments, Scaling, as_input
 from ..data.spacing import Spacing
-from ..data.tables import Rows, Table, carried_on, lagged
+from ..data.tables import Rows, Table, carried_on, lagged, last_values
 from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
@@ -43,14 +43,19 @@ class Piece(NamedTuple):
     steps: int  # T
     before: int  # how many rows precede them
     values: np.ndarray  # (before + T + farthest, C), these and those ahead too; NaN beyond the end
+    last: np.ndarray  # (C), each column's last value before them, where the first of them is missing; else any
 
     def without(self, steps: int) -> Piece:
         """Without the first steps."""
-        return Piece(self.row + steps, self.steps - steps, self.before + steps, self.values)
+        return Piece(self.row + steps, self.steps - steps, self.before + steps, self.values, self.last)
 
     def past(self, place: int) -> np.ndarray:
         """A column up to the row of the last step, (before + T)."""
         return self.values[: self.before + self.steps, place]
+
+    def carried(self, place: int) -> np.ndarray:
+        """The same with each gap filled by the last value before it."""
+        return carried_on(np.concatenate([self.last[[place]], self.past(place)]))[1:]
 
     def targets(self, outputs: Sequence[tuple[int, int]]) -> np.ndarray:
         """The true values of each output, (T, K)."""
@@ -267,7 +272,8 @@ class SingleSeries(Forecasting, ABC):
             steps, lead = min(self.table.piece, stop - row), min(before, row)
             values = self.table.read(row - lead, lead + min(steps + self.farthest, self.rows - row))
             beyond = np.full((lead + steps + self.farthest - len(values), len(self.columns)), np.nan)
-            yield Piece(row, steps, lead, np.concatenate([values, beyond]))
+            last = last_values(self.table, row - lead) if np.isnan(values[0]).any() else values[0]
+            yield Piece(row, steps, lead, np.concatenate([values, beyond]), last)
 
     def inputs_of(self, piece: Piece) -> Tensor:
         """x (T, I) of steps that have their lags before them.
@@ -275,9 +281,8 @@ class SingleSeries(Forecasting, ABC):
         The standardised columns of the row and of its lags, as `as_input` has them; then the sines and cosines of
         the calendar for the date on which the row of the farthest forecast is due.
         """
-        rows = self.scaling.apply(piece.values[: piece.before + piece.steps])
-        if self.config.missing == "interpolate":
-            rows = np.apply_along_axis(carried_on, 0, rows)
+        found = piece.carried if self.config.missing == "interpolate" else piece.past
+        rows = self.scaling.apply(np.stack([found(place) for place in range(len(self.columns))], axis=1))
         x = lagged(as_input(rows[piece.before - self.first_step :], self.config.missing), self.lags)
         if self.calendar:
             assert self.ahead is not None

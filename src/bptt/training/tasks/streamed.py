@@ -18,10 +18,7 @@ from ..data.streamed_tables import (
     FileTable,
     check_streamable,
     checked_columns,
-    moments_of,
     open_source,
-    read_finite,
-    read_pieces,
 )
 from ..data.tables import check_once
 from ..forward import NoisyChunks
@@ -30,7 +27,7 @@ from ..updates import Updates, Windows, check_stretches, check_workers, mean_squ
 from ..workers import ALONE, Workers
 from .excerpt import LONGEST, TrainingExcerpt
 from .extrapolation import beyond
-from .forecast import check_rows, train_rows_of, with_linear_part
+from .forecast import check_rows, check_values, train_rows_of, with_linear_part
 from .scores import judged
 from .seasons import found_lookback
 from .series import SingleSeries, Span
@@ -84,10 +81,12 @@ class StreamedForecast(SingleSeries):
             if learned == self.train_steps:
                 return None
             steps = self.walked_by_network(model, learned)
-            squares = (np.square((y - d).double().numpy()).sum() for y, d in steps)
-            return float(sum(squares)) / ((self.train_steps - learned) * len(self.outputs))
+            sums = [(sum_of_squares(y, d).item(), int((~d.isnan()).sum())) for y, d in steps]
+            total, count = map(sum, zip(*sums, strict=True))
+            return total / max(1, count)
 
-        return Windows(model, sequences, config, validation, nn.functional.mse_loss, workers)
+        loss = nn.functional.mse_loss if config.missing == "error" else mean_square
+        return Windows(model, sequences, config, validation, loss, workers)
 
     def training_excerpt(self) -> TrainingExcerpt:
         """The last training steps."""
@@ -110,10 +109,8 @@ class StreamedForecast(SingleSeries):
         learned, later = (np.stack([found.low, found.high]) for found in (self.learned, self.later))
         if beyond(learned, [later], self.columns) is None:
             return None
-        first = self.rows - int(self.later.count[0])
-        return beyond(
-            learned, read_pieces(self.table.source, self.name, first, self.rows, self.columns), self.columns
-        )
+        first = self.first_step + self.learned_steps + self.farthest
+        return beyond(learned, self.table.pieces(first, self.rows), self.columns)
 
     def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
         """Forecast the test rows and those beyond the end, write them, and compare with the baselines."""
@@ -164,20 +161,22 @@ def streamed_forecast(config: ForecastOptions) -> StreamedForecast:
     source, name = open_source(config.data), config.data.name
     columns = checked_columns((*config.targets, *config.inputs), source, config.data)
     check_once(columns)
+    table = FileTable(source, name, columns, config.missing)
     train_rows = train_rows_of(source.rows, config)
     check_rows(name, source.rows, train_rows, config)
-    first = read_finite(source, name, 0, min(SEASON_ROWS, train_rows), columns[:1])
+    first = table.read(0, min(SEASON_ROWS, train_rows))
     lookback = found_lookback(name, first[:, 0], [], train_rows, config)
     learned_rows = train_rows - round((train_rows - lookback.lags[-1] - max(config.horizons)) * config.validation)
     ends = pairwise(sorted({0, learned_rows, train_rows, source.rows}))
-    learned, *held, tested = [moments_of(source, name, *rows, columns) for rows in ends]
+    learned, *held, tested = [table.moments(*rows) for rows in ends]
     later = reduce(Moments.joined, [*held, tested])
     trained = reduce(Moments.joined, [learned, *held])
+    spans = [Span(f"rows {train_rows + 1} to {source.rows}", train_rows, source.rows)]
+    check_values(name, columns, len(config.targets), trained.count, train_rows, {spans[0].name: tested.count})
     scaling = Scaling.of_moments(trained, columns)
     scaling.check(learned.joined(later), columns, name)
-    table, moments = FileTable(source, name, columns), (trained, learned, later)
-    spans = [Span(f"rows {train_rows + 1} to {source.rows}", train_rows, source.rows)]
     variances = np.square(trained.unit[: len(config.targets)]).tolist()
     judged_by = {"spans": spans, "variances": variances}
+    moments = trained, learned, later
     task = StreamedForecast(config, train_rows, scaling, *lookback, table, *moments, **judged_by)
     return with_linear_part([task])[0]
