@@ -4,8 +4,8 @@ import pytest
 from bptt.training.data.scaling import Moments
 from bptt.training.data.tables import carried_on
 from bptt.training.tasks.baselines import Autoregression, Ridge, persistence
+from bptt.training.tasks.pieces import Steps
 from bptt.training.tasks.seasons import ar_order
-from bptt.training.tasks.series import Piece
 
 PIECES = (1000, 7)  # rows of a piece: the table as a whole, and many
 
@@ -15,7 +15,7 @@ def pieces(values, first, ahead, rows=1000, stop=None):
     padded = np.r_[values, np.full(ahead, np.nan)][:, None]
     for row in range(first, stop or len(values), rows):
         steps = min(rows, (stop or len(values)) - row)
-        yield Piece(row, steps, first, padded[row - first : row + steps + ahead], last(values[: row - first]))
+        yield Steps(row, steps, first, padded[row - first : row + steps + ahead], last(values[: row - first]))
 
 
 def last(values):

@@ -137,6 +137,7 @@ def test_gaps_are_masked_as_in_memory(tmp_path, monkeypatch, piece, linear):
 def test_a_sample_reads_the_later_rows_once_and_only_if_they_leave_the_range(
     tmp_path, monkeypatch, validation, leap, times
 ):
+    monkeypatch.setattr(streamed_tables, "PIECE", 50)
     y = np.sin(np.arange(ROWS) / 5)
     y[-1] += leap
     np.save(tmp_path / "y.npy", y)

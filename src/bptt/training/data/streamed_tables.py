@@ -6,7 +6,7 @@ import itertools
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Protocol
@@ -112,12 +112,15 @@ class _Csv(_File):
 
 @dataclass(frozen=True)
 class FileTable:
-    """Some columns of a table on disk."""
+    """Some columns of a table on disk, of which the block of rows that was read last is held."""
 
     source: Source
     name: str  # of the file
     columns: list[str]  # those read, the targets first
     missing: Missing = "error"  # refuse missing values, or "mask": leave NaN
+    readers: int = 1  # how many share the rows that are held, PIECE in all; a copy holds its own
+    stop: int | None = None  # the row before which they end; None for the last one
+    _held: list[tuple[int, np.ndarray]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def piece(self) -> int:
@@ -131,8 +134,14 @@ class FileTable:
         return self.source.rows
 
     def read(self, first: int, rows: int) -> np.ndarray:
-        read = read_finite if self.missing == "error" else read_there
-        return read(self.source, self.name, first, rows, self.columns)
+        start, held = self._held[0] if self._held else (0, np.empty((0, len(self.columns))))
+        if not start <= first <= first + rows <= start + len(held):
+            read = read_finite if self.missing == "error" else read_there
+            ahead = min(PIECE // self.readers, (self.stop or len(self)) - first)
+            there = min(max(rows, ahead), len(self) - first)
+            start, held = first, read(self.source, self.name, first, there, self.columns)
+            self._held[:] = [(start, held)]
+        return held[first - start : first - start + rows]
 
     def moments(self, first: int, stop: int) -> Moments:
         """Of rows first to stop."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..data.scaling import Moments
 from ..data.tables import lagged
+from .pieces import Steps
 from .ridge import Products, fit_ridge
-from .series import Piece, Series, SingleSeries
+from .series import Series, SingleSeries
 
 
 class Baselines:
@@ -37,7 +38,7 @@ class Baselines:
         for regression in self._regressions:
             regression.fit()
 
-    def __call__(self, piece: Piece) -> dict[str, np.ndarray]:
+    def __call__(self, piece: Steps) -> dict[str, np.ndarray]:
         """By name, the forecasts of each output (T, K); NaN where there are too few rows before."""
         found = [
             [*(persistence(piece, place, back) for back in self._backs(ahead)), regression(piece)]
@@ -56,7 +57,7 @@ def baseline_forecasts(series: Series) -> dict[str, np.ndarray]:
     return {name: series.by_row(found, 0) for name, found in Baselines(series)(piece).items()}
 
 
-def persistence(piece: Piece, place: int, back: int) -> np.ndarray:
+def persistence(piece: Steps, place: int, back: int) -> np.ndarray:
     """The value that a column had so many rows before each step, or the last one before that, (T)."""
     rows = np.arange(piece.before, piece.before + piece.steps) - back
     return np.where(rows < 0, np.nan, piece.carried(place)[np.maximum(rows, 0)])
@@ -70,14 +71,14 @@ class Regression:
         self.place, self.ahead, self.order = place, ahead, order
         self.steps = train_rows - order + 1 - ahead  # that it is fitted to
 
-    def inputs(self, piece: Piece) -> np.ndarray:
+    def inputs(self, piece: Steps) -> np.ndarray:
         """The last rows, standardised, from the first step on that has so many, (T or less, order)."""
         return lagged(((piece.carried(self.place) - self.mean) / self.unit)[:, None], self.order)
 
-    def targets(self, piece: Piece) -> np.ndarray:
+    def targets(self, piece: Steps) -> np.ndarray:
         return (piece.targets([(self.place, self.ahead)])[:, 0] - self.mean) / self.unit
 
-    def forecasts(self, piece: Piece, y: np.ndarray) -> np.ndarray:
+    def forecasts(self, piece: Steps, y: np.ndarray) -> np.ndarray:
         """Outputs for `inputs` in the target's unit, (T)."""
         there = min(piece.steps, len(y))
         unknown = np.full(piece.steps - there, np.nan)
@@ -91,14 +92,14 @@ class Ridge(Regression):
         super().__init__(*choices)
         self.products = Products(self.order, 1)
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Steps) -> None:
         first = piece.row - self.order + 1
         self.products.add(self.inputs(piece), self.targets(piece)[:, None], first, self.steps)
 
     def fit(self) -> None:
         self.part = fit_ridge(self.products, self.order, self.ahead)
 
-    def __call__(self, piece: Piece) -> np.ndarray:
+    def __call__(self, piece: Steps) -> np.ndarray:
         return self.forecasts(piece, self.part(self.inputs(piece))[:, 0])
 
 
@@ -109,7 +110,7 @@ class Autoregression(Regression):
         super().__init__(*choices)
         self.rows: np.ndarray = np.empty((0, self.order + 2))  # 1, inputs and target
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Steps) -> None:
         d = self.targets(piece)
         own = np.column_stack([np.ones(piece.steps), self.inputs(piece), d])
         own = own[: max(0, self.steps + self.order - 1 - piece.row)]
@@ -119,6 +120,6 @@ class Autoregression(Regression):
     def fit(self) -> None:
         self.weights, *_ = np.linalg.lstsq(self.rows[:, :-1], self.rows[:, -1], rcond=None)
 
-    def __call__(self, piece: Piece) -> np.ndarray:
+    def __call__(self, piece: Steps) -> np.ndarray:
         x = self.inputs(piece)
         return self.forecasts(piece, np.concatenate([np.ones((len(x), 1)), x], axis=1) @ self.weights)

@@ -25,9 +25,10 @@ from ..updates import Updates, Whole, Windows, check_workers, loss_for_targets, 
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
 from .forecast import Forecast, note_spacing, part_forecast, with_linear_part
+from .forecasting import Forecasting
 from .scores import judged
 from .seasons import lookback_of
-from .series import Forecasting, whole_of
+from .series import whole_of
 from .task import Judged
 
 

@@ -18,7 +18,7 @@ from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from .baselines import Baselines
 from .intervals import AdaptiveWidth, Intervals, half_width, in_turn
-from .series import Series, SingleSeries, Walked, whole_of
+from .series import Series, SingleSeries, WalkedSteps, whole_of
 from .task import ARV, ARV_OF_SUNSPOTS, Held, Judged
 
 MEAN = "mean"
@@ -107,7 +107,7 @@ class _Scored:
         for width in self.widths:
             width.settle()
 
-    def _forecasts(self, walked: Walked) -> list[np.ndarray]:
+    def _forecasts(self, walked: WalkedSteps) -> list[np.ndarray]:
         """Of each model, (T, K) in the targets' units."""
         outputs = [walked.y]
         if isinstance(self._model, ForecastModel):

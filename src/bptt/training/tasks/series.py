@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...forecast_model import ForecastModel, LinearPath
-from ...insight.plain_models import Criterion
-from ...networks import SequenceModel, squared_error
-from ...printable import shortened
+from ...networks import SequenceModel
 from ..data.calendar import FEATURES, features
 from ..data.scaling import Moments, Scaling, as_input
 from ..data.spacing import Spacing
-from ..data.tables import Rows, Table, carried_on, lagged, last_values
+from ..data.tables import Rows, Table, lagged
 from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
+from .forecasting import Forecasting, output_words
 from .linear_part import LinearPaths, share_of
+from .pieces import Steps, pieces_of
 from .ridge import Inputs
 
 
@@ -36,87 +36,12 @@ class Span(NamedTuple):
     stop: int  # one past the last
 
 
-class Piece(NamedTuple):
-    """Steps of a series that follow each other, and the rows around them."""
-
-    row: int  # that the first of them stands at
-    steps: int  # T
-    before: int  # how many rows precede them
-    values: np.ndarray  # (before + T + farthest, C), these and those ahead too; NaN beyond the end
-    last: np.ndarray  # (C), each column's last value before them, where the first of them is missing; else any
-
-    def without(self, steps: int) -> Piece:
-        """Without the first steps."""
-        return Piece(self.row + steps, self.steps - steps, self.before + steps, self.values, self.last)
-
-    def past(self, place: int) -> np.ndarray:
-        """A column up to the row of the last step, (before + T)."""
-        return self.values[: self.before + self.steps, place]
-
-    def carried(self, place: int) -> np.ndarray:
-        """The same with each gap filled by the last value before it."""
-        return carried_on(np.concatenate([self.last[[place]], self.past(place)]))[1:]
-
-    def targets(self, outputs: Sequence[tuple[int, int]]) -> np.ndarray:
-        """The true values of each output, (T, K)."""
-        starts = [(place, self.before + ahead) for place, ahead in outputs]
-        return np.stack([self.values[start : start + self.steps, place] for place, start in starts], axis=1)
-
-
-class Walked(NamedTuple):
+class WalkedSteps(NamedTuple):
     """Steps that a model was walked over."""
 
-    piece: Piece
+    piece: Steps
     x: Tensor  # (T, I)
     y: Tensor  # (T, K), what the model put out, standardised
-
-
-class _Table(Protocol):
-    """The attributes that `Forecasting` needs."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def columns(self) -> list[str]: ...
-    @property
-    def config(self) -> ForecastOptions: ...
-    @property
-    def train_steps(self) -> int: ...
-    @property
-    def learned_steps(self) -> int: ...
-    @property
-    def amount(self) -> str: ...
-    @property
-    def aim(self) -> str: ...
-
-
-class Forecasting:
-    """The properties that all forecasting tasks share, with tables in memory or on disk."""
-
-    output = "forecast.csv"
-
-    def __repr__(self: _Table) -> str:
-        return f"<{type(self).__name__}: {self.aim}; {self.amount}>"
-
-    @property
-    def loss(self) -> Criterion:
-        return squared_error
-
-    @property
-    def labels(self) -> list[str]:
-        return []
-
-    @property
-    def amount(self: _Table) -> str:
-        later = self.train_steps - self.learned_steps
-        validated = f", {later} more for validation" if later else ""
-        return f"{self.learned_steps} training steps of {_targets(self)}{validated}"
-
-    @property
-    def aim(self: _Table) -> str:
-        horizons = in_words([str(horizon) for horizon in self.config.horizons])
-        ahead = "one step" if horizons == "1" else f"{horizons} steps"
-        return f"{_targets(self)} of {self.name}, forecast {ahead} ahead"
 
 
 @dataclass(frozen=True, repr=False)
@@ -266,16 +191,11 @@ class SingleSeries(Forecasting, ABC):
         """The trained network beside the linear path, where there is one."""
         return whole_of([self], model)
 
-    def pieces(self, first: int, stop: int, before: int) -> Iterator[Piece]:
+    def pieces(self, first: int, stop: int, before: int) -> Iterator[Steps]:
         """The steps at rows first to stop, by piece, each led by so many rows, or by all where there are fewer."""
-        for row in range(first, stop, self.table.piece):
-            steps, lead = min(self.table.piece, stop - row), min(before, row)
-            values = self.table.read(row - lead, lead + min(steps + self.farthest, self.rows - row))
-            beyond = np.full((lead + steps + self.farthest - len(values), len(self.columns)), np.nan)
-            last = last_values(self.table, row - lead) if np.isnan(values[0]).any() else values[0]
-            yield Piece(row, steps, lead, np.concatenate([values, beyond]), last)
+        return pieces_of(self.table, first, stop, before, self.farthest)
 
-    def inputs_of(self, piece: Piece) -> Tensor:
+    def inputs_of(self, piece: Steps) -> Tensor:
         """x (T, I) of steps that have their lags before them.
 
         The standardised columns of the row and of its lags, as `as_input` has them; then the sines and cosines of
@@ -290,21 +210,21 @@ class SingleSeries(Forecasting, ABC):
             x = np.concatenate([x, features(due, self.calendar)], axis=1)
         return torch.from_numpy(x).float()
 
-    def targets_of(self, piece: Piece) -> Tensor:
+    def targets_of(self, piece: Steps) -> Tensor:
         """d (T, K), standardised, NaN where missing or beyond the end."""
         scaled = piece._replace(values=self.scaling.apply(piece.values))
         return torch.from_numpy(scaled.targets(self.outputs)).float()
 
-    def walked(self, model: nn.Module, before: int) -> Iterator[Walked]:
+    def walked(self, model: nn.Module, before: int) -> Iterator[WalkedSteps]:
         """The steps whose forecasts are written, by piece, each led by so many rows where there are."""
         first = max(self.first_step, self.first_written - self.farthest)
         for piece, x, y in self._walk(model, first, self.rows, before):
             early = max(0, first - piece.row)
-            yield Walked(piece.without(early), x[early:], y[early:])
+            yield WalkedSteps(piece.without(early), x[early:], y[early:])
 
     def _walk(
         self, model: nn.Module, first: int, stop: int, before: int, read: Callable[[Tensor], Tensor] = lambda x: x
-    ) -> Iterator[Walked]:
+    ) -> Iterator[WalkedSteps]:
         """A model walked over rows first to stop, begun before them so that its state is no new one.
 
         The first piece may begin earlier.
@@ -320,7 +240,7 @@ class SingleSeries(Forecasting, ABC):
             with torch.no_grad():
                 y, *state = model(to_device(read(x), device_of(model)), *state)
             if piece.row + piece.steps > first:
-                yield Walked(piece, x, y.to(x.device))
+                yield WalkedSteps(piece, x, y.to(x.device))
 
     @abstractmethod
     def times_of(self, rows: np.ndarray) -> list[str]:
@@ -356,7 +276,7 @@ class Series(SingleSeries):
         return self.targets_of(self._all)[: self._all.steps - self.farthest]
 
     @property
-    def _all(self) -> Piece:
+    def _all(self) -> Steps:
         return next(self.pieces(self.first_step, self.rows, self.first_step))
 
     def network_steps(self, stop: int | None = None) -> tuple[Tensor, Tensor]:
@@ -430,21 +350,3 @@ def whole_of(parts: Sequence[SingleSeries], network: SequenceModel) -> SequenceM
         shares = [share_of(y[:, k], d[:, k], ahead) for k, (_, ahead) in enumerate(parts[0].outputs)]
         whole.share.copy_(torch.tensor(shares))
     return whole
-
-
-def output_words(columns: list[str], outputs: list[tuple[int, int]]) -> list[list[str]]:
-    """Words that distinguish each target (its place among the columns) and horizon from the others."""
-    targets, horizons = ({output[which] for output in outputs} for which in (0, 1))
-    return [
-        [*([columns[place]] if len(targets) > 1 else []), *([f"{ahead} ahead"] if len(horizons) > 1 else [])]
-        for place, ahead in outputs
-    ]
-
-
-def _targets(table: _Table) -> str:
-    return in_words([shortened(name) for name in table.columns[: max(1, len(table.config.targets))]])
-
-
-def in_words(names: list[str]) -> str:
-    """Names in a sentence: a, b and c."""
-    return names[-1] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

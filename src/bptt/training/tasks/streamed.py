@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from itertools import pairwise
 from pathlib import Path
@@ -75,7 +75,7 @@ class StreamedForecast(SingleSeries):
         steps, share = learned // config.stretches, workers.share(config.stretches)
 
         def sequences(epoch: int) -> tuple[NoisyChunks, None]:
-            return NoisyChunks(Stretches(self, share, steps), config, epoch, share, self.path), None
+            return NoisyChunks(StretchWindows(self, share, steps), config, epoch, share, self.path), None
 
         def validation() -> float | None:
             if learned == self.train_steps:
@@ -117,7 +117,7 @@ class StreamedForecast(SingleSeries):
         return judged([self], model, title, path)
 
 
-class Stretches:
+class StretchWindows:
     """The training steps of a series as windows (x, d) of stretches side by side, (window, B, ·).
 
     Args:
@@ -125,32 +125,41 @@ class Stretches:
         steps: of each stretch.
     """
 
-    def __init__(self, series: SingleSeries, share: slice, steps: int) -> None:
-        self._series, self._stretches, self.steps = series, range(share.start, share.stop), steps
-        self.position = 0
+    def __init__(self, series: StreamedForecast, share: slice, steps: int) -> None:
+        self._window, count = series.config.window, share.stop - share.start
+        self._stretches = [
+            self._stretch(series, stretch * steps, steps, count) for stretch in range(share.start, share.stop)
+        ]
+        self._rows = max(1, series.table.piece // count // self._window) * self._window
+        self.steps, self.position = steps, 0
+
+    @staticmethod
+    def _stretch(series: StreamedForecast, step: int, steps: int, count: int) -> tuple[int, StreamedForecast]:
+        """The row of a stretch's first step, and the series with a table that is read for it alone."""
+        row = series.first_step + step
+        own = replace(series.table, readers=count, stop=row + steps + series.farthest)
+        return row, replace(series, table=own)
 
     def seek(self, step: int) -> None:
         self.position = step
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        window, rows = self._series.config.window, self._series.table.piece // len(self._stretches)
         while self.position < self.steps:
-            stop = min(self.position + max(1, rows // window) * window, self.steps)
-            x, d = self._read(self.position, stop)
-            for start in range(0, len(x), window):
-                self.position += len(x[start : start + window])
-                yield x[start : start + window], d[start : start + window]
+            x, d = self._read(self.position, min(self.position + self._rows, self.steps))
+            for own_x, own_d in zip(x.split(self._window), d.split(self._window), strict=True):
+                self.position += len(own_x)
+                yield own_x, own_d
         self.position = 0
 
     def _read(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Steps start to stop of each stretch, (T, B, ·)."""
-        series, first = self._series, self._series.first_step
-        rows = [first + stretch * self.steps for stretch in self._stretches]
-        pieces = [list(series.pieces(row + start, row + stop, first)) for row in rows]
-        x, d = (
-            torch.stack([torch.cat([of(piece) for piece in own]) for own in pieces], dim=1)
-            for of in (series.inputs_of, series.targets_of)
-        )
+        found = []
+        for row, series in self._stretches:
+            pieces = list(series.pieces(row + start, row + stop, series.first_step))
+            found.append(
+                [torch.cat([of(piece) for piece in pieces]) for of in (series.inputs_of, series.targets_of)]
+            )
+        x, d = (torch.stack(own, dim=1) for own in zip(*found, strict=True))
         return x, d
 
 
