@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""The README's examples print what it shows, and its figures are those of the documents."""
 
 import contextlib
 import io
@@ -6,37 +6,60 @@ import re
 import warnings
 from pathlib import Path
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+from support import loaded
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PERFORMANCE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+RATIO = re.compile(r"^ +(?:RNN|GRU|LSTM) .*\) +([\d.]+) +[\d.]+ +\d+%$", re.MULTILINE)
 
 
 def test_every_example_runs_and_prints_what_the_readme_says():
-    blocks = re.findall(r"```(python|text)\n(.*?)```", README, re.DOTALL)
-    kinds = ["python", "text", "python", "python", "python", "text", "python", "python", "python"]
-    assert [kind for kind, _ in blocks] == kinds
     names: dict = {}
-    printed = []
+    printed = ""
+    blocks = re.findall(r"```(python|text)\n(.*?)```", README, re.DOTALL)
+    assert [kind for kind, _ in blocks] == ["python", "python", "text"]
     for kind, text in blocks:
         if kind == "python":
             out = io.StringIO()
             with contextlib.redirect_stdout(out), warnings.catch_warnings():
                 exec(compile(text, "README.md", "exec"), names)
-            printed.append(out.getvalue())
+            printed = out.getvalue()
         else:
-            assert printed[-1] == text
+            assert printed == text
 
 
 def test_every_file_it_links_to_is_there():
-    for path in [*re.findall(r"\]\(([^)#:]+)\)", README), "docs/notation.md", "benchmarks/sunspots.py"]:
-        assert (Path(__file__).parents[1] / path).exists(), path
+    links = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r'(?:src|srcset)="([^"]+)"', README)
+    for path in [*links, "benchmarks/forecasts.py"]:
+        assert (ROOT / path).exists(), path
+
+
+def test_it_stays_short():
+    assert len(README.splitlines()) < 150
+
+
+def test_its_gains_are_those_that_were_measured():
+    gains = [float(found) for found in RATIO.findall(PERFORMANCE.split("## Inference")[0])]
+    assert gains
+    assert f"{min(gains):.1f} to {max(gains):.0f} times" in README
+    for slower in (found for found in RATIO.findall(PERFORMANCE) if float(found) < 1):
+        assert slower in README
+
+
+def test_the_chart_shows_the_figures_of_the_page():
+    charts = loaded(ROOT / "benchmarks" / "speed_chart.py")
+    drawn = charts.chart(charts.ratios(PERFORMANCE))
+    assert drawn == (ROOT / "docs" / "speed.svg").read_text(encoding="utf-8"), "run benchmarks/speed_chart.py"
 
 
 def test_every_dependency_has_its_reason():
-    project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = re.search(r"\ndependencies = \[\n(.*?)\]", project, re.DOTALL)
     names = re.findall(r'"([a-z0-9-]+)>=', dependencies.group(1))
     extra = re.search(r"\nonnx = \[(.*?)\]", project)
     names += re.findall(r'"([a-z0-9-]+)>=', extra.group(1))
     assert names
-    table = README[README.index("| dependency | why |") :]
+    install = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     for name in names:
-        assert re.search(rf"^\|.*\b{name}\b.*\|.*\|$", table, re.MULTILINE), f"{name} has no line in the README"
+        assert re.search(rf"^\|.*\b{name}\b.*\|.*\|$", install, re.MULTILINE), f"{name} has no line in install.md"
