@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
@@ -101,8 +102,8 @@ def run_explorer(
     subject = run_subject(excerpt, task.loss, model, steps)
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand
-        first = task.first_step + task.farthest
-        times = task.times()[first : first + task.learned_steps][-len(subject.longest.x) :]
+        stop = task.first_step + task.farthest + task.learned_steps
+        times = task.times_of(np.arange(stop - len(subject.longest.x), stop))
     lead, report, found = [message(described(config, task))], None, None
     if result is None:
         found = diagnosis_of(model, excerpt)

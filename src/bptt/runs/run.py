@@ -149,7 +149,7 @@ class Run(ConfigFile):
         if data is None:
             return self.task.training_excerpt()
         series = new_series(self, path_or_table(data), None, missing)
-        longest = max(series, key=lambda task: len(task.table.values))
+        longest = max(series, key=lambda task: task.rows)
         if isinstance(self.model, ForecastModel):
             path = copy.deepcopy(self.model.path).cpu()
             longest = replace(longest, paths=LinearPaths(path, path))

@@ -22,12 +22,14 @@ def every(step, rows):
     ],
 )
 def test_the_periods_that_the_rows_tell_apart_and_come_to_again(step, rows, wanted):
-    assert periods_of(every(step, rows)) == wanted
+    times = every(step, rows)
+    assert periods_of(times[0], times[-1], rows) == wanted
 
 
 def test_what_has_no_calendar():
-    assert periods_of([1700, 1701]) == []
-    assert periods_of(every(timedelta(days=400), 50)) == []
+    assert periods_of(1700, 1701, 2) == []
+    times = every(timedelta(days=400), 50)
+    assert periods_of(times[0], times[-1], 50) == []
 
 
 def test_a_place_is_a_point_on_a_circle():

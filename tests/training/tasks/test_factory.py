@@ -9,7 +9,6 @@ from bptt.training.options.text import TextOptions
 from bptt.training.tasks.classify import Classify
 from bptt.training.tasks.factory import made_task, roles
 from bptt.training.tasks.forecast import Forecast
-from bptt.training.tasks.streamed import StreamedForecast
 from bptt.training.tasks.text import TextTask
 
 
@@ -19,7 +18,7 @@ def test_what_is_embedded_a_table_and_a_table_read_piece_by_piece(tmp_path):
     config = ForecastOptions(data=tmp_path / "d.npy", target="0", reach="truncated")
     assert isinstance(made_task(config), Forecast)
     small = ForecastOptions(data=tmp_path / "d.npy", target="0", reach="truncated", memory="1kB")
-    assert isinstance(made_task(small), StreamedForecast)
+    assert not made_task(small).in_memory
 
 
 def test_each_kind_of_file_has_its_task(tmp_path):

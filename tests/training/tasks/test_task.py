@@ -4,12 +4,11 @@ import pytest
 
 from bptt.training.tasks.classify import Classify
 from bptt.training.tasks.forecast import Forecast
-from bptt.training.tasks.streamed import StreamedForecast
 from bptt.training.tasks.task import Task
 from bptt.training.tasks.text import TextTask
 
 
-@pytest.mark.parametrize("kind", [Forecast, StreamedForecast, Classify, TextTask])
+@pytest.mark.parametrize("kind", [Forecast, Classify, TextTask])
 def test_every_task_has_what_a_task_has(kind):
     fields = set(getattr(kind, "__dataclass_fields__", {}))
     for name, member in vars(Task).items():

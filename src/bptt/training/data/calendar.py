@@ -12,15 +12,16 @@ DAY, WEEK, YEAR = timedelta(days=1), timedelta(days=7), timedelta(days=365.2425)
 PERIODS = {"hour of day": DAY, "day of week": WEEK, "day of year": YEAR}
 
 
-def periods_of(times: list[Any]) -> list[str]:
+def periods_of(first: Any, last: Any, rows: int) -> list[str]:
     """The periods that give a forecast features: those longer than two steps that the rows hold at least twice.
 
     Args:
-        times: the training rows' labels; numbers have no periods.
+        first, last: the labels of the first and the last training row; numbers have no periods.
+        rows: how many there are.
     """
-    if not isinstance(times[0], datetime):
+    if not isinstance(first, datetime):
         return []
-    step, whole = (times[-1] - times[0]) / max(1, len(times) - 1), times[-1] - times[0]
+    step, whole = (last - first) / max(1, rows - 1), last - first
     return [period for period, length in PERIODS.items() if 2 * step < length and 2 * length <= whole]
 
 

@@ -58,12 +58,10 @@ class Moments:
             max(self.precision, other.precision),
         )
 
-    def of_column(self, place: int) -> Moments:
-        """Of one column alone."""
-        count, mean, variance, low, high = (
-            own[[place]] for own in (self.count, self.mean, self.variance, self.low, self.high)
-        )
-        return Moments(count, mean, variance, low, high, self.precision)
+    def of_columns(self, places: slice) -> Moments:
+        """Of some columns alone."""
+        by_column = self.count, self.mean, self.variance, self.low, self.high
+        return Moments(*(own[places] for own in by_column), precision=self.precision)
 
     @property
     def is_constant(self) -> np.ndarray:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import pairwise, starmap
 from pathlib import Path
 from typing import Protocol
 
@@ -22,8 +23,10 @@ from ..options.shared import Missing
 from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
 from .npy_files import read_npy
 from .scaling import Moments
-from .tables import PARQUET, as_floats, check_columns, reading_parquet
+from .spacing import Fixed, Spacing
+from .tables import PARQUET, as_floats, check_columns, check_once, reading_parquet
 from .text_files import check_file
+from .timestamps import Clock, Timestamps
 
 PIECE = 2**18  # rows that are read at a time
 ROWS = 2**15  # that are walked and judged at a time
@@ -120,6 +123,7 @@ class FileTable:
     missing: Missing = "error"  # refuse missing values, or "mask": leave NaN
     readers: int = 1  # how many share the rows that are held, PIECE in all; a copy holds its own
     stop: int | None = None  # the row before which they end; None for the last one
+    _moments: dict[tuple[int, int], Moments] = field(default_factory=dict, init=False, repr=False, compare=False)
     _held: list[tuple[int, np.ndarray]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
@@ -143,17 +147,36 @@ class FileTable:
             self._held[:] = [(start, held)]
         return held[first - start : first - start + rows]
 
-    def moments(self, first: int, stop: int) -> Moments:
-        """Of rows first to stop."""
-        return reduce(Moments.joined, map(Moments.of, self.pieces(first, stop)))
+    def moments(self, first: int, stop: int, places: slice = slice(None)) -> Moments:
+        """Of rows first to stop; of those that were read before, nothing is read again but at the ends."""
+        ends = [first, *range(first - first % PIECE + PIECE, stop, PIECE), stop]
+        nothing = Moments.of(np.empty((0, len(self.columns))))
+        return reduce(Moments.joined, starmap(self._moments_between, pairwise(ends)), nothing).of_columns(places)
 
-    def pieces(self, first: int, stop: int) -> Iterator[np.ndarray]:
-        """Rows first to stop piece by piece."""
-        for start in range(first, stop, PIECE):
-            yield self.read(start, min(PIECE, stop - start))
+    def _moments_between(self, first: int, stop: int) -> Moments:
+        if (first, stop) not in self._moments:
+            self._moments[first, stop] = Moments.of(self.read(first, stop - first))
+        return self._moments[first, stop]
 
-    def times_at(self, first: int, rows: int) -> list[int]:
-        return list(range(first + 1, first + rows + 1))
+    def timestamps_at(self, first: int, rows: int) -> Timestamps:
+        return Timestamps.of(list(range(first + 1, first + rows + 1)))
+
+    def spacing(self) -> Spacing | None:
+        return Fixed("1", dated=False)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock()
+
+
+def open_table(config: ForecastOptions) -> FileTable:
+    """The columns of a table on disk that a run trains on; nothing of them is read yet."""
+    assert config.data is not None
+    check_streamable(config)
+    source = open_source(config.data)
+    columns = checked_columns((*config.targets, *config.inputs), source, config.data)
+    check_once(columns)
+    return FileTable(source, config.data.name, columns, config.missing)
 
 
 def open_source(path: Path) -> Source:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,10 @@ from ...printable import shortened
 from ..options.forecast import ForecastOptions
 from ..options.shared import Missing
 from .csv_files import read_csv
+from .find_spacing import spacing_of
 from .npy_files import native, read_npy
+from .scaling import Moments
+from .spacing import Spacing
 from .table_cells import as_numbers, is_number_like, number_of, text_in
 from .text_files import check_file
 from .time_column import read_timestamps
@@ -43,7 +47,11 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
     def read(self, first: int, rows: int) -> np.ndarray: ...  # (rows, columns), NaN where a value is missing
-    def times_at(self, first: int, rows: int) -> list[Any]: ...
+    def moments(self, first: int, stop: int, places: slice = slice(None)) -> Moments: ...  # of rows first to stop
+    def timestamps_at(self, first: int, rows: int) -> Timestamps: ...
+    def spacing(self) -> Spacing | None: ...  # the rule that leads from one row's time to the next's
+    @property
+    def clock(self) -> Clock: ...
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,20 @@ class Table:
     def read(self, first: int, rows: int) -> np.ndarray:
         return self.values[first : first + rows]
 
-    def times_at(self, first: int, rows: int) -> list[Any]:
-        return self.times[first : first + rows]
+    def moments(self, first: int, stop: int, places: slice = slice(None)) -> Moments:
+        return Moments.of(self.values[first:stop, places])
+
+    def timestamps_at(self, first: int, rows: int) -> Timestamps:
+        return self.timestamps.take(range(first, first + rows))
+
+    def spacing(self) -> Spacing | None:
+        return spacing_of(self.times)
 
     @property
+    def clock(self) -> Clock:
+        return self.timestamps.clock
+
+    @cached_property
     def timestamps(self) -> Timestamps:
         """The times and how they are written."""
         return self.written or Timestamps.of(self.times)

@@ -11,7 +11,7 @@ from ..data.scaling import Moments
 from ..data.tables import lagged
 from .pieces import Steps
 from .ridge import Products, fit_ridge
-from .series import Series, SingleSeries
+from .series import Series
 
 
 class Baselines:
@@ -20,7 +20,7 @@ class Baselines:
     With a linear part the regression is a ridge regression, its penalties weighed, else a linear AR.
     """
 
-    def __init__(self, series: SingleSeries) -> None:
+    def __init__(self, series: Series) -> None:
         order = series.order
         self._outputs, self._seasons = series.outputs, [1, *series.seasons[:1]]
         self.names = ["persistence", *(f"seasonal persistence ({season})" for season in self._seasons[1:])]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from ...errors import UserError
 from ...files import digest_of
 from ..data.frames import IN_MEMORY, digest_of_column
-from ..data.streamed_tables import is_streamed
+from ..data.streamed_tables import is_streamed, open_table
 from ..data.tables import listed, read_frame, select, selection_of
 from ..data.text_files import check_file
 from ..options.base import TrainOptions
@@ -20,7 +21,6 @@ from ..options.text import TextOptions
 from .classify import classify_task, test_file
 from .forecast import Forecast, note_spacing, sunspot_forecast, table_forecast
 from .panel import panel
-from .streamed import streamed_forecast
 from .task import Task
 from .text import text_task
 
@@ -87,12 +87,15 @@ def files_of(config: TrainOptions) -> list[Path]:
 def _forecast(config: ForecastOptions, table: pl.DataFrame | None) -> Task:
     if config.data is None or not config.targets:
         return sunspot_forecast(config)
-    if table is None and is_streamed(config):
-        return streamed_forecast(config)
-    if config.series is not None:
+    is_large = table is None and is_streamed(config)
+    if config.series is not None and not is_large:
         return panel(config, table)
-    frame = read_frame(config.data) if table is None else table
-    task = table_forecast(select(frame, config.data.name, selection_of(config)), config)
+    if is_large:
+        rows = open_table(config)
+    else:
+        frame = read_frame(config.data) if table is None else table
+        rows = select(frame, config.data.name, selection_of(config))
+    task = table_forecast(rows, config)
     note_spacing([task])
     return task
 
@@ -119,13 +122,14 @@ def split_of(task: Task) -> str:
     """Which rows of a single table are trained, validated and tested on, its season and lags, in a line."""
     if not isinstance(task, Forecast):
         return ""
-    texts, rows = task.table.timestamps.texts, task.train_rows
+    rows, last = task.train_rows, task.rows - 1
+    first, end, tested, stop = (task.times_of(np.array([row]))[0] for row in (0, rows - 1, rows, last))
     held = task.train_steps - task.learned_steps
     validated = f", its last {held} steps for validation" if held else ""
     season = f"season {' and '.join(map(str, task.seasons))}" if task.seasons else "no season found"
     return (
-        f"rows: training {texts[0]} to {texts[rows - 1]} ({rows}{validated}), "
-        f"test {texts[rows]} to {texts[-1]} ({len(texts) - rows}); {season}; read at lags {_ranges(task.lags)}"
+        f"rows: training {first} to {end} ({rows}{validated}), test {tested} to {stop} ({task.rows - rows}); "
+        f"{season}; read at lags {_ranges(task.lags)}"
     )
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import nn
 
 from ...errors import NothingThere, UserError, warn
 from ...networks import SequenceModel
 from ...printable import shortened
 from ..data.calendar import periods_of
-from ..data.find_spacing import spacing_of
-from ..data.scaling import Moments, Scaling
+from ..data.scaling import Scaling
 from ..data.spacing import Spacing
-from ..data.tables import Table, interpolated, sunspots
+from ..data.tables import Rows, Table, interpolated, sunspots
 from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
@@ -29,11 +30,13 @@ from .linear_part import linear_paths
 from .ridge import Products
 from .scores import judged
 from .seasons import found_lookback
-from .series import Series, SingleSeries, Span
+from .series import Series, Span
+from .stretch_windows import streamed_updates
 from .task import Judged
 
-T = TypeVar("T", bound=SingleSeries)
+T = TypeVar("T", bound=Series)
 MINIMUM_TARGETS = 10  # training targets that a forecast needs
+SEASON_ROWS = 2**15  # that a season is looked for in, of a table on disk
 
 # Average relative variance is the mean squared error over the variance of the series; for the sunspots the
 # literature divides by 1535, the variance of 1700-1979 (Weigend, Huberman & Rumelhart 1990).
@@ -52,7 +55,7 @@ class Forecast(Series):
 
     @property
     def clock(self) -> Clock:
-        return self.table.timestamps.clock if self.config.time else Clock()
+        return self.table.clock if self.config.time else Clock()
 
     @property
     def spacings(self) -> dict[str, Spacing]:
@@ -60,31 +63,42 @@ class Forecast(Series):
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """The training steps, the last of them kept for validation where it is asked for."""
+        if not self.in_memory:
+            return streamed_updates(self, model, workers)
         return updates_of(model, *self.training_steps(), self.config, workers)
 
     def training_excerpt(self) -> TrainingExcerpt:
         """The last training steps; of new data, which has none, the last steps with a target."""
-        x, d = self.network_steps(self.learned_steps if self.train_rows else None)
-        stop, first = len(d), max(0, len(d) - LONGEST)
-        x, d = x[first:stop, None], d[first:stop, None]
+        return self._excerpt
+
+    @cached_property
+    def _excerpt(self) -> TrainingExcerpt:
+        first, stop = self.first_step, self.rows - self.farthest
+        if self.train_rows:
+            stop = first + self.learned_steps
+        start = max(first, stop - LONGEST)
+        pieces = list(self.pieces(start, stop, first))
+        x, d = (torch.cat(list(map(of, pieces)))[:, None] for of in (self.inputs_of, self.targets_of))
         note = self.beyond() if self.train_rows else None
         notes = () if note is None else (note,)
-        return TrainingExcerpt(x, d, mean_square, sum_of_squares, self.rows_read(first, stop), notes)
+        of = f"{self.train_rows} training rows" if self.train_rows else f"{self.rows} rows"
+        what = f"rows {start - first + 1}-{stop} of the {of} of {self.name}"
+        return TrainingExcerpt(self.read(x), self.rest(x, d), mean_square, sum_of_squares, what, notes)
 
     def beyond(self) -> str | None:
         """A sentence if rows after the training rows leave their range, else None."""
-        stop = self.learned_steps + self.first_step + self.farthest
-        values = self.table.values
-        later = "later rows" + (f" of series {shortened(self.part)!r}" if self.part else "")
-        return beyond(values[:stop], [values[stop:]], self.columns, later)
-
-    def rows_read(self, first: int, stop: int) -> str:
-        """The rows that steps first to stop read, in words."""
-        of = f"{self.train_rows} training rows" if self.train_rows else f"{len(self.table.values)} rows"
-        return f"rows {first + 1}-{stop + self.first_step} of the {of} of {self.name}"
+        stop = self.first_step + self.learned_steps + self.farthest
+        learned, later = self.table.moments(0, stop), self.table.moments(stop, self.rows)
+        learned, extremes = (np.stack([found.low, found.high]) for found in (learned, later))
+        if beyond(learned, [extremes], self.columns) is None:
+            return None
+        size = self.table.piece
+        rows = (self.table.read(first, min(size, self.rows - first)) for first in range(stop, self.rows, size))
+        of_part = f" of series {shortened(self.part)!r}" if self.part else ""
+        return beyond(learned, rows, self.columns, f"later rows{of_part}")
 
     def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
-        """Forecast every row, write the forecasts, and compare with the baselines and published figures."""
+        """Forecast the rows, write the forecasts, and compare with the baselines and published figures."""
         return judged([self], model, title, path)
 
 
@@ -97,7 +111,7 @@ def sunspot_forecast(config: ForecastOptions) -> Forecast:
     return forecast_of(table, config, row[SUNSPOT_TRAIN_END] + 1, spans, [SUNSPOT_VARIANCE], published)
 
 
-def table_forecast(table: Table, config: ForecastOptions) -> Forecast:
+def table_forecast(table: Rows, config: ForecastOptions) -> Forecast:
     """A user's table: learn from its start, judge on the last ``config.test`` of its rows.
 
     A UserError where there are too few rows, or too few values of a target.
@@ -106,17 +120,17 @@ def table_forecast(table: Table, config: ForecastOptions) -> Forecast:
     return forecast
 
 
-def part_forecast(table: Table, config: ForecastOptions, part: str = "") -> Forecast:
+def part_forecast(table: Rows, config: ForecastOptions, part: str = "") -> Forecast:
     """The same without its linear part; `part` names it among many series."""
-    rows = len(table.values)
+    rows = len(table)
     train_rows = train_rows_of(rows, config)
     check_rows(table.name, rows, train_rows, config)
-    texts = table.timestamps.texts
-    spans = [Span(f"{texts[train_rows]} to {texts[-1]}", train_rows, rows)]
-    if config.missing == "interpolate":
-        _check_values(table, train_rows, spans)
+    first, last = (table.timestamps_at(row, 1).texts[0] for row in (train_rows, rows - 1))
+    spans = [Span(f"{first} to {last}", train_rows, rows)]
+    if config.missing == "interpolate" and isinstance(table, Table):
+        check_values(table, max(1, len(config.targets)), train_rows, spans)
         table = replace(table, values=_interpolated(table.values, train_rows))
-    variances = np.square(Moments.of(table.values[:train_rows, : table.targets]).unit).tolist()
+    variances = np.square(table.moments(0, train_rows, slice(max(1, len(config.targets)))).unit).tolist()
     return forecast_of(table, config, train_rows, spans, variances, {}, part)
 
 
@@ -171,7 +185,7 @@ def check_rows(name: str, rows: int, train_rows: int, config: ForecastOptions) -
 
 
 def forecast_of(
-    table: Table,
+    table: Rows,
     config: ForecastOptions,
     train_rows: int,
     spans: list[Span],
@@ -180,13 +194,16 @@ def forecast_of(
     part: str = "",
 ) -> Forecast:
     """A table as the task that the options make of it; a UserError where it holds too little."""
-    _check_values(table, train_rows, spans)
-    learned, times = table.values[:train_rows], table.times[:train_rows]
-    calendar = periods_of(times) if config.calendar else []
-    lookback = found_lookback(table.name, learned[:, 0], times, train_rows, config)
-    scaling = Scaling.of(learned, table.columns, table.name if part else "")
-    scaling.check(Moments.of(table.values), table.columns, table.name)
-    spacing = spacing_of(table.times)
+    check_values(table, max(1, len(config.targets)), train_rows, spans)
+    rows = train_rows if isinstance(table, Table) else min(SEASON_ROWS, train_rows)
+    times = table.timestamps_at(0, rows).moments
+    lookback = found_lookback(table.name, table.read(0, rows)[:, 0], times, train_rows, config)
+    calendar = []
+    if config.calendar:
+        calendar = periods_of(times[0], table.timestamps_at(train_rows - 1, 1).moments[0], train_rows)
+    scaling = Scaling.of_moments(table.moments(0, train_rows), table.columns, table.name if part else "")
+    scaling.check(table.moments(0, len(table)), table.columns, table.name)
+    spacing = table.spacing()
     judged_by = {"spans": spans, "variances": variances, "published": published, "part": part}
     in_time = {"calendar": calendar, "spacing": spacing, "ahead": spacing}
     forecast = Forecast(config, train_rows, scaling, *lookback, table, **in_time, **judged_by)
@@ -200,30 +217,17 @@ def forecast_of(
     return forecast
 
 
-def _check_values(table: Table, train_rows: int, spans: list[Span]) -> None:
-    """Refuse columns of which missing values leave too little."""
-    there = ~np.isnan(table.values)
-    tested = {span.name: there[span.first : span.stop].sum(0) for span in spans}
-    check_values(table.name, table.columns, table.targets, there[:train_rows].sum(0), train_rows, tested)
-
-
-def check_values(
-    name: str, columns: list[str], targets: int, learned: np.ndarray, rows: int, tested: dict[str, np.ndarray]
-) -> None:
-    """Refuse columns of which missing values leave too little.
-
-    Args:
-        learned, tested: how many values each column has in the training rows, and by span in the test rows.
-        rows: the number of training rows.
-    """
-    for place, column in enumerate(columns):
+def check_values(table: Rows, targets: int, train_rows: int, spans: list[Span]) -> None:
+    """Refuse columns of which missing values leave too little in the training rows, or in the test rows."""
+    learned = table.moments(0, train_rows).count
+    for place, column in enumerate(table.columns):
         is_target = place < targets
         needed = MINIMUM_TARGETS if is_target else 1
         if learned[place] < needed:
             raise NothingThere(
-                f"{name}: column {column!r} has {learned[place]} values in the {rows} training rows; at "
-                f"least {needed} are needed"
+                f"{table.name}: column {column!r} has {learned[place]} values in the {train_rows} training rows; "
+                f"at least {needed} are needed"
             )
-        for span, count in tested.items() if is_target else ():
-            if not count[place]:
-                raise NothingThere(f"{name}: column {column!r} has no value to test on in {span}")
+        for span in spans if is_target else ():
+            if not table.moments(span.first, span.stop).count[place]:
+                raise NothingThere(f"{table.name}: column {column!r} has no value to test on in {span.name}")

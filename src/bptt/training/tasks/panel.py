@@ -88,7 +88,7 @@ class Panel(Forecasting):
     @property
     def scaling(self) -> Scaling:
         """By the training rows of all series."""
-        return Moments.of(np.concatenate([part.table.values[: part.train_rows] for part in self.parts])).scaling
+        return Moments.of(np.concatenate([part.table.read(0, part.train_rows) for part in self.parts])).scaling
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Series side by side from their first steps; where one has ended, the others continue without it.

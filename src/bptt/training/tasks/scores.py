@@ -18,7 +18,7 @@ from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from .baselines import Baselines
 from .intervals import AdaptiveWidth, Intervals, half_width, in_turn
-from .series import Series, SingleSeries, WalkedSteps, whole_of
+from .series import Series, WalkedSteps, whole_of
 from .task import ARV, ARV_OF_SUNSPOTS, Held, Judged
 
 MEAN = "mean"
@@ -26,7 +26,7 @@ LINEAR = "its linear part alone"
 SHORT = 0.1  # of the coverage asked for: intervals that held so much less are warned of
 
 
-def judged(parts: Sequence[SingleSeries], network: SequenceModel, title: str, path: Path) -> Judged:
+def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Path) -> Judged:
     """Forecast every row of one series or many, write the forecasts, and compare with the baselines.
 
     Args:
@@ -79,7 +79,7 @@ def shares_of(model: nn.Module) -> list[float]:
 class _Scored:
     """The forecasts of a series and of its baselines piece by piece, and the sums of their errors."""
 
-    def __init__(self, series: SingleSeries, model: nn.Module, title: str, sizes: list[np.ndarray]) -> None:
+    def __init__(self, series: Series, model: nn.Module, title: str, sizes: list[np.ndarray]) -> None:
         self.series, self._model, self._baselines = series, model, Baselines(series)
         alone = [LINEAR] if isinstance(model, ForecastModel) else []
         self.names = [title, *alone, *self._baselines.names]
@@ -163,7 +163,7 @@ class _Scored:
         return self.series.outputs[self.series.judged_on[number][1]][0]
 
 
-def _changes(series: SingleSeries) -> list[float]:
+def _changes(series: Series) -> list[float]:
     """By target, the mean absolute error in the training rows of persistence, or over a season where there is one.
 
     The unit of MASE: Hyndman & Koehler (2006), "Another look at measures of forecast accuracy".
@@ -180,11 +180,11 @@ def _changes(series: SingleSeries) -> list[float]:
     return (total / np.maximum(count, 1)).tolist()
 
 
-def _time(series: SingleSeries, row: int) -> str:
+def _time(series: Series, row: int) -> str:
     return series.times_of(np.array([max(row, series.first_shown)]))[0]
 
 
-def errors_held_out(parts: Sequence[SingleSeries], network: SequenceModel, model: nn.Module) -> list[np.ndarray]:
+def errors_held_out(parts: Sequence[Series], network: SequenceModel, model: nn.Module) -> list[np.ndarray]:
     """By output, the absolute errors at the validation steps, standardised; without any, at the training steps.
 
     Those that are there, of several series in turn.
@@ -218,7 +218,7 @@ def forecast_rows(series: Series, found: np.ndarray, widths: np.ndarray) -> pl.D
 
 
 def _rows(
-    series: SingleSeries, output: int, rows: np.ndarray, truth: np.ndarray, found: np.ndarray, width: np.ndarray
+    series: Series, output: int, rows: np.ndarray, truth: np.ndarray, found: np.ndarray, width: np.ndarray
 ) -> pl.DataFrame:
     """The forecasts of some rows of an output, (N) each.
 
@@ -240,7 +240,7 @@ def _rows(
     return frame.insert_column(0, pl.lit(series.part).alias("series")) if series.part else frame
 
 
-def _named(part: SingleSeries, on: str, parts: int) -> str:
+def _named(part: Series, on: str, parts: int) -> str:
     """The name of a score among all of the task."""
     if parts == 1:
         return on

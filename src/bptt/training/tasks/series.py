@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +19,16 @@ from ..data.calendar import FEATURES, features
 from ..data.scaling import Moments, Scaling, as_input
 from ..data.spacing import Spacing
 from ..data.tables import Rows, Table, lagged
-from ..data.timestamps import Clock
+from ..data.timestamps import Clock, Timestamps
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from .forecasting import Forecasting, output_words
 from .linear_part import LinearPaths, share_of
 from .pieces import Steps, pieces_of
 from .ridge import Inputs
+
+SHOWN = 2000  # rows of a table on disk that a report shows
+MOST_ERRORS = 2**20  # that intervals are taken from
 
 
 class Span(NamedTuple):
@@ -45,8 +48,8 @@ class WalkedSteps(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class SingleSeries(Forecasting, ABC):
-    """A series, in memory or on disk: its steps, and how network and linear path share them.
+class Series(Forecasting):
+    """A series, in memory or on disk: from the rows up to i, forecast each target in row i + h for each horizon h.
 
     The outputs, K in number, stand target by target, and within it horizon by horizon.
     """
@@ -88,19 +91,24 @@ class SingleSeries(Forecasting, ABC):
         return len(self.table)
 
     @property
-    @abstractmethod
+    def in_memory(self) -> bool:
+        return isinstance(self.table, Table)
+
+    @property
     def moments(self) -> list[Moments]:
         """Of each target's training rows."""
+        places = range(max(1, len(self.config.targets)))
+        return [self.table.moments(0, self.train_rows, slice(place, place + 1)) for place in places]
 
     @property
     def first_written(self) -> int:
-        """The first row whose forecasts are written."""
-        return 0
+        """The first row whose forecasts are written: of a table on disk, of the test rows alone."""
+        return 0 if self.in_memory else self.train_rows
 
     @property
     def first_shown(self) -> int:
         """The first row whose forecasts a report may show."""
-        return 0
+        return 0 if self.in_memory else max(self.train_rows, self.rows - SHOWN)
 
     @property
     def clock(self) -> Clock:
@@ -141,8 +149,9 @@ class SingleSeries(Forecasting, ABC):
 
     @property
     def first_held_out(self) -> int:
-        """The first step for validation; without any, the first training step."""
-        return self.learned_steps if self.learned_steps < self.train_steps else 0
+        """The first step whose errors are held out, for validation; without any, the first training step."""
+        first = self.learned_steps if self.learned_steps < self.train_steps else 0
+        return max(first, self.train_steps - MOST_ERRORS)
 
     @property
     def layout(self) -> Inputs:
@@ -206,7 +215,10 @@ class SingleSeries(Forecasting, ABC):
         x = lagged(as_input(rows[piece.before - self.first_step :], self.config.missing), self.lags)
         if self.calendar:
             assert self.ahead is not None
-            due = [self.ahead.after(time, self.farthest) for time in self.table.times_at(piece.row, piece.steps)]
+            due = [
+                self.ahead.after(time, self.farthest)
+                for time in self.table.timestamps_at(piece.row, piece.steps).moments
+            ]
             x = np.concatenate([x, features(due, self.calendar)], axis=1)
         return torch.from_numpy(x).float()
 
@@ -242,9 +254,37 @@ class SingleSeries(Forecasting, ABC):
             if piece.row + piece.steps > first:
                 yield WalkedSteps(piece, x, y.to(x.device))
 
-    @abstractmethod
     def times_of(self, rows: np.ndarray) -> list[str]:
         """The times of rows that follow each other, those beyond the end included."""
+        if not len(rows):
+            return []
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        known = self.table.timestamps_at(first, min(stop, self.rows) - first).texts if first < self.rows else []
+        return [*known, *(self._later(row - self.rows + 1) for row in range(max(first, self.rows), stop))]
+
+    def _later(self, steps: int) -> str:
+        """The time so many rows after the last one."""
+        end = self._end
+        if self.spacing is None:
+            return f"{end.texts[-1]} + {steps}"
+        return end.write(self.spacing.after(end.moments[-1], steps))
+
+    @cached_property
+    def _end(self) -> Timestamps:
+        """The last row's time."""
+        return self.table.timestamps_at(self.rows - 1, 1)
+
+    def check_times(self) -> None:
+        """Refuse rows to come after the year 9999, where dates end."""
+        for spacing in (self.spacing, self.ahead if self.calendar else None):
+            try:
+                if spacing is not None:
+                    spacing.after(self._end.moments[-1], self.farthest)
+            except (OverflowError, ValueError) as error:
+                raise UserError(
+                    f"{self.name}: rows to come would be dated after the year 9999, where dates end; the last row "
+                    f"is of {self._end.texts[-1]}"
+                ) from error
 
     @property
     def judged_on(self) -> list[tuple[str, int, Span]]:
@@ -260,13 +300,6 @@ class SingleSeries(Forecasting, ABC):
                 found.append((", ".join(own), output, span))
         return found
 
-
-@dataclass(frozen=True, repr=False)
-class Series(SingleSeries):
-    """A table in memory: from the rows up to i, forecast each target in row i + h for each horizon h."""
-
-    table: Table
-
     def inputs(self) -> Tensor:
         """x (T, I), one step for each row that has its lags before it."""
         return self.inputs_of(self._all)
@@ -279,15 +312,10 @@ class Series(SingleSeries):
     def _all(self) -> Steps:
         return next(self.pieces(self.first_step, self.rows, self.first_step))
 
-    def network_steps(self, stop: int | None = None) -> tuple[Tensor, Tensor]:
-        """What the network reads and learns at the steps that have targets, (T, R) and (T, K), to step `stop`."""
-        d = self.targets()[:stop]
-        x = self.inputs()[: len(d)]
-        return self.read(x), self.rest(x, d)
-
     def training_steps(self) -> tuple[Tensor, Tensor]:
-        """What the network reads and learns at the training steps."""
-        return self.network_steps(self.train_steps)
+        """What the network reads and learns at the training steps, (T, R) and (T, K)."""
+        x, d = self.inputs()[: self.train_steps], self.targets()[: self.train_steps]
+        return self.read(x), self.rest(x, d)
 
     def forecasts(self, y: Tensor) -> np.ndarray:
         """The network's outputs (T, K) by target row, in the targets' units: (N + farthest, K), else NaN."""
@@ -303,43 +331,16 @@ class Series(SingleSeries):
 
     def truth(self) -> np.ndarray:
         """The true values of each output, by target row, (N + farthest, K); NaN where that is not known."""
-        found = self._nowhere()
+        found, values = self._nowhere(), self.table.read(0, self.rows)
         for output, (place, _) in enumerate(self.outputs):
-            found[: len(self.table.values), output] = self.table.values[:, place]
+            found[: self.rows, output] = values[:, place]
         return found
 
-    @property
-    def moments(self) -> list[Moments]:
-        places = range(max(1, len(self.config.targets)))
-        return [Moments.of(self.table.values[: self.train_rows, [place]]) for place in places]
-
-    def times_of(self, rows: np.ndarray) -> list[str]:
-        return self.times()[rows[0] : rows[-1] + 1] if len(rows) else []
-
-    def times(self) -> list[str]:
-        """Labels of all target rows, those beyond the table included, (N + farthest)."""
-        stamps, last, steps = self.table.timestamps, self.table.times[-1], range(1, self.farthest + 1)
-        if self.spacing is None:
-            return [*stamps.texts, *(f"{stamps.texts[-1]} + {i}" for i in steps)]
-        return [*stamps.texts, *(stamps.write(self.spacing.after(last, i)) for i in steps)]
-
-    def check_times(self) -> None:
-        """Refuse rows to come after the year 9999, where dates end."""
-        for spacing in (self.spacing, self.ahead if self.calendar else None):
-            try:
-                if spacing is not None:
-                    spacing.after(self.table.times[-1], self.farthest)
-            except (OverflowError, ValueError) as error:
-                raise UserError(
-                    f"{self.name}: rows to come would be dated after the year 9999, where dates end; the last row "
-                    f"is of {self.table.timestamps.texts[-1]}"
-                ) from error
-
     def _nowhere(self) -> np.ndarray:
-        return np.full((len(self.table.values) + self.farthest, len(self.outputs)), np.nan)
+        return np.full((self.rows + self.farthest, len(self.outputs)), np.nan)
 
 
-def whole_of(parts: Sequence[SingleSeries], network: SequenceModel) -> SequenceModel | ForecastModel:
+def whole_of(parts: Sequence[Series], network: SequenceModel) -> SequenceModel | ForecastModel:
     """A network trained on series beside the linear path to all their training steps; without one, itself."""
     paths = parts[0].paths
     if paths is None:

@@ -7,15 +7,18 @@ import torch
 
 from bptt.errors import UserError
 from bptt.training.data import stream, streamed_tables
-from bptt.training.data.streamed_tables import read_finite
+from bptt.training.data.streamed_tables import open_table, read_finite
 from bptt.training.data.tables import Selection, read_table
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import table_forecast
-from bptt.training.tasks.streamed import streamed_forecast
 
 ROWS = 400
+
+
+def streamed_forecast(config):
+    return table_forecast(open_table(config), config)
 
 
 @pytest.fixture(params=["csv", "parquet", "npy"])
