@@ -8,7 +8,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An installation without the native kernels is an error.
 export BPTT_NATIVE = 1
 
-.PHONY: train test lint faults docs wheel sanitize gpu cuda-check
+.PHONY: train test lint faults docs wheel sanitize arm gpu cuda-check
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
@@ -33,6 +33,11 @@ wheel: $(INSTALLED)
 	rm -rf build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --exclude 'libgomp*' --wheel-dir dist build/wheel/*.whl
+
+# The kernels without Python, here and for aarch64 under qemu, compared with torch.nn's float64 results.
+# Debian: apt-get install g++-aarch64-linux-gnu qemu-user; without these, aarch64 is skipped.
+arm: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -s -rs -m slow tests/kernels
 
 # Everything there is to measure on a GPU, in under eight minutes; its figures are written to benchmarks/results.
 gpu: $(INSTALLED)
