@@ -1,4 +1,4 @@
-"""The gallery's pictures: `.venv/bin/python docs/screenshots.py` draws them into docs/gallery.
+"""The pictures of the gallery and the README: `.venv/bin/python docs/screenshots.py` draws them into docs/gallery.
 
 The runs whose reports are shown are trained once, into build/gallery. Needs Debian's chromium.
 """
@@ -20,7 +20,7 @@ from bptt.page.html import page_html
 PICTURES = Path(__file__).parent / "gallery"
 RUNS = Path(__file__).parents[1] / "build" / "gallery"
 CHAPTERS = ("three", "vanish", "explode", "leak", "lstm", "truncation")
-DARK = ("lstm", "text")
+DARK = ("three-dark", "lstm", "text")
 RUN_OPTIONS = {
     "forecast": [],
     "classify": ["waves.csv", "--series", "id", "--label", "kind", "--time", "t", "--epochs", "30"],
@@ -87,6 +87,7 @@ def draw() -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for chapter in CHAPTERS:
             shoot(browser, chapter, f"{lesson.as_uri()}#{chapter}")
+        shoot(browser, "three-dark", f"{lesson.as_uri()}#three")
         for name in RUN_OPTIONS:
             shoot(browser, name, (RUNS / name / "report.html").as_uri())
         shoot(browser, "narrow", f"{lesson.as_uri()}#vanish", 390)
