@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -14,10 +14,10 @@ from ..equations import ElmanEquations, Weights
 from ..equations.protocol import Equations, State
 from . import kernels, operators
 from .backend import QuickWalk, Recorded
-from .call import HALF, Call, is_transformed, repeated_rows
+from .call import HALF, Call, is_transformed
 from .cpu_autograd import is_watched, must_be_an_operator, put_in_graph
-from .kernels import Choices, Operands, Saved, Seeds, Stops, Walked
-from .recording import Part, Recording, States
+from .kernels import Choices, Operands, Seeds, Stops, Walked
+from .recording import SavedRecording
 from .reference import REFERENCE
 from .sweep import Errors, Swept
 from .unfold import Adjoint
@@ -96,20 +96,8 @@ def _outputs(call: Call, operands: Operands, walked: Walked, in_graph: bool) -> 
 
 
 @dataclass(frozen=True)
-class FusedRecording(Recording):
-    """Every step's values that the kernels saved."""
-
-    saved: Saved
-
-    @cached_property
-    def states(self) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        h0 = self.call.state[0]
-        return torch.cat([h0 if self.call.batch_sizes else h0[None], self.saved.y])
-
-    @property
-    def before(self) -> State:
-        h_prev, c = self.states[:-1], self.saved.c
-        return (h_prev,) if c is None else (h_prev, torch.cat([self.call.state[1][None], c[:-1]]))
+class FusedRecording(SavedRecording):
+    """Every step's values that the native kernels saved."""
 
     def adjoint(self, d_outputs: Tensor | None, d_state: State | None = None) -> Adjoint:
         y, choices = self.saved.y, _choices(self.call)
@@ -148,22 +136,9 @@ class FusedRecording(Recording):
         )
         return Swept(squares, ih, hh, None, d_inputs)
 
-    def repeated(self, copies: int) -> FusedRecording:
-        y, *others = self.saved
-        c, kept = (None if field is None else repeated_rows(field, copies) for field in others)
-        return FusedRecording(self.call.repeated(copies), Saved(repeated_rows(y, copies), c, kept))
-
     @property
     def _one_delta(self) -> bool:
         return kernels.CELLS[self.cell.name].one_delta
-
-    def _rearranged(self, part: Part, states: States) -> FusedRecording:
-        y, c, kept = self.saved
-        pairs = zip(self.call.state, (y, c), strict=False)
-        h, *cs = [states(first, rows) for first, rows in pairs if rows is not None]
-        call = self.call._replace(x=part(self.x), state=(h[0], *(of_c[0] for of_c in cs)))
-        c = cs[0][1:] if cs else None
-        return FusedRecording(call, Saved(h[1:], c, None if kept is None else part(kept)))
 
 
 def _quick_walk(

@@ -29,12 +29,7 @@ class CudnnWalk(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *seeds: Tensor | None) -> tuple:
-        try:
-            saved = ctx.saved_tensors
-        except RuntimeError:  # something was changed in place: if that is y, which is the caller's, walk again
-            ctx._raw_saved_tensors[0].register_hooks(_same, _same)  # y is not checked from now on
-            saved, ctx.y_changed = ctx.saved_tensors, True
-        y, x, h0, c0, *weights, reserve, buffer = saved
+        y, x, h0, c0, *weights, reserve, buffer = saved_tensors_of(ctx)
         terms, wanted, operands = ctx.terms, ctx.needs_input_grad[1:], (x, h0, c0)
         if torch.is_grad_enabled() or are_batched(seeds):
             return None, *differentiable(terms, wanted, operands, weights, seeds)
@@ -43,6 +38,20 @@ class CudnnWalk(torch.autograd.Function):
         elif _get_current_graph_task_keep_graph():  # another backward pass may need the reserve as it is
             reserve = reserve.clone()
         return None, *cudnn_backward(terms, wanted, operands, weights, (y, reserve, buffer), seeds)
+
+
+def saved_tensors_of(ctx: Any) -> tuple[Any, ...]:
+    """A walk's saved tensors, of which the first is y; where the caller changed that, sets `ctx.y_changed`.
+
+    Raises:
+        RuntimeError: another one was changed in place.
+    """
+    try:
+        return ctx.saved_tensors
+    except RuntimeError:  # if that is y, which is the caller's, the walk is walked again
+        ctx._raw_saved_tensors[0].register_hooks(_same, _same)  # y is not checked from now on
+        saved, ctx.y_changed = ctx.saved_tensors, True
+        return saved
 
 
 def _same(t: Tensor) -> Tensor:

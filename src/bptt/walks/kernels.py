@@ -13,6 +13,7 @@ from torch._C._profiler import _RecordFunctionFast
 from ..equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations, Weights
 from ..equations.protocol import Equations
 from .call import BatchSizes
+from .recording import Saved
 
 try:  # after torch, whose OpenMP runtime it shares
     from .. import _native  # pyright: ignore[reportAttributeAccessIssue]
@@ -119,14 +120,6 @@ class Operands(NamedTuple):
     W_hh: Tensor
     b_ih: Tensor | None
     b_hh: Tensor | None
-
-
-class Saved(NamedTuple):
-    """Values of the forward pass that the backward pass needs, each (T, B, ·) or (N, ·)."""
-
-    y: Tensor
-    c: Tensor | None  # of an LSTM
-    kept: Tensor | None  # gates, for example; None where the cell needs none, or nothing was kept
 
 
 class Walked(NamedTuple):

@@ -5,18 +5,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from functools import cached_property
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from ..equations.protocol import Equations, State, Weights
-from .call import Call
+from .call import Call, repeated_rows
 from .sweep import Errors, Swept
 from .unfold import Adjoint, Factor, previous_states, weight_factors
 
 Part = Callable[[Tensor], Tensor]  # rows of steps, (T, B, ·) -> (K, W, ·)
 States = Callable[[Tensor, Tensor], Tensor]  # states before and after them, (B, ·), (T, B, ·) -> (K+1, W, ·)
+
+
+class Saved(NamedTuple):
+    """Values of the forward pass that the backward pass needs, each (T, B, ·) or (N, ·)."""
+
+    y: Tensor
+    c: Tensor | None  # of an LSTM
+    kept: Tensor | None  # gates, for example; None where the cell needs none, or nothing was kept
 
 
 @dataclass(frozen=True)
@@ -131,3 +140,37 @@ class Recording(ABC):
     @abstractmethod
     def _rearranged(self, part: Part, states: States) -> Self:
         """Other steps of this walk as a walk of their own."""
+
+
+@dataclass(frozen=True)
+class SavedRecording(Recording):
+    """Every step's values that fused kernels saved."""
+
+    saved: Saved
+
+    @cached_property
+    def states(self) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        h0 = self.call.state[0]
+        return torch.cat([h0 if self.call.batch_sizes else h0[None], self.saved.y])
+
+    @property
+    def before(self) -> State:
+        h_prev, c = self.states[:-1], self.saved.c
+        if c is None:
+            return (h_prev,)
+        c0 = self.call.state[1]
+        return h_prev, torch.cat([c0[None], c[:-1].to(c0.dtype)])
+
+    def repeated(self, copies: int) -> Self:
+        y, *others = self.saved
+        c, kept = (None if field is None else repeated_rows(field, copies) for field in others)
+        return replace(self, call=self.call.repeated(copies), saved=Saved(repeated_rows(y, copies), c, kept))
+
+    def _rearranged(self, part: Part, states: States) -> Self:
+        y, c, kept = self.saved
+        pairs = zip(self.call.state, (y, c), strict=False)
+        h, *cs = [states(first, rows) for first, rows in pairs if rows is not None]
+        state = tuple(s[0].to(first.dtype) for s, first in zip((h, *cs), self.call.state, strict=True))
+        call = self.call._replace(x=part(self.x), state=state)
+        c = cs[0][1:] if cs else None
+        return replace(self, call=call, saved=Saved(h[1:], c, None if kept is None else part(kept)))

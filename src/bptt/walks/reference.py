@@ -13,16 +13,15 @@ from .backend import Recorded
 from .call import Call, alias, needs_plain_operations, repeated_rows
 from .double_backward import are_batched, differentiable_gradients
 from .recording import Part, Recording, States
-from .sweep import Errors, Swept, products
+from .sweep import Errors, Swept, swept_of
 from .unfold import (
     Adjoint,
     Unfolded,
-    input_gradient,
+    layer_gradients,
     previous_states,
     unfold_adjoint,
     unfold_layer,
     walk_unfolded,
-    weight_factors,
 )
 
 # Why torch's own kernels are not used on a device that has some.
@@ -98,15 +97,7 @@ class ReferenceRecording(Recording):
         repeated = self.call._replace(state=tuple(s.repeat(copies, 1) for s in self.call.state))
         kept = self.kept._make(field[:steps].repeat(1, copies, 1) for field in self.kept)
         adjoint = unfold_adjoint(repeated, kept, d_outputs)
-        dh, ih, hh = (rows.unflatten(1, (copies, B)) for rows in (adjoint.dh, adjoint.delta_ih, adjoint.delta_hh))
-        of_ih = products(ih)
-        return Swept(
-            dh.square().sum((2, 3)),
-            of_ih,
-            of_ih if adjoint.delta_hh is adjoint.delta_ih else products(hh),
-            None if self.weights.W_hr is None else products(dh),
-            input_gradient(adjoint, self.weights) if wanted else None,
-        )
+        return swept_of(adjoint, self.weights, copies, wanted)
 
     def repeated(self, copies: int) -> ReferenceRecording:
         h, *kept = (repeated_rows(field, copies) for field in (self.h, *self.kept))
@@ -158,10 +149,4 @@ def _gradients(
     adjoint = unfold_adjoint(call, kept, dy, tuple(zeros))
     unprojected = None if call.weights.W_hr is None else kept.o * kept.tanh_c
     h_prev = previous_states(states, call.batch_sizes)
-    factors = weight_factors(call.weights, adjoint, call.x, h_prev, unprojected)
-    of_weights = wanted[1 + len(call.state) :]
-    return [
-        input_gradient(adjoint, call.weights) if wanted[0] else None,
-        *adjoint.d_state,
-        *(f.summed() if f is not None and want else None for f, want in zip(factors, of_weights, strict=True)),
-    ]
+    return layer_gradients(call, adjoint, wanted, h_prev, unprojected)

@@ -11,6 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..equations.protocol import Weights
+from .unfold import Adjoint, input_gradient
+
 
 class Errors(NamedTuple):
     """How errors enter a walk of K steps, in copies of its batch."""
@@ -37,6 +40,23 @@ class Swept(NamedTuple):
     hh: Tensor  # (K, copies, B, B): those of delta_hh
     h: Tensor | None  # (K, copies, B, B): those of ∂E/∂h, where an LSTM projects it
     d_inputs: Tensor | None  # (K, copies·B, I), where wanted
+
+
+def swept_of(adjoint: Adjoint, weights: Weights[Tensor], copies: int, wanted: bool) -> Swept:
+    """The result of a sweep, from the adjoint of all copies, rows (copy, row of the batch).
+
+    Args:
+        wanted: whether ∂E/∂x is.
+    """
+    dh, ih, hh = (rows.unflatten(1, (copies, -1)) for rows in (adjoint.dh, adjoint.delta_ih, adjoint.delta_hh))
+    of_ih = products(ih)
+    return Swept(
+        dh.square().sum((2, 3)),
+        of_ih,
+        of_ih if adjoint.delta_hh is adjoint.delta_ih else products(hh),
+        None if weights.W_hr is None else products(dh),
+        input_gradient(adjoint, weights) if wanted else None,
+    )
 
 
 def products(rows: Tensor) -> Tensor:

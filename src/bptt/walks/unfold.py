@@ -11,6 +11,7 @@ end. Everything here is plain torch: any device, any floating dtype, differentia
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -182,6 +183,24 @@ def weight_factors(
 def input_gradient(adjoint: Adjoint, weights: Weights[Tensor]) -> Tensor:
     """∂E/∂x, shaped as x."""
     return adjoint.delta_ih @ weights.W_ih
+
+
+def layer_gradients(
+    call: Call, adjoint: Adjoint, wanted: Sequence[bool], h_prev: Tensor, unprojected: Tensor | None
+) -> list[Tensor | None]:
+    """∂E/∂ of each of a call's `tensors`, from its adjoint; None for a weight or x that is not wanted.
+
+    Args:
+        wanted: for each tensor, whether its gradient is.
+        h_prev, unprojected: as in `weight_factors`.
+    """
+    factors = weight_factors(call.weights, adjoint, call.x, h_prev, unprojected)
+    of_weights = wanted[1 + len(call.state) :]
+    return [
+        input_gradient(adjoint, call.weights) if wanted[0] else None,
+        *adjoint.d_state,
+        *(f.summed() if f is not None and want else None for f, want in zip(factors, of_weights, strict=True)),
+    ]
 
 
 def previous_states(states: Tensor, batch_sizes: BatchSizes) -> Tensor:
