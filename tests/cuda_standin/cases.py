@@ -40,10 +40,9 @@ class Case(NamedTuple):
 
     @property
     def plan(self) -> KernelPlan:
-        equations, precision = CELLS[self.cell], PRECISIONS[DTYPES[self.dtype]]
-        name = cell_type(equations)
-        assert name is not None
-        return KernelPlan(name, equations.gates, precision, self.units, self.blocks, self.packed, self.in_shared)
+        kind, precision = cell_type(CELLS[self.cell]), PRECISIONS[DTYPES[self.dtype]]
+        assert kind is not None
+        return KernelPlan(kind, precision, self.units, self.blocks, self.packed, self.in_shared)
 
     def __str__(self) -> str:
         extras = [word for word in ("packed", "in_shared") if getattr(self, word)]
@@ -62,7 +61,8 @@ def walk(case: Case, launch: Callable[[KernelPlan, bool, Arguments], None]) -> d
     sizes = [max(1, B - B * t // T) for t in range(T)] if case.packed else None
     N = sum(sizes) if sizes else T * B
     steps = (N,) if sizes else (T, B)
-    separate = case.cell == "GRU"
+    kind = case.plan.cell
+    separate = not kind.one_delta
 
     def drawn(*shape, scale=1.0, dtype=dtype) -> Tensor:
         return (scale * torch.randn(shape)).to(dtype)
@@ -76,13 +76,11 @@ def walk(case: Case, launch: Callable[[KernelPlan, bool, Arguments], None]) -> d
         guards.append(guard)
         return tensor.view(shape)
 
-    keeps = 4 if G > 1 else int(case.cell.startswith("leaky") or case.cell == "gelu")
     p, W_hh, b = drawn(*steps, G * H), drawn(G * H, H, scale=H**-0.5), drawn(G * H, scale=0.3)
     b[: 2 * H if separate else None] = 0  # the other biases are in p
-    state = [drawn(B, H, dtype=torch.float32) for _ in range(1 + (G == 4))]
+    state = [drawn(B, H, dtype=torch.float32) for _ in range(1 + kind.has_c)]
     seeds = drawn(*steps, H), [drawn(B, H, dtype=torch.float32) for _ in state]
 
-    of_cell = G == 4
     rows, one = torch.float32, (B, H)
     given = {"p": p, "W_hh": W_hh, "b_hh": b if separate else None, "dy": seeds[0]}
     given |= dict(zip(("h0", "c0"), state, strict=False)) | dict(zip(("dh_n", "dc_n"), seeds[1], strict=False))
@@ -90,9 +88,12 @@ def walk(case: Case, launch: Callable[[KernelPlan, bool, Arguments], None]) -> d
     written |= {"delta_ih": unset(*steps, G * H), "dh": unset(*steps, H)}
     if separate:
         written["delta_hh"] = unset(*steps, G * H)
-    if of_cell:
+    if kind.has_c:
         written |= {name: unset(*one, dtype=rows) for name in ("c_n", "d_c0")}
-    kept = {"kept": unset(*steps, max(keeps, 1) * H), "c": unset(*steps, H, dtype=rows) if of_cell else None}
+    kept = {
+        "kept": unset(*steps, max(kind.keeps, 1) * H),
+        "c": unset(*steps, H, dtype=rows) if kind.has_c else None,
+    }
     tensors = given | written | kept | {"sizes": torch.tensor(sizes, dtype=torch.int32) if sizes else None}
     arguments = Arguments(
         **dict(zip(SIZES, (T, B, H, N, B), strict=True)),

@@ -175,7 +175,13 @@ def test_why_gives_every_backends_answer(module, x, first, fused):
     answers = door.why(module, x).split("\n")
     assert answers[0].startswith(first)
     assert fused in next(answer for answer in answers if answer.startswith("fused: "))
-    assert sorted(answer.split(":")[0] for answer in answers) == ["autograd", "cuDNN", "fused", "reference"]
+    assert sorted(answer.split(":")[0] for answer in answers) == [
+        "CUDA kernels",
+        "autograd",
+        "cuDNN",
+        "fused",
+        "reference",
+    ]
 
 
 def test_backends_are_asked_in_order_and_the_first_that_does_not_refuse_walks(monkeypatch):

@@ -2,6 +2,6 @@
 
 The C++ files are twins of `equations`, named alike; `walk.h` has the two kernels. `plan` chooses, from a cell and
 its sizes, which of their variants runs, or says why none does; `compiling` gives its machine code; `arguments` is
-what a kernel reads. Tests run the same source on a CPU. No backend calls it yet, and nothing of it has been run on
-a GPU. Start reading at `walk.h`, then `plan`.
+what a kernel reads; `launching` runs it. `walks.cuda` calls them. Tests run the same source on a CPU; nothing of
+it has been run on a GPU. Start reading at `walk.h`, then `plan`.
 """

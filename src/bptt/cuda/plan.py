@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -32,6 +33,16 @@ PRECISIONS = {
     torch.float16: Precision("Fp16", 2, 2),
     torch.float32: Precision("F32", 8, 8),
 }
+
+
+class CellType(NamedTuple):
+    """A cell of elman.h, gru.h or lstm.h; the numbers are those of its C++ type."""
+
+    name: str
+    gates: int
+    keeps: int  # values of a unit and step, besides h and c, that the backward pass needs
+    one_delta: bool = True  # delta against W_ih and against W_hh are the same
+    has_c: bool = False
 
 
 class Device(NamedTuple):
@@ -70,8 +81,7 @@ LEFT_TO_CUDNN = {"Elman": Threshold(384, None), "GRU": Threshold(128, None), "LS
 class KernelPlan:
     """A variant of the kernels: the template arguments of `forward` and `backward` in walk.h."""
 
-    cell: str
-    gates: int
+    cell: CellType
     precision: Precision
     units: int  # of a block
     blocks: int  # of a cluster, which together have all units
@@ -88,23 +98,31 @@ class KernelPlan:
         """Units of all blocks, H and padding."""
         return self.units * self.blocks
 
+    @property
+    def layout(self) -> str:
+        """In words, where the weights lie."""
+        blocks = "a block" if self.blocks == 1 else f"{self.blocks} blocks"
+        return (
+            f"W_hh in the {'shared memory' if self.in_shared else 'registers'} of {blocks} for every {ROWS} rows"
+        )
+
     def kernel(self, back: bool) -> str:
         """The kernel's name in C++."""
         switches = (str(switch).lower() for switch in (self.packed, self.in_shared))
-        types = f"bptt_cuda::{self.precision.name}, bptt_cuda::{self.cell}"
+        types = f"bptt_cuda::{self.precision.name}, bptt_cuda::{self.cell.name}"
         name = "backward" if back else "forward"
         return f"bptt_cuda::{name}<{types}, {self.units}, {self.blocks}, {', '.join(switches)}>"
 
     def shared_bytes(self, back: bool) -> int:
         """Shared memory of a block: two times 8 rows of h, or of delta, and the weights."""
-        row = ((self.gates if back else 1) * self.padded + 4) * self.precision.number
+        row = ((self.cell.gates if back else 1) * self.padded + 4) * self.precision.number
         row += 8 if self.precision.number == 2 else 0  # 4 words, as in precisions.h
-        weights = self.gates * self.padded * self.units * self.precision.weight
+        weights = self.cell.gates * self.padded * self.units * self.precision.weight
         return 2 * ROWS * row + (weights if self.in_shared else 0)
 
     def registers(self) -> int:
         """A thread's registers that hold weights."""
-        return 0 if self.in_shared else self.gates * self.padded * self.precision.weight // 8
+        return 0 if self.in_shared else self.cell.gates * self.padded * self.precision.weight // 8
 
     def blocks_for(self, B: int) -> int:
         """Blocks that walk B rows."""
@@ -131,8 +149,8 @@ def plan(
     >>> plan(LSTMEquations(), torch.float64, H=64, B=32, T=100, packed=False, capability=(9, 0))
     'the CUDA kernels have no torch.float64'
     """
-    name = cell_type(cell)
-    if name is None:
+    kind = cell_type(cell)
+    if kind is None:
         return f"the CUDA kernels have no {_described(cell)}"
     if dtype not in PRECISIONS:
         return f"the CUDA kernels have no {dtype}"
@@ -143,8 +161,7 @@ def plan(
         return f"{T} steps are too few for the CUDA kernels"
     if dtype == torch.float32 and not packed and _cudnn_has(cell) and left >= H:
         return f"cuDNN keeps the weights of {H} units in registers too"
-    device = DEVICES[capability]
-    fitting = [v for v in _variants(name, cell.gates, PRECISIONS[dtype], H, packed, device) if v.fits(device)]
+    fitting = _fitting(kind, PRECISIONS[dtype], H, packed, capability)
     if not fitting:
         return f"the weights of {H} units fit no cluster of compute capability {capability[0]}.{capability[1]}"
     few_blocks = (variant for variant in fitting if variant.blocks_for(B) <= most)
@@ -152,22 +169,31 @@ def plan(
     return next(few_blocks, f"a batch of {B} takes {blocks} blocks, more than {most}")
 
 
-def _variants(name: str, gates: int, precision: Precision, H: int, packed: bool, device: Device):
-    """From the one to prefer: weights in registers first, then few blocks."""
-    for in_shared, blocks in product((False, True), (1, 2, 4, 8, 16)):
-        if blocks <= device.cluster:
-            units = -(-H // (16 * blocks)) * 16
-            yield KernelPlan(name, gates, precision, units, blocks, packed, in_shared)
+@lru_cache(maxsize=256)
+def _fitting(
+    kind: CellType, precision: Precision, H: int, packed: bool, capability: tuple[int, int]
+) -> tuple[KernelPlan, ...]:
+    """The variants that fit, from the one to prefer: weights in registers first, then few blocks."""
+    device = DEVICES[capability]
+    variants = (
+        KernelPlan(kind, precision, -(-H // (16 * blocks)) * 16, blocks, packed, in_shared)
+        for in_shared, blocks in product((False, True), (1, 2, 4, 8, 16))
+        if blocks <= device.cluster
+    )
+    return tuple(variant for variant in variants if variant.fits(device))
 
 
-def cell_type(cell: Equations) -> str | None:
+def cell_type(cell: Equations) -> CellType | None:
     """A cell's type in C++; None where it has none."""
     if type(cell) is ElmanEquations:
-        activation = cell.activation.name
-        if ACTIVATIONS.get(activation) is not cell.activation:
+        activation, leaky = cell.activation, cell.leak != 1
+        if ACTIVATIONS.get(activation.name) is not activation:
             return None
-        return f"Elman<bptt_cuda::{activation.title()}, {str(cell.leak != 1).lower()}>"
-    return {GRUEquations: "GRU", LSTMEquations: "LSTM"}.get(type(cell))
+        name = f"Elman<bptt_cuda::{activation.name.title()}, {str(leaky).lower()}>"
+        return CellType(name, 1, int(leaky or activation.keeps == "input"))
+    if type(cell) is GRUEquations:
+        return CellType("GRU", 3, 4, one_delta=False)
+    return CellType("LSTM", 4, 4, has_c=True) if type(cell) is LSTMEquations else None
 
 
 def _described(cell: Equations) -> str:

@@ -12,12 +12,14 @@ from ..equations.protocol import Equations, State
 from .backend import Backend, QuickWalk, Recorded
 from .call import Call, lacks_memory
 from .cpu import FUSED
+from .cuda import CUDA_KERNELS
 from .cudnn import CUDNN
 from .plain import PLAIN
 from .reference import REFERENCE
 from .stack import Between, Stack
 
-BACKENDS: tuple[Backend, ...] = (CUDNN, FUSED, REFERENCE, PLAIN)  # in the order in which they are asked
+# In the order in which they are asked.
+BACKENDS: tuple[Backend, ...] = (CUDA_KERNELS, CUDNN, FUSED, REFERENCE, PLAIN)
 
 
 def backend_of(call: Call) -> Backend:
@@ -81,6 +83,7 @@ def why(module: Any, x: Any) -> str:
     >>> from bptt import GRU
     >>> print(why(GRU(3, 5, device="meta"), torch.empty(4, 2, 3, device="meta")))
     reference: takes GRU in torch.float32 on meta, by plain operations and the cell's own adjoint
+    CUDA kernels: refuses, as the CUDA kernels run on CUDA, and this is on meta
     cuDNN: refuses, as cuDNN runs on CUDA, and this is on meta
     fused: refuses, as the native kernels run on CPUs, and this is on meta
     autograd: could take it, by plain operations under autograd

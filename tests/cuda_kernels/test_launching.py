@@ -1,0 +1,116 @@
+"""The calls of the CUDA driver, which are recorded in its place."""
+
+import ctypes
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from bptt.cuda import launching
+from bptt.cuda.arguments import Arguments
+from bptt.cuda.compiling import Compiled, KernelError
+from bptt.cuda.launching import Driver
+from bptt.cuda.plan import KernelPlan, plan
+from bptt.equations import ElmanEquations
+
+driver = pytest.importorskip(
+    "cuda.bindings.driver", reason="cuda.bindings is not installed: pip install bptt[dev]"
+)
+
+GPU = torch.device("cuda:0")
+FINE, OLD = driver.CUresult.CUDA_SUCCESS, driver.CUresult.CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+
+
+def plan_of(H: int) -> KernelPlan:
+    found = plan(ElmanEquations(), torch.bfloat16, H, 20, 100, False, (9, 0))
+    assert isinstance(found, KernelPlan)
+    return found
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The driver's answers by its functions' names; a call adds itself to `made`."""
+    made = []
+    answers = {
+        "cuModuleLoadData": (FINE, "module"),
+        "cuModuleGetFunction": (FINE, "function"),
+        "cuFuncSetAttribute": (FINE,),
+        "cuOccupancyMaxActiveClusters": (FINE, 1),
+        "cuLaunchKernelEx": (FINE,),
+    }
+
+    def recorded(name):
+        def function(*arguments):
+            made.append((name, *arguments))
+            return answers[name]
+
+        return function
+
+    functions = {name: recorded(name) for name in answers}
+    types = {name: getattr(driver, name) for name in dir(driver) if name.startswith("CU")}
+    monkeypatch.setattr(launching, "_driver", lambda: SimpleNamespace(**types, **functions))
+    monkeypatch.setattr(launching, "compiled", lambda *_: Compiled(b"cubin", "forward", "backward", ""))
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=7))
+    launching._loaded.cache_clear()
+    yield SimpleNamespace(made=made, answers=answers)
+    launching._loaded.cache_clear()
+
+
+def test_a_launch_has_the_plans_sizes_and_the_current_stream(calls):
+    large = plan_of(1024)
+    Driver().load(large, GPU)
+    loading = len(calls.made)
+    arguments = Arguments(T=5, B=20, H=1024)
+    for back in (False, True):
+        Driver().launch(large, back, arguments, GPU)
+    launches = calls.made[loading:]
+    assert [name for name, *_ in launches] == ["cuLaunchKernelEx"] * 2  # nothing is loaded again
+    for back, (_, config, kernel, pointers, _) in enumerate(launches):
+        assert (config.gridDimX, config.blockDimX) == (3 * large.blocks, large.threads)
+        assert config.sharedMemBytes == large.shared_bytes(bool(back))
+        assert int(config.hStream) == 7
+        assert config.attrs[0].value.clusterDim.x == large.blocks == 16
+        assert kernel == "function"
+        assert pointers != ctypes.addressof(arguments)
+
+
+def test_loading_asks_for_the_shared_memory_and_the_cluster(calls):
+    large = plan_of(1024)
+    Driver().load(large, GPU)
+    attributes = driver.CUfunction_attribute
+    shared = attributes.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    clusters = attributes.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+    for back in (False, True):
+        assert ("cuFuncSetAttribute", "function", shared, large.shared_bytes(back)) in calls.made
+    assert ("cuFuncSetAttribute", "function", clusters, 1) in calls.made
+
+
+def test_one_block_needs_no_cluster(calls):
+    Driver().launch(plan_of(64), False, Arguments(T=5, B=20, H=64), GPU)
+    assert calls.made[-1][1].numAttrs == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("cuModuleLoadData", (OLD,), "cuModuleLoadData failed: CUDA_ERROR_UNSUPPORTED_PTX_VERSION"),
+        ("cuOccupancyMaxActiveClusters", (FINE, 0), "no place for a cluster of 16 blocks"),
+    ],
+)
+def test_a_driver_that_cannot_load_a_variant_is_an_error(calls, name, answer, words):
+    calls.answers[name] = answer
+    with pytest.raises(KernelError, match=words):
+        Driver().load(plan_of(1024), GPU)
+
+
+def test_without_a_driver_there_is_an_error(monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a driver")
+    monkeypatch.setattr(launching, "compiled", lambda *_: Compiled(b"cubin", "forward", "backward", ""))
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    with pytest.raises(KernelError, match="the CUDA driver cannot be called"):
+        Driver().load(plan_of(64), GPU)
