@@ -167,7 +167,7 @@ def test_times_of_different_series_need_no_order(tmp_path, capsys):
     [
         ({"data": "d.csv"}, "leave one of them out"),
         ({"out": "f.csv"}, "instead of --out"),
-        ({"missing": "interpolate"}, "rows that come later"),
+        ({"missing": "interpolate"}, "fill them before they are sent"),
     ],
 )
 def test_choices_that_do_not_go_together(folder, choices, words):

@@ -40,7 +40,8 @@ class PredictOptions:
     missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
         None
     )
-    """What to do with missing values: refuse them, interpolate between neighbours, mask them as the run does."""
+    """What to do with missing values: refuse them; interpolate, to classify between neighbours in a
+    sequence, to forecast by the value before; or mask them as the run does."""
     device: DeviceOption = None
     """Device to compute on; auto takes the one that the run was trained on if it is here, else the CPU."""
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")] = None
@@ -97,7 +98,7 @@ class DiagnoseOptions:
     missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
         None
     )
-    """What to do with missing values in FILE: refuse them, or interpolate between neighbours."""
+    """What to do with missing values in FILE: refuse them, repeat the value before (interpolate), or mask them."""
     lags: int = 100
     """How many steps back to look; at most 2/3 of all steps."""
     json: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None

@@ -44,4 +44,4 @@ def _check_follow(config: PredictOptions) -> None:
     if config.out is not None:
         raise UserError(f"--follow answers on standard output; write > {config.out} instead of --out")
     if config.missing == "interpolate":
-        raise UserError("--missing interpolate needs the rows that come later, and --follow has none yet")
+        raise UserError("--follow fills no missing values; fill them before they are sent")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ..errors import NothingThere, UserError, warn
 from ..training.config_file import ConfigFile
@@ -17,13 +18,22 @@ from ..training.data.frames import IN_MEMORY, named_frame
 from ..training.data.labelled import Labelled, read_long
 from ..training.data.scaling import Moments, Scaling
 from ..training.data.spacing import Fixed
-from ..training.data.tables import Selection, Table, leaving_out, select_series
+from ..training.data.tables import Selection, Table, carried_on, gaps_kept, leaving_out, select_series
 from ..training.data.timestamps import Clock
 from ..training.data.ts_files import read_ts
 from ..training.options.classify import ClassifyOptions
 from ..training.options.forecast import ForecastOptions
 from ..training.options.shared import Missing
 from ..training.tasks.forecast import Forecast, note_spacing
+
+
+class _CarriedOn(Forecast):
+    """New rows in which a missing input repeats the value before it, at the start the column's mean."""
+
+    def inputs(self) -> Tensor:
+        rows = np.vstack([self.scaling.mean, self.table.values])
+        filled = np.apply_along_axis(carried_on, 0, rows)[1:]
+        return Forecast.inputs(replace(self, table=replace(self.table, values=filled)))
 
 
 def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | None) -> list[Forecast]:
@@ -36,6 +46,7 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
         data: a path or a table in memory, as `named_frame` takes it, with the run's columns.
         time: the column that labels the rows; None is the run's own, if the table has it.
         missing: what to do with missing values; None masks them where the run does, and else refuses them.
+            "interpolate" fills inputs from the rows before alone.
 
     Raises:
         UserError: it is no forecasting run, the table cannot be read, a column is missing, or no series has as
@@ -53,11 +64,13 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
     missing = missing or ("mask" if config.missing == "mask" else "error")
     targets = max(1, len(config.targets))
     columns = tuple(run.columns[:targets]), tuple(run.columns[targets:])
-    tables = select_series(frame, name, Selection(*columns, time, missing, config.series, run.clock))
+    kind = _CarriedOn if missing == "interpolate" else Forecast
+    selection = Selection(*columns, time, gaps_kept(missing), config.series, run.clock)
+    tables = select_series(frame, name, selection)
     found = []
     for part, table in tables.items():
         with leaving_out(f"series {part!r} is left out") if len(tables) > 1 else nullcontext():
-            found.append(_new_series(run, part, table, time))
+            found.append(_new_series(run, part, table, time, kind))
     if not found:
         raise UserError(
             f"{name} has no series with as many rows as this run needs for its {run.lags[-1] + 1} lags"
@@ -66,8 +79,8 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
     return found
 
 
-def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> Forecast:
-    """One series of the table, whose name is "" where there is only one.
+def _new_series(run: ConfigFile, name: str, table: Table, time: str | None, kind: type[Forecast]) -> Forecast:
+    """One series of the table as a task of a kind; its name is "" where there is only one.
 
     Raises:
         NothingThere: it has too few rows.
@@ -93,7 +106,7 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None) -> F
             )
     ahead = known or own
     read = run.lags, len(run.lags), [], 1, table
-    task = Forecast(config, 0, scaling, *read, part=name, spacing=own, ahead=ahead, calendar=run.calendar)
+    task = kind(config, 0, scaling, *read, part=name, spacing=own, ahead=ahead, calendar=run.calendar)
     task.check_times()
     return task
 
