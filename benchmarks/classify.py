@@ -3,6 +3,7 @@
     pip install aeon
     python benchmarks/classify.py               each set's test accuracy, seeds 0-2        (15 minutes on one core)
     python benchmarks/classify.py --choose      recipes by cross-validation within training sets alone    (an hour)
+    python benchmarks/classify.py --stop        early stopping by a validation set, within training sets alone
     python benchmarks/classify.py SET ...       only some sets
 
 The sets are those that the package aeon carries, of 7 to 1460 steps, 1 to 12 columns and 2 to 10 classes; some
@@ -19,12 +20,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from bptt.training.batches import logits_of
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.tasks import cross_validation
+from bptt.training.tasks import classify, cross_validation
 from bptt.training.tasks.classify import Classify, classify_task
 
 SETS = ("GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "ArrowHead")
@@ -79,6 +82,35 @@ def choose(names: list[str]) -> None:
             print(f"{name:<50}", *(f"{one:8.3f}" for one in found), f"{mean:8.4f}", flush=True)
 
 
+def stop(names: list[str]) -> None:
+    """A line for each set: accuracy on folds of the training set by a training on the others, and by one on four
+    fifths of these that is stopped by its loss on the last fifth.
+    """
+    print(f"{'':<22}{'all':>8}{'stopped':>10}")
+    for name in names:
+        task, right = task_of(name, readout="both"), torch.zeros(2)
+        task = replace(task, config=cross_validation.candidates(task)[-1])
+        folds = cross_validation._folds(task.truth("training"), seed=0)
+        for fold in folds.unique():
+            known, held = (
+                [task.splits["training"][i] for i in (folds == fold).eq(same).nonzero()] for same in (0, 1)
+            )
+            learned, validation = classify._drawn(task.data, known, 0.2, np.random.default_rng(0))
+            stopped = replace(task.config, validation=0.2, patience=task.config.epochs // 5)
+            for place, (config, splits) in enumerate(
+                (
+                    (task.config, {"training": known}),
+                    (stopped, {"training": learned, "validation": validation}),
+                )
+            ):
+                own = replace(task, config=config, splits={**splits, "test": held})
+                model = network_of(config, own)
+                Training(model, own.updates(model), config).run()
+                right[place] += (logits_of(model, own.inputs("test"), config).argmax(1) == own.truth("test")).sum()
+        shares = (right / len(folds)).tolist()
+        print(f"{name:<22}{shares[0]:8.3f}{shares[1]:10.3f}", flush=True)
+
+
 def test(names: list[str]) -> None:
     """A line for each set: the test accuracy of three seeds, the baselines', and the seconds of a run."""
     for name in names:
@@ -102,7 +134,7 @@ def main() -> None:
     """Print the table asked for."""
     torch.set_num_threads(1)
     names = [name for name in sys.argv[1:] if not name.startswith("-")] or list(SETS)
-    (choose if "--choose" in sys.argv else test)(names)
+    (choose if "--choose" in sys.argv else stop if "--stop" in sys.argv else test)(names)
 
 
 if __name__ == "__main__":
