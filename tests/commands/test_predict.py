@@ -398,7 +398,7 @@ def test_a_table_in_memory_is_checked_as_a_file_is(run, change, words):
         load(run / "run").predict(frame.drop("a"))
 
 
-@pytest.mark.parametrize("missing", ["interpolate", "mask"])
+@pytest.mark.parametrize("missing", ["error", "interpolate", "mask"])
 def test_no_forecast_reads_a_later_row_to_fill_a_gap(run, missing):
     gaps = {"y": [None, 0.5, 0.2, None, None, 0.9, 0.1], "a": [1, None, 3, 4, None, 2, 1]}
     frame = pl.DataFrame(gaps, schema_overrides={"y": pl.Float64})
@@ -406,6 +406,8 @@ def test_no_forecast_reads_a_later_row_to_fill_a_gap(run, missing):
     whole = trained.predict(frame, missing="interpolate")
     assert whole["forecast"].is_finite().all()
     assert whole["truth"].null_count() == 3  # two gaps and the row to come
+    x = trained.training_excerpt(frame, missing="interpolate").x
+    assert x.isfinite().all()
     for known in range(2, len(frame)):
         part = trained.predict(frame[:known], missing="interpolate")
         assert part["forecast"].to_list() == pytest.approx(whole["forecast"][: known - 1].to_list())

@@ -18,22 +18,23 @@ from ..training.data.frames import IN_MEMORY, named_frame
 from ..training.data.labelled import Labelled, read_long
 from ..training.data.scaling import Moments, Scaling
 from ..training.data.spacing import Fixed
-from ..training.data.tables import Selection, Table, carried_on, gaps_kept, leaving_out, select_series
+from ..training.data.tables import Selection, Table, gaps_kept, leaving_out, select_series
 from ..training.data.timestamps import Clock
 from ..training.data.ts_files import read_ts
 from ..training.options.classify import ClassifyOptions
 from ..training.options.forecast import ForecastOptions
 from ..training.options.shared import Missing
 from ..training.tasks.forecast import Forecast, note_spacing
+from ..training.tasks.pieces import Steps
 
 
 class _CarriedOn(Forecast):
     """New rows in which a missing input repeats the value before it, at the start the column's mean."""
 
-    def inputs(self) -> Tensor:
-        rows = np.vstack([self.scaling.mean, self.table.values])
-        filled = np.apply_along_axis(carried_on, 0, rows)[1:]
-        return Forecast.inputs(replace(self, table=replace(self.table, values=filled)))
+    def inputs_of(self, piece: Steps) -> Tensor:
+        piece = piece._replace(last=np.where(np.isnan(piece.last), self.scaling.mean, piece.last))
+        filled = [piece.carried(place) for place in range(len(self.columns))]
+        return super().inputs_of(piece._replace(values=np.stack(filled, axis=1)))
 
 
 def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | None) -> list[Forecast]:
