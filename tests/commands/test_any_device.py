@@ -5,6 +5,7 @@ import math
 import re
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -61,12 +62,20 @@ TASKS = {
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(text, "WRITTEN", 30)
-    rows = [("ab"[i % 2], math.sin(i / 3), i % 7) for i in range(120)]
-    pl.DataFrame(rows, schema=["s", "y", "a"], orient="row").write_csv("d.csv")
+    write_series(60)
+    write_text(6)
     lines = [f"{i % 2},{i % 2 + 1},{i}:{i % 2}" for i in range(20)]
     (tmp_path / "v.ts").write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
-    (tmp_path / "cats.txt").write_text("the cat sat on the mat. " * 20)
     return tmp_path
+
+
+def write_series(rows):
+    table = [("ab"[i % 2], math.sin(i / 3), i % 7) for i in range(rows)]
+    pl.DataFrame(table, schema=["s", "y", "a"], orient="row").write_csv("d.csv")
+
+
+def write_text(sentences):
+    Path("cats.txt").write_text("the cat sat on the mat. " * sentences)
 
 
 def config_of(name, folder, **choices):
@@ -106,6 +115,8 @@ def test_it_learns_on_any_device_what_it_learns_on_the_cpu(here, other_device, r
 
 @pytest.mark.parametrize("name", ["truncated", "streamed", "classify", "text"])
 def test_an_update_does_not_wait_for_the_device(here, other_device, name):
+    write_series(120)  # three updates within an epoch
+    write_text(20)
     config = config_of(name, here / "run", epochs=1)
     task = made_task(config)
     model = network_of(config, task).to(other_device)
