@@ -41,6 +41,15 @@ def test_to_ask_whether_there_is_a_torch_is_not_to_import_it():
     assert run.returncode == 0, run.stderr
 
 
+def test_no_compiler_is_loaded_with_it():
+    """Which would take as long as torch itself."""
+    program = (
+        "import sys, torch, bptt; bptt.GRU(3, 5)(torch.zeros(4, 2, 3)); assert 'torch._dynamo' not in sys.modules"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 def test_bptt_alone_brings_no_torch():
     program = "import sys, bptt; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

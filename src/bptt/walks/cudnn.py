@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.compiler import assume_constant_result, is_compiling
+from torch.compiler import is_compiling
 
 from ..equations import ElmanEquations
 from ..equations.protocol import Equations, State
@@ -95,10 +95,13 @@ def unavailable(device: torch.device) -> str | None:
     return None
 
 
-@assume_constant_result  # for torch.compile
 @lru_cache(maxsize=64)
 def _has_bfloat16(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+# What torch.compiler.assume_constant_result does; calling it would load the compiler with every `import bptt`.
+vars(_has_bfloat16)["_dynamo_marked_constant"] = True
 
 
 def _named(cell: Equations) -> str:
