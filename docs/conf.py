@@ -39,6 +39,7 @@ html_title = f"bptt {release}"
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
+html_show_search_summary = False  # a page opened as a file cannot read other files
 pygments_dark_style = "monokai"
 highlight_language = "text"  # of what is indented: commands, and what they print
 html_static_path = ["static"]
