@@ -9,7 +9,7 @@ import pytest
 from bptt.errors import UserError
 from bptt.training.data import csv_files
 from bptt.training.data.csv_files import CsvRows, checked_header, read_csv
-from bptt.training.data.streamed_tables import checked_columns, open_source, read_finite
+from bptt.training.data.sources import checked_columns, open_source, read_finite
 from bptt.training.data.tables import Selection, read_table
 
 

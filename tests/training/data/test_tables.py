@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bptt.errors import UserError
-from bptt.training.data.streamed_tables import checked_columns, open_source
+from bptt.training.data.sources import checked_columns, open_source
 from bptt.training.data.tables import Selection, read_frame, read_table, select, select_series, sunspots
 
 

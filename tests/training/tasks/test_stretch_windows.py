@@ -1,4 +1,5 @@
 import math
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -7,8 +8,9 @@ import torch
 
 from bptt.errors import UserError
 from bptt.training.data import stream, streamed_tables
-from bptt.training.data.streamed_tables import open_table, read_finite
-from bptt.training.data.tables import Selection, read_table
+from bptt.training.data.sources import read_finite
+from bptt.training.data.streamed_tables import open_table
+from bptt.training.data.tables import Selection, read_table, selection_of
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
@@ -135,6 +137,45 @@ def test_gaps_are_masked_as_in_memory(tmp_path, monkeypatch, piece, linear):
     assert list(parts.mase.values()) == pytest.approx(list(whole.mase.values()), rel=1e-5)
 
 
+WHEN = datetime(2020, 1, 30, 22)
+TIMES = {
+    "hours": [WHEN + timedelta(hours=row) for row in range(ROWS)],
+    "days": [(WHEN + timedelta(days=row)).strftime("%m/%d/%Y") for row in range(ROWS)],
+    "working days": [
+        str(day.date()) for row in range(2 * ROWS) if (day := WHEN + timedelta(days=row)).weekday() < 5
+    ],
+    "odd": [str(WHEN + timedelta(seconds=row**2)) for row in range(ROWS)],
+    "zoned": [(WHEN + timedelta(minutes=15 * row)).isoformat() + "+01:00" for row in range(ROWS)],
+    "numbers": [f"{row / 4:g}" for row in range(ROWS)],
+}
+
+
+@pytest.mark.parametrize("piece", [7, 100_000])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("times", list(TIMES))
+def test_times_are_read_as_in_memory(tmp_path, monkeypatch, piece, kind, times):
+    monkeypatch.setattr(streamed_tables, "PIECE", 5 * piece)
+    monkeypatch.setattr(streamed_tables, "ROWS", piece)
+    values = 5 + np.sin(np.arange(ROWS) / 4) + np.random.default_rng(0).normal(0, 0.1, ROWS)
+    frame, path = pl.DataFrame({"when": TIMES[times][:ROWS], "y": values}), tmp_path / f"t.{kind}"
+    frame.write_csv(path) if kind == "csv" else frame.write_parquet(path)
+    config = configured(path, target="y", input=(), time="when", calendar=True, linear=True, lags=None, horizon=3)
+    whole, parts = table_forecast(read_table(path, selection_of(config)), config), streamed_forecast(config)
+    for name in ("calendar", "spans", "lags", "seasons", "clock", "spacing", "spacings"):
+        assert getattr(parts, name) == getattr(whole, name), name
+    rows = np.arange(ROWS + 3)
+    assert parts.times_of(rows) == whole.times_of(rows)
+    found, wanted = (task.training_excerpt() for task in (parts, whole))
+    assert torch.allclose(found.x, wanted.x, atol=1e-6)
+    assert torch.allclose(parts.path.weight, whole.path.weight, atol=1e-6)
+    model = network_of(config, whole)
+    judged, wanted = (task.judge(model, "ours", tmp_path / "found.csv") for task in (parts, whole))
+    assert (judged.spans, list(judged.scores)) == (wanted.spans, list(wanted.scores))
+    assert judged.rows["time"].to_list() == wanted.rows["time"].to_list()[-len(judged.rows) :]
+    for name, scores in wanted.scores.items():
+        assert list(judged.scores[name].values()) == pytest.approx(list(scores.values()), rel=1e-5), name
+
+
 @pytest.mark.parametrize("validation", [0, 0.25])
 @pytest.mark.parametrize(("leap", "times"), [(0, 0), (100, 1)])
 def test_a_sample_reads_the_later_rows_once_and_only_if_they_leave_the_range(
@@ -164,7 +205,8 @@ def outputs_of(rows):
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
-        ({"time": "0", "input": ()}, "--time 0 is not supported"),
+        ({"time": "0"}, "'0' labels the rows in time and cannot be a target or input"),
+        ({"time": "0", "input": ()}, "out of order"),
         ({"missing": "interpolate"}, "--missing interpolate is not supported"),
         ({"series": "0", "input": ()}, "--series 0 is not supported"),
         ({"season": 321}, "--season 321 is longer than the 320 training rows"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -238,6 +238,10 @@ class DateForm:
 
     templates: tuple[str, ...] = ()  # for `written`, the most frequent first
     day_first: bool | None = None  # whether 02/03/2020 is in March; None where no such date was read
+
+    def joined(self, other: DateForm) -> DateForm:
+        """The form of both their dates."""
+        return replace(self, templates=tuple(dict.fromkeys(self.templates + other.templates)))
 
     def write(self, moment: datetime) -> str:
         """A date by the first template that loses nothing of it, else in ISO format."""

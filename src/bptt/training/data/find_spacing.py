@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
-from collections import Counter
-from datetime import datetime, timedelta
+from collections import Counter, deque
+from datetime import datetime, time, timedelta
 from decimal import ROUND_HALF_DOWN, Decimal
 from itertools import accumulate, pairwise
 from statistics import median_low, mode
@@ -18,22 +18,60 @@ WORKDAYS = WEEK[:5]
 MOST_PAIRS = 5000  # neighbouring rows that a rule is tried on
 MOST_DAYS = 4  # days of a month in one rule
 MOST_TIMES = 1440  # times of day in one rule
+MOST_HOURS = 2**17  # different times of day that are counted
 RARE = 0.25  # a weekday or time of day with less than this part of the commonest one's rows is an exception
 FAR = 0.01  # the part of its step by which the mean step of a rule may be off
 MEAN_DIGITS = 6  # of a mean step, after the decimals of the numbers
 
 
+class SpacingFinder:
+    """Finds the rule that most of increasing times follow, which come piece by piece.
+
+    Args:
+        rows: how many times there are.
+    """
+
+    def __init__(self, rows: int) -> None:
+        pairs = range(rows - 1)
+        chosen = random.Random(0).sample(pairs, MOST_PAIRS) if len(pairs) > MOST_PAIRS else pairs
+        self._places = {row: place for place, row in enumerate(chosen)}
+        self.pairs: list[Any] = [None] * len(chosen)
+        self.rows = 0
+        self.last: deque[Any] = deque(maxlen=MOST_PAIRS)
+        self.weekdays: Counter[int] = Counter()
+        self.hours: Counter[time] = Counter()
+
+    def add(self, times: list[Any]) -> None:
+        """Further times, after those before."""
+        if not self.rows:
+            self.first = times[0]
+        before = [*list(self.last)[-1:], *times]
+        for row, pair in enumerate(pairwise(before), start=max(0, self.rows - 1)):
+            if (place := self._places.get(row)) is not None:
+                self.pairs[place] = pair
+        self.rows += len(times)
+        self.last.extend(times)
+        if isinstance(self.first, datetime):
+            self.weekdays.update(moment.weekday() for moment in times)
+            if len(self.hours) <= MOST_HOURS:
+                self.hours.update(moment.time() for moment in times)
+
+    def found(self) -> Spacing | None:
+        """The rule, else the median step; None of a single time."""
+        if not self.pairs:
+            return None
+        gaps = [_gap(before, after) for before, after in self.pairs]
+        if not isinstance(self.first, datetime):
+            return _spacing_of_numbers(list(self.last), sorted(gaps))
+        found = _rule_of_dates(self, Fixed(seconds_of(mode(sorted(gaps))), True))
+        return found or Fixed(seconds_of(median_low(gaps)), True, usual=False)
+
+
 def spacing_of(times: list[Any]) -> Spacing | None:
     """The rule that most of these increasing times follow, else their median step; None of a single one."""
-    pairs = list(pairwise(times))
-    if not pairs:
-        return None
-    pairs = random.Random(0).sample(pairs, MOST_PAIRS) if len(pairs) > MOST_PAIRS else pairs
-    gaps = [_gap(before, after) for before, after in pairs]
-    if not isinstance(times[0], datetime):
-        return _spacing_of_numbers(times[-MOST_PAIRS:], sorted(gaps))
-    found = _rule_of_dates(times, pairs, Fixed(seconds_of(mode(sorted(gaps))), True))
-    return found or Fixed(seconds_of(median_low(gaps)), True, usual=False)
+    finder = SpacingFinder(len(times))
+    finder.add(times)
+    return finder.found()
 
 
 def is_regular(times: list[Any]) -> bool:
@@ -70,7 +108,7 @@ def _mean_step(times: list[Any], usual: Decimal) -> Fixed | None:
 
     The commonest step, `usual`, says how many steps a longer gap is.
     """
-    numbers = [as_decimal(time) for time in times]
+    numbers = [as_decimal(moment) for moment in times]
     decimals = max(map(_decimals, numbers))
     counts = [int((_gap(*pair) / usual).to_integral_value(ROUND_HALF_DOWN)) for pair in pairwise(numbers)]
     places = list(accumulate((max(1, count) for count in counts), initial=0))
@@ -83,15 +121,16 @@ def _mean_step(times: list[Any], usual: Decimal) -> Fixed | None:
     return Fixed(f"{step.normalize():f}", False) if is_better else None
 
 
-def _rule_of_dates(times: list[datetime], pairs: list[tuple[datetime, datetime]], fixed: Fixed) -> Spacing | None:
+def _rule_of_dates(seen: SpacingFinder, fixed: Fixed) -> Spacing | None:
     """The rule that most dates follow; None where there is none."""
+    pairs = seen.pairs
 
     def best_of(rules: list[Spacing]) -> tuple[Spacing, int]:
         return max(((rule, _followed(rule, pairs)) for rule in rules), key=lambda pair: pair[1])
 
     days = mode(sorted(after.toordinal() - before.toordinal() for before, after in pairs))
     best, followed = best_of([*_days_of_months(pairs), *([Days(days)] if days > 0 else []), fixed])
-    particular = _weekdays_and_times(times) + _places_in_months(pairs) if followed < len(pairs) else []
+    particular = _weekdays_and_times(seen) + _places_in_months(pairs) if followed < len(pairs) else []
     if particular:
         rule, count = best_of(particular)
         is_common = rule == Days(1, WORKDAYS) or (isinstance(rule, Months) and count == len(pairs))
@@ -108,13 +147,13 @@ def _days_of_months(pairs: list[tuple[datetime, datetime]]) -> list[Spacing]:
     return [Months(every, (place,)) for place in places] if every > 0 else []
 
 
-def _weekdays_and_times(times: list[datetime]) -> list[Spacing]:
+def _weekdays_and_times(seen: SpacingFinder) -> list[Spacing]:
     """The weekdays and times of day that most rows are on, such as working days or opening hours."""
-    span = range(times[0].toordinal(), times[-1].toordinal() + 1)
-    skipped = {(day - 1) % 7 for day in span[:7]} - set(_frequent(Counter(moment.weekday() for moment in times)))
+    span = range(seen.first.toordinal(), seen.last[-1].toordinal() + 1)
+    skipped = {(day - 1) % 7 for day in span[:7]} - set(_frequent(seen.weekdays))
     weekdays = [weekday for weekday in WEEK if weekday not in skipped]
-    hours = _frequent(Counter(moment.time() for moment in times))
-    if len(hours) > min(MOST_TIMES, len(times) // 2) or (len(hours) == 1 and len(weekdays) == 7):
+    hours = _frequent(seen.hours)
+    if len(hours) > min(MOST_TIMES, seen.rows // 2) or (len(hours) == 1 and len(weekdays) == 7):
         return []
     return [Days(1, tuple(weekdays), tuple(hour.isoformat() for hour in hours) if len(hours) > 1 else ())]
 

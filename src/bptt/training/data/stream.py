@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ...checks import check_sizes
 from ...errors import UserError
-from .streamed_tables import PIECE, Source, checked_columns, open_source, read_finite
+from .sources import Source, checked_columns, open_source, read_finite
+from .streamed_tables import PIECE
 from .tables import lagged
 
 

@@ -2,115 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import pairwise, starmap
-from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
-import polars as pl
-import polars.selectors as cs
 
 from ...errors import UserError
 from ...reach.byte_sizes import format_bytes, parse_bytes
 from ..options.forecast import ForecastOptions
 from ..options.shared import Missing
-from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
-from .npy_files import read_npy
 from .scaling import Moments
+from .sources import Source, open_source, read_finite, read_there
 from .spacing import Fixed, Spacing
-from .tables import PARQUET, as_floats, check_columns, check_once, reading_parquet
-from .text_files import check_file
+from .streamed_times import StreamedTimes
+from .tables import check_roles
 from .timestamps import Clock, Timestamps
 
 PIECE = 2**18  # rows that are read at a time
 ROWS = 2**15  # that are walked and judged at a time
 WARM_UP = 1000  # steps walked before the first one that counts
-MARK = 2**16  # rows between two marks in a CSV's index
 # The memory of a table as a multiple of its size on disk: a CSV's cells are read as text, Parquet is compressed.
 FOOTPRINT = {".csv": 20, ".parquet": 12, ".pq": 12, ".npy": 4}
-
-
-class Source(Protocol):
-    """A table that can be read from any row."""
-
-    rows: int
-    columns: list[str]
-
-    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        """Rows of some columns, (rows, columns), as float64; NaN where a value is missing."""
-        ...
-
-
-class _File(ABC):
-    """A `Source` on disk; a cell that is neither a number nor missing is a UserError."""
-
-    path: Path
-
-    def read(self, first: int, rows: int, columns: list[str]) -> np.ndarray:
-        return as_floats(self._frame(first, rows, columns), self.path.name, first)
-
-    @abstractmethod
-    def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
-        """The same cells as the file has them."""
-
-
-class _Npy(_File):
-    """A .npy file, mapped for each read alone, so that rows do not stay in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows, columns = read_npy(path).shape
-        self.columns = [str(number) for number in range(columns)]
-
-    def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
-        piece = read_npy(self.path)[first : first + rows, [int(name) for name in columns]].astype(np.float64)
-        return pl.DataFrame(piece, schema=columns, orient="row")
-
-
-class _Parquet(_File):
-    """A Parquet file, of which polars reads the row groups it needs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with reading_parquet(path):
-            self.frame = pl.scan_parquet(path.absolute(), glob=False)
-            self.columns = list(self.frame.collect_schema())
-            self.rows = int(self.frame.select(pl.len()).collect().item())
-
-    def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
-        with reading_parquet(self.path):
-            return self.frame.select(cs.by_name(*columns)).slice(first, rows).collect()
-
-
-class _Csv(_File):
-    """A CSV file, with marks where every so many of its rows begin."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows = path, 0
-        self.marks: list[tuple[int, int]] = []  # line and place in bytes
-        with path.open("rb") as file:
-            rows = iter(CsvRows(file, path))
-            self.columns = header_of(rows, path)
-            for row in check_fields(rows, self.columns, path.name):
-                if self.rows % MARK == 0:
-                    self.marks.append((row.line, row.place))
-                self.rows += 1
-
-    def _frame(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
-        if first >= self.rows:
-            return frame_of([], self.columns, columns)
-        with self.path.open("rb") as file:
-            line, place = self.marks[first // MARK]
-            file.seek(place)
-            there = check_fields(iter(CsvRows(file, self.path, line, place)), self.columns, self.path.name)
-            taken: Iterator[CsvRow] = itertools.islice(there, first % MARK, first % MARK + rows)
-            return frame_of(taken, self.columns, columns)
 
 
 @dataclass(frozen=True)
@@ -121,10 +37,11 @@ class FileTable:
     name: str  # of the file
     columns: list[str]  # those read, the targets first
     missing: Missing = "error"  # refuse missing values, or "mask": leave NaN
+    times: StreamedTimes | None = None  # of the rows; None numbers them from 1
     readers: int = 1  # how many share the rows that are held, PIECE in all; a copy holds its own
     stop: int | None = None  # the row before which they end; None for the last one
     _moments: dict[tuple[int, int], Moments] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _held: list[tuple[int, np.ndarray]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _held: dict[str, tuple[int, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def piece(self) -> int:
@@ -138,13 +55,19 @@ class FileTable:
         return self.source.rows
 
     def read(self, first: int, rows: int) -> np.ndarray:
-        start, held = self._held[0] if self._held else (0, np.empty((0, len(self.columns))))
+        return self._ahead("values", self._read, first, rows)
+
+    def _read(self, first: int, rows: int) -> np.ndarray:
+        read = read_finite if self.missing == "error" else read_there
+        return read(self.source, self.name, first, rows, self.columns)
+
+    def _ahead(self, what: str, read: Callable[[int, int], Any], first: int, rows: int) -> Any:
+        """Some rows by `read`, which is asked for more of them, where they are not held."""
+        start, held = self._held.get(what, (0, ()))
         if not start <= first <= first + rows <= start + len(held):
-            read = read_finite if self.missing == "error" else read_there
             ahead = min(PIECE // self.readers, (self.stop or len(self)) - first)
-            there = min(max(rows, ahead), len(self) - first)
-            start, held = first, read(self.source, self.name, first, there, self.columns)
-            self._held[:] = [(start, held)]
+            start, held = first, read(first, min(max(rows, ahead), len(self) - first))
+            self._held[what] = start, held
         return held[first - start : first - start + rows]
 
     def moments(self, first: int, stop: int, places: slice = slice(None)) -> Moments:
@@ -159,64 +82,26 @@ class FileTable:
         return self._moments[first, stop]
 
     def timestamps_at(self, first: int, rows: int) -> Timestamps:
-        return Timestamps.of(list(range(first + 1, first + rows + 1)))
+        if self.times is None:
+            return Timestamps.of(list(range(first + 1, first + rows + 1)))
+        return self.times.read(self._ahead("times", self.times.cells, first, rows))
 
     def spacing(self) -> Spacing | None:
-        return Fixed("1", dated=False)
+        return Fixed("1", dated=False) if self.times is None else self.times.spacing
 
     @property
     def clock(self) -> Clock:
-        return Clock()
+        return Clock() if self.times is None else self.times.clock
 
 
 def open_table(config: ForecastOptions) -> FileTable:
-    """The columns of a table on disk that a run trains on; nothing of them is read yet."""
+    """The columns of a table on disk that a run trains on; nothing of them is read yet but the times."""
     assert config.data is not None
     check_streamable(config)
-    source = open_source(config.data)
-    columns = checked_columns((*config.targets, *config.inputs), source, config.data)
-    check_once(columns)
-    return FileTable(source, config.data.name, columns, config.missing)
-
-
-def open_source(path: Path) -> Source:
-    """A table on disk, of which only the index is read yet."""
-    check_file(path, "a CSV, Parquet or .npy file")
-    kinds = {**dict.fromkeys(PARQUET, _Parquet), ".npy": _Npy}
-    return kinds.get(path.suffix.lower(), _Csv)(path)
-
-
-def checked_columns(wanted: str | Sequence[str], source: Source, path: Path) -> list[str]:
-    """The names of columns asked for, each of them there."""
-    names = [wanted] if isinstance(wanted, str) else list(wanted)
-    check_columns(names, source.columns, path.name)
-    if not names:
-        raise ValueError("columns are empty; name at least one")
-    return names
-
-
-def read_there(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
-    """Rows of some columns; a UserError where a row is missing."""
-    piece = source.read(first, rows, columns)
-    if len(piece) != rows:
-        raise UserError(
-            f"{name} ends after row {first + len(piece)}, but had {source.rows} rows when it was opened; open it "
-            "again"
-        )
-    return piece
-
-
-def read_finite(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
-    """Rows of some columns; a UserError where a row or a value is missing."""
-    piece = read_there(source, name, first, rows, columns)
-    absent = np.isnan(piece)
-    if absent.any():
-        row, column = np.argwhere(absent)[0]
-        raise UserError(
-            f"{name}: row {first + row + 1}, column {columns[column]!r}: the value is missing; pass --missing "
-            "mask, or fill or drop such rows first"
-        )
-    return piece
+    source, columns = open_source(config.data), [*config.targets, *config.inputs]
+    check_roles(columns, config.time, source.columns, config.data.name)
+    times = None if config.time is None else StreamedTimes(source, config.data.name, config.time, ROWS)
+    return FileTable(source, config.data.name, columns, config.missing, times)
 
 
 def is_streamed(config: ForecastOptions) -> bool:
@@ -240,13 +125,13 @@ def is_streamed(config: ForecastOptions) -> bool:
 def check_streamable(config: ForecastOptions) -> None:
     """Refuse options that need the whole table in memory (UserError)."""
     plain = ForecastOptions()
-    for name in ("time", "missing", "series"):
+    for name in ("missing", "series"):
         value = getattr(config, name)
         if value not in (getattr(plain, name), "mask"):
             said = f"--{name}" if value is True else f"--{name} {value}"
             raise UserError(
-                f"{config.data} is read piece by piece, where {said} is not supported: rows are numbered"
-                " and missing values are masked or filled before; or pass a larger --memory"
+                f"{config.data} is read piece by piece, where {said} is not supported: missing values are "
+                "masked or filled before; or pass a larger --memory"
             )
 
 

@@ -172,10 +172,7 @@ def lagged(rows: np.ndarray, lags: int | Sequence[int]) -> np.ndarray:
 def select(frame: pl.DataFrame, name: str, selection: Selection, timestamps: Timestamps | None = None) -> Table:
     """Some of a table's columns, as finite numbers; `timestamps` are the rows' labels if they are read already."""
     columns, time = selection.columns, selection.time
-    check_columns([*columns, time], frame.columns, name)
-    check_once(columns)
-    if time in columns:
-        raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
+    check_roles(columns, time, frame.columns, name)
     values = repaired(as_floats(frame[columns], name), columns, name, selection.missing)
     if time is None:
         return Table(name, list(range(1, len(frame) + 1)), columns, values, len(selection.targets))
@@ -255,6 +252,14 @@ def check_columns(wanted: Iterable[str | None], there: Sequence[str], name: str)
         elif there[0] != "0" and all(number_of(other) is not None for other in there[:20]):  # as of a .npy file
             hint = "; is its header missing? it must come first"
         raise UserError(f"{name} has no column {column!r}; its columns are {listed(there)}{hint}")
+
+
+def check_roles(columns: Sequence[str], time: str | None, there: Sequence[str], name: str) -> None:
+    """Refuse columns that a table has not, or that are asked for twice."""
+    check_columns([*columns, time], there, name)
+    check_once(columns)
+    if time in columns:
+        raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
 
 
 def check_once(columns: Sequence[str]) -> None:

@@ -42,7 +42,11 @@ MIXED = "is neither numbers nor dates throughout"
 
 
 def read_timestamps(
-    column: pl.Series, name: str, clock: Clock | None = None, parts: Collection[Sequence[int]] | None = None
+    column: pl.Series,
+    name: str,
+    clock: Clock | None = None,
+    parts: Collection[Sequence[int]] | None = None,
+    form: NumberForm | DateForm | None = None,
 ) -> Timestamps:
     """A column's numbers or dates, in the order of its rows.
 
@@ -51,6 +55,7 @@ def read_timestamps(
         name: of the table, for errors.
         clock: of the training rows' dates, where these are further ones.
         parts: the rows of each series, in order; None where there is but one.
+        form: of the rows before, where these go on; digits alone are read as those are.
 
     Raises:
         UserError: a cell is missing or neither, cells are of several kinds, or the order of day and month is open.
@@ -67,7 +72,8 @@ def read_timestamps(
     if (row := next((row for row, text in enumerate(texts) if text.lower() in MISSING_WORDS), None)) is not None:
         raise UserError(f"{where} has no time in row {row + 1}, {texts[row]!r}; each row needs one")
     other = next((row for row, text in enumerate(texts) if not NUMBER.fullmatch(text)), None)
-    if other is None and not _are_dates(texts, where):
+    are_numbers = other is None and not isinstance(form, DateForm)
+    if are_numbers and (form is not None or not _are_dates(texts, where)):
         return Timestamps([Decimal(text) for text in texts], texts, NumberForm.of(texts))
     if other is not None and NUMBER.fullmatch(texts[0]):
         found = f"{shortened(texts[other])!r} in row {other + 1}, {shortened(texts[0])!r} in row 1"

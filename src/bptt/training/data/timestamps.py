@@ -36,6 +36,11 @@ class NumberForm:
         decimals = {max(0, -int(Decimal(text).as_tuple().exponent)) for text in short}
         return cls(max(decimals), len(decimals) > 1)
 
+    def joined(self, other: NumberForm) -> NumberForm:
+        """The form of both their numbers."""
+        is_trimmed = self.trimmed or other.trimmed or self.decimals != other.decimals
+        return NumberForm(max(self.decimals, other.decimals), is_trimmed)
+
     def write(self, moment: Any) -> str:
         """A number, rounded to so many decimals."""
         number = Decimal(str(moment))
