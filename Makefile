@@ -8,7 +8,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An installation without the native kernels is an error.
 export BPTT_NATIVE = 1
 
-.PHONY: train test lint faults docs wheel sanitize arm gpu cuda-check
+.PHONY: train test lint faults docs wheel sanitize arm mac gpu cuda-check
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
@@ -37,7 +37,12 @@ wheel: $(INSTALLED)
 # The kernels without Python, here and for aarch64 under qemu, compared with torch.nn's float64 results.
 # Debian: apt-get install g++-aarch64-linux-gnu qemu-user; without these, aarch64 is skipped.
 arm: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -s -rs -m slow tests/kernels
+	OMP_NUM_THREADS=1 $(BIN)/pytest -s -rs -m slow tests/kernels -k numbers
+
+# The native module compiled and linked for macOS on Apple silicon, by zig; it is not run.
+mac: $(INSTALLED)
+	$(INSTALL) ziglang nanobind
+	$(BIN)/pytest -rs -m slow tests/kernels -k macos
 
 # Everything there is to measure on a GPU, in under eight minutes; its figures are written to benchmarks/results.
 gpu: $(INSTALLED)
