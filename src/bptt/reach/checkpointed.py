@@ -72,8 +72,8 @@ def checkpointed(
         loss: as `bptt.truncated` takes it: loss(segment), with reduction "sum" or "mean". Default None.
         memory: bytes it may use beside x, d and the weights, the gradients counted in: an int, or text as
             "64MB" or "1GiB"; the model is tried on a few steps, once. On a GPU its allocator counts; on a CPU with
-            glibc the resident memory stays within it too, or within a few MB of it where that is below 16 MB. Or
-            what `bptt.plan_checkpoints` returned. Default "64MB".
+            glibc the resident memory stays within it too, at the price of page faults where it is tight. Or what
+            `bptt.plan_checkpoints` returned. Default "64MB".
         segment: steps of a segment, instead of memory; the states before all segments are kept.
         state: the state before the first step; None for the model's own. Gradients flow into it.
         reduction: "whole": the criterion is called once, on y of all T steps, and may be any function: with masks,

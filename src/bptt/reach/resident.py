@@ -7,15 +7,13 @@ import os
 import sys
 from pathlib import Path
 
-LITTLE = 16_000_000  # bytes
-
 
 class ResidentLimit:
     """How far this process may grow while segments are walked.
 
     glibc keeps freed memory, in pieces that the tensors of the next segment may not fit into. Where it and the
-    next segment would exceed the limit, it is returned to the system, unless it is so little that page faults
-    cost more. Other C libraries are left alone.
+    next segment would exceed the limit, it is returned to the system; page faults are the price. Other C libraries
+    are left alone.
 
     Args:
         memory: bytes beyond the resident memory of now.
@@ -28,7 +26,7 @@ class ResidentLimit:
     def make_way(self, kept: int) -> None:
         """Return free memory, if needed, before a segment is walked; `kept` bytes of the peak are checkpoints."""
         grown = resident_bytes() - self._before
-        if grown > LITTLE and grown + self._peak - kept > self._memory:
+        if grown + self._peak - kept > self._memory:
             return_free_memory()
 
 
