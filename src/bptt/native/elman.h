@@ -1,7 +1,7 @@
 // Twin of equations/elman.py: a = p + h_prev W_hhᵀ,  h = (1 - leak) h_prev + leak Φ(a).
 #pragma once
 
-#include "walk.h"
+#include "cell.h"
 
 namespace bptt::BPTT_ISA {
 

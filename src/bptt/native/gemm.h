@@ -170,20 +170,14 @@ void pack_panel(S* to, const S* b, Index ld, Index K, Index N, Index n0, Index w
             store(to + j, n0 + j < N ? load(b + n0 + j, N - n0 - j) : broadcast<S>(0));
 }
 
-// All panels of B (K×N).
-template <class S>
-void pack(S* to, const S* b, Index K, Index N, Index width) {
-    for (Index n0 = 0; n0 < N; n0 += width, to += K * width) pack_panel(to, b, N, K, N, n0, width);
-}
-
 // Pack Wᵀ for a cell of G gates, W (G·H, K): panel p holds `vectors` vectors of units of each gate, gate after gate.
 // These are the panels from p0 to p1.
 template <class S>
 void pack_gates(S* to, const S* W, int G, int vectors, Index H, Index K, Index p0, Index p1) {
     const Index units = vectors * L<S>, width = G * units;
     for (Index p = p0; p < p1; ++p)
-        for (Index k = 0; k < K; k += L<S>)
-            for (Index j = 0; j < width; j += L<S>) {
+        for (Index j = 0; j < width; j += L<S>)  // a few rows of W at a time, which the caches can fetch ahead
+            for (Index k = 0; k < K; k += L<S>) {
                 const Index g = j / units, first = p * units + j % units, columns = std::min<Index>(L<S>, K - k);
                 V<S> square[L<S>];
                 for (int i = 0; i < L<S>; ++i)

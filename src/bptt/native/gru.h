@@ -2,7 +2,7 @@
 // (r, z, m) then lie side by side.
 #pragma once
 
-#include "walk.h"
+#include "cell.h"
 
 namespace bptt::BPTT_ISA {
 

@@ -1,7 +1,7 @@
 // Twin of equations/lstm.py, without a projection. kept: i, f, g, o; c is kept as states.
 #pragma once
 
-#include "walk.h"
+#include "cell.h"
 
 namespace bptt::BPTT_ISA {
 

@@ -156,9 +156,10 @@ struct Sum {
         if (!in_place || columns != ld) own = buffer<S>(rows * ld), data = own.get();
         std::fill_n(data, rows * ld, S(0));
     }
-    void add_to(S* gradient, bool first) const {
+    // Add a share of the rows to the gradient's.
+    void add_to(S* gradient, bool first, Index share, Index shares) const {
         if (gradient == nullptr || gradient == data) return;
-        for (Index r = 0; r < rows; ++r)
+        for (Index r = rows * share / shares; r < rows * (share + 1) / shares; ++r)
             for (Index k = 0; k < columns; ++k)
                 gradient[r * columns + k] = (first ? S(0) : gradient[r * columns + k]) + data[r * ld + k];
     }
@@ -176,11 +177,11 @@ struct Sums {
         b_ih = {call.db_ih || !one_delta ? call.db_ih : call.db_hh, G, 1, 1, first};
         if (!one_delta) b_hh = {call.db_hh, G, 1, 1, first};
     }
-    void add_to(const Call<S>& call, bool first) const {
-        W_ih.add_to(call.dW_ih, first);
-        W_hh.add_to(call.dW_hh, first);
-        b_ih.add_to(call.db_ih, first);
-        (one_delta ? b_ih : b_hh).add_to(call.db_hh, first);
+    void add_to(const Call<S>& call, bool first, Index share, Index shares) const {
+        W_ih.add_to(call.dW_ih, first, share, shares);
+        W_hh.add_to(call.dW_hh, first, share, shares);
+        b_ih.add_to(call.db_ih, first, share, shares);
+        (one_delta ? b_ih : b_hh).add_to(call.db_hh, first, share, shares);
     }
 };
 

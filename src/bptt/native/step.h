@@ -1,7 +1,8 @@
 // One step of a batch, forward and back, by weights that are read where they lie: to pack them costs more than one product.
 #pragma once
 
-#include "walk.h"
+#include "backward_walk.h"
+#include "forward_walk.h"
 
 namespace bptt::BPTT_ISA {
 

@@ -1,150 +1,31 @@
-// Any cell's forward walk and backward walk through time; the cell supplies the elementwise part, `finish` and `adjoint`.
-//
-// A cell's properties beside those in table.h:
-//   vectors          vectors of units that `finish` takes at a time; gates * vectors accumulators must fit the registers
-//   separate_gate    the gate whose input part and recurrent part `finish` adds itself, -1 for none
-//   blocks           blocks of H columns of delta: the gates, and one more where delta differs for W_ih and W_hh
-//   recurrent_block  where the `gates` blocks for W_hh begin; those for W_ih begin at 0
-//   input_order      the gates that the blocks for W_ih belong to
+// Any cell's backward walk through time.
 #pragma once
 
+#include "cell.h"
 #include "gram.h"
 #include "parts.h"
 
 namespace bptt::BPTT_ISA {
 
-// A vector of one row's units: what a cell's elementwise part reads and writes there.
-template <class S>
-struct ForwardUnits {
-    Index lanes_left;  // units from here to H
-    const S *h_prev, *c_prev;
-    S *y, *c, *kept;  // kept: its gates H apart; null where nothing is kept
-};
-
-// The biases as the accumulators begin with them: of the gates, and of the separate gate's recurrent part, which stays out.
-template <class S, class Cell>
-V<S> bias_at(const Call<S>& call, int gate, Index u, bool separate) {
-    V<S> sum = broadcast<S>(0);
-    if (separate && gate != Cell::separate_gate) return sum;
-    const Index at = gate * call.H + u, lanes_left = call.H - u;
-    if (lanes_left <= 0) return sum;
-    if (call.b_ih && !separate) sum += load(call.b_ih + at, lanes_left);
-    if (call.b_hh && separate == (gate == Cell::separate_gate)) sum += load(call.b_hh + at, lanes_left);
-    return sum;
-}
-
-// Weights packed once a call, shared by the threads.
-template <class S, class Cell>
-struct ForwardWeights {
-    static constexpr int NV = Cell::gates * Cell::vectors;
-    static constexpr Index units = Cell::vectors * L<S>;
-    Index panels, width;
-    Buffer<S> W_ih, W_hh, bias;
-    ForwardWeights(const Call<S>& call, Index threads) : panels((call.H + units - 1) / units), width(NV * L<S>) {
-        W_ih = buffer<S>(panels * width * call.I);
-        W_hh = buffer<S>(panels * width * call.H);
-        bias = buffer<S>(2 * panels * width);  // two rows: of the gates, then of the separate gate's recurrent part
-        for_each_part(threads, threads, [&](Index part) {
-            const Index p0 = panels * part / threads, p1 = panels * (part + 1) / threads;
-            pack_gates<S>(W_ih.get(), call.W_ih, Cell::gates, Cell::vectors, call.H, call.I, p0, p1);
-            pack_gates<S>(W_hh.get(), call.W_hh, Cell::gates, Cell::vectors, call.H, call.H, p0, p1);
-        });
-        for (Index p = 0; p < panels; ++p)
-            for (int j = 0; j < NV; ++j) {
-                const Index u = p * units + j % Cell::vectors * L<S>, at = p * width + j * L<S>;
-                store(bias.get() + at, bias_at<S, Cell>(call, j / Cell::vectors, u, false));
-                store(bias.get() + panels * width + at, bias_at<S, Cell>(call, j / Cell::vectors, u, true));
-            }
-    }
-};
-
-template <class S, class Cell>
-void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S, Cell>& w) {
-    constexpr int NV = ForwardWeights<S, Cell>::NV;
-    constexpr Index units = ForwardWeights<S, Cell>::units, chunk = 192;
-    const Index width = w.width, row_width = w.panels * width, H = call.H;
-    const Index most = part.most_rows(chunk);
-    auto xs = buffer<S>(most * call.I), projected = buffer<S>(most * row_width);
-    const S *bias = w.bias.get(), *separate_bias = bias + row_width;
-    for (Index t0 = 0, steps; t0 < call.T; t0 += steps) {
-        steps = chunk_steps(part, t0, call.T - 1, +1, chunk);
-        Index rows = 0;
-        for (Index t = t0; t < t0 + steps; ++t) rows += part.rows(t);
-        gather_x(xs.get(), call, part, t0, steps);
-        product<S, NV>(
-            call.deterministic, rows, call.I, w.panels, xs.get(), call.I, 1, w.W_ih.get(),
-            [&](auto& acc, Index, Index p) { load_tile<S>(acc, bias + p * width, 0); },
-            [&](auto& acc, Index first, Index p) { store_tile<S>(acc, projected.get() + first * row_width + p * width, row_width); });
-        const S* P = projected.get();
-        for (Index t = t0; t < t0 + steps; ++t) {
-            const Index n = part.rows(t), at = part.first_row(t);
-            const S* h_prev = state_before(call.h0, call.y, call, part, t);
-            // Where c is not kept, each step's takes the place of the one before.
-            S* c_now = !Cell::has_c ? nullptr : call.c ? call.c + at * H : call.c_n + part.r0 * H;
-            const S* c_prev = call.c || (Cell::has_c && t == 0) ? state_before(call.c0, static_cast<const S*>(call.c), call, part, t) : c_now;
-            product<S, NV>(
-                call.deterministic, n, H, w.panels, h_prev, H, 1, w.W_hh.get(),
-                [&](auto& acc, Index first, Index p) {
-                    for (auto& row : acc) {
-                        const S* from = P + first * row_width + p * width;
-                        for (int j = 0; j < NV; ++j)
-                            row[j] = j == Cell::separate_gate ? load(separate_bias + p * width + j * L<S>) : load(from + j * L<S>);
-                        ++first;
-                    }
-                },
-                [&](auto& acc, Index first, Index p) {
-                    for (auto& row : acc) {
-                        const Index u = p * units, offset = first * H + u, to = at * H + offset;
-                        ForwardUnits<S> here{H - u, h_prev + offset, c_prev ? c_prev + offset : nullptr, call.y + to,
-                                     c_now ? c_now + offset : nullptr,
-                                     call.kept ? call.kept + (at + first) * Cell::keeps * H + u : nullptr};
-                        Cell::template finish<S>(call, row, P + first * row_width + p * width, here);
-                        ++first;
-                    }
-                });
-            P += n * row_width;
-        }
-    }
-    for (Index t = call.T - 1, done = 0; done < part.rows(0); done = part.rows(t--)) {  // sequences that end with step t
-        const Index from = (part.first_row(t) + done) * H, to = (part.r0 + done) * H, size = (part.rows(t) - done) * H;
-        if (call.h_n) std::copy_n(call.y + from, size, call.h_n + to);
-        if (call.c && call.c_n != call.c) std::copy_n(call.c + from, size, call.c_n + to);
-    }
-}
-
-template <class S, class Cell>
-void forward_walk(const Call<S>& call) {
-    auto starts = first_rows_of(call);
-    auto parts = parts_of(call, starts, thread_count(call, starts[call.T], Cell::gates, call.B));
-    ForwardWeights<S, Cell> w(call, parts.size());
-    for_each_part(parts.size(), call.threads, [&](Index p) { forward_part<S, Cell>(call, parts[p], w); });
-}
-
-// The same in the backward pass. `delta` has the cell's blocks H apart; dh and dc are the adjoints of the state after the
-// step when `adjoint` reads them; it leaves what flows to the state before the step other than through W_hh.
-template <class S>
-struct BackwardUnits {
-    Index lanes_left;  // units from here to H
-    const S *h_prev, *c_prev, *y, *c, *kept;
-    S *dh, *dc, *delta;
-    V<S> dy;
-};
-
 template <class S, class Cell>
 struct BackwardWeights {
     static constexpr Index width = 2 * L<S>;
     Index panels_h, panels_i;
-    Buffer<S> W_hh, W_ih;
-    explicit BackwardWeights(const Call<S>& call) : panels_h((call.H + width - 1) / width), panels_i((call.I + width - 1) / width) {
-        const Index K = Cell::gates * call.H;
-        W_hh = buffer<S>(panels_h * width * K);
-        pack(W_hh.get(), call.W_hh, K, call.H, width);
-        if (call.dx == nullptr) return;
-        W_ih = buffer<S>(panels_i * width * K);
-        for (Index p = 0; p < panels_i; ++p)
-            for (Index g = 0; g < Cell::gates; ++g)
-                pack_panel(W_ih.get() + (p * K + g * call.H) * width, call.W_ih + Cell::input_order[g] * call.H * call.I,
-                           call.I, call.H, call.I, p * width, width);
+    Buffer<S> W;  // one piece of memory, as in the forward walk
+    S *W_hh, *W_ih;
+    BackwardWeights(const Call<S>& call, Index parts)
+        : panels_h((call.H + width - 1) / width), panels_i(call.dx ? (call.I + width - 1) / width : 0) {
+        const Index H = call.H, I = call.I, K = Cell::gates * H;
+        W = buffer<S>((panels_h + panels_i) * width * K);
+        W_hh = W.get(), W_ih = W_hh + panels_h * width * K;
+        for_each_part(parts, call.threads, [&](Index part) {
+            for (Index p = panels_h * part / parts; p < panels_h * (part + 1) / parts; ++p)
+                pack_panel(W_hh + p * K * width, call.W_hh, H, K, H, p * width, width);
+            for (Index p = panels_i * part / parts; p < panels_i * (part + 1) / parts; ++p)
+                for (Index g = 0; g < Cell::gates; ++g)
+                    pack_panel(W_ih + (p * K + g * H) * width, call.W_ih + Cell::input_order[g] * H * I, I, H, I, p * width,
+                               width);
+        });
     }
 };
 
@@ -262,7 +143,7 @@ struct BackwardPart : BackwardState<S, Cell> {
         if (call.delta_hh) copy_delta(at, n, delta_t);
         if (call.products_hh) write_gram(at, n, delta_t);
         product<S, NV>(
-            call.deterministic, n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh.get(),
+            call.deterministic, n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh,
             [&](auto& acc, Index first, Index p) { load_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); },
             [&](auto& acc, Index first, Index p) { store_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); });
     }
@@ -319,7 +200,7 @@ struct BackwardPart : BackwardState<S, Cell> {
         for (Index t = t0; t < t0 + steps; ++t) {
             S* to = call.dx + part.first_row(t) * call.I;
             product<S, NV>(
-                call.deterministic, part.rows(t), K, w.panels_i, from, ldd, 1, w.W_ih.get(),
+                call.deterministic, part.rows(t), K, w.panels_i, from, ldd, 1, w.W_ih,
                 [&](auto& acc, Index, Index) { set_zero<S>(acc); },
                 [&](auto& acc, Index first, Index p) {
                     for (auto& row : acc) {
@@ -339,13 +220,16 @@ template <class S, class Cell>
 void backward_walk(const Call<S>& call) {
     auto starts = first_rows_of(call);
     auto parts = parts_of(call, starts, backward_parts(call, starts[call.T], 2 * Cell::gates));
-    BackwardWeights<S, Cell> w(call);
-    std::vector<std::unique_ptr<Sums<S>>> sums(parts.size());
-    for_each_part(parts.size(), call.threads, [&](Index p) {
+    const Index count = parts.size();
+    BackwardWeights<S, Cell> w(call, count);
+    std::vector<std::unique_ptr<Sums<S>>> sums(count);
+    for_each_part(count, call.threads, [&](Index p) {
         sums[p] = std::make_unique<Sums<S>>(call, Cell::gates, Cell::blocks == Cell::gates, p == 0);
         BackwardPart<S, Cell>(call, parts[p], w, *sums[p]).walk();
     });
-    for (std::size_t p = 0; p < sums.size(); ++p) sums[p]->add_to(call, p == 0);
+    for_each_part(count, call.threads, [&](Index share) {
+        for (Index p = 0; p < count; ++p) sums[p]->add_to(call, p == 0, share, count);
+    });
 }
 
 }  // namespace bptt::BPTT_ISA
