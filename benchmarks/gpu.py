@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from gpu_parts.calls import calls, table
 from gpu_parts.correct import correct
+from gpu_parts.kernels import kernels
 from gpu_parts.machine import facts, machine
 from gpu_parts.measuring import Clock, Line
 from gpu_parts.reach import reach
@@ -48,8 +49,9 @@ PARTS = {
     "machine": Part("Card, versions and settings", 20, machine),
     "correct": Part("Correctness in every kind of stack: largest relative errors", 80, correct),
     "calls": Part("Operations of a walk and its backward pass", 30, calls),
-    "suite": Part("The tests that run on a device", 90, suite),
-    "speed": Part("Speed and memory beside torch.nn", 170, speed),
+    "suite": Part("The tests that run on a device", 80, suite),
+    "speed": Part("Speed and memory beside torch.nn", 130, speed),
+    "kernels": Part("The CUDA kernels, which BPTT_CUDA=1 allows", 60, kernels),
     "reach": Part("Contributions and checkpointed", 30, reach),
     "training": Part("Training on text", 50, training),
 }

@@ -19,7 +19,9 @@ def run(*arguments, **environment):
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
-@pytest.mark.parametrize("parts", [["machine", "correct", "calls"], ["suite", "speed", "reach", "training"]])
+@pytest.mark.parametrize(
+    "parts", [["machine", "correct", "calls"], ["suite", "speed", "kernels", "reach", "training"]]
+)
 def test_every_part_runs_at_tiny_sizes_and_writes_what_it_found(tmp_path, parts):
     done = run("--dry-run", "--out", tmp_path / "found.json", "--parts", *parts)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,183 @@
+"""The CUDA kernels: the same bits every time, float64's numbers, races, and speed beside cuDNN and torch.nn.
+
+`BPTT_CUDA=1` is set within it. Without a GPU the kernels run on a CPU at a tiny size, as in the tests.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+import bptt
+from bptt.cuda.plan import PRECISIONS, KernelPlan, cell_type
+from bptt.equations import ElmanEquations
+from bptt.equations.protocol import Weights
+from bptt.walks import cuda, door
+from bptt.walks.call import Call
+from bptt.walks.cuda_calls import Variant, launch_forward
+
+from .measuring import Clock, Line, alternating, finish
+
+HALF = torch.bfloat16
+REPEATS = 100
+ALLOWED = {HALF: 3e-2, torch.float32: 1e-5}  # of a tensor's norm, beside float64
+CELLS: dict[str, Callable[..., nn.Module]] = {
+    "RNN": bptt.RNN,
+    "softplus": lambda I, H: bptt.RNN(I, H, nonlinearity="softplus"),
+    "leaky": lambda I, H: bptt.RNN(I, H, leak=0.5),
+    "GRU": bptt.GRU,
+    "LSTM": bptt.LSTM,
+}
+# Cell, dtype, T, B, H; each is compared with cuDNN and torch.nn where these have it, else with plain operations.
+SPEEDS = [
+    ("RNN", HALF, 1000, 32, 128),
+    ("RNN", HALF, 1000, 32, 1024),
+    ("GRU", HALF, 1000, 32, 512),
+    ("LSTM", HALF, 1000, 32, 512),
+    ("softplus", torch.float32, 100, 32, 128),
+    ("leaky", torch.float32, 100, 32, 128),
+]
+RACE = """
+import torch, bptt
+module = bptt.GRU(4, 16, device="cuda", dtype=torch.bfloat16)
+x = torch.randn(8, 9, 4, device="cuda", dtype=torch.bfloat16)
+assert bptt.why(module, x).startswith("CUDA kernels"), bptt.why(module, x)
+module(x)[0].float().sum().backward()
+torch.cuda.synchronize()
+"""
+
+
+def kernels(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
+    """The lines of each question in turn."""
+    with backend_on(device) as (backend, device):
+        yield from exact(device, tiny, clock)
+        yield race(device, clock)
+        yield from beside(device, tiny, clock)
+        yield from cluster_steps(backend, device, tiny, clock)
+
+
+@contextmanager
+def backend_on(device: torch.device) -> Iterator[tuple[cuda.CudaKernels, torch.device]]:
+    """The backend, in use within it, and the device that it runs on: the CPU where there is no GPU."""
+    if device.type == "cuda":
+        with patch.dict(os.environ, BPTT_CUDA="1"):
+            yield cuda.CUDA_KERNELS, device
+        return
+    from cuda_standin.launcher import StandInLauncher
+
+    with tempfile.TemporaryDirectory() as folder:
+        backend = cuda.CudaKernels(StandInLauncher(Path(folder)))
+        with patch.object(door, "BACKENDS", (backend, *door.BACKENDS)):
+            yield backend, torch.device("cpu")
+
+
+def exact(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
+    """Walks of fresh inputs into memory full of NaN: the errors beside float64, and whether repeats are equal."""
+    T, B, H = (5, 3, 8) if tiny else (200, 37, 200)
+    cases = [("GRU", HALF)] if tiny else [(cell, dtype) for cell in CELLS for dtype in ALLOWED]
+    for cell, dtype in clock.each(cases):
+        torch.manual_seed(0)
+        units = 512 if cell == "RNN" and dtype == torch.float32 else H  # fewer are left to cuDNN
+        module = CELLS[cell](7, units).to(device, dtype)
+        x = torch.randn(T, B, 7).to(device, dtype)
+        answer = bptt.why(module, x).splitlines()[0]
+        if not answer.startswith("CUDA kernels"):
+            yield Line(f"{cell} {dtype}: not by the kernels; {answer}", {"cell": cell, "answer": answer})
+            continue
+        found = gradients(module, x)
+        double = gradients(copy.deepcopy(module).double().cpu(), x.double().cpu())
+        error = max(
+            float((one.cpu().double() - other).norm() / other.norm())
+            for one, other in zip(found, double, strict=True)
+        )
+        same = True
+        for _ in range(3 if tiny else REPEATS):
+            poison(device)
+            same = same and all(map(torch.equal, gradients(module, x), found))
+        text = f"{cell:<9}{dtype!s:<16}largest relative error {error:.1e}, repeats {'equal' if same else 'DIFFER'}"
+        failed = not (same and error < ALLOWED[dtype])
+        yield Line(text, {"cell": cell, "dtype": str(dtype), "error": error, "same": same}, failed)
+
+
+def gradients(module: nn.Module, x: Tensor) -> list[Tensor]:
+    """The outputs of a module, and the gradients of its parameters."""
+    module.zero_grad()
+    y, _ = module(x)
+    y.backward(torch.ones_like(y))
+    return [y.detach(), *(p.grad.clone() for p in module.parameters() if p.grad is not None)]
+
+
+def poison(device: torch.device) -> None:
+    """Leave NaN in the memory that the next tensors get."""
+    filled = [torch.full((2**size,), torch.nan, device=device) for size in range(6, 22)]
+    finish(device)
+    del filled
+
+
+def race(device: torch.device, clock: Clock) -> Line:
+    """One small walk and its backward pass under NVIDIA's race checker."""
+    program = shutil.which("compute-sanitizer")
+    if device.type != "cuda" or program is None:
+        return Line("races: not looked for, as compute-sanitizer or a GPU is missing", {"races": None})
+    command = [program, "--tool", "racecheck", "--error-exitcode", "9", sys.executable, "-c", RACE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, clock.left()), check=False)
+    text = "none found" if done.returncode == 0 else f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+    return Line(f"races: {text}", {"races": done.returncode}, done.returncode != 0)
+
+
+def beside(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
+    """A training step by the kernels, by the next backend, and by torch.nn where it has the cell."""
+    yield Line("a training step, ms (least): the kernels, without them, torch.nn; contributions by the kernels")
+    for cell, dtype, *shape in clock.each([("GRU", HALF, 5, 3, 8)] if tiny else SPEEDS):
+        T, B, H = shape
+        module = CELLS[cell](H, H).to(device, dtype)
+        x, seed = (torch.randn(T, B, H).to(device, dtype) for _ in range(2))
+
+        def step(of: Any, x: Tensor = x, seed: Tensor = seed) -> None:
+            of.zero_grad()
+            of(x)[0].backward(seed)
+
+        def without(module: nn.Module = module, step: Callable[..., None] = step) -> None:
+            with patch.object(door, "BACKENDS", tuple(b for b in door.BACKENDS if b.name != "CUDA kernels")):
+                step(module)
+
+        ways = [lambda m=module, s=step: s(m), without]
+        if hasattr(nn, cell):
+            other = getattr(nn, cell)(H, H).to(device, dtype)
+            ways.append(lambda m=other, s=step: s(m))
+        ways.append(lambda m=module, x=x, d=seed: bptt.contributions(m, x, d, bptt.squared_error))
+        times = alternating(ways, device, tiny)
+        name = f"{cell:<9}{str(dtype)[6:]:<9} T={T:<5}B={B:<4}H={H:<5}"
+        taken = bptt.why(module, x).startswith("CUDA kernels")
+        yield Line(f"{name}{''.join(map(str, times))}{'' if taken else '  not by the kernels'}", {name: times})
+
+
+def cluster_steps(backend: cuda.CudaKernels, device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
+    """A step of 16 units a block, by blocks of a cluster: little but the barrier and the round trip of h."""
+    T, cell = (4 if tiny else 4000), ElmanEquations()
+    kind = cell_type(cell)
+    assert kind is not None
+    for blocks in clock.each([1] if tiny else [1, 2, 4, 8, 16]):
+        H = 16 * blocks
+        chosen = KernelPlan(kind, PRECISIONS[HALF], 16, blocks, packed=False, in_shared=False)
+        backend.launcher.load(chosen, device)
+        x, W = (torch.randn(*shape).to(device, HALF) for shape in ((T, 8, 1), (H, H)))
+        weights = Weights(torch.randn(H, 1).to(device, HALF), W, None, None)
+        call = Call(cell, x, (torch.zeros(8, H, device=device, dtype=HALF),), weights)
+        variant = Variant(backend.launcher, chosen)
+        (taken,) = alternating([lambda c=call, v=variant: launch_forward(v, c, False)], device, tiny)
+        microseconds = 1e3 * taken.median / T
+        data = {"blocks": blocks, "microseconds a step": microseconds}
+        yield Line(f"a step by a cluster of {blocks:>2} blocks of 16 units: {microseconds:.3f} µs", data)
