@@ -44,3 +44,4 @@ pygments_dark_style = "monokai"
 highlight_language = "text"  # of what is indented: commands, and what they print
 html_static_path = ["static"]
 html_css_files = ["pages.css"]
+html_search_scorer = str(Path(__file__).parent / "static" / "scorer.js")
