@@ -1,0 +1,65 @@
+"""The built documents, opened as files: every link leads somewhere, and the search finds the answers."""
+
+import html
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+QUESTIONS = {
+    "backward through the graph a second time": "howto/backward-second-time.html",
+    "truncated BPTT by hand": "howto/truncated-by-hand.html",
+    "detach hidden state": "howto/detach-state.html",
+    "hidden state between batches": "howto/state-between-batches.html",
+    "cudnn RNN backward can only be called in training mode": "howto/cudnn-eval.html",
+    "loss is nan": "howto/nan.html",
+    "sequences of variable length": "howto/variable-length.html",
+    "training runs out of memory": "howto/long-memory.html",
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("sphinx", "furo")), reason="Sphinx is not installed"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", DOCS, folder], check=True)
+    return folder
+
+
+def test_every_link_leads_to_a_file_and_a_place_in_it(site):
+    pages = {
+        path: path.read_text(encoding="utf-8") for path in site.rglob("*.html") if path.name != "explore.html"
+    }
+    places = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages.items()}
+    for path, text in pages.items():
+        for link in map(html.unescape, re.findall(r'(?:href|src)="([^"]+)"', text)):
+            if link.startswith(("http:", "https:", "data:", "mailto:")):
+                continue
+            name, _, place = link.partition("#")
+            target = (path.parent / unquote(name.split("?")[0])).resolve() if name else path
+            assert target.exists(), f"{path.relative_to(site)}: {link}"
+            if place and target in places:
+                assert unquote(place) in places[target], f"{path.relative_to(site)}: {link}"
+
+
+def test_the_search_puts_the_answer_first_and_needs_no_server(site, browser):
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    for question, answer in QUESTIONS.items():
+        page.goto(f"{(site / 'search.html').as_uri()}?q={question.replace(' ', '+')}")
+        first = page.locator("#search-results li > a").first.get_attribute("href")
+        assert first.split("?")[0].split("#")[0].endswith(answer), question
+    page.close()
+    assert complaints == []
