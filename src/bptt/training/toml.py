@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -85,7 +86,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is Path:
         return isinstance(value, str)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        whole = type(value) is int and abs(value) <= sys.float_info.max
+        return whole or isinstance(value, float)
     return type(value) is hint
 
 
