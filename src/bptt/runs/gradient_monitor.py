@@ -70,10 +70,12 @@ class GradientMonitor:
         return True
 
 
-def diagnosis_of(model: SequenceModel, excerpt: TrainingExcerpt, lags: int = LAGS) -> Diagnosis | None:
+def diagnosis_of(
+    model: SequenceModel, excerpt: TrainingExcerpt, lags: int = LAGS, tries: bool = True
+) -> Diagnosis | None:
     """`bptt.diagnose` of a run's network on an excerpt of its training set; None where that is too short."""
     if len(excerpt.x) < LEAST_STEPS:
         return None
     x, d = (rows.to(device_of(model)) for rows in (excerpt.x, excerpt.d))
-    found = diagnose(model, x, d, excerpt.criterion, lags=lags, errors=excerpt.errors)
+    found = diagnose(model, x, d, excerpt.criterion, lags=lags, errors=excerpt.errors, tries=tries)
     return replace(found, where=excerpt.what, notes=list(excerpt.notes))

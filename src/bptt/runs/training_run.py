@@ -188,7 +188,8 @@ def _finished(work: Work, journal: Journal, console: Console) -> Trained:
             judged = _judged(work, journal)
             intervals = judged.intervals
             by_lag = {"start": work.by_lag, "end": work.look()}
-            diagnosis = diagnosis_of(work.model, work.monitor.excerpt)
+            # only a report shows what trials of remedies found
+            diagnosis = diagnosis_of(work.model, work.monitor.excerpt, tries=journal.folder is not None)
             looked_at, device = work.monitor.what, str(work.device.device)
             result = Result(
                 work.config, work.task, fitted, judged, by_lag, work.seconds, diagnosis, looked_at, device
@@ -245,7 +246,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
         def watch(epoch: Epoch) -> None:
             """Say what is wrong with the gradient while there is time to change it, once."""
             if journal.is_first and not work.warned and work.monitor.diagnosis_due(epoch.epoch):
-                found = diagnosis_of(work.model, work.monitor.excerpt)
+                found = diagnosis_of(work.model, work.monitor.excerpt, tries=False)
                 if found is not None and found.severity == "warning":
                     work.warned = True
                     warn(f"epoch {epoch.epoch}: {found.sentence}")

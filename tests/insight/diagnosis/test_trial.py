@@ -1,5 +1,6 @@
 import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -45,6 +46,12 @@ def test_what_helps_is_given_with_what_was_measured_and_what_harms_is_not_advise
     assert "Do nothing.   (tried for 100 updates: no gain yet, the error" in same
     assert unknown == "Who knows.   (untried)"
     assert worse.startswith("Not advised: worse (an error of ")
+
+
+def test_a_remedy_that_is_slightly_worse_has_no_gain():
+    slightly = SimpleNamespace(updates=100, plain=1.0, error=lambda remedy: 1.05)
+    (said,) = tried([Remedy("worse", "Do worse.", spoiled)], slightly)
+    assert said.startswith("Do worse.   (tried for 100 updates: no gain, the error")
 
 
 def test_without_a_trial_or_with_too_large_a_network_all_is_marked_as_untried():

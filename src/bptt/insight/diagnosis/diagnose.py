@@ -65,6 +65,7 @@ def diagnose(
     lags: int = LAGS,
     window: int | None = None,
     errors: Criterion | None = None,
+    tries: bool = True,
 ) -> Diagnosis: ...
 @torch.enable_grad()
 @or_of_walks(diagnose_walks)
@@ -78,6 +79,7 @@ def diagnose(
     lags: int = LAGS,
     window: int | None = None,
     errors: Criterion | None = None,
+    tries: bool = True,
 ) -> Diagnosis:
     """Say whether the gradient vanishes or explodes as it is backpropagated, why, and what to do about it.
 
@@ -104,6 +106,8 @@ def diagnose(
         window: steps of the windows whose gradient norms are taken, as you train. Default T / 20.
         errors: (y, d) -> scalar, whose gradient is taken by lag, where it is another than the criterion's: the sum
             of errors that a criterion is the weighted mean of. Default: the criterion.
+        tries: whether remedies are tried by a few training updates, which takes most of the time; else each one is
+            marked as untried. Default True.
 
     Returns:
         the verdict, the numbers of each layer, what the data needs, and remedies. A bidirectional network has no
@@ -152,7 +156,7 @@ def diagnose(
     with torch.no_grad():
         layers = [diagnose_layer(walk.layer, walk, by_lag.get(walk.layer), lags) for walk in records]
     memory = _memory(x, d, axis, per_step, asked)
-    trial = Trial(net, x, d, loss, axis) if alone else None
+    trial = Trial(net, x, d, loss, axis) if alone and tries else None
     return diagnosis_from(layers, records, memory, not dz.any(), T, lags, norms, trial)
 
 

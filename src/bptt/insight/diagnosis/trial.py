@@ -115,7 +115,7 @@ def tried(remedies: list[Remedy], trial: Trial | None) -> list[str]:
         if math.isfinite(plain) and found > plain * (1 + GAIN):
             harmful.append(f"{remedy.name} (an error of {found:.3g})")
             continue
-        gain = "" if found < plain * (1 - GAIN) else "no gain yet, "
+        gain = "" if found < plain * (1 - GAIN) else "no gain yet, " if found <= plain else "no gain, "
         given.append(
             f"{remedy.text}   (tried for {trial.updates} updates: {gain}the error on the last quarter of the "
             f"steps is {found:.3g} with it and {plain:.3g} without)"
