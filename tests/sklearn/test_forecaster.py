@@ -114,13 +114,18 @@ def test_any_layout_of_a_series_is_read():
 @pytest.mark.parametrize(
     ("choices", "y", "words"),
     [
-        ({}, [1.0, 2.0], "at least"),
+        ({}, [1.0, 2.0, 3.0], "^y has 3 steps; with lags=2 and horizon=1 at least 13 are needed"),
+        (
+            {"missing": "mask", "options": {"reach": "full", "memory": "1MB"}},
+            Y,
+            "^memory bounds reach='checkpointed'",
+        ),
         ({"cell": "rnn"}, Y, "cell"),
-        ({"hidden": 0}, Y, "--hidden must be at least 1, got 0"),
-        ({"horizon": 0}, Y, "--horizon must be at least 1"),
+        ({"hidden": 0}, Y, "^hidden must be at least 1, got 0"),
+        ({"horizon": 0}, Y, "^horizon must be at least 1"),
         ({}, None, "y is None"),
         ({}, Y[:, None, None], r"y must be a series, \(n_steps,\) or"),
-        ({"test": 2.0}, Y, "--test must be between 0 and 1"),
+        ({"test": 2.0}, Y, "^test must be between 0 and 1"),
     ],
 )
 def test_values_that_cannot_be_used_are_refused(choices, y, words):
@@ -128,6 +133,15 @@ def test_values_that_cannot_be_used_are_refused(choices, y, words):
         RecurrentForecaster(**QUICK | choices).fit(y)
     with pytest.raises(TypeError, match="no option 'pace'"):
         RecurrentForecaster(options={"pace": 1}).fit(Y)
+
+
+@pytest.mark.parametrize("missing", ["interpolate", "mask"])
+def test_later_gaps_are_filled_as_those_of_fit(missing):
+    gaps = np.where(np.arange(100) % 9 == 4, np.nan, Y[:100])
+    forecaster = RecurrentForecaster(missing=missing, **QUICK).fit(gaps)
+    assert np.isfinite(forecaster.predict([Y[100], np.nan])).all()
+    with pytest.raises(ValueError, match="fill them, or pass missing='interpolate'"):
+        clone(forecaster).set_params(missing=None).fit(gaps)
 
 
 def test_later_inputs_without_the_series_are_refused():

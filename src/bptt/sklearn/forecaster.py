@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,8 +16,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..errors import UserError
 from ..networks import SequenceModel
 from ..runs.run import Run
-from ..runs.train import train
-from ..training.data.frames import named_frame
+from ..runs.train import options_from, train
+from ..training.data.frames import IN_MEMORY, named_frame
+from ..training.options.base import TrainOptions
+from ..training.options.choosing import as_keywords
+from ..training.options.forecast import ForecastOptions
+from ..training.tasks.forecast import MINIMUM_TARGETS
 from .arrays import as_array_like
 from .base import drawn_seed, unchanged_by_errors
 
@@ -94,20 +99,16 @@ class RecurrentForecaster(BaseEstimator):
         table = _beside(targets, inputs, self.time)
         names = [name for name in targets.columns if name != self.time]
         choices = {name: value for name, value in self.get_params(deep=False).items() if name not in OWN}
+        choices |= {"target": names, "seed": drawn_seed(self.random_state), **(self.options or {})}
         if inputs is not None:
             choices["input"] = [name for name in inputs.columns if name != self.time] or None
-        test = 1 / len(table) if self.test is None else self.test
         try:
-            run = train(
-                table,
-                target=names,
-                test=test,
-                seed=drawn_seed(self.random_state),
-                verbose=self.verbose,
-                **choices | dict(self.options or {}),
-            )
+            if self.test is None:
+                _check_steps(len(table), options_from(Path(IN_MEMORY), choices))
+            test = 1 / len(table) if self.test is None else self.test
+            run = train(table, verbose=self.verbose, **{"test": test, **choices})
         except UserError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(as_keywords(str(error))) from error
         self.run_, self.model_, self.loss_curve_, self.n_iter_ = run, run.network, run.losses, len(run.losses)
         self.n_features_in_, self._table, self._single = len(names), table, np.ndim(y) == 1
         return self
@@ -164,9 +165,9 @@ class RecurrentForecaster(BaseEstimator):
                 )
             table = pl.concat([table, later.select(table.columns)], how="vertical_relaxed")
         try:
-            found = self.run_.predict(table)
+            found = self.run_.predict(table, missing=self.run_.forecast_options.missing)
         except UserError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(as_keywords(str(error))) from error
         shape = self.n_features_in_, len(self.run_.forecast_options.horizons), -1
         forecast, truth = (
             found[name].cast(pl.Float64).to_numpy().reshape(shape) for name in ("forecast", "truth")
@@ -187,6 +188,18 @@ class RecurrentForecaster(BaseEstimator):
             return named_frame(rows, names).frame
         except UserError as error:
             raise ValueError(f"{name}: {error}") from error
+
+
+def _check_steps(steps: int, options: TrainOptions) -> None:
+    """Refuse fewer steps than a forecast needs, the last of which is left for the scores."""
+    assert isinstance(options, ForecastOptions)
+    options.check()
+    lags, farthest = options.lags or 2, max(options.horizons)
+    if steps < (needed := lags - 1 + farthest + MINIMUM_TARGETS + 1):
+        raise UserError(
+            f"y has {steps} step{'' if steps == 1 else 's'}; with lags={lags} and horizon={farthest} at least "
+            f"{needed} are needed"
+        )
 
 
 def _beside(targets: pl.DataFrame, inputs: pl.DataFrame | None, time: str | None) -> pl.DataFrame:

@@ -22,6 +22,7 @@ from ..training.data.frames import IN_MEMORY
 from ..training.data.labelled import Labelled
 from ..training.loop import Training
 from ..training.network import network_of
+from ..training.options.choosing import as_keywords
 from ..training.options.classify import ClassifyOptions
 from ..training.tasks.classify import inputs_of, split_sequences
 from ..training.tasks.cross_validation import choose_options
@@ -108,7 +109,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             data = _labelled(sequences, names, [names[number] for number in numbers])
             self.run_ = self._trained(data)
         except UserError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(as_keywords(str(error))) from error
         self.model_, self.loss_curve_ = self.run_.network, self.run_.losses
         self.n_iter_, self.n_features_in_ = len(self.loss_curve_), len(data.columns)
         return self

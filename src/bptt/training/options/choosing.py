@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -78,6 +79,30 @@ def check_own(choices: Mapping[str, Any], task: TaskName) -> None:
 def _literals(hint: Any) -> tuple[str, ...]:
     """The values of a type that lists them; none of another type."""
     return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def as_keywords(text: str) -> str:
+    """A message for callers in Python, its options spelled as arguments.
+
+    >>> as_keywords("fill them, or pass --missing interpolate; --test must be below 1; --no-linear")
+    "fill them, or pass missing='interpolate'; test must be below 1; linear=False"
+    """
+    words = {
+        value for kind in OPTIONS.values() for hint in get_type_hints(kind).values() for value in _literals(hint)
+    }
+
+    def spelled(found: re.Match[str]) -> str:
+        no, name, after = found["no"], found["name"].replace("-", "_"), found["value"] or ""
+        if name not in _FIELDS:
+            return found[0]
+        if no:
+            return f"{name}=False{after}"
+        value = after.strip()
+        if value in words:
+            return f"{name}={value!r}"
+        return f"{name}={value}" if re.fullmatch(r"-?\d[\d.]*|[A-Z]+", value) else name + after
+
+    return re.sub(r"--(?P<no>no-)?(?P<name>[a-z]\w*(?:-\w+)*)(?P<value> [\w.-]*\w)?", spelled, text)
 
 
 def named_in(arguments: Sequence[str]) -> dict[str, str]:
