@@ -208,6 +208,8 @@ def test_damaged_intervals_are_said(run):
         ("recent", [[-1.0]]),
         ("missed", [math.inf]),
         ("missed", [-1e308]),
+        ("errors", -1),
+        ("coverage", 10**400),
     ):
         path.write_text(tomli_w.dumps({**whole, name: value}))
         with pytest.raises(UserError, match=rf"intervals\.toml is damaged: {name} must"):

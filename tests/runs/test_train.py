@@ -186,3 +186,27 @@ def test_ctrl_c_is_raised_once_the_folder_can_be_resumed(frame, tmp_path):
     interrupted_soon()
     with pytest.raises(KeyboardInterrupt):
         bptt.train(frame, target="y", epochs=100_000)
+
+
+def test_the_times_of_forecasts_are_of_the_type_that_came_in():
+    days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 2, 29), eager=True)
+    frame = pl.DataFrame({"t": days, "y": [i % 7 + i / 9 for i in range(len(days))]})
+    run = bptt.train(frame, target="y", time="t", hidden=2, epochs=1)
+    for kind in (pl.Date, pl.Datetime("ms")):
+        times = run.predict(frame.cast({"t": kind}))["time"]
+        assert times.dtype == kind
+        assert str(times[-1]).startswith("2024-03-01")
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient:UserWarning")
+def test_metrics_and_tasks_print_as_one_short_line(tmp_path):
+    (tmp_path / "a.txt").write_text("to be or not to be\n" * 40)
+    rows = [f"{i},{i % 2},{t},{(t * (1 + i % 2)) % 3}" for i in range(8) for t in range(5)]
+    (tmp_path / "w.csv").write_text("\n".join(["id,kind,t,v", *rows]))
+    own = {"hidden": 2, "epochs": 2}
+    text = bptt.train(tmp_path / "a.txt", **own)
+    classes = bptt.train(tmp_path / "w.csv", series="id", label="kind", time="t", stride=1, readout="last", **own)
+    for run in (text, classes):
+        assert repr(run.metrics) == "<metrics of 2 epochs, and the scores of the test set in the last line>"
+        assert repr(run.task).startswith(f"<{type(run.task).__name__}: ")
+        assert len(repr(run.task)) < 200

@@ -27,7 +27,7 @@ from ..insight.lesson.explanation import Explanation
 from ..networks import SequenceModel
 from ..training.batches import logits_of
 from ..training.config_file import ConfigFile, read_config
-from ..training.data.frames import is_in_memory
+from ..training.data.frames import is_in_memory, named_frame
 from ..training.network import build, count_of, sizes_of
 from ..training.options.base import TaskName
 from ..training.options.classify import ClassifyOptions
@@ -52,6 +52,15 @@ INTERVALS = "intervals.toml"
 METRICS = "metrics.jsonl"
 WEIGHTS = "model.safetensors"
 LARGEST_MISSED = 1e9  # of `Intervals.missed`, far beyond what adaptation reaches
+
+
+class MetricLines(list[dict[str, Any]]):
+    """The lines of metrics.jsonl, a list that prints as one line."""
+
+    def __repr__(self) -> str:
+        epochs = sum(isinstance(line, dict) and line.get("event") == "epoch" for line in self)
+        scores = "the scores of the test set" if epochs < len(self) else "no scores yet"
+        return f"<metrics of {epochs} epoch{'' if epochs == 1 else 's'}, and {scores} in the last line>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +132,10 @@ class Run(ConfigFile):
             UserError: the file is missing or damaged.
         """
         if self.lines is not None or self.folder is None:
-            return self.lines or []
+            return MetricLines(self.lines or [])
         path = self.folder / METRICS
         try:
-            return [json.loads(line) for line in read_regular(path, most=LARGEST_TEXT).splitlines()]
+            return MetricLines(json.loads(line) for line in read_regular(path, most=LARGEST_TEXT).splitlines())
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {error}") from error
 
@@ -166,7 +175,8 @@ class Run(ConfigFile):
 
         Returns:
             of forecasts the columns time, target, truth, forecast, lower and upper, for each row of the data
-            and each to come; of classes the columns series, truth, predicted, and the probability of each class.
+            and each to come, the times of the type of a table's dates; of classes the columns
+            series, truth, predicted, and the probability of each class.
 
         Raises:
             TypeError: data is neither a path nor a table.
@@ -176,11 +186,16 @@ class Run(ConfigFile):
         _check_missing(missing)
         self.check_predicts()
         if self.task_name == "forecast":
+            kind = None
+            if not isinstance(data, Path):
+                data = named_frame(data, self.columns).frame
+                kind = data.schema.get(time or self.config.time or "")
             tasks = new_series(self, data, time, missing)
             found = [task.forecasts(predictions(self.model, task.inputs())) for task in tasks]
-            return pl.concat(
+            whole = pl.concat(
                 forecast_rows(task, own, self._widths(task, own)) for task, own in zip(tasks, found, strict=True)
             )
+            return _times_as(kind, whole)
         assert isinstance(self.config, ClassifyOptions)
         new = new_sequences(self, data, time, missing or "error")
         x = inputs_of(new, self.scaling, self.config)
@@ -292,6 +307,16 @@ def path_or_table(data: Any) -> Any:
     )
 
 
+def _times_as(kind: pl.DataType | None, found: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts with times, which are text, of a type of dates; of another type they stay text."""
+    if kind is None or not kind.is_temporal():
+        return found
+    try:
+        return found.with_columns(pl.col("time").str.strptime(kind))
+    except pl.exceptions.PolarsError:  # such as hours to come after days
+        return found
+
+
 def _check_missing(missing: str | None) -> None:
     choices = get_args(Missing)
     if missing is not None and missing not in choices:
@@ -375,6 +400,8 @@ def _read_intervals(path: Path, outputs: int) -> Intervals | None:
         found = made_of(Intervals, read_toml(path))
         if len(found.widths) != outputs or not all(width >= 0 for width in found.widths):
             raise ValueError(f"{outputs} widths of at least 0 are needed")
+        if found.errors < 0:
+            raise ValueError(f"errors must be at least 0, got {found.errors}")
         if not len(found.missed) == len(found.recent) == outputs:
             raise ValueError(f"{outputs} values of missed, and of recent, are needed")
         if not all(0 <= size < math.inf for sizes in found.recent for size in sizes):

@@ -109,7 +109,7 @@ def test_cells_of_a_csv(tmp_path):
         ("a,a\n1,2\n", "column 'a' stands twice"),
         ("", "is empty"),
         ("a\n", "has 0 rows"),
-        ("a\n1\n", r"has 1 rows; 1 streams and targets 1 rows ahead need at least 2"),
+        ("a\n1\n", r"has 1 row; 1 streams and targets 1 rows ahead need at least 2"),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=words):

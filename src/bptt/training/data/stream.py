@@ -46,7 +46,8 @@ class Stream:
         self.position = 0
         if self.steps < 1:
             raise UserError(
-                f"{name} has {source.rows} rows; {batch} streams and targets {max(aheads)} rows ahead"
+                f"{name} has {source.rows} row{'' if source.rows == 1 else 's'}; {batch} streams and targets "
+                f"{max(aheads)} rows ahead"
                 + (f" of {lags[-1] + 1} lags" if lags[-1] else "")
                 + f" need at least {batch + self.beyond}"
             )

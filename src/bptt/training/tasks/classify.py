@@ -35,7 +35,7 @@ LEARNED = 0.95  # accuracy in the training set of a network that has learned it
 SAMPLED = 8  # sequences of the excerpt on which gradients are measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classify(Undated):
     """Labelled sequences as a task."""
 

@@ -104,6 +104,9 @@ class Undated:
     clock = Clock()
     path: LinearPath | None = None
 
+    def __repr__(self: Task) -> str:
+        return f"<{type(self).__name__}: {self.aim}; {self.amount}>"
+
     def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
         return model
 

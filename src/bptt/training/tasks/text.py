@@ -44,7 +44,7 @@ WRITTEN, TEMPERATURE = 1000, 0.8  # of sample.txt
 WRITTEN_WHILE_TRAINING = 160  # tokens of a sample after an epoch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TextTask(Undated):
     """A text as a task: from the tokens up to i, the distribution of token i + 1."""
 
