@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 import torch
+from polars.datatypes import TemporalType
 from torch import Tensor
 
 from ..errors import UserError
@@ -189,7 +190,7 @@ class Run(ConfigFile):
             kind = None
             if not isinstance(data, Path):
                 data = named_frame(data, self.columns).frame
-                kind = data.schema.get(time or self.config.time or "")
+                kind = data.schema.get(time or self.forecast_options.time or "")
             tasks = new_series(self, data, time, missing)
             found = [task.forecasts(predictions(self.model, task.inputs())) for task in tasks]
             whole = pl.concat(
@@ -309,7 +310,7 @@ def path_or_table(data: Any) -> Any:
 
 def _times_as(kind: pl.DataType | None, found: pl.DataFrame) -> pl.DataFrame:
     """Forecasts with times, which are text, of a type of dates; of another type they stay text."""
-    if kind is None or not kind.is_temporal():
+    if not isinstance(kind, TemporalType):
         return found
     try:
         return found.with_columns(pl.col("time").str.strptime(kind))
