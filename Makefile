@@ -8,13 +8,20 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An installation without the native kernels is an error.
 export BPTT_NATIVE = 1
 
-.PHONY: train test lint faults docs wheel sanitize arm mac gpu cuda-check
+.PHONY: train test test-all lint faults docs wheel sanitize arm mac gpu cuda-check
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
 
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10
+
+# Every behaviour once, and the ten slowest tests.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+# With the tests marked slow: more cases of what `make test` tests.
+test-all: $(INSTALLED)
+	$(PYTEST) -m "slow or not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

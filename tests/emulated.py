@@ -235,7 +235,8 @@ def check_devices(op: Any, tensors: list[Tensor]) -> None:
 
 def by_cpu(op: Any, *args: Any, **kwargs: Any) -> Any:
     """Any operation on the device, by the CPU's kernel."""
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors: list[Tensor] = []
+    mapped(lambda leaf: tensors.append(leaf) if isinstance(leaf, Tensor) else None, (args, kwargs))
     check_devices(op, tensors)
     ours = [tensor for tensor in tensors if is_ours(tensor)]
     hosts = {id(tensor): host_view(tensor) for tensor in ours}
@@ -244,7 +245,7 @@ def by_cpu(op: Any, *args: Any, **kwargs: Any) -> Any:
         return torch.device("cpu") if isinstance(value, torch.device) else hosts.get(id(value), value)
 
     with torch.no_grad(), device_rng(op):
-        result = op(*tree_map(lower, args), **tree_map(lower, kwargs))
+        result = op(*mapped(lower, args), **mapped(lower, kwargs))
     for tensor in ours:  # one that was given as out= may have been resized
         host = hosts[id(tensor)]
         moved = host.untyped_storage().data_ptr() != tensor.untyped_storage().data_ptr()
@@ -255,7 +256,16 @@ def by_cpu(op: Any, *args: Any, **kwargs: Any) -> Any:
     def raised(value: Any) -> Any:
         return given.get(id(value)) if id(value) in given else device_tensor(value, ours)
 
-    return tree_map(lambda value: raised(value) if isinstance(value, Tensor) else value, result)
+    return mapped(lambda value: raised(value) if isinstance(value, Tensor) else value, result)
+
+
+def mapped(function: Any, tree: Any) -> Any:
+    """`tree_map` for an operation's arguments and results, which are plain containers: it takes less time."""
+    if isinstance(tree, tuple | list):
+        return type(tree)([mapped(function, value) for value in tree])
+    if isinstance(tree, dict):
+        return {key: mapped(function, value) for key, value in tree.items()}
+    return function(tree)
 
 
 def is_pinned(tensor: Tensor, device: Any = None) -> bool:

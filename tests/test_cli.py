@@ -139,7 +139,7 @@ def test_a_signal_ends_training_cleanly_with_what_was_reached_saved(tmp_path, si
         ("train --help", "ascii"),
         ("train --help", "cp1252"),
         ("explain", "ascii"),
-        ("explain", "cp1252"),
+        pytest.param("explain", "cp1252", marks=pytest.mark.slow),
         ("check elman --size 4 1 2 3", "ascii"),
     ],
 )

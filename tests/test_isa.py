@@ -12,14 +12,18 @@ from bptt.walks import kernels
 TESTS = Path(__file__).parent
 
 
-LADDER = ("walks/test_door", "walks/test_cpu", "walks/test_operators", "test_complex_step")
+KERNELS = ("walks/test_cpu",)
+LADDER = (*KERNELS, "walks/test_door", "walks/test_operators", "test_complex_step")
 # Compilers, exporters and second derivatives, which the reference computes, ask nothing more of the kernels.
 OTHERS = "exported or compiled or opcheck or second_derivatives"
 
 
 @pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 @pytest.mark.parametrize("isa", ["avx512", "avx2", "portable"])
-def test_the_ladder_under(isa):
+@pytest.mark.parametrize(
+    "files", [KERNELS, pytest.param(LADDER, marks=pytest.mark.slow)], ids=["kernels", "whole ladder"]
+)
+def test_the_ladder_under(isa, files):
     if os.environ.get("BPTT_ISA", kernels.isa()) == isa:
         pytest.skip(f"{isa} is what all tests run under")
     arguments = [
@@ -27,7 +31,7 @@ def test_the_ladder_under(isa):
         "no:cacheprovider",
         "-k",
         f"not ({OTHERS})",
-        *(str(TESTS / f"{name}.py") for name in LADDER),
+        *(str(TESTS / f"{name}.py") for name in files),
     ]
     code = f"import bptt; print(bptt.isa()); import pytest; raise SystemExit(pytest.main({arguments}))"
     run = subprocess.run(

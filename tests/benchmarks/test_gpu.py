@@ -20,7 +20,12 @@ def run(*arguments, **environment):
 
 
 @pytest.mark.parametrize(
-    "parts", [["machine", "correct", "calls"], ["suite", "speed", "kernels", "reach", "training"]]
+    "parts",
+    [
+        ["machine", "calls", "speed", "kernels", "reach", "training"],
+        pytest.param(["correct", "suite"], marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
 )
 def test_every_part_runs_at_tiny_sizes_and_writes_what_it_found(tmp_path, parts):
     done = run("--dry-run", "--out", tmp_path / "found.json", "--parts", *parts)

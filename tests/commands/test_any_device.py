@@ -227,7 +227,7 @@ def test_out_of_memory_is_said_and_the_last_snapshot_stays(here, other_device, m
         "--device",
         "emulated",
         "--epochs",
-        "4",
+        "3",
         "--snapshot",
         "0",
         "--out",

@@ -74,7 +74,7 @@ def test_what_is_no_text_is_said_by_its_place():
 @pytest.mark.parametrize(
     ("command", "code", "closed"),
     [
-        ("explain", 0, ">&-"),
+        pytest.param("explain", 0, ">&-", marks=pytest.mark.slow),
         ("explain", 0, "<&- >&- 2>&-"),
         *(("trian", 2, closed) for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")),
     ],

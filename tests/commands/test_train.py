@@ -232,8 +232,14 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("snapshot", [0.0, 1000.0])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("way", "snapshot"),
+    [
+        *((way, 0.0) for way in WAYS),
+        ("full", 1000.0),
+        *(pytest.param(way, 1000.0, marks=pytest.mark.slow) for way in WAYS if way != "full"),
+    ],
+)
 def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, request, capsys, way, snapshot):
     if way != "full":
         request.getfixturevalue("undiagnosed")
