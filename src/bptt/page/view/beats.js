@@ -3,7 +3,8 @@
 import { back, make, transposed, norm } from "../compute/vectors.js";
 import { product } from "../compute/network.js";
 import { byId, el, set } from "./dom.js";
-import { keyOf, light } from "./diagram.js";
+import { light } from "./diagram.js";
+import { keyOf } from "./drawing.js";
 import { EDGE_OF } from "./flows.js";
 import { brackets, number, percent } from "./numbers.js";
 import { formulas, look, numbers, page, partsOf, state, stepName, weightOf } from "./store.js";

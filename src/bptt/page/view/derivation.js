@@ -2,7 +2,8 @@
 
 import { product } from "../compute/network.js";
 import { byId, el } from "./dom.js";
-import { keyOf, light } from "./diagram.js";
+import { light } from "./diagram.js";
+import { keyOf } from "./drawing.js";
 import { EDGE_OF } from "./flows.js";
 import { brackets, number, percent, shareBar } from "./numbers.js";
 import { formulas, look, page, partsOf, present, state, stepName, weightOf } from "./store.js";

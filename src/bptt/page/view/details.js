@@ -3,9 +3,8 @@
 import { norm } from "../compute/vectors.js";
 import { product } from "../compute/network.js";
 import { byId, el } from "./dom.js";
-import { gateOf } from "./diagram.js";
 import { isVeiled } from "./exercises.js";
-import { flowAt, gradientOver, startOf } from "./flows.js";
+import { flowAt, gateOf, gradientOver, startOf } from "./flows.js";
 import { brackets, number, percent, shareBar } from "./numbers.js";
 import { before, formulas, present, numbers, page, partsOf, shown, state, stepName, weightAt } from "./store.js";
 import { tex } from "./tex.js";

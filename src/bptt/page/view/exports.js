@@ -1,7 +1,7 @@
 // Taking it along: the diagram as SVG or PNG, the derivation as LaTeX, the network as Python, a link to the state.
 
 import { byId, el } from "./dom.js";
-import { diagram } from "./diagram.js";
+import { built } from "./drawing.js";
 import { packed, unpacked } from "./link.js";
 import { rule } from "./derivation.js";
 import { networkOf } from "../compute/network.js";
@@ -27,7 +27,7 @@ function save(name, blob) {
 
 /** The diagram with its styles inside, to stand alone. */
 export function picture() {
-  const { root } = diagram();
+  const { root } = built;
   const copyOf = root.cloneNode(true);
   const originals = [root, ...root.querySelectorAll("*")];
   [copyOf, ...copyOf.querySelectorAll("*")].forEach((element, i) => {

@@ -1,6 +1,7 @@
 // The one quantity on the diagram's edges: the gradient that passes each edge, or a matrix's contributions.
 
 import { back, norm } from "../compute/vectors.js";
+import { number, percent } from "./numbers.js";
 import { numbers, page, partsOf, state, weightOf } from "./store.js";
 
 export const DIED = 1e-6; // of the gradient at the start
@@ -71,4 +72,16 @@ export function quantityName() {
   const of = `\\partial E_{${state.t}}`;
   if (state.quantity === "norm") return ["the gradient ", `\\lVert ${of}/\\partial v\\rVert`, " by the value v where the edge starts, over that edge"];
   return ["the gradient by the value where the edge starts, over that edge, as a part of ", `\\lVert ${of}/\\partial s_{${state.t}}\\rVert`];
+}
+
+/** The chosen quantity as a label. */
+export const shownSize = (value) => (state.quantity === "percent" ? percent(value) : number(value, 3));
+
+/** What the way beside W_s is multiplied with at this step: the mean of the forget gate f, of z, or 1 - α. */
+export function gateOf({ layer, k }) {
+  const { cell, leak } = state.network;
+  if (cell === "elman") return { letter: "1−α", mean: 1 - leak };
+  const kept = numbers.pass.layers[state.network.layers.indexOf(layer)].kept[k - 1];
+  const gate = cell === "lstm" ? kept.f : kept.z;
+  return { letter: cell === "lstm" ? "f" : "z", mean: gate.reduce((a, b) => a + b) / gate.length };
 }

@@ -1,7 +1,7 @@
 // What moves: the unfolding, then the values going forward and the gradient coming back, step by step.
 
 import { calm, set } from "./dom.js";
-import { diagram, place } from "./diagram.js";
+import { built, place } from "./drawing.js";
 import { state } from "./store.js";
 
 const UNFOLDING = 900; // milliseconds
@@ -31,7 +31,7 @@ const eased = (part) => (part < 0.5 ? 4 * part ** 3 : 1 - (2 - 2 * part) ** 3 / 
 export async function unfold() {
   const mine = ++moving;
   reveal(Infinity, Infinity);
-  const from = diagram().u;
+  const from = built.u;
   const to = state.unfolded ? 1 : 0;
   if (calm()) return place(to);
   await animate(UNFOLDING, (part) => place(from + (to - from) * eased(part)), mine);
@@ -41,7 +41,7 @@ export async function unfold() {
 export async function play() {
   const mine = ++moving;
   if (calm()) return;
-  const columns = diagram().steps.indexOf(state.t) + 1;
+  const columns = built.steps.indexOf(state.t) + 1;
   const length = Math.min(WAVE, STEP * (columns + 1));
   const there = await animate(length, (part) => reveal(part * (columns + 1), 0), mine);
   if (there && (await animate(1.4 * length, (part) => reveal(Infinity, part * (columns + 2)), mine))) reveal(Infinity, Infinity);
@@ -57,7 +57,7 @@ const within = (value) => Math.min(1, Math.max(0, value));
 
 /** Show the forward pass up to `forward` columns from the first, the backward pass up to `back` columns before t. */
 function reveal(forward, back) {
-  const { parts, steps, root, at } = diagram();
+  const { parts, steps, root, at } = built;
   const now = steps.indexOf(state.t);
   for (const { isEdge, kind, i, forward: path, band, size, group } of parts.values()) {
     const goes = within(forward - i + (kind === "s" || kind === "lane" ? 0.5 : 0));
