@@ -78,6 +78,7 @@ def files(tmp_path_factory):
         "long": lesson_explorer(ExplainOptions(t=500, state_size=8)),
         "run": a_run(),
         "large": a_large_network(),
+        "text": a_language_model(),
     }
     for name, explorer in pages.items():
         (folder / f"{name}.html").write_text(page_html(explorer.page()), encoding="utf-8")
@@ -92,6 +93,16 @@ def a_run():
     times = [f"<b>{1900 + i}" for i in range(60)]
     about = {"times": times, "run": REPORT}
     return Explorer("runs/<script>alert(1)</script>", ["a run"], Subject(longest, 60, "start"), 60, **about)
+
+
+def a_language_model():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        net = bptt.SequenceModel(bptt.GRU(3, 4, dtype=torch.float64), 3)
+    tokens = torch.tensor([0, 1, 2, 0, 1, 2, 2, 1])
+    x = torch.eye(3, dtype=torch.float64)[tokens[:-1]]
+    subject = Subject(Experiment(net, x, tokens[1:], bptt.cross_entropy), 5, "start")
+    return Explorer("text", ["a language model"], subject, 5, labels=["a", " ", "\n"])
 
 
 def a_large_network():

@@ -208,6 +208,52 @@ def test_every_beat_of_other_cells_can_be_shown(files, visit, cell):
     assert page.locator("#diagram .lit").count() >= 1
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_beat_multiplies_out_every_gate(files, visit, cell):
+    page = visit(f"{files['lesson']}#lstm" if cell == "lstm" else files["text"])
+    page.locator("#beat").evaluate("s => {s.value = 3; s.dispatchEvent(new Event('input'))}")
+    expect(page.locator("#beat-shown")).to_contain_text("Through the gates of step")
+    rows = page.locator("#beat-shown .product")
+    assert rows.count() == {"lstm": 1 + 4, "gru": 3}[cell]
+    for row in rows.all()[cell == "lstm" :]:
+        text = [vector.inner_text().replace("−", "-").split() for vector in row.locator(".brackets").all()]
+        first, second, slope, delta = ([powers(word) for word in vector] for vector in text)
+        assert delta == pytest.approx([a * b * c for a, b, c in zip(first, second, slope, strict=True)], rel=0.03)
+
+
+def powers(text):
+    """A number as the page writes it: 1.2·10⁻⁵."""
+    digits = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+    number, _, power = text.partition("·10")
+    return float(number) * 10.0 ** int(power.translate(digits) or 0)
+
+
+def test_predictions_are_asked_of_any_network(files, visit):
+    page = visit(files["text"])
+    page.click("#predict summary")
+    assert page.locator("#predict .exercise").count() == 2
+    exercise = page.locator("#predict .exercise").first
+    exercise.locator("select").select_option("1")
+    exercise.get_by_role("button").click()
+    expect(exercise.locator(".reply")).to_contain_text("The norms are")
+    slide(page, 1)
+    expect(page.locator("#predict")).to_be_hidden()
+    page = visit(files["large"])
+    expect(page.locator("#predict")).to_be_hidden()
+
+
+def test_a_language_models_text_glows(files, visit):
+    page = visit(files["text"])
+    letters = page.locator("#glow button")
+    assert letters.all_text_contents() == ["↵", "a", "\u00a0", "↵", "↵"]
+    assert page.inner_text("#glow .say").strip().endswith("→")
+    shares = [float(name.split()[-2]) for name in letters.evaluate_all("all => all.map(b => b.ariaLabel)")]
+    assert sum(shares) == pytest.approx(100, abs=1)
+    letters.nth(1).click()
+    expect(page.locator("#t-value")).to_contain_text("t = 2")
+    assert letters.nth(2).evaluate("b => b.style.getPropertyValue('--glow')") == "0.000"
+
+
 CHAPTERS = {
     "vanish": lambda page: expect(page.locator("#diagram")).to_contain_text("died"),
     "explode": lambda page: expect(page.locator("#reach-says")).to_contain_text("explodes"),
@@ -244,15 +290,15 @@ def test_predictions_are_checked(files, visit):
     exercise.get_by_role("button").click()
     expect(exercise.locator(".reply")).to_contain_text("Yes")
     page = visit(files["lesson"] + "#vanish")
-    page.locator(".exercise button").click()
-    expect(page.locator(".reply")).to_contain_text("Not yet")
+    page.locator("#chapter .exercise button").click()
+    expect(page.locator("#chapter .reply")).to_contain_text("Not yet")
     page = visit(files["lesson"] + "#truncation")
     for k2 in range(4, 15):
-        page.locator(".exercise input").fill(str(k2))
-        page.locator(".exercise button").click()
-        if "Yes" in page.inner_text(".reply"):
+        page.locator("#chapter .exercise input").fill(str(k2))
+        page.locator("#chapter .exercise button").click()
+        if "Yes" in page.inner_text("#chapter .reply"):
             break
-    expect(page.locator(".reply")).to_contain_text("Yes")
+    expect(page.locator("#chapter .reply")).to_contain_text("Yes")
 
 
 def test_a_sentence_of_ones_own_glows_and_learns(page):

@@ -42,7 +42,7 @@ class Page:
     Attributes:
         title, lead: its heading and the lines below it.
         network: the network.
-        x, d: the longest sequence there is.
+        x, d: the longest sequence there is; of a language model x holds the tokens' numbers.
         steps, grows: as in `Subject`.
         t: the step whose error is shown at first, from 1.
         choices: the losses and activations a reader may choose.
@@ -154,7 +154,7 @@ def page_of(subject: Subject, title: str, lead: list[str], t: int, **further: An
         title,
         lead,
         network,
-        x=x.tolist(),
+        x=x.argmax(1).tolist() if further.get("labels") else x.tolist(),
         d=d.tolist(),
         steps=subject.steps,
         grows=subject.grows,

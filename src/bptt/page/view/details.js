@@ -104,7 +104,7 @@ const PANELS = {
         cell === "elman" ? row(name("\\Phi'(a_k)"), brackets(numbers.network.cell.slope(at.kept[k - 1]))) : null,
         inside ? row(name(`\\frac{\\partial E_t}{\\partial s_k${above}}`), brackets(found.dh[k])) : null,
         inside && cell === "lstm" ? row(name("\\frac{\\partial E_t}{\\partial c_k}"), brackets(found.dc[k])) : null,
-        inside ? row(name(`\\delta_k${above}`), isVeiled(k) ? "predict it first, above" : brackets(found.delta_ih[k])) : null,
+        inside ? row(name(`\\delta_k${above}`), isVeiled(k) ? "predict it first" : brackets(found.delta_ih[k])) : null,
         inside ? row(name(`\\lVert \\partial E_t/\\partial s_k${above} \\rVert`), number(flowAt(layer, k))) : null,
         part === null ? null : row(`as a part of step ${state.t}`, percent(part)),
       ],

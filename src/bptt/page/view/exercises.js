@@ -2,16 +2,32 @@
 
 import { gradients } from "../compute/network.js";
 import { dot } from "../compute/vectors.js";
-import { el } from "./dom.js";
+import { byId, el } from "./dom.js";
 import { flowAt } from "./flows.js";
 import { number, percent } from "./numbers.js";
-import { numbers, partsOf, state, weightAt } from "./store.js";
+import { numbers, page, partsOf, state, weightAt } from "./store.js";
 import { tex } from "./tex.js";
 
 const answered = new Set();
+let shownForm = null; // the chapter and the network that questions were last offered for
 
 /** Whether the numbers of a step hold an answer that is not yet given. */
-export const isVeiled = (k) => state.chapter === "three" && k === 2 && !answered.has("delta");
+export const isVeiled = (k) => ((page.lesson && state.chapter === "three") || byId("predict").open) && k === 2 && fits("delta") && !answered.has("delta");
+
+/** Whether a question can be asked of the present network. */
+const fits = (id) => !page.recorded && EXERCISES[id].fits();
+
+/** Offer the questions that the chapter does not ask, of whatever network is shown. */
+export function showExercises(ofChapter) {
+  const offered = Object.keys(EXERCISES).filter((id) => !ofChapter.includes(id) && fits(id));
+  const { network, T, t, chapter } = state;
+  const form = [chapter, network.cell, network.layers, T, t, offered].join();
+  if (form === shownForm) return;
+  shownForm = form;
+  answered.clear();
+  byId("predict").hidden = !offered.length;
+  byId("predictions").replaceChildren(...offered.map(showExercise));
+}
 
 /** A question with its answer's fields; what would tell the answer is shown after the first one is given. */
 export function showExercise(id) {
@@ -41,8 +57,11 @@ const entry = (name) => el("input", { type: "text", inputmode: "decimal", class:
 
 const tenth = () => flowAt("l0", state.t - 10) / flowAt("l0", state.t);
 
+const FEW = 4; // entries of a vector that is computed by hand
+
 const EXERCISES = {
   largest: {
+    fits: () => state.t > 1,
     question: () => ["which step contributes most to the gradient of ", tex("W_s"), ", by its norm?"],
     fields: () => [el("label", {}, "step ", el("select", { "aria-label": "step" }, ...Array.from({ length: state.t }, (_, i) => el("option", { value: i + 1 }, String(i + 1)))))],
     check([k]) {
@@ -52,6 +71,7 @@ const EXERCISES = {
     },
   },
   delta: {
+    fits: () => state.network.cell === "elman" && state.network.leak === 1 && state.t > 2 && numbers.found.first <= 2 && numbers.found.layers[0].delta_ih[2].length <= FEW,
     question: () => "compute δ of step 2: the product, entry by entry, of ∂E/∂s and Φ′ there (click the state of step 2).",
     fields: () => Array.from({ length: partsOf(weightAt("recurrent", "l0").name).parts[0].delta.length }, (_, i) => entry(`δ of step 2, entry ${i + 1}`)),
     check(given) {
@@ -62,6 +82,7 @@ const EXERCISES = {
     },
   },
   half: {
+    fits: () => state.network.cell === "elman" && state.t > 10,
     question: () => "set ρ so that ten steps back half of the gradient is left (drag it under Change it), then check.",
     fields: () => [],
     check() {
@@ -71,6 +92,7 @@ const EXERCISES = {
     },
   },
   k2: {
+    fits: () => state.t > 2,
     question: () => "what is the smallest k2 that leaves the gradient of the recurrent matrix within 5 % of the whole one?",
     fields: () => [el("label", {}, "k2 ", entry("k2"))],
     check([given]) {

@@ -10,10 +10,11 @@ import { drawDiagram } from "./diagram.js";
 import { place } from "./drawing.js";
 import { byId, el, set } from "./dom.js";
 import { openShared, setUpExports } from "./exports.js";
-import { missing } from "./exercises.js";
+import { missing, showExercises } from "./exercises.js";
+import { showGlow, textOf } from "./glow.js";
 import { play, rest, unfold } from "./motion.js";
 import { number, percent } from "./numbers.js";
-import { setUpOwn, showGlow } from "./own.js";
+import { setUpOwn } from "./own.js";
 import { showDiagnosis, showReach } from "./reach.js";
 import { onDiagramKey } from "./selecting.js";
 import { setUpResults } from "../results/results.js";
@@ -54,6 +55,8 @@ function showTruncation() {
   byId("k2-says").textContent = cuts && state.network.layers.length === 1 ? `k2 = ${k2}: the gradient of the recurrent matrix is off by ${percent(missing(k2))} of its norm.` : "";
 }
 
+const showPredictions = () => showExercises(page.lesson ? CHAPTERS[state.chapter].exercises : []);
+
 function onEveryChange(what) {
   const fresh = what.has("numbers");
   const moved = fresh || what.has("t");
@@ -63,6 +66,7 @@ function onEveryChange(what) {
     showTabs();
   }
   if (what.has("chapter")) showChapter();
+  if (moved || what.has("chapter")) showPredictions();
   if (what.has("weight")) showTabs();
   if (retold || moved || what.has("quantity")) showQuantity();
   if (moved) {
@@ -117,16 +121,18 @@ function firstState(document) {
   const { network, x, d, steps: T, t, grows } = document;
   const layer = network.layers.at(-1);
   const recurrent = network.weights.find((weight) => weight.role === "recurrent" && weight.layer === layer);
-  return { ...stateAbout(network, x, d, { T, t }), grows, weight: recurrent.name, selected: { kind: "node s", layer, k: t }, chapter: "three" };
+  return { ...stateAbout(network, x, d, { T, t, text: textOf(document) }), grows, weight: recurrent.name, selected: { kind: "node s", layer, k: t }, chapter: "three" };
 }
 
 function setUp() {
   const document_ = JSON.parse(byId("data").textContent);
+  if (document_.labels.length) document_.x = document_.x.map((token) => document_.labels.map((_, i) => Number(i === token)));
   document_.first = firstState(document_);
   start(document_, document_.first);
   byId("t").addEventListener("input", (event) => chooseStep(event.target.valueAsNumber));
   byId("unfold").addEventListener("click", () => look({ unfolded: !state.unfolded }));
   byId("play").addEventListener("click", play);
+  byId("predict").addEventListener("toggle", showDetails);
   byId("quantity").addEventListener("change", (event) => look({ quantity: event.target.value }));
   byId("log").addEventListener("change", (event) => look({ log: event.target.checked }));
   byId("diagram").addEventListener("click", () => state.unfolded || look({ unfolded: true }));
@@ -149,6 +155,7 @@ function setUp() {
   showDetails();
   showDerivation();
   showGlow();
+  showPredictions();
   showTruncation();
   showBeat();
   showDiagnosis();

@@ -1,11 +1,9 @@
 // A reader's own numbers or sentence, read by a new network with random weights.
 
-import { byId, el } from "./dom.js";
+import { byId } from "./dom.js";
 import { stateAbout } from "./chapters.js";
-import { norm } from "../compute/vectors.js";
 import { randomNetwork } from "./random.js";
-import { edit, look, numbers, page, state } from "./store.js";
-import { percent } from "./numbers.js";
+import { edit, page } from "./store.js";
 
 const MOST_STEPS = 500;
 const MOST_WIDTH = 64; // of a row of numbers, or of an alphabet
@@ -53,22 +51,5 @@ function ofSentence(sentence, cell) {
   const index = letters.map((letter) => alphabet.indexOf(letter));
   const x = index.slice(0, -1).map((i) => alphabet.map((_, j) => Number(i === j)));
   const network = randomNetwork({ cell, inputs: alphabet.length, units: 12, outputs: alphabet.length, seed: 3, radius: 0.9, loss: "cross_entropy" });
-  return stateAbout(network, x, index.slice(1), { text: letters.join("") });
-}
-
-/** Each character glows by its share of the gradient that E_t sends to the inputs. */
-export function showGlow() {
-  const { text, t } = state;
-  byId("glow").hidden = text === null;
-  if (text === null) return;
-  const { dx } = numbers.found.layers[0];
-  const sizes = [...text].map((_, i) => (dx[i + 1] ? norm(dx[i + 1]) : 0));
-  const sum = sizes.reduce((a, b) => a + b, 0) || 1;
-  const most = Math.max(...sizes) || 1;
-  byId("glow").replaceChildren(
-    ...[...text].slice(0, -1).map((letter, i) =>
-      el("button", { type: "button", class: i + 1 === t ? "now" : null, style: `--glow:${(sizes[i] / most).toFixed(3)}`, title: `step ${i + 1}: ${percent(sizes[i] / sum)} of what E at step ${t} sends back`, "aria-label": `${letter === " " ? "space" : letter}, step ${i + 1}, share ${percent(sizes[i] / sum)}`, click: () => look({ t: i + 1, selected: { kind: "node s", layer: "l0", k: i + 1 } }) }, letter === " " ? "\u00a0" : letter),
-    ),
-    el("span", { class: "say" }, ` → ${[...text][t]}`),
-  );
+  return stateAbout(network, x, index.slice(1), { text: letters });
 }
