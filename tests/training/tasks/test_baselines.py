@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from bptt.training.data.gaps import carried_on
 from bptt.training.data.scaling import Moments
-from bptt.training.data.tables import carried_on
 from bptt.training.tasks.baselines import Autoregression, Ridge, persistence
 from bptt.training.tasks.pieces import Steps
 from bptt.training.tasks.seasons import ar_order

@@ -61,6 +61,19 @@ def test_only_training_rows_are_interpolated_and_none_from_a_later_one():
     assert np.isnan(gappy.values).sum() == 8
 
 
+def test_no_validation_step_reads_a_value_interpolated_from_a_later_row():
+    gappy = table()
+    gappy.values[[3, 37, 40, 41], 0] = np.nan
+    y, _ = gappy.values.T.copy()
+    task = table_forecast(gappy, SunspotOptions(missing="interpolate", validation=0.25))
+    first = task.first_step + task.learned_steps  # row of the first validation step
+    assert 35 <= first < 40
+    found = task.table.values[:, 0]
+    assert found[3] == pytest.approx((y[2] + y[4]) / 2)
+    assert np.isnan(found[[40, 41]]).all()
+    assert (task.inputs()[41 - task.first_step, 0] - task.scaling.apply(y[39, None])[0]).abs() < 1e-6
+
+
 def test_its_representation_is_short():
     shown = repr(table_forecast(table(), SunspotOptions()))
     assert shown == "<Forecast: y of t.csv, forecast one step ahead; 46 training steps of y>"

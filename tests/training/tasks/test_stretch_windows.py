@@ -108,17 +108,17 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
 
 @pytest.mark.parametrize("piece", [7, 100_000])
 @pytest.mark.parametrize("linear", [False, True])
-def test_gaps_are_masked_as_in_memory(tmp_path, monkeypatch, piece, linear):
+@pytest.mark.parametrize("missing", ["mask", "interpolate"])
+def test_gaps_are_filled_as_in_memory(tmp_path, monkeypatch, piece, linear, missing):
     monkeypatch.setattr(streamed_tables, "PIECE", piece)
     monkeypatch.setattr(streamed_tables, "ROWS", piece)
     values = np.random.default_rng(0).normal(5, 2, (ROWS, 2)).cumsum(0)
     values[[0, 3, 50, 399], 0] = values[100:140, 0] = values[330:360, 0] = values[:20, 1] = math.nan
     np.save(tmp_path / "y.npy", values)
     config = configured(
-        tmp_path / "y.npy", missing="mask", linear=linear, lags=None, horizon=(1, 3), validation=0.2, batch=3
+        tmp_path / "y.npy", missing=missing, linear=linear, lags=None, horizon=(1, 3), validation=0.2, batch=3
     )
-    selection = Selection(config.targets, config.inputs, missing="mask")
-    tasks = table_forecast(read_table(tmp_path / "y.npy", selection), config), streamed_forecast(config)
+    tasks = table_forecast(read_table(tmp_path / "y.npy", selection_of(config)), config), streamed_forecast(config)
     model = network_of(config, tasks[0])
     pairs = [
         [torch.cat([torch.from_numpy(piece[which]) for piece in task.step_pieces()]) for which in (1, 2)]
@@ -207,7 +207,6 @@ def outputs_of(rows):
     [
         ({"time": "0"}, "'0' labels the rows in time and cannot be a target or input"),
         ({"time": "0", "input": ()}, "out of order"),
-        ({"missing": "interpolate"}, "--missing interpolate is not supported"),
         ({"series": "0", "input": ()}, "--series 0 is not supported"),
         ({"season": 321}, "--season 321 is longer than the 320 training rows"),
         ({"target": "z"}, "has no column 'z'; its columns are '0', '1'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import pairwise, starmap
 from typing import Any
@@ -15,6 +15,7 @@ from ...errors import UserError
 from ...reach.byte_sizes import format_bytes, parse_bytes
 from ..options.forecast import ForecastOptions
 from ..options.shared import Missing
+from .gaps import interpolated_piece
 from .scaling import Moments
 from .sources import Source, open_source, read_finite, read_there
 from .spacing import Fixed, Spacing
@@ -36,7 +37,8 @@ class FileTable:
     source: Source
     name: str  # of the file
     columns: list[str]  # those read, the targets first
-    missing: Missing = "error"  # refuse missing values, or "mask": leave NaN
+    missing: Missing = "error"  # refuse missing values; otherwise they are NaN
+    filled: int = 0  # the row before which gaps are interpolated, between rows before it
     times: StreamedTimes | None = None  # of the rows; None numbers them from 1
     readers: int = 1  # how many share the rows that are held, PIECE in all; a copy holds its own
     stop: int | None = None  # the row before which they end; None for the last one
@@ -58,8 +60,15 @@ class FileTable:
         return self._ahead("values", self._read, first, rows)
 
     def _read(self, first: int, rows: int) -> np.ndarray:
+        values = self._read_gaps(first, rows)
+        return interpolated_piece(values, first, self.filled, self._read_gaps, PIECE)
+
+    def _read_gaps(self, first: int, rows: int) -> np.ndarray:
         read = read_finite if self.missing == "error" else read_there
         return read(self.source, self.name, first, rows, self.columns)
+
+    def interpolated(self, stop: int) -> FileTable:
+        return replace(self, filled=stop)
 
     def _ahead(self, what: str, read: Callable[[int, int], Any], first: int, rows: int) -> Any:
         """Some rows by `read`, which is asked for more of them, where they are not held."""
@@ -101,7 +110,7 @@ def open_table(config: ForecastOptions) -> FileTable:
     source, columns = open_source(config.data), [*config.targets, *config.inputs]
     check_roles(columns, config.time, source.columns, config.data.name)
     times = None if config.time is None else StreamedTimes(source, config.data.name, config.time, ROWS)
-    return FileTable(source, config.data.name, columns, config.missing, times)
+    return FileTable(source, config.data.name, columns, config.missing, times=times)
 
 
 def is_streamed(config: ForecastOptions) -> bool:
@@ -124,15 +133,11 @@ def is_streamed(config: ForecastOptions) -> bool:
 
 def check_streamable(config: ForecastOptions) -> None:
     """Refuse options that need the whole table in memory (UserError)."""
-    plain = ForecastOptions()
-    for name in ("missing", "series"):
-        value = getattr(config, name)
-        if value not in (getattr(plain, name), "mask"):
-            said = f"--{name}" if value is True else f"--{name} {value}"
-            raise UserError(
-                f"{config.data} is read piece by piece, where {said} is not supported: missing values are "
-                "masked or filled before; or pass a larger --memory"
-            )
+    if config.series is not None:
+        raise UserError(
+            f"{config.data} is read piece by piece, where --series {config.series} is not supported; pass a "
+            "larger --memory"
+        )
 
 
 def machine_memory() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..options.forecast import ForecastOptions
 from ..options.shared import Missing
 from .csv_files import read_csv
 from .find_spacing import spacing_of
+from .gaps import interpolated
 from .npy_files import native, read_npy
 from .scaling import Moments
 from .spacing import Spacing
@@ -49,6 +50,7 @@ class Rows(Protocol):
     def read(self, first: int, rows: int) -> np.ndarray: ...  # (rows, columns), NaN where a value is missing
     def moments(self, first: int, stop: int, places: slice = slice(None)) -> Moments: ...  # of rows first to stop
     def timestamps_at(self, first: int, rows: int) -> Timestamps: ...
+    def interpolated(self, stop: int) -> Rows: ...  # with gaps in the rows before `stop` filled from these alone
     def spacing(self) -> Spacing | None: ...  # the rule that leads from one row's time to the next's
     @property
     def clock(self) -> Clock: ...
@@ -84,6 +86,10 @@ class Table:
 
     def timestamps_at(self, first: int, rows: int) -> Timestamps:
         return self.timestamps.take(range(first, first + rows))
+
+    def interpolated(self, stop: int) -> Table:
+        known = np.apply_along_axis(interpolated, 0, self.values[:stop])
+        return replace(self, values=np.concatenate([known, self.values[stop:]]))
 
     def spacing(self) -> Spacing | None:
         return spacing_of(self.times)
@@ -315,34 +321,6 @@ def repaired(values: np.ndarray, columns: Sequence[str], name: str, missing: Mis
                 f"row {int(absent.argmax()) + 1}; fill them, or pass --missing interpolate"
             )
     return np.apply_along_axis(interpolated, 0, values) if missing == "interpolate" else values
-
-
-def interpolated(values: np.ndarray) -> np.ndarray:
-    """Values (N,) with NaN interpolated linearly between neighbours, at the ends by the nearest value."""
-    absent, rows = np.isnan(values), np.arange(len(values))
-    return np.where(absent, np.interp(rows, rows[~absent], values[~absent]), values)
-
-
-def carried_on(values: np.ndarray) -> np.ndarray:
-    """Values (N) with each gap filled by the last one before it, a gap at the start by the first one there is."""
-    there = ~np.isnan(values)
-    if there.all():
-        return values
-    last = np.maximum.accumulate(np.where(there, np.arange(len(values)), there.argmax()))
-    return values[last]
-
-
-def last_values(table: Rows, row: int) -> np.ndarray:
-    """Each column's last value before a row, (C); NaN where there is none."""
-    found = np.full(len(table.columns), np.nan)
-    while row > 0 and np.isnan(found).any():
-        first = max(0, row - table.piece)
-        for place, own in enumerate(table.read(first, row - first).T):
-            there = np.flatnonzero(~np.isnan(own))
-            if np.isnan(found[place]) and len(there):
-                found[place] = own[there[-1]]
-        row = first
-    return found
 
 
 def gaps_kept(missing: Missing) -> Missing:

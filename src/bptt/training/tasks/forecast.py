@@ -19,7 +19,7 @@ from ...printable import shortened
 from ..data.calendar import periods_of
 from ..data.scaling import Scaling
 from ..data.spacing import Spacing
-from ..data.tables import Rows, Table, interpolated, sunspots
+from ..data.tables import Rows, Table, sunspots
 from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..updates import Updates, mean_square, sum_of_squares, updates_of
@@ -127,9 +127,14 @@ def part_forecast(table: Rows, config: ForecastOptions, part: str = "") -> Forec
     check_rows(table.name, rows, train_rows, config)
     first, last = (table.timestamps_at(row, 1).texts[0] for row in (train_rows, rows - 1))
     spans = [Span(f"{first} to {last}", train_rows, rows)]
-    if config.missing == "interpolate" and isinstance(table, Table):
-        check_values(table, max(1, len(config.targets)), train_rows, spans)
-        table = replace(table, values=_interpolated(table.values, train_rows))
+    if config.missing == "interpolate":
+        targets, known = max(1, len(config.targets)), train_rows
+        check_values(table, targets, train_rows, spans)
+        if config.validation:  # no validation step reads a row after its own
+            known -= max(config.horizons)
+            known -= round(known * config.validation) - 1
+            check_values(table, targets, known, spans, "rows before validation")
+        table = table.interpolated(known)
     variances = np.square(table.moments(0, train_rows, slice(max(1, len(config.targets)))).unit).tolist()
     return forecast_of(table, config, train_rows, spans, variances, {}, part)
 
@@ -146,14 +151,6 @@ def with_linear_part(parts: list[T]) -> list[T]:
             whole.add(x, d, step, part.train_steps)
     paths = linear_paths(learned, whole, first.layout, first.outputs, first.seasons)
     return [replace(part, paths=paths) for part in parts]
-
-
-def _interpolated(values: np.ndarray, train_rows: int) -> np.ndarray:
-    """Columns (N, C), NaN filled in the training rows, each from no later row than these.
-
-    Rows tested on keep theirs: as inputs they repeat the value before, and no forecast is judged on them.
-    """
-    return np.concatenate([np.apply_along_axis(interpolated, 0, values[:train_rows]), values[train_rows:]])
 
 
 def note_spacing(parts: Sequence[Series]) -> None:
@@ -217,15 +214,19 @@ def forecast_of(
     return forecast
 
 
-def check_values(table: Rows, targets: int, train_rows: int, spans: list[Span]) -> None:
-    """Refuse columns of which missing values leave too little in the training rows, or in the test rows."""
-    learned = table.moments(0, train_rows).count
+def check_values(table: Rows, targets: int, rows: int, spans: list[Span], of: str = "training rows") -> None:
+    """Refuse columns of which missing values leave too little in the first rows, or in the test rows.
+
+    Args:
+        of: the first rows, in words.
+    """
+    learned = table.moments(0, rows).count
     for place, column in enumerate(table.columns):
         is_target = place < targets
         needed = MINIMUM_TARGETS if is_target else 1
         if learned[place] < needed:
             raise NothingThere(
-                f"{table.name}: column {column!r} has {learned[place]} values in the {train_rows} training rows; "
+                f"{table.name}: column {column!r} has {learned[place]} values in the {rows} {of}; "
                 f"at least {needed} are needed"
             )
         for span in spans if is_target else ():

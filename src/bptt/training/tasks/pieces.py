@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.tables import Rows, carried_on, last_values
+from ..data.gaps import carried_on, last_values
+from ..data.tables import Rows
 
 
 class Steps(NamedTuple):
@@ -55,7 +56,10 @@ def pieces_of(table: Rows, first: int, stop: int, before: int, farthest: int) ->
         values = table.read(row - lead, lead + min(steps + farthest, len(table) - row))
         last = values[0]
         if np.isnan(last).any():
-            last = last_values(table, row - lead) if piece is None else piece.last_before(row - lead)
+            if piece is None:
+                last = last_values(table.read, len(table.columns), row - lead, table.piece)
+            else:
+                last = piece.last_before(row - lead)
         beyond = np.full((lead + steps + farthest - len(values), len(table.columns)), np.nan)
         piece = Steps(row, steps, lead, np.concatenate([values, beyond]), last)
         yield piece

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import UserError
+from ..data.gaps import carried_on
 from ..data.scaling import Moments
-from ..data.tables import carried_on
 from ..options.forecast import ForecastOptions
 
 AR_ORDER = 9
