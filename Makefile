@@ -55,7 +55,8 @@ mac: $(INSTALLED)
 gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/gpu.py
 
-# The source of the CUDA kernels on the CPU: every cell, dtype and variant, and planted faults, each of which is found.
+# The source of the CUDA kernels on the CPU: every cell, dtype and variant, and planted faults, each of which is found;
+# and compiled for GPUs, with a budget of registers and instructions.
 cuda-check: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "slow or not slow" tests/cuda_kernels
 

@@ -2,7 +2,6 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ import torch
 from bptt.cuda import compiling
 from bptt.cuda.compiling import Compiled, KernelError, compiled
 from bptt.cuda.plan import KernelPlan, plan
-from bptt.equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations
-from cuda_standin.machine_code import disassembler, step_loop
+from bptt.equations import ACTIVATIONS, ElmanEquations
+from cuda_standin.machine_code import CAPABILITIES, COUNTED, disassembler, largest_plans, step_loop
 
 try:
     compiling._nvrtc()
@@ -21,12 +20,6 @@ except KernelError:
     HAS_NVRTC = False
 with_nvrtc = pytest.mark.skipif(not HAS_NVRTC, reason="NVRTC is not installed: pip install bptt[dev]")
 
-CELLS = {
-    "leaky gelu": ElmanEquations(ACTIVATIONS["gelu"], leak=0.5),
-    "tanh": ElmanEquations(),
-    "GRU": GRUEquations(),
-    "LSTM": LSTMEquations(),
-}
 # Instructions of the loop over time, forward and back: of one block, and for each further block of a cluster, to
 # which it stores too. Counted with NVRTC 13.5 for the three capabilities below, and a tenth more is allowed.
 BUDGETS = {
@@ -139,16 +132,12 @@ def test_a_source_that_does_not_compile_is_an_error_with_the_compilers_words(tmp
 @with_nvrtc
 @pytest.mark.slow
 @pytest.mark.skipif(disassembler() is None, reason="nvdisasm is not installed: pip install bptt[dev]")
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0), (10, 0)], ids=compiling.architecture)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=compiling.architecture)
+@pytest.mark.parametrize("cell", COUNTED)
 def test_no_step_spills_registers_or_has_too_many_instructions(cell, capability, tmp_path):
-    largest = {}  # of each way to lay out the weights, the most units: the most registers
-    for dtype, packed, H in product((torch.bfloat16, torch.float32), (False, True), range(16, 1025, 16)):
-        found = plan(CELLS[cell], dtype, H, 8, 100, packed, capability)
-        if isinstance(found, KernelPlan):
-            largest[dtype, packed, found.blocks, found.in_shared] = found
-    assert largest
-    for found in largest.values():
+    plans = largest_plans(COUNTED[cell], capability)
+    assert plans
+    for found in plans:
         code = compiled(found, capability, tmp_path)
         (tmp_path / "cubin").write_bytes(code.cubin)
         for kernel, budget in zip((code.forward, code.backward), BUDGETS[cell, found.precision.name], strict=True):

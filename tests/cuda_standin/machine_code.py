@@ -1,9 +1,33 @@
-"""The machine code of a compiled kernel, as NVIDIA's disassembler prints it."""
+"""The machine code of the CUDA kernels, as NVIDIA's disassembler prints it."""
 
 import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, files
+from itertools import product
 from pathlib import Path
+
+import torch
+
+from bptt.cuda.plan import KernelPlan, plan
+from bptt.equations import ACTIVATIONS, ElmanEquations, Equations, GRUEquations, LSTMEquations
+
+CAPABILITIES = [(8, 0), (9, 0), (10, 0)]
+COUNTED: dict[str, Equations] = {
+    "leaky gelu": ElmanEquations(ACTIVATIONS["gelu"], leak=0.5),
+    "tanh": ElmanEquations(),
+    "GRU": GRUEquations(),
+    "LSTM": LSTMEquations(),
+}
+
+
+def largest_plans(cell: Equations, capability: tuple[int, int]) -> list[KernelPlan]:
+    """Of each way to lay out the weights, the plan with the most units, which takes the most registers."""
+    largest = {}
+    for dtype, packed, H in product((torch.bfloat16, torch.float32), (False, True), range(16, 1025, 16)):
+        found = plan(cell, dtype, H, 8, 100, packed, capability)
+        if isinstance(found, KernelPlan):
+            largest[dtype, packed, found.blocks, found.in_shared] = found
+    return list(largest.values())
 
 
 def disassembler() -> Path | None:
