@@ -31,6 +31,18 @@ def scripts(page):
     return re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
 
 
+def test_scores_of_rows_named_by_dates_with_points_are_shown():
+    scores = {
+        "this run": {"01.12.2020 to 31.12.2020": 0.1234},
+        "persistence": {"01.12.2020 to 31.12.2020": 0.5678},
+    }
+    judged = dataclasses.replace(REPORT.judged, scores=scores)
+    page = page_html(a_page(run=dataclasses.replace(REPORT, judged=judged)))
+    cells = re.findall(r'<td class="(number[^"]*)">([0-9.]+)', page)
+    assert ("number best", "0.123") in cells
+    assert ("number", "0.568") in cells
+
+
 def test_what_a_user_named_is_escaped(run_page):
     assert "<script>alert" not in run_page
     assert "<img src=x" not in run_page
