@@ -70,6 +70,8 @@ LINEAR: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "nothing forgotten": partial(patch.object, ridge, "FORGETTING", (1.0,)),
     "errors of folds as they are": partial(patch.object, ridge, "RELATIVE", 0.0),
     "errors of folds over those of persistence": partial(patch.object, ridge, "RELATIVE", 1.0),
+    "errors of quiet folds as they are": partial(patch.object, ridge, "LEAST_UNIT", 0.0),
+    "errors of folds over a tenth of the largest": partial(patch.object, ridge, "LEAST_UNIT", 0.1),
     "levels penalised, not changes": partial(patch.object, Inputs, "changes", lambda self: np.eye(self.size)),
 }
 NETWORK: dict[str, Callable[[], AbstractContextManager[object]]] = {

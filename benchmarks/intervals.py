@@ -1,6 +1,6 @@
 """Coverage of prediction intervals, on series whose errors stay alike and on one whose do not.
 
-    python benchmarks/intervals.py      a made series, seeds 0-4, and the sunspots (half a minute)
+    python benchmarks/intervals.py      a made series, seeds 0-4, and the sunspots (two minutes)
 
 Each run keeps 30 % of its training rows for validation, from whose errors the intervals are made; `training` are
 intervals from the errors on the training rows themselves, as they are without validation.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from bptt.training.data.tables import Table
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
+from bptt.training.tasks import intervals
 from bptt.training.tasks.forecast import Forecast, sunspot_forecast, table_forecast
 
 
@@ -56,6 +58,20 @@ def main() -> None:
         held = covered(sunspot_forecast(config), config)
         said = ", ".join(f"{value:.0%} in {name}" for name, value in held.items())
         print(f"sunspots, 90% from {source}: {said}", flush=True)
+    rates()
+
+
+def rates() -> None:
+    """Print what intervals held at other rates of adaptation, on the made series 12 rows ahead."""
+    for rate in (0.0, 0.005, 0.02, 0.07, 0.2):
+        with patch.object(intervals, "RATE", rate):
+            config = ForecastOptions(validation=0.3, horizon=12, epochs=20)
+            made_held = np.mean(
+                [[*covered(table_forecast(made(seed), config), config).values()] for seed in range(3)]
+            )
+            config = SunspotOptions(validation=0.3)
+            held = ", ".join(f"{value:.0%}" for value in covered(sunspot_forecast(config), config).values())
+        print(f"90%, adapted by a rate of {rate:g}: made series {made_held:.1%}; sunspots {held}", flush=True)
 
 
 if __name__ == "__main__":

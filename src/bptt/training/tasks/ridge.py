@@ -24,6 +24,7 @@ import numpy as np
 
 PENALTIES = 10.0 ** np.arange(-3, 6.5, 0.5)  # in units of one step's products of standardised inputs
 FIRST, FOLDS = 0.4, 4  # the steps fitted to before the first validation, and how often it rolls on
+# `python benchmarks/forecasts.py --choose` compares these three with others.
 FORGETTING = (1.0, 0.5)  # how much a stretch of steps counts beside the one after it
 RELATIVE = 0.75  # the power of persistence's error in a fold, by which errors there are divided
 LEAST_UNIT = 1e-3  # of the largest of these errors: a lower one counts as so large
