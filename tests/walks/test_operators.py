@@ -40,7 +40,7 @@ def test_compiled_with_fullgraph_gives_the_same_numbers(kind):
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layers", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("with_readout", [False, True])
 def test_exported_with_dynamic_time_and_batch(kind, layers, bidirectional, with_readout):

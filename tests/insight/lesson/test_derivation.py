@@ -130,10 +130,11 @@ def test_text_latex_and_svg_say_the_same():
     assert "∂E_3/∂W_s = ∂E_3/∂y_3 · ∂y_3/∂s_3 · ∂s_3/∂W_s\n" in str(d)
     assert d.latex.startswith("\\begin{aligned}")
     assert d.latex.count(r"\begin{") == d.latex.count(r"\end{")
-    assert d.svg.startswith("<svg ")
-    assert d._repr_svg_() == d.svg
-    assert d.svg in d._repr_html_()
-    assert ">\\begin{aligned}\n&amp; \\text{The network}" in d._repr_html_(), "LaTeX to copy"
+    svg, html = d.svg, d._repr_html_()
+    assert svg.startswith("<svg ")
+    assert d._repr_svg_() == svg
+    assert svg in html
+    assert ">\\begin{aligned}\n&amp; \\text{The network}" in html, "LaTeX to copy"
     assert d.latex in d._repr_latex_()
 
 

@@ -42,7 +42,7 @@ def configured(path, **choices):
     return SunspotOptions(**{**base, **choices})
 
 
-@pytest.mark.parametrize("piece", [7, 100_000])
+@pytest.mark.parametrize("piece", [7, pytest.param(100_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "choices",
     [
