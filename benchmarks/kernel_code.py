@@ -1,7 +1,7 @@
 """Registers and instructions of a step of every way to lay out the weights of the CUDA kernels; needs no GPU.
 
-    python benchmarks/kernel_code.py                  for compute capability 8.0, 9.0 and 10.0
-    python benchmarks/kernel_code.py --capability 9.0   for one
+    python benchmarks/kernel_code.py                    for compute capability 8.0, 9.0 and 10.0
+    python benchmarks/kernel_code.py --capability 9.0   for one of them
 
 It compiles each at its largest size by NVRTC, and counts the instructions of the loop over time as nvdisasm prints
 them; both come with `pip install bptt[dev]`.

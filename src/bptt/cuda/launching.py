@@ -48,7 +48,7 @@ class Kernels(NamedTuple):
 class Driver:
     """The CUDA driver, called through cuda.bindings.
 
-    A launch only enqueues, so CUDA graphs can capture it, once a call before has compiled and loaded the variant.
+    A launch only enqueues, as CUDA graphs need it; a call before has to compile and load the variant.
     """
 
     def unavailable(self, device: torch.device) -> str | None:
