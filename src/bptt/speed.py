@@ -30,6 +30,13 @@ STEPS = 100  # of a stream, timed as one call
 Size = tuple[int, int, int, int]  # T, B, I, H
 
 
+class PeerSpeed(NamedTuple):
+    """Milliseconds of a peer's call: the median and the minimum over the blocks."""
+
+    ms: float
+    least: float
+
+
 class Speed(NamedTuple):
     """Milliseconds of a call: medians and minima over the blocks."""
 
@@ -39,7 +46,7 @@ class Speed(NamedTuple):
     ours_least: float
     gflops: float  # 10⁹ floating-point operations of the products, a second
     share: float  # of the rate of a 2048×2048 sgemm in the same loop
-    peers_ms: tuple[float, ...] = ()  # medians of those that were timed beside
+    peers: tuple[PeerSpeed, ...] = ()  # those that were timed beside
 
     @property
     def ratio(self) -> float:
@@ -102,7 +109,10 @@ def speed(
         1e3 * min(of_ours),
         rate,
         rate / ceiling,
-        tuple(1e3 * statistics.median(column) / repeats for column in of_peers),
+        tuple(
+            PeerSpeed(1e3 * statistics.median(column) / repeats, 1e3 * min(column) / repeats)
+            for column in of_peers
+        ),
     )
 
 

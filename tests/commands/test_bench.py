@@ -1,5 +1,6 @@
 import re
 import sys
+from itertools import chain, repeat
 
 import pytest
 
@@ -9,8 +10,8 @@ from bptt.commands.options import BenchOptions
 from bptt.errors import UserError
 
 
-def lines_of(capsys, **options):
-    assert bench(BenchOptions(blocks=1, threads=1, **options)) == 0
+def lines_of(capsys, blocks=1, **options):
+    assert bench(BenchOptions(blocks=blocks, threads=1, **options)) == 0
     return capsys.readouterr().out.splitlines()
 
 
@@ -35,10 +36,10 @@ def test_inference_begins_with_a_stream_and_accuracy_shows_errors(capsys, monkey
 
 
 class StandIn:
-    """A peer that takes 3 ms a call."""
+    """A peer that takes 3 ms a call in its first block, and 5 in every later one."""
 
     def __init__(self, *_):
-        self.block = lambda: 3e-3
+        self.block = chain([3e-3], repeat(5e-3)).__next__
 
     def end(self):
         pass
@@ -47,11 +48,12 @@ class StandIn:
 def test_a_peer_has_a_line_and_a_missing_one_a_dash(capsys, monkeypatch):
     monkeypatch.setattr(peers, "installed", lambda name: name == "JAX")
     monkeypatch.setattr(peers, "Peer", StandIn)
-    _, missing, _, line, onnx_runtime, jax = lines_of(capsys, cells=("GRU",), size=((2, 1, 3, 4),), peers=True)
+    found = lines_of(capsys, blocks=3, cells=("GRU",), size=((2, 1, 3, 4),), peers=True)
+    _, missing, _, line, onnx_runtime, jax = found
     assert missing == "ONNX Runtime is not installed: pip install bptt[peers]"
     assert line.startswith("GRU")
     assert onnx_runtime.split() == ["ONNX", "Runtime", "-"]
-    assert re.fullmatch(r" +JAX +3\.000 ms, \d+\.\d\d times bptt's", jax)
+    assert re.fullmatch(r" +JAX +5\.000 \( +3\.000\) ms, \d+\.\d\d \(\d+\.\d\d\) times bptt's", jax)
 
 
 def test_a_peer_ends_where_a_measurement_fails(monkeypatch):

@@ -64,10 +64,12 @@ def _print_times(config: BenchOptions, kind: str, size: speed.Size) -> None:
         f" ({s.ours_least:>8.3f}){s.ratio:>8.2f}{s.gflops:>8.1f}{s.share:>7.0%}"
     )
     print(fitted(line), flush=True)
-    of_peers = dict(zip(started, s.peers_ms, strict=True))
+    of_peers = dict(zip(started, s.peers, strict=True))
     for name in peers.PACKAGES if config.peers else ():
-        ms = of_peers.get(name)
-        found = f"{'-':>10}" if ms is None else f"{ms:>10.3f} ms, {ms / s.ours_ms:.2f} times bptt's"
+        found = f"{'-':>10}"
+        if (peer := of_peers.get(name)) is not None:
+            times = f"{peer.ms / s.ours_ms:.2f} ({peer.least / s.ours_least:.2f}) times bptt's"
+            found = f"{peer.ms:>10.3f} ({peer.least:>8.3f}) ms, {times}"
         print(f"     {name:<22}{found}", flush=True)
 
 
