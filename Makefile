@@ -8,7 +8,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An installation without the native kernels is an error.
 export BPTT_NATIVE = 1
 
-.PHONY: train test test-all lint faults docs wheel sanitize arm mac gpu cuda-check
+.PHONY: train test test-all lint faults docs wheel sanitize arm mac matrix gpu cuda-check
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
@@ -50,6 +50,12 @@ arm: $(INSTALLED)
 mac: $(INSTALLED)
 	$(INSTALL) ziglang nanobind
 	$(BIN)/pytest -rs -m slow tests/kernels -k macos
+
+# The tests on the oldest and the newest supported Python, torch and numpy: prints a table.
+# Other versions: .venv/bin/python .ci/matrix.py 3.12:2.13.0:newest
+matrix: $(INSTALLED)
+	$(INSTALL) uv
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/matrix.py
 
 # Everything there is to measure on a GPU, in under eight minutes; its figures are written to benchmarks/results.
 gpu: $(INSTALLED)

@@ -1,0 +1,64 @@
+"""Run the tests, without those in a browser, on other versions of Python, torch and numpy: `make matrix`.
+
+Each argument is PYTHON:TORCH:NUMPY, where torch and numpy may be "newest". Each gets an environment made by uv,
+with bptt built in it from a copy of the sources, and a row of the table that is printed at the end.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST_AND_NEWEST = ["3.11:2.10.0:1.26.4", "3.14:newest:newest"]
+TOOLS = ["pytest", "pytest-xdist", "hypothesis", "scipy"]
+VERSIONS = (
+    "import sys, torch, numpy; print(sys.version.split()[0], torch.__version__, numpy.__version__, sep=' | ')"
+)
+
+
+def tested(python: str, torch: str, numpy: str, folder: Path) -> tuple[str, bool]:
+    """A row of the table, and whether all tests passed."""
+    uv = shutil.which("uv") or sys.exit("uv is needed: pip install uv")
+    made = subprocess.run([uv, "venv", "--quiet", "--python", python, folder / "env"])
+    if made.returncode != 0:
+        return f"| {python} | {torch} | {numpy} | Python {python} is not there |", False
+    executable = next(path for path in (folder / "env").glob("*/python*") if path.stem == "python")
+    source = copied_sources(folder / "source")
+    asked = {"torch": torch, "numpy": numpy}
+    wanted = [name if version == "newest" else f"{name}=={version}" for name, version in asked.items()]
+    package = f"bptt[sklearn,onnx,tensorboard] @ {source.as_uri()}"
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", executable, *wanted, *TOOLS, package], check=True)
+    said = subprocess.run([executable, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout.strip()
+    command = [executable, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "-p", "no:cacheprovider"]
+    run = subprocess.run(
+        [*command, "tests", "--ignore=tests/browser"], cwd=source, stdout=subprocess.PIPE, text=True
+    )
+    print(run.stdout)
+    return f"| {said} | {run.stdout.strip().splitlines()[-1]} |", run.returncode == 0
+
+
+def copied_sources(to: Path) -> Path:
+    """The repository's files without what a build left."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, to / name)
+    return to
+
+
+def main() -> int:
+    """0 where all tests passed in each environment, else 1."""
+    rows = []
+    for versions in sys.argv[1:] or OLDEST_AND_NEWEST:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(tested(*versions.split(":"), Path(folder)))
+    print("| Python | torch | numpy | tests |", "|---|---|---|---|", *(row for row, _ in rows), sep="\n")
+    return 0 if all(passed for _, passed in rows) else 1
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    raise SystemExit(main())
