@@ -25,7 +25,7 @@ exclude_patterns = ["_build"]
 default_role = "py:obj"
 
 myst_enable_extensions = ["dollarmath"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

@@ -55,10 +55,22 @@ def test_every_example_runs_prints_and_draws_what_is_shown(path, tmp_path, monke
         pytest.skip(f"{' and '.join(missing)} is not installed, which one of its examples needs")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
-def test_every_file_it_links_to_is_there(path):
-    for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+def headings(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, of those that docs/conf.py gives one."""
+    deepest = re.search(r"^myst_heading_anchors = (\d)", (DOCS / "conf.py").read_text(encoding="utf-8"), re.M)[1]
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    titles = re.findall(rf"^#{{1,{deepest}}} (.+)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES, DOCS.parent / "README.md"], ids=lambda path: path.relative_to(DOCS.parent).as_posix()
+)
+def test_every_file_and_heading_it_links_to_is_there(path):
+    for link, place in re.findall(r"\]\(([^)#:]+)(?:#([^)]+))?\)", path.read_text(encoding="utf-8")):
         assert (path.parent / link).exists(), link
+        if place and link.endswith(".md"):
+            assert place in headings(path.parent / link), f"{link}#{place}"
 
 
 @pytest.fixture
