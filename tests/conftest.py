@@ -53,4 +53,4 @@ def seeded():
 @pytest.fixture
 def undiagnosed(monkeypatch):
     """`bptt train` without the diagnosis at its end, which takes longer than a small training."""
-    monkeypatch.setattr(training_run, "diagnosis_of", lambda *run: None)
+    monkeypatch.setattr(training_run, "diagnosis_of", lambda *run, **choices: None)
