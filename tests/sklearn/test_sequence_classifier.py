@@ -81,6 +81,8 @@ def test_a_pickle_and_a_clone_predict_the_same_and_the_run_diagnoses():
         ({}, [0, 1], "X has 24 sequences and y has 2 labels"),
         ({"hidden": 0}, None, "hidden must be at least 1"),
         ({"options": {"class_weight": "balanced"}}, None, "class_weights"),
+        ({"options": {"device": "cuda"}}, None, "options has 'device', which SequenceClassifier does not take"),
+        ({"options": {"test": 0.5, "out": "run"}}, None, "options has 'out'"),
     ],
 )
 def test_what_cannot_be_used_is_refused(choices, y, words):

@@ -32,6 +32,11 @@ from .samples import Samples, read_samples
 
 OWN = ("options", "random_state", "verbose")  # parameters that are no options of `bptt.train` as they are
 OF_A_TABLE = {"series": "series", "label": "label"}  # the columns that the options have to name
+# options of `bptt.train` about its data, its run folder and where it runs
+NOT_TAKEN = {
+    *("data", "input", "label", "missing", "series", "task", "test", "time"),
+    *("device", "out", "resume", "snapshot", "tensorboard", "workers"),
+}
 
 
 @dataclass(eq=False, repr=False)
@@ -46,7 +51,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
     Args:
         cell, hidden, layers, epochs, batch, lr, stride, readout, noise, validation, patience: options of
             `bptt train --task classify`, None for their defaults. Default None.
-        options: further options by name, such as {"class_weights": "balanced"}. Default None.
+        options: further options by name, such as {"class_weights": "balanced"}; none about data, device or run
+            folder. Default None.
         random_state: the seed; None, or a numpy RandomState, to draw one. Default 0.
         verbose: whether to print what is tried and each epoch's loss. Default False.
 
@@ -133,6 +139,11 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
     def _trained(self, data: Labelled) -> Run:
         """The run of a training on labelled sequences."""
+        if not_taken := NOT_TAKEN.intersection(self.options or {}):
+            raise ValueError(
+                f"options has {min(not_taken)!r}, which {type(self).__name__} does not take: it trains on X and y "
+                "on the CPU and writes no run folder"
+            )
         choices = {name: value for name, value in self.get_params(deep=False).items() if name not in OWN}
         choices |= {"seed": drawn_seed(self.random_state), **(self.options or {}), **OF_A_TABLE}
         config = options_from(Path(IN_MEMORY), choices)
