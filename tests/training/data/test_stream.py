@@ -103,7 +103,7 @@ def test_cells_of_a_csv(tmp_path):
     path = tmp_path / "series.csv"
     for text, words in (
         ("a,b\n1,2\n3,x\n4,5\n", "row 2, column 'b': 'x' is not a finite number"),
-        ("a,b\n1,2\n3,\n4,5\n", "row 2, column 'b': the value is missing"),
+        ("a,b\n1,2\n3,\n4,5\n", "row 2, column 'b': the value is missing; fill it first"),
         ("a,b\n1,2\n3,4,5\n6,7\n", "line 3: 3 fields where the header has 2"),
         ("a,b\n1,2\n3\n6,7\n", "line 3: 1 fields where the header has 2"),
         ("a,a\n1,2\n", "column 'a' stands twice"),

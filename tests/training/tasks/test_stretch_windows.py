@@ -187,9 +187,9 @@ def test_a_sample_reads_the_later_rows_once_and_only_if_they_leave_the_range(
     np.save(tmp_path / "y.npy", y)
     task, read = streamed_forecast(configured(tmp_path / "y.npy", target="0", input=(), validation=validation)), []
 
-    def noted(source, name, first, rows, columns):
+    def noted(source, name, first, rows, *rest, **advice):
         read.append(first + rows)
-        return read_finite(source, name, first, rows, columns)
+        return read_finite(source, name, first, rows, *rest, **advice)
 
     monkeypatch.setattr(streamed_tables, "read_finite", noted)
     assert [len(task.training_excerpt().notes) for _ in range(3)] == [times] * 3
@@ -214,7 +214,7 @@ def outputs_of(rows):
         ({"lags": 400}, "400 rows, 320 of them for training; with lags=400"),
     ],
 )
-def test_what_only_a_table_in_memory_can_be_given_is_refused(path, choices, words):
+def test_what_cannot_be_used_is_refused(path, choices, words):
     with pytest.raises(UserError, match=words):
         streamed_forecast(configured(path, **choices))
 
@@ -224,5 +224,5 @@ def test_a_number_that_is_missing_is_said_with_its_place(tmp_path):
     values = np.sin(np.arange(100.0))
     values[41] = math.nan
     np.save(file, values)
-    with pytest.raises(UserError, match="row 42, column '0': the value is missing"):
+    with pytest.raises(UserError, match=r"row 42, column '0': .*; fill it, or pass --missing interpolate"):
         streamed_forecast(SunspotOptions(data=file, target="0", reach="truncated"))

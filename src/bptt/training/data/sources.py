@@ -133,14 +133,15 @@ def check_length(found: Sized, rows: int, first: int, source: Source, name: str)
         )
 
 
-def read_finite(source: Source, name: str, first: int, rows: int, columns: list[str]) -> np.ndarray:
-    """Rows of some columns; a UserError where a row or a value is missing."""
+def read_finite(
+    source: Source, name: str, first: int, rows: int, columns: list[str], advice: str = "fill it first"
+) -> np.ndarray:
+    """Rows of some columns; a UserError, with what to do, where a row or a value is missing."""
     piece = read_there(source, name, first, rows, columns)
     absent = np.isnan(piece)
     if absent.any():
         row, column = np.argwhere(absent)[0]
         raise UserError(
-            f"{name}: row {first + row + 1}, column {columns[column]!r}: the value is missing; pass --missing "
-            "mask, or fill or drop such rows first"
+            f"{name}: row {first + row + 1}, column {columns[column]!r}: the value is missing; {advice}"
         )
     return piece

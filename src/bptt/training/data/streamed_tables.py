@@ -64,8 +64,10 @@ class FileTable:
         return interpolated_piece(values, first, self.filled, self._read_gaps, PIECE)
 
     def _read_gaps(self, first: int, rows: int) -> np.ndarray:
-        read = read_finite if self.missing == "error" else read_there
-        return read(self.source, self.name, first, rows, self.columns)
+        where = self.source, self.name, first, rows, self.columns
+        if self.missing == "error":
+            return read_finite(*where, advice="fill it, or pass --missing interpolate")
+        return read_there(*where)
 
     def interpolated(self, stop: int) -> FileTable:
         return replace(self, filled=stop)
