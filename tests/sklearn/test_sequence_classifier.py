@@ -89,3 +89,12 @@ def test_what_cannot_be_used_is_refused(choices, y, words):
     X, labels = waves()
     with pytest.raises((ValueError, TypeError), match=words):
         SequenceClassifier(**QUICK | choices).fit(X, labels if y is None else y)
+
+
+def test_a_fit_that_fails_leaves_the_classes_of_the_one_before():
+    X, y = waves()
+    classifier = SequenceClassifier(**QUICK).fit(X, y)
+    before = classifier.predict(X)
+    with pytest.raises(ValueError, match="hidden must be at least 1"):
+        classifier.set_params(hidden=0).fit(X, np.array(["a", "b", "c"] * 8))
+    np.testing.assert_array_equal(classifier.predict(X), before)

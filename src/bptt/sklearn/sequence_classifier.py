@@ -107,16 +107,17 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         """
         sequences = self._read_samples(X, fresh=True)
         labels = _labels_of(y, len(sequences.each))
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has one class, {self.classes_.tolist()}; a classifier needs at least 2 classes")
-        names = [str(label) for label in self.classes_.tolist()]
+        classes, numbers = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y has one class, {classes.tolist()}; a classifier needs at least 2 classes")
+        names = [str(label) for label in classes.tolist()]
         try:
             data = _labelled(sequences, names, [names[number] for number in numbers])
-            self.run_ = self._trained(data)
+            run = self._trained(data)
         except UserError as error:
             raise ValueError(as_keywords(str(error))) from error
-        self.model_, self.loss_curve_ = self.run_.network, self.run_.losses
+        self.run_, self.classes_ = run, classes
+        self.model_, self.loss_curve_ = run.network, run.losses
         self.n_iter_, self.n_features_in_ = len(self.loss_curve_), len(data.columns)
         return self
 
