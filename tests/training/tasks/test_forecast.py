@@ -8,6 +8,7 @@ import torch
 from bptt import squared_error
 from bptt.errors import UserError
 from bptt.training.data.tables import Table
+from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.baselines import Baselines, baseline_forecasts
 from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, check_rows, sunspot_forecast, table_forecast
@@ -72,6 +73,15 @@ def test_no_validation_step_reads_a_value_interpolated_from_a_later_row():
     assert found[3] == pytest.approx((y[2] + y[4]) / 2)
     assert np.isnan(found[[40, 41]]).all()
     assert (task.inputs()[41 - task.first_step, 0] - task.scaling.apply(y[39, None])[0]).abs() < 1e-6
+
+
+def test_intervals_without_a_validation_step_come_from_training_errors(tmp_path):
+    config = SunspotOptions(linear=True, validation=0.01, hidden=2)
+    task = table_forecast(table(), config)
+    assert task.learned_steps == task.train_steps
+    judged = task.judge(network_of(config, task), "ours", tmp_path / "f.csv")
+    assert judged.intervals.source == "training"
+    assert "validation" not in judged.verdict
 
 
 def test_its_representation_is_short():

@@ -54,7 +54,7 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
         found = {name: own.relative_variance(place, on) for name, own, on in named}
         scores[model_name] = found | ({MEAN: float(np.mean(list(found.values())))} if several else {})
     ends = list(zip(*(own.widths for own in scored), strict=True))
-    source = "validation" if config.validation else "training"
+    source = "validation" if any(part.has_validation for part in parts) else "training"
     result = Judged(
         scores=scores,
         rmse={name: own.rmse(on) for name, own, on in named},
@@ -67,7 +67,7 @@ def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Pa
         covered={name: Held(*counts) for name, own, on in named if (counts := own.held[on].tolist())[1]},
         measure=ARV if config.data is not None else ARV_OF_SUNSPOTS,
     )
-    verdict = forecast_verdict(result, config, shares_of(model))
+    verdict = forecast_verdict(result, config, shares_of(model) if source == "validation" else [])
     return replace(result, scores=result.scores | first.published, verdict=verdict)
 
 

@@ -148,9 +148,14 @@ class Series(Forecasting):
         return self.train_steps - round(self.train_steps * self.config.validation)
 
     @property
+    def has_validation(self) -> bool:
+        """Whether there are steps for validation; a small part of few steps is none."""
+        return self.learned_steps < self.train_steps
+
+    @property
     def first_held_out(self) -> int:
         """The first step whose errors are held out, for validation; without any, the first training step."""
-        first = self.learned_steps if self.learned_steps < self.train_steps else 0
+        first = self.learned_steps if self.has_validation else 0
         return max(first, self.train_steps - MOST_ERRORS)
 
     @property
@@ -346,8 +351,9 @@ def whole_of(parts: Sequence[Series], network: SequenceModel) -> SequenceModel |
     if paths is None:
         return network
     whole = ForecastModel(copy.deepcopy(paths.final).to(device_of(network)), network)
-    if parts[0].config.validation:
-        y, d = map(np.concatenate, zip(*(part.held_out(network) for part in parts), strict=True))
+    validated = [part for part in parts if part.has_validation]
+    if validated:
+        y, d = map(np.concatenate, zip(*(part.held_out(network) for part in validated), strict=True))
         shares = [share_of(y[:, k], d[:, k], ahead) for k, (_, ahead) in enumerate(parts[0].outputs)]
         whole.share.copy_(torch.tensor(shares))
     return whole
