@@ -174,6 +174,16 @@ def test_a_step_without_gradients_is_the_one_with_them(kind, bias, shape):
         assert_close(f, w.squeeze(0) if f is h else w, kind, 1e-13)
 
 
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_step_without_gradients_takes_a_read_out_whose_tensors_are_no_parameters(name):
+    model, x = bptt.SequenceModel(bptt.GRU(3, 5), 2), normal(1, 3, dtype=torch.float32)
+    tensor = getattr(model.readout, name).detach() + 1
+    delattr(model.readout, name)
+    setattr(model.readout, name, tensor)
+    with torch.no_grad():
+        assert_close(model.step(x)[0], model(x.unsqueeze(0))[0][0], "y", 1e-6)
+
+
 def test_a_step_without_gradients_calls_a_read_out_with_hooks_and_refuses_wrong_weights():
     model, x = bptt.SequenceModel(bptt.GRU(3, 5), 2), normal(1, 3, dtype=torch.float32)
     with torch.no_grad():

@@ -339,8 +339,10 @@ class SequenceModel(nn.Module):
 
 
 def _is_only_linear(layer: Any) -> bool:
-    """Whether a call of a layer is nn.Linear's product and nothing else."""
-    return type(layer) is nn.Linear and not (
+    """Whether a call of a layer is nn.Linear's product of its own parameters and nothing else."""
+    if type(layer) is not nn.Linear or not {"weight", "bias"} <= layer._parameters.keys():
+        return False
+    return not (
         layer._forward_hooks or layer._forward_pre_hooks or "forward" in layer.__dict__ or _has_any_global_hook()
     )
 
