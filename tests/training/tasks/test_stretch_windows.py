@@ -113,7 +113,7 @@ def test_gaps_are_filled_as_in_memory(tmp_path, monkeypatch, piece, linear, miss
     monkeypatch.setattr(streamed_tables, "PIECE", piece)
     monkeypatch.setattr(streamed_tables, "ROWS", piece)
     values = np.random.default_rng(0).normal(5, 2, (ROWS, 2)).cumsum(0)
-    values[[0, 3, 50, 399], 0] = values[100:140, 0] = values[330:360, 0] = values[:20, 1] = math.nan
+    values[[0, 3, 50, 399], 0] = values[100:140, 0] = values[330:360, 0] = values[:23, 1] = math.nan
     np.save(tmp_path / "y.npy", values)
     config = configured(
         tmp_path / "y.npy", missing=missing, linear=linear, lags=None, horizon=(1, 3), validation=0.2, batch=3

@@ -60,6 +60,15 @@ def last_values(read: Read, columns: int, row: int, most: int) -> np.ndarray:
     return _nearest(_at(np.full(columns, np.nan), row), read, _back(row, most), place=-1).values
 
 
+def first_values(read: Read, columns: int, rows: int, most: int) -> np.ndarray:
+    """Each column's first value in so many rows, (C); NaN where there is none.
+
+    Args:
+        read, columns, most: as `last_values` has them.
+    """
+    return _nearest(_at(np.full(columns, np.nan), 0), read, _on(0, rows, most), place=0).values
+
+
 class _Nearest(NamedTuple):
     """Of each column the value that lies nearest to some row, NaN where there is none, and its row, (C) each."""
 

@@ -21,7 +21,7 @@ class Baselines:
     """
 
     def __init__(self, series: Series) -> None:
-        order = series.order
+        self._series, order = series, series.order
         self._outputs, self._seasons = series.outputs, [1, *series.seasons[:1]]
         self.names = ["persistence", *(f"seasonal persistence ({season})" for season in self._seasons[1:])]
         self.names.append(f"linear AR({order})" if series.paths is None else f"ridge on {order} rows")
@@ -32,7 +32,7 @@ class Baselines:
         backs = [back for _, ahead in self._outputs for back in self._backs(ahead)]
         self.before = max(order - 1, *backs)  # rows before a step that they read
         last = series.train_rows - min(series.config.horizons)
-        for piece in series.pieces(order - 1, last, order - 1):
+        for piece in series.begun_pieces(order - 1, last, order - 1):
             for regression in self._regressions:
                 regression.add(piece)
         for regression in self._regressions:
@@ -40,6 +40,7 @@ class Baselines:
 
     def __call__(self, piece: Steps) -> dict[str, np.ndarray]:
         """By name, the forecasts of each output (T, K); NaN where there are too few rows before."""
+        piece = piece.begun_by(self._series.first_values)
         found = [
             [*(persistence(piece, place, back) for back in self._backs(ahead)), regression(piece)]
             for (place, ahead), regression in zip(self._outputs, self._regressions, strict=True)

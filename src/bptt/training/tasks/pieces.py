@@ -24,6 +24,10 @@ class Steps(NamedTuple):
         """Without the first steps."""
         return Steps(self.row + steps, self.steps - steps, self.before + steps, self.values, self.last)
 
+    def begun_by(self, first: np.ndarray) -> Steps:
+        """With a column's first value, of (C), as its last one where it has none before."""
+        return self._replace(last=np.where(np.isnan(self.last), first, self.last))
+
     def past(self, place: int) -> np.ndarray:
         """A column up to the row of the last step, (before + T)."""
         return self.values[: self.before + self.steps, place]

@@ -170,7 +170,7 @@ def _changes(series: Series) -> list[float]:
     """
     back, targets = series.seasons[0] if series.seasons else 1, range(len(series.variances))
     total, count = np.zeros((2, len(targets)))
-    for piece in series.pieces(back, series.train_rows, back):
+    for piece in series.begun_pieces(back, series.train_rows, back):
         for place in targets:
             past = piece.past(place)
             changes = np.abs(past[back:] - piece.carried(place)[:-back])

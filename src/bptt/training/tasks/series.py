@@ -16,6 +16,7 @@ from ...errors import UserError
 from ...forecast_model import ForecastModel, LinearPath
 from ...networks import SequenceModel
 from ..data.calendar import FEATURES, features
+from ..data.gaps import first_values
 from ..data.scaling import Moments, Scaling, as_input
 from ..data.spacing import Spacing
 from ..data.tables import Rows, Table, lagged
@@ -208,6 +209,15 @@ class Series(Forecasting):
     def pieces(self, first: int, stop: int, before: int) -> Iterator[Steps]:
         """The steps at rows first to stop, by piece, each led by so many rows, or by all where there are fewer."""
         return pieces_of(self.table, first, stop, before, self.farthest)
+
+    def begun_pieces(self, first: int, stop: int, before: int) -> Iterator[Steps]:
+        """The same, their gaps at the start of a column to be filled by its first value."""
+        return (piece.begun_by(self.first_values) for piece in self.pieces(first, stop, before))
+
+    @cached_property
+    def first_values(self) -> np.ndarray:
+        """Each column's first value, (C)."""
+        return first_values(self.table.read, len(self.columns), self.rows, self.table.piece)
 
     def inputs_of(self, piece: Steps) -> Tensor:
         """x (T, I) of steps that have their lags before them.
