@@ -210,3 +210,15 @@ def test_metrics_and_tasks_print_as_one_short_line(tmp_path):
         assert repr(run.metrics) == "<metrics of 2 epochs, and the scores of the test set in the last line>"
         assert repr(run.task).startswith(f"<{type(run.task).__name__}: ")
         assert len(repr(run.task)) < 200
+
+
+def test_durations_label_rows_and_columns_that_no_csv_can_hold_are_refused():
+    frame = pl.DataFrame({"t": range(60), "y": [i % 7 + i / 9 for i in range(60)]})
+    own = {"target": "y", "hidden": 2, "epochs": 1}
+    later = frame.with_columns(pl.col("t").cast(pl.Duration("ms")))
+    found = bptt.train(later, time="t", **own).predict(later)["time"]
+    assert found.cast(pl.Float64)[-1] == pytest.approx(0.06)
+    bytes_of = frame.with_columns(pl.lit(b"a").alias("t"))
+    for role in ("time", "input", "series"):
+        with pytest.raises(UserError, match="column 't' is Binary, but"):
+            bptt.train(bytes_of, **{role: "t"}, **own)

@@ -15,7 +15,6 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 import torch
-from polars.datatypes import TemporalType
 from torch import Tensor
 
 from ..errors import UserError
@@ -310,7 +309,7 @@ def path_or_table(data: Any) -> Any:
 
 def _times_as(kind: pl.DataType | None, found: pl.DataFrame) -> pl.DataFrame:
     """Forecasts with times, which are text, of a type of dates; of another type they stay text."""
-    if not isinstance(kind, TemporalType):
+    if not isinstance(kind, pl.Date | pl.Datetime):
         return found
     try:
         return found.with_columns(pl.col("time").str.strptime(kind))

@@ -58,7 +58,7 @@ def named_frame(data: Any, columns: Sequence[str] | None = None) -> NamedFrame:
 
 def digest_of_column(column: pl.Series) -> str:
     """The SHA-256 of a column's name and cells, as CSV has them."""
-    no_csv = column.dtype.is_nested() or column.dtype == pl.Object
+    no_csv = column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary, pl.Duration)
     text = repr(column.to_list()) if no_csv else column.to_frame().write_csv()
     return sha256(text.encode()).hexdigest()
 
