@@ -20,6 +20,13 @@ QUESTIONS = {
     "loss is nan": "howto/nan.html",
     "sequences of variable length": "howto/variable-length.html",
     "training runs out of memory": "howto/long-memory.html",
+    "loss not decreasing": "howto/not-decreasing.html",
+    "same output for every input": "howto/not-decreasing.html",
+    "forecast repeats the last value": "howto/repeats-last-value.html",
+    "difference between hidden and output": "howto/output-and-state.html",
+    "layer normalization": "howto/layer-norm.html",
+    "overfitting": "howto/dropout.html",
+    "GRU slow on MPS": "howto/gpu.html",
 }
 
 pytestmark = [
