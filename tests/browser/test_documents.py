@@ -62,6 +62,7 @@ def test_every_link_leads_to_a_file_and_a_place_in_it(site):
 
 def test_the_search_puts_the_answer_first_and_needs_no_server(site, browser):
     page = browser.new_page()
+    page.set_default_timeout(60_000)  # milliseconds: the machine may be busy
     complaints = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     for question, answer in QUESTIONS.items():
