@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bptt.equations import ACTIVATIONS, Activation, ElmanEquations, Equations, GRUEquations, LSTMEquations, Weights
+from bptt.training.data.tables import Selection, Table, read_frame, select
 
 TESTS = Path(__file__).parent
 
@@ -86,6 +87,11 @@ def run_workers(script: str, folder: Path, size: int) -> None:
     ]
     errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * size, errors
+
+
+def read_table(path: Path, selection: Selection) -> Table:
+    """Some columns of a CSV, Parquet or .npy file."""
+    return select(read_frame(path), path.name, selection)
 
 
 def loaded(path: Path) -> ModuleType:

@@ -10,7 +10,8 @@ from bptt.errors import UserError
 from bptt.training.data import csv_files
 from bptt.training.data.csv_files import CsvRows, checked_header, read_csv
 from bptt.training.data.sources import checked_columns, open_source, read_finite
-from bptt.training.data.tables import Selection, read_table
+from bptt.training.data.tables import Selection
+from support import read_table
 
 
 @pytest.mark.parametrize("block", [1, 7, 2**20])

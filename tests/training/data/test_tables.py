@@ -6,7 +6,8 @@ import pytest
 
 from bptt.errors import UserError
 from bptt.training.data.sources import checked_columns, open_source
-from bptt.training.data.tables import Selection, read_frame, read_table, select, select_series, sunspots
+from bptt.training.data.tables import Selection, read_frame, select, select_series, sunspots
+from support import read_table
 
 
 def read(folder, text, target="y", inputs=(), time=None, missing="error", name="data.csv"):

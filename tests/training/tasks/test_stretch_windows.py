@@ -10,11 +10,12 @@ from bptt.errors import UserError
 from bptt.training.data import stream, streamed_tables
 from bptt.training.data.sources import read_finite
 from bptt.training.data.streamed_tables import open_table
-from bptt.training.data.tables import Selection, read_table, selection_of
+from bptt.training.data.tables import Selection, selection_of
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import table_forecast
+from support import read_table
 
 ROWS = 400
 

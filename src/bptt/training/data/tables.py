@@ -128,11 +128,6 @@ def sunspots() -> Table:
         return select(read_csv(path), SUNSPOTS, Selection(("sunspots",), time="year"))
 
 
-def read_table(path: Path, selection: Selection) -> Table:
-    """Some columns of a CSV, Parquet or .npy file."""
-    return select(read_frame(path), path.name, selection)
-
-
 def read_frame(path: Path) -> pl.DataFrame:
     """A CSV's cells as text, a Parquet or .npy file's as they are typed; an array's columns are "0", "1", ..."""
     check_file(path, "a CSV, Parquet or .npy file")
