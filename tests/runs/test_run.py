@@ -105,6 +105,9 @@ def test_damaged_metrics_are_said(run):
     (folder / "metrics.jsonl").write_text('{"event": "epoch", "loss": 0.5}\n{"event": ')
     with pytest.raises(UserError, match=r"metrics\.jsonl is damaged"):
         load(folder).losses  # noqa: B018
+    (folder / "metrics.jsonl").write_text('{"event": "epoch", "loss": 0.5}\n5\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl is damaged: line 2 is no event"):
+        load(folder).losses  # noqa: B018
 
 
 def test_what_is_no_run_folder_is_refused_by_name(tmp_path, run):
@@ -141,6 +144,9 @@ def test_a_run_is_shown_in_a_line(run):
     assert repr(load(folder)) == network + ")"
     (folder / "metrics.jsonl").write_text('{"event": "test", "arv": {"1700-1920": 0.123456}}\n')
     assert repr(load(folder)) == network + ", arv 0.1235 (1700-1920))"
+    for score in ("null", '"low"', "9" * 400):
+        (folder / "metrics.jsonl").write_text(f'{{"event": "test", "arv": {{"1700-1920": {score}}}}}\n')
+        assert repr(load(folder)) == network + ")"
 
 
 def test_only_a_forecast_has_its_options(run):

@@ -99,7 +99,8 @@ class Run(ConfigFile):
         try:
             measure, scores = list(self.metrics[-1].items())[1]
             said = "".join(f", {measure} {score:.4g} ({name})" for name, score in list(scores.items())[:3])
-        except (UserError, IndexError, AttributeError):  # such as of a run that was stopped
+        except (UserError, IndexError, AttributeError, TypeError, ValueError, OverflowError):
+            # such as of a run that was stopped, or of a damaged file
             said = ""
         where = "in memory" if self.folder is None else repr(str(self.folder))
         return f"Run({where}, {self.task_name}, {network}{said})"
@@ -135,9 +136,13 @@ class Run(ConfigFile):
             return MetricLines(self.lines or [])
         path = self.folder / METRICS
         try:
-            return MetricLines(json.loads(line) for line in read_regular(path, most=LARGEST_TEXT).splitlines())
+            lines = MetricLines(json.loads(line) for line in read_regular(path, most=LARGEST_TEXT).splitlines())
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {error}") from error
+        for number, line in enumerate(lines, start=1):
+            if not isinstance(line, dict) or "event" not in line:
+                raise UserError(f"{path} is damaged: line {number} is no event")
+        return lines
 
     @property
     def losses(self) -> list[float]:
