@@ -121,7 +121,7 @@ def test(names: list[str]) -> None:
             model = network_of(task.config, task)
             Training(model, task.updates(model), task.config).run()
             with tempfile.TemporaryDirectory() as place:
-                ours, *baselines = task.judge(model, "ours", Path(place) / task.output).scores.items()
+                ours, *baselines = task.judge(task.whole(model), "ours", Path(place) / task.output).scores.items()
             accuracies.append(ours[1]["test"])
         shown = " ".join(f"{one:.3f}" for one in accuracies)
         beside = ", ".join(f"{baseline} {found['test']:.3f}" for baseline, found in baselines)

@@ -121,7 +121,7 @@ def _networks(public: PublicSeries) -> list[np.ndarray]:
     found = []
     for rule in NETWORK.values():
         with rule():
-            model = whole_of([task], network)
+            model = whole_of([task], network).model
         found.append(
             _errors(task, task.forecasts(predictions(model, task.inputs()))) / _errors(task, _repeated(task))
         )

@@ -38,7 +38,7 @@ def covered(task: Forecast, config: ForecastOptions) -> dict[str, float]:
     model = network_of(config, task)
     Training(model, task.updates(model), config).run()
     with tempfile.TemporaryDirectory() as folder:
-        found = task.judge(model, "this run", Path(folder) / "forecast.csv").covered
+        found = task.judge(task.whole(model), "this run", Path(folder) / "forecast.csv").covered
     return {name: held.share for name, held in found.items()}
 
 

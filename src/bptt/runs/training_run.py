@@ -23,7 +23,7 @@ from ..training.config_file import ConfigFile, read_config
 from ..training.data.frames import IN_MEMORY
 from ..training.loop import Epoch, Fitted
 from ..training.options.base import TrainOptions, check_device_name, first_given, option_of
-from ..training.tasks.task import Judged
+from ..training.tasks.task import Judged, WholeModel
 from ..training.workers import Workers
 from ..trees import differing
 from ..walks import kernels
@@ -181,11 +181,11 @@ def _finished(work: Work, journal: Journal, console: Console) -> Trained:
     """Train to the end or until asked to stop, judge, and write everything."""
     journal.begin(work.training.epochs)
     with Interruption(caught=journal.folder is not None) as interruption:
-        fitted = _fit(work, journal, console, interruption)
+        fitted, whole = _fit(work, journal, console, interruption)
         work.training.workers.disband()
         intervals = None
         if journal.is_first:
-            judged = _judged(work, journal)
+            judged = _judged(work, whole, journal)
             intervals = judged.intervals
             by_lag = {"start": work.by_lag, "end": work.look()}
             # only a report shows what trials of remedies found
@@ -199,11 +199,10 @@ def _finished(work: Work, journal: Journal, console: Console) -> Trained:
                 write_whole(journal.folder / "report.html", page_html(page).encode())
             journal.line(result.test_line())
             _say(console, journal.folder, result)
-    model = work.task.whole(work.model.to("cpu").eval())
     run = Run(
         **vars(work.described()),
         folder=journal.folder,
-        model=model,
+        model=whole.model.to("cpu").eval(),
         intervals=intervals,
         task_at_hand=work.task,
         lines=journal.lines,
@@ -211,11 +210,11 @@ def _finished(work: Work, journal: Journal, console: Console) -> Trained:
     return Trained(run, interruption.signal)
 
 
-def _judged(work: Work, journal: Journal) -> Judged:
+def _judged(work: Work, whole: WholeModel, journal: Journal) -> Judged:
     """The scores; what was predicted and the intervals are written where there is a folder."""
     with nullcontext(journal.folder) if journal.folder is not None else tempfile.TemporaryDirectory() as place:
         task, folder = work.task, Path(place)
-        judged = task.judge(work.model, f"this run ({work.config.cell})", folder / task.output)
+        judged = task.judge(whole, f"this run ({work.config.cell})", folder / task.output)
         if judged.confusion is not None:
             write_whole(
                 folder / "confusion.csv", confusion_rows(task.labels, judged.confusion).write_csv().encode()
@@ -225,7 +224,7 @@ def _judged(work: Work, journal: Journal) -> Judged:
     return judged
 
 
-def _fit(work: Work, journal: Journal, console: Console, interruption: Interruption) -> Fitted:
+def _fit(work: Work, journal: Journal, console: Console, interruption: Interruption) -> tuple[Fitted, WholeModel]:
     """Train with a progress bar, a line of metrics for each epoch, snapshots, and an ear for Ctrl-C."""
     config, training, task = work.config, work.training, work.task
     parameters = sum(p.numel() for p in work.model.parameters())
@@ -264,13 +263,15 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
                 print_line(console, f"gradients are clipped at {epoch.clip:.3g}: 9 in 10 up to here lay below")
 
         try:
-            return training.run(on_epoch, interruption.came, keeper)
+            fitted = training.run(on_epoch, interruption.came, keeper)
         except TrainingDiverged as error:
             if error.walked is not None:
                 journal.diverged(error.walked)
             raise
         finally:
-            journal.model(work.task.whole(work.model))
+            whole = work.task.whole(work.model)
+            journal.model(whole.model)
+        return fitted, whole
 
 
 class _Keeper:

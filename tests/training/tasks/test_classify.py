@@ -42,7 +42,7 @@ def test_it_learns_and_is_judged_beside_the_baselines(path, tmp_path):
     task = classify_task(config)
     model = network_of(config, task)
     Training(model, task.updates(model), config).run()
-    judged = task.judge(model, "ours", tmp_path / task.output)
+    judged = task.judge(task.whole(model), "ours", tmp_path / task.output)
     assert judged.scores["ours"]["test"] == 1.0
     assert judged.scores["majority class"] == {"training": 0.5, "test": 0.5}
     assert judged.scores["1-nearest neighbour"]["test"] == 1.0

@@ -79,7 +79,7 @@ def test_intervals_without_a_validation_step_come_from_training_errors(tmp_path)
     config = SunspotOptions(linear=True, validation=0.01, hidden=2)
     task = table_forecast(table(), config)
     assert task.learned_steps == task.train_steps
-    judged = task.judge(network_of(config, task), "ours", tmp_path / "f.csv")
+    judged = task.judge(task.whole(network_of(config, task)), "ours", tmp_path / "f.csv")
     assert judged.intervals.source == "training"
     assert "validation" not in judged.verdict
 

@@ -55,7 +55,7 @@ def test_each_series_is_cut_scaled_and_judged_on_its_own(tmp_path):
     assert [(part.part, part.train_rows) for part in task.parts] == [("a", 48), ("b", 72), ("7", 32)]
     assert task.series["b"].mean[0] == pytest.approx(2 * task.series["a"].mean[0], rel=0.02)
     assert task.amount == "146 training steps of y in 3 series"
-    judged = task.judge(trained(task, config)[0], "ours", tmp_path / "f.csv")
+    judged = task.judge(task.whole(trained(task, config)[0]), "ours", tmp_path / "f.csv")
     assert judged.judged_on == ["a", "b", "7", "mean"]
     assert list(judged.scores) == ["ours", "persistence", "seasonal persistence (19)", "linear AR(2)"]
     rows = pl.read_csv(tmp_path / "f.csv", schema_overrides={"series": pl.String})

@@ -34,7 +34,7 @@ class Mean(torch.nn.Module):
 
 def test_intervals_hold_what_was_not_learned_from_as_often_as_asked(tmp_path):
     forecast = task(validation=0.5, coverage=0.8)
-    judged = forecast.judge(Mean(), "mean", tmp_path / "f.csv")
+    judged = forecast.judge(forecast.whole(Mean()), "mean", tmp_path / "f.csv")
     assert judged.intervals.source == "validation"
     assert judged.intervals.errors == forecast.train_steps - forecast.learned_steps
     rows = pl.read_csv(tmp_path / "f.csv", schema_overrides={"time": pl.String})
@@ -52,7 +52,7 @@ def test_the_calibration_rows_are_those_of_the_validation_and_no_others(tmp_path
     first = forecast.first_step + 1 + forecast.learned_steps
     values[:first] += 1000.0 * (np.arange(first) % 2)[:, None]
     forecast = table_forecast(replace(forecast.table, values=values), forecast.config)
-    judged = forecast.judge(Mean(), "mean", tmp_path / "f.csv")
+    judged = forecast.judge(forecast.whole(Mean()), "mean", tmp_path / "f.csv")
     assert max(judged.intervals.recent[0]) < 2  # in deviations of the training rows, half of which are 1000 apart
     assert judged.intervals.errors == forecast.train_steps - forecast.learned_steps
 
@@ -60,7 +60,7 @@ def test_the_calibration_rows_are_those_of_the_validation_and_no_others(tmp_path
 def test_each_target_and_horizon_is_judged_and_so_is_their_mean(tmp_path):
     forecast = task()
     model = build(forecast.config, 2, 4)
-    judged = forecast.judge(model, "ours", tmp_path / "f.csv")
+    judged = forecast.judge(forecast.whole(model), "ours", tmp_path / "f.csv")
     names = ["y, 1 ahead", "y, 4 ahead", "z, 1 ahead", "z, 4 ahead", MEAN]
     assert judged.judged_on == names
     assert list(judged.covered) == names[:-1]
@@ -115,7 +115,7 @@ def test_the_verdict_says_where_the_network_is_left_out_and_intervals_held_too_l
 
 def test_errors_in_units_and_beside_persistence(tmp_path):
     forecast = task()
-    judged = forecast.judge(build(forecast.config, 2, 4), "ours", tmp_path / "f.csv")
+    judged = forecast.judge(forecast.whole(build(forecast.config, 2, 4)), "ours", tmp_path / "f.csv")
     own = pl.read_csv(tmp_path / "f.csv").filter(
         (pl.col("target") == "y") & (pl.col("horizon") == 1) & pl.col("time").is_between(161, 200)
     )
@@ -131,7 +131,7 @@ def test_errors_of_a_target_with_gaps_everywhere_are_beside_those_of_persistence
     values[::7, 0] = 2.0 * np.arange(29) ** 1.5
     table = Table("t.csv", list(range(200)), ["y"], values, targets=1)
     forecast = table_forecast(table, ForecastOptions(missing="mask", lags=1, linear=False))
-    judged = forecast.judge(Mean(1), "mean", tmp_path / "f.csv")
+    judged = forecast.judge(forecast.whole(Mean(1)), "mean", tmp_path / "f.csv")
     known = values[: forecast.train_rows : 7, 0]
     (name,) = judged.mae
     assert judged.mase[name] == pytest.approx(judged.mae[name] / np.abs(np.diff(known)).mean())

@@ -74,7 +74,7 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     for name, task in (("whole", whole), ("parts", parts)):
         model = network_of(config, task)
         fitted = Training(model, task.updates(model), config).run()
-        results.append((fitted.epochs, task.judge(model, "ours", tmp_path / f"{name}.csv")))
+        results.append((fitted.epochs, task.judge(task.whole(model), "ours", tmp_path / f"{name}.csv")))
     (epochs, judged), (epochs_of_parts, judged_of_parts) = results
     for wanted, found in zip(epochs, epochs_of_parts, strict=True):
         assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
@@ -129,7 +129,7 @@ def test_gaps_are_filled_as_in_memory(tmp_path, monkeypatch, piece, linear, miss
         assert torch.allclose(one, other, atol=1e-6, equal_nan=True)
     losses = [task.updates(model).validation() for task in tasks]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
-    whole, parts = (task.judge(model, "ours", tmp_path / "found.csv") for task in tasks)
+    whole, parts = (task.judge(task.whole(model), "ours", tmp_path / "found.csv") for task in tasks)
     assert list(whole.scores) == list(parts.scores)
     for name, scores in whole.scores.items():
         exact = 1e-5 if name in ("ours", "its linear part alone") else 1e-9
@@ -170,7 +170,7 @@ def test_times_are_read_as_in_memory(tmp_path, monkeypatch, piece, kind, times):
     assert torch.allclose(found.x, wanted.x, atol=1e-6)
     assert torch.allclose(parts.path.weight, whole.path.weight, atol=1e-6)
     model = network_of(config, whole)
-    judged, wanted = (task.judge(model, "ours", tmp_path / "found.csv") for task in (parts, whole))
+    judged, wanted = (task.judge(task.whole(model), "ours", tmp_path / "found.csv") for task in (parts, whole))
     assert (judged.spans, list(judged.scores)) == (wanted.spans, list(wanted.scores))
     assert judged.rows["time"].to_list() == wanted.rows["time"].to_list()[-len(judged.rows) :]
     for name, scores in wanted.scores.items():

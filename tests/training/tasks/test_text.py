@@ -33,7 +33,7 @@ def made(path, **choices):
 def test_it_learns_to_predict_and_is_judged_beside_the_baselines(path, tmp_path):
     config, task, model = made(path, epochs=40, lr=0.02)
     fitted = Training(model, task.updates(model), config).run()
-    judged = task.judge(model, "ours", tmp_path / task.output)
+    judged = task.judge(task.whole(model), "ours", tmp_path / task.output)
     scores = {name: by_split["test"] for name, by_split in judged.scores.items()}
     assert judged.judged_on == ["test"]
     assert scores["ours"] < 0.5 < 3 < scores["characters' frequencies"]
@@ -108,7 +108,7 @@ def test_bytes_are_learned_from_any_file(tmp_path):
     config, task, model = made(tmp_path / "t.bin", tokens="bytes", epochs=6, test=0.3)
     assert (len(task.labels), task.train_steps) == (256, len(task.text) - round(0.3 * len(task.text)) - 1)
     losses = [epoch.loss for epoch in Training(model, task.updates(model), config).run().epochs]
-    judged = task.judge(model, "ours", tmp_path / task.output)
+    judged = task.judge(task.whole(model), "ours", tmp_path / task.output)
     assert losses[-1] < 0.6 * losses[0]
     assert judged.measure.name == "bits per byte"
     assert "bytes' frequencies" in judged.scores

@@ -28,7 +28,7 @@ from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
 from .extrapolation import beyond
 from .neighbours import euclidean_neighbours, warped_neighbours
-from .task import ACCURACY, Judged, Undated
+from .task import ACCURACY, Judged, Undated, WholeModel
 from .wrong_examples import wrong_examples
 
 LEARNED = 0.95  # accuracy in the training set of a network that has learned it
@@ -120,9 +120,9 @@ class Classify(Undated):
             return None
         return balanced(torch.bincount(self.truth("training"), minlength=len(self.labels)))
 
-    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+    def judge(self, whole: WholeModel, title: str, path: Path) -> Judged:
         """Predict the class of every sequence, write the predictions, and compare with the baselines."""
-        found = logits_of(model, inputs_of(self.data, self.scaling, self.config), self.config).softmax(-1)
+        found = logits_of(whole.model, inputs_of(self.data, self.scaling, self.config), self.config).softmax(-1)
         part_of = {place: split for split, places in self.splits.items() for place in places}
         rows = prediction_rows(self.data, found)
         rows.insert_column(1, pl.Series("split", [part_of[place] for place in range(len(rows))]))

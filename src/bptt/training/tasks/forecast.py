@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from ...errors import NothingThere, UserError, warn
-from ...networks import SequenceModel
 from ...printable import shortened
 from ..data.calendar import periods_of
 from ..data.scaling import Scaling
@@ -32,7 +31,7 @@ from .scores import judged
 from .seasons import found_lookback
 from .series import Series, Span
 from .stretch_windows import streamed_updates
-from .task import Judged
+from .task import Judged, WholeModel
 
 T = TypeVar("T", bound=Series)
 MINIMUM_TARGETS = 10  # training targets that a forecast needs
@@ -97,9 +96,9 @@ class Forecast(Series):
         of_part = f" of series {shortened(self.part)!r}" if self.part else ""
         return beyond(learned, rows, self.columns, f"later rows{of_part}")
 
-    def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
+    def judge(self, whole: WholeModel, title: str, path: Path) -> Judged:
         """Forecast the rows, write the forecasts, and compare with the baselines and published figures."""
-        return judged([self], model, title, path)
+        return judged([self], whole, title, path)
 
 
 def sunspot_forecast(config: ForecastOptions) -> Forecast:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ...forecast_model import ForecastModel, LinearPath
+from ...forecast_model import LinearPath
 from ...networks import SequenceModel
 from ..batches import Groups
 from ..data.scaling import Moments, Scaling
@@ -29,7 +29,7 @@ from .forecasting import Forecasting
 from .scores import judged
 from .seasons import lookback_of
 from .series import whole_of
-from .task import Judged
+from .task import Judged, WholeModel
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,8 +68,8 @@ class Panel(Forecasting):
     def path(self) -> LinearPath | None:
         return self.parts[0].path
 
-    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
-        return whole_of(self.parts, model)
+    def whole(self, network: SequenceModel) -> WholeModel:
+        return whole_of(self.parts, network)
 
     @property
     def series(self) -> dict[str, Scaling]:
@@ -128,9 +128,9 @@ class Panel(Forecasting):
         more = [f"So do {len(notes) - 1} of the other {len(self.parts) - 1} series."] if len(notes) > 1 else []
         return longest._replace(notes=(*notes[:1], *more))
 
-    def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
+    def judge(self, whole: WholeModel, title: str, path: Path) -> Judged:
         """Forecast every row of each series, write that, and compare with the baselines on each one's end."""
-        return judged(self.parts, model, title, path)
+        return judged(self.parts, whole, title, path)
 
     def _side_by_side(self) -> tuple[Tensor, Tensor]:
         """x (T, B, I) and d (T, B, K) of each series' training steps; beyond them x is 0 and d NaN."""

@@ -13,29 +13,27 @@ from torch import nn
 
 from ...files import replacing
 from ...forecast_model import ForecastModel
-from ...networks import SequenceModel
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from .baselines import Baselines
 from .intervals import AdaptiveWidth, Intervals, half_width, in_turn
-from .series import Series, WalkedSteps, whole_of
-from .task import ARV, ARV_OF_SUNSPOTS, Held, Judged
+from .series import Series, WalkedSteps
+from .task import ARV, ARV_OF_SUNSPOTS, Held, Judged, WholeModel
 
 MEAN = "mean"
 LINEAR = "its linear part alone"
 SHORT = 0.1  # of the coverage asked for: intervals that held so much less are warned of
 
 
-def judged(parts: Sequence[Series], network: SequenceModel, title: str, path: Path) -> Judged:
+def judged(parts: Sequence[Series], whole: WholeModel, title: str, path: Path) -> Judged:
     """Forecast every row of one series or many, write the forecasts, and compare with the baselines.
 
     Args:
-        network: the trained network.
+        whole: the model of the run.
         title: the name of the model in the scores.
         path: the file to write.
     """
-    model = whole_of(parts, network)
-    first, config, sizes = parts[0], parts[0].config, errors_held_out(parts, network, model)
+    model, first, config, sizes = whole.model, parts[0], parts[0].config, errors_held_out(whole)
     scored = [_Scored(part, model, title, sizes) for part in parts]
     with replacing(path) as file:
         is_first = True
@@ -184,20 +182,16 @@ def _time(series: Series, row: int) -> str:
     return series.times_of(np.array([max(row, series.first_shown)]))[0]
 
 
-def errors_held_out(parts: Sequence[Series], network: SequenceModel, model: nn.Module) -> list[np.ndarray]:
+def errors_held_out(whole: WholeModel) -> list[np.ndarray]:
     """By output, the absolute errors at the validation steps, standardised; without any, at the training steps.
 
-    Those that are there, of several series in turn.
-
-    Args:
-        model: the network, or it beside a linear path with its share; the errors are those beside the path
-            that is fitted without the validation rows.
+    Those that are there, of several series in turn; beside a linear path, those beside the one that is fitted
+    without the validation rows.
     """
-    share, scale = 1, 1
+    share, scale, model = 1, 1, whole.model
     if isinstance(model, ForecastModel):
         share, scale = (one.double().cpu().numpy() for one in (model.share, model.path.scale))
-    pairs = [part.held_out(network) for part in parts]
-    errors = [scale * np.abs(share * y - d) for y, d in pairs]
+    errors = [scale * np.abs(share * y - d) for y, d in whole.held_out]
     return [
         in_turn([own[~np.isnan(own)] for own in by_part]) for by_part in zip(*(e.T for e in errors), strict=True)
     ]

@@ -27,6 +27,7 @@ from .forecasting import Forecasting, output_words
 from .linear_part import LinearPaths, share_of
 from .pieces import Steps, pieces_of
 from .ridge import Inputs
+from .task import WholeModel
 
 SHOWN = 2000  # rows of a table on disk that a report shows
 MOST_ERRORS = 2**20  # that intervals are taken from
@@ -202,9 +203,9 @@ class Series(Forecasting):
             early = max(0, rows[0] - piece.row)
             yield y[early:], self.rest(x, self.targets_of(piece))[early:]
 
-    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
+    def whole(self, network: SequenceModel) -> WholeModel:
         """The trained network beside the linear path, where there is one."""
-        return whole_of([self], model)
+        return whole_of([self], network)
 
     def pieces(self, first: int, stop: int, before: int) -> Iterator[Steps]:
         """The steps at rows first to stop, by piece, each led by so many rows, or by all where there are fewer."""
@@ -355,15 +356,15 @@ class Series(Forecasting):
         return np.full((self.rows + self.farthest, len(self.outputs)), np.nan)
 
 
-def whole_of(parts: Sequence[Series], network: SequenceModel) -> SequenceModel | ForecastModel:
+def whole_of(parts: Sequence[Series], network: SequenceModel) -> WholeModel:
     """A network trained on series beside the linear path to all their training steps; without one, itself."""
-    paths = parts[0].paths
+    paths, held_out = parts[0].paths, [part.held_out(network) for part in parts]
     if paths is None:
-        return network
+        return WholeModel(network, held_out)
     whole = ForecastModel(copy.deepcopy(paths.final).to(device_of(network)), network)
-    validated = [part for part in parts if part.has_validation]
+    validated = [own for own, part in zip(held_out, parts, strict=True) if part.has_validation]
     if validated:
-        y, d = map(np.concatenate, zip(*(part.held_out(network) for part in validated), strict=True))
+        y, d = map(np.concatenate, zip(*validated, strict=True))
         shares = [share_of(y[:, k], d[:, k], ahead) for k, (_, ahead) in enumerate(parts[0].outputs)]
         whole.share.copy_(torch.tensor(shares))
-    return whole
+    return WholeModel(whole, held_out)

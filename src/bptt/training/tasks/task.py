@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+import numpy as np
 import polars as pl
 from torch import nn
 
@@ -98,6 +100,14 @@ class Judged:
         return names if len(names) <= SHOWN else [*names[: SHOWN - 1], names[-1]]
 
 
+class WholeModel(NamedTuple):
+    """The model of a run, and of a forecast how its network did on the steps held out."""
+
+    model: SequenceModel | ForecastModel
+    # by series, the network's outputs and targets there, (N, K) each
+    held_out: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+
+
 class Undated:
     """A task that reads no dates, and one series or none; its network is all of its model."""
 
@@ -107,8 +117,8 @@ class Undated:
     def __repr__(self: Task) -> str:
         return f"<{type(self).__name__}: {self.aim}; {self.amount}>"
 
-    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
-        return model
+    def whole(self, network: SequenceModel) -> WholeModel:
+        return WholeModel(network)
 
     @property
     def calendar(self) -> list[str]:
@@ -168,12 +178,12 @@ class Task(Protocol):
         """A part of the training set with its loss, to look at how gradients flow."""
         ...
 
-    def whole(self, model: SequenceModel) -> SequenceModel | ForecastModel:
+    def whole(self, network: SequenceModel) -> WholeModel:
         """The model of the run: the trained network, with the linear path where there is one."""
         ...
 
-    def judge(self, model: SequenceModel, title: str, path: Path) -> Judged:
-        """Score a trained model and write its outputs.
+    def judge(self, whole: WholeModel, title: str, path: Path) -> Judged:
+        """Score the model of the run and write its outputs.
 
         Args:
             title: the name of the model in the scores.

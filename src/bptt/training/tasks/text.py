@@ -36,7 +36,7 @@ from ..transfer import device_of, to_device
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
-from .task import Judged, Measure, Undated
+from .task import Judged, Measure, Undated, WholeModel
 
 STEPS = 4096  # tokens that are walked and judged at a time
 LOOKED_AT = 512  # tokens of the excerpt on which gradients are measured
@@ -112,8 +112,9 @@ class TextTask(Undated):
         x, what = one_hot(numbers[:-1], len(self.labels)).float(), f"{self.tokens} 1-{steps} of {self.name}"
         return TrainingExcerpt(x, numbers[1:], mean_cross_entropy, cross_entropy, what)
 
-    def judge(self, model: nn.Module, title: str, path: Path) -> Judged:
+    def judge(self, whole: WholeModel, title: str, path: Path) -> Judged:
         """Score the model on the validation and test tokens beside the baselines, and let it generate a sample."""
+        model = whole.model
         learned, different = self.numbers[: self.spans["training"][1]], len(self.labels)
         baselines = f"{self.tokens}' frequencies", f"{ORDER}-gram (Witten-Bell)", "xz"
         scores: dict[str, dict[str, float]] = {name: {} for name in (title, *baselines)}
