@@ -222,3 +222,9 @@ def test_durations_label_rows_and_columns_that_no_csv_can_hold_are_refused():
     for role in ("time", "input", "series"):
         with pytest.raises(UserError, match="column 't' is Binary, but"):
             bptt.train(bytes_of, **{role: "t"}, **own)
+
+
+def test_a_validation_set_that_leaves_nothing_to_learn_from_is_refused():
+    frame = pl.DataFrame({"y": [i % 7 + i / 9 for i in range(60)]})
+    with pytest.raises(UserError, match="leaves none of the 39 training steps to learn from"):
+        bptt.train(frame, target="y", hidden=2, epochs=1, validation=0.999)

@@ -210,6 +210,11 @@ def forecast_of(
             f"{max(0, forecast.train_steps)} steps of the {train_rows} training rows; at least {MINIMUM_TARGETS} "
             "are needed"
         )
+    if forecast.learned_steps < 1:
+        raise UserError(
+            f"--validation {config.validation:g} leaves none of the {forecast.train_steps} training steps to "
+            "learn from; pass a smaller one"
+        )
     return forecast
 
 
