@@ -32,12 +32,12 @@ def one_thread():
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     ("criterion", "arguments"),
-    [(mean_square, {}), (nn.MSELoss(), {"segment": 100}), (mean_square, {"segment": 400})],
+    [(mean_square, {}), (nn.MSELoss(), {"segment": 50}), (mean_square, {"segment": 200})],
 )
 @pytest.mark.parametrize("name", [name for name in MAKERS if name != "function"])
 def test_the_peak_is_as_predicted(name, criterion, arguments):
     model, _ = model_of(name, H=16, dtype=torch.float32)
-    x, d = sequence(model, 400)
+    x, d = sequence(model, 200)
     schedule = plan_checkpoints(model, x, d, criterion, **arguments)
     with TensorMeter() as meter:
         checkpointed(model, x, d, criterion, memory=schedule)
