@@ -1,9 +1,10 @@
 """What the tests share: tolerances, cells, layers of random weights; processes, servers and scripts that run."""
 
 import importlib.util
+import multiprocessing
 import os
+import runpy
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +14,6 @@ from torch import Tensor
 
 from bptt.equations import ACTIVATIONS, Activation, ElmanEquations, Equations, GRUEquations, LSTMEquations, Weights
 from bptt.training.data.tables import Selection, Table, read_frame, select
-
-TESTS = Path(__file__).parent
 
 # Relative error allowed between two ways to the same number.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
@@ -65,7 +64,10 @@ def layer(cell: Equations, B: int, I: int, H: int, R: int | None = None, bias: b
 
 
 def run_workers(script: str, folder: Path, size: int) -> None:
-    """So many processes of a script that find each other as `torchrun` lets them, to their ends."""
+    """So many processes of a script that find each other as `torchrun` lets them, to their ends.
+
+    They are forked from one process that has torch imported already.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -74,19 +76,27 @@ def run_workers(script: str, folder: Path, size: int) -> None:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "faults")]),
     }
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch"])
+    errors = [folder / f"errors-{rank}" for rank in range(size)]
     processes = [
-        subprocess.Popen(
-            [sys.executable, script, str(folder)],
-            env=os.environ | common | {"RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        context.Process(target=_run_script, args=(script, folder, common | {"RANK": str(rank)}, errors[rank]))
         for rank in range(size)
     ]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * size, errors
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * size, [path.read_text() for path in errors]
+
+
+def _run_script(script: str, folder: Path, environment: dict[str, str], errors: Path) -> None:
+    sys.stderr = errors.open("w")
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    sys.argv = [script, str(folder)]
+    runpy.run_path(script, run_name="__main__")
 
 
 def read_table(path: Path, selection: Selection) -> Table:
