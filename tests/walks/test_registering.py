@@ -11,22 +11,36 @@ from bptt.walks import kernels
 from support import normal
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A folder with an exported model, and with an input and output of it."""
+    folder = tmp_path_factory.mktemp("exported")
+    module, x = bptt.GRU(3, 5).eval(), normal(4, 2, 3, dtype=torch.float32)
+    torch.export.save(torch.export.export(module, (x,)), folder / "gru.pt2")
+    torch.save({"x": x, "y": module(x)[0]}, folder / "wanted.pt")
+    return folder
+
+
 @pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 @pytest.mark.parametrize("imports", ["import bptt, torch", "import torch, bptt"])
-def test_an_exported_model_loads_where_bptt_was_only_imported(imports, tmp_path):
-    module, x = bptt.GRU(3, 5).eval(), normal(4, 2, 3, dtype=torch.float32)
-    torch.export.save(torch.export.export(module, (x,)), tmp_path / "gru.pt2")
-    torch.save({"x": x, "y": module(x)[0]}, tmp_path / "wanted.pt")
+def test_an_exported_model_loads_where_bptt_was_only_imported(imports, exported):
     program = f"""{imports}
-wanted = torch.load(r"{tmp_path / "wanted.pt"}")
-exported = torch.export.load(r"{tmp_path / "gru.pt2"}").module()
+wanted = torch.load(r"{exported / "wanted.pt"}")
+exported = torch.export.load(r"{exported / "gru.pt2"}").module()
 assert torch.equal(exported(wanted["x"])[0], wanted["y"])
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("name", ["bptt.equations", "bptt.walks.operators", "bptt.walks.kernels", "bptt.sklearn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bptt.walks.operators",
+        "bptt.sklearn",
+        *(pytest.param(f"bptt.{name}", marks=pytest.mark.slow) for name in ("equations", "walks.kernels")),
+    ],
+)
 def test_any_of_its_modules_may_be_the_one_that_brings_torch(name):
     program = f"import {name}, torch; torch.ops.bptt.walk"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
