@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
+from bptt.cli import main
 from bptt.commands.follow import Forecaster, follow
 from bptt.commands.options import PredictOptions
 from bptt.commands.predict import predict
@@ -312,6 +313,9 @@ def test_a_closed_pipe_is_quiet(process):
     assert (process.returncode, err) == (0, "")
 
 
-def test_the_end_of_the_input_is_the_end(process):
-    out, err = process.communicate("0.25,2\n")
-    assert (process.returncode, out, err) == (0, "2,y,0.25,,,\n", "")
+def test_the_end_of_the_input_is_the_end(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"y,a\n0.5,1\n0.25,2\n")))
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(folder / "gru"), "--follow"])
+    answers = "time,target,value,forecast,lower,upper\n1,y,0.5,,,\n2,y,0.25,,,\n"
+    assert (ended.value.code, *capsys.readouterr()) == (0, answers, "")
