@@ -452,3 +452,18 @@ def test_colours_follow_the_scheme(files, visit):
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+
+def test_a_window_of_steps_moves_with_t_and_keeps_the_focus(files, visit):
+    page = visit(files["twenty"])
+    select(page, "node.s")
+    page.locator('#diagram [tabindex="0"]').focus()
+    slide(page, 17)
+    chosen = page.locator("#diagram .part.selected text.name").text_content()
+    names = page.locator("#diagram .part.node.x text.name").all_text_contents()
+    fresh = visit(files["twenty"])
+    slide(fresh, 17)
+    assert names == fresh.locator("#diagram .part.node.x text.name").all_text_contents()
+    assert names[-1] == "x18"
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").endswith(f"at step {chosen[1:]}")
+    assert widths(page, "s") == widths(fresh, "s")

@@ -2,7 +2,7 @@
 
 import { byId, el, set, svg, write } from "./dom.js";
 import { carried, DIED, gateOf, quantityName, scaleOf, shownSize, widthOf } from "./flows.js";
-import { build, built, hasLane, keyOf, named, place } from "./drawing.js";
+import { build, built, hasLane, keyOf, named, place, renumber } from "./drawing.js";
 import { stepsDrawn } from "./layout.js";
 import { number, roughly } from "./numbers.js";
 import { pick, spoken } from "./selecting.js";
@@ -10,22 +10,31 @@ import { tex } from "./tex.js";
 import { before, numbers, page, state } from "./store.js";
 
 const THICK = 16; // pixels of the widest band
+let width = 0; // of the diagram's frame; reading it makes the browser lay out the page
+
+/** Draw the network in its frame, whose width may have changed. */
+export function fitDiagram() {
+  width = byId("diagram").clientWidth;
+  drawDiagram();
+}
 
 /** Redraw the network where its form changed, and refresh its numbers. */
 export function drawDiagram() {
   const frame = byId("diagram");
   const { network, T, t } = state;
-  const steps = stepsDrawn(T, t, frame.clientWidth);
+  const steps = stepsDrawn(T, t, width);
+  const hasFocus = frame.contains(document.activeElement);
   const sizes = [state.x[0].length, ...unitsByLayer(), outputs()[0].length];
-  const form = [frame.clientWidth, steps, network.cell, hasLane(), network.layers, sizes].join();
+  const form = [width, steps.length, steps.indexOf(0), network.cell, hasLane(), network.layers, sizes].join();
   if (built?.form !== form) {
     const u = built?.u ?? 1;
-    build(network, steps, frame.clientWidth, sizes, pick);
+    build(network, steps, width, sizes, pick);
     built.form = form;
     frame.replaceChildren(built.root);
     place(u);
-  }
+  } else renumber(steps);
   refresh();
+  if (hasFocus) built.parts.get(keyOf(state.selected))?.button.focus({ preventScroll: true });
   showStepOfInterest(frame);
 }
 
@@ -35,7 +44,7 @@ const unitsByLayer = () => (page.recorded ? state.network.layers.map(() => 1) : 
 
 /** Scroll a diagram that is wider than its frame to where t stands. */
 function showStepOfInterest(frame) {
-  if (built.at.width > frame.clientWidth) frame.scrollLeft = built.at.column(built.steps.indexOf(state.t)) + built.at.step - frame.clientWidth;
+  if (built.at.width > width) frame.scrollLeft = built.at.column(built.steps.indexOf(state.t)) + built.at.step - width;
 }
 
 /** Show the numbers of the present t. */
@@ -88,16 +97,15 @@ function showEdge(each, scale) {
 }
 
 function writeWeight(each, letter, below) {
-  const over = each.group.querySelector(".over");
   const isShort = each.i === 0;
   const above = state.network.layers.length > 1 ? `(${state.network.layers.indexOf(each.layer) + 1})` : "";
-  write(over, built.at.roomy && !isShort ? letter + below + above : "", (text) => (text ? named(letter, below, above) : []));
+  write(each.over, built.at.roomy && !isShort ? letter + below + above : "", (text) => (text ? named(letter, below, above) : []));
 }
 
 function writeLane(each) {
   const { letter, mean } = gateOf(each);
   set(each.forward, { style: `stroke-width:${(0.5 + 3 * mean).toFixed(2)}` });
-  write(each.group.querySelector(".over"), built.at.roomy && each.i > 0 ? `${letter} ${mean.toFixed(2)}` : "");
+  write(each.over, built.at.roomy && each.i > 0 ? `${letter} ${mean.toFixed(2)}` : "");
 }
 
 function showNode(each, sizes) {
@@ -116,8 +124,7 @@ function showNode(each, sizes) {
   if (each.token) write(each.token, tokenOf(values));
   const above = letter === "s" && state.network.layers.length > 1 ? `(${state.network.layers.indexOf(layer) + 1})` : "";
   write(each.name, letter + k + above, () => named(letter, String(k), above));
-  const c = each.group.querySelector("text.c");
-  if (c) write(c, `c${k}`, () => named("c", String(k)));
+  if (each.c) write(each.c, `c${k}`, () => named("c", String(k)));
 }
 
 /** The values of a node; of an LSTM's state those of s, then those of c. */

@@ -40,6 +40,14 @@ export function build(network, steps, width, [inputs, ...units], pick) {
   return built;
 }
 
+/** Let the columns that are drawn show other steps. */
+export function renumber(steps) {
+  if (steps.join() === built.steps.join()) return;
+  built.steps = steps;
+  for (const each of built.parts.values()) each.k = steps[each.i];
+  built.parts = new Map([...built.parts.values()].map((each) => [keyOf(each), each]));
+}
+
 function marker() {
   const shape = { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 11, markerHeight: 11, markerUnits: "userSpaceOnUse", orient: "auto" };
   return svg("marker", shape, svg("path", { d: "M0 .8L7.4 4L0 7.2z" }));
@@ -54,7 +62,7 @@ function part({ kind, layer, k, i }, children, pick) {
   const button = svg("g", { role: "button", tabindex: -1 }, ...shapes);
   const group = svg("g", { class: `part ${kind}` }, button, svg("g", { "aria-hidden": "true" }, ...texts));
   const found = { kind, layer, k, i, group, button, isEdge: !kind.startsWith("node") };
-  for (const name of ["band", "ghost", "forward", "hit", "size", "died"]) found[name] = group.querySelector(`.${name}`);
+  for (const name of ["band", "ghost", "forward", "hit", "over", "size", "c"]) found[name] = group.querySelector(`.${name}`);
   found.name = group.querySelector("text.name");
   found.token = group.querySelector("text.token");
   found.dots = [...group.querySelectorAll(".dot")];
@@ -147,7 +155,7 @@ export function place(u) {
     for (const path of [each.band, each.ghost]) set(path, { d: line(to, y + 8, from, y + 8) });
     set(each.hit, { d: line(from, y, to, y) });
     set(each.size, { x: (from + to) / 2, y: y + 26 });
-    set(each.group.querySelector(".over"), { x: (from + to) / 2 - (at.step < 110 ? 6 : 0), y: y - 14 });
+    set(each.over, { x: (from + to) / 2 - (at.step < 110 ? 6 : 0), y: y - 14 });
     each.group.style.opacity = u === 1 ? "" : Math.max(0, 2 * u - 1); // at rest the style sheet says
     each.group.style.visibility = u === 0 ? "hidden" : "";
   }

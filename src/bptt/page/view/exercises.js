@@ -22,11 +22,14 @@ export function showExercises(ofChapter) {
   const offered = Object.keys(EXERCISES).filter((id) => !ofChapter.includes(id) && fits(id));
   const { network, T, t, chapter } = state;
   const form = [chapter, network.cell, network.layers, T, t, offered].join();
-  if (form === shownForm) return;
-  shownForm = form;
-  answered.clear();
-  byId("predict").hidden = !offered.length;
-  byId("predictions").replaceChildren(...offered.map(showExercise));
+  const place = byId("predictions");
+  if (form !== shownForm) {
+    shownForm = form;
+    answered.clear();
+    byId("predict").hidden = !offered.length;
+    place.replaceChildren();
+  }
+  if (byId("predict").open && !place.hasChildNodes()) place.append(...offered.map(showExercise));
 }
 
 /** A question with its answer's fields; what would tell the answer is shown after the first one is given. */

@@ -6,9 +6,9 @@ import { setUpChange, showChange } from "./change.js";
 import { onTabKey, showDerivation, showTabs } from "./derivation.js";
 import { pause, setUpDescent, startCurve } from "./descent.js";
 import { showDetails } from "./details.js";
-import { drawDiagram } from "./diagram.js";
+import { drawDiagram, fitDiagram } from "./diagram.js";
 import { place } from "./drawing.js";
-import { byId, el, set } from "./dom.js";
+import { byId, el, set, write } from "./dom.js";
 import { openShared, setUpExports } from "./exports.js";
 import { missing, showExercises } from "./exercises.js";
 import { showGlow, textOf } from "./glow.js";
@@ -37,7 +37,7 @@ function showStep() {
 
 function showQuantity() {
   const options = [["percent", `percent of step ${state.t}`], ["norm", "norm of the gradient"], ...state.network.weights.map(({ name, latex }) => [name, `contribution to ${latex.replace(/[{}]/g, "")}`])];
-  byId("quantity").replaceChildren(...options.map(([value, text]) => el("option", { value }, text)));
+  write(byId("quantity"), options.join(), () => options.map(([value, text]) => el("option", { value }, text)));
   if (!options.some(([value]) => value === state.quantity)) look({ quantity: "percent" });
   byId("quantity").value = state.quantity;
   byId("log").checked = state.log;
@@ -132,7 +132,10 @@ function setUp() {
   byId("t").addEventListener("input", (event) => chooseStep(event.target.valueAsNumber));
   byId("unfold").addEventListener("click", () => look({ unfolded: !state.unfolded }));
   byId("play").addEventListener("click", play);
-  byId("predict").addEventListener("toggle", showDetails);
+  byId("predict").addEventListener("toggle", () => {
+    showPredictions();
+    showDetails();
+  });
   byId("quantity").addEventListener("change", (event) => look({ quantity: event.target.value }));
   byId("log").addEventListener("change", (event) => look({ log: event.target.checked }));
   byId("diagram").addEventListener("click", () => state.unfolded || look({ unfolded: true }));
@@ -142,7 +145,7 @@ function setUp() {
   setUpBeats();
   setUpOwn();
   setUpExports();
-  drawDiagram();
+  fitDiagram();
   setUpChange();
   setUpDescent();
   onChange(onEveryChange);
@@ -160,7 +163,7 @@ function setUp() {
   showBeat();
   showDiagnosis();
   new ResizeObserver(() => {
-    drawDiagram();
+    fitDiagram();
     showBeat();
     showReach(true);
   }).observe(byId("diagram"));

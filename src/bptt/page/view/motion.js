@@ -9,6 +9,7 @@ const STEP = 300; // of a wave, for each step
 const WAVE = 2600; // the longest that a wave takes
 
 let moving = 0; // the animation that may go on; a newer one ends it
+let isPartial = false; // whether a wave has hidden parts of the diagram
 
 /** Call draw(part) from 0 to 1 over so many milliseconds; resolves to whether it finished. */
 function animate(milliseconds, draw, mine) {
@@ -57,6 +58,9 @@ const within = (value) => Math.min(1, Math.max(0, value));
 
 /** Show the forward pass up to `forward` columns from the first, the backward pass up to `back` columns before t. */
 function reveal(forward, back) {
+  const wasPartial = isPartial;
+  isPartial = Math.min(forward, back) < Infinity;
+  if (!wasPartial && !isPartial) return;
   const { parts, steps, root, at } = built;
   const now = steps.indexOf(state.t);
   for (const { isEdge, kind, i, forward: path, band, size, group } of parts.values()) {
