@@ -2,20 +2,25 @@
 
 `python benchmarks/forecasts.py --choose` prints the table. Each variant is fitted to the first 60, 70, 80 and 90 %
 of a series' training rows and forecasts the 10 % after them; the test rows take no part. The network is trained
-once for each series, on the first 80 %, and judged on the last 20 %.
+on the first 80 % and judged on the last 20 %.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import torch
 from public_series import PublicSeries
+from torch import Tensor, nn
 
+from bptt.forecast_model import ForecastModel
 from bptt.training.data.tables import Selection, Table, select
 from bptt.training.loop import Training
 from bptt.training.network import network_of
@@ -23,6 +28,7 @@ from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks import forecast, linear_part, ridge, seasons
 from bptt.training.tasks.baselines import baseline_forecasts
 from bptt.training.tasks.forecast import Forecast
+from bptt.training.tasks.linear_part import LinearPaths
 from bptt.training.tasks.ridge import Inputs
 from bptt.training.tasks.seasons import lags_of
 from bptt.training.tasks.series import whole_of
@@ -74,12 +80,21 @@ LINEAR: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "errors of folds over a tenth of the largest": partial(patch.object, ridge, "LEAST_UNIT", 0.1),
     "levels penalised, not changes": partial(patch.object, Inputs, "changes", lambda self: np.eye(self.size)),
 }
-NETWORK: dict[str, Callable[[], AbstractContextManager[object]]] = {
+RULES: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "never": partial(_sure, np.inf),
     "where it saves anything": partial(_sure, 0.0),
     "where it saves 2 standard errors": partial(_sure, 2.0),
     "where it saves 3 standard errors (as it is)": partial(_sure, 3.0),
 }
+SEEDS = 3
+WAYS = {
+    "": (1, False),
+    "; 2 seeds": (2, False),
+    "; 3 seeds": (3, False),
+    "; refit": (1, True),
+    "; 3, refit": (3, True),
+}
+NETWORK = [(rule, way) for rule in RULES for way in (WAYS if rule != "never" else [""])]
 
 
 def _tasks(public: PublicSeries, cuts: Sequence[float]) -> list[Forecast]:
@@ -113,29 +128,60 @@ def _linear(public: PublicSeries, variant: AbstractContextManager[object]) -> np
     return np.sum(found, 0) / np.sum([_errors(task, _repeated(task)) for task in tasks], 0)
 
 
-def _networks(public: PublicSeries) -> list[np.ndarray]:
-    """The same of the whole model, for each rule that takes the network or not."""
-    (task,) = _tasks(public, NETWORK_CUTS)
+class _Mean(nn.Module):
+    """The mean of networks' outputs."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, x: Tensor, states: Any = None) -> tuple[Tensor, Any]:
+        states = states or [None] * len(self.networks)
+        pairs = [network(x, state) for network, state in zip(self.networks, states, strict=True)]
+        return torch.stack([y for y, _ in pairs]).mean(0), [state for _, state in pairs]
+
+
+def _trained(task: Forecast) -> tuple[nn.Module, nn.Module]:
+    """The network of a task, and one trained for as many updates on all rows."""
     network = network_of(task.config, task)
-    Training(network, task.updates(network), task.config).run()
+    best = Training(network, task.updates(network), task.config).run().best
+    assert task.paths is not None
+    paths = LinearPaths(task.paths.final, task.paths.final)
+    whole = replace(task, config=replace(task.config, validation=0.0), paths=paths)
+    refit = network_of(whole.config, whole)
+    training = Training(refit, whole.updates(refit), whole.config)
+    training.run(should_stop=lambda: len(training.epochs) >= best)
+    return network, refit
+
+
+def _networks(public: PublicSeries) -> list[np.ndarray]:
+    """The same of the whole model, for each rule that takes the network or not, and each way to train it."""
+    (task,) = _tasks(public, NETWORK_CUTS)
+    assert task.paths is not None
+    seeds = [replace(task, config=replace(task.config, seed=seed)) for seed in range(SEEDS)]
+    networks, refits = zip(*map(_trained, seeds), strict=True)
     found = []
-    for rule in NETWORK.values():
-        with rule():
-            model = whole_of([task], network).model
-        found.append(
-            _errors(task, task.forecasts(predictions(model, task.inputs()))) / _errors(task, _repeated(task))
-        )
+    for rule, way in NETWORK:
+        count, is_refit = WAYS[way]
+        mean: Any = _Mean(networks[:count])
+        final: Any = _Mean(refits[:count]) if is_refit else mean
+        with RULES[rule]():
+            share = whole_of([task], mean).model.share
+        model = ForecastModel(task.paths.final, final)
+        model.share.copy_(torch.as_tensor(share))
+        errors = _errors(task, task.forecasts(predictions(model, task.inputs())))
+        found.append(errors / _errors(task, _repeated(task)))
     return found
 
 
 def _print(title: str, names: Sequence[str], ratios: np.ndarray) -> None:
     """A line for each variant; ratios (variants, series and horizons)."""
-    print(f"{title:<46}{'geom. mean':>12}{'worst':>8}{'above 1.1':>11}{'better / worse':>16}", flush=True)
-    ours = ratios[["as it is" in name for name in names].index(True)]
+    print(f"{title:<56}{'geom. mean':>12}{'worst':>8}{'above 1.1':>11}{'better / worse':>16}", flush=True)
+    ours = ratios[[name.endswith(("as it is", "(as it is)")) for name in names].index(True)]
     for name, own in zip(names, ratios, strict=True):
         sides = f"{(own < 0.99 * ours).sum()} / {(own > 1.01 * ours).sum()}"
         mean = np.exp(np.log(own).mean())
-        print(f"{name:<46}{mean:12.4f}{own.max():8.2f}{(own > 1.1).sum():11}{sides:>16}", flush=True)
+        print(f"{name:<56}{mean:12.4f}{own.max():8.2f}{(own > 1.1).sum():11}{sides:>16}", flush=True)
 
 
 def choose(series: dict[str, PublicSeries]) -> None:
@@ -143,4 +189,4 @@ def choose(series: dict[str, PublicSeries]) -> None:
     table = [[_linear(public, variant()) for public in series.values()] for variant in LINEAR.values()]
     _print("linear part", list(LINEAR), np.array(table).reshape(len(LINEAR), -1))
     networks = np.stack([np.stack(_networks(public)) for public in series.values()], axis=1)
-    _print("network beside it", list(NETWORK), networks.reshape(len(NETWORK), -1))
+    _print("network beside it", ["".join(pair) for pair in NETWORK], networks.reshape(len(NETWORK), -1))

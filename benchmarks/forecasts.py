@@ -4,7 +4,7 @@
     python benchmarks/forecasts.py              all series that the packages carry     (5 minutes on one core)
     python benchmarks/forecasts.py NAME ...     only some
     python benchmarks/forecasts.py --choose     variants of the defaults, by rolling validation within the training
-                                                rows                                   (a minute on one core)
+                                                rows                                   (8 minutes on one core)
 
 `bptt train` is given the target, inputs, time and horizons, no other option. Every method forecasts each of the
 last 20 % of the rows h rows ahead, from the rows up to h before it, with parameters fitted to the rows before
