@@ -168,7 +168,7 @@ def test_times_of_different_series_need_no_order(tmp_path, capsys):
     [
         ({"data": "d.csv"}, "leave one of them out"),
         ({"out": "f.csv"}, "instead of --out"),
-        ({"missing": "interpolate"}, "fill them before they are sent"),
+        ({"missing": "mask"}, "--missing mask needs a run that was trained with it"),
     ],
 )
 def test_choices_that_do_not_go_together(folder, choices, words):

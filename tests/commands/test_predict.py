@@ -200,6 +200,15 @@ def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsy
     assert followed["forecast"].to_list()[1:] == pytest.approx(rows["forecast"].to_list(), rel=1e-5)
 
 
+def test_gaps_are_filled_alike_in_a_file_and_row_by_row(run, capsys):
+    (run / "gap.csv").write_text("y,a\n1,\n,3\n0.5,1\n0.2,\n,4\n")
+    assert predict(PredictOptions(run / "run", run / "gap.csv", missing="interpolate")) == 0
+    rows = pl.read_csv(capsys.readouterr().out.encode())["forecast"]
+    follow(load(run / "run"), None, io.BytesIO((run / "gap.csv").read_bytes()), "interpolate")
+    followed = pl.read_csv(capsys.readouterr().out.encode())["forecast"].drop_nulls()
+    assert followed.to_list() == pytest.approx(rows.to_list(), rel=1e-5)
+
+
 def test_damaged_intervals_are_said(run):
     path = run / "run" / "intervals.toml"
     whole = tomllib.loads(path.read_text())

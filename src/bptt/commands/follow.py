@@ -24,6 +24,7 @@ from ..training.data.table_cells import as_numbers
 from ..training.data.tables import check_columns, listed
 from ..training.data.time_column import read_label
 from ..training.data.timestamps import Label
+from ..training.options.shared import Missing
 from ..training.tasks.intervals import AdaptiveWidth
 from ..training.transfer import device_of
 from .streams import Exact
@@ -37,11 +38,13 @@ class Forecaster:
     Args:
         run: a forecasting run.
         series: the name of the series, where the run was trained on several.
+        fills: whether a missing input repeats the value before it, at the start the column's mean.
     """
 
-    def __init__(self, run: Run, series: str = "") -> None:
+    def __init__(self, run: Run, series: str = "", fills: bool = False) -> None:
         self.run, self.scaling = run, run.scaling if run.forecast_options.series is None else run.series[series]
-        self.series = series
+        self.series, self.fills = series, fills
+        self.last = np.array(self.scaling.mean, dtype=float)  # each column's last value
         self.seen = 0  # rows
         self.rows: deque[Any] = deque(maxlen=run.lags[-1] + 1)  # as they are input, the newest first
         self.date: datetime | None = None  # of the newest
@@ -70,7 +73,9 @@ class Forecaster:
         self.seen += 1
         self.date = date
         scaled = self.scaling.apply(np.array(values))
-        self.rows.appendleft(as_input(scaled, run.forecast_options.missing))
+        self.last = np.where(np.isnan(values), self.last, values)
+        read = self.scaling.apply(self.last) if self.fills else scaled
+        self.rows.appendleft(as_input(read, run.forecast_options.missing))
         outputs = run.forecast_options.outputs
         for (place, _), width, awaited in zip(outputs, self.widths, self.awaited, strict=True):
             if width is not None and len(awaited) == awaited.maxlen:
@@ -97,7 +102,7 @@ class Forecaster:
         return self.run.spacings[self.series].after(date, max(self.run.forecast_options.horizons))
 
 
-def follow(run: Run, time: str | None, source: BinaryIO) -> int:
+def follow(run: Run, time: str | None, source: BinaryIO, missing: Missing | None = None) -> int:
     """Read rows of CSV and write the forecasts that each makes possible; returns the exit code.
 
     Every line is written as soon as the row is read: time, target, value, forecast, lower and upper, where value
@@ -110,6 +115,7 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
         run: the trained run.
         time: the column that labels the rows; None for the run's, if it is there, and else the rows' numbers.
         source: UTF-8, a header and then rows in the order of time.
+        missing: what to do with missing values, as `Run.predict` takes it.
 
     Raises:
         UserError: the run makes no forecasts, or a line cannot be used; the lines before it have been answered.
@@ -117,7 +123,9 @@ def follow(run: Run, time: str | None, source: BinaryIO) -> int:
     run.check_predicts()
     if run.task_name != "forecast":
         raise UserError(f"{run.folder} names classes of whole sequences; --follow is for forecasts")
-    rows = _Rows(run, time, source)
+    if missing == "mask" and run.forecast_options.missing != "mask":
+        raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
+    rows = _Rows(run, time, source, missing or ("mask" if run.forecast_options.missing == "mask" else "error"))
     out = csv.writer(Exact(), lineterminator="\n")
     options = run.forecast_options
     outputs = options.outputs
@@ -149,7 +157,7 @@ class _Row(NamedTuple):
 
     forecaster: Forecaster  # of its series
     moment: str | int | None  # its label; None where rows are numbered
-    values: list[float]  # as the run's columns; NaN where one is missing and the run masks such
+    values: list[float]  # as the run's columns; NaN where one is missing
     date: datetime | None  # where the run reads dates
 
 
@@ -160,8 +168,8 @@ class _Rows:
         UserError: there is no header, or it has not the columns of the run.
     """
 
-    def __init__(self, run: Run, time: str | None, source: BinaryIO) -> None:
-        self.run, self.forecasters = run, dict[str, Forecaster]()
+    def __init__(self, run: Run, time: str | None, source: BinaryIO, missing: Missing) -> None:
+        self.run, self.missing, self.forecasters = run, missing, dict[str, Forecaster]()
         self.lines = csv.reader(_text(source), strict=True)
         self.cells = self._cells()
         header = next(self.cells, None)
@@ -183,7 +191,7 @@ class _Rows:
                 raise UserError(f"{self.line}: {why_ragged(row, self.header)}")
             series = "" if self.series is None else self._series(row[self.series])
             if series not in self.forecasters:
-                self.forecasters[series] = Forecaster(self.run, series)
+                self.forecasters[series] = Forecaster(self.run, series, self.missing == "interpolate")
             forecaster = self.forecasters[series]
             values = self._numbers([row[place] for place in self.columns], forecaster.scaling)
             moment = None if self.time is None else row[self.time].strip()
@@ -237,12 +245,15 @@ class _Rows:
         return date
 
     def _numbers(self, cells: list[str], scaling: Scaling) -> list[float]:
-        """A row's values, NaN where one is missing and the run masks such."""
+        """A row's values, NaN where one is missing, unless that is refused."""
         columns = self.run.columns
         values = as_numbers(pl.Series(cells), lambda place: f"{self.line}, column {columns[place]!r}")
-        if self.run.forecast_options.missing != "mask" and (absent := np.isnan(values)).any():
+        if self.missing == "error" and (absent := np.isnan(values)).any():
             column = columns[int(absent.argmax())]
-            raise UserError(f"{self.line}, column {column!r}: the value is missing; fill it before it is sent")
+            raise UserError(
+                f"{self.line}, column {column!r}: the value is missing; fill it before it is sent, or pass "
+                "--missing interpolate to repeat the value before"
+            )
         scaling.check(Moments.of(values[None]), columns, self.line)
         return values.tolist()
 

@@ -25,7 +25,7 @@ def predict(config: PredictOptions) -> int:
         _check_follow(config)
         run = opened(config.run, config.device, "bptt predict")
         with ended_at_once():
-            return follow(run, config.time, sys.stdin.buffer)
+            return follow(run, config.time, sys.stdin.buffer, config.missing)
     if config.data is None:
         raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
     run = opened(config.run, config.device, "bptt predict")
@@ -43,5 +43,3 @@ def _check_follow(config: PredictOptions) -> None:
         raise UserError(f"--follow reads standard input, and DATA is {config.data} as well; leave one of them out")
     if config.out is not None:
         raise UserError(f"--follow answers on standard output; write > {config.out} instead of --out")
-    if config.missing == "interpolate":
-        raise UserError("--follow fills no missing values; fill them before they are sent")
