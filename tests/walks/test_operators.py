@@ -10,11 +10,12 @@ import bptt
 from bptt.equations import GRUEquations, LSTMEquations
 from bptt.trees import leaves
 from bptt.walks import kernels
-from support import NATIVE, layer, normal
+from support import NATIVE, compiles_whole, layer, normal
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch 2.15's own
 @pytest.mark.parametrize("name", ["tanh", "softplus", "leaky gelu", "gru", "lstm"])
 @pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]])
 def test_operators_pass_opcheck(name, batch_sizes):
@@ -26,6 +27,7 @@ def test_operators_pass_opcheck(name, batch_sizes):
     torch.library.opcheck(torch.ops.bptt.walk.default, arguments)
 
 
+@compiles_whole
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_compiled_with_fullgraph_gives_the_same_numbers(kind):
     module = getattr(bptt, kind)(3, 5, num_layers=2, bidirectional=True)
