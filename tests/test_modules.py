@@ -535,6 +535,8 @@ def test_what_cannot_be_stepped():
     ):
         with pytest.raises(error, match=words):
             gru.step(x)
+    with pytest.raises(TypeError, match=r"x_t must be a torch\.Tensor, got NoneType"):
+        bptt.GRU(3, 5).step(None)
     for hx in (torch.zeros(3, 1, 5), torch.zeros(2, 5), torch.zeros(2, 2, 5), torch.zeros(())):
         with pytest.raises(ValueError, match=r"h_0\) has shape"):
             gru.step(torch.zeros(1, 3), hx)

@@ -285,7 +285,7 @@ class Recurrent(nn.Module):
     def quick_step(self, x_t: Any, hx: Any, readout: tuple[Tensor, Tensor | None] | None = None) -> Any:
         """`step` without gradients, and a read-out by (weight, bias), in one native call; None if it refuses."""
         step = self._quick_calls().step
-        return None if step is None else step(self._parameters, x_t, hx, readout)
+        return None if step is None or x_t is None else step(self._parameters, x_t, hx, readout)
 
     def batch_of(self, input: Any) -> int:
         """How many sequences an input holds."""
