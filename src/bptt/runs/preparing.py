@@ -28,6 +28,7 @@ from ..training.tasks.classify import Classify
 from ..training.tasks.cross_validation import choose_options
 from ..training.tasks.factory import check_there, digests_of, digests_of_table, made_task, roles, split_of
 from ..training.tasks.forecast import Forecast
+from ..training.tasks.panel import Panel
 from ..training.tasks.task import Task
 from ..training.tasks.text import TextTask
 from ..training.updates import of_option
@@ -164,7 +165,7 @@ def _built(
 def _task(config: TrainOptions, console: Console, table: pl.DataFrame | None) -> Task:
     """The task, its data checked."""
     task = made_task(config, table)
-    if isinstance(task, Forecast) and not task.in_memory:
+    if isinstance(task, Forecast | Panel) and not task.in_memory:
         print_line(console, f"{task.name} has {task.rows:,} rows and is read piece by piece")
     for line in (roles(task, config), split_of(task)):
         if line:

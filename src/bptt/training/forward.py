@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..dropout import dropout_from
-from ..forecast_model import LinearPath
 from ..trees import Tree, mapped
 from .options.base import TrainOptions
 from .options.shared import TableOptions
@@ -80,7 +79,7 @@ class NoisyChunks:
         config: noise and seed.
         epoch: the epoch's number.
         share: which of all stretches the chunks have.
-        path: a linear path whose rest is learned; its network reads the chunks.
+        stretches: how many there are.
     """
 
     def __init__(
@@ -89,9 +88,10 @@ class NoisyChunks:
         config: TableOptions,
         epoch: int,
         share: slice = slice(None),
-        path: LinearPath | None = None,
+        stretches: int = 1,
     ) -> None:
-        self.chunks, self.config, self.epoch, self.share, self.path = chunks, config, epoch, share, path
+        self.chunks, self.config, self.epoch, self.share = chunks, config, epoch, share
+        self.stretches = stretches
         self.place = 0
         self._block: tuple[int, Tensor] = -1, torch.empty(0)  # noise of steps drawn together, and which
 
@@ -108,8 +108,6 @@ class NoisyChunks:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for x, d in self.chunks:
             first, self.place = self.place, self.place + len(x)
-            if self.path is not None:
-                x, d = self.path.read(x), self.path.rest(x, d)
             yield (x if self.config.noise == 0 else x + self._noise(x, first)), d
 
     def _noise(self, x: Tensor, first: int) -> Tensor:
@@ -117,7 +115,7 @@ class NoisyChunks:
         while first < stop:
             number, start = divmod(first, BLOCK)
             if number != self._block[0]:
-                of_all = x.new_zeros(BLOCK, self.config.stretches, x.shape[2])
+                of_all = x.new_zeros(BLOCK, self.stretches, x.shape[2])
                 self._block = number, noisy(of_all, self.config, self.epoch, number)[:, self.share]
             parts.append(self._block[1][start : start + stop - first])
             first += len(parts[-1])

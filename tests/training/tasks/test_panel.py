@@ -14,7 +14,6 @@ from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.baselines import baseline_forecasts
 from bptt.training.tasks.factory import made_task
-from bptt.training.tasks.panel import panel
 from bptt.training.workers import Workers
 
 LENGTHS = {"a": 60, "b": 90, "7": 40}
@@ -71,7 +70,7 @@ def test_each_series_is_cut_scaled_and_judged_on_its_own(tmp_path):
 def test_a_padded_step_weighs_nothing(tmp_path, choices):
     """The gradient is that of each series walked alone, their errors summed and divided by their number."""
     config = configured(written(tmp_path / "d.csv"), validation=0.25, **choices)
-    task = panel(config)
+    task = made_task(config)
     model = network_of(config, task)
     updates = task.updates(model)
     if not choices.get("k1"):
@@ -98,36 +97,36 @@ def test_a_padded_step_weighs_nothing(tmp_path, choices):
 def test_what_cannot_be_series_is_refused(tmp_path):
     path = written(tmp_path / "d.csv", {"a": 60})
     with pytest.raises(UserError, match="has no column 'whom'; its columns are"):
-        panel(configured(path, series="whom"))
+        made_task(configured(path, series="whom"))
     with pytest.raises(UserError, match="'x' says which series a row belongs to"):
-        panel(configured(path, series="x"))
+        made_task(configured(path, series="x"))
     path.write_text("who,y\na,1\n,2\n")
     with pytest.raises(UserError, match="column 'who' has 1 missing of 2 values"):
-        panel(configured(path, input=(), time=None))
+        made_task(configured(path, input=(), time=None))
 
 
 def test_series_that_hold_too_little_are_left_out_with_a_note(tmp_path):
     path = written(tmp_path / "d.csv", {"a": 60, "b": 9})
     with pytest.warns(UserWarning, match=r"series 'b' is left out: d\.csv, series 'b' has 9 rows"):
-        assert [part.part for part in panel(configured(path)).parts] == ["a"]
+        assert [part.part for part in made_task(configured(path)).parts] == ["a"]
     rows = [f"{who},{value}\n" for who in "ab" for value in (range(40) if who == "a" else ["NA"] * 40)]
     path.write_text("who,y\n" + "".join(rows))
     for missing in ("error", "interpolate", "mask"):
         with pytest.warns(UserWarning, match="series 'b' is left out: .*column 'y' has no values at all"):
-            task = panel(configured(path, input=(), time=None, missing=missing))
+            task = made_task(configured(path, input=(), time=None, missing=missing))
         assert [part.part for part in task.parts] == ["a"]
     path.write_text("who,y\n" + "b,NA\n" * 40)
     with (
         pytest.warns(UserWarning, match="series 'b' is left out"),
         pytest.raises(UserError, match="no series with values"),
     ):
-        panel(configured(path, input=(), time=None))
+        made_task(configured(path, input=(), time=None))
     path.write_text("who,y\n" + "a,1\nb,2\n" * 4)
     with (
         pytest.warns(UserWarning, match="is left out"),
         pytest.raises(UserError, match="no series has enough rows and values"),
     ):
-        panel(configured(path, input=(), time=None))
+        made_task(configured(path, input=(), time=None))
 
 
 def test_a_series_that_stands_still_is_forecast_as_it_stands(tmp_path):
@@ -135,7 +134,7 @@ def test_a_series_that_stands_still_is_forecast_as_it_stands(tmp_path):
     rows = [f"{who},{np.sin(t / 3) if who == 'a' else 0.1}\n" for who in "ab" for t in range(60)]
     path.write_text("who,y\n" + "".join(rows))
     with pytest.warns(UserWarning, match="series 'b': column 'y' is constant over the training rows"):
-        task = panel(configured(path, input=(), time=None))
+        task = made_task(configured(path, input=(), time=None))
     still = task.parts[1]
     assert still.scaling.std == still.variances == [1.0]
     assert still.scaling.mean == pytest.approx([0.1], rel=1e-15)
@@ -145,16 +144,16 @@ def test_a_series_that_stands_still_is_forecast_as_it_stands(tmp_path):
 
 def test_a_run_folder_knows_its_series_again(tmp_path):
     config = configured(written(tmp_path / "d.csv"))
-    task = panel(config)
+    task = made_task(config)
     save_config(tmp_path, config_of(config, task, {}))
     began = read_config(tmp_path / "config.toml")
     assert list(began.series) == list(LENGTHS)
-    assert began.series == panel(config).series
+    assert began.series == made_task(config).series
 
 
 def test_of_two_workers_each_has_its_series(tmp_path):
     config = configured(written(tmp_path / "d.csv"), reach="truncated", k1=100)
-    task = panel(config)
+    task = made_task(config)
     model = network_of(config, task)
     shares = [next(task.updates(model, Workers(rank, 2)).epoch(1)) for rank in (0, 1)]
     alone = next(task.updates(model).epoch(1))
@@ -163,13 +162,13 @@ def test_of_two_workers_each_has_its_series(tmp_path):
     with pytest.raises(UserError, match="3 series leave some of 4 workers without one"):
         task.updates(model, Workers(0, 4))
     with pytest.raises(UserError, match="--reach full makes one walk"):
-        panel(configured(config.data)).updates(model, Workers(0, 2))
+        made_task(configured(config.data)).updates(model, Workers(0, 2))
 
 
 @pytest.mark.parametrize("choices", [{}, {"reach": "truncated", "k1": 30}])
 def test_with_a_batch_an_update_is_of_so_many_series(tmp_path, choices):
     config = configured(written(tmp_path / "d.csv"), batch=2, **choices)
-    task = panel(config)
+    task = made_task(config)
     model = network_of(config, task)
     updates = list(task.updates(model).epoch(1))
     assert sum(update.numbers for update in updates) == task.train_steps
@@ -177,7 +176,7 @@ def test_with_a_batch_an_update_is_of_so_many_series(tmp_path, choices):
         assert len(updates) == 2
         lengths = [part.train_steps for part in task.parts]
         assert {update.numbers for update in updates} <= {*lengths, *(sum(lengths) - one for one in lengths)}
-    one, all_at_once = (panel(configured(config.data, **own, **choices)) for own in ({"batch": 3}, {}))
+    one, all_at_once = (made_task(configured(config.data, **own, **choices)) for own in ({"batch": 3}, {}))
     assert list(one.updates(model).epoch(1)) == list(all_at_once.updates(model).epoch(1))
     before, after = (trained(task, config)[1].epochs[place].loss for place in (0, -1))
     assert after < before
@@ -193,7 +192,7 @@ def test_each_series_goes_on_by_its_own_spacing(tmp_path):
     with pytest.warns(
         UserWarning, match="series 'odd': the times follow no rule; rows to come have one every .* days"
     ):
-        task = panel(SunspotOptions(data=path, **choices))
+        task = made_task(SunspotOptions(data=path, **choices))
     last = {part.part: part.times_of(np.arange(part.rows, part.rows + part.farthest))[-2:] for part in task.parts}
     assert last["days"] == ["2024-03-11", "2024-03-12"]
     assert last["weeks"] == ["2024-11-06", "2024-11-13"]

@@ -208,7 +208,6 @@ def outputs_of(rows):
     [
         ({"time": "0"}, "'0' labels the rows in time and cannot be a target or input"),
         ({"time": "0", "input": ()}, "out of order"),
-        ({"series": "0", "input": ()}, "--series 0 is not supported"),
         ({"season": 321}, "--season 321 is longer than the 320 training rows"),
         ({"target": "z"}, "has no column 'z'; its columns are '0', '1'"),
         ({"input": (("1",),)}, "'1' was asked for twice"),

@@ -40,7 +40,8 @@ class FileTable:
     missing: Missing = "error"  # refuse missing values; otherwise they are NaN
     filled: int = 0  # the row before which gaps are interpolated, between rows before it
     times: StreamedTimes | None = None  # of the rows; None numbers them from 1
-    readers: int = 1  # how many share the rows that are held, PIECE in all; a copy holds its own
+    # how many share the rows that are held, PIECE in all; a copy holds its own, and with 0 none are held
+    readers: int = 1
     stop: int | None = None  # the row before which they end; None for the last one
     _moments: dict[tuple[int, int], Moments] = field(default_factory=dict, init=False, repr=False, compare=False)
     _held: dict[str, tuple[int, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -74,6 +75,8 @@ class FileTable:
 
     def _ahead(self, what: str, read: Callable[[int, int], Any], first: int, rows: int) -> Any:
         """Some rows by `read`, which is asked for more of them, where they are not held."""
+        if not self.readers:
+            return read(first, rows)
         start, held = self._held.get(what, (0, ()))
         if not start <= first <= first + rows <= start + len(held):
             ahead = min(PIECE // self.readers, (self.stop or len(self)) - first)
@@ -108,7 +111,6 @@ class FileTable:
 def open_table(config: ForecastOptions) -> FileTable:
     """The columns of a table on disk that a run trains on; nothing of them is read yet but the times."""
     assert config.data is not None
-    check_streamable(config)
     source, columns = open_source(config.data), [*config.targets, *config.inputs]
     check_roles(columns, config.time, source.columns, config.data.name)
     times = None if config.time is None else StreamedTimes(source, config.data.name, config.time, ROWS)
@@ -131,15 +133,6 @@ def is_streamed(config: ForecastOptions) -> bool:
             "it piece by piece"
         )
     return True
-
-
-def check_streamable(config: ForecastOptions) -> None:
-    """Refuse options that need the whole table in memory (UserError)."""
-    if config.series is not None:
-        raise UserError(
-            f"{config.data} is read piece by piece, where --series {config.series} is not supported; pass a "
-            "larger --memory"
-        )
 
 
 def machine_memory() -> int:

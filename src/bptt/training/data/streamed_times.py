@@ -26,16 +26,19 @@ class StreamedTimes:
         name: of the table, for errors.
         column: the name of the column.
         piece: how many rows are read at a time.
+        as_in: the times of rows that decide how all of these are read; None for the first piece.
 
     Raises:
         UserError: as `read_timestamps`; or a time does not come after the one before it.
     """
 
-    def __init__(self, source: Source, name: str, column: str, piece: int) -> None:
+    def __init__(
+        self, source: Source, name: str, column: str, piece: int, as_in: Timestamps | None = None
+    ) -> None:
         self._source, self._name, self._column, rows = source, name, column, source.rows
         finder, zones = SpacingFinder(rows), set()
-        self._form: Any = None
-        self._clock: Clock | None = None
+        self._form: Any = None if as_in is None else as_in.form
+        self._clock = None if as_in is None else Clock(as_in.clock.day_first)
         for first in range(0, rows, piece):
             start = max(0, first - 1)  # with the last row before, which these go on from
             where = f"{name} from row {first} on" if first else name

@@ -190,11 +190,7 @@ def select_series(frame: pl.DataFrame, name: str, selection: Selection) -> dict[
     series, time = selection.series, selection.time
     if series is None:
         return {"": select(frame, name, selection)}
-    check_columns([series, time], frame.columns, name)
-    if series in (*selection.columns, time):
-        raise UserError(
-            f"column {series!r} says which series a row belongs to and cannot be anything else as well"
-        )
+    check_series(series, selection.columns, time, frame.columns, name)
     found, rows_of = {}, rows_by(names_in(frame[series], name))
     whole = None if time is None else read_timestamps(frame[time], name, selection.clock, rows_of.values())
     for own, rows in rows_of.items():
@@ -261,6 +257,15 @@ def check_roles(columns: Sequence[str], time: str | None, there: Sequence[str], 
     check_once(columns)
     if time in columns:
         raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
+
+
+def check_series(series: str, columns: Sequence[str], time: str | None, there: Sequence[str], name: str) -> None:
+    """Refuse a column of names that a table has not, or that is asked for as another as well."""
+    check_columns([series, time], there, name)
+    if series in (*columns, time):
+        raise UserError(
+            f"column {series!r} says which series a row belongs to and cannot be anything else as well"
+        )
 
 
 def check_once(columns: Sequence[str]) -> None:

@@ -11,8 +11,9 @@ import polars as pl
 from ...errors import UserError
 from ...files import digest_of
 from ..data.frames import IN_MEMORY, digest_of_column
+from ..data.streamed_series import open_series
 from ..data.streamed_tables import is_streamed, open_table
-from ..data.tables import listed, read_frame, select, selection_of
+from ..data.tables import Rows, listed, read_frame, select, select_series, selection_of
 from ..data.text_files import check_file
 from ..options.base import TrainOptions
 from ..options.classify import ClassifyOptions
@@ -88,14 +89,18 @@ def _forecast(config: ForecastOptions, table: pl.DataFrame | None) -> Task:
     if config.data is None or not config.targets:
         return sunspot_forecast(config)
     is_large = table is None and is_streamed(config)
-    if config.series is not None and not is_large:
-        return panel(config, table)
+    if is_large and config.series is not None:
+        return panel(config, open_series(config))
     if is_large:
-        rows = open_table(config)
-    else:
-        frame = read_frame(config.data) if table is None else table
-        rows = select(frame, config.data.name, selection_of(config))
-    task = table_forecast(rows, config)
+        return _table_forecast(open_table(config), config)
+    frame = read_frame(config.data) if table is None else table
+    if config.series is not None:
+        return panel(config, select_series(frame, config.data.name, selection_of(config)))
+    return _table_forecast(select(frame, config.data.name, selection_of(config)), config)
+
+
+def _table_forecast(table: Rows, config: ForecastOptions) -> Forecast:
+    task = table_forecast(table, config)
     note_spacing([task])
     return task
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ from ...networks import SequenceModel
 from ..batches import Groups
 from ..data.scaling import Moments, Scaling
 from ..data.spacing import Spacing
-from ..data.tables import leaving_out, read_frame, select_series, selection_of
+from ..data.tables import Rows, leaving_out
 from ..data.timestamps import OFFSETS, Clock
 from ..forward import noisy
 from ..options.forecast import ForecastOptions
@@ -29,6 +29,7 @@ from .forecasting import Forecasting
 from .scores import judged
 from .seasons import lookback_of
 from .series import whole_of
+from .stretch_windows import Stretch, stretch_updates, validation_error
 from .task import Judged, WholeModel
 
 
@@ -43,6 +44,15 @@ class Panel(Forecasting):
     @property
     def columns(self) -> list[str]:
         return self.parts[0].columns
+
+    @property
+    def in_memory(self) -> bool:
+        return self.parts[0].in_memory
+
+    @property
+    def rows(self) -> int:
+        """How many rows all series have."""
+        return sum(part.rows for part in self.parts)
 
     @property
     def train_steps(self) -> int:
@@ -88,7 +98,7 @@ class Panel(Forecasting):
     @property
     def scaling(self) -> Scaling:
         """By the training rows of all series."""
-        return Moments.of(np.concatenate([part.table.read(0, part.train_rows) for part in self.parts])).scaling
+        return reduce(Moments.joined, (part.table.moments(0, part.train_rows) for part in self.parts)).scaling
 
     def updates(self, model: nn.Module, workers: Workers = ALONE) -> Updates:
         """Series side by side from their first steps; where one has ended, the others continue without it.
@@ -98,6 +108,8 @@ class Panel(Forecasting):
         config, count = self.config, len(self.parts)
         size = min(config.batch or count, count)
         check_workers(config, workers, size)
+        if not self.in_memory:
+            return self._streamed_updates(size, model, workers)
         x, d = self._side_by_side()
         steps = torch.arange(len(x))[:, None, None]
         is_learned = steps < torch.tensor([part.learned_steps for part in self.parts])[:, None]
@@ -121,6 +133,18 @@ class Panel(Forecasting):
 
         return group(list(range(count))) if size == count else Groups(count, size, config.seed, group, validation)
 
+    def _streamed_updates(self, size: int, model: nn.Module, workers: Workers) -> Updates:
+        """The same of a table on disk."""
+        count = len(self.parts)
+        stretches = [Stretch(part, part.first_step, part.learned_steps) for part in self.parts]
+
+        def group(numbers: list[int]) -> Updates:
+            return stretch_updates([stretches[number] for number in numbers], self.parts, model, workers)
+
+        if size == count:
+            return group(list(range(count)))
+        return Groups(count, size, self.config.seed, group, lambda: validation_error(self.parts, model))
+
     def training_excerpt(self) -> TrainingExcerpt:
         """The last training steps of the longest series."""
         longest = max(self.parts, key=lambda part: part.train_steps).training_excerpt()
@@ -139,22 +163,20 @@ class Panel(Forecasting):
         return nn.utils.rnn.pad_sequence(x), nn.utils.rnn.pad_sequence(d, padding_value=torch.nan)
 
 
-def panel(config: ForecastOptions, frame: pl.DataFrame | None = None) -> Panel:
-    """The series of a user's table; those with too few rows or values are left out, with a warning."""
+def panel(config: ForecastOptions, tables: Mapping[str, Rows]) -> Panel:
+    """Tables by the names of their series; those with too few rows or values are left out, with a warning."""
     assert config.data is not None
-    assert config.series is not None
-    cells = read_frame(config.data) if frame is None else frame
-    tables = select_series(cells, config.data.name, selection_of(config))
     parts = []
     for part, table in tables.items():
         with leaving_out(f"series {part!r} is left out"):
             parts.append(part_forecast(table, config, part))
     if not parts:
         raise UserError(f"{config.data}: no series has enough rows and values for training")
+    among = 1 if parts[0].in_memory else len(parts)
     shared = [period for period in parts[0].calendar if all(period in part.calendar for part in parts)]
     fewest = min(part.train_rows for part in parts)
     seasons = [season for season in max(parts, key=lambda part: part.train_rows).seasons if season <= fewest]
     shape = lookback_of(seasons, fewest, config)._asdict()
-    parts = with_linear_part([replace(part, calendar=shared, **shape) for part in parts])
+    parts = with_linear_part([replace(part, calendar=shared, among=among, **shape) for part in parts])
     note_spacing(parts)
     return Panel(config.data.name, config, parts)

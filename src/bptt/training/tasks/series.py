@@ -29,7 +29,7 @@ from .pieces import Steps, pieces_of
 from .ridge import Inputs
 from .task import WholeModel
 
-SHOWN = 2000  # rows of a table on disk that a report shows
+SHOWN, FEWEST_SHOWN = 2000, 100  # rows of tables on disk that a report shows, and of one of many at least
 MOST_ERRORS = 2**20  # that intervals are taken from
 
 
@@ -74,6 +74,7 @@ class Series(Forecasting):
     variances: list[float] = field(default_factory=list, kw_only=True)
     published: dict[str, dict[str, float]] = field(default_factory=dict, kw_only=True)  # by name and span
     part: str = field(default="", kw_only=True)  # which of many series this is
+    among: int = field(default=1, kw_only=True)  # how many on disk, which share the rows that are kept in memory
     # of its rows in time, by which future rows are dated, None if unknown; and the one by which the calendar
     # counts, that of the training rows
     spacing: Spacing | None = field(default=None, kw_only=True)
@@ -110,7 +111,7 @@ class Series(Forecasting):
     @property
     def first_shown(self) -> int:
         """The first row whose forecasts a report may show."""
-        return 0 if self.in_memory else max(self.train_rows, self.rows - SHOWN)
+        return 0 if self.in_memory else max(self.train_rows, self.rows - max(FEWEST_SHOWN, SHOWN // self.among))
 
     @property
     def clock(self) -> Clock:
@@ -158,7 +159,7 @@ class Series(Forecasting):
     def first_held_out(self) -> int:
         """The first step whose errors are held out, for validation; without any, the first training step."""
         first = self.learned_steps if self.has_validation else 0
-        return max(first, self.train_steps - MOST_ERRORS)
+        return max(first, self.train_steps - MOST_ERRORS // self.among)
 
     @property
     def layout(self) -> Inputs:
@@ -170,6 +171,11 @@ class Series(Forecasting):
     def path(self) -> LinearPath | None:
         """The linear path beside which the network is trained."""
         return None if self.paths is None else self.paths.learned
+
+    @property
+    def read_size(self) -> int:
+        """R, how many numbers the network reads at each step."""
+        return self.layout.size if self.path is None else len(self.path.offset)
 
     def read(self, x: Tensor) -> Tensor:
         """What the network reads of inputs x."""

@@ -1,9 +1,10 @@
-"""Truncated BPTT over the training rows of a table on disk, in stretches side by side."""
+"""Truncated BPTT over tables on disk: stretches of one series, or many series, side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,51 +16,75 @@ from ..workers import Workers
 from .series import Series
 
 
+class Stretch(NamedTuple):
+    """Steps of a series that follow each other."""
+
+    series: Series
+    row: int  # of the first step
+    steps: int
+
+
 def streamed_updates(series: Series, model: nn.Module, workers: Workers) -> Updates:
     """The training steps of a table on disk, those for validation left out."""
     config, learned = series.config, series.learned_steps
     check_stretches(config, learned)
     check_workers(config, workers)
-    steps, share = learned // config.stretches, workers.share(config.stretches)
+    steps = learned // config.stretches
+    rows = [series.first_step + number * steps for number in range(config.stretches)]
+    stretches = [Stretch(series, row, steps) for row in rows]
+    return stretch_updates(stretches, [series], model, workers)
+
+
+def stretch_updates(
+    stretches: Sequence[Stretch], parts: Sequence[Series], model: nn.Module, workers: Workers
+) -> Updates:
+    """The training steps of stretches side by side.
+
+    Args:
+        parts: the series, for validation.
+    """
+    config, share, steps = parts[0].config, workers.share(len(stretches)), [own.steps for own in stretches]
 
     def sequences(epoch: int) -> tuple[NoisyChunks, None]:
-        return NoisyChunks(StretchWindows(series, share, steps), config, epoch, share, series.path), None
+        windows = StretchWindows(stretches[share], max(steps), config.window)
+        return NoisyChunks(windows, config, epoch, share, len(stretches)), None
 
-    def validation() -> float | None:
-        if learned == series.train_steps:
-            return None
-        walked = series.walked_by_network(model, learned)
-        sums = [(sum_of_squares(y, d).item(), int((~d.isnan()).sum())) for y, d in walked]
-        total, count = map(sum, zip(*sums, strict=True))
-        return total / max(1, count)
+    is_full = config.missing == "error" and min(steps) == max(steps)
+    loss = nn.functional.mse_loss if is_full else mean_square
+    return Windows(model, sequences, config, lambda: validation_error(parts, model), loss, workers)
 
-    loss = nn.functional.mse_loss if config.missing == "error" else mean_square
-    return Windows(model, sequences, config, validation, loss, workers)
+
+def validation_error(parts: Sequence[Series], model: nn.Module) -> float | None:
+    """The mean square error at the validation steps of all series; None where there are none."""
+    total, count, validated = 0.0, 0, [part for part in parts if part.has_validation]
+    for part in validated:
+        for y, d in part.walked_by_network(model, part.learned_steps):
+            total, count = total + sum_of_squares(y, d).item(), count + int((~d.isnan()).sum())
+    return total / max(1, count) if validated else None
 
 
 class StretchWindows:
-    """The training steps of a series as windows (x, d) of stretches side by side, (window, B, ·).
+    """Stretches as windows of what the network reads and learns, (x, d), each (window, B, ·).
+
+    Where a stretch has ended and others have not, its x is 0 and its d NaN.
 
     Args:
-        share: which of the stretches are read.
-        steps: of each stretch.
+        steps: of the longest stretch, of which not all need to be here.
+        window: the steps of a window.
     """
 
-    def __init__(self, series: Series, share: slice, steps: int) -> None:
-        self._window, count = series.config.window, share.stop - share.start
-        self._stretches = [
-            self._stretch(series, stretch * steps, steps, count) for stretch in range(share.start, share.stop)
-        ]
-        self._rows = max(1, series.table.piece // count // self._window) * self._window
-        self.steps, self.position = steps, 0
+    def __init__(self, stretches: Sequence[Stretch], steps: int, window: int) -> None:
+        self._window, self.steps, self.position = window, steps, 0
+        self._stretches = [self._apart(stretch, len(stretches)) for stretch in stretches]
+        self._rows = max(1, stretches[0].series.table.piece // len(stretches) // window) * window
 
     @staticmethod
-    def _stretch(series: Series, step: int, steps: int, count: int) -> tuple[int, Series]:
-        """The row of a stretch's first step, and the series with a table that is read for it alone."""
-        row, table = series.first_step + step, series.table
-        assert isinstance(table, FileTable)
-        own = replace(table, readers=count, stop=row + steps + series.farthest)
-        return row, replace(series, table=own)
+    def _apart(stretch: Stretch, readers: int) -> Stretch:
+        """A stretch with a table that is read for it alone."""
+        series, row, steps = stretch
+        assert isinstance(series.table, FileTable)
+        own = replace(series.table, readers=readers, stop=row + steps + series.farthest)
+        return stretch._replace(series=replace(series, table=own))
 
     def seek(self, step: int) -> None:
         self.position = step
@@ -74,11 +99,11 @@ class StretchWindows:
 
     def _read(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Steps start to stop of each stretch, (T, B, ·)."""
-        found = []
-        for row, series in self._stretches:
-            pieces = list(series.pieces(row + start, row + stop, series.first_step))
-            found.append(
-                [torch.cat([of(piece) for piece in pieces]) for of in (series.inputs_of, series.targets_of)]
-            )
-        x, d = (torch.stack(own, dim=1) for own in zip(*found, strict=True))
+        series, shape = self._stretches[0].series, (stop - start, len(self._stretches))
+        x, d = torch.zeros(*shape, series.read_size), torch.full((*shape, len(series.outputs)), torch.nan)
+        for number, (series, row, steps) in enumerate(self._stretches):
+            for piece in series.pieces(row + start, row + min(stop, steps), series.first_step):
+                at = slice(piece.row - row - start, piece.row - row - start + piece.steps)
+                own_x, own_d = series.inputs_of(piece), series.targets_of(piece)
+                x[at, number], d[at, number] = series.read(own_x), series.rest(own_x, own_d)
         return x, d
