@@ -50,16 +50,9 @@ def written(frame, path):
 
 def task_of(path, **choices):
     """The task on disk, or in memory with a larger `memory`."""
-    base = {
-        "data": path,
-        "target": "y",
-        "input": (("x",),),
-        "series": "who",
-        "time": "t",
-        "hidden": 5,
-        "epochs": 2,
-    }
-    return made_task(SunspotOptions(**{**base, "reach": "truncated", "memory": "1B", **choices}))
+    columns = {"target": "y", "input": (("x",),), "series": "who", "time": "t"}
+    base = {"data": path, **columns, "hidden": 5, "epochs": 2, "reach": "truncated", "memory": "1B"}
+    return made_task(SunspotOptions(**{**base, **choices}))
 
 
 def both(path, **choices):
@@ -86,7 +79,7 @@ def check_same(whole, parts, folder, trained=True):
     for name, task in (("whole", whole), ("parts", parts)):
         model = network_of(task.config, task)
         epochs = Training(model, task.updates(model), task.config).run().epochs if trained else []
-        judged.append((epochs, task.judge(model, "ours", folder / f"{name}.csv")))
+        judged.append((epochs, task.judge(task.whole(model), "ours", folder / f"{name}.csv")))
     (epochs, wanted), (found_epochs, found) = judged
     for one, other in zip(found_epochs, epochs, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-4)

@@ -1,7 +1,7 @@
 """The series of a table on disk, each a table that is read piece by piece.
 
-Rows of several series may be mixed in the file, so that those of one are far apart. They are copied once, sorted by
-series, to a temporary file that goes when the process ends.
+Rows of several series may be mixed in the file, so that those of one are far apart. They are copied once, sorted
+by series, to a temporary file that goes when the process ends.
 """
 
 from __future__ import annotations
