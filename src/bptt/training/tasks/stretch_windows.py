@@ -91,8 +91,10 @@ class StretchWindows:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         while self.position < self.steps:
-            x, d = self._read(self.position, min(self.position + self._rows, self.steps))
-            for own_x, own_d in zip(x.split(self._window), d.split(self._window), strict=True):
+            start = self.position // self._rows * self._rows  # cut alike after `seek`: else it rounds otherwise
+            blocks = self._read(start, min(start + self._rows, self.steps))
+            x, d = (block[self.position - start :].split(self._window) for block in blocks)
+            for own_x, own_d in zip(x, d, strict=True):
                 self.position += len(own_x)
                 yield own_x, own_d
         self.position = 0
