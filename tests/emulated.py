@@ -160,8 +160,10 @@ class Backend:
     @contextmanager
     def stream(self, stream: Stream):
         before, self._stream = self.current_stream(), stream
-        yield
-        self._stream = before
+        try:
+            yield
+        finally:
+            self._stream = before
 
     def synchronize(self, device: Any = None) -> None:
         self.finish(lambda copy: True)
