@@ -15,6 +15,7 @@ import polars as pl
 import torch
 
 from ..errors import UserError
+from ..runs.new_data import treatment_of
 from ..runs.run import Run
 from ..training.data.calendar import features
 from ..training.data.csv_files import LONGEST, checked_header, why_ragged, why_unread
@@ -123,9 +124,7 @@ def follow(run: Run, time: str | None, source: BinaryIO, missing: Missing | None
     run.check_predicts()
     if run.task_name != "forecast":
         raise UserError(f"{run.folder} names classes of whole sequences; --follow is for forecasts")
-    if missing == "mask" and run.forecast_options.missing != "mask":
-        raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
-    rows = _Rows(run, time, source, missing or ("mask" if run.forecast_options.missing == "mask" else "error"))
+    rows = _Rows(run, time, source, treatment_of(run.forecast_options, missing))
     out = csv.writer(Exact(), lineterminator="\n")
     options = run.forecast_options
     outputs = options.outputs

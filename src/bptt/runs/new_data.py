@@ -56,13 +56,11 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
     config = run.config
     if not isinstance(config, ForecastOptions):
         raise UserError(f"this run was trained with --task {config.task} and makes no forecasts")
-    if missing == "mask" and config.missing != "mask":
-        raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
+    missing = treatment_of(config, missing)
     frame, name = named_frame(data, run.columns)
     time = time or (config.time if config.time in frame.columns else None)
     if run.calendar and time is None:
         raise UserError(f"{name} has no column {config.time!r}, whose dates this run reads; pass --time COLUMN")
-    missing = missing or ("mask" if config.missing == "mask" else "error")
     targets = max(1, len(config.targets))
     columns = tuple(run.columns[:targets]), tuple(run.columns[targets:])
     kind = _CarriedOn if missing == "interpolate" else Forecast
@@ -78,6 +76,17 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
         )
     note_spacing(found)
     return found
+
+
+def treatment_of(config: ForecastOptions, missing: Missing | None) -> Missing:
+    """How missing values of new rows are treated: as asked, by default masked where the run masks, else refused.
+
+    Raises:
+        UserError: they are to be masked, and the run was not trained so.
+    """
+    if missing == "mask" and config.missing != "mask":
+        raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
+    return missing or ("mask" if config.missing == "mask" else "error")
 
 
 def _new_series(run: ConfigFile, name: str, table: Table, time: str | None, kind: type[Forecast]) -> Forecast:
