@@ -77,6 +77,9 @@ def to_torch(model: ModuleT) -> ModuleT:
     Raises:
         TypeError: model is no module.
         ValueError: an RNN has an activation or leak that torch.nn.RNN does not support; nothing is replaced then.
+
+    >>> type(to_torch(GRU(3, 5)))
+    <class 'torch.nn.modules.rnn.GRU'>
     """
     _check_module(model)
     for name, module in model.named_modules():

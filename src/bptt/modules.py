@@ -127,6 +127,10 @@ class GRU(Recurrent):
     Args, call, errors: as `RNN`, without nonlinearity and leak. The weights stack the gates (r, z, n).
 
     Source: Cho et al. (2014), equations 5-8, the reset gate after the product as in cuDNN.
+
+    >>> output, h_n = GRU(8, 32, num_layers=2, batch_first=True)(torch.zeros(4, 10, 8))
+    >>> tuple(output.shape), tuple(h_n.shape)
+    ((4, 10, 32), (2, 4, 32))
     """
 
     cell = GRUEquations()
@@ -154,6 +158,10 @@ class LSTM(Recurrent):
         proj_size: R, size of the projected output, below hidden_size; 0 is no projection (R = H). Default 0.
 
     Source: Hochreiter & Schmidhuber (1997), Gers et al. (2000); projection: Sak et al. (2014).
+
+    >>> output, (h_n, c_n) = LSTM(8, 32, bidirectional=True)(torch.zeros(10, 4, 8))
+    >>> tuple(output.shape), tuple(h_n.shape), tuple(c_n.shape)
+    ((10, 4, 64), (2, 4, 32), (2, 4, 32))
     """
 
     cell = LSTMEquations()

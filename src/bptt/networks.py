@@ -28,6 +28,9 @@ def squared_error(y: Tensor, d: Tensor) -> Tensor:
         y: the outputs, of any shape.
         d: the desired outputs, of the same shape.
 
+    Returns:
+        E, a scalar.
+
     Raises:
         ValueError: the shapes differ.
 
@@ -48,6 +51,9 @@ def cross_entropy(logits: Tensor, d: Tensor) -> Tensor:
     Args:
         logits: (..., C), the outputs before the softmax.
         d: class numbers 0..C-1, integers (...), or distributions, floating (..., C).
+
+    Returns:
+        E in nats, a scalar.
 
     Raises:
         ValueError: d has neither shape, or a class number is out of range.

@@ -25,10 +25,17 @@ def pack_padded_sequence(
         batch_first: whether the batch is input's first axis. Default False.
         enforce_sorted: whether the sequences stand longest first; False sorts them. Default True.
 
+    Returns:
+        the PackedSequence, as torch.nn's and bptt's recurrent modules take it.
+
     Raises:
         TypeError: input is not a dense tensor, or lengths are not integers.
         ValueError: a length is below 1 or beyond T, there are not B of them, or they are unsorted
             where enforce_sorted is True.
+
+    >>> packed = pack_padded_sequence(torch.ones(8, 3, 2), [5, 3, 8], enforce_sorted=False)
+    >>> packed.batch_sizes.tolist()  # sequences that have a step 1, 2, ..., 8
+    [3, 3, 3, 2, 2, 1, 1, 1]
     """
     check_dense("input", input)
     if input.dim() < 2:

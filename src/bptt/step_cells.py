@@ -35,7 +35,15 @@ def _state_after(cell: nn.RNNCellBase, quick: Any, input: Any, hx: Any) -> Any:
 
 
 class RNNCell(nn.RNNCell):
-    """One step of an Elman network, tanh or relu; a drop-in for torch.nn.RNNCell."""
+    """One step of an Elman network, tanh or relu; a drop-in for torch.nn.RNNCell.
+
+    Call:
+        cell(input, hx=None) -> h: input (B, I); hx and h (B, H), zeros by default; or all without B.
+
+    >>> import torch
+    >>> tuple(RNNCell(3, 5, nonlinearity="relu")(torch.ones(4, 3)).shape)
+    (4, 5)
+    """
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         after = _state_after(self, ELMAN.get(self.nonlinearity), input, hx)
@@ -44,6 +52,8 @@ class RNNCell(nn.RNNCell):
 
 class GRUCell(nn.GRUCell):
     """One step of gated recurrent units; a drop-in for torch.nn.GRUCell.
+
+    Call: as `RNNCell`.
 
     >>> import torch
     >>> cell, h = GRUCell(3, 5), torch.zeros(4, 5)
@@ -59,7 +69,16 @@ class GRUCell(nn.GRUCell):
 
 
 class LSTMCell(nn.LSTMCell):
-    """One step of long short-term memory; a drop-in for torch.nn.LSTMCell."""
+    """One step of long short-term memory; a drop-in for torch.nn.LSTMCell.
+
+    Call:
+        cell(input, hx=None) -> (h, c): input (B, I); hx, a pair, and h and c (B, H).
+
+    >>> import torch
+    >>> h, c = LSTMCell(3, 5)(torch.ones(4, 3))
+    >>> tuple(h.shape), tuple(c.shape)
+    ((4, 5), (4, 5))
+    """
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         after = _state_after(self, LONG_SHORT_TERM, input, hx)

@@ -279,5 +279,7 @@ def test_missing_kernels_are_named_with_what_to_do(monkeypatch):
         answer for answer in answers if answer.startswith("fused: refuses, as the native kernels are not")
     )
     assert kernels.missing() in fused
+    with pytest.raises(RuntimeError, match="are not installed"):
+        bptt.isa()
     monkeypatch.setattr("sys.platform", "win32")
     assert "Windows" in door.why(bptt.GRU(3, 5), torch.zeros(4, 2, 3))

@@ -71,6 +71,9 @@ def plan_checkpoints(
             when every step is walked twice.
         steps: T, where x and d are only a sample of the training set. Default the steps of x.
 
+    Returns:
+        the `Plan`, which `bptt.checkpointed` takes as its memory.
+
     Raises:
         ValueError: memory is too small, and the smallest that works; memory makes no sense.
 

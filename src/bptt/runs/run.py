@@ -336,6 +336,12 @@ def load(folder: str | Path) -> Run:
         run.predict("new.csv")  # a polars DataFrame
         run.model.to("cuda")  # and it predicts there
 
+    Args:
+        folder: the run folder that `bptt train` wrote, or `bptt.train(..., out=folder)`.
+
+    Returns:
+        the run, its network on the CPU.
+
     Raises:
         TypeError: folder is no path.
         UserError: it is no run folder or not finished, or a file in it is missing, damaged or of a newer version.

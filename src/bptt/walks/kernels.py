@@ -52,7 +52,15 @@ def missing() -> str:
 
 
 def isa() -> str:
-    """The instruction set in use: "avx512", "avx2" or "portable"; the environment variable BPTT_ISA forces one."""
+    """The instruction set of the fused CPU kernels: "avx512", "avx2" or "portable".
+
+    It is the best one that the CPU supports, or the one that the environment variable BPTT_ISA forces.
+
+    Raises:
+        RuntimeError: the kernels are not installed; the message says why.
+    """
+    if not available():
+        raise RuntimeError(missing())
     return _native.isa()
 
 
