@@ -3,6 +3,7 @@
 import { el, set, svg } from "../view/dom.js";
 import { axis, evenTicks, extent } from "./axes.js";
 import { keysOf, shapesOf } from "./marks.js";
+import { roundTicks, timesOf } from "./times.js";
 
 const LETTER = 6.4; // pixels of a letter of a label
 const CLOSEST = 8; // places that are shown at least
@@ -19,6 +20,7 @@ export class Plot {
   constructor(place, figure) {
     this.figure = figure;
     this.whole = extent(figure.x);
+    this.times = figure.names && timesOf(figure.names);
     this.view = figure.view ?? this.whole;
     this.cursor = figure.x.length - 1;
     this.clip = `clip-${place.id}`;
@@ -91,15 +93,18 @@ export class Plot {
     return [...columns.flatMap((y) => y.slice(first, stop)), ...rules.map(({ y }) => y), ...include].filter(Number.isFinite);
   }
 
-  /** Whole numbers or names below the chart, none over another and none beyond its edges. */
+  /** Round times, whole numbers or names below the chart, none over another and none beyond its edges. */
   ticks() {
-    const { names, x } = this.figure;
-    const text = (value) => (names ? shortTime(names[value - x[0]] ?? "") : String(value));
+    const { figure: { names, x }, view, X, times } = this;
     const { left, right } = this.frame;
-    const longest = Math.max(...this.view.map((value) => text(Math.round(value)).length));
-    const ticks = evenTicks(...this.view, Math.max(1, (right - left) / (LETTER * longest + 26)), 1);
+    const [first, stop] = [Math.max(0, Math.ceil(view[0] - x[0])), Math.min(x.length, Math.floor(view[1] - x[0]) + 1)];
+    const round = times && roundTicks(times, { first, stop, X: (i) => X(x[i]), left: 0, right: right + 10, letter: LETTER });
+    if (round) return round.map(({ i, text }) => ({ value: x[i], text }));
+    const text = (value) => (names ? shortTime(names[value - x[0]] ?? "") : String(value));
+    const longest = Math.max(...view.map((value) => text(Math.round(value)).length));
+    const ticks = evenTicks(...view, Math.max(1, (right - left) / (LETTER * longest + 26)), 1);
     const found = ticks.map(({ value }) => ({ value, text: text(Math.round(value)) }));
-    return found.filter(({ value, text: words }) => this.X(value) + (LETTER * words.length) / 2 <= right + 10);
+    return found.filter(({ value, text: words }) => X(value) + (LETTER * words.length) / 2 <= right + 10);
   }
 
   /** Put the cursor on a place and say its values. */
