@@ -9,17 +9,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import pytest
 import torch
 from torch import Tensor
 
 from bptt.equations import ACTIVATIONS, Activation, ElmanEquations, Equations, GRUEquations, LSTMEquations, Weights
 from bptt.training.data.tables import Selection, Table, read_frame, select
-
-# For tests of a module compiled with fullgraph=True.
-compiles_whole = pytest.mark.skipif(
-    torch.__version__.startswith("2.10."), reason="torch 2.10 compiles no property of a NamedTuple"
-)
 
 # Relative error allowed between two ways to the same number.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}

@@ -54,7 +54,7 @@ def gradients_of(walk, call: Call) -> list[torch.Tensor]:
     """h after each step, the final state, and the gradients in all tensors."""
     y, state = walk(call)
     seeds = [normal(*result.shape, seed=5).to(result.dtype) for result in (y, *state)]
-    sources = [t for t in call.tensors if t is not None]
+    sources = [t for t in call.tensors() if t is not None]
     return [y, *state, *torch.autograd.grad([y, *state], sources, seeds)]
 
 

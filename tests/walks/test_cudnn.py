@@ -15,7 +15,7 @@ from bptt.walks import cudnn as cudnn_backend
 from bptt.walks import cudnn_calls
 from bptt.walks.reference import REFERENCE
 from standin_cudnn import cudnn_on_cpus
-from support import assert_close, compiles_whole, normal
+from support import assert_close, normal
 
 KINDS = {
     "tanh": (bptt.RNN, {}),
@@ -254,7 +254,6 @@ def test_sizes_that_cudnn_has_no_kernel_for_take_the_reference(cudnn):
         module(x)
 
 
-@compiles_whole
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor's own
 @pytest.mark.parametrize(("kind", "backend"), [*((kind, "aot_eager") for kind in KINDS), ("LSTM", "inductor")])
 def test_compiled_with_fullgraph(cudnn, kind, backend):

@@ -226,7 +226,9 @@ def test_why_asks_about_the_call_that_the_module_makes(layout, monkeypatch):
     lstm(x)
     walked = seen[0]
     assert asked.batch_sizes == walked.batch_sizes
-    assert [t.shape for t in asked.tensors if t is not None] == [t.shape for t in walked.tensors if t is not None]
+    assert [t.shape for t in asked.tensors() if t is not None] == [
+        t.shape for t in walked.tensors() if t is not None
+    ]
 
 
 def test_why_refuses_what_it_cannot_answer_for():
@@ -259,7 +261,7 @@ def test_stretches_of_a_recorded_walk_are_taken_back_as_walks_of_their_own(name)
     x = normal(6, 2, 3)
     y, _, recording = door.record_walk(Call(cell, x, state, weights))
     assert y.requires_grad
-    assert not any(t is not None and t.requires_grad for t in (*recording.call.tensors, recording.states))
+    assert not any(t is not None and t.requires_grad for t in (*recording.call.tensors(), recording.states))
     stretches, dy = recording.stretches([0, 2], [1, 0], 3), normal(3, 2, 4)
     found = stretches.adjoint(dy)
     for column, (start, row) in enumerate([(0, 1), (2, 0)]):

@@ -10,7 +10,7 @@ import bptt
 from bptt.equations import GRUEquations, LSTMEquations
 from bptt.trees import leaves
 from bptt.walks import kernels
-from support import NATIVE, compiles_whole, layer, normal
+from support import NATIVE, layer, normal
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 
@@ -27,7 +27,6 @@ def test_operators_pass_opcheck(name, batch_sizes):
     torch.library.opcheck(torch.ops.bptt.walk.default, arguments)
 
 
-@compiles_whole
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_compiled_with_fullgraph_gives_the_same_numbers(kind):
     module = getattr(bptt, kind)(3, 5, num_layers=2, bidirectional=True)

@@ -19,7 +19,10 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 class Call(NamedTuple):
-    """What one layer and direction is walked with."""
+    """What one layer and direction is walked with.
+
+    It has no properties: torch 2.10's compiler reads none of a NamedTuple.
+    """
 
     cell: Equations
     x: Tensor  # (T, B, I), or (N, I) with batch_sizes; T ≥ 1
@@ -27,7 +30,6 @@ class Call(NamedTuple):
     weights: Weights[Tensor]
     batch_sizes: BatchSizes = None  # rows of each step, not increasing; None where all steps have B rows
 
-    @property
     def tensors(self) -> tuple[Tensor | None, ...]:
         """x, the state, and the five weights."""
         return (self.x, *self.state, *self.weights)
@@ -40,7 +42,7 @@ class Call(NamedTuple):
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Call:
         """The same call of the function's value for each tensor."""
-        return self.with_tensors(None if t is None else function(t) for t in self.tensors)
+        return self.with_tensors(None if t is None else function(t) for t in self.tensors())
 
     def in_dtype(self, dtype: torch.dtype) -> Call:
         """The same call, converted."""
@@ -54,12 +56,12 @@ class Call(NamedTuple):
 
     def wants_gradients(self) -> bool:
         """Whether autograd has to follow the walk."""
-        return want_gradients(self.tensors)
+        return want_gradients(self.tensors())
 
     def check_memory(self) -> None:
         """Refuse a tensor whose storage was resized below it; torch's own operations would read past its end."""
         states = (f"state {number}" for number in range(len(self.state)))
-        for name, t in zip(("x", *states, *self.weights._fields), self.tensors, strict=True):
+        for name, t in zip(("x", *states, *self.weights._fields), self.tensors(), strict=True):
             if t is None or type(t) not in (Tensor, Parameter) or t.layout != torch.strided:
                 continue
             last = sum((n - 1) * stride for n, stride in zip(t.shape, t.stride(), strict=True))

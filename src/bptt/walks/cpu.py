@@ -83,7 +83,7 @@ def _choices(call: Call) -> Choices:
 
 
 def _operands(call: Call) -> Operands:
-    h0, c0 = call.state if _choices(call).has_c else (call.state[0], None)
+    h0, c0 = call.state if _choices(call).has_c() else (call.state[0], None)
     return Operands(call.x, h0, c0, *call.weights[:4])
 
 
@@ -107,7 +107,7 @@ class FusedRecording(SavedRecording):
         _, d_h0, d_c0, *_ = kernels.backward(
             choices,
             self.call.batch_sizes,
-            (False, True, choices.has_c, False, False, False, False),
+            (False, True, choices.has_c(), False, False, False, False),
             _operands(self.call),
             self.saved,
             Seeds(d_outputs, *(d_state or ())),

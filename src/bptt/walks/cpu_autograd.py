@@ -59,7 +59,7 @@ class _FusedWalk(torch.autograd.Function):
         try:
             y, x, h0, c0, c, kept = ctx.saved_tensors
         except RuntimeError:  # something was changed in place: if that is y or c, the caller's, we do without
-            for returned in (0, 4)[: 1 + choices.has_c]:  # not checked from now on
+            for returned in (0, 4)[: 1 + choices.has_c()]:  # not checked from now on
                 ctx._raw_saved_tensors[returned].register_hooks(_same, _same)
             y, x, h0, c0, c, kept = ctx.saved_tensors
             ctx.returned_changed = True
@@ -142,7 +142,7 @@ def _second_order(
         dy = None if dy is None else dy.unsqueeze(0)
         d_x, *others = _second_order(choices, None, wanted, (x, h0, c0, *weights), (dy, *d_state))
         return [None if d_x is None else d_x.squeeze(0), *others]
-    n = 1 + choices.has_c
+    n = 1 + choices.has_c()
     state = (h0, c0)[:n]
     if h0 is None:  # zeros, of which no gradient is wanted
         batch = x.shape[1] if batch_sizes is None else batch_sizes[0]

@@ -116,7 +116,7 @@ class CudaRecording(SavedRecording):
 
 def _in_graph(variant: Variant, call: Call, launched: Launched) -> tuple[Tensor, State]:
     """h after each step and the final state, in autograd's graph."""
-    y, *state = _CudaWalk.apply(variant, call, launched, *call.each(alias).tensors)  # pyright: ignore
+    y, *state = _CudaWalk.apply(variant, call, launched, *call.each(alias).tensors())  # pyright: ignore
     return y, tuple(state)
 
 
@@ -126,7 +126,7 @@ class _CudaWalk(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, variant: Variant, call: Call, launched: Launched, *tensors: Tensor | None) -> tuple:
         y, c, kept = launched.saved
-        ctx.variant, ctx.call, ctx.y_changed = variant, call.with_tensors(None for _ in call.tensors), False
+        ctx.variant, ctx.call, ctx.y_changed = variant, call.with_tensors(None for _ in call.tensors()), False
         ctx.set_materialize_grads(False)
         # Where hooks say how tensors are saved, a change of y in place is not noticed.
         saved = y if _top_saved_tensors_default_hooks(True) is None else y.clone()

@@ -39,7 +39,7 @@ def launch_forward(variant: Variant, call: Call, keep: bool) -> Launched:
     Args:
         keep: whether to keep what the backward pass needs.
     """
-    if lacks_memory(call.tensors):
+    if lacks_memory(call.tensors()):
         call.check_memory()
     cell, x, weights, (B, H) = variant.plan.cell, call.x, call.weights, call.state[0].shape
     with torch.no_grad():

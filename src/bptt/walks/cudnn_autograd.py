@@ -69,8 +69,8 @@ def differentiable(
     stack = terms.stack(*operands, weights)
     n = len(stack.state)
     of_weights = iter(wanted[3:])
-    of_stack = [*wanted[: 1 + n], *(w is not None and next(of_weights) for w in stack.tensors[1 + n :])]
+    of_stack = [*wanted[: 1 + n], *(w is not None and next(of_weights) for w in stack.tensors()[1 + n :])]
     dy, *d_state = seeds
     dx, *others = differentiable_gradients(stack, lambda s: s.walk(walk_unfolded), of_stack, dy, d_state[:n])
-    listed = [d for d, w in zip(others[n:], stack.tensors[1 + n :], strict=True) if w is not None]
+    listed = [d for d, w in zip(others[n:], stack.tensors()[1 + n :], strict=True) if w is not None]
     return [dx, *others[:n], *[None] * (2 - n), *listed]

@@ -35,7 +35,7 @@ def walk(call: Call) -> tuple[Tensor, State]:
     """
     device = call.x.device
     if autocast_is_on(device):  # everything in autocast's dtype, as in torch.nn's fused kernels
-        if lacks_memory(call.tensors):
+        if lacks_memory(call.tensors()):
             call.check_memory()
         with torch.autocast(device.type, enabled=False):
             return walk(call.in_dtype(torch.get_autocast_dtype(device.type)))
@@ -51,7 +51,7 @@ def walk_stack(stack: Stack, between: Between = None) -> tuple[Tensor, State]:
     if whole is None:
         return stack.walk(walk, between)
     if autocast_is_on(device):
-        if lacks_memory(stack.tensors):
+        if lacks_memory(stack.tensors()):
             stack.check_memory()
         with torch.autocast(device.type, enabled=False):
             return walk_stack(stack.in_dtype(torch.get_autocast_dtype(device.type)), between)

@@ -43,6 +43,6 @@ def differentiable_gradients(
         results = (y, *state)
     entering = [(result, d) for result, d in zip(results, (d_outputs, *d_state), strict=True) if d is not None]
     walked, seeds = [result for result, _ in entering], [d for _, d in entering]
-    sources = [t for t, want in zip(call.tensors, wanted, strict=True) if want and t is not None]
+    sources = [t for t, want in zip(call.tensors(), wanted, strict=True) if want and t is not None]
     found = iter(torch.autograd.grad(walked, sources, seeds, create_graph=True, allow_unused=True))
     return [next(found) if want else None for want in wanted]

@@ -98,11 +98,9 @@ class Choices(NamedTuple):
             return cls("Elman", cell.activation.name, cell.leak) if known else None
         return cls(cell.name, "tanh", 1.0) if type(cell) in EQUATIONS else None
 
-    @property
     def has_c(self) -> bool:
         return CELLS[self.cell].has_c
 
-    @property
     def keeps(self) -> int:
         """How many (·, H) tensors a walk keeps for its backward pass, beside the states.
 

@@ -43,7 +43,7 @@ def operator_walk(
     if not is_compiling():  # a compiler has the tensors to itself
         tensors = [t if t is None else alias(t) for t in tensors]
     y, _, _, h_n, c_n = torch.ops.bptt.walk(*choices, keep, batch_sizes, *tensors)
-    return y, (h_n, c_n) if choices.has_c else (h_n,)
+    return y, (h_n, c_n) if choices.has_c() else (h_n,)
 
 
 def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
@@ -77,9 +77,9 @@ def _walk_fake(
 ) -> tuple[Tensor, ...]:
     choices, rows, H = _choices(cell, activation, leak), x.shape[:-1], h0.shape[1]
     y, last = x.new_empty((*rows, H)), x.new_empty(h0.shape)
-    keeps = choices.keeps  # checks the cell and the activation
+    keeps = choices.keeps()  # checks the cell and the activation
     kept = x.new_empty((*rows, keeps * H)) if keep and keeps else None
-    if not choices.has_c:
+    if not choices.has_c():
         return _all_tensors(x, (y, None, kept, last, None))
     return _all_tensors(x, (y, torch.empty_like(y) if keep else None, kept, last, torch.empty_like(last)))
 
@@ -116,7 +116,7 @@ def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor |
 
     tensors, wanted = ctx.saved_tensors, tuple(ctx.needs_input_grad[5:])  # read once, as checkpoints want
     operands, saved = tensors[:7], _saved(tensors[7:])
-    seeds = dy, dh_n, dc_n if ctx.choices.has_c else None
+    seeds = dy, dh_n, dc_n if ctx.choices.has_c() else None
     return (None,) * 5 + tuple(gradients(ctx.choices, ctx.batch_sizes, wanted, operands, saved, seeds))
 
 

@@ -55,7 +55,7 @@ class Reference:
             unfolded = unfold_layer(call)
         y, state = unfolded.y, unfolded.state
         if call.wants_gradients():
-            tensors = call.each(alias).tensors
+            tensors = call.each(alias).tensors()
             y, *state = _ReferenceWalk.apply(call.cell, call.batch_sizes, unfolded, *tensors)  # pyright: ignore
         recording = ReferenceRecording(call.each(Tensor.detach), unfolded.states, unfolded.kept)
         return Recorded(y, tuple(state), recording)

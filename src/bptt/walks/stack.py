@@ -28,11 +28,9 @@ class Stack(NamedTuple):
     directions: int = 1
     batch_sizes: BatchSizes = None  # rows of each step, not increasing; None where all steps have B rows
 
-    @property
     def layers(self) -> int:
         return len(self.weights) // self.directions
 
-    @property
     def tensors(self) -> tuple[Tensor | None, ...]:
         """x, the state, and five weights of each layer and direction."""
         return (self.x, *self.state, *(w for weights in self.weights for w in weights))
@@ -46,7 +44,7 @@ class Stack(NamedTuple):
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Stack:
         """The same stack of the function's value for each tensor."""
-        return self.with_tensors(None if t is None else function(t) for t in self.tensors)
+        return self.with_tensors(None if t is None else function(t) for t in self.tensors())
 
     def in_dtype(self, dtype: torch.dtype) -> Stack:
         """The same stack, converted."""
@@ -54,7 +52,7 @@ class Stack(NamedTuple):
 
     def wants_gradients(self) -> bool:
         """Whether autograd has to follow the walk."""
-        return want_gradients(self.tensors)
+        return want_gradients(self.tensors())
 
     def call(self, number: int, x: Tensor) -> Call:
         """The walk of one layer and direction, of this number, over these rows."""
@@ -78,7 +76,7 @@ class Stack(NamedTuple):
             y, final = walk(self.call(number, x))
             return y, tuple(s.unsqueeze(0) for s in final)
 
-        walked = through_layers(self.x, self.layers, self.directions, self.batch_sizes, walk_one, between)
+        walked = through_layers(self.x, self.layers(), self.directions, self.batch_sizes, walk_one, between)
         return cast("tuple[Tensor, State]", walked)
 
     def walk_by_layer(self, walk: WalkStack, between: Between) -> tuple[Tensor, State]:
@@ -89,7 +87,7 @@ class Stack(NamedTuple):
             state = tuple(s[own] for s in self.state)
             return walk(self._replace(x=x, state=state, weights=self.weights[own]))
 
-        return cast("tuple[Tensor, State]", through_layers(self.x, self.layers, 1, None, walk_one, between))
+        return cast("tuple[Tensor, State]", through_layers(self.x, self.layers(), 1, None, walk_one, between))
 
 
 def through_layers(
