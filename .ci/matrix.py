@@ -1,7 +1,8 @@
 """Run the tests, without those in a browser, on other versions of Python, torch and numpy: `make matrix`.
 
-Each argument is PYTHON:TORCH:NUMPY, where torch and numpy may be "newest". Each gets an environment made by uv,
-with bptt built in it from a copy of the sources, and a row of the table that is printed at the end.
+Each argument is PYTHON:TORCH:NUMPY, each of which may be "newest". Each gets an environment made by uv, with bptt
+built in it from a copy of the sources, and a row of the table that is printed at the end. PYTHON may be anything
+that `uv venv --python` takes, a path too; "newest" is the newest that uv finds or can download.
 """
 
 import os
@@ -12,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OLDEST_AND_NEWEST = ["3.11:2.10.0:1.26.4", "3.14:newest:newest"]
+OLDEST_AND_NEWEST = ["3.11:2.10.0:1.26.4", "newest:newest:newest"]
+PYTHONS = ["3.14", "3.13", "3.12", "3.11"]  # supported, the newest first
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "scipy"]
 VERSIONS = (
     "import sys, torch, numpy; print(sys.version.split()[0], torch.__version__, numpy.__version__, sep=' | ')"
@@ -22,9 +24,9 @@ VERSIONS = (
 def tested(python: str, torch: str, numpy: str, folder: Path) -> tuple[str, bool]:
     """A row of the table, and whether all tests passed."""
     uv = shutil.which("uv") or sys.exit("uv is needed: pip install uv")
-    made = subprocess.run([uv, "venv", "--quiet", "--python", python, folder / "env"])
-    if made.returncode != 0:
-        return f"| {python} | {torch} | {numpy} | Python {python} is not there |", False
+    tried = PYTHONS if python == "newest" else [python]
+    if all(subprocess.run([uv, "venv", "--quiet", "--python", one, folder / "env"]).returncode for one in tried):
+        return f"| {python} | {torch} | {numpy} | no Python {' or '.join(tried)} is there |", False
     executable = next(path for path in (folder / "env").glob("*/python*") if path.stem == "python")
     source = copied_sources(folder / "source")
     asked = {"torch": torch, "numpy": numpy}
