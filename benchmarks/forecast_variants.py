@@ -18,6 +18,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from public_series import PublicSeries
+from square_errors import errors_of_baseline, errors_of_model, square_errors
 from torch import Tensor, nn
 
 from bptt.forecast_model import ForecastModel
@@ -26,13 +27,11 @@ from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tasks import forecast, linear_part, ridge, seasons
-from bptt.training.tasks.baselines import baseline_forecasts
 from bptt.training.tasks.forecast import Forecast
 from bptt.training.tasks.linear_part import LinearPaths
 from bptt.training.tasks.ridge import Inputs
 from bptt.training.tasks.seasons import lags_of
 from bptt.training.tasks.series import whole_of
-from bptt.training.updates import predictions
 
 CUTS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the training rows
 NETWORK_CUTS = (0.8, 1.0)
@@ -111,21 +110,28 @@ def _tasks(public: PublicSeries, cuts: Sequence[float]) -> list[Forecast]:
     return found
 
 
-def _errors(task: Forecast, found: np.ndarray) -> np.ndarray:
-    """Sums of square errors over the rows tested on, (K)."""
-    return np.square(task.truth() - found)[task.train_rows : len(task.table.values)].sum(0)
+def _tested(task: Forecast, errors: np.ndarray) -> np.ndarray:
+    """The sums of square errors over the rows tested on, (K)."""
+    return errors[task.train_rows :].sum(0)
 
 
-def _repeated(task: Forecast) -> np.ndarray:
-    return baseline_forecasts(task)["persistence"]
+def _of_persistence(task: Forecast) -> np.ndarray:
+    return _tested(task, errors_of_baseline(task, "persistence"))
+
+
+def _of_linear_part(task: Forecast) -> np.ndarray:
+    assert task.paths is not None
+    ((row, x, _),) = task.examples(task.first_step, task.rows)
+    return _tested(task, square_errors(task, task.in_units(task.paths.final(x)), row))
 
 
 def _linear(public: PublicSeries, variant: AbstractContextManager[object]) -> np.ndarray:
     """MSE / that of persistence by horizon, of the linear part."""
     with variant:
         tasks = _tasks(public, CUTS)
-    found = [_errors(task, task.forecasts(task.paths.final(task.inputs()))) for task in tasks if task.paths]
-    return np.sum(found, 0) / np.sum([_errors(task, _repeated(task)) for task in tasks], 0)
+    return np.sum([_of_linear_part(task) for task in tasks], 0) / np.sum(
+        [_of_persistence(task) for task in tasks], 0
+    )
 
 
 class _Mean(nn.Module):
@@ -169,8 +175,7 @@ def _networks(public: PublicSeries) -> list[np.ndarray]:
             share = whole_of([task], mean).model.share
         model = ForecastModel(task.paths.final, final)
         model.share.copy_(torch.as_tensor(share))
-        errors = _errors(task, task.forecasts(predictions(model, task.inputs())))
-        found.append(errors / _errors(task, _repeated(task)))
+        found.append(_tested(task, errors_of_model(task, model)) / _of_persistence(task))
     return found
 
 

@@ -15,16 +15,15 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+from square_errors import errors_of_baseline, errors_of_model
 
 from bptt.training.data.scaling import Scaling
 from bptt.training.data.tables import Table, sunspots
 from bptt.training.loop import Training
 from bptt.training.network import build
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
-from bptt.training.tasks.baselines import baseline_forecasts
 from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, Forecast, Span, sunspot_forecast
 from bptt.training.tasks.seasons import lookback_of
-from bptt.training.updates import predictions
 
 ORIGINS = ((1776, 1800), (1840, 1880), (1860, 1900), (1880, 1920), (1900, 1920))
 
@@ -43,16 +42,16 @@ RECIPES = {
 
 def arv(task: Forecast) -> dict[str, float]:
     """Train by the recipe and return the average relative variance on the task's spans."""
-    x, config = task.inputs(), task.config
-    model = build(config, x.shape[1])
-    Training(model, task.updates(model), config).run()
-    return relative_variances(task, task.forecasts(predictions(model, x)))
+    model = build(task.config, task.read_size)
+    Training(model, task.updates(model), task.config).run()
+    return relative_variances(task, errors_of_model(task, model))
 
 
-def relative_variances(task: Forecast, found: np.ndarray) -> dict[str, float]:
-    """Of forecasts by row (N + farthest, 1), on the task's spans."""
-    squares = np.square(task.truth() - found) / SUNSPOT_VARIANCE
-    return {span.name: float(np.nanmean(squares[span.first : span.stop])) for span in task.spans}
+def relative_variances(task: Forecast, squares: np.ndarray) -> dict[str, float]:
+    """Of square errors by row (N, 1), on the task's spans."""
+    return {
+        span.name: float(np.nanmean(squares[span.first : span.stop]) / SUNSPOT_VARIANCE) for span in task.spans
+    }
 
 
 def origin(last_learned: int, last_tested: int, config: ForecastOptions) -> Forecast:
@@ -71,7 +70,7 @@ def score(config: ForecastOptions) -> float:
     ratios = []
     for first, last in ORIGINS:
         task = origin(first, last, config)
-        linear = baseline_forecasts(task)[f"linear AR({task.order})"]
+        linear = errors_of_baseline(task, f"linear AR({task.order})")
         ratios += [arv(task)[span] / wanted for span, wanted in relative_variances(task, linear).items()]
     return statistics.mean(ratios)
 

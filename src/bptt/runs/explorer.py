@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
@@ -103,7 +102,8 @@ def run_explorer(
     times = None
     if isinstance(task, Forecast):  # others do not have them at hand
         stop = task.first_step + task.farthest + task.learned_steps
-        times = task.times_of(np.arange(stop - len(subject.longest.x), stop))
+        steps_shown = len(subject.longest.x)
+        times = task.table.timestamps_at(stop - steps_shown, steps_shown).texts
     lead, report, found = [message(described(config, task))], None, None
     if result is None:
         found = diagnosis_of(model, excerpt)

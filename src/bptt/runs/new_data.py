@@ -26,6 +26,7 @@ from ..training.options.forecast import ForecastOptions
 from ..training.options.shared import Missing
 from ..training.tasks.forecast import Forecast, note_spacing
 from ..training.tasks.pieces import Steps
+from ..training.tasks.row_times import check_rows_to_come
 
 
 class _CarriedOn(Forecast):
@@ -116,9 +117,8 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None, kind
             )
     ahead = known or own
     read = run.lags, len(run.lags), [], 1, table
-    task = kind(config, 0, scaling, *read, part=name, spacing=own, ahead=ahead, calendar=run.calendar)
-    task.check_times()
-    return task
+    check_rows_to_come(table, [own, ahead] if run.calendar else [own], max(config.horizons))
+    return kind(config, 0, scaling, *read, part=name, spacing=own, ahead=ahead, calendar=run.calendar)
 
 
 def _rows(count: int) -> str:

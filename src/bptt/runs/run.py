@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -35,14 +34,12 @@ from ..training.options.shared import Missing
 from ..training.tasks.classify import inputs_of, prediction_rows
 from ..training.tasks.excerpt import TrainingExcerpt
 from ..training.tasks.factory import check_there, digests_of, made_task
-from ..training.tasks.intervals import Intervals, adapted
+from ..training.tasks.forecast_rows import predicted_rows
+from ..training.tasks.intervals import Intervals
 from ..training.tasks.linear_part import LinearPaths
-from ..training.tasks.scores import forecast_rows
-from ..training.tasks.series import Series
 from ..training.tasks.task import Task
 from ..training.tensors import read_tensors
 from ..training.toml import made_of, read_toml
-from ..training.updates import predictions
 from .deployed import Deployment, deploy
 from .explorer import run_subject
 from .gradient_monitor import diagnosis_of
@@ -196,10 +193,7 @@ class Run(ConfigFile):
                 data = named_frame(data, self.columns).frame
                 kind = data.schema.get(time or self.forecast_options.time or "")
             tasks = new_series(self, data, time, missing)
-            found = [task.forecasts(predictions(self.model, task.inputs())) for task in tasks]
-            whole = pl.concat(
-                forecast_rows(task, own, self._widths(task, own)) for task, own in zip(tasks, found, strict=True)
-            )
+            whole = pl.concat(predicted_rows(task, self.model, self.intervals) for task in tasks)
             return _times_as(kind, whole)
         assert isinstance(self.config, ClassifyOptions)
         new = new_sequences(self, data, time, missing or "error")
@@ -259,16 +253,6 @@ class Run(ConfigFile):
             UserError: path ends in .json or .py.
         """
         return deploy(self, self.model, self.intervals, Path(path), state)
-
-    def _widths(self, series: Series, found: np.ndarray) -> np.ndarray:
-        """Half the widths of the intervals of forecasts (N + farthest, K), in the targets' units."""
-        widths = np.full_like(found, np.nan)
-        if self.intervals is None:
-            return widths
-        for output, (place, ahead) in enumerate(series.outputs):
-            errors, unit = np.abs(series.truth()[:, output] - found[:, output]), series.scaling.std[place]
-            widths[:, output] = adapted(self.intervals.going_on(output, ahead), errors / unit) * unit
-        return widths
 
     @property
     def network_note(self) -> str:

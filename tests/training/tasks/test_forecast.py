@@ -10,9 +10,10 @@ from bptt.errors import UserError
 from bptt.training.data.tables import Table
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
-from bptt.training.tasks.baselines import Baselines, baseline_forecasts
+from bptt.training.tasks.baselines import Baselines
 from bptt.training.tasks.forecast import SUNSPOT_VARIANCE, check_rows, sunspot_forecast, table_forecast
-from bptt.training.tasks.scores import forecast_rows
+from bptt.training.tasks.forecast_rows import predicted_rows
+from forecasting import baselines_by_row, steps_of
 
 
 def table(rows=60, columns=("y", "a"), times=None):
@@ -22,7 +23,7 @@ def table(rows=60, columns=("y", "a"), times=None):
 
 def test_ar9_on_the_sunspots_has_the_known_scores():
     task = sunspot_forecast(SunspotOptions())
-    found = np.square(task.truth() - baseline_forecasts(task)["linear AR(9)"]) / SUNSPOT_VARIANCE
+    found = np.square(task.table.values - baselines_by_row(task)["linear AR(9)"]) / SUNSPOT_VARIANCE
     arv = {span.name: float(found[span.first : span.stop].mean()) for span in task.spans}
     assert round(arv["1921-1955"], 3) == 0.123
     assert round(arv["1956-1979"], 3) == 0.342
@@ -36,12 +37,10 @@ def test_nothing_of_the_test_rows_is_learned_from():
     assert one.train_rows == 48
     assert one.scaling == two.scaling
     assert one.variances == two.variances
-    n = one.train_steps
-    assert torch.equal(one.inputs()[:n], two.inputs()[:n])
-    assert torch.equal(one.targets()[:n], two.targets()[:n])
+    assert all(map(torch.equal, one.training_steps(), two.training_steps()))
     assert (one.seasons, one.lags) == (two.seasons, two.lags)
-    for name, found in baseline_forecasts(one).items():
-        assert np.allclose(found[:49], baseline_forecasts(two)[name][:49], equal_nan=True)
+    for name, found in baselines_by_row(one).items():
+        assert np.allclose(found[:49], baselines_by_row(two)[name][:49], equal_nan=True)
 
 
 def test_only_training_rows_are_interpolated_and_none_from_a_later_one():
@@ -55,10 +54,11 @@ def test_only_training_rows_are_interpolated_and_none_from_a_later_one():
     assert found[[46, 47], 0].tolist() == [y[45]] * 2
     assert found[6, 1] == pytest.approx((a[5] + a[7]) / 2)
     assert np.isnan(found).sum() == np.isnan(found[[48, 59, 50], [0, 0, 1]]).sum() == 3
-    inputs = task.inputs()[[47, 58, 49], [0, 0, 1]].double().numpy()  # of rows 48, 59 and 50
+    x, d = steps_of(task)
+    inputs = x[[47, 58, 49], [0, 0, 1]].double().numpy()  # of rows 48, 59 and 50
     repeated = task.scaling.apply(np.array([[y[45], a[49]], [y[58], 0]]))
     assert inputs == pytest.approx([repeated[0, 0], repeated[1, 0], repeated[0, 1]], rel=1e-6)
-    assert np.isnan(task.truth()[[48, 59], 0]).all()
+    assert d[[46, 57], 0].isnan().all()  # of rows 48 and 59
     assert np.isnan(gappy.values).sum() == 8
 
 
@@ -72,7 +72,8 @@ def test_no_validation_step_reads_a_value_interpolated_from_a_later_row():
     found = task.table.values[:, 0]
     assert found[3] == pytest.approx((y[2] + y[4]) / 2)
     assert np.isnan(found[[40, 41]]).all()
-    assert (task.inputs()[41 - task.first_step, 0] - task.scaling.apply(y[39, None])[0]).abs() < 1e-6
+    x, _ = steps_of(task)
+    assert (x[41 - task.first_step, 0] - task.scaling.apply(y[39, None])[0]).abs() < 1e-6
 
 
 def test_intervals_without_a_validation_step_come_from_training_errors(tmp_path):
@@ -109,7 +110,7 @@ def test_too_few_rows_name_the_minimum():
 def test_rows_beyond_the_record_continue_its_times():
     dates = [datetime(2020, 1, day) for day in range(1, 31)]
     task = table_forecast(table(30, times=dates), SunspotOptions(horizon=2, lags=1))
-    rows = forecast_rows(task, task.forecasts(torch.zeros(30, 1)), np.full((32, 1), np.nan))
+    rows = predicted_rows(task, network_of(task.config, task), None)
     assert rows.columns == ["time", "target", "truth", "forecast", "lower", "upper"]
     assert rows["lower"].null_count() == rows["upper"].null_count() == len(rows)
     assert rows["time"].to_list()[-2:] == ["2020-01-31", "2020-02-01"]

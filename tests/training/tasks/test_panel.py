@@ -12,9 +12,10 @@ from bptt.training.data.timestamps import Clock
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
-from bptt.training.tasks.baselines import baseline_forecasts
 from bptt.training.tasks.factory import made_task
+from bptt.training.tasks.row_times import times_of
 from bptt.training.workers import Workers
+from forecasting import baselines_by_row, steps_of
 
 LENGTHS = {"a": 60, "b": 90, "7": 40}
 
@@ -138,8 +139,8 @@ def test_a_series_that_stands_still_is_forecast_as_it_stands(tmp_path):
     still = task.parts[1]
     assert still.scaling.std == still.variances == [1.0]
     assert still.scaling.mean == pytest.approx([0.1], rel=1e-15)
-    assert np.abs(still.inputs().numpy()).max() < 1e-15
-    assert np.allclose(baseline_forecasts(still)["persistence"][1:], 0.1)
+    assert steps_of(still)[0].abs().max() < 1e-15
+    assert np.allclose(baselines_by_row(still)["persistence"][1:], 0.1)
 
 
 def test_a_run_folder_knows_its_series_again(tmp_path):
@@ -193,7 +194,10 @@ def test_each_series_goes_on_by_its_own_spacing(tmp_path):
         UserWarning, match="series 'odd': the times follow no rule; rows to come have one every .* days"
     ):
         task = made_task(SunspotOptions(data=path, **choices))
-    last = {part.part: part.times_of(np.arange(part.rows, part.rows + part.farthest))[-2:] for part in task.parts}
+    last = {
+        part.part: times_of(part.table, part.spacing, np.arange(part.rows, part.rows + part.farthest))[-2:]
+        for part in task.parts
+    }
     assert last["days"] == ["2024-03-11", "2024-03-12"]
     assert last["weeks"] == ["2024-11-06", "2024-11-13"]
     assert sorted(task.spacings) == ["days", "odd", "weeks"]

@@ -10,11 +10,12 @@ import torch
 
 from bptt.errors import UserError
 from bptt.training.data import streamed_series, streamed_tables
-from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.factory import made_task
+from bptt.training.tasks.row_times import times_of
 from bptt.training.workers import Workers
+from forecasting import check_trained_alike, training_data
 
 LENGTHS = {"b": 90, "a": 70, "7": 60}
 WHEN = datetime(2020, 1, 30, 22)
@@ -71,24 +72,16 @@ def check_same(whole, parts, folder, trained=True):
     assert parts.scaling.mean == pytest.approx(whole.scaling.mean)
     for one, other in zip(parts.parts, whole.parts, strict=True):
         assert (one.spans, one.name, one.seasons) == (other.spans, other.name, other.seasons)
-        assert one.times_of(np.arange(one.rows + 3)) == other.times_of(np.arange(one.rows + 3))
-        for which in (1, 2):
-            own, wanted = (np.concatenate([piece[which] for piece in part.step_pieces()]) for part in (one, other))
-            assert np.allclose(own, wanted, rtol=1e-5, atol=1e-6, equal_nan=True)
-    judged = []
-    for name, task in (("whole", whole), ("parts", parts)):
-        model = network_of(task.config, task)
-        epochs = Training(model, task.updates(model), task.config).run().epochs if trained else []
-        judged.append((epochs, task.judge(task.whole(model), "ours", folder / f"{name}.csv")))
-    (epochs, wanted), (found_epochs, found) = judged
-    for one, other in zip(found_epochs, epochs, strict=True):
-        assert one.loss == pytest.approx(other.loss, rel=1e-4)
-        assert (one.validation or 0) == pytest.approx(other.validation or 0, rel=1e-3)
-    assert list(found.scores) == list(wanted.scores)
-    for name, scores in wanted.scores.items():
-        exact = 1e-3 if name in ("ours", "its linear part alone") else 1e-9
-        assert found.scores[name] == pytest.approx(scores, rel=exact), name
-    assert (found.spans, found.covered, list(found.rmse)) == (wanted.spans, wanted.covered, list(wanted.rmse))
+        found, wanted = (times_of(part.table, part.spacing, np.arange(one.rows + 3)) for part in (one, other))
+        assert found == wanted
+        for found, wanted in zip(*map(training_data, (one, other)), strict=True):
+            assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-6, equal_nan=True)
+    wanted, found = check_trained_alike(whole, parts, folder, trained)
+    assert (found.spans, list(found.covered), list(found.rmse)) == (
+        wanted.spans,
+        list(wanted.covered),
+        list(wanted.rmse),
+    )
     files = [pl.read_csv(folder / name, infer_schema=False) for name in ("parts.csv", "whole.csv")]
     keys = ["series", "time", *(["horizon"] if "horizon" in files[0].columns else [])]
     joined = files[0].join(files[1], on=keys, how="left", maintain_order="left", suffix="_wanted")

@@ -11,10 +11,11 @@ from bptt.training.data import stream, streamed_tables
 from bptt.training.data.sources import read_finite
 from bptt.training.data.streamed_tables import open_table
 from bptt.training.data.tables import Selection, selection_of
-from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import table_forecast
+from bptt.training.tasks.row_times import times_of
+from forecasting import check_trained_alike, training_data
 from support import read_table
 
 ROWS = 400
@@ -70,23 +71,7 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
     assert found.what == wanted.what
     assert found.notes == wanted.notes
 
-    results = []
-    for name, task in (("whole", whole), ("parts", parts)):
-        model = network_of(config, task)
-        fitted = Training(model, task.updates(model), config).run()
-        results.append((fitted.epochs, task.judge(task.whole(model), "ours", tmp_path / f"{name}.csv")))
-    (epochs, judged), (epochs_of_parts, judged_of_parts) = results
-    for wanted, found in zip(epochs, epochs_of_parts, strict=True):
-        assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
-        assert (found.validation or 0) == pytest.approx(wanted.validation or 0, rel=1e-3)
-    assert list(judged_of_parts.scores) == list(judged.scores)
-    for name, scores in judged.scores.items():
-        assert list(judged_of_parts.scores[name].values()) == pytest.approx(list(scores.values()), rel=1e-3)
-    for name in ("rmse", "mae", "mase"):
-        found, wanted = getattr(judged_of_parts, name), getattr(judged, name)
-        assert list(found.values()) == pytest.approx(list(wanted.values()), rel=1e-3)
-    assert judged_of_parts.verdict.split(":")[0] == judged.verdict.split(":")[0]
-
+    judged, judged_of_parts = check_trained_alike(whole, parts, tmp_path)
     as_written = {"time": pl.String, "target": pl.String}
     by_output = [
         outputs_of(pl.read_csv(tmp_path / name, schema_overrides=as_written))
@@ -102,7 +87,6 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
         assert written["truth"].null_count() == wanted_rows["truth"].null_count() == len(written) - 80
         for name in ("forecast", "lower", "upper"):
             assert np.allclose(written[name], wanted_rows[name], rtol=1e-4, atol=1e-5), output
-    assert list(judged_of_parts.covered.values()) == list(judged.covered.values())
     if len(parts.outputs) > 1:
         assert list(judged_of_parts.scores["ours"]) == list(judged.scores["ours"])
 
@@ -121,11 +105,7 @@ def test_gaps_are_filled_as_in_memory(tmp_path, monkeypatch, piece, linear, miss
     )
     tasks = table_forecast(read_table(tmp_path / "y.npy", selection_of(config)), config), streamed_forecast(config)
     model = network_of(config, tasks[0])
-    pairs = [
-        [torch.cat([torch.from_numpy(piece[which]) for piece in task.step_pieces()]) for which in (1, 2)]
-        for task in tasks
-    ]
-    for one, other in zip(*pairs, strict=True):
+    for one, other in zip(*map(training_data, tasks), strict=True):
         assert torch.allclose(one, other, atol=1e-6, equal_nan=True)
     losses = [task.updates(model).validation() for task in tasks]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
@@ -165,7 +145,8 @@ def test_times_are_read_as_in_memory(tmp_path, monkeypatch, piece, kind, times):
     for name in ("calendar", "spans", "lags", "seasons", "clock", "spacing", "spacings"):
         assert getattr(parts, name) == getattr(whole, name), name
     rows = np.arange(ROWS + 3)
-    assert parts.times_of(rows) == whole.times_of(rows)
+    found, wanted = (times_of(task.table, task.spacing, rows) for task in (parts, whole))
+    assert found == wanted
     found, wanted = (task.training_excerpt() for task in (parts, whole))
     assert torch.allclose(found.x, wanted.x, atol=1e-6)
     assert torch.allclose(parts.path.weight, whole.path.weight, atol=1e-6)

@@ -52,12 +52,6 @@ class Baselines:
         return (-(-ahead // season) * season - ahead for season in self._seasons)
 
 
-def baseline_forecasts(series: Series) -> dict[str, np.ndarray]:
-    """By name, the forecasts of a table in memory by target row, as `Series.forecasts` has them."""
-    (piece,) = series.pieces(0, series.rows, 0)
-    return {name: series.by_row(found, 0) for name, found in Baselines(series)(piece).items()}
-
-
 def persistence(piece: Steps, place: int, back: int) -> np.ndarray:
     """The value that a column had so many rows before each step, or the last one before that, (T)."""
     rows = np.arange(piece.before, piece.before + piece.steps) - back

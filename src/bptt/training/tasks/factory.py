@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from ...errors import UserError
@@ -128,7 +127,7 @@ def split_of(task: Task) -> str:
     if not isinstance(task, Forecast):
         return ""
     rows, last = task.train_rows, task.rows - 1
-    first, end, tested, stop = (task.times_of(np.array([row]))[0] for row in (0, rows - 1, rows, last))
+    first, end, tested, stop = (task.table.timestamps_at(row, 1).texts[0] for row in (0, rows - 1, rows, last))
     held = task.train_steps - task.learned_steps
     validated = f", its last {held} steps for validation" if held else ""
     season = f"season {' and '.join(map(str, task.seasons))}" if task.seasons else "no season found"

@@ -27,6 +27,7 @@ from .excerpt import LONGEST, TrainingExcerpt
 from .extrapolation import beyond
 from .linear_part import linear_paths
 from .ridge import Products
+from .row_times import check_rows_to_come
 from .scores import judged
 from .seasons import found_lookback
 from .series import Series, Span
@@ -57,6 +58,10 @@ class Forecast(Series):
         return self.table.clock if self.config.time else Clock()
 
     @property
+    def series(self) -> dict[str, Scaling]:
+        return {}
+
+    @property
     def spacings(self) -> dict[str, Spacing]:
         return {self.part: self.spacing} if self.config.time and self.spacing is not None else {}
 
@@ -76,8 +81,8 @@ class Forecast(Series):
         if self.train_rows:
             stop = first + self.learned_steps
         start = max(first, stop - LONGEST)
-        pieces = list(self.pieces(start, stop, first))
-        x, d = (torch.cat(list(map(of, pieces)))[:, None] for of in (self.inputs_of, self.targets_of))
+        _, *parts = zip(*self.examples(start, stop), strict=True)
+        x, d = (torch.cat(part)[:, None] for part in parts)
         note = self.beyond() if self.train_rows else None
         notes = () if note is None else (note,)
         of = f"{self.train_rows} training rows" if self.train_rows else f"{self.rows} rows"
@@ -145,9 +150,10 @@ def with_linear_part(parts: list[T]) -> list[T]:
         return parts
     learned, whole = (Products(first.layout.size, len(first.outputs)) for _ in range(2))
     for part in parts:
-        for step, x, d in part.step_pieces():
-            learned.add(x, d, step, part.learned_steps)
-            whole.add(x, d, step, part.train_steps)
+        for row, *pair in part.training_examples():
+            x, d = (own.double().numpy() for own in pair)
+            learned.add(x, d, row - part.first_step, part.learned_steps)
+            whole.add(x, d, row - part.first_step, part.train_steps)
     paths = linear_paths(learned, whole, first.layout, first.outputs, first.seasons)
     return [replace(part, paths=paths) for part in parts]
 
@@ -200,10 +206,10 @@ def forecast_of(
     scaling = Scaling.of_moments(table.moments(0, train_rows), table.columns, table.name if part else "")
     scaling.check(table.moments(0, len(table)), table.columns, table.name)
     spacing = table.spacing()
+    check_rows_to_come(table, [spacing], max(config.horizons))
     judged_by = {"spans": spans, "variances": variances, "published": published, "part": part}
     in_time = {"calendar": calendar, "spacing": spacing, "ahead": spacing}
     forecast = Forecast(config, train_rows, scaling, *lookback, table, **in_time, **judged_by)
-    forecast.check_times()
     if forecast.train_steps < MINIMUM_TARGETS:
         raise UserError(
             f"lags={lookback.lags[-1] + 1} and horizon={max(config.horizons)} leave "

@@ -1,10 +1,11 @@
-"""Scores of forecasts beside the baselines, their intervals and coverage, and the rows of forecast.csv."""
+"""Scores of forecasts beside the baselines, their intervals and coverage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,8 +17,10 @@ from ...forecast_model import ForecastModel
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from .baselines import Baselines
+from .forecast_rows import rows_of
+from .forecasting import output_words
 from .intervals import AdaptiveWidth, Intervals, half_width, in_turn
-from .series import Series, WalkedSteps
+from .series import Series, Span, WalkedSteps
 from .task import ARV, ARV_OF_SUNSPOTS, Held, Judged, WholeModel
 
 MEAN = "mean"
@@ -44,7 +47,7 @@ def judged(parts: Sequence[Series], whole: WholeModel, title: str, path: Path) -
     named = [
         (_named(own.series, on, len(parts)), own, place)
         for own in scored
-        for place, (on, _, _) in enumerate(own.series.judged_on)
+        for place, (on, _, _) in enumerate(own.judged_on)
     ]
     several = len(parts) > 1 or len(first.outputs) > 1
     scores = {}
@@ -74,6 +77,14 @@ def shares_of(model: nn.Module) -> list[float]:
     return model.share.tolist() if isinstance(model, ForecastModel) else []
 
 
+class _JudgedOn(NamedTuple):
+    """Rows on which an output is judged."""
+
+    name: str
+    output: int
+    span: Span
+
+
 class _Scored:
     """The forecasts of a series and of its baselines piece by piece, and the sums of their errors."""
 
@@ -81,15 +92,16 @@ class _Scored:
         self.series, self._model, self._baselines = series, model, Baselines(series)
         alone = [LINEAR] if isinstance(model, ForecastModel) else []
         self.names = [title, *alone, *self._baselines.names]
+        self.judged_on = _judged_on(series)
         coverage, horizons = series.config.coverage, [ahead for _, ahead in series.outputs]
         self._fixed = [half_width(own, coverage) for own in sizes]
         self.widths = [
             AdaptiveWidth(own.tolist(), coverage, ahead) for own, ahead in zip(sizes, horizons, strict=True)
         ]
         # by model and judged part, and how many there are
-        self._squares, self._counts = np.zeros((2, len(self.names), len(series.judged_on)))
-        self._absolute = np.zeros(len(series.judged_on))  # of the model alone
-        self.held = np.zeros((len(series.judged_on), 2), dtype=int)  # within their intervals, and with one
+        self._squares, self._counts = np.zeros((2, len(self.names), len(self.judged_on)))
+        self._absolute = np.zeros(len(self.judged_on))  # of the model alone
+        self.held = np.zeros((len(self.judged_on), 2), dtype=int)  # within their intervals, and with one
         self.shown: list[list[pl.DataFrame]] = [[] for _ in horizons]  # by output
         self._units = _changes(series)
 
@@ -119,11 +131,11 @@ class _Scored:
         errors, unit, start = np.abs(truth - found), series.scaling.std[place], series.spans[0].first
         width = np.full(len(rows), self._fixed[output] * unit)
         width[rows >= start] = self.widths[output].along(errors[0, rows >= start] / unit) * unit
-        for number, (_, own, span) in enumerate(series.judged_on):
+        for number, (_, own, span) in enumerate(self.judged_on):
             if own == output:
                 on = slice(*np.searchsorted(rows, [span.first, span.stop]))
                 self._add(number, errors[:, on], width[on])
-        frame = _rows(series, output, rows, truth, found[0], width)
+        frame = rows_of(series, output, rows, truth, found[0], width)
         split = np.searchsorted([start, series.rows], rows, side="right")
         said = pl.Series("split", np.array(["training", "test", "future"])[split], dtype=pl.String)
         self.shown[output].append(frame.with_columns(said).filter(rows >= series.first_shown))
@@ -154,11 +166,25 @@ class _Scored:
 
     def output(self, number: int) -> tuple[str, int]:
         """The target and the horizon."""
-        place, ahead = self.series.outputs[self.series.judged_on[number][1]]
+        place, ahead = self.series.outputs[self.judged_on[number].output]
         return self.series.columns[place], ahead
 
     def _place(self, number: int) -> int:
-        return self.series.outputs[self.series.judged_on[number][1]][0]
+        return self.series.outputs[self.judged_on[number].output][0]
+
+
+def _judged_on(series: Series) -> list[_JudgedOn]:
+    """The judged parts of a series.
+
+    A name has the target where there are several, the horizon where there are, and the span where there are or
+    where nothing else is to be said.
+    """
+    found = []
+    for output, said in enumerate(output_words(series.columns, series.outputs)):
+        for span in series.spans:
+            own = [*said, span.name] if len(series.spans) > 1 or not said else said
+            found.append(_JudgedOn(", ".join(own), output, span))
+    return found
 
 
 def _changes(series: Series) -> list[float]:
@@ -179,7 +205,7 @@ def _changes(series: Series) -> list[float]:
 
 
 def _time(series: Series, row: int) -> str:
-    return series.times_of(np.array([max(row, series.first_shown)]))[0]
+    return series.table.timestamps_at(max(row, series.first_shown), 1).texts[0]
 
 
 def errors_held_out(whole: WholeModel) -> list[np.ndarray]:
@@ -195,43 +221,6 @@ def errors_held_out(whole: WholeModel) -> list[np.ndarray]:
     return [
         in_turn([own[~np.isnan(own)] for own in by_part]) for by_part in zip(*(e.T for e in errors), strict=True)
     ]
-
-
-def forecast_rows(series: Series, found: np.ndarray, widths: np.ndarray) -> pl.DataFrame:
-    """The forecasts of each row that can be forecast, output by output.
-
-    Args:
-        found, widths: forecasts and half their intervals' widths by target row, (N + farthest, K), in the targets'
-            units.
-    """
-    truth, frames = series.truth(), []
-    for output, (_, ahead) in enumerate(series.outputs):
-        rows = np.arange(series.first_step, series.rows) + ahead
-        frames.append(_rows(series, output, rows, truth[rows, output], found[rows, output], widths[rows, output]))
-    return pl.concat(frames)
-
-
-def _rows(
-    series: Series, output: int, rows: np.ndarray, truth: np.ndarray, found: np.ndarray, width: np.ndarray
-) -> pl.DataFrame:
-    """The forecasts of some rows of an output, (N) each.
-
-    Columns series if there are several, time, target (its name), horizon if there are several, truth, forecast,
-    lower and upper; unknown values are left empty.
-    """
-    place, ahead = series.outputs[output]
-    several = len(series.config.horizons) > 1
-    width = np.where(np.isfinite(width), width, np.nan)
-    numbers = {"truth": truth, "forecast": found, "lower": found - width, "upper": found + width}
-    frame = pl.DataFrame(
-        {
-            "time": pl.Series(series.times_of(rows), dtype=pl.String),
-            "target": pl.Series([series.columns[place]] * len(rows), dtype=pl.String),
-            **({"horizon": pl.Series([ahead] * len(rows), dtype=pl.Int32)} if several else {}),
-            **{name: pl.Series(values).fill_nan(None) for name, values in numbers.items()},
-        }
-    )
-    return frame.insert_column(0, pl.lit(series.part).alias("series")) if series.part else frame
 
 
 def _named(part: Series, on: str, parts: int) -> str:

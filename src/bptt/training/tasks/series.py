@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import UserError
 from ...forecast_model import ForecastModel, LinearPath
 from ...networks import SequenceModel
 from ..data.calendar import FEATURES, features
@@ -20,10 +19,9 @@ from ..data.gaps import first_values
 from ..data.scaling import Moments, Scaling, as_input
 from ..data.spacing import Spacing
 from ..data.tables import Rows, Table, lagged
-from ..data.timestamps import Clock, Timestamps
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
-from .forecasting import Forecasting, output_words
+from .forecasting import Forecasting
 from .linear_part import LinearPaths, share_of
 from .pieces import Steps, pieces_of
 from .ridge import Inputs
@@ -39,6 +37,14 @@ class Span(NamedTuple):
     name: str
     first: int
     stop: int  # one past the last
+
+
+class Examples(NamedTuple):
+    """Inputs and targets of steps that follow each other."""
+
+    row: int  # that the first of them stands at
+    x: Tensor  # (T, I)
+    d: Tensor  # (T, K), standardised, NaN where missing or beyond the end
 
 
 class WalkedSteps(NamedTuple):
@@ -114,18 +120,6 @@ class Series(Forecasting):
         return 0 if self.in_memory else max(self.train_rows, self.rows - max(FEWEST_SHOWN, SHOWN // self.among))
 
     @property
-    def clock(self) -> Clock:
-        return Clock()
-
-    @property
-    def series(self) -> dict[str, Scaling]:
-        return {}
-
-    @property
-    def spacings(self) -> dict[str, Spacing]:
-        return {}
-
-    @property
     def farthest(self) -> int:
         """The longest horizon."""
         return max(self.config.horizons)
@@ -190,12 +184,14 @@ class Series(Forecasting):
         columns = zip(y.double().numpy().T, self.outputs, strict=True)
         return np.stack([self.scaling.undo_target(own, place) for own, (place, _) in columns], axis=1)
 
-    def step_pieces(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """The training steps by piece: the first one's number, x (T, I) and d (T, K)."""
-        first = self.first_step
-        for piece in self.pieces(first, first + self.train_steps, first):
-            x, d = self.inputs_of(piece), self.targets_of(piece)
-            yield piece.row - first, x.double().numpy(), d.double().numpy()
+    def training_examples(self) -> Iterator[Examples]:
+        """The training steps, by piece."""
+        return self.examples(self.first_step, self.first_step + self.train_steps)
+
+    def examples(self, first: int, stop: int) -> Iterator[Examples]:
+        """The steps at rows first to stop, by piece."""
+        for piece in self.pieces(first, stop, self.first_step):
+            yield Examples(piece.row, self.inputs_of(piece), self.targets_of(piece))
 
     def held_out(self, network: nn.Module) -> tuple[np.ndarray, np.ndarray]:
         """The network's outputs and targets (N, K) at the validation steps; without any, at the training steps."""
@@ -276,90 +272,10 @@ class Series(Forecasting):
             if piece.row + piece.steps > first:
                 yield WalkedSteps(piece, x, y.to(x.device))
 
-    def times_of(self, rows: np.ndarray) -> list[str]:
-        """The times of rows that follow each other, those beyond the end included."""
-        if not len(rows):
-            return []
-        first, stop = int(rows[0]), int(rows[-1]) + 1
-        known = self.table.timestamps_at(first, min(stop, self.rows) - first).texts if first < self.rows else []
-        return [*known, *(self._later(row - self.rows + 1) for row in range(max(first, self.rows), stop))]
-
-    def _later(self, steps: int) -> str:
-        """The time so many rows after the last one."""
-        end = self._end
-        if self.spacing is None:
-            return f"{end.texts[-1]} + {steps}"
-        return end.write(self.spacing.after(end.moments[-1], steps))
-
-    @cached_property
-    def _end(self) -> Timestamps:
-        """The last row's time."""
-        return self.table.timestamps_at(self.rows - 1, 1)
-
-    def check_times(self) -> None:
-        """Refuse rows to come after the year 9999, where dates end."""
-        for spacing in (self.spacing, self.ahead if self.calendar else None):
-            try:
-                if spacing is not None:
-                    spacing.after(self._end.moments[-1], self.farthest)
-            except (OverflowError, ValueError) as error:
-                raise UserError(
-                    f"{self.name}: rows to come would be dated after the year 9999, where dates end; the last row "
-                    f"is of {self._end.texts[-1]}"
-                ) from error
-
-    @property
-    def judged_on(self) -> list[tuple[str, int, Span]]:
-        """The judged parts: name, output and rows of each.
-
-        A name has the target where there are several, the horizon where there are, and the span where there are or
-        where nothing else is to be said.
-        """
-        found = []
-        for output, said in enumerate(output_words(self.columns, self.outputs)):
-            for span in self.spans:
-                own = [*said, span.name] if len(self.spans) > 1 or not said else said
-                found.append((", ".join(own), output, span))
-        return found
-
-    def inputs(self) -> Tensor:
-        """x (T, I), one step for each row that has its lags before it."""
-        return self.inputs_of(self._all)
-
-    def targets(self) -> Tensor:
-        """d (T - farthest, K), standardised, NaN where missing; the last steps' targets are not known yet."""
-        return self.targets_of(self._all)[: self._all.steps - self.farthest]
-
-    @property
-    def _all(self) -> Steps:
-        return next(self.pieces(self.first_step, self.rows, self.first_step))
-
     def training_steps(self) -> tuple[Tensor, Tensor]:
-        """What the network reads and learns at the training steps, (T, R) and (T, K)."""
-        x, d = self.inputs()[: self.train_steps], self.targets()[: self.train_steps]
+        """What the network reads and learns at the training steps of a table in memory, (T, R) and (T, K)."""
+        ((_, x, d),) = self.training_examples()
         return self.read(x), self.rest(x, d)
-
-    def forecasts(self, y: Tensor) -> np.ndarray:
-        """The network's outputs (T, K) by target row, in the targets' units: (N + farthest, K), else NaN."""
-        return self.by_row(self.in_units(y), self.first_step)
-
-    def by_row(self, values: np.ndarray, row: int) -> np.ndarray:
-        """Forecasts at steps from a row on (T, K) by target row, (N + farthest, K)."""
-        found = self._nowhere()
-        for output, (_, ahead) in enumerate(self.outputs):
-            first = row + ahead
-            found[first : first + len(values), output] = values[:, output]
-        return found
-
-    def truth(self) -> np.ndarray:
-        """The true values of each output, by target row, (N + farthest, K); NaN where that is not known."""
-        found, values = self._nowhere(), self.table.read(0, self.rows)
-        for output, (place, _) in enumerate(self.outputs):
-            found[: self.rows, output] = values[:, place]
-        return found
-
-    def _nowhere(self) -> np.ndarray:
-        return np.full((self.rows + self.farthest, len(self.outputs)), np.nan)
 
 
 def whole_of(parts: Sequence[Series], network: SequenceModel) -> WholeModel:

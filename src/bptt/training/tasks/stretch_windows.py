@@ -104,8 +104,7 @@ class StretchWindows:
         series, shape = self._stretches[0].series, (stop - start, len(self._stretches))
         x, d = torch.zeros(*shape, series.read_size), torch.full((*shape, len(series.outputs)), torch.nan)
         for number, (series, row, steps) in enumerate(self._stretches):
-            for piece in series.pieces(row + start, row + min(stop, steps), series.first_step):
-                at = slice(piece.row - row - start, piece.row - row - start + piece.steps)
-                own_x, own_d = series.inputs_of(piece), series.targets_of(piece)
+            for place, own_x, own_d in series.examples(row + start, row + min(stop, steps)):
+                at = slice(place - row - start, place - row - start + len(own_x))
                 x[at, number], d[at, number] = series.read(own_x), series.rest(own_x, own_d)
         return x, d
