@@ -1,9 +1,16 @@
-// The order of search results: first those whose titles hold the most words of the query.
+// The order of search results: first the pages whose titles hold the most words of the query; a function's own entry
+// first where its name was typed.
+const stem = (word) => word.replace(/iz/g, "is").replace(/(ings?|ed|es?|s)$/, "");
+const wordsOf = (text) => text.toLowerCase().split(/[^\p{L}\p{N}_]+/u).filter((word) => word.length > 1);
+
 var Scorer = {
-  score: ([, title, , , score]) => {
+  score: ([page, title, , , score, , kind]) => {
     const query = new URLSearchParams(window.location.search).get("q") ?? "";
-    const words = query.toLowerCase().split(/[^\p{L}\p{N}_]+/u).filter((word) => word.length > 1);
-    return score + 10 * words.filter((word) => title.toLowerCase().includes(word)).length;
+    const words = wordsOf(query);
+    if (kind === "object") return words.length === 1 || /[._]/.test(query) ? score + 10 : score / 10;
+    const titles = wordsOf(title).map(stem);
+    const found = words.map(stem).filter((word) => titles.some((other) => other.startsWith(word)));
+    return page === "changelog" ? score / 10 : score + 10 * found.length;
   },
 
   // the rest as Sphinx has it
