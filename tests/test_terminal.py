@@ -38,6 +38,11 @@ def test_letters_are_spelled_before_the_line_is_measured(monkeypatch):
     assert fitted("‖λ‖² ᵀ ▁▄█▏", Terminal("cp1252")) == "||lambda||²\n^T _=##"
 
 
+def test_letters_that_are_raised_or_lowered_are_spelled_as_such(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert fitted("p_kʳ W⁽¹⁰⁾ᵀ x₁₂ δ̃ é日", Terminal("ascii")) == "p_k^r W^(10)T x_12 delta~ ??"
+
+
 def test_further_lines_stand_below_the_first(monkeypatch):
     monkeypatch.setenv("COLUMNS", "16")
     assert wrapped("one two three four", "  1. ") == ["  1. one two", "     three four"]

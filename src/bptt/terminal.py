@@ -7,15 +7,19 @@ import os
 import shutil
 import sys
 import textwrap
+import unicodedata
+from itertools import groupby
+from operator import itemgetter
 from typing import TextIO
 
 WIDTH = 80  # columns of a text where nothing says how wide the terminal is
 WIDEST = 100  # columns of prose at most
+NARROW = 60  # columns, below which a terminal is narrow
 PLAIN = "bptt.plain"  # the error handler that spells what an encoding does not have
 SPELLED = {"∂": "d", "Φ": "Phi", "Σ": "sum", "Π": "prod", "δ": "delta", "α": "alpha", "σ": "sigma", "ρ": "rho"}
-SPELLED |= {"λ": "lambda", "β": "beta", "ℓ": "l", "‖": "||", "²": "^2", "ᵀ": "^T", "√": "sqrt", "±": "+-"}
+SPELLED |= {"λ": "lambda", "β": "beta", "ℓ": "l", "‖": "||", "√": "sqrt", "±": "+-"}
 SPELLED |= {"→": "->", "←": "<-", "·": "*", "×": "x", "−": "-", "≤": "<=", "≥": ">=", "…": "...", "•": "*"}
-SPELLED |= {"⋯": "...", "⊙": "*"}
+SPELLED |= {"⋯": "...", "⊙": "*", "ε": "epsilon", "∈": "in", "≠": "!=", "▸": ">", "◂": "<", "\u0303": "~"}
 BLOCKS = dict(zip("▁▂▃▄▅▆▇█▏▎▍▌▋▊▉", "_.-=+*%########", strict=True))  # of profiles, then of bars
 
 
@@ -26,12 +30,16 @@ def columns(stream: TextIO | None = None) -> int | None:
     return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
+def prose_width() -> int:
+    """The width of prose on standard output."""
+    return min(columns() or WIDTH, WIDEST)
+
+
 def wrapped(text: str, start: str = "", width: int | None = None) -> list[str]:
     """Prose in lines of the terminal's width, no word split; later lines begin below the end of `start`."""
-    width = width or min(columns() or WIDTH, WIDEST)
     return textwrap.wrap(
         text,
-        width,
+        width or prose_width(),
         initial_indent=start,
         subsequent_indent=" " * len(start),
         break_long_words=False,
@@ -64,8 +72,18 @@ def drawn(blocks: str) -> str:
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
-    letters = SPELLED | BLOCKS
-    return "".join(letters.get(one, "?") for one in error.object[error.start : error.end]), error.end
+    spelled = map(_spelling, error.object[error.start : error.end])
+    return "".join(
+        mark + "".join(one for _, one in some) for mark, some in groupby(spelled, itemgetter(0))
+    ), error.end
+
+
+def _spelling(letter: str) -> tuple[str, str]:
+    """How a letter is spelled, and the mark before it where it is raised or lowered."""
+    kind, _, plain = unicodedata.decomposition(letter).partition(" ")
+    mark = {"<super>": "^", "<sub>": "_"}.get(kind, "")
+    letter = chr(int(plain, 16)) if mark else letter
+    return mark, letter if letter.isascii() else (SPELLED | BLOCKS).get(letter, "?")
 
 
 codecs.register_error(PLAIN, _spelled)

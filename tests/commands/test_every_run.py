@@ -1,7 +1,9 @@
 """Every command on every kind of run: each reads the run, its data and its loss alike."""
 
+import io
 import json
 import math
+import sys
 
 import polars as pl
 import pytest
@@ -24,6 +26,7 @@ from bptt.commands.options import (
 )
 from bptt.commands.predict import predict
 from bptt.commands.sample import sample
+from bptt.commands.streams import open_all
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.page.html import page_html
@@ -135,6 +138,22 @@ def test_every_command_reads_it(runs, name, capsys, tmp_path):
         assert opened.predict(opened.config.data).write_csv() == (tmp_path / "p.csv").read_text()
         with pytest.raises(UserError, match="writes no text"):
             sample(SampleOptions(run))
+
+
+@pytest.mark.parametrize("name", ["many", "ragged"])
+def test_a_narrow_terminal_of_few_letters_shows_it_in_whole_words(runs, name, monkeypatch):
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setenv("COLUMNS", "40")
+    open_all()
+    assert explain(ExplainOptions(runs / name / "run", steps=3, derivation=True)) == 0
+    assert check(CheckOptions(str(runs / name / "run"), steps=4, looks=3)) == 0
+    shown.flush()
+    text = shown.buffer.getvalue().decode("ascii")
+    assert [line for line in text.splitlines() if len(line) > 40 and len(line.split()) > 1] == []
+    assert "?" not in text
+    assert "#" in text
+    assert "^T" in text
 
 
 def test_every_run_is_exported(runs, tmp_path):

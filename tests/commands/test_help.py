@@ -50,6 +50,12 @@ def test_a_page_is_as_wide_as_the_terminal(monkeypatch):
     assert max(map(len, shown.splitlines())) in range(30, 41)
 
 
+def test_choices_are_broken_between_them_where_the_terminal_is_narrow(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = help_page(RAW.replace("{a,b,c}", "{boiled,steamed,fried,raw}"), {})
+    assert "\n  --long-option {boiled, steamed, fried,\n  raw}\n      The first line" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "own", "other"),
     [

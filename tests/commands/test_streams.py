@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from bptt.commands.streams import Exact, checked, open_all, say, warnings_printed
+from bptt.commands.streams import Exact, checked, complain, open_all, say, warnings_printed
 from bptt.errors import UserError
 
 
@@ -40,6 +40,13 @@ def test_words_are_spelled_where_an_encoding_has_no_letters_for_them(output):
     open_all()
     say("∂E/∂W → 1 ▇", "日")
     assert shown.held == b"dE/dW -> 1 %\n\n?\n"
+
+
+def test_errors_are_spelled_too(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal("ascii"))
+    open_all()
+    complain("bptt train", "a…z is 3 × 4")
+    assert sys.stderr.held == b"bptt train: a...z is 3 x 4\n"
 
 
 def test_names_in_words_do_nothing_to_a_terminal(output):

@@ -1,6 +1,6 @@
 import pytest
 
-from bptt.insight.text_tables import stretches
+from bptt.insight.text_tables import stretches, with_bar
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 13, 200])
@@ -16,3 +16,12 @@ def test_every_step_once_in_order_and_no_more_shown_than_asked_for(steps, shown)
 
 def test_steps_around_one_in_the_middle():
     assert [tuple(span) for span in stretches(9, 5, 5) if len(span) > 1] == [(2, 3), (7, 8)]
+
+
+def test_a_bar_fits_beside_its_line(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert with_bar("a  1", 2.0) == "a  1  " + "█" * 24
+    assert with_bar("a  1", 0.0) == "a  1"
+    monkeypatch.setenv("COLUMNS", "16")
+    assert with_bar("a  1", 0.55) == "a  1  █████▌"
+    assert with_bar("a  1" * 9, 1.0) == "a  1" * 9 + "  ████"

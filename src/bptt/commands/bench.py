@@ -6,11 +6,13 @@ from contextlib import ExitStack
 
 import torch
 
-from .. import peers, speed
+from .. import peers, speed, terminal
 from ..errors import UserError
 from ..terminal import fitted
 from ..walks import kernels
 from .options import BenchOptions
+
+TABLE = 92  # columns of a line of the table
 
 
 def bench(config: BenchOptions) -> int:
@@ -30,9 +32,9 @@ def bench(config: BenchOptions) -> int:
     first = (speed.STREAMING,) if config.inference else ()
     if config.accuracy:
         print(f"{'':<5}{'(T, B, I, H)':<22}{'bptt':>10}{'torch':>10}{'ratio':>8}")
-    else:
+    elif not _is_narrow():
         columns = f"{'torch ms (min)':>21}{'bptt ms (min)':>21}{'ratio':>8}{'GF/s':>8}{'sgemm':>7}"
-        print(fitted(f"{'':<5}{'(T, B, I, H)':<22}{columns}"))
+        print(f"{'':<5}{'(T, B, I, H)':<22}{columns}")
     for kind in config.cells:
         for size in config.size or first + speed.SIZES:
             if config.accuracy:
@@ -59,18 +61,32 @@ def _print_times(config: BenchOptions, kind: str, size: speed.Size) -> None:
             threads=config.threads,
             peers=[peer.block for peer in started.values()],
         )
-    line = (
-        f"{kind:<5}{size!s:<22}{s.torch_ms:>10.3f} ({s.torch_least:>8.3f}){s.ours_ms:>10.3f}"
-        f" ({s.ours_least:>8.3f}){s.ratio:>8.2f}{s.gflops:>8.1f}{s.share:>7.0%}"
-    )
-    print(fitted(line), flush=True)
+    if _is_narrow():
+        print(
+            fitted(
+                f"{kind} {size}: torch {s.torch_ms:.3f} ms ({s.torch_least:.3f}), bptt {s.ours_ms:.3f} ms "
+                f"({s.ours_least:.3f}), ratio {s.ratio:.2f}, {s.gflops:.1f} GF/s, {s.share:.0%} of sgemm"
+            ),
+            flush=True,
+        )
+    else:
+        print(
+            f"{kind:<5}{size!s:<22}{s.torch_ms:>10.3f} ({s.torch_least:>8.3f}){s.ours_ms:>10.3f}"
+            f" ({s.ours_least:>8.3f}){s.ratio:>8.2f}{s.gflops:>8.1f}{s.share:>7.0%}",
+            flush=True,
+        )
     of_peers = dict(zip(started, s.peers, strict=True))
     for name in peers.PACKAGES if config.peers else ():
         found = f"{'-':>10}"
         if (peer := of_peers.get(name)) is not None:
             times = f"{peer.ms / s.ours_ms:.2f} ({peer.least / s.ours_least:.2f}) times bptt's"
             found = f"{peer.ms:>10.3f} ({peer.least:>8.3f}) ms, {times}"
-        print(f"     {name:<22}{found}", flush=True)
+        print(fitted(f"     {name:<22}{found}"), flush=True)
+
+
+def _is_narrow() -> bool:
+    """Whether the terminal has no width for a line of the table."""
+    return (terminal.columns() or TABLE) < TABLE
 
 
 def _timed(config: BenchOptions) -> list[str]:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from typing import NamedTuple
 
-from ..terminal import spelled, wrapped
+from ..terminal import NARROW, prose_width, spelled, wrapped
 
-INDENT = 22  # of the texts
+INDENT, INDENT_NARROW = 22, 6  # of the texts, and of those on a narrow terminal
 
 
 class Entry(NamedTuple):
@@ -36,10 +36,14 @@ def _prose(text: str, indent: str = "") -> str:
 
 def _lines(entry: Entry) -> list[str]:
     """The name, and beside it or below it the text."""
-    text = _prose(entry.text, " " * INDENT).splitlines()
+    width = prose_width()
+    indent = INDENT if width >= NARROW else INDENT_NARROW
+    text = _prose(entry.text, " " * indent).splitlines()
     first = f"  {entry.name}"
-    if text and len(first) + 2 <= INDENT:
-        return [first.ljust(INDENT) + text[0].strip(), *text[1:]]
+    if text and len(first) + 2 <= indent:
+        return [first.ljust(indent) + text[0].strip(), *text[1:]]
+    if len(first) > width:
+        return [*wrapped(entry.name.replace(",", ", "), "  "), *text]
     return [first, *text]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..terminal import drawn
+from ..terminal import columns, drawn
 from .pairs import shares
 
-WIDTH = 24  # characters of a full bar
+LONGEST, SHORTEST = 24, 4  # characters of a full bar, on a terminal that has the width and on any
 
 
 def share(part: Tensor, gradient: Tensor) -> float:
@@ -15,10 +15,12 @@ def share(part: Tensor, gradient: Tensor) -> float:
     return shares((part * gradient).sum(), gradient.square().sum()).nan_to_num().item()
 
 
-def bar(part: float) -> str:
-    """Eighths of a block: 1 is `WIDTH` characters, more is cut."""
-    eighths = round(min(part, 1.0) * WIDTH * 8)
-    return drawn("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip())
+def with_bar(line: str, part: float) -> str:
+    """A line of a table with a bar that fits beside it, in eighths of a block; 1 fills it, more is cut."""
+    width = columns()
+    full = LONGEST if width is None else max(SHORTEST, min(LONGEST, width - len(line) - 2))
+    eighths = round(min(part, 1.0) * full * 8)
+    return f"{line}  {drawn('█' * (eighths // 8) + ' ▏▎▍▌▋▊▉'[eighths % 8].strip())}".rstrip()
 
 
 def stretches(steps: int, around: int, shown: int, first: int = 1) -> list[range]:

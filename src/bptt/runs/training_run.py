@@ -17,8 +17,9 @@ from ..errors import TrainingDiverged, UserError, warn
 from ..files import make_folder, write_whole
 from ..page.html import page_html
 from ..reach.out_of_memory import out_of_memory
-from ..report.tables import score_table
+from ..report.tables import print_scores
 from ..report.tensorboard import TensorBoard
+from ..terminal import NARROW
 from ..training.config_file import ConfigFile, read_config
 from ..training.data.frames import IN_MEMORY
 from ..training.loop import Epoch, Fitted
@@ -234,8 +235,10 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
     )
     if not kernels.available():
         print_line(console, f"on a CPU this is slower than it could be: {kernels.missing()}")
-    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress, ExitStack() as opened:
+    shown = [MofNCompleteColumn(), TextColumn("{task.fields[losses]}")]
+    if console.width >= NARROW and not console.is_dumb_terminal:
+        shown = [TextColumn("epoch"), shown[0], BarColumn(), shown[1], TimeRemainingColumn()]
+    with Progress(*shown, console=console) as progress, ExitStack() as opened:
         keeper = opened.enter_context(_Keeper(work, journal))
         board = None
         if config.tensorboard and journal.writes and journal.folder is not None:
@@ -308,10 +311,10 @@ def _say(console: Console, folder: Path | None, result: Result) -> None:
     """How training ended, the scores, and where everything is."""
     print_line(console, f"{result.ending()} ({result.seconds:.1f} s)\n")
     judged, measure = result.judged, result.judged.measure
-    console.print(score_table(judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)"))
+    print_scores(console, judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)")
     if errors := result.in_units():
         title = "RMSE and MAE in the data's units, and MASE"
-        console.print(score_table(errors, list(errors["RMSE"]), title))
+        print_scores(console, errors, list(errors["RMSE"]), title)
     if (said := result.intervals()) is not None:
         print_line(console, said)
     if (said := result.warning(folder)) is not None:

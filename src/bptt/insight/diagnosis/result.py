@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...terminal import wrapped
 from ..html_tables import Bar, Row, bars, paragraphs, table_html
-from ..text_tables import bar
+from ..text_tables import with_bar
 from .clipping import GradientNorms
 from .facts import Fact, layer_facts, memory_facts, norm_fact
 from .input_memory import InputMemory
@@ -115,7 +115,7 @@ def _fact_lines(fact: Fact) -> list[str]:
     start = f"  {fact.label:<15} "
     if fact.part is None:
         return wrapped(fact.text, start)
-    return [f"{start}{fact.text}  {bar(fact.part)}".rstrip()]
+    return [with_bar(start + fact.text, fact.part)]
 
 
 def _plain(value: Any) -> Any:

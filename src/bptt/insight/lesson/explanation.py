@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..html_tables import Bar, Row, table_html
-from ..text_tables import bar, share, stretches
+from ..text_tables import share, stretches, with_bar
 from .svg import lowered
 
 SHOWN = 12  # steps shown one by one; the others are summed in a row
@@ -111,7 +111,7 @@ def _contribution_rows(e: Explanation, name: str) -> list[str]:
     spans = [range(1, first)] * (first > 1) + [range(k, k + 1) for k in range(first, e.steps + 1)]
     for span in spans:
         part, label = e.part(name, span), f"1 to {first - 1}" if span[0] < first else str(span[0])
-        rows.append(f"{label:>9}  {part.norm:>10.4g}  {part.share:>z7.1%}  {bar(abs(part.share))}".rstrip())
+        rows.append(with_bar(f"{label:>9}  {part.norm:>10.4g}  {part.share:>z7.1%}", abs(part.share)))
     return rows
 
 
@@ -121,8 +121,8 @@ def _decay_rows(title: str, norms: list[float], t: int) -> list[str]:
     shown = range(len(norms), max(0, len(norms) - SHOWN), -1)
     for k in [*shown, 1] if len(norms) > SHOWN else shown:
         part = norms[k - 1] / at_t if at_t > 0 else 0.0
-        drawn = bar(part) if k in shown else ""
-        rows.append(f"{k:>9}  {norms[k - 1]:>10.4g}  {part:>9.1%}  {drawn}".rstrip())
+        row = f"{k:>9}  {norms[k - 1]:>10.4g}  {part:>9.1%}"
+        rows.append(with_bar(row, part) if k in shown else row)
     if t > 1 and norms[0] > 0 and at_t > 0:
         factor = (norms[0] / at_t) ** (1 / (t - 1))
         rows.append(f"   each step back multiplies it by {factor:.3g} (geometric mean)")
