@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import polars as pl
 import torch
-from jinja2 import Environment, FunctionLoader, select_autoescape
+from jinja2 import Environment, FunctionLoader, Template, select_autoescape
 from torch import Tensor
 
 from ..files import creating
@@ -172,18 +172,26 @@ def _longest(subject: Subject, rows: torch.Tensor, most: int) -> torch.Tensor:
 
 def page_html(page: Page) -> str:
     """The page as one HTML file; light and dark, from 390 pixels of width."""
-    escaping = select_autoescape(default=True)
-    environment = Environment(
-        autoescape=escaping, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(static)
-    )
-    environment.filters["significant"] = significant
-    return environment.get_template("view/page.html").render(
+    return _template().render(
         page=page,
         policy=policy(),
         data=json_of(page).replace("<", "\\u003c"),
         style=static("view/page.css") + (static("results/results.css") if page.run else ""),
         script=_script(),
     )
+
+
+@cache
+def _template() -> Template:
+    """The page's template; compiling it takes longer than filling it."""
+    environment = Environment(
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(static),
+    )
+    environment.filters["significant"] = significant
+    return environment.get_template("view/page.html")
 
 
 def json_of(value: Any) -> str:
