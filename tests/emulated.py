@@ -181,14 +181,15 @@ def is_ours(value: Any) -> bool:
 
 def host_view(tensor: Tensor, used: bool = True) -> Tensor:
     """A CPU tensor over the memory of a device tensor, whose late copies are carried out."""
-    address = tensor.untyped_storage().data_ptr()
-    if used and any(copy.address == address for copy in torch.emulated.late):
+    storage = tensor.untyped_storage()
+    if used and any(copy.address == storage.data_ptr() for copy in torch.emulated.late):
+        address = storage.data_ptr()
         seen = torch.emulated.current_stream().seen
         unseen = [c for c in torch.emulated.late if c.address == address and id(c.stream) not in seen]
         assert not unseen, f"a tensor {tuple(tensor.shape)} is used on a stream that has not waited for its copy"
         torch.emulated.finish(lambda copy: copy.address == address)
-    host = tensor.untyped_storage().memory.host
-    return torch.empty(0, dtype=tensor.dtype).set_(host, tensor.storage_offset(), tensor.shape, tensor.stride())
+    place = tensor.storage_offset(), tensor.shape, tensor.stride()
+    return torch.empty(0, dtype=tensor.dtype).set_(storage.memory.host, *place)
 
 
 def storage_over(host: torch.UntypedStorage) -> torch.UntypedStorage:

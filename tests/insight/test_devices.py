@@ -49,12 +49,12 @@ def pair(name, device):
 
 @pytest.mark.parametrize("name", list(MODELS))
 @pytest.mark.parametrize("t", [None, 7])
-def test_contributions(name, t, device):
-    model, there, x, d = pair(name, device)
+def test_contributions(name, t, other_device):
+    model, there, x, d = pair(name, other_device)
     wanted = bptt.contributions(model, x, d, bptt.squared_error, t=t, pairs=True)
-    found = bptt.contributions(there, x.to(device), d.to(device), bptt.squared_error, t=t, pairs=True)
+    found = bptt.contributions(there, x.to(other_device), d.to(other_device), bptt.squared_error, t=t, pairs=True)
     for parameter in wanted.by_step:
-        assert found.by_step[parameter].device.type == device.type
+        assert found.by_step[parameter].device.type == other_device.type
         assert_close(found.by_step[parameter].cpu(), wanted.by_step[parameter], parameter)
         assert_close(found.shares[parameter].cpu(), wanted.shares[parameter], parameter)
     for kind in ("states", "weights"):
@@ -67,36 +67,36 @@ def test_contributions(name, t, device):
 
 
 @pytest.mark.parametrize("name", ["RNN", "Elman", "cell"])
-def test_check_gradient(name, device):
-    _, there, x, d = pair(name, device)
-    found = bptt.check_gradient(there, x.to(device), d.to(device), bptt.squared_error, looks=3)
+def test_check_gradient(name, other_device):
+    _, there, x, d = pair(name, other_device)
+    found = bptt.check_gradient(there, x.to(other_device), d.to(other_device), bptt.squared_error, looks=3)
     assert found.passed, str(found)
 
 
-def rng_state(device):
-    return (torch if device.type == "cpu" else torch.get_device_module(device)).get_rng_state()
+def rng_state():
+    return torch.get_device_module(OTHER).get_rng_state()
 
 
 @pytest.mark.parametrize("name", ["RNN", "SequenceModel", "Elman"])
-def test_diagnose(name, device):
-    model, there, x, d = pair(name, device)
+def test_diagnose(name, other_device):
+    model, there, x, d = pair(name, other_device)
     wanted = bptt.diagnose(model, x, d, nn.MSELoss())
-    x, d, generator = x.to(device), d.to(device), rng_state(device)
+    x, d, generator = x.to(other_device), d.to(other_device), rng_state()
     found = bptt.diagnose(there, x, d, nn.MSELoss())
-    assert torch.equal(rng_state(device), generator)
+    assert torch.equal(rng_state(), generator)
     assert str(found) == str(wanted)
 
 
 @pytest.mark.parametrize("name", ["SequenceModel", "Elman"])
-def test_explain(name, device):
-    model, there, _, _ = pair(name, device)
+def test_explain(name, other_device):
+    model, there, _, _ = pair(name, other_device)
     wanted = bptt.explain(model, X[:, 0], D[:, 0], t=5)
-    found = bptt.explain(there, X[:, 0].to(device), D[:, 0].to(device), t=5)
+    found = bptt.explain(there, X[:, 0].to(other_device), D[:, 0].to(other_device), t=5)
     assert str(found) == str(wanted)
     for weight, parts in wanted.contributions.items():
         assert_close(found.contributions[weight].cpu(), parts, weight)
-    assert bptt.derivation(there, X[:, 0].to(device), D[:, 0].to(device), t=3)
-    assert bptt.diagram(there, X[:, 0].to(device), D[:, 0].to(device), t=3)
+    assert bptt.derivation(there, X[:, 0].to(other_device), D[:, 0].to(other_device), t=3)
+    assert bptt.diagram(there, X[:, 0].to(other_device), D[:, 0].to(other_device), t=3)
 
 
 VERBS = {
