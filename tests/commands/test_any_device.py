@@ -1,11 +1,13 @@
 """Training and the other commands on a device that is not the CPU, and from one device to another."""
 
+import contextlib
+import functools
+import io
 import json
 import math
 import re
 import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -14,6 +16,7 @@ import torch
 from bptt.cli import main
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs import training_run
 from bptt.runs.run import load
 from bptt.training.loop import Training
 from bptt.training.network import network_of
@@ -62,20 +65,43 @@ TASKS = {
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(text, "WRITTEN", 30)
-    write_series(60)
-    write_text(6)
-    lines = [f"{i % 2},{i % 2 + 1},{i}:{i % 2}" for i in range(20)]
-    (tmp_path / "v.ts").write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
+    write_data(tmp_path)
     return tmp_path
 
 
-def write_series(rows):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a task's run on a device, None for the default one, and its output; each is trained once."""
+    place = tmp_path_factory.mktemp("trained")
+    write_data(place)
+
+    @functools.cache
+    def run(name, device):
+        folder, printed = place / f"{name}-{device}", io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+            patch.setattr(text, "WRITTEN", 30)
+            if name != "full":
+                patch.setattr(training_run, "diagnosis_of", lambda *run, **choices: None)
+            train(config_of(name, folder, device=device))
+        return folder, printed.getvalue()
+
+    return run
+
+
+def write_data(folder):
+    write_series(folder, 60)
+    write_text(folder, 6)
+    lines = [f"{i % 2},{i % 2 + 1},{i}:{i % 2}" for i in range(20)]
+    (folder / "v.ts").write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
+
+
+def write_series(folder, rows):
     table = [("ab"[i % 2], math.sin(i / 3), i % 7) for i in range(rows)]
-    pl.DataFrame(table, schema=["s", "y", "a"], orient="row").write_csv("d.csv")
+    pl.DataFrame(table, schema=["s", "y", "a"], orient="row").write_csv(folder / "d.csv")
 
 
-def write_text(sentences):
-    Path("cats.txt").write_text("the cat sat on the mat. " * sentences)
+def write_text(folder, sentences):
+    (folder / "cats.txt").write_text("the cat sat on the mat. " * sentences)
 
 
 def config_of(name, folder, **choices):
@@ -96,27 +122,25 @@ def assert_close(found, wanted):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_it_learns_on_any_device_what_it_learns_on_the_cpu(here, other_device, request, capsys, name):
-    if name != "full":
-        request.getfixturevalue("undiagnosed")
-    train(config_of(name, here / "cpu"))
-    assert "device: cpu, since " in capsys.readouterr().out
-    train(config_of(name, here / "other", device=other_device.type))
-    assert ", as --device asks" in capsys.readouterr().out
-    assert_close(weights(here / "other"), weights(here / "cpu"))
-    document = tomllib.loads((here / "other" / "config.toml").read_text())
+def test_it_learns_on_any_device_what_it_learns_on_the_cpu(trained, other_device, name):
+    cpu, printed = trained(name, None)
+    assert "device: cpu, since " in printed
+    other, printed = trained(name, other_device.type)
+    assert ", as --device asks" in printed
+    assert_close(weights(other), weights(cpu))
+    document = tomllib.loads((other / "config.toml").read_text())
     used = document["device"]
     assert used.startswith(other_device.type)
     assert document["train"]["device"] == other_device.type
-    last = json.loads((here / "other" / "metrics.jsonl").read_text().splitlines()[-1])
-    assert last["device"] == used == load(here / "other").device
-    assert used in (here / "other" / "report.html").read_text()
+    last = json.loads((other / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["device"] == used == load(other).device
+    assert used in (other / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["truncated", "streamed", "classify", "text"])
 def test_an_update_does_not_wait_for_the_device(here, other_device, name):
-    write_series(120)  # three updates within an epoch
-    write_text(20)
+    write_series(here, 120)  # three updates within an epoch
+    write_text(here, 20)
     config = config_of(name, here / "run", epochs=1)
     task = made_task(config)
     model = network_of(config, task).to(other_device)
@@ -130,11 +154,10 @@ def test_an_update_does_not_wait_for_the_device(here, other_device, name):
 @pytest.mark.usefixtures("undiagnosed")
 @pytest.mark.parametrize("name", ["truncated", "classify"])
 def test_a_run_continues_on_another_device_and_bit_for_bit_on_its_own(
-    here, other_device, monkeypatch, capsys, name
+    here, trained, other_device, monkeypatch, name
 ):
-    train(config_of(name, here / "cpu"))
-    kind, wanted = other_device.type, weights(here / "cpu")
-    train(config_of(name, here / "other", device=kind))
+    kind = other_device.type
+    wanted, wanted_there = (weights(trained(name, device)[0]) for device in (None, kind))
     for begun, then in (("cpu", kind), (kind, "cpu"), (kind, None)):
         folder = here / f"from-{begun}-to-{then}"
         config = config_of(name, folder, snapshot=0.0)
@@ -143,8 +166,7 @@ def test_a_run_continues_on_another_device_and_bit_for_bit_on_its_own(
         assert {weight.device.type for weight in saved["training"]["weights"].values()} == {"cpu"}
         train(type(config)(resume=folder, device=then))
         if then is None:
-            wanted_here = weights(here / "other")
-            assert all(torch.equal(weight, wanted_here[key]) for key, weight in weights(folder).items())
+            assert all(torch.equal(weight, wanted_there[key]) for key, weight in weights(folder).items())
         assert_close(weights(folder), wanted)
         used = tomllib.loads((folder / "config.toml").read_text())["device"]
         assert used.startswith(then or begun)
@@ -168,17 +190,14 @@ def test_a_run_whose_device_is_not_here_continues_only_if_asked(here, monkeypatc
     assert tomllib.loads(path.read_text())["device"] == "cpu"
 
 
-@pytest.mark.usefixtures("undiagnosed")
-def test_every_command_takes_the_runs_device_or_the_one_asked_for(here, other_device, capsys):
+def test_every_command_takes_the_runs_device_or_the_one_asked_for(here, trained, other_device, capsys):
     kind = other_device.type
-    for name in ("full", "truncated", "classify", "text"):
-        train(config_of(name, here / name, device=kind))
-    capsys.readouterr()
+    run = {name: str(trained(name, kind)[0]) for name in ("full", "truncated", "classify", "text")}
     commands = [
-        ["predict", "truncated", "d.csv"],
-        ["predict", "classify", "v.ts"],
-        ["sample", "text", "--length", "20"],
-        ["check", "full", "--steps", "5", "--looks", "3"],
+        ["predict", run["truncated"], "d.csv"],
+        ["predict", run["classify"], "v.ts"],
+        ["sample", run["text"], "--length", "20"],
+        ["check", run["full"], "--steps", "5", "--looks", "3"],
     ]
     for command in commands:
         printed = {}
@@ -192,7 +211,7 @@ def test_every_command_takes_the_runs_device_or_the_one_asked_for(here, other_de
         assert "as the run was trained" in printed[None].err
         assert printed["cpu"].err == f"bptt {command[0]}: device: cpu, as --device asks\n"
         assert printed[None].out
-    for command in (["diagnose", "full"], ["explain", "full", "--steps", "5"]):
+    for command in (["diagnose", run["full"]], ["explain", run["full"], "--steps", "5"]):
         with pytest.raises(SystemExit) as ended:
             main(command)
         assert ended.value.code == 0
@@ -208,7 +227,7 @@ def test_a_device_that_is_none_is_refused_before_anything_is_read(here, capsys):
 
 
 @pytest.mark.usefixtures("undiagnosed")
-def test_out_of_memory_is_said_and_the_last_snapshot_stays(here, other_device, monkeypatch, capsys):
+def test_out_of_memory_is_said_and_the_last_snapshot_stays(here, trained, other_device, monkeypatch, capsys):
     if other_device.type != "emulated":
         pytest.skip("only the emulated device can be made smaller")
     own, calls = Training._update, []
@@ -219,23 +238,11 @@ def test_out_of_memory_is_said_and_the_last_snapshot_stays(here, other_device, m
             monkeypatch.setattr(torch.emulated, "limit", torch.emulated.memory_allocated())
         return own(self)
 
-    command = [
-        "train",
-        "d.csv",
-        "--target",
-        "y",
-        "--device",
-        "emulated",
-        "--epochs",
-        "3",
-        "--snapshot",
-        "0",
-        "--out",
-    ]
+    command = "train d.csv --target y --epochs 3 --noise 0.1 --validation 0.2 --snapshot 0 --device emulated"
     with monkeypatch.context() as patched:
         patched.setattr(Training, "_update", limited)
         with pytest.raises(SystemExit) as ended:
-            main([*command, "run"])
+            main([*command.split(), "--out", "run"])
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     wanted = (
@@ -244,8 +251,5 @@ def test_out_of_memory_is_said_and_the_last_snapshot_stays(here, other_device, m
     assert re.match(f"bptt train: {wanted}", line), line
     monkeypatch.setattr(torch.emulated, "limit", None)
     assert train(OPTIONS["forecast"](resume=here / "run")) == 0
-    with pytest.raises(SystemExit):
-        main([*command, "whole"])
-    assert all(
-        torch.equal(weight, weights(here / "run")[name]) for name, weight in weights(here / "whole").items()
-    )
+    whole = weights(trained("full", "emulated")[0])
+    assert all(torch.equal(weight, whole[name]) for name, weight in weights(here / "run").items())
