@@ -22,7 +22,9 @@ def exported(tmp_path_factory):
 
 
 @pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
-@pytest.mark.parametrize("imports", ["import bptt, torch", "import torch, bptt"])
+@pytest.mark.parametrize(
+    "imports", ["import bptt, torch", pytest.param("import torch, bptt", marks=pytest.mark.slow)]
+)
 def test_an_exported_model_loads_where_bptt_was_only_imported(imports, exported):
     program = f"""{imports}
 wanted = torch.load(r"{exported / "wanted.pt"}")
@@ -33,13 +35,11 @@ assert torch.equal(exported(wanted["x"])[0], wanted["y"])
     assert run.returncode == 0, run.stderr
 
 
+OTHERS = ("bptt.sklearn", "bptt.equations", "bptt.walks.kernels")
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "bptt.walks.operators",
-        "bptt.sklearn",
-        *(pytest.param(f"bptt.{name}", marks=pytest.mark.slow) for name in ("equations", "walks.kernels")),
-    ],
+    "name", ["bptt.walks.operators", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 )
 def test_any_of_its_modules_may_be_the_one_that_brings_torch(name):
     program = f"import {name}, torch; torch.ops.bptt.walk"
@@ -55,11 +55,13 @@ def test_to_ask_whether_there_is_a_torch_is_not_to_import_it():
     assert run.returncode == 0, run.stderr
 
 
-def test_no_compiler_is_loaded_with_it():
+def test_after_torch_it_registers_at_once_and_loads_no_compiler():
     """Which would take as long as torch itself."""
-    program = (
-        "import sys, torch, bptt; bptt.GRU(3, 5)(torch.zeros(4, 2, 3)); assert 'torch._dynamo' not in sys.modules"
-    )
+    program = """import sys, torch, bptt
+torch.ops.bptt.walk
+bptt.GRU(3, 5)(torch.zeros(4, 2, 3))
+assert "torch._dynamo" not in sys.modules
+"""
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
