@@ -18,7 +18,7 @@ native = pytest.mark.skipif(not kernels.available(), reason="installed without t
 @native
 def test_changed_tensors_give_the_gradients_of_what_was_walked_or_an_error():
     script = Path(__file__).with_name("fuzz_memory.py")
-    run = subprocess.run([sys.executable, script, "60"], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, script, "--here", "60"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
