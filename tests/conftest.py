@@ -8,6 +8,7 @@ import torch
 
 from bptt.runs import training_run
 from devices import OTHER, device, other_device
+from support import leave_out_reports
 
 __all__ = ["device", "other_device"]  # fixtures
 collect_ignore = ["emulated.py"]  # it registers its device, once a process
@@ -54,3 +55,9 @@ def seeded():
 def undiagnosed(monkeypatch):
     """`bptt train` without the diagnosis at its end, which takes longer than a small training."""
     monkeypatch.setattr(training_run, "diagnosis_of", lambda *run, **choices: None)
+
+
+@pytest.fixture
+def unreported(monkeypatch):
+    """`bptt train` without the diagnosis and the page at its end."""
+    leave_out_reports(monkeypatch)

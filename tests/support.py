@@ -1,18 +1,23 @@
 """What the tests share: tolerances, cells, layers of random weights; processes, servers and scripts that run."""
 
 import importlib.util
+import itertools
 import multiprocessing
 import os
 import runpy
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from unittest.mock import Mock
 
 import torch
 from torch import Tensor
 
 from bptt.equations import ACTIVATIONS, Activation, ElmanEquations, Equations, GRUEquations, LSTMEquations, Weights
+from bptt.runs import training_run
 from bptt.training.data.tables import Selection, Table, read_frame, select
 
 # Relative error allowed between two ways to the same number.
@@ -61,6 +66,29 @@ def layer(cell: Equations, B: int, I: int, H: int, R: int | None = None, bias: b
         shapes["W_hr"] = (R, H)
     weights = Weights(**{name: normal(*s, seed=10 + i, grad=grad) for i, (name, s) in enumerate(shapes.items())})
     return state, weights
+
+
+def covering(*axes: Iterable[Any]) -> list[Any]:
+    """Every combination of the axes' values; all slow but a few, in which every two values of two axes meet."""
+    values = [list(axis) for axis in axes]
+    rows = list(itertools.product(*(range(len(axis)) for axis in values)))
+    pairs = {row: set(itertools.combinations(enumerate(row), 2)) for row in rows}
+    few, missing = set(), set().union(*pairs.values())
+    while missing:
+        best = max(rows, key=lambda row: len(pairs[row] & missing))
+        few.add(best)
+        missing -= pairs[best]
+    return [
+        pytest.param(*map(list.__getitem__, values, row), marks=() if row in few else pytest.mark.slow)
+        for row in rows
+    ]
+
+
+def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
+    """Train without the diagnosis and the page at the end, which take longer than a small training."""
+    patch.setattr(training_run, "diagnosis_of", lambda *run, **choices: None)
+    patch.setattr(training_run, "run_explorer", Mock())
+    patch.setattr(training_run, "page_html", lambda page: "a page")
 
 
 def run_workers(script: str, folder: Path, size: int) -> None:

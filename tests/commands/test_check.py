@@ -44,7 +44,7 @@ def test_a_wrong_adjoint_ends_with_1(monkeypatch, capsys):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, unreported):
     monkeypatch.chdir(tmp_path)
     pl.DataFrame({"y": [math.sin(i / 3) for i in range(60)]}).write_csv("d.csv")
     choices = {"target": "y", "lags": 2, "validation": 0.0, "epochs": 2, "hidden": 3}

@@ -30,9 +30,9 @@ from bptt.commands.streams import open_all
 from bptt.commands.train import train
 from bptt.errors import UserError
 from bptt.page.html import page_html
-from bptt.runs import training_run
 from bptt.runs.run import load
 from bptt.training.options.choosing import options_of
+from support import leave_out_reports
 
 ROWS = 60
 
@@ -91,7 +91,7 @@ def runs(tmp_path_factory):
             write(data)
         choices = {"task": TASKS.get(name, "forecast"), "hidden": 3, "epochs": 1, **choices}
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(training_run, "diagnosis_of", lambda *run, **how: None)  # `diagnose` is tested below
+            leave_out_reports(patched)
             options = options_of(choices.pop("task"), {"data": data})
             train(options(data=data, out=place / name / "run", **choices))
     return place

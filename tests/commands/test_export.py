@@ -16,7 +16,7 @@ from bptt.training.options.forecast import SunspotOptions
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, unreported):
     train(SunspotOptions(epochs=2, lags=3, out=tmp_path / "run"))
     return tmp_path / "run"
 

@@ -21,6 +21,9 @@ from bptt.training.data.spacing import Months
 from bptt.training.data.time_column import read_timestamps
 from bptt.training.data.timestamps import Clock
 from bptt.training.options.forecast import ForecastOptions
+from support import leave_out_reports
+
+pytestmark = pytest.mark.usefixtures("unreported")
 
 ROWS = [(f"2020-01-{i + 1:02}", math.sin(i / 3), i % 5) for i in range(31)]
 TEXT = "t,y,a\n" + "".join(f"{t},{y!r},{a}\n" for t, y, a in ROWS)
@@ -31,10 +34,12 @@ NEW = "t,y,a\n" + "".join(f"{t},{y + 0.1 * math.cos(a)!r},{a}\n" for t, y, a in 
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("follow")
     (folder / "d.csv").write_text(TEXT)
-    for cell in ("elman", "gru"):
-        data = {"data": folder / "d.csv", "target": "y", "input": (("a",),), "time": "t", "calendar": False}
-        leak = {} if cell == "gru" else {"leak": 0.5}
-        train(ForecastOptions(**data, cell=cell, layers=2, lags=3, horizon=2, epochs=2, out=folder / cell, **leak))
+    data = {"data": folder / "d.csv", "target": "y", "input": (("a",),), "time": "t", "calendar": False}
+    sizes = {"layers": 2, "lags": 3, "horizon": 2, "epochs": 2}
+    with pytest.MonkeyPatch.context() as patched:
+        leave_out_reports(patched)
+        train(ForecastOptions(**data, **sizes, cell="elman", leak=0.5, out=folder / "elman"))
+        train(ForecastOptions(**data, **sizes, cell="gru", out=folder / "gru"))
     return folder
 
 

@@ -19,6 +19,8 @@ from bptt.runs.run import load
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
 
+pytestmark = pytest.mark.usefixtures("unreported")
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):

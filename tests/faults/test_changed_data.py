@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import polars as pl
@@ -10,7 +9,6 @@ import pytest
 
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.runs import training_run as command
 from bptt.runs.run import load
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions
@@ -37,10 +35,8 @@ KINDS = {
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, unreported):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "run_explorer", Mock())
-    monkeypatch.setattr(command, "page_html", lambda page: "a page")
     Path("d.csv").write_text("y,a,s\n" + ROWS)
     pl.read_csv("d.csv").write_parquet("d.parquet")
     np.save("d.npy", pl.read_csv("d.csv")["y"].to_numpy())

@@ -4,16 +4,15 @@ import os
 import re
 import shutil
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 import torch
 
 from bptt import cli
 from bptt.commands.train import train
-from bptt.runs import training_run as command
 from bptt.training.options.forecast import ForecastOptions
 from bptt.training.tensors import read_tensors, write_tensors
+from support import leave_out_reports
 
 CONFIG, MODEL, SNAPSHOT = Path("config.toml"), Path("model.safetensors"), Path("snapshots/000000001.safetensors")
 READERS = [["predict", "run", "d.csv"], ["export", "run"], ["diagnose", "run"], ["explain", "run"]]
@@ -33,20 +32,17 @@ def whole(tmp_path_factory):
     (place / "d.csv").write_text("y,a\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(40)))
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(place)
-        patched.setattr(command, "run_explorer", Mock())
-        patched.setattr(command, "page_html", lambda page: "a page")
+        leave_out_reports(patched)
         train(ForecastOptions(data=Path("d.csv"), target="y", hidden=3, epochs=1, out=Path("run")))
     (place / "run" / "metrics.jsonl").write_text("")
     return place
 
 
 @pytest.fixture
-def ended(whole, tmp_path, monkeypatch, capsys):
+def ended(whole, tmp_path, monkeypatch, capsys, unreported):
     """Run commands on a damaged copy of it; returns how each ended."""
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "run_explorer", Mock())
-    monkeypatch.setattr(command, "page_html", lambda page: "a page")
 
     def run(arguments):
         with pytest.raises(SystemExit) as end:

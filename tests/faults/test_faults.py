@@ -5,14 +5,12 @@ import json
 import os
 import shutil
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from bptt.commands.train import train
 from bptt.errors import UserError
-from bptt.runs import training_run as command
 from bptt.training.options.forecast import ForecastOptions
 from disk import FAULTS, Disk, lay_out
 
@@ -45,12 +43,10 @@ def lasting(folder):
 
 
 @pytest.fixture
-def whole(tmp_path, monkeypatch, undiagnosed):
+def whole(tmp_path, monkeypatch, unreported):
     """The run watched to its end, and what it left."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "run_explorer", Mock())
-    monkeypatch.setattr(command, "page_html", lambda page: "a page")  # takes longer than all else
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # so does this
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # takes longer than all else
     np.save("series.npy", np.sin(np.arange(30) / 3))
     folder = Path("whole")
     folder.mkdir()
