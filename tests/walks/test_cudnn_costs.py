@@ -16,6 +16,10 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 KINDS = ("RNN relu", "RNN tanh", "GRU", "LSTM", "LSTM projected")
 NUMBERS = ("float64", "float32", "float16", "bfloat16", "float32 float16", "float32 bfloat16")
 
+# Layers, directions, bias and packed: some in which every two values meet, and all.
+STACKS = [(1, 1, False, False), (1, 2, True, True), (2, 1, True, True), (2, 2, False, True), (2, 2, True, False)]
+EVERY_STACK = list(itertools.product((1, 2), (1, 2), (True, False), (False, True)))
+
 
 @pytest.fixture(scope="module")
 def parts():
@@ -32,12 +36,15 @@ def cudnn():
         yield stand_in
 
 
+@pytest.mark.parametrize("stacks", [STACKS, pytest.param(EVERY_STACK, marks=pytest.mark.slow)], ids=len)
 @pytest.mark.parametrize("numbers", NUMBERS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stack_is_one_call_forward_and_one_back_and_nothing_waits(parts, cudnn, other_device, kind, numbers):
+def test_a_stack_is_one_call_forward_and_one_back_and_nothing_waits(
+    parts, cudnn, other_device, kind, numbers, stacks
+):
     cases, calls = parts
     dtype, autocast = (*(getattr(torch, name) for name in numbers.split()), None)[:2]
-    for layers, directions, bias, packed in itertools.product((1, 2), (1, 2), (True, False), (False, True)):
+    for layers, directions, bias, packed in stacks:
         case = cases.Case(kind, layers, directions, bias, packed, dtype, autocast)
         module, x = case.module(other_device), case.x(other_device)
         found = calls.counted(module, x, case, other_device)

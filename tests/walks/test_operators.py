@@ -10,7 +10,7 @@ import bptt
 from bptt.equations import GRUEquations, LSTMEquations
 from bptt.trees import leaves
 from bptt.walks import kernels
-from support import NATIVE, layer, normal
+from support import NATIVE, covering, layer, normal
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 
@@ -40,10 +40,10 @@ def test_compiled_with_fullgraph_gives_the_same_numbers(kind):
         assert torch.equal(f, w)
 
 
-@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("layers", [pytest.param(1, marks=pytest.mark.slow), 2])
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("with_readout", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "bidirectional", "with_readout"), covering(["RNN", "GRU", "LSTM"], [False, True], [False, True])
+)
 def test_exported_with_dynamic_time_and_batch(kind, layers, bidirectional, with_readout):
     """The same numbers at other T and B, going on from a state or from none."""
     module = getattr(bptt, kind)(3, 5, layers, bidirectional=bidirectional).eval()
