@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
 import torch
 from torch import Tensor
 
