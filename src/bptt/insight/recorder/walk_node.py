@@ -121,7 +121,7 @@ def recorded_walk(call: Call, ticket: Ticket) -> RecordedWalk:
     with torch.no_grad():
         y, state, recording = door.record_walk(call.each(alias))
     node = WalkNode(recording, ticket, call.weights)
-    y, *state = _RecordedWalk.apply(node, (y, *state), ticket.tensor, *call.tensors)  # pyright: ignore
+    y, *state = _RecordedWalk.apply(node, (y, *state), ticket.tensor, *call.tensors())  # pyright: ignore
     return RecordedWalk(y, tuple(state), node, [get_gradient_edge(result) for result in (y, *state)])
 
 
