@@ -51,6 +51,11 @@ QUESTIONS = {
     "deploy without python": "deploy.html",
     "several gpus": "scaling.html",
     "learn initial state": "howto/initial-state.html",
+    "seq2seq teacher forcing": "howto/encoder-decoder.html",
+    "recursive forecast converges": "howto/many-steps-ahead.html",
+    "checkpoint resume": "howto/resume.html",
+    "expected hidden size got multi-gpu": "howto/gpu.html",
+    "memory leak": "howto/long-memory.html",
     "lightning truncated_bptt_steps": "tutorials/from-lightning.html",
 }
 
