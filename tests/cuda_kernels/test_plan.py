@@ -60,6 +60,30 @@ def test_a_large_batch_takes_the_variant_of_fewer_blocks():
     assert (many.blocks, many.in_shared) == (1, True)
 
 
+def test_a_large_lstm_in_float32_is_split_where_it_is_multiplied():
+    small, large = (
+        plan(LSTMEquations(), **CALL | {"dtype": torch.float32, "H": H, "packed": True}) for H in (128, 256)
+    )
+    assert isinstance(small, KernelPlan)
+    assert isinstance(large, KernelPlan)
+    assert (small.precision.name, small.blocks) == ("F32", 4)
+    assert (large.precision.name, large.blocks) == ("F32Unsplit", 8)
+
+
+def test_a_variant_that_failed_to_load_is_passed_over():
+    call = CALL | {"H": 200}
+    first = plan(ElmanEquations(), **call)
+    assert isinstance(first, KernelPlan)
+    second = plan(ElmanEquations(), **call, failed={first: "no place"})
+    assert isinstance(second, KernelPlan)
+    assert second != first
+    every = {}
+    while isinstance(found := plan(ElmanEquations(), **call, failed=every), KernelPlan):
+        every[found] = f"no place for {found.blocks} blocks"
+    assert found == every[first]
+    assert len(every) > 2
+
+
 def test_cudnn_is_not_preferred_for_cells_that_it_does_not_have():
     call = CALL | {"dtype": torch.float32, "H": 32}
     assert isinstance(plan(ElmanEquations(ACTIVATIONS["softplus"]), **call), KernelPlan)

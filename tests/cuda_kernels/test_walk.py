@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bptt.cuda.plan import PRECISIONS
 from cuda_standin.cases import CELLS, DTYPES, TOLERANCES, Case, largest_error, walk
 from cuda_standin.standin import COMPILER, StandIn
 
@@ -12,6 +13,7 @@ FEW = [
     Case("tanh", "bfloat16", 20, 9, 4, 16, blocks=2),
     Case("GRU", "float16", 13, 9, 4, 16, packed=True),
     Case("LSTM", "float32", 11, 3, 3, 16, in_shared=True),
+    Case("LSTM", "float32", 20, 3, 3, 16, blocks=2, in_shared=True, precision=1),
 ]
 SHAPES = [
     (5, 3, 4, 16, 1, False),
@@ -21,9 +23,10 @@ SHAPES = [
     (120, 8, 4, 32, 4, True),
 ]
 MANY = [
-    Case(cell, dtype, *shape[:5], packed, shape[5])
+    Case(cell, dtype, *shape[:5], packed, shape[5], precision)
     for cell in CELLS
     for dtype in DTYPES
+    for precision in range(len(PRECISIONS[DTYPES[dtype]]))
     for shape in SHAPES
     for packed in (False, True)
     if cell in ("tanh", "leaky gelu", "GRU", "LSTM") or shape == SHAPES[0]

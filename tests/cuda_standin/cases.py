@@ -37,16 +37,17 @@ class Case(NamedTuple):
     blocks: int = 1
     packed: bool = False
     in_shared: bool = False
+    precision: int = 0  # of those of the dtype
 
     @property
     def plan(self) -> KernelPlan:
-        kind, precision = cell_type(CELLS[self.cell]), PRECISIONS[DTYPES[self.dtype]]
+        kind, precision = cell_type(CELLS[self.cell]), PRECISIONS[DTYPES[self.dtype]][self.precision]
         assert kind is not None
         return KernelPlan(kind, precision, self.units, self.blocks, self.packed, self.in_shared)
 
     def __str__(self) -> str:
         extras = [word for word in ("packed", "in_shared") if getattr(self, word)]
-        return "-".join(map(str, [*self[:7], *extras]))
+        return "-".join(map(str, [self.cell, self.plan.precision.name, *self[2:7], *extras]))
 
 
 def walk(case: Case, launch: Callable[[KernelPlan, bool, Arguments], None]) -> dict[str, tuple[Tensor, Tensor]]:

@@ -137,6 +137,7 @@ inline void launch(unsigned blocks, unsigned threads, unsigned shared, unsigned 
 
 namespace bptt_cuda {
 typedef unsigned short half_bits;
+struct alignas(16) Chunk { unsigned words[4]; };
 
 inline float as_float(unsigned u) { float f; std::memcpy(&f, &u, 4); return f; }
 inline unsigned as_bits(float f) { unsigned u; std::memcpy(&u, &f, 4); return u; }
@@ -195,8 +196,9 @@ inline float tanh_approx(float v) { return std::tanh(v); }
 inline void block_barrier() { standin::meet(standin::my_block().all); }
 inline unsigned cluster_rank() { return standin::me().rank; }
 inline void cluster_barrier() { standin::meet(standin::grid->cluster); }
-template <class Word> void store_in_block(Word* here, unsigned rank, Word value) {
-    const auto at = reinterpret_cast<unsigned char*>(here) - standin::my_block().shared();
-    *reinterpret_cast<Word*>(standin::grid->blocks[rank].shared() + at) = value;
+inline void warp_barrier() { standin::meet(standin::my_block().warps[threadIdx.x / 32]); }
+inline void store_in_block(const Chunk* here, unsigned rank, const Chunk& value) {
+    const auto at = reinterpret_cast<const unsigned char*>(here) - standin::my_block().shared();
+    std::memcpy(standin::grid->blocks[rank].shared() + at, &value, sizeof value);
 }
 }  // namespace bptt_cuda

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -28,10 +29,11 @@ class Precision(NamedTuple):
     weight: int  # bytes of one weight in registers or shared memory
 
 
+# Of each dtype those to choose from, the fastest first.
 PRECISIONS = {
-    torch.bfloat16: Precision("Bf16", 2, 2),
-    torch.float16: Precision("Fp16", 2, 2),
-    torch.float32: Precision("F32", 8, 8),
+    torch.bfloat16: (Precision("Bf16", 2, 2),),
+    torch.float16: (Precision("Fp16", 2, 2),),
+    torch.float32: (Precision("F32", 8, 8), Precision("F32Unsplit", 4, 4)),
 }
 
 
@@ -140,9 +142,19 @@ class KernelPlan:
 
 
 def plan(
-    cell: Equations, dtype: torch.dtype, H: int, B: int, T: int, packed: bool, capability: tuple[int, int]
+    cell: Equations,
+    dtype: torch.dtype,
+    H: int,
+    B: int,
+    T: int,
+    packed: bool,
+    capability: tuple[int, int],
+    failed: Mapping[KernelPlan, str] = MappingProxyType({}),
 ) -> KernelPlan | str:
     """The variant that walks a layer; or, in words, why the kernels do not.
+
+    Args:
+        failed: variants that this GPU could not load, and why. Default none.
 
     >>> plan(LSTMEquations(), torch.bfloat16, H=64, B=32, T=100, packed=False, capability=(9, 0)).threads
     128
@@ -161,23 +173,28 @@ def plan(
         return f"{T} steps are too few for the CUDA kernels"
     if dtype == torch.float32 and not packed and _cudnn_has(cell) and left >= H:
         return f"cuDNN keeps the weights of {H} units in registers too"
-    fitting = _fitting(kind, PRECISIONS[dtype], H, packed, capability)
+    fitting = _fitting(kind, dtype, H, packed, capability)
     if not fitting:
         return f"the weights of {H} units fit no cluster of compute capability {capability[0]}.{capability[1]}"
-    few_blocks = (variant for variant in fitting if variant.blocks_for(B) <= most)
-    blocks = min(variant.blocks_for(B) for variant in fitting)
+    loadable = [variant for variant in fitting if variant not in failed]
+    if not loadable:
+        return failed[fitting[0]]
+    few_blocks = (variant for variant in loadable if variant.blocks_for(B) <= most)
+    blocks = min(variant.blocks_for(B) for variant in loadable)
     return next(few_blocks, f"a batch of {B} takes {blocks} blocks, more than {most}")
 
 
 @lru_cache(maxsize=256)
 def _fitting(
-    kind: CellType, precision: Precision, H: int, packed: bool, capability: tuple[int, int]
+    kind: CellType, dtype: torch.dtype, H: int, packed: bool, capability: tuple[int, int]
 ) -> tuple[KernelPlan, ...]:
     """The variants that fit, from the one to prefer: weights in registers first, then few blocks."""
     device = DEVICES[capability]
     variants = (
         KernelPlan(kind, precision, -(-H // (16 * blocks)) * 16, blocks, packed, in_shared)
-        for in_shared, blocks in product((False, True), (1, 2, 4, 8, 16))
+        for precision in PRECISIONS[dtype]
+        for in_shared in (False, True)
+        for blocks in (1, 2, 4, 8, 16)
         if blocks <= device.cluster
     )
     return tuple(variant for variant in variants if variant.fits(device))

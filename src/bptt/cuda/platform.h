@@ -9,6 +9,7 @@
 namespace bptt_cuda {
 
 typedef unsigned short half_bits;
+struct alignas(16) Chunk { unsigned words[4]; };  // the most that one instruction stores
 
 // ---- formats of 16 bits; mma: d += a b for a (16, 16) and b (16, 8), in the fragments of m16n8k16
 struct Bfloat16 {
@@ -72,6 +73,7 @@ DEVICE float tanh_approx(float v) {
 }
 
 // ---- barriers, and stores to the shared memory of another block of the cluster
+DEVICE void warp_barrier() { __syncwarp(); }
 DEVICE void block_barrier() { __syncthreads(); }
 #if __CUDA_ARCH__ >= 900
 DEVICE unsigned cluster_rank() {
@@ -82,21 +84,18 @@ DEVICE unsigned cluster_rank() {
 DEVICE void cluster_barrier() {
     asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
-DEVICE unsigned in_block(const void* here, unsigned rank) {  // the address of the same place in another block
+// To the place in another block that `here` is in this one.
+DEVICE void store_in_block(const Chunk* here, unsigned rank, Chunk value) {
     unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(here)), there;
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(at), "r"(rank));
-    return there;
-}
-DEVICE void store_in_block(unsigned* here, unsigned rank, unsigned value) {
-    asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(in_block(here, rank)), "r"(value) : "memory");
-}
-DEVICE void store_in_block(half_bits* here, unsigned rank, half_bits value) {
-    asm volatile("st.shared::cluster.u16 [%0], %1;" ::"r"(in_block(here, rank)), "h"(value) : "memory");
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(at), "r"(rank));
+    asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(there), "r"(value.words[0]),
+                 "r"(value.words[1]), "r"(value.words[2]), "r"(value.words[3])
+                 : "memory");
 }
 #else  // no clusters: every plan has one block, and none of these is called
 DEVICE unsigned cluster_rank() { return 0; }
 DEVICE void cluster_barrier() { __trap(); }
-template <class Word> DEVICE void store_in_block(Word*, unsigned, Word) { __trap(); }
+DEVICE void store_in_block(const Chunk*, unsigned, Chunk) { __trap(); }
 #endif
 
 }  // namespace bptt_cuda

@@ -1,5 +1,5 @@
 // A layer's walk through time and its adjoint. A block walks 8 rows of the batch; with C > 1 a cluster of C blocks
-// shares their units, and each block writes h, or delta, to the shared memory of all.
+// shares their units, and each block writes h, or delta, to the shared memory of all, 16 bytes at a time.
 //
 // A warp has 16 units: their rows of W_hh forward, their columns back, are operands of products that stay where they
 // are for all steps, in registers or in shared memory. h, or delta, of the 8 rows lies in shared memory twice, so a
@@ -70,6 +70,24 @@ template <class A, int N> struct Held<A, N, true> {
     DEVICE A& operator[](int n) { return mine[n * 32]; }
 };
 
+// Copies G stretches of a warp's 16 units in 8 rows, so far apart, to all blocks of the cluster.
+template <class P, int C, int G, class Row> DEVICE void share(Row* rows, int first, int apart) {
+    constexpr int chunks = 8 * P::bytes;                  // of a stretch
+    constexpr int ranks = chunks < 32 ? 32 / chunks : 1;  // to which a warp stores at once
+    const int lane = threadIdx.x % 32;
+    warp_barrier();
+#pragma unroll
+    for (int j = 0; j < G; ++j)
+#pragma unroll
+        for (int from = 0; from < chunks; from += 32) {
+            const int chunk = (from + lane) % chunks, at = (j * apart + first) * P::bytes / 16 + chunk % P::bytes;
+            const Chunk* here = reinterpret_cast<Chunk*>(rows + chunk / P::bytes) + at;
+            const Chunk value = *here;
+#pragma unroll
+            for (int rank = 0; rank < C; rank += ranks) store_in_block(here, rank + lane / chunks % ranks, value);
+        }
+}
+
 template <int C> DEVICE void barrier() {
     if constexpr (C > 1) cluster_barrier();
     else block_barrier();
@@ -108,7 +126,7 @@ KERNEL(2 * units) forward(Arguments a) {
     }
     for (int i = threadIdx.x; i < 8 * K; i += 2 * units) {
         const int row = at.first_row() + i / K, u = i % K;
-        P::template put<1>(states[i / K], u, u < H && row < a.B ? a.h0[place_of(row, H, u)] : 0.f);
+        P::put(states[i / K], u, u < H && row < a.B ? a.h0[place_of(row, H, u)] : 0.f);
     }
 
     auto fetch = [&](int first, int rows) {  // p of a step
@@ -158,8 +176,9 @@ KERNEL(2 * units) forward(Arguments a) {
                     for (int k = 0; k < Cell::keeps; ++k)
                         P::store(static_cast<Element*>(a.kept) + place_of(first + row, Cell::keeps * H, k * H + u), kept[k]);
             }
-            P::template put<C>(then[at.column + e % 2], u, state[e].h);
+            P::put(then[at.column + e % 2], u, state[e].h);
         }
+        if constexpr (C > 1) share<P, C, 1>(then, at.first_unit(), K);
         first += rows;
         rows = rows_then;
         barrier<C>();
@@ -233,8 +252,9 @@ KERNEL(2 * units) backward(Arguments a) {
             }
 #pragma unroll
             for (int j = 0; j < G; ++j)
-                P::template put<C>(now[at.column + e % 2], j * K + u, Cell::one_delta ? delta_ih[j] : delta_hh[j]);
+                P::put(now[at.column + e % 2], j * K + u, Cell::one_delta ? delta_ih[j] : delta_hh[j]);
         }
+        if constexpr (C > 1) share<P, C, G>(now, at.first_unit(), K);
         barrier<C>();
         float sums[2][4] = {};  // two chains of products, each half as long
 #pragma unroll(in_shared ? 4 : KT)
