@@ -1,7 +1,6 @@
 """The calls of the CUDA driver, which are recorded in its place."""
 
 import ctypes
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -33,6 +32,10 @@ def calls(monkeypatch):
     """The driver's answers by its functions' names; a call adds itself to `made`."""
     made = []
     answers = {
+        "cuDeviceGet": (FINE, "device"),
+        "cuDevicePrimaryCtxRetain": (FINE, "context"),
+        "cuCtxPushCurrent": (FINE,),
+        "cuCtxPopCurrent": (FINE, "context"),
         "cuModuleLoadData": (FINE, "module"),
         "cuModuleGetFunction": (FINE, "function"),
         "cuFuncSetAttribute": (FINE,),
@@ -51,7 +54,7 @@ def calls(monkeypatch):
     types = {name: getattr(driver, name) for name in dir(driver) if name.startswith("CU")}
     monkeypatch.setattr(launching, "_driver", lambda: SimpleNamespace(**types, **functions))
     monkeypatch.setattr(launching, "compiled", lambda *_: Compiled(b"cubin", "forward", "backward", ""))
-    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=7))
     launching._loaded.cache_clear()
@@ -66,9 +69,10 @@ def test_a_launch_has_the_plans_sizes_and_the_current_stream(calls):
     arguments = Arguments(T=5, B=20, H=1024)
     for back in (False, True):
         Driver().launch(large, back, arguments, GPU)
-    launches = calls.made[loading:]
-    assert [name for name, *_ in launches] == ["cuLaunchKernelEx"] * 2  # nothing is loaded again
-    for back, (_, config, kernel, pointers, _) in enumerate(launches):
+    made = calls.made[loading:]
+    in_context = ["cuCtxPushCurrent", "cuLaunchKernelEx", "cuCtxPopCurrent"]
+    assert [name for name, *_ in made] == in_context * 2  # nothing is loaded again
+    for back, (_, config, kernel, pointers, _) in enumerate(made[1::3]):
         assert (config.gridDimX, config.blockDimX) == (3 * large.blocks, large.threads)
         assert config.sharedMemBytes == large.shared_bytes(bool(back))
         assert int(config.hStream) == 7
@@ -90,7 +94,35 @@ def test_loading_asks_for_the_shared_memory_and_the_cluster(calls):
 
 def test_one_block_needs_no_cluster(calls):
     Driver().launch(plan_of(64), False, Arguments(T=5, B=20, H=64), GPU)
-    assert calls.made[-1][1].numAttrs == 0
+    assert calls.made[-2][1].numAttrs == 0
+
+
+def test_every_call_is_in_the_context_that_torch_uses_and_leaves_it(calls):
+    """A thread of autograd has no context of its own before its first kernel."""
+    Driver().load(plan_of(64), GPU)
+    names = [name for name, *_ in calls.made]
+    assert names[:3] == ["cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxPushCurrent"]
+    assert calls.made[2][1] == "context"
+    assert names[-1] == "cuCtxPopCurrent"
+
+
+def test_an_earlier_kernels_error_leaves_the_context_and_says_where_to_look(calls):
+    calls.answers["cuLaunchKernelEx"] = (driver.CUresult.CUDA_ERROR_ILLEGAL_ADDRESS,)
+    with pytest.raises(KernelError, match=r"ILLEGAL_ADDRESS; an earlier kernel .* CUDA_LAUNCH_BLOCKING=1"):
+        Driver().launch(plan_of(64), False, Arguments(T=5, B=20, H=64), GPU)
+    assert calls.made[-1][0] == "cuCtxPopCurrent"
+
+
+def test_a_cuda_graph_captures_launches_of_loaded_variants_alone(calls, monkeypatch):
+    capturing = []
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: bool(capturing))
+    Driver().load(plan_of(64), GPU)
+    capturing.append(True)
+    Driver().launch(plan_of(64), False, Arguments(T=5, B=20, H=64), GPU)
+    with pytest.raises(RuntimeError, match="call the module once with such an input before"):
+        Driver().load(plan_of(128), GPU)
+    with pytest.raises(RuntimeError, match="capture sequences of one length"):
+        Driver().launch(plan_of(64), False, Arguments(T=5, B=20, H=64, sizes=8), GPU)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +142,7 @@ def test_without_a_driver_there_is_an_error(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("this machine has a driver")
     monkeypatch.setattr(launching, "compiled", lambda *_: Compiled(b"cubin", "forward", "backward", ""))
-    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     with pytest.raises(KernelError, match="the CUDA driver cannot be called"):
         Driver().load(plan_of(64), GPU)

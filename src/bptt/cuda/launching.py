@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -43,12 +45,13 @@ class Kernels(NamedTuple):
 
     forward: Any  # CUfunction
     backward: Any
+    context: Any  # CUcontext, the device's primary one, which torch uses too
 
 
 class Driver:
     """The CUDA driver, called through cuda.bindings.
 
-    A launch only enqueues, as CUDA graphs need it; a call before has to compile and load the variant.
+    A launch only enqueues, so a CUDA graph can capture it; a call before has to compile and load the variant.
     """
 
     def unavailable(self, device: torch.device) -> str | None:
@@ -69,18 +72,34 @@ class Driver:
         _loaded(plan, device)
 
     def launch(self, plan: KernelPlan, back: bool, arguments: Arguments, device: torch.device) -> None:
-        kernel = _loaded(plan, device)[back]
-        blocks, stream = plan.blocks_for(arguments.B), torch.cuda.current_stream(device).cuda_stream
-        with torch.cuda.device(device):
-            pointers = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
-            _done("cuLaunchKernelEx", _launch(plan, back, blocks, stream), kernel, ctypes.addressof(pointers), 0)
+        if arguments.sizes and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError(
+                "the CUDA kernels read a packed batch's sizes from memory that a CUDA graph would not keep; "
+                "capture sequences of one length, or unset BPTT_CUDA"
+            )
+        kernels, blocks = _loaded(plan, device), plan.blocks_for(arguments.B)
+        config = _launch(plan, back, blocks, torch.cuda.current_stream(device).cuda_stream)
+        pointers = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
+        try:
+            with _in_context(kernels.context):
+                _done("cuLaunchKernelEx", config, kernels[back], ctypes.addressof(pointers), 0)
+        except KernelError as error:
+            raise KernelError(
+                f"{error}; an earlier kernel may have caused it, see CUDA_LAUNCH_BLOCKING=1"
+            ) from error
 
 
 @cache
 def _loaded(plan: KernelPlan, device: torch.device) -> Kernels:
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "no CUDA kernel can be loaded while a CUDA graph is captured; call the module once with such an input "
+            "before, forward and back"
+        )
     code = compiled(plan, torch.cuda.get_device_capability(device))
     kernels = []
-    with torch.cuda.device(device):
+    context = _done("cuDevicePrimaryCtxRetain", _done("cuDeviceGet", device.index))
+    with _in_context(context):
         module = _done("cuModuleLoadData", code.cubin)
         for back, name in enumerate((code.forward, code.backward)):
             kernel, shared = _done("cuModuleGetFunction", module, name.encode()), plan.shared_bytes(bool(back))
@@ -91,7 +110,20 @@ def _loaded(plan: KernelPlan, device: torch.device) -> Kernels:
             if plan.blocks > 1 and _done("cuOccupancyMaxActiveClusters", kernel, config) == 0:
                 raise KernelError(f"{device} has no place for a cluster of {plan.blocks} blocks of this size")
             kernels.append(kernel)
-    return Kernels(*kernels)
+    return Kernels(kernels[0], kernels[1], context)
+
+
+@contextmanager
+def _in_context(context: Any) -> Iterator[None]:
+    """Within it, the driver's calls are for this context.
+
+    A new thread has none, and torch gives it none for device 0: autograd's thread, in the first backward pass.
+    """
+    _done("cuCtxPushCurrent", context)
+    try:
+        yield
+    finally:
+        _done("cuCtxPopCurrent")
 
 
 def _set_attribute(kernel: Any, name: str, value: int) -> None:
