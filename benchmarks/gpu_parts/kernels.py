@@ -26,7 +26,8 @@ from bptt.equations import ElmanEquations
 from bptt.equations.protocol import Weights
 from bptt.walks import cuda, door
 from bptt.walks.call import Call
-from bptt.walks.cuda_calls import Variant, launch_forward
+from bptt.walks.cuda_calls import launch_forward
+from bptt.walks.cuda_variants import Variant, Variants
 
 from .measuring import Clock, Line, alternating, finish
 
@@ -78,7 +79,7 @@ def backend_on(device: torch.device) -> Iterator[tuple[cuda.CudaKernels, torch.d
     from cuda_standin.launcher import StandInLauncher
 
     with tempfile.TemporaryDirectory() as folder:
-        backend = cuda.CudaKernels(StandInLauncher(Path(folder)))
+        backend = cuda.CudaKernels(Variants(StandInLauncher(Path(folder))))
         with patch.object(door, "BACKENDS", (backend, *door.BACKENDS)):
             yield backend, torch.device("cpu")
 
@@ -171,12 +172,12 @@ def cluster_steps(backend: cuda.CudaKernels, device: torch.device, tiny: bool, c
     assert kind is not None
     for blocks in clock.each([1] if tiny else [1, 2, 4, 8, 16]):
         H = 16 * blocks
-        chosen = KernelPlan(kind, PRECISIONS[HALF], 16, blocks, packed=False, in_shared=False)
-        backend.launcher.load(chosen, device)
+        chosen = KernelPlan(kind, PRECISIONS[HALF][0], 16, blocks, packed=False, in_shared=False)
+        backend.variants.launcher.load(chosen, device)
         x, W = (torch.randn(*shape).to(device, HALF) for shape in ((T, 8, 1), (H, H)))
         weights = Weights(torch.randn(H, 1).to(device, HALF), W, None, None)
         call = Call(cell, x, (torch.zeros(8, H, device=device, dtype=HALF),), weights)
-        variant = Variant(backend.launcher, chosen)
+        variant = Variant(backend.variants.launcher, chosen)
         (taken,) = alternating([lambda c=call, v=variant: launch_forward(v, c, False)], device, tiny)
         microseconds = 1e3 * taken.median / T
         data = {"blocks": blocks, "microseconds a step": microseconds}

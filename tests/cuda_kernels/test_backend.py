@@ -13,6 +13,7 @@ from bptt.cuda.plan import PRECISIONS
 from bptt.walks import door
 from bptt.walks.call import Call
 from bptt.walks.cuda import CudaKernels
+from bptt.walks.cuda_variants import Variants
 from bptt.walks.reference import REFERENCE
 from bptt.walks.sweep import Errors
 from cuda_standin.cases import CELLS, TOLERANCES
@@ -36,7 +37,7 @@ def launcher(tmp_path_factory):
 @pytest.fixture
 def kernels(launcher, monkeypatch):
     """The backend, asked first."""
-    backend = CudaKernels(launcher)
+    backend = CudaKernels(Variants(launcher))
     monkeypatch.setattr(door, "BACKENDS", (backend, *door.BACKENDS))
     launcher.launches.clear()
     compiling.warn_once.cache_clear()
@@ -188,7 +189,7 @@ class Failing(StandInLauncher):
 
 def test_what_cannot_be_loaded_is_left_to_the_next_backend_and_warned_of_once(monkeypatch, tmp_path):
     compiling.warn_once.cache_clear()
-    backend = CudaKernels(Failing(tmp_path))
+    backend = CudaKernels(Variants(Failing(tmp_path)))
     monkeypatch.setattr(door, "BACKENDS", (backend, *door.BACKENDS))
     call = call_of(GRU, HALF, grad=False)
     with pytest.warns(RuntimeWarning, match="the CUDA kernels are not used, as the driver is too old"):
@@ -197,13 +198,38 @@ def test_what_cannot_be_loaded_is_left_to_the_next_backend_and_warned_of_once(mo
     assert "CUDA kernels: refuses, as the driver is too old" in bptt.why(bptt.GRU(I, H, dtype=HALF), call.x)
 
 
+class OneBlock(StandInLauncher):
+    """Has no place for a cluster."""
+
+    def load(self, plan, device):
+        if plan.blocks > 1:
+            raise KernelError("no place for a cluster")
+
+
+def test_where_a_cluster_has_no_place_a_variant_of_one_block_is_taken(tmp_path):
+    backend = CudaKernels(Variants(OneBlock(tmp_path)))
+    state, weights = layer(CELLS["tanh"], B, I, 200, grad=False)
+    call = Call(CELLS["tanh"], normal(T, B, I), state, weights).in_dtype(HALF)
+    assert backend.describe(call).endswith("W_hh in the shared memory of a block for every 8 rows")
+
+
+@with_compiler
+def test_a_backward_pass_under_autocast_keeps_the_dtype(kernels):
+    call = call_of(CELLS["leaky tanh"], torch.float32)
+    wanted = gradients_of(kernels.walk, call)
+    y, state = kernels.walk(call)
+    seeds = [normal(*result.shape, seed=5).float() for result in (y, *state)]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad([y, *state], [t for t in call.tensors if t is not None], seeds)
+    assert all(map(torch.equal, found, wanted[2:]))
+
+
 REFUSALS = {
     "projected": "no projected LSTM",
     "empty": "the batch is empty",
     "float64": "no torch.float64",
     "few steps": "too few",
     "vmap": "takes plain operations",
-    "compiler": "needs to see operators",
 }
 
 
@@ -216,10 +242,9 @@ def test_a_refusal_says_why(reason, monkeypatch, tmp_path):
         call = call._replace(x=call.x[:, :0], state=(call.state[0][:0],))
     if reason == "few steps":
         call = call._replace(x=call.x[:1])
-    if reason in ("vmap", "compiler"):
-        name = {"vmap": "is_transformed", "compiler": "is_watched"}[reason]
-        monkeypatch.setattr(f"bptt.walks.cuda.{name}", lambda: True)
-    refusal = CudaKernels(Failing(tmp_path)).refuses(call)
+    if reason == "vmap":
+        monkeypatch.setattr("bptt.walks.cuda.is_transformed", lambda: True)
+    refusal = CudaKernels(Variants(Failing(tmp_path))).refuses(call)
     assert refusal is not None
     assert REFUSALS[reason] in refusal
 

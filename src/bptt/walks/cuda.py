@@ -9,48 +9,63 @@ import torch
 from torch import Tensor
 from torch._C._autograd import _top_saved_tensors_default_hooks
 
-from ..cuda.compiling import KernelError, warn_once
-from ..cuda.launching import Driver, Launcher
-from ..cuda.plan import KernelPlan, plan
+from ..cuda.plan import KernelPlan
 from ..equations.protocol import Equations, State
 from .backend import Recorded
 from .call import Call, alias, is_transformed
-from .cpu_autograd import is_watched
-from .cuda_calls import Launched, Variant, launch_backward, launch_forward
+from .cpu_autograd import must_be_an_operator
+from .cuda_calls import Launched, gradients_of, launch_backward, launch_forward
+from .cuda_operators import cuda_operator_walk
+from .cuda_variants import VARIANTS, Variant, Variants
 from .cudnn_autograd import saved_tensors_of
 from .double_backward import are_batched, differentiable_gradients
+from .kernels import Choices
 from .recording import Saved, SavedRecording
+from .reference import REFERENCE
 from .sweep import Errors, Swept, swept_of
-from .unfold import Adjoint, layer_gradients, previous_states, walk_unfolded
+from .unfold import Adjoint, walk_unfolded
 
 
 class CudaKernels:
-    """The kernels of `bptt.cuda`.
-
-    Args:
-        launcher: runs them.
-    """
+    """The kernels of `bptt.cuda`."""
 
     name = "CUDA kernels"
     walk_stack = None
 
-    def __init__(self, launcher: Launcher) -> None:
-        self.launcher = launcher
-        self.failures: dict[tuple[KernelPlan, torch.device], str] = {}
+    def __init__(self, variants: Variants) -> None:
+        self.variants = variants
 
     def refuses(self, call: Call) -> str | None:
-        chosen = self._chosen(call)
-        return chosen if isinstance(chosen, str) else None
+        missing = self.variants.launcher.unavailable(call.x.device)
+        if missing is not None:
+            return missing
+        if is_transformed():
+            return "vmap, grad, jvp or forward mode is active, which takes plain operations"
+        if call.weights.W_hr is not None:
+            return "the CUDA kernels have no projected LSTM"
+        if call.state[0].shape[0] == 0:
+            return "the batch is empty"
+        if not must_be_an_operator(call.tensors()):
+            chosen = self.variants.of_call(call)
+            return chosen if isinstance(chosen, str) else None
+        choices, H, packed = Choices.of(call.cell), call.weights.W_hh.shape[1], call.batch_sizes is not None
+        if choices is None:
+            return "the cell has no CUDA kernel"
+        return self._refuses_operator(*choices, call.x.dtype, H, packed, call.x.device)
 
     def describe(self, call: Call) -> str:
         return f"a launch for each layer and direction, {self._variant(call).plan.layout}"
 
     def walk(self, call: Call) -> tuple[Tensor, State]:
+        if must_be_an_operator(call.tensors()):
+            return cuda_operator_walk(call)
         variant, keep = self._variant(call), call.wants_gradients()
         launched = launch_forward(variant, call, keep)
         return _in_graph(variant, call, launched) if keep else (launched.saved.y, launched.state)
 
     def record(self, call: Call) -> Recorded:
+        if must_be_an_operator(call.tensors()):
+            return REFERENCE.record(call)
         variant = self._variant(call)
         launched = launch_forward(variant, call, True)
         saved = launched.saved._replace(y=launched.saved.y.detach())
@@ -61,40 +76,30 @@ class CudaKernels:
     def quick_walk_of(self, cell: Equations) -> None:
         return None
 
-    def _chosen(self, call: Call) -> KernelPlan | str:
-        """The variant that walks a call, compiled and loaded; or, in words, why there is none."""
-        device, (B, H), sizes = call.x.device, call.state[0].shape, call.batch_sizes
-        missing = self.launcher.unavailable(device)
-        if missing is not None:
-            return missing
-        if is_transformed():
-            return "vmap, grad, jvp or forward mode is active, which takes plain operations"
-        if is_watched():
-            return "a compiler, a tracer or a dispatch mode needs to see operators"
-        if call.weights.W_hr is not None:
-            return "the CUDA kernels have no projected LSTM"
-        if B == 0:
-            return "the batch is empty"
-        steps, capability = len(call.x if sizes is None else sizes), self.launcher.capability(device)
-        chosen = plan(call.cell, call.x.dtype, H, B, steps, sizes is not None, capability)
-        return chosen if isinstance(chosen, str) else self._loaded(chosen, device)
-
-    def _loaded(self, chosen: KernelPlan, device: torch.device) -> KernelPlan | str:
-        if (chosen, device) not in self.failures:
-            try:
-                self.launcher.load(chosen, device)
-            except KernelError as error:
-                self.failures[chosen, device] = str(error)
-                warn_once(f"the CUDA kernels are not used, as {error}")
-        return self.failures.get((chosen, device), chosen)
+    def _refuses_operator(
+        self,
+        cell: str,
+        activation: str,
+        leak: float,
+        dtype: torch.dtype,
+        H: int,
+        packed: bool,
+        device: torch.device,
+    ) -> str | None:
+        """`refuses` where a compiler asks."""
+        equations = Choices(cell, activation, leak).equations()
+        chosen = self.variants.of_any_length(equations, dtype, H, packed, device)
+        return chosen if isinstance(chosen, str) else None
 
     def _variant(self, call: Call) -> Variant:
-        chosen = self._chosen(call)
+        chosen = self.variants.of_call(call)
         assert isinstance(chosen, KernelPlan)
-        return Variant(self.launcher, chosen)
+        return Variant(self.variants.launcher, chosen)
 
 
-CUDA_KERNELS = CudaKernels(Driver())
+# What torch.compiler.assume_constant_result does; calling it would load the compiler with every `import bptt`.
+vars(CudaKernels._refuses_operator)["_dynamo_marked_constant"] = True
+CUDA_KERNELS = CudaKernels(VARIANTS)
 
 
 @dataclass(frozen=True)
@@ -139,8 +144,7 @@ class _CudaWalk(torch.autograd.Function):
         call, (dy, *d_state), wanted = ctx.call.with_tensors(tensors), seeds, ctx.needs_input_grad[3:]
         if torch.is_grad_enabled() or are_batched(seeds):
             return None, None, None, *differentiable_gradients(call, walk_unfolded, wanted, dy, d_state)
-        saved = launch_forward(ctx.variant, call, True).saved if ctx.y_changed else Saved(y, c, kept)
-        adjoint = launch_backward(ctx.variant, call, saved, dy, d_state)
-        h0, y = call.state[0], saved.y
-        h_prev = previous_states(torch.cat([h0 if call.batch_sizes else h0[None], y]), call.batch_sizes)
-        return None, None, None, *layer_gradients(call, adjoint, wanted, h_prev, None)
+        with torch.autocast(y.device.type, enabled=False):  # which may be on for the backward pass alone
+            saved = launch_forward(ctx.variant, call, True).saved if ctx.y_changed else Saved(y, c, kept)
+            adjoint = launch_backward(ctx.variant, call, saved, dy, d_state)
+            return None, None, None, *gradients_of(call, saved.y, adjoint, wanted)

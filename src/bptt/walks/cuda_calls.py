@@ -11,19 +11,11 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ..cuda.arguments import SIZES, Arguments
-from ..cuda.launching import Launcher
-from ..cuda.plan import KernelPlan
 from ..equations.protocol import State, Weights
 from .call import Call, lacks_memory
+from .cuda_variants import Variant
 from .recording import Saved
-from .unfold import Adjoint
-
-
-class Variant(NamedTuple):
-    """A loaded variant of the kernels."""
-
-    launcher: Launcher
-    plan: KernelPlan
+from .unfold import Adjoint, layer_gradients, previous_states
 
 
 class Launched(NamedTuple):
@@ -82,6 +74,13 @@ def launch_backward(
     tensors |= _named(("dh_n", "dc_n"), d_state or ()) | _named(("d_h0", "d_c0"), d_initial)
     _launch(variant, True, call, (T, B), tensors)
     return Adjoint(delta_ih, delta_hh, dh, tuple(d.to(y.dtype) for d in d_initial))
+
+
+def gradients_of(call: Call, y: Tensor, adjoint: Adjoint, wanted: Sequence[bool]) -> list[Tensor | None]:
+    """∂E/∂ of each of a call's `tensors`, from h after each step and the adjoint, as `layer_gradients`."""
+    h0, sizes = call.state[0], call.batch_sizes
+    h_prev = previous_states(torch.cat([h0 if sizes else h0[None], y]), sizes)
+    return layer_gradients(call, adjoint, wanted, h_prev, None)
 
 
 def _launch(

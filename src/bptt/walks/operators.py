@@ -46,12 +46,12 @@ def operator_walk(
     return y, (h_n, c_n) if choices.has_c() else (h_n,)
 
 
-def _all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+def all_tensors(like: Tensor, results: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
     """An operator returns tensors: an empty one for each None."""
     return tuple(like.new_empty(0) if result is None else result for result in results)
 
 
-def _saved(tensors: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+def saved_of(tensors: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
     """y, c, kept; None for each of the last two that is empty."""
     y, *others = tensors
     return (y, *(None if t is None or t.numel() == 0 else t for t in others))
@@ -69,7 +69,7 @@ def _walk_cpu(
     from .kernels import Operands, forward
 
     walked = forward(_choices(cell, activation, leak), batch_sizes, keep, Operands(*operands))
-    return _all_tensors(operands[0], walked[:5])
+    return all_tensors(operands[0], walked[:5])
 
 
 def _walk_fake(
@@ -80,8 +80,8 @@ def _walk_fake(
     keeps = choices.keeps()  # checks the cell and the activation
     kept = x.new_empty((*rows, keeps * H)) if keep and keeps else None
     if not choices.has_c():
-        return _all_tensors(x, (y, None, kept, last, None))
-    return _all_tensors(x, (y, torch.empty_like(y) if keep else None, kept, last, torch.empty_like(last)))
+        return all_tensors(x, (y, None, kept, last, None))
+    return all_tensors(x, (y, torch.empty_like(y) if keep else None, kept, last, torch.empty_like(last)))
 
 
 def _backward_cpu(
@@ -89,10 +89,10 @@ def _backward_cpu(
 ) -> list[Tensor]:
     from .kernels import backward
 
-    saved = _saved(tensors[7:10])
+    saved = saved_of(tensors[7:10])
     choices = _choices(cell, activation, leak)
     gradients = backward(choices, batch_sizes, tuple(wanted), tensors[:7], saved, tensors[10:])
-    return list(_all_tensors(tensors[0], gradients))
+    return list(all_tensors(tensors[0], gradients))
 
 
 def _backward_fake(
@@ -115,7 +115,7 @@ def _backward(ctx: Any, dy: Tensor | None, _dc: Any, _dkept: Any, dh_n: Tensor |
     from .cpu_autograd import gradients
 
     tensors, wanted = ctx.saved_tensors, tuple(ctx.needs_input_grad[5:])  # read once, as checkpoints want
-    operands, saved = tensors[:7], _saved(tensors[7:])
+    operands, saved = tensors[:7], saved_of(tensors[7:])
     seeds = dy, dh_n, dc_n if ctx.choices.has_c() else None
     return (None,) * 5 + tuple(gradients(ctx.choices, ctx.batch_sizes, wanted, operands, saved, seeds))
 

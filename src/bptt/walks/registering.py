@@ -1,4 +1,4 @@
-"""Registers the operators of `operators` and `cudnn_operators` as soon as torch is imported, without importing it.
+"""Registers the operators of the backends as soon as torch is imported, without importing it.
 
 So `import bptt` is enough for `torch.export.load`, in either order with `import torch`, and the command line
 still answers before torch has loaded.
@@ -17,7 +17,7 @@ from typing import Any
 def register_with_torch() -> None:
     """Register now where torch is imported already, else as soon as it has been."""
     if "torch" in sys.modules:
-        from . import cudnn_operators, operators  # noqa: F401
+        from . import cuda_operators, cudnn_operators, operators  # noqa: F401
     else:
         sys.meta_path.insert(0, _WhenTorchComes())
 
@@ -40,7 +40,7 @@ class _WhenTorchComes(MetaPathFinder):
                 if self in sys.meta_path:
                     sys.meta_path.remove(self)
                 execute(module)
-                from . import cudnn_operators, operators  # noqa: F401
+                from . import cuda_operators, cudnn_operators, operators  # noqa: F401
 
             spec.loader.exec_module = execute_and_register
         return spec

@@ -1,0 +1,121 @@
+"""The CUDA kernels as operators, their launches run on the CPU: what a compiler and an exporter see."""
+
+import pytest
+import torch
+
+import bptt
+from bptt.equations import Weights
+from bptt.walks import cuda, cuda_variants, door
+from bptt.walks.call import Call
+from bptt.walks.cuda import CudaKernels
+from bptt.walks.cuda_operators import cuda_operator_walk
+from bptt.walks.cuda_variants import Variants
+from bptt.walks.kernels import Choices
+from bptt.walks.reference import REFERENCE
+from cuda_standin.cases import CELLS
+from cuda_standin.launcher import StandInLauncher
+from cuda_standin.standin import COMPILER
+from support import assert_close, layer, normal
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
+walk = torch.ops.bptt.cuda_walk
+HALF = torch.bfloat16
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory):
+    return StandInLauncher(tmp_path_factory.mktemp("launcher"))
+
+
+@pytest.fixture(autouse=True)
+def kernels(launcher, monkeypatch):
+    """The backend, asked first."""
+    backend = CudaKernels(Variants(launcher))
+    monkeypatch.setattr(cuda_variants, "VARIANTS", backend.variants)
+    monkeypatch.setattr(door, "BACKENDS", (backend, *door.BACKENDS))
+    launcher.launches.clear()
+    return backend
+
+
+def arguments(cell, batch_sizes=None, keep=True):
+    state, weights = layer(CELLS[cell], 2, 3, 4)
+    x = normal(*((3, 2) if batch_sizes is None else (5,)), 3, grad=True)
+    given = [x, *state, *[None] * (2 - len(state)), *weights[:4]]
+    operands = [None if t is None else t.detach().to(HALF).requires_grad_() for t in given]
+    return [*Choices.of(CELLS[cell]), batch_sizes, keep, *operands]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch 2.15's own
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["GRU", "LSTM"])
+@pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]])
+def test_operators_pass_opcheck(cell, batch_sizes):
+    torch.library.opcheck(walk.default, arguments(cell, batch_sizes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_compiled_with_fullgraph_the_kernels_walk(launcher, kind):
+    module, x = getattr(bptt, kind)(3, 4, 2, dtype=HALF), normal(5, 2, 3).to(HALF)
+    wanted = module(x)[0], *torch.autograd.grad(module(x)[0].float().square().sum(), module.parameters())
+    launcher.launches.clear()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    y = compiled(x)[0]
+    found = y, *torch.autograd.grad(y.float().square().sum(), module.parameters())
+    assert [back for _, back in launcher.launches] == [False, False, True, True]
+    for f, w in zip(found, wanted, strict=True):
+        assert_close(f, w, "y or a gradient")
+    torch._dynamo.reset()
+
+
+def test_exported_with_dynamic_time_and_batch(launcher):
+    module, T, B = bptt.GRU(3, 4, dtype=HALF).eval(), torch.export.Dim("T", min=1), torch.export.Dim("B", min=1)
+    exported = torch.export.export(module, (normal(4, 2, 3).to(HALF),), dynamic_shapes=({0: T, 1: B},)).module()
+    for shape in ((4, 2, 3), (9, 5, 3), (1, 1, 3)):
+        x = normal(*shape).to(HALF)
+        found, before = exported(x)[0], len(launcher.launches)
+        assert before > 0
+        assert_close(found, module(x)[0], "y")
+        launcher.launches.clear()
+
+
+def test_second_derivatives_are_those_of_plain_operations():
+    given = arguments("GRU")
+    x, h0, _, *weights = given[5:]
+
+    def second(y):
+        (dx,) = torch.autograd.grad(y.float().square().sum(), x, create_graph=True)
+        return torch.autograd.grad(dx.float().square().sum(), weights[1])[0]
+
+    call = Call(CELLS["GRU"], x, (h0,), Weights(*weights, W_hr=None))
+    assert_close(second(walk(*given)[0]), second(REFERENCE.walk(call)[0]), "W_hh")
+
+
+def test_where_the_kernels_cannot_run_the_operator_says_why(kernels, monkeypatch):
+    monkeypatch.setattr(kernels.variants.launcher, "unavailable", lambda device: "nothing is here")
+    with pytest.raises(RuntimeError, match="bptt::cuda_walk cannot run here: nothing is here"):
+        walk(*arguments("GRU"))
+
+
+BAD = [(5, normal(3, 3, 3)), (6, normal(2, 5)), (9, normal(12, 5)), (10, normal(12).float()), (3, [2, 2, 2])]
+
+
+@pytest.mark.parametrize(("place", "bad"), BAD, ids=str)
+def test_the_bare_operator_refuses_what_the_kernels_would_read_past(place, bad):
+    given = arguments("GRU")
+    given[place] = bad.to(HALF) if isinstance(bad, torch.Tensor) and place != 10 else bad
+    with pytest.raises(ValueError, match=r"takes .* like x"):
+        walk(*given)
+
+
+def test_a_tensor_of_a_subclass_is_walked_by_the_operator(monkeypatch):
+    class Own(torch.Tensor):
+        pass
+
+    state, weights = layer(CELLS["GRU"], 2, 3, 4, grad=False)
+    call = Call(CELLS["GRU"], normal(5, 2, 3), state, weights).in_dtype(HALF)
+    seen = []
+    monkeypatch.setattr(cuda, "cuda_operator_walk", lambda call: seen.append(call) or cuda_operator_walk(call))
+    y, _ = door.walk(call._replace(x=call.x.as_subclass(Own)))
+    assert seen
+    assert torch.equal(y.as_subclass(torch.Tensor), door.walk(call)[0])
