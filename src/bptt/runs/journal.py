@@ -22,7 +22,7 @@ from ..training.snapshot import Snapshots
 from ..training.tasks.intervals import Intervals
 from ..training.tensors import write_tensors
 from ..training.workers import ALONE, Workers
-from .run import INTERVALS, METRICS, WEIGHTS, is_finished
+from .run_folder import INTERVALS, METRICS, WEIGHTS, is_finished
 
 LOCK = ".lock"
 WRITES = ("config.toml", METRICS, WEIGHTS, "diverged.safetensors", INTERVALS, "report.html")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from torch import Tensor
@@ -14,7 +15,7 @@ from ..errors import NothingThere, UserError, warn
 from ..training.config_file import ConfigFile
 from ..training.data.dates import NoDate
 from ..training.data.find_spacing import follows, spacing_of
-from ..training.data.frames import IN_MEMORY, named_frame
+from ..training.data.frames import IN_MEMORY, is_in_memory, named_frame
 from ..training.data.labelled import Labelled, read_long
 from ..training.data.scaling import Moments, Scaling
 from ..training.data.spacing import Fixed
@@ -36,6 +37,29 @@ class _CarriedOn(Forecast):
         piece = piece._replace(last=np.where(np.isnan(piece.last), self.scaling.mean, piece.last))
         filled = [piece.carried(place) for place in range(len(self.columns))]
         return super().inputs_of(piece._replace(values=np.stack(filled, axis=1)))
+
+
+def path_or_table(data: Any) -> Any:
+    """A `Path`, or the table in memory as it is.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(data, str | os.PathLike):
+        return Path(data)
+    if is_in_memory(data):
+        return data
+    raise TypeError(
+        "data must be the path of a file, a polars or pandas DataFrame, a dict of columns or a numpy array, got "
+        f"{type(data).__name__}"
+    )
+
+
+def check_missing(missing: str | None) -> None:
+    """Refuse a treatment of missing values that there is not."""
+    choices = get_args(Missing)
+    if missing is not None and missing not in choices:
+        raise UserError(f"missing must be one of {', '.join(map(repr, choices))}, got {missing!r}")
 
 
 def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | None) -> list[Forecast]:

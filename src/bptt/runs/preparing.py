@@ -34,7 +34,7 @@ from ..training.tasks.text import TextTask
 from ..training.updates import of_option
 from ..training.workers import Workers
 from .gradient_monitor import GradientMonitor
-from .run import check_same_files
+from .run_folder import check_same_files
 
 RESUMED = ", and --resume continues with the data it began with; put the file back as it was, or begin a new run"
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import copy
-import json
-import math
 import os
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import polars as pl
-import torch
-from torch import Tensor
 
 from ..errors import UserError
-from ..files import LARGEST_TEXT, read_regular
-from ..forecast_model import ForecastModel, LinearPath
+from ..forecast_model import ForecastModel
 from ..insight.diagnosis.diagnose import LAGS, LEAST_STEPS
 from ..insight.diagnosis.result import Diagnosis
 from ..insight.lesson.explain import explain
@@ -26,8 +21,7 @@ from ..insight.lesson.explanation import Explanation
 from ..networks import SequenceModel
 from ..training.batches import logits_of
 from ..training.config_file import ConfigFile, read_config
-from ..training.data.frames import is_in_memory, named_frame
-from ..training.network import build, count_of, sizes_of
+from ..training.data.frames import named_frame
 from ..training.options.base import TaskName
 from ..training.options.classify import ClassifyOptions
 from ..training.options.shared import Missing
@@ -38,26 +32,11 @@ from ..training.tasks.forecast_rows import predicted_rows
 from ..training.tasks.intervals import Intervals
 from ..training.tasks.linear_part import LinearPaths
 from ..training.tasks.task import Task
-from ..training.tensors import read_tensors
-from ..training.toml import made_of, read_toml
 from .deployed import Deployment, deploy
 from .explorer import run_subject
 from .gradient_monitor import diagnosis_of
-from .new_data import new_sequences, new_series
-
-INTERVALS = "intervals.toml"
-METRICS = "metrics.jsonl"
-WEIGHTS = "model.safetensors"
-LARGEST_MISSED = 1e9  # of `Intervals.missed`, far beyond what adaptation reaches
-
-
-class MetricLines(list[dict[str, Any]]):
-    """The lines of metrics.jsonl, a list that prints as one line."""
-
-    def __repr__(self) -> str:
-        epochs = sum(isinstance(line, dict) and line.get("event") == "epoch" for line in self)
-        scores = "the scores of the test set" if epochs < len(self) else "no scores yet"
-        return f"<metrics of {epochs} epoch{'' if epochs == 1 else 's'}, and {scores} in the last line>"
+from .new_data import check_missing, new_sequences, new_series, path_or_table
+from .run_folder import MetricLines, check_run_folder, check_same_files, read_intervals, read_metrics, read_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,15 +110,7 @@ class Run(ConfigFile):
         """
         if self.lines is not None or self.folder is None:
             return MetricLines(self.lines or [])
-        path = self.folder / METRICS
-        try:
-            lines = MetricLines(json.loads(line) for line in read_regular(path, most=LARGEST_TEXT).splitlines())
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path} is damaged: {error}") from error
-        for number, line in enumerate(lines, start=1):
-            if not isinstance(line, dict) or "event" not in line:
-                raise UserError(f"{path} is damaged: line {number} is no event")
-        return lines
+        return read_metrics(self.folder)
 
     @property
     def losses(self) -> list[float]:
@@ -156,7 +127,7 @@ class Run(ConfigFile):
             TypeError: data is neither a path nor a table.
             UserError: the data cannot be used, or the run makes no forecasts of them.
         """
-        _check_missing(missing)
+        check_missing(missing)
         if data is None:
             return self.task.training_excerpt()
         series = new_series(self, path_or_table(data), None, missing)
@@ -185,7 +156,7 @@ class Run(ConfigFile):
             UserError: the data cannot be used, or the run is a language model.
         """
         data = path_or_table(data)
-        _check_missing(missing)
+        check_missing(missing)
         self.check_predicts()
         if self.task_name == "forecast":
             kind = None
@@ -280,22 +251,6 @@ class Run(ConfigFile):
             raise UserError(f"{self.folder or 'this run'} was trained on text{hint}")
 
 
-def path_or_table(data: Any) -> Any:
-    """A `Path`, or the table in memory as it is.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    if isinstance(data, str | os.PathLike):
-        return Path(data)
-    if is_in_memory(data):
-        return data
-    raise TypeError(
-        "data must be the path of a file, a polars or pandas DataFrame, a dict of columns or a numpy array, got "
-        f"{type(data).__name__}"
-    )
-
-
 def _times_as(kind: pl.DataType | None, found: pl.DataFrame) -> pl.DataFrame:
     """Forecasts with times, which are text, of a type of dates; of another type they stay text."""
     if not isinstance(kind, pl.Date | pl.Datetime):
@@ -304,12 +259,6 @@ def _times_as(kind: pl.DataType | None, found: pl.DataFrame) -> pl.DataFrame:
         return found.with_columns(pl.col("time").str.strptime(kind))
     except pl.exceptions.PolarsError:  # such as hours to come after days
         return found
-
-
-def _check_missing(missing: str | None) -> None:
-    choices = get_args(Missing)
-    if missing is not None and missing not in choices:
-        raise UserError(f"missing must be one of {', '.join(map(repr, choices))}, got {missing!r}")
 
 
 def load(folder: str | Path) -> Run:
@@ -333,106 +282,8 @@ def load(folder: str | Path) -> Run:
     if not isinstance(folder, str | os.PathLike):
         raise TypeError(f"folder must be a str or a Path, got {type(folder).__name__}")
     folder = Path(folder)
-    if folder.is_file():
-        raise UserError(f"{folder} is a file; pass a run folder, as `bptt train` writes it")
-    if folder.is_dir() and not os.path.lexists(folder / "config.toml"):
-        runs = sorted(path.parent for path in folder.glob("*/config.toml"))
-        hint = f"; run folders in it: {', '.join(map(str, runs[:5]))}" if runs else "; `bptt train` makes one"
-        raise UserError(f"{folder} is not a run folder, or its config.toml is missing{hint}")
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a run folder: there is no such folder; `bptt train` makes one")
+    check_run_folder(folder)
     described = read_config(folder / "config.toml")
-    described_by = described.columns, described.labels, described.calendar, described.lags
-    inputs, outputs = sizes_of(described.config, *described_by)
-    weights_path = folder / WEIGHTS
-    if not os.path.lexists(weights_path) and not is_finished(folder):
-        raise UserError(
-            f"{folder} is not finished: it has no model.safetensors yet; if its training was broken off, "
-            f"`bptt train --resume {folder}` continues it"
-        )
-    weights = _read_weights(weights_path)
-    try:
-        reads = len(weights["path.reading"]) if "path.reading" in weights else inputs
-        count = count_of(described.config, reads, outputs)
-        there = sum(weight.numel() for weight in weights.values())
-        if count > there:  # nothing larger than the file is built
-            raise UserError(f"its network has {count:,} weights, and model.safetensors {there:,}")
-        model = build(described.config, reads, outputs)
-        if "path.weight" in weights:
-            model = ForecastModel(LinearPath(inputs, outputs, reads), model)
-    except (UserError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / 'config.toml'} describes no network of this run: {error}") from error
-    wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-    found = {name: tuple(weight.shape) for name, weight in weights.items()}
-    if wanted != found:
-        name = sorted(set(wanted.items()) ^ set(found.items()))[0][0]
-        raise UserError(
-            f"{weights_path} does not fit config.toml: {name} is {found.get(name, 'missing')} "
-            f"in the file and {wanted.get(name, 'unknown')} by the config"
-        )
-    model.load_state_dict(weights)
+    model = read_model(folder, described)
     outputs = len(described.forecast_options.outputs) if described.config.task == "forecast" else 0
-    intervals = _read_intervals(folder / INTERVALS, outputs)
-    return Run(**vars(described), folder=folder, model=model.eval(), intervals=intervals)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """A network's weights, finite float32."""
-    weights = read_tensors(path)
-    if not isinstance(weights, dict) or not all(isinstance(weight, Tensor) for weight in weights.values()):
-        raise UserError(f"{path} is damaged: it holds something else than weights by their names")
-    for name, weight in weights.items():
-        if weight.dtype != torch.float32 or not weight.isfinite().all():
-            raise UserError(f"{path} is damaged: {name} is not finite float32 throughout")
-    return weights
-
-
-def _read_intervals(path: Path, outputs: int) -> Intervals | None:
-    """The content of intervals.toml; None where there is no such file."""
-    if not os.path.lexists(path):
-        return None
-    try:
-        found = made_of(Intervals, read_toml(path))
-        if len(found.widths) != outputs or not all(width >= 0 for width in found.widths):
-            raise ValueError(f"{outputs} widths of at least 0 are needed")
-        if found.errors < 0:
-            raise ValueError(f"errors must be at least 0, got {found.errors}")
-        if not len(found.missed) == len(found.recent) == outputs:
-            raise ValueError(f"{outputs} values of missed, and of recent, are needed")
-        if not all(0 <= size < math.inf for sizes in found.recent for size in sizes):
-            raise ValueError("recent must hold finite errors of at least 0")
-        if not all(abs(missed) < LARGEST_MISSED for missed in found.missed):
-            raise ValueError(f"missed must be between -{LARGEST_MISSED:g} and {LARGEST_MISSED:g}")
-        if not 0 < found.coverage < 1:
-            raise ValueError(f"coverage must be between 0 and 1, got {found.coverage}")
-        return found
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run has its last line of metrics, which is written when all else is, and was not stopped."""
-    try:
-        last = json.loads(read_regular(folder / METRICS, most=LARGEST_TEXT).splitlines()[-1])
-    except (UserError, ValueError, IndexError, RecursionError):
-        return False
-    return isinstance(last, dict) and last.get("event") == "test" and last.get("interrupted") is False
-
-
-def check_same_files(began: ConfigFile, digests: dict[str, str], when: str, advice: str = "") -> None:
-    """Refuse data files that are not those a run has read.
-
-    Args:
-        began: the content of the run's config.toml.
-        digests: the SHA-256 of each file there is now, by its path.
-        when: since when a file has changed, in words.
-        advice: how the message continues.
-
-    Raises:
-        UserError: one has changed, or there is no digest of it.
-    """
-    for name in sorted(began.digests.keys() | digests.keys()):
-        if name not in began.digests:
-            raise UserError(f"{name} may have changed since {when} (config.toml has no SHA-256 of it){advice}")
-        if began.digests[name] != digests.get(name):
-            raise UserError(f"{name} has changed since {when} (its SHA-256 is another){advice}")
+    return Run(**vars(described), folder=folder, model=model, intervals=read_intervals(folder, outputs))

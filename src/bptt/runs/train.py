@@ -21,7 +21,8 @@ from ..training.options.base import TrainOptions
 from ..training.options.choosing import check_own, options_of, task_of
 from ..training.toml import made_of
 from ..training.workers import ALONE
-from .run import Run, path_or_table
+from .new_data import path_or_table
+from .run import Run
 from .training_run import make_run_folder, resume_training, start_training
 
 
