@@ -14,7 +14,8 @@ from .diagnosis.jacobians import RecordedSteps
 from .diagnosis.layers import ACTIVITY
 from .lags import back_from_the_end, norms_by_lag
 from .plain_models import Record
-from .recorder.calls import ModuleCall, loops_of
+from .recorder.calls import ModuleCall
+from .recorder.loops import loops_of
 from .recorder.record import Walks, record, recurrent_modules
 
 VANISHED = 0.01  # of the gradient at lag 0

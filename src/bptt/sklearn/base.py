@@ -207,14 +207,6 @@ class RecurrentEstimator(BaseEstimator):
             print(f"epoch {epoch.epoch}: loss {epoch.loss:.6g}{held_out}")
 
 
-def drawn_seed(random_state: Any) -> int:
-    """A seed: the number given, or one drawn by a RandomState, or by a new one; never by numpy's global one."""
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    draw = np.random.RandomState() if random_state is None else random_state
-    return int(check_random_state(draw).randint(2**31))
-
-
 def unchanged_by_errors(method: Callable[..., Any]) -> Any:
     """A method that leaves the names of the columns as they were if it fails."""
     names = ("feature_names_in_", "n_features_in_", "_input_names")

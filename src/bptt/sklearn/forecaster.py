@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
-from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import UserError
-from ..networks import SequenceModel
-from ..runs.run import Run
 from ..runs.train import options_from, train
 from ..training.data.frames import IN_MEMORY, named_frame
 from ..training.options.base import TrainOptions
@@ -23,13 +19,12 @@ from ..training.options.choosing import as_keywords
 from ..training.options.forecast import ForecastOptions
 from ..training.tasks.forecast import MINIMUM_TARGETS
 from .arrays import as_array_like
-from .base import drawn_seed, unchanged_by_errors
-
-OWN = ("options", "random_state", "test", "verbose")  # parameters that are no options of `bptt.train` as they are
+from .base import unchanged_by_errors
+from .run_estimator import RunEstimator
 
 
 @dataclass(eq=False, repr=False)
-class RecurrentForecaster(BaseEstimator):
+class RecurrentForecaster(RunEstimator):
     """A forecast of one or several series by `bptt.train`: a linear part, and a network on what it leaves.
 
     With the same table and options it gives the numbers of `bptt train`, to the last digit.
@@ -67,25 +62,12 @@ class RecurrentForecaster(BaseEstimator):
     horizon: Any = None
     _: KW_ONLY
     cell: str | None = None
-    hidden: int | None = None
-    layers: int | None = None
-    epochs: int | None = None
-    lr: float | None = None
     lags: int | None = None
     season: int | None = None
     linear: bool | None = None
     missing: str | None = None
     time: str | None = None
-    validation: float | None = None
     test: float | None = None
-    options: Mapping[str, Any] | None = None
-    random_state: Any = 0
-    verbose: bool = False
-    run_: Run = field(init=False)
-    model_: SequenceModel = field(init=False)
-    n_features_in_: int = field(init=False)
-    loss_curve_: list[float] = field(init=False)
-    n_iter_: int = field(init=False)
 
     @unchanged_by_errors
     def fit(self, y: Any, X: Any = None) -> Self:
@@ -98,8 +80,7 @@ class RecurrentForecaster(BaseEstimator):
         targets, inputs = self._read(y, "y"), None if X is None else self._read(X, "X")
         table = _beside(targets, inputs, self.time)
         names = [name for name in targets.columns if name != self.time]
-        choices = {name: value for name, value in self.get_params(deep=False).items() if name not in OWN}
-        choices |= {"target": names, "seed": drawn_seed(self.random_state), **(self.options or {})}
+        choices = {"target": names} | self._choices("test")
         if inputs is not None:
             choices["input"] = [name for name in inputs.columns if name != self.time] or None
         try:
@@ -109,8 +90,8 @@ class RecurrentForecaster(BaseEstimator):
             run = train(table, verbose=self.verbose, **{"test": test, **choices})
         except UserError as error:
             raise ValueError(as_keywords(str(error))) from error
-        self.run_, self.model_, self.loss_curve_, self.n_iter_ = run, run.network, run.losses, len(run.losses)
-        self.n_features_in_, self._table, self._single = len(names), table, np.ndim(y) == 1
+        self._keep(run, len(names))
+        self._table, self._single = table, np.ndim(y) == 1
         return self
 
     def predict(self, y: Any = None, X: Any = None) -> np.ndarray:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from ..errors import UserError
-from ..networks import SequenceModel
 from ..runs.run import Run
 from ..runs.train import options_from
 from ..training.batches import logits_of
@@ -26,11 +24,11 @@ from ..training.options.choosing import as_keywords
 from ..training.options.classify import ClassifyOptions
 from ..training.tasks.classify import inputs_of, split_sequences
 from ..training.tasks.cross_validation import choose_options
-from .base import drawn_seed, unchanged_by_errors
+from .base import unchanged_by_errors
 from .classifier import check_labels
+from .run_estimator import RunEstimator
 from .samples import Samples, read_samples
 
-OWN = ("options", "random_state", "verbose")  # parameters that are no options of `bptt.train` as they are
 OF_A_TABLE = {"series": "series", "label": "label"}  # the columns that the options have to name
 # options of `bptt.train` about its data, its run folder and where it runs
 NOT_TAKEN = {
@@ -40,7 +38,7 @@ NOT_TAKEN = {
 
 
 @dataclass(eq=False, repr=False)
-class SequenceClassifier(ClassifierMixin, BaseEstimator):
+class SequenceClassifier(ClassifierMixin, RunEstimator):
     """A recurrent network that predicts the class of a sequence, trained as `bptt train --task classify` does.
 
     X is standardised, and what is not given is chosen by the training sequences: batch and epochs by their number,
@@ -78,25 +76,12 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
     cell: str | None = None
     _: KW_ONLY
-    hidden: int | None = None
-    layers: int | None = None
-    epochs: int | None = None
     batch: int | None = None
-    lr: float | None = None
     stride: int | None = None
     readout: str | None = None
     noise: float | None = None
-    validation: float | None = None
     patience: int | None = None
-    options: Mapping[str, Any] | None = None
-    random_state: Any = 0
-    verbose: bool = False
     classes_: np.ndarray = field(init=False)
-    run_: Run = field(init=False)
-    model_: SequenceModel = field(init=False)
-    n_features_in_: int = field(init=False)
-    loss_curve_: list[float] = field(init=False)
-    n_iter_: int = field(init=False)
 
     @unchanged_by_errors
     def fit(self, X: Any, y: Any) -> Self:
@@ -116,9 +101,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             run = self._trained(data)
         except UserError as error:
             raise ValueError(as_keywords(str(error))) from error
-        self.run_, self.classes_ = run, classes
-        self.model_, self.loss_curve_ = run.network, run.losses
-        self.n_iter_, self.n_features_in_ = len(self.loss_curve_), len(data.columns)
+        self._keep(run, len(data.columns))
+        self.classes_ = classes
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -145,9 +129,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
                 f"options has {min(not_taken)!r}, which {type(self).__name__} does not take: it trains on X and y "
                 "on the CPU and writes no run folder"
             )
-        choices = {name: value for name, value in self.get_params(deep=False).items() if name not in OWN}
-        choices |= {"seed": drawn_seed(self.random_state), **(self.options or {}), **OF_A_TABLE}
-        config = options_from(Path(IN_MEMORY), choices)
+        config = options_from(Path(IN_MEMORY), self._choices() | OF_A_TABLE)
         assert isinstance(config, ClassifyOptions)
         config.check()
         tell = print if self.verbose else lambda line: None

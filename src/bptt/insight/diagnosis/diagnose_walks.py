@@ -10,7 +10,8 @@ from ...reach.layout import called
 from ..html_tables import details_html, paragraphs
 from ..plain_models import Record
 from ..recorder.by_module import backward_of_walks
-from ..recorder.calls import ModuleCall, errors_of, joined, loops_of, records_of
+from ..recorder.calls import ModuleCall
+from ..recorder.loops import errors_of, joined, loops_of, records_of
 from ..recorder.record import Walks
 from ..recorder.results import ByModule
 from .clipping import GradientNorms

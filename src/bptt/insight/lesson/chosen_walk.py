@@ -11,7 +11,8 @@ from ...networks import Elman
 from ...reach.layout import called
 from ..plain_models import checked_step, walk_back
 from ..recorder.by_module import backward_of_walks
-from ..recorder.calls import ModuleCall, errors_of, loops_of, records_of
+from ..recorder.calls import ModuleCall
+from ..recorder.loops import errors_of, loops_of, records_of
 from ..recorder.record import Walks
 from .backward import ErrorBackward
 from .notation import WalkedModule

@@ -16,7 +16,8 @@ from ...walks.unfold import Factor
 from ..contributions_result import BySteps, Contributions
 from ..pairs import norms_by_pair
 from .by_pair import naming_a_freed_graph, norms_of_entering, norms_of_errors
-from .calls import ModuleCall, NodeErrors, joined, loops_of
+from .calls import ModuleCall, NodeErrors
+from .loops import joined, loops_of
 from .model_contributions import ModelContributions, ModuleContributions
 from .record import Walks
 
