@@ -1,10 +1,10 @@
 """Recurrent networks as scikit-learn estimators (`pip install bptt[sklearn]`).
 
 Arrays, frames and lists of sequences come in; `fit`, `predict` and `score` work as scikit-learn's do. `forecaster`
-and `sequence_classifier` are `bptt.train` as estimators; the others train with the parameters they are given.
-Start with `regressor`, then read `sequences`, which it shares with the classifier. `base` has the parameters and
-the training, `samples` and `targets` check X and y, `batch` puts sequences side by side, `learning` makes the
-updates.
+and `sequence_classifier` are `bptt.train` as estimators, from `run_estimator`; the others train with the
+parameters they are given. Start with `regressor`, then read `sequences`, which it shares with the classifier.
+`base` has the parameters and the training, `samples` and `targets` check X and y, `batch` puts sequences side by
+side, `learning` makes the updates.
 """
 
 from importlib.util import find_spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -26,10 +25,9 @@ from ...recurrent import Recurrent, Walk
 from ...walks import door
 from ...walks.call import Call, is_transformed
 from .calls import ModuleCall
+from .taken_over import TORCH, take_over
 from .torch_cells import CELL_NAMES, CELLS, call_of_cell
 from .walk_node import RecordedWalk, Ticket, recorded_walk
-
-TORCH = (*OURS, *CELLS)  # the classes whose `forward` is taken over: torch.nn's and our cells
 
 
 class Walks:
@@ -103,7 +101,8 @@ def record(model: nn.Module) -> Iterator[Walks]:
     walks = Walks(model)
     with ExitStack() as restored, _WithoutCompile():
         for name, module in walks.modules.items():
-            restored.callback(_take_over(walks, name, module))
+            replaced_by = partial(_Recorder(walks, name).replacement, module)
+            restored.callback(take_over(module, name, replaced_by))
         yield walks
 
 
@@ -133,61 +132,6 @@ def recurrent_modules(model: Any) -> dict[str, nn.Module]:
             )
         )
     return modules
-
-
-def _take_over(walks: Walks, name: str, module: Any) -> Callable[[], None]:
-    """Record the calls of a module; returns what undoes it."""
-    recorder, kind = _Recorder(walks, name), type(module)
-    base = next((base for base in kind.__mro__ if base in TORCH), None)
-    method = "run" if base is None else "forward"
-    if method in vars(module) or isinstance(module, _Recorded):
-        raise ValueError(f"{called(name)} is being recorded already, or has a {method} of its own on the instance")
-    replacement = recorder.replacement(module, base)
-    methods = {method: lambda _, *args, **options: replacement(*args, **options)}
-    above, own = (), {"__module__": kind.__module__, "plain_type": kind}
-    own |= {name: vars(_Recorded)[name] for name in ("__reduce_ex__", "__deepcopy__")}
-    if base is None or kind.forward is base.forward:
-        own |= methods
-    else:  # super().forward of a subclass with a forward of its own finds this one before that of torch.nn
-        above = (type(base.__name__, (base,), methods),)
-    # The first base decides on the layout, which must be that of the module's class.
-    module.__class__ = taken = type(kind.__name__, (kind, _Recorded, *above), own)
-
-    def undo() -> None:
-        if type(module) is taken:
-            module.__class__ = kind
-        else:  # parametrized meanwhile, by a subclass
-            type(module).__bases__ = (kind,)
-        delattr(above[0] if above else taken, method)  # the classes live until garbage is collected, the walks not
-
-    return undo
-
-
-class _Recorded:
-    """Base class of a module that is taken over. Copies of it, and files, hold the module without this class."""
-
-    plain_type: type
-
-    def __reduce_ex__(self, _: Any) -> Any:
-        with self._as_it_was():
-            return self.__reduce_ex__(1)  # pickle compares the class that later protocols name with the object's
-
-    def __deepcopy__(self, memo: dict) -> Any:
-        with self._as_it_was():
-            return copy.deepcopy(self, memo)
-
-    @contextmanager
-    def _as_it_was(self) -> Iterator[None]:
-        taken = type(self)
-        if "plain_type" not in vars(taken):
-            raise RuntimeError(
-                f"this {self.plain_type.__name__} was parametrized while it is recorded: copy it before or after"
-            )
-        self.__class__ = self.plain_type
-        try:
-            yield
-        finally:
-            self.__class__ = taken
 
 
 class _WithoutCompile:
