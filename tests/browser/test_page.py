@@ -467,3 +467,16 @@ def test_a_window_of_steps_moves_with_t_and_keeps_the_focus(files, visit):
     assert names[-1] == "x18"
     assert page.evaluate("document.activeElement.getAttribute('aria-label')").endswith(f"at step {chosen[1:]}")
     assert widths(page, "s") == widths(fresh, "s")
+
+
+def test_a_wide_table_in_a_notebook_scrolls_below_a_faded_edge(browser):
+    html = bptt.explain(*lesson())._repr_html_()
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.set_content(f"<body style='margin:8px'>{html}")
+    table, end = page.locator("div:has(> div > table)"), page.locator("th").nth(3)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert "gradient" in table.evaluate("place => getComputedStyle(place).maskImage")
+    table.evaluate("place => place.scrollLeft = place.scrollWidth")
+    box, place = end.bounding_box(), table.bounding_box()
+    assert box["x"] + box["width"] <= place["x"] + place["width"] - 30
+    page.close()

@@ -12,6 +12,7 @@ ROWS = 60  # of a table; more are counted
 BARS = 60  # of a picture; more are joined
 ORANGE = "#c8601a"  # legible on white and on black: a notebook's theme need not be the system's
 CELL = "text-align:left;padding:.15em .9em .15em 0"
+FADE = "2.5em"  # of the edge beyond which a table or picture goes on
 STYLE = "border-collapse:collapse;font-variant-numeric:tabular-nums"
 
 
@@ -43,7 +44,16 @@ def table_html(head: Sequence[str], rows: Iterable[Row], title: str = "") -> str
     )
     more = f"<p>and {len(rows) - ROWS} more</p>" if len(rows) > ROWS else ""
     table = f'<table style="{STYLE}">{caption}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div style="overflow-x:auto">{table}</div>{more}'
+    return scrolled(table) + more
+
+
+def scrolled(markup: str) -> str:
+    """Markup that scrolls sideways where it is wider than its place; a faded edge hints at the rest."""
+    inside = (
+        f'<div style="width:max-content;min-width:100%;padding-right:{FADE};box-sizing:border-box">{markup}</div>'
+    )
+    mask = f"linear-gradient(to right,#000 calc(100% - {FADE}),transparent)"
+    return f'<div style="overflow-x:auto;-webkit-mask-image:{mask};mask-image:{mask}">{inside}</div>'
 
 
 def paragraphs(texts: Iterable[str]) -> str:

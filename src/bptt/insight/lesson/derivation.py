@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import overload
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ... import checks
 from ...networks import squared_error
-from ..html_tables import details_html
+from ..html_tables import details_html, scrolled
 from ..plain_models import Criterion, checked_step
 from ..recorder.record import Walks
 from ..walks_or_model import or_of_walks
@@ -67,7 +68,7 @@ class Derivation:
         """Everything as LaTeX, one ``aligned`` block; needs amsmath."""
         return latex_of(self.blocks())
 
-    @property
+    @cached_property
     def svg(self) -> str:
         """Everything typeset as an SVG of paths, in currentColor."""
         return svg_of(self.blocks(), f"The chain rule for E_{self.t} and every matrix")
@@ -98,7 +99,7 @@ class Derivation:
 
     def _repr_html_(self) -> str:
         latex = details_html("LaTeX", f'<pre style="max-height:30em;overflow:auto">{escape(self.latex)}</pre>')
-        return f'<div style="overflow-x:auto">{self.svg}</div>{latex}'
+        return scrolled(self.svg) + latex
 
 
 def _derivation_of_walk(

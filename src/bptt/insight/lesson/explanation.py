@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..html_tables import Bar, Row, table_html
+from ..html_tables import Bar, Row, scrolled, table_html
 from ..text_tables import share, stretches, with_bar
 from .svg import lowered
 
@@ -85,7 +85,7 @@ class Explanation:
         return explanation_text(self)
 
     def _repr_html_(self) -> str:
-        return f'{explanation_html(self)}<div style="overflow-x:auto">{self.draw(self)}</div>'
+        return explanation_html(self) + scrolled(self.draw(self))
 
 
 def explanation_text(e: Explanation) -> str:
