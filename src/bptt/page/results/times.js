@@ -57,17 +57,23 @@ const clockOf = (text) => text.match(/[T ](\d\d:\d\d(:(?!00)\d\d)?)/)?.[1] ?? ""
 const monthOf = (text) => text.match(/^\d{4}.\d+/)?.[0] ?? dateOf(text);
 const yearOf = (text) => text.match(/^\d{4}/)?.[0] ?? dateOf(text);
 
+/** A date, after another one of its year without the year. */
+function dateAfter(text, before) {
+  const year = text.match(/^(\d{4}([-/.]))\d\d?\2/)?.[1];
+  return before && year && before.startsWith(year) ? dateOf(text).slice(year.length) : dateOf(text);
+}
+
 /** The time of day; the date where the label before has another one, and both in the first label. */
 function clockOrDate(text, before) {
   if (before === undefined) return `${dateOf(text)} ${clockOf(text).replace(/^00:00$/, "")}`.trim();
-  return dateOf(before) === dateOf(text) ? clockOf(text) : dateOf(text);
+  return dateOf(before) === dateOf(text) ? clockOf(text) : dateAfter(text, before);
 }
 
 const saidBy = (say, ...indices) => indices.map((index) => ({ index, say }));
 
 const UNITS_OF_DATES = [
   ...saidBy(clockOrDate, ...[1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200].map((size) => floorBy(size))),
-  ...saidBy(dateOf, floorBy(A_DAY), floorBy(2 * A_DAY), ...[7, 14].map((days) => floorBy(days * A_DAY, MONDAY * A_DAY))),
+  ...saidBy(dateAfter, floorBy(A_DAY), floorBy(2 * A_DAY), ...[7, 14].map((days) => floorBy(days * A_DAY, MONDAY * A_DAY))),
   ...saidBy(monthOf, ...[1, 3, 6].map(monthsBy)),
   ...saidBy(yearOf, ...[1, 2, 5, 10, 20, 50, 100, 200, 500].map((years) => monthsBy(12 * years))),
 ];

@@ -145,7 +145,8 @@ function grid(rows, name, edited, gates) {
   const body = rows.slice(0, GRID).map((row, i) => el("tr", {}, ...Array.from(row.slice(0, GRID), (value, j) => el("td", {}, field(value, name(i, j), edited(i, j))))));
   const size = rows[0].length / gates.length;
   if (gates.length && rows[0].length <= GRID) body.unshift(el("tr", {}, ...gates.map((gate) => el("td", { colspan: size, class: "gate" }, gate))));
-  return el("div", { class: "wide", tabindex: cut || gates.length ? 0 : null, role: "group", "aria-label": "entries" }, el("table", { role: "presentation" }, ...body), cut ? el("small", {}, `the first ${GRID} rows and columns`) : null);
+  const goesOn = cut || gates.length > 0;
+  return el("div", { class: goesOn ? "wide faded" : "wide", tabindex: goesOn ? 0 : null, role: "group", "aria-label": "entries" }, el("table", { role: "presentation" }, ...body), cut ? el("small", {}, `the first ${GRID} rows and columns`) : null);
 }
 
 /** The last steps up to t, their x and d to be edited. */

@@ -4,11 +4,13 @@ import { el, svg } from "./dom.js";
 import { number } from "./numbers.js";
 
 const PAD = { left: 54, right: 14, top: 12, bottom: 40 };
+const KEYS = 24; // pixels of the line above a chart that names its series
 
 /** A chart of series [{name, x, y, color, dash, width}] in an element: lines, or bars where `bars` is set. */
 export function lineChart(place, { series, xLabel, yLabel, log = false, zero = false, bars = false, marks = [], label }) {
   const width = Math.max(240, place.clientWidth);
-  const height = Math.max(180, place.clientHeight || 240);
+  const hasKeys = series.length > 1;
+  const height = Math.max(180, place.clientHeight || 240) - (hasKeys ? KEYS : 0);
   const points = series.flatMap(({ x, y }) => Array.from(x, (value, i) => [value, y[i]])).filter(([, y]) => Number.isFinite(y) && (!log || y > 0));
   if (!points.length) return place.replaceChildren(el("p", { class: "say" }, "Nothing to draw."));
   const xs = span(points.map(([x]) => x), false);
@@ -17,12 +19,12 @@ export function lineChart(place, { series, xLabel, yLabel, log = false, zero = f
   const position = log ? (y) => Math.log10(y) : (y) => y;
   const Y = (y) => height - PAD.bottom - ((position(y) - position(ys.low)) / (position(ys.high) - position(ys.low) || 1)) * (height - PAD.top - PAD.bottom);
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
-  for (const tick of ys.ticks) root.append(svg("path", { class: "grid-line", d: `M${PAD.left} ${Y(tick)}H${width - PAD.right}` }), svg("text", { class: "tick", x: PAD.left - 6, y: Y(tick) + 4, "text-anchor": "end" }, number(tick, 2)));
+  for (const tick of ys.ticks) root.append(svg("path", { class: "grid-line", d: `M${PAD.left} ${Y(tick)}H${width - PAD.right}` }), svg("text", { class: "tick", x: PAD.left - 6, y: Y(tick) + 4, "text-anchor": "end" }, number(tick, 2).replace(/^1·/, "")));
   for (const tick of xs.ticks) root.append(svg("text", { class: "tick", x: X(tick), y: height - PAD.bottom + 17, "text-anchor": "middle" }, number(tick, 3)));
   for (const mark of marks) root.append(svg("path", { class: "mark", d: `M${PAD.left} ${Y(mark)}H${width - PAD.right}` }));
   root.append(svg("text", { class: "axis", x: (PAD.left + width - PAD.right) / 2, y: height - 5, "text-anchor": "middle" }, xLabel), svg("text", { class: "axis", x: 12, y: (height - PAD.bottom + PAD.top) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(height - PAD.bottom + PAD.top) / 2})` }, yLabel));
   for (const one of series) root.append(...(bars ? drawBars(one, X, Y, height) : drawLine(one, X, Y, log)));
-  const keys = series.length > 1 ? el("p", { class: "keys" }, ...series.filter(({ name }) => name).map(({ name, color, dash }) => el("span", {}, keyLine(color, dash), name))) : "";
+  const keys = hasKeys ? el("p", { class: "keys" }, ...series.filter(({ name }) => name).map(({ name, color, dash }) => el("span", {}, keyLine(color, dash), name))) : "";
   place.replaceChildren(keys, root);
 }
 

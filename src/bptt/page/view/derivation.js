@@ -48,7 +48,7 @@ export function showDerivation() {
   const rest = parts.slice(SHOWN);
   if (rest.length) rows.push(summed(`k = ${rest.at(-1).k} to ${rest[0].k}`, rest.reduce((sum, { share }) => sum + share, 0), most));
   const { left } = formulas().matrices[weight.name];
-  rows.push(el("li", { class: "total" }, el("span", { class: "step" }, "sum"), tex(left, { t: state.t }), el("span", { class: "norm" }, number(total)), el("span", { class: "share" }, total ? "100 %" : "0 %")));
+  rows.push(el("li", { class: "total" }, el("span", { class: "step" }, "sum"), tex(left, { t: state.t }), el("span", { class: "norm" }, number(total)), el("span", { class: "share" }, total ? "100 %" : "0 %", shareBar(0))));
   byId("terms").replaceChildren(...rows);
 }
 
@@ -97,5 +97,5 @@ function chain(weight, k) {
   return [el("span", { class: "chain" }, ...factors, one(s(k), weight.latex), " = ")];
 }
 
-const summed = (steps, share, most) => el("li", { class: "earlier" }, el("span", { class: "step" }, steps), el("span", {}, "together"), el("span", { class: "norm" }), el("span", { class: "share" }, percent(share), shareBar(share, most)));
+const summed = (steps, share, most) => el("li", { class: "earlier" }, el("span", { class: "step" }, `${steps} together`), el("span", { class: "norm" }), el("span", { class: "share" }, percent(share), shareBar(share, most)));
 

@@ -112,6 +112,7 @@ function showNode(each, sizes) {
   const { kind, k, layer } = each;
   if (kind === "node E") {
     write(each.name, `E${k}`, () => named("E", String(k)));
+    each.name.classList.toggle("long", k > 99);
     return write(each.size, k === state.t && built.at.roomy ? number(numbers.pass.errors[k - 1], 3) : "");
   }
   const letter = kind.at(-1);
@@ -159,7 +160,7 @@ function legend(k2) {
     key("forward", "values, forward; ● above 0, ○ below"),
     key("band", "back: ", ...words),
     built.root.querySelector(".dead") ? key("died", "below 10⁻⁶ of the start: it has died") : "",
-    hasLane() ? key("lane", `the way past the matrix, as wide as ${{ elman: "1 − α", gru: "z", lstm: "f, the forget gate," }[state.network.cell]} is open`) : "",
+    hasLane() ? key("lane", `the way past the matrix, as wide as ${{ elman: "1 − α", gru: "z is open", lstm: "f, the forget gate, is open" }[state.network.cell]}`) : "",
     k2 === null ? "" : key("cut", `cut: k2 = ${k2}`),
   ];
 }

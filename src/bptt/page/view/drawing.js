@@ -13,7 +13,7 @@ export const hasLane = () => !page.recorded && (state.network.cell !== "elman" |
 /** Draw a network's form over some steps; pick(part) is called where one is chosen. */
 export function build(network, steps, width, [inputs, ...units], pick) {
   const at = layout(network.layers, steps.length, width, hasLane());
-  const root = svg("svg", { xmlns: "http://www.w3.org/2000/svg", width: at.width, height: at.height, viewBox: `0 0 ${at.width} ${at.height}`, role: "group", "aria-label": "The network, unfolded in time. Arrow keys move through it." });
+  const root = svg("svg", { class: at.roomy ? null : "narrow", xmlns: "http://www.w3.org/2000/svg", width: at.width, height: at.height, viewBox: `0 0 ${at.width} ${at.height}`, role: "group", "aria-label": "The network, unfolded in time. Arrow keys move through it." });
   built = { root, at, steps, parts: new Map(), columns: [], loops: [], u: 1 };
   const edges = svg("g");
   const nodes = svg("g");

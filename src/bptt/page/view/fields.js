@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 
+const LETTERS = 7; // that a field has space for
 const DRAG = 3; // pixels after which a press is a drag
 
 /** A field for a number: take(value, same) keeps it, or returns why not; `same` joins it to the edit before. */
@@ -28,8 +29,14 @@ const typed = (text) => {
 
 export function show(input) {
   const { kept } = input;
-  const text = kept === null || kept === undefined || !Number.isFinite(kept) ? "" : String(Number(kept.toPrecision(4)));
+  const text = kept === null || kept === undefined || !Number.isFinite(kept) ? "" : short(kept);
   if (input.value !== text) input.value = text;
+}
+
+/** A number in at most `LETTERS` letters, with four significant digits where they fit. */
+function short(value) {
+  const texts = [4, 3, 2].map((digits) => String(Number(value.toPrecision(digits))));
+  return texts.find((text) => text.length <= LETTERS) ?? value.toExponential(1);
 }
 
 function commit(input, value, take, same) {

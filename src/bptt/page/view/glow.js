@@ -31,5 +31,7 @@ export function showGlow() {
     const share = percent(size / sum);
     return el("button", { type: "button", class: i + 1 === t ? "now" : null, style: `--glow:${(size / most).toFixed(3)}`, title: `step ${i + 1}: ${share} of what E at step ${t} sends back`, "aria-label": `${named(i)}, step ${i + 1}, share ${share}`, click: () => look({ t: i + 1, selected: { kind: "node s", layer: "l0", k: i + 1 } }) }, letter(i));
   };
-  byId("glow").replaceChildren(...found.map(character), el("span", { class: "say" }, ` → ${letter(t)}`));
+  const letters = found.map(character);
+  byId("glow").replaceChildren(...letters, el("span", { class: "say" }, ` → ${letter(t)}`));
+  byId("glow").scrollTop = letters[t - 1].offsetTop + letters[t - 1].offsetHeight - byId("glow").clientHeight;
 }

@@ -1,6 +1,7 @@
 // Where the parts of the unfolded network stand.
 
 const NARROW = 46; // the least distance of two steps
+const CLOSE = 60; // below which the numbers between two steps need all there is
 const WIDE = 210; // the largest
 const LEFT = 58;
 const RIGHT = 26;
@@ -22,7 +23,7 @@ export function layout(layers, n, width, tall) {
   const step = Math.min(WIDE, Math.max(NARROW, (width - LEFT - RIGHT) / n));
   const whole = Math.max(width, LEFT + RIGHT + n * step);
   const shift = (whole - (LEFT + RIGHT + n * step)) / 2;
-  const box = Math.min(60, step * 0.46);
+  const box = Math.min(60, step * (step < CLOSE ? 0.42 : 0.46));
   const high = tall ? 124 : box;
   const row = tall ? 176 : 104;
   const rows = { E: 26, y: 96 };

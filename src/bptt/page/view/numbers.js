@@ -43,9 +43,10 @@ export function percent(part) {
 export function brackets(values, most = 6) {
   const rows = values[0]?.length === undefined ? [values] : values;
   const wide = rows[0].length > most;
+  const shown = wide ? most - 1 : most;
   const table = el("table", { class: "brackets", role: "presentation" });
   for (const row of Array.from(rows).slice(0, most)) {
-    const cells = Array.from(row.slice(0, most), (value) => el("td", {}, number(value, 3)));
+    const cells = Array.from(row.slice(0, shown), (value) => el("td", {}, number(value, 3)));
     table.append(el("tr", {}, ...cells, wide ? el("td", {}, "…") : null));
   }
   if (rows.length > most) table.append(el("tr", {}, el("td", {}, "⋮")));

@@ -46,7 +46,7 @@ function typeset(latex) {
     return "";
   };
   while (rest) {
-    const command = rest.match(/^\\([a-zA-Z]+|.) ?/);
+    const command = rest.match(/^\\([a-zA-Z]+|.)( (?![=+-]))?/);
     if (command) {
       rest = rest.slice(command[0].length);
       const name = command[1];
@@ -67,7 +67,7 @@ function typeset(latex) {
       rest = rest.slice(1);
     } else {
       const plain = rest.match(/^[^a-zA-Z\\_^]+/)[0];
-      found.push(plain.replaceAll("-", "−").replace(/[{}]/g, ""));
+      found.push(plain.replaceAll("-", "−").replaceAll("'", "′").replace(/[{}]/g, ""));
       rest = rest.slice(plain.length);
     }
   }
