@@ -26,7 +26,7 @@ OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dr
 def from_torch(model: ModuleT) -> ModuleT:
     """Replace every torch.nn.RNN, GRU, LSTM, RNNCell, GRUCell and LSTMCell inside a model by bptt's.
 
-    Weights stay the same Parameter objects (an optimizer goes on working); buffers, hooks, parametrizations,
+    Weights stay the same Parameter objects (an optimizer keeps working); buffers, hooks, parametrizations,
     device, dtype, train or eval mode stay too. A module used in two places is replaced once and used in both.
     On CUDA the modules call cuDNN, as torch.nn's do.
 

@@ -71,8 +71,8 @@ def contributions(
     there; or ``contributions(walks, errors=errors)`` with E_t of each step, (T,) or (T, B), whose sum is the loss.
     Of a plain sequence model: ``contributions(model, x, d, criterion)``, as follows.
 
-    With E the loss of all steps, the error E_t is the part of it that enters at y_t: what row t of ∂E/∂y alone
-    sends back. So the loss may be a sum or a mean over steps, or weigh some of them with 0.
+    With E the loss of all steps, the error E_t is the part of it that enters at y_t: row t of ∂E/∂y,
+    backpropagated alone. So the loss may be a sum or a mean over steps, or weigh some of them with 0.
 
     The model is taken as it is, without dropout. Frozen parameters are included; every .grad stays as it is. The
     contribution of a learned initial state of a `bptt.Cell` counts with step 1.

@@ -66,7 +66,7 @@ class Contributions:
             ``states[layer]``, ‖∂E_t/∂s_k‖ over the whole batch, everything that flows into s_k counted;
             ``weights[name]``, the norm of what step k contributed to ∂E_t/∂W.
             0 above the diagonal, but where a direction walks backwards in time. Else None.
-        steps: the steps t whose error sends anything back.
+        steps: the steps t whose error has a gradient.
     """
 
     t: int | None

@@ -82,7 +82,7 @@ def check_gradient(
     looks: int = 8,
     seed: int = 0,
 ) -> GradientCheck:
-    """Compute the gradient of a loss by every route there is, and compare.
+    """Compute the gradient of a loss by every available route, and compare.
 
     Of any model: ``check_gradient(model, loss)`` with a function ``loss(model)`` that runs the model and returns a
     scalar. It is called with copies of the model in float64, in the mode the model is in, and draws the same

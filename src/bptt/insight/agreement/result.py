@@ -71,8 +71,8 @@ class GradientCheck:
     Attributes:
         routes: one a row, finite differences last.
         entries: how many entries there are in all parameters, x and the initial state.
-        looked: how many of them finite differences looked at one by one.
-        directions: along how many directions through all entries of a tensor they looked beside.
+        looked: how many of them finite differences checked one by one.
+        directions: along how many directions through all entries of a tensor they checked as well.
         passed: whether every route that applies is within `TOLERANCE`.
         verdict: in a sentence, which routes agree, or which does not and where.
     """

@@ -89,19 +89,19 @@ def diagnose(
     says how far back the module's input predicts d: by a linear probe of its numbers, or of tokens where it is
     an embedding of few. Of a plain sequence model: ``diagnose(model, x, d, criterion)``, as follows.
 
-    A copy of the model is looked at, in float64 and without dropout; the model stays as it is.
+    It works on a copy of the model, in float64 and without dropout; the model stays as it is.
 
     Args:
         model: a `bptt.Elman`, a `bptt.SequenceModel`, or a recurrent module on its own (ours or torch.nn's), whose
             output is then y.
         x: the input, as the model takes it: (T, I) or batched, T at least 8; 8 sequences of a batch are looked at.
-        d: what was desired, laid out as y, or class numbers; where it is not one a step, the norms are of the
-            whole sequence. Neither one a step nor one a sequence, (B), it is not known what the data needs.
+        d: the targets, laid out as y, or class numbers. If there is not one for each step, the norms are of the
+            whole sequence. If there is not one for each sequence either, (B), it is not known what the data needs.
         criterion: the loss trained on, (y, d) -> scalar; `bptt.cross_entropy` is computed from the outputs before
             a softmax.
         t: the step whose error E_t alone is looked at, from 1 to T; no remedy is tried then. Default None: the
             whole loss.
-        lags: how far back is looked. Default 100; at most 2/3 of the sequence, or all of what lies before the
+        lags: how many steps back to look. Default 100; at most 2/3 of the sequence, or all of what lies before the
             first error, or t - 1.
         window: steps of the windows whose gradient norms are taken, as you train. Default T / 20.
         errors: (y, d) -> scalar, whose gradient is taken by lag, where it is another than the criterion's: the sum

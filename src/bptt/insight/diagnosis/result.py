@@ -26,7 +26,7 @@ class Diagnosis:
     Attributes:
         kind: "non-finite", "no gradient", "exploding", "vanishing" or "healthy": the worst of the layers'.
         sentence: the same beside what the data needs.
-        severity: "warning" where something is to be mended, "note" where that is not known, else "fine".
+        severity: "warning" where something should be changed, "note" where that is not known, else "fine".
         enough: whether the gradient reaches as far back as the data needs; None where one of the two is unknown.
         steps: T.
         lags: how far back was looked.
