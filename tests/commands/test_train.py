@@ -97,6 +97,7 @@ def test_the_report_is_one_offline_file(here):
     assert len(page) < 6_000_000
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_second_run_takes_the_next_name_and_a_named_one_is_not_overwritten(here):
     for _ in range(2):
         train(SunspotOptions(epochs=1))
@@ -160,6 +161,7 @@ def test_a_users_table(here, cell, capsys):
     assert "2020-03-05 to 2020-03-20" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("unreported")
 def test_the_saved_model_makes_the_same_forecast(here):
     train(SunspotOptions(epochs=2))
     folder = here / "runs" / "sunspots-elman-001"
@@ -176,6 +178,7 @@ def test_bad_data_leaves_nothing_behind(here):
     assert [path.name for path in here.iterdir()] == ["d.csv"]
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_constant_column_is_said_in_a_line(here, capsys):
     (here / "d.csv").write_text("y,a\n" + "".join(f"{i % 7},3\n" for i in range(60)))
     train(ForecastOptions(data=here / "d.csv", target="y", input=(("a",),), epochs=1))
@@ -198,6 +201,7 @@ def test_every_reach_trains(here, capsys, choices, said):
     assert said.replace("BPTT", "backpropagation through time") in (folder / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_table_larger_than_its_memory_is_read_piece_by_piece(here, capsys):
     data = a_table(here / "d.csv", rows=300)
     config = ForecastOptions(data=data, target="wind", reach="truncated", memory="10kB", epochs=2)
@@ -259,6 +263,7 @@ def test_a_run_goes_on_bit_for_bit_wherever_it_ended(here, monkeypatch, request,
     assert lasting(folder) == wanted
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_damaged_snapshot_is_said_and_the_one_before_it_used(here, monkeypatch, capsys):
     train(SunspotOptions(epochs=4, out=here / "seen"))
     folder = here / "other" / "seen"
@@ -273,6 +278,7 @@ def test_a_damaged_snapshot_is_said_and_the_one_before_it_used(here, monkeypatch
     assert lasting(folder)[0] == lasting(here / "seen")[0]
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_run_killed_before_its_first_snapshot_begins_anew(here, monkeypatch):
     def killed(*_):
         raise Killed
@@ -313,6 +319,7 @@ def test_weights_alone_show_that_a_run_was_trained(tmp_path):
             journal.check_untrained()
 
 
+@pytest.mark.usefixtures("unreported")
 def test_what_cannot_be_gone_on_with_is_refused(here):
     with pytest.raises(UserError, match="there is no such folder"):
         train(ForecastOptions(resume=here / "none"))
@@ -330,6 +337,7 @@ def test_what_cannot_be_gone_on_with_is_refused(here):
         train(ForecastOptions(resume=here / "run"))
 
 
+@pytest.mark.usefixtures("unreported")
 def test_workers_started_again_before_there_was_a_config_begin_anew(here, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "abc")
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
@@ -340,6 +348,7 @@ def test_workers_started_again_before_there_was_a_config_begin_anew(here, monkey
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize("task", ["forecast", "text"])
 def test_workers_started_again_go_on_where_the_last_snapshot_stands(here, monkeypatch, task):
     own = {"out": here / "run"} if task == "forecast" else {"data": a_text(here / "cats.txt"), "hidden": 6}
@@ -354,6 +363,7 @@ def test_workers_started_again_go_on_where_the_last_snapshot_stands(here, monkey
     assert Snapshots(folder / "snapshots").load()[0]["training"]["epochs"][-1][0] == 3
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_second_process_in_the_same_folder_is_refused(here):
     train(SunspotOptions(epochs=1, out=here / "run"))
     script = (
@@ -368,6 +378,7 @@ def test_a_second_process_in_the_same_folder_is_refused(here):
         other.communicate(b"\n")
 
 
+@pytest.mark.usefixtures("unreported")
 def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
     train(SunspotOptions(epochs=6, out=here / "seen", validation=0.2))
     own, calls = Training._finish_epoch, []
@@ -387,6 +398,7 @@ def test_interrupted_it_saves_and_goes_on_to_the_same_end(here, monkeypatch):
     assert lasting(folder)[:3] == lasting(here / "seen")[:3]
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_loss_that_is_not_finite_leaves_what_it_was_computed_from(here, monkeypatch):
     with pytest.raises(TrainingDiverged, match=r"first at: .*The weights before it are kept"):
         train(SunspotOptions(epochs=50, lr=1e30, clip=1e30, activation="relu", init=5.0, out=here / "run"))
@@ -460,6 +472,7 @@ def test_a_classify_run_folder(here, capsys):
     assert load(folder).task.config == chosen
 
 
+@pytest.mark.usefixtures("unreported")
 def test_a_run_that_chose_its_options_goes_on_with_them_bit_for_bit(here, monkeypatch, capsys):
     choices = {"data": vowels(here / "v.ts"), "epochs": 3, "hidden": 3, "batch": 8}
     train(ClassifyOptions(out=here / "seen", **choices))
@@ -473,6 +486,7 @@ def test_a_run_that_chose_its_options_goes_on_with_them_bit_for_bit(here, monkey
         assert (folder / name).read_bytes() == (here / "seen" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize("task", ["forecast", "classify", "text"])
 def test_its_config_runs_a_run_again_to_the_same_numbers(here, task):
     own = {
@@ -491,6 +505,7 @@ def test_its_config_runs_a_run_again_to_the_same_numbers(here, task):
     assert epochs[0] == epochs[1]
 
 
+@pytest.mark.usefixtures("unreported")
 def test_patience_ends_it_early(here, capsys):
     config = ForecastOptions(
         data=a_table(here / "d.csv"), target="wind", validation=0.3, patience=2, lr=0.5, epochs=200
@@ -553,6 +568,7 @@ def test_a_long_training_is_warned_while_there_is_time_and_not_twice_of_the_same
     assert late.startswith("warning: The gradient vanishes: ")
 
 
+@pytest.mark.usefixtures("unreported")
 def test_tensorboard_gets_what_metrics_get(here):
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
     train(SunspotOptions(epochs=2, out=here / "run", tensorboard=True))
