@@ -7,7 +7,8 @@ import os
 import runpy
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -92,11 +93,34 @@ def leave_out_reports(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(training_run, "page_html", lambda page: "a page")
 
 
-def run_workers(script: str, folder: Path, size: int) -> None:
-    """So many processes of a script that find each other as `torchrun` lets them, to their ends.
+def forked(act: Callable[..., Any], *arguments: Any, output: Path, **environment: str) -> BaseProcess:
+    """A function in a process of its own, started; forked from one that has imported what takes long.
 
-    They are forked from one process that has torch imported already.
+    What it prints goes to a file, and its standard error to the file beside it that ends in .err.
     """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "polars", "pytest", "hypothesis"])
+    process = context.Process(target=_printing_to, args=(output, environment, act, *arguments))
+    process.start()
+    return process
+
+
+def _printing_to(output: Path, environment: dict[str, str], act: Callable[..., Any], *arguments: Any) -> None:
+    for number, path in ((1, output), (2, output.with_suffix(".err"))):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    act(*arguments)
+
+
+def run_script(path: str, *arguments: str) -> None:
+    """Run a script as Python does that is started with it."""
+    sys.argv = [path, *arguments]
+    runpy.run_path(path, run_name="__main__")
+
+
+def run_workers(script: str, folder: Path, size: int) -> None:
+    """So many processes of a script that find each other as `torchrun` lets them, to their ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -106,26 +130,15 @@ def run_workers(script: str, folder: Path, size: int) -> None:
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
     }
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch"])
-    errors = [folder / f"errors-{rank}" for rank in range(size)]
+    outputs = [folder / f"printed-{rank}" for rank in range(size)]
     processes = [
-        context.Process(target=_run_script, args=(script, folder, common | {"RANK": str(rank)}, errors[rank]))
-        for rank in range(size)
+        forked(run_script, script, str(folder), output=output, RANK=str(rank), **common)
+        for rank, output in enumerate(outputs)
     ]
     for process in processes:
-        process.start()
-    for process in processes:
         process.join()
-    assert [process.exitcode for process in processes] == [0] * size, [path.read_text() for path in errors]
-
-
-def _run_script(script: str, folder: Path, environment: dict[str, str], errors: Path) -> None:
-    sys.stderr = errors.open("w")
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-    sys.argv = [script, str(folder)]
-    runpy.run_path(script, run_name="__main__")
+    errors = [output.with_suffix(".err").read_text() for output in outputs]
+    assert [process.exitcode for process in processes] == [0] * size, errors
 
 
 def read_table(path: Path, selection: Selection) -> Table:

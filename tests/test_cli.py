@@ -9,6 +9,7 @@ import tomllib
 import pytest
 
 from bptt.cli import main
+from support import forked
 
 
 @pytest.fixture
@@ -104,24 +105,19 @@ def test_a_closed_pipe_is_quiet(command, words, reader):
 
 @pytest.mark.parametrize(("signal", "code"), [("INT", 130), ("TERM", 143)])
 def test_a_signal_ends_training_cleanly_with_what_was_reached_saved(tmp_path, signal, code):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bptt", "train", "--epochs", "1000000", "--out", "run"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments, output = ["train", "--epochs", "1000000", "--out", str(tmp_path / "run")], tmp_path / "printed"
+    process = forked(main, arguments, output=output)
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not (metrics.exists() and metrics.stat().st_size):
         assert time.monotonic() < deadline, "no epoch in a minute"
-        assert process.poll() is None, process.stderr.read()
+        assert process.is_alive(), output.with_suffix(".err").read_text()
         time.sleep(0.01)
     subprocess.run(["kill", f"-{signal}", str(process.pid)], check=True)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert err == ""
-    assert "Stopped after" in out
+    process.join(60)
+    assert process.exitcode == code
+    assert output.with_suffix(".err").read_text() == ""
+    assert "Stopped after" in output.read_text()
     written = {path.name for path in (tmp_path / "run").iterdir()}
     results = {"model.safetensors", "metrics.jsonl", "forecast.csv", "intervals.toml", "report.html"}
     assert written == {*results, "config.toml", "snapshots", ".lock"}

@@ -1,7 +1,5 @@
 """Tensors changed between the two walks; `make sanitize` runs more of `fuzz_memory`'s cases."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,17 +7,18 @@ import torch
 
 import bptt
 from bptt.walks import kernels
-from support import normal
+from support import forked, normal, run_script
 
 KINDS = ["RNN", "GRU", "LSTM"]
 native = pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 
 
 @native
-def test_changed_tensors_give_the_gradients_of_what_was_walked_or_an_error():
-    script = Path(__file__).with_name("fuzz_memory.py")
-    run = subprocess.run([sys.executable, script, "--here", "60"], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+def test_changed_tensors_give_the_gradients_of_what_was_walked_or_an_error(tmp_path):
+    script, output = Path(__file__).with_name("fuzz_memory.py"), tmp_path / "printed"
+    process = forked(run_script, str(script), "--here", "60", output=output)
+    process.join()
+    assert process.exitcode == 0, output.with_suffix(".err").read_text()
 
 
 @pytest.mark.parametrize("kind", KINDS)
