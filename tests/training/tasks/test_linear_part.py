@@ -36,3 +36,18 @@ def test_a_network_that_helps_surely_is_taken_and_no_other():
     gappy = left.copy()
     gappy[::3] = np.nan
     assert share_of(left, gappy, 1) == pytest.approx(1)
+
+
+def test_series_that_move_together_count_as_one():
+    rng = np.random.default_rng(1)
+    left = rng.normal(size=90)
+    y = left + 3 * rng.normal(size=90)
+    once = share_of(y, left, 3)
+    assert once == share_of(y, left, 3, at=np.arange(90)) == 0  # one series is what it was, to the last digit
+    together = np.tile(y, 30), np.tile(left, 30)
+    assert share_of(*together, 3) > 0
+    assert share_of(*together, 3, at=np.tile(np.arange(90), 30)) == 0
+    assert share_of(*together, 3, at=np.arange(2700)) == share_of(*together, 3)
+    short = np.tile(left[:57], 30)
+    assert share_of(short, short, 3) > 0
+    assert share_of(short, short, 3, at=np.tile(np.arange(57), 30)) == 0  # 19 blocks are too few to be sure

@@ -74,6 +74,9 @@ def check_same(whole, parts, folder, trained=True):
         assert (one.spans, one.name, one.seasons) == (other.spans, other.name, other.seasons)
         found, wanted = (times_of(part.table, part.spacing, np.arange(one.rows + 3)) for part in (one, other))
         assert found == wanted
+        steps = one.train_steps - one.first_held_out
+        assert one.held_out_times() == other.held_out_times()[-steps:]
+        assert len(one.held_out_times()) == steps
         for found, wanted in zip(*map(training_data, (one, other)), strict=True):
             assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-6, equal_nan=True)
     wanted, found = check_trained_alike(whole, parts, folder, trained)

@@ -71,23 +71,28 @@ def _path(part: LinearPart, reading: np.ndarray, offset: np.ndarray, scale: np.n
     return path
 
 
-def share_of(y: np.ndarray, left: np.ndarray, ahead: int) -> float:
+def share_of(y: np.ndarray, left: np.ndarray, ahead: int, at: np.ndarray | None = None) -> float:
     """How much of a network's output a forecast takes: the least squares share, or 0 where it may not help.
 
     It helps where the square error that it saves on the validation steps is more than `SURE` standard errors above
-    0, over at least `BLOCKS` blocks of steps whose errors may be taken as independent, `ahead` in each.
+    0, over at least `BLOCKS` blocks of steps whose errors may be taken as independent, `ahead` in each. Of many
+    series those at one time are in one block, since what moves one of them may move all.
 
     Args:
         y: the network's outputs at the validation steps, (N).
         left: what the linear part leaves there, in the same unit; NaN where it is not known.
         ahead: the horizon.
+        at: the time of each, (N), as numbers that increase with it. Default in order.
     """
     there = ~np.isnan(left)
     y, left = y[there], left[there]
-    count = min(len(y) // ahead, MOST_BLOCKS)
+    at = np.arange(len(y)) if at is None else at[there]
+    sizes = np.unique(at, return_counts=True)[1]  # of steps at one time
+    count = min(len(sizes) // ahead, MOST_BLOCKS)
     if count < BLOCKS or not y.any():
         return 0.0
     share = float(np.clip(y @ left / (y @ y), 0, 1))
     saved = np.square(left) - np.square(left - share * y)
-    blocks = np.array([block.mean() for block in np.array_split(saved, count)])
+    ends = np.cumsum([some.sum() for some in np.array_split(sizes, count)])[:-1]
+    blocks = np.array([block.mean() for block in np.split(saved[np.argsort(at, kind="stable")], ends)])
     return share if blocks.mean() > SURE * blocks.std(ddof=1) / np.sqrt(count) else 0.0

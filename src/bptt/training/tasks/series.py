@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...forecast_model import ForecastModel, LinearPath
 from ...networks import SequenceModel
 from ..data.calendar import FEATURES, features
+from ..data.dates import instant
 from ..data.gaps import first_values
 from ..data.scaling import Moments, Scaling, as_input
 from ..data.spacing import Spacing
@@ -198,6 +199,13 @@ class Series(Forecasting):
         y, d = zip(*self.walked_by_network(network, self.first_held_out), strict=True)
         return torch.cat(y).double().numpy(), torch.cat(d).double().numpy()
 
+    def held_out_times(self) -> list[Any]:
+        """The times of these steps, dates of a zone in UTC."""
+        stop = self.first_step + self.train_steps
+        pieces = range(self.first_step + self.first_held_out, stop, self.table.piece)
+        found = (self.table.timestamps_at(row, min(self.table.piece, stop - row)).moments for row in pieces)
+        return [instant(moment) for moments in found for moment in moments]
+
     def walked_by_network(self, network: nn.Module, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The network's outputs and targets (T, K) from a training step on, by piece."""
         rows = self.first_step + start, self.first_step + self.train_steps
@@ -284,9 +292,13 @@ def whole_of(parts: Sequence[Series], network: SequenceModel) -> WholeModel:
     if paths is None:
         return WholeModel(network, held_out)
     whole = ForecastModel(copy.deepcopy(paths.final).to(device_of(network)), network)
-    validated = [own for own, part in zip(held_out, parts, strict=True) if part.has_validation]
+    validated = {place: part for place, part in enumerate(parts) if part.has_validation}
     if validated:
-        y, d = map(np.concatenate, zip(*validated, strict=True))
-        shares = [share_of(y[:, k], d[:, k], ahead) for k, (_, ahead) in enumerate(parts[0].outputs)]
+        y, d = map(np.concatenate, zip(*(held_out[place] for place in validated), strict=True))
+        at = None
+        if len(validated) > 1:
+            times = [time for part in validated.values() for time in part.held_out_times()]
+            at = np.unique(np.array(times, dtype=object), return_inverse=True)[1]
+        shares = [share_of(y[:, k], d[:, k], ahead, at) for k, (_, ahead) in enumerate(parts[0].outputs)]
         whole.share.copy_(torch.tensor(shares))
     return WholeModel(whole, held_out)
