@@ -58,6 +58,10 @@ class OtherYears(NoDate):
     """A date outside the years that can be read."""
 
 
+class OtherOrder(NoDate):
+    """A date with the month where those before it have the day, or the other way round."""
+
+
 def read_date(text: str, day_first: bool | None = None, pattern: str | None = None) -> tuple[datetime, str]:
     """A date and the name of its pattern; a month, week or quarter is its first day.
 
@@ -82,6 +86,8 @@ def _any_year(text: str, day_first: bool | None, pattern: str | None = None) -> 
     name, match = _matched(text, pattern)
     try:
         return _moment(name, match, day_first), name
+    except OtherOrder:
+        raise
     except OverflowError as error:
         raise OtherYears(f"{shortened(text)!r} is {BEYOND}") from error
     except (ValueError, KeyError, OSError) as error:  # the last two of names that are no zone
@@ -163,6 +169,10 @@ def _day(name: str, found: dict[str, str], day_first: bool | None) -> date:
         if day_first is None:
             raise NoDate("the day or the month may come first")
         month, day = (found["two"], found["one"]) if day_first else (found["one"], found["two"])
+        if int(day) <= 12 < int(month):
+            here, before = ("month", "day") if day_first else ("day", "month")
+            text = found["s"].join((found["one"], found["two"], found["Y"]))
+            raise OtherOrder(f"{text!r} has the {here} first, and the dates before it the {before}")
         return date(int(found["Y"]), int(month), int(day))
     month = 3 * int(found["q"]) - 2 if "q" in found else int(found["m"]) if "m" in found else _month(found["b"])
     return date(int(found["Y"]), month, int(found.get("d", 1)))

@@ -94,22 +94,22 @@ class SortedRows:
         rows_of: Counter[str] = Counter()
         width = 1
         for first, cells in self._pieces([]):
-            where = self._where(first)
-            names = names_in(cells[self._series], where)
+            names = names_in(cells[self._series], self._name, first)
             rows_of.update(names)
             if self._time is None:
                 continue
             times = cells[self._time]
             if self.first_times is None:
                 head = min(ROWS, len(times))
-                self.first_times = read_timestamps(times[:head], where, parts=rows_by(names[:head]).values())
+                parts = rows_by(names[:head]).values()
+                self.first_times = read_timestamps(times[:head], self._name, parts=parts)
                 self._time_type = times.dtype if times.dtype.is_temporal() else pl.String()
             if times.null_count():
-                read_timestamps(times, where)  # is refused there
+                read_timestamps(times, self._name, first=first)  # is refused there
             if self._time_type == pl.String:
                 longest = max(map(len, _texts(times)))
                 if longest > max(width, LONG):
-                    read_timestamps(times, where, form=self.first_times.form)
+                    read_timestamps(times, self._name, form=self.first_times.form, first=first)
                 width = max(width, longest)
         return rows_of, width
 
@@ -123,7 +123,7 @@ class SortedRows:
                 times = cells[self._time]
                 is_text = self._time_type == pl.String
                 rows["time"] = _texts(times) if is_text else times.to_physical().to_numpy()
-            for own, places in rows_by(names_in(cells[self._series], self._where(first))).items():
+            for own, places in rows_by(names_in(cells[self._series], self._name, first)).items():
                 self._file.seek((starts.get(own, 0) + written[own]) * self._row.itemsize)
                 self._file.write(rows[places].tobytes())
                 written[own] += len(places)
@@ -139,9 +139,6 @@ class SortedRows:
             cells = self._source.cells(first, rows, wanted)
             check_length(cells, rows, first, self._source, self._name)
             yield first, cells
-
-    def _where(self, first: int) -> str:
-        return f"{self._name} from row {first + 1} on" if first else self._name
 
     def _read(self, first: int, rows: int) -> np.ndarray:
         self._file.seek(first * self._row.itemsize)

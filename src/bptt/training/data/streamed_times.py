@@ -41,10 +41,9 @@ class StreamedTimes:
         self._clock = None if as_in is None else Clock(as_in.clock.day_first)
         for first in range(0, rows, piece):
             start = max(0, first - 1)  # with the last row before, which these go on from
-            where = f"{name} from row {first} on" if first else name
             cells = self.cells(start, min(piece, rows - first) + first - start)
-            stamps = read_timestamps(cells, where, self._clock, form=self._form)
-            stamps.check_increasing(where, column)
+            stamps = read_timestamps(cells, name, self._clock, form=self._form, first=start)
+            stamps.check_increasing(name, column, start)
             finder.add(stamps.moments[first - start :])
             zones.add(stamps.clock.zone)
             self._clock = Clock(stamps.clock.day_first)

@@ -210,8 +210,8 @@ def leaving_out(what: str) -> Iterator[None]:
         warn(f"{what}: {error}")
 
 
-def names_in(column: pl.Series, name: str) -> pl.Series:
-    """A column of names or labels as text; a UserError where one is missing."""
+def names_in(column: pl.Series, name: str, first: int = 0) -> pl.Series:
+    """A column of names or labels as text; a UserError where one is missing; `first` rows stand before these."""
     if column.dtype.base_type() not in NAMES and not column.dtype.is_numeric():
         raise UserError(f"{name}: column {column.name!r} is {column.dtype}, but names or labels are needed")
     if column.dtype.is_float():
@@ -219,9 +219,10 @@ def names_in(column: pl.Series, name: str) -> pl.Series:
     found = column.cast(pl.String).str.strip_chars()
     absent = (found.is_null() | (found == "")).fill_null(True).to_numpy()
     if absent.any():
+        among = f"{len(found)} values" + (f" from row {first + 1} on" if first else "")
         raise UserError(
-            f"{name}: column {column.name!r} has {int(absent.sum())} missing of {len(found)} values, the first in "
-            f"row {int(absent.argmax()) + 1}; each row needs one"
+            f"{name}: column {column.name!r} has {int(absent.sum())} missing of {among}, the first in "
+            f"row {first + int(absent.argmax()) + 1}; each row needs one"
         )
     return found
 

@@ -21,6 +21,7 @@ from .dates import (
     LAST_YEAR,
     DateForm,
     NoDate,
+    OtherOrder,
     OtherYears,
     are_alike,
     first_numbers,
@@ -47,6 +48,7 @@ def read_timestamps(
     clock: Clock | None = None,
     parts: Collection[Sequence[int]] | None = None,
     form: NumberForm | DateForm | None = None,
+    first: int = 0,
 ) -> Timestamps:
     """A column's numbers or dates, in the order of its rows.
 
@@ -56,6 +58,7 @@ def read_timestamps(
         clock: of the training rows' dates, where these are further ones.
         parts: the rows of each series, in order; None where there is but one.
         form: of the rows before, where these go on; digits alone are read as those are.
+        first: how many rows stand before these, for errors.
 
     Raises:
         UserError: a cell is missing or neither, cells are of several kinds, or the order of day and month is open.
@@ -63,25 +66,27 @@ def read_timestamps(
     where = f"{name}: column {column.name!r}"
     if column.null_count():
         missing = int(column.is_null().arg_max() or 0)
-        raise UserError(f"{where} has no time in row {missing + 1}; each row needs one")
+        raise UserError(f"{where} has no time in row {first + missing + 1}; each row needs one")
     if column.dtype.is_temporal():
         return _typed(column, where)
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Categorical, pl.Enum)):
         raise UserError(f"{where} is {column.dtype}, but numbers or dates are needed")
     texts = column.cast(pl.String).str.strip_chars().to_list()
     if (row := next((row for row, text in enumerate(texts) if text.lower() in MISSING_WORDS), None)) is not None:
-        raise UserError(f"{where} has no time in row {row + 1}, {texts[row]!r}; each row needs one")
+        raise UserError(f"{where} has no time in row {first + row + 1}, {texts[row]!r}; each row needs one")
     other = next((row for row, text in enumerate(texts) if not NUMBER.fullmatch(text)), None)
     are_numbers = other is None and not isinstance(form, DateForm)
-    if are_numbers and (form is not None or not _are_dates(texts, where)):
+    if are_numbers and (form is not None or not _are_dates(texts, where, first)):
         return Timestamps([Decimal(text) for text in texts], texts, NumberForm.of(texts))
     if other is not None and NUMBER.fullmatch(texts[0]):
-        found = f"{shortened(texts[other])!r} in row {other + 1}, {shortened(texts[0])!r} in row 1"
+        rows = first + other + 1, first + 1
+        found = f"{shortened(texts[other])!r} in row {rows[0]}, {shortened(texts[0])!r} in row {rows[1]}"
         raise UserError(f"{where} {MIXED}: {found}")
     try:
         if clock is None or clock.day_first is None:
-            return _read_dates(texts, where, _day_first(texts, where, parts or [range(len(texts))]))
-        return _read_dates(texts, where, clock.day_first)
+            day_first = _day_first(texts, where, parts or [range(len(texts))], first)
+            return _read_dates(texts, where, day_first, first)
+        return _read_dates(texts, where, clock.day_first, first)
     except OtherYears as error:
         raise UserError(f"{where} has dates {BEYOND}") from error
 
@@ -142,7 +147,7 @@ def _typed(column: pl.Series, where: str) -> Timestamps:
     return Timestamps.of(dates)
 
 
-def _are_dates(texts: list[str], where: str) -> bool:
+def _are_dates(texts: list[str], where: str, first: int) -> bool:
     """Whether digits such as 20200131 are dates: nine tenths of them can be, and then all must."""
     others: list[int] = []
     for row, text in enumerate(texts):
@@ -151,23 +156,27 @@ def _are_dates(texts: list[str], where: str) -> bool:
         if len(others) >= len(texts) / 10:
             return False
     if others:
-        raise UserError(f"{where} has {texts[others[0]]} in row {others[0] + 1}, no date as the others are")
+        raise UserError(
+            f"{where} has {texts[others[0]]} in row {first + others[0] + 1}, no date as the others are"
+        )
     return True
 
 
-def _read_dates(texts: list[str], where: str, day_first: bool | None) -> Timestamps:
+def _read_dates(texts: list[str], where: str, day_first: bool | None, first: int) -> Timestamps:
     moments: list[datetime] = []
-    pattern = None
-    for row, text in enumerate(texts, start=1):
+    pattern, first_row = None, f"row {first + 1}"
+    for row, text in enumerate(texts, start=first + 1):
         try:
             moment, found = read_date(text, day_first, pattern)
         except OtherYears:
             raise
+        except OtherOrder as error:
+            raise UserError(f"{where}: in row {row} {error}; write dates as 2020-01-31") from error
         except NoDate as error:
-            _check_pattern(where, texts[0], "row 1", text, f"row {row}")
+            _check_pattern(where, texts[0], first_row, text, f"row {row}")
             raise UserError(f"{where} {MIXED}: row {row} has {error}") from error
         if moments and (found != pattern or is_zoned(moment) != is_zoned(moments[0])):
-            _check_alike(where, Label(texts[0], moments[0]), "row 1", Label(text, moment), f"row {row}")
+            _check_alike(where, Label(texts[0], moments[0]), first_row, Label(text, moment), f"row {row}")
         moments.append(moment)
         pattern = found
     assert pattern is not None
@@ -202,7 +211,7 @@ def _templates(texts: list[str], pattern: str, day_first: bool | None) -> tuple[
     return tuple(template for template, _ in Counter(by_shape[shape] for shape in shapes).most_common())
 
 
-def _day_first(texts: list[str], where: str, parts: Collection[Sequence[int]]) -> bool | None:
+def _day_first(texts: list[str], where: str, parts: Collection[Sequence[int]], first: int) -> bool | None:
     """Whether the day stands before the month; None where dates do not leave that open, as 02/03/2020 does.
 
     Decided by a number above 12; else by points between them, as in 02.03.2020, where the day is first; else
@@ -219,9 +228,9 @@ def _day_first(texts: list[str], where: str, parts: Collection[Sequence[int]]) -
     day_first = [row for row, (one, _) in enumerate(pairs) if one > 12]
     month_first = [row for row, (_, two) in enumerate(pairs) if two > 12]
     if day_first and month_first:
+        day, month = (f"row {first + rows[0] + 1}, {texts[rows[0]]}" for rows in (day_first, month_first))
         raise UserError(
-            f"{where} has the day first in row {day_first[0] + 1}, {texts[day_first[0]]}, and the month first in "
-            f"row {month_first[0] + 1}, {texts[month_first[0]]}; write dates as 2020-01-31"
+            f"{where} has the day first in {day}, and the month first in {month}; write dates as 2020-01-31"
         )
     if day_first or month_first:
         return bool(day_first)
@@ -237,8 +246,8 @@ def _day_first(texts: list[str], where: str, parts: Collection[Sequence[int]]) -
     if len(likely) == 1:
         return likely[0]
     raise UserError(
-        f"{where}: {texts[0]} may have the day or the month first, and no row shows which; write dates as "
-        "2020-01-31"
+        f"{where}: {texts[0]} may have the day or the month first, and no row up to {first + len(texts)} shows "
+        "which; write dates as 2020-01-31"
     )
 
 

@@ -128,13 +128,13 @@ class Timestamps:
             moment = moment.astimezone(self.moments[-1].tzinfo)
         return self.form.write(moment)
 
-    def check_increasing(self, name: str, column: str) -> None:
-        """Refuse labels of which one does not come after the one before it, with its row."""
+    def check_increasing(self, name: str, column: str, first: int = 0) -> None:
+        """Refuse labels of which one does not come after the one before it, with its row; `first` stand before."""
         for row, (before, after) in enumerate(pairwise(map(instant, self.moments)), start=1):
             if not after > before:
                 earlier, label = (Label(self.texts[place], self.moments[place]) for place in (row - 1, row))
-                found = why_not_later(label, earlier, f"row {row}")
-                raise UserError(f"{name}: row {row + 1}, column {column!r}: {found}")
+                found = why_not_later(label, earlier, f"row {first + row}")
+                raise UserError(f"{name}: row {first + row + 1}, column {column!r}: {found}")
 
 
 def why_not_later(label: Label, before: Label, row: str) -> str | None:
