@@ -10,6 +10,7 @@ import pytest
 import tomli_w
 
 import bptt
+from bptt.commands.command_line import answered
 from bptt.commands.follow import follow
 from bptt.commands.options import PredictOptions
 from bptt.commands.predict import predict
@@ -186,8 +187,11 @@ def test_a_series_that_was_not_seen_is_scaled_by_its_own_rows(tmp_path, capsys):
 
 def test_gaps_in_new_data_are_masked_by_a_run_that_masks_and_no_other(run, capsys):
     (run / "gap.csv").write_text("y,a\n1,2\n,3\n0.5,1\n0.2,\n")
-    with pytest.raises(UserError, match="--missing mask needs a run that was trained with it"):
-        predict(PredictOptions(run / "run", run / "gap.csv", missing="mask"))
+    with pytest.raises(UserError, match="missing='mask' needs a run that was trained with it"):
+        load(run / "run").predict(run / "gap.csv", missing="mask")
+    capsys.readouterr()
+    assert answered(["predict", str(run / "run"), str(run / "gap.csv"), "--missing", "mask"]) == 2
+    assert "--missing mask needs a run that was trained with it" in capsys.readouterr().err
     masked = ForecastOptions(
         data=run / "d.csv", target="y", input=(("a",),), missing="mask", lags=2, epochs=2, out=run / "masked"
     )

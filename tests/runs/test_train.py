@@ -113,10 +113,10 @@ def test_every_task_takes_tables(long):
     [
         ({"hiden": 3}, TypeError, "bptt.train has no option 'hiden'; is 'hidden' meant?"),
         ({"hidden": "3"}, UserError, "hidden must be a whole number, got '3'"),
-        ({"tokens": "bytes"}, UserError, "--tokens is an option of --task text; this is --task forecast"),
-        ({"target": None}, UserError, "--target COLUMN is needed with the table in memory: .* 'day', 'y', 'a'"),
+        ({"tokens": "bytes"}, UserError, "tokens is an option of task='text'; this is task='forecast'"),
+        ({"target": None}, UserError, "^target=COLUMN is needed with the table in memory: .* 'day', 'y', 'a'"),
         ({"target": "z"}, UserError, "the table in memory has no column 'z'; its columns are 'day', 'y', 'a'"),
-        ({"epochs": 0}, UserError, "--epochs must be at least 1, got 0"),
+        ({"epochs": 0}, UserError, "^epochs must be at least 1, got 0"),
         ({"workers": 2}, UserError, "only `bptt train --workers` does that"),
         ({"snapshot": 1}, UserError, "snapshot is about the run folder, and there is none; pass out= as well"),
     ],
@@ -150,9 +150,7 @@ def test_a_config_and_its_folder_say_that_the_data_were_in_memory(frame, tmp_pat
         bptt.train(frame.with_columns(pl.col("y") + 1), resume=folder)
     resumed = bptt.train(frame, resume=folder)
     assert resumed.predict(frame).equals(run.predict(frame))
-    with pytest.raises(
-        UserError, match=r"--resume continues with the options in .*, and --hidden was given as well"
-    ):
+    with pytest.raises(UserError, match=r"resume continues with the options in .*, and hidden was given as well"):
         bptt.train(frame, resume=folder, hidden=4)
 
 

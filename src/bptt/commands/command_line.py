@@ -13,7 +13,15 @@ import tyro
 
 from ..errors import TrainingDiverged, UserError
 from ..training.options.base import TrainOptions
-from ..training.options.choosing import GROUPS, OPTIONS, check_own, named_in, options_of, task_of
+from ..training.options.choosing import (
+    GROUPS,
+    OPTIONS,
+    check_own,
+    errors_for_command_line,
+    named_in,
+    options_of,
+    task_of,
+)
 from .help import Entry, help_page, page, unwrapped
 from .options import (
     BenchOptions,
@@ -55,7 +63,8 @@ def answered(arguments: Sequence[str]) -> int:
         complain("bptt", error)
         return 2
     try:
-        return _run(name, others)
+        with errors_for_command_line():
+            return _run(name, others)
     except UserError as error:
         complain(f"bptt {name}", error)
         return 2

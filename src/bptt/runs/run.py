@@ -23,6 +23,7 @@ from ..training.batches import logits_of
 from ..training.config_file import ConfigFile, read_config
 from ..training.data.frames import named_frame
 from ..training.options.base import TaskName
+from ..training.options.choosing import errors_for_python
 from ..training.options.classify import ClassifyOptions
 from ..training.options.shared import Missing
 from ..training.tasks.classify import inputs_of, prediction_rows
@@ -117,6 +118,7 @@ class Run(ConfigFile):
         """The training loss of each epoch."""
         return [line["loss"] for line in self.metrics if line["event"] == "epoch"]
 
+    @errors_for_python()
     def training_excerpt(self, data: Any = None, missing: Missing | None = None) -> TrainingExcerpt:
         """Some of the training data, or of the rows of other data, with the loss it was trained by.
 
@@ -137,6 +139,7 @@ class Run(ConfigFile):
             longest = replace(longest, paths=LinearPaths(path, path))
         return longest.training_excerpt()
 
+    @errors_for_python()
     def predict(self, data: Any, time: str | None = None, missing: Missing | None = None) -> pl.DataFrame:
         """Forecast each row of a table, or classify each sequence in it, as `bptt predict` does.
 
@@ -171,6 +174,7 @@ class Run(ConfigFile):
         x = inputs_of(new, self.scaling, self.config)
         return prediction_rows(new, logits_of(self.model, x, self.config).softmax(-1))
 
+    @errors_for_python()
     def diagnose(self, data: Any = None, missing: Missing | None = None, lags: int = LAGS) -> Diagnosis:
         """Whether its gradient reaches as far back as its data need, as `bptt diagnose` says.
 
@@ -190,6 +194,7 @@ class Run(ConfigFile):
             )
         return found
 
+    @errors_for_python()
     def explain(self, t: int | None = None, steps: int | None = None) -> Explanation:
         """One error of the network, backpropagated step by step, as `bptt explain RUN` shows it.
 
@@ -208,6 +213,7 @@ class Run(ConfigFile):
         ).shown()
         return explain(net, x, d, criterion, t=len(x) if t is None else t)
 
+    @errors_for_python()
     def export(self, path: str | Path, state: bool = False) -> Deployment:
         """Write the model for runtimes without bptt, as `bptt export` does: ONNX, a JSON file and a script.
 

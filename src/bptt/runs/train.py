@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..training.config_file import OPTION_NAMES, read_options
 from ..training.data.frames import IN_MEMORY, named_frame
 from ..training.options.base import TrainOptions
-from ..training.options.choosing import check_own, options_of, task_of
+from ..training.options.choosing import check_own, errors_for_python, options_of, task_of
 from ..training.toml import made_of
 from ..training.workers import ALONE
 from .new_data import path_or_table
@@ -26,6 +26,7 @@ from .run import Run
 from .training_run import make_run_folder, resume_training, start_training
 
 
+@errors_for_python()
 def train(data: Any = None, *, verbose: bool = False, **options: Any) -> Run:
     """Train a recurrent network in this process, as `bptt train` does, and return the run.
 

@@ -1,5 +1,6 @@
 """Many series of a table on disk are trained on, judged and dated as those of a table in memory."""
 
+import copy
 import math
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ import torch
 
 from bptt.errors import UserError
 from bptt.training.data import streamed_series, streamed_tables
+from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.factory import made_task
@@ -182,3 +184,22 @@ def test_what_cannot_be_series_on_disk_is_refused(tmp_path, text, choices, words
     path.write_text(text)
     with pytest.raises(UserError, match=words):
         task_of(path, **choices)
+
+
+def test_a_run_continued_within_an_epoch_ends_with_the_same_weights(tmp_path, monkeypatch):
+    for module in (streamed_series, streamed_tables):
+        monkeypatch.setattr(module, "ROWS", 16)
+    task = task_of(written(table(), tmp_path / "d.csv"), k1=5, k2=10, epochs=3, validation=0.2, batch=2)
+    whole, states = network_of(task.config, task), []
+    training = Training(whole, task.updates(whole), task.config)
+    training.run(on_update=lambda: states.append(copy.deepcopy(training.state_dict())))
+    place = next(place for place, state in enumerate(states) if len(state["epochs"]) == 1) + 4
+    assert states[place]["place"] != states[place - 1]["place"], "it is no place within an epoch"
+    assert len(states[place]["epochs"]) == 1
+    model = network_of(task.config, task)
+    continued = Training(model, task.updates(model), task.config)
+    continued.load_state_dict(states[place])
+    continued.run()
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, model.state_dict()[name]), name
+    assert continued.epochs == training.epochs

@@ -101,13 +101,13 @@ def _inputs(values: np.ndarray, columns: list[str], name: str) -> list[int]:
     """
     number = [column for column, cells in zip(columns, values.T, strict=True) if _counts(cells)]
     if number:
-        warn(f"{name}: {listed(number)} numbers the rows and is no input; --input reads it")
+        warn(f"{name}: {listed(number)} numbers the rows and is no input; name it as one to have it read")
     others = [place for place, column in enumerate(columns) if column not in number]
     rising = [columns[place] for place in others if (np.diff(values[:, place]) > 0).all()]
     if rising and len(values) >= SURE:
         warn(
             f"{name}: {listed(rising)} rises from the first row of the table to the last, as a time does; as an "
-            "input it may give the classes away; name it by --time, or name the inputs by --input"
+            "input it may give the classes away; name it as the time, or name the inputs"
         )
     return others
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -32,6 +34,7 @@ GROUPS = {  # of fields, as the help shows them
     "run": ("seed", "out", "device", "workers", "tensorboard", "snapshot", "resume"),
 }
 _FIELDS = {field.name: field for kind in OPTIONS.values() for field in fields(kind)}
+_is_command = ContextVar("whether a command runs", default=False)
 
 
 def task_of(choices: Mapping[str, Any]) -> TaskName:
@@ -81,8 +84,29 @@ def _literals(hint: Any) -> tuple[str, ...]:
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
+@contextmanager
+def errors_for_python() -> Iterator[None]:
+    """Spell options in the errors of a block as arguments, unless a command runs it; also a decorator."""
+    try:
+        yield
+    except UserError as error:
+        if not _is_command.get():
+            error.args = (as_keywords(str(error)),)
+        raise
+
+
+@contextmanager
+def errors_for_command_line() -> Iterator[None]:
+    """Leave options in the errors of a block as they are typed."""
+    token = _is_command.set(True)
+    try:
+        yield
+    finally:
+        _is_command.reset(token)
+
+
 def as_keywords(text: str) -> str:
-    """A message for callers in Python, its options spelled as arguments.
+    """A message for callers in Python, its options spelled as arguments, but for those of `commands`.
 
     >>> as_keywords("fill them, or pass --missing interpolate; --test must be below 1; --no-linear")
     "fill them, or pass missing='interpolate'; test must be below 1; linear=False"
@@ -92,6 +116,8 @@ def as_keywords(text: str) -> str:
     }
 
     def spelled(found: re.Match[str]) -> str:
+        if found["command"]:
+            return found[0]
         no, name, after = found["no"], found["name"].replace("-", "_"), found["value"] or ""
         if name not in _FIELDS:
             return found[0]
@@ -102,7 +128,9 @@ def as_keywords(text: str) -> str:
             return f"{name}={value!r}"
         return f"{name}={value}" if re.fullmatch(r"-?\d[\d.]*|[A-Z]+", value) else name + after
 
-    return re.sub(r"--(?P<no>no-)?(?P<name>[a-z]\w*(?:-\w+)*)(?P<value> [\w.-]*\w)?", spelled, text)
+    return re.sub(
+        r"(?P<command>`[^`]*`)|--(?P<no>no-)?(?P<name>[a-z]\w*(?:-\w+)*)(?P<value> [\w.-]*\w)?", spelled, text
+    )
 
 
 def named_in(arguments: Sequence[str]) -> dict[str, str]:
