@@ -27,8 +27,9 @@ from bptt.training.batches import logits_of
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.tasks import classify, cross_validation
-from bptt.training.tasks.classify import Classify, classify_task
+from bptt.training.tasks import cross_validation
+from bptt.training.tasks.classify import Classify
+from bptt.training.tasks.sequence_splits import classify_task, stratified_split
 
 SETS = ("GunPoint", "ItalyPowerDemand", "BasicMotions", "JapaneseVowels", "ArrowHead")
 SETS += ("PickupGestureWiimoteZ", "OSULeaf", "ACSF1", "UnitTest")
@@ -90,12 +91,12 @@ def stop(names: list[str]) -> None:
     for name in names:
         task, right = task_of(name, readout="both"), torch.zeros(2)
         task = replace(task, config=cross_validation.candidates(task)[-1])
-        folds = cross_validation._folds(task.truth("training"), seed=0)
+        folds = cross_validation.stratified_folds(task.truth("training"), seed=0)
         for fold in folds.unique():
             known, held = (
                 [task.splits["training"][i] for i in (folds == fold).eq(same).nonzero()] for same in (0, 1)
             )
-            learned, validation = classify._drawn(task.data, known, 0.2, np.random.default_rng(0))
+            learned, validation = stratified_split(task.data, known, 0.2, np.random.default_rng(0))
             stopped = replace(task.config, validation=0.2, patience=task.config.epochs // 5)
             for place, (config, splits) in enumerate(
                 (

@@ -35,7 +35,7 @@ from bptt.training.tasks.series import whole_of
 
 CUTS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the training rows
 NETWORK_CUTS = (0.8, 1.0)
-_fit_output = ridge._fit_output
+fit_output = ridge.fit_output
 _sure = partial(patch.object, linear_part, "SURE")
 
 
@@ -43,9 +43,9 @@ def _weighed(power: float) -> AbstractContextManager[object]:
     """Candidates by exp(-power · n/2 · (E / E_min - 1))."""
 
     def fit(sums: np.ndarray, candidates: list, ahead: int, spectra: object) -> tuple:
-        return _fit_output(sums, candidates, ahead / power, spectra)  # pyright: ignore
+        return fit_output(sums, candidates, ahead / power, spectra)  # pyright: ignore
 
-    return patch.object(ridge, "_fit_output", fit)
+    return patch.object(ridge, "fit_output", fit)
 
 
 def _twice(found: Sequence[int], horizons: Sequence[int], train_rows: int) -> tuple[list[int], int]:

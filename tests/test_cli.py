@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 
+from bptt import __version__
 from bptt.cli import main
 from support import forked
 
@@ -44,6 +45,10 @@ def test_help_reads_well_and_loads_nothing_slow(command):
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (shown.returncode, shown.stderr) == (0, "[]\n"), "slow packages were loaded"
     assert "usage: bptt" in shown.stdout
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert bptt(capsys, "--version") == (0, f"bptt {__version__}\n", "")
 
 
 def test_an_unknown_option_is_answered_with_the_nearest(capsys):

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.reach.pieces import Chunks, Sequences, open_sequences
+from bptt.reach.chunks import Chunks, open_sequences
+from bptt.reach.pieces import Sequences
 from bptt.reach.walker import Walker
 
 WALKER = Walker(nn.GRU(3, 4))

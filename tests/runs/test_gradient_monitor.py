@@ -12,10 +12,10 @@ from bptt.training.network import build, network_of
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import SunspotOptions
 from bptt.training.options.text import TextOptions
-from bptt.training.tasks.classify import classify_task
 from bptt.training.tasks.excerpt import TrainingExcerpt
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.forecast import sunspot_forecast
+from bptt.training.tasks.sequence_splits import classify_task
 from support import assert_close, normal
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tyro
 
+from .. import __version__
 from ..errors import TrainingDiverged, UserError
 from ..training.options.base import TrainOptions
 from ..training.options.choosing import (
@@ -58,6 +59,9 @@ def answered(arguments: Sequence[str]) -> int:
         if name in HELP:
             print(_all_commands())
             return 0 if arguments else 2
+        if name == "--version":
+            print(f"bptt {__version__}")
+            return 0
         _check_command(name)
     except UserError as error:
         complain("bptt", error)
@@ -93,7 +97,7 @@ def _all_commands() -> str:
     """The help of `bptt` itself."""
     about = "Recurrent networks trained by backpropagation through time: exact, fast and visible."
     commands = [Entry(name, (options.__doc__ or "").split("\n\n")[0]) for name, options in COMMANDS.items()]
-    foot = "`bptt COMMAND --help` shows the options of a command."
+    foot = "`bptt COMMAND --help` shows the options of a command, `bptt --version` the version."
     return page("bptt COMMAND", [about], {"commands": commands}, foot)
 
 

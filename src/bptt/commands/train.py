@@ -15,7 +15,8 @@ from ..errors import UserError
 from ..files import make_folder
 from ..runs.journal import owned
 from ..runs.preparing import prepared, print_line
-from ..runs.training_run import checked_run, make_run_folder, overwriting, resume_training, start_training, unmade
+from ..runs.run_folder import make_run_folder, overwriting, unmade
+from ..runs.training_run import checked_run, resume_training, start_training
 from ..training.device import named_device
 from ..training.options.base import TrainOptions, check_device_name
 from ..training.workers import Workers, workers

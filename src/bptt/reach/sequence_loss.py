@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..networks import cross_entropy, squared_error
 from ..trees import Tree, leaves
-from .pieces import Sequences, open_sequences
+from .chunks import open_sequences
+from .pieces import Sequences
 from .walker import Model, Walker
 
 SUMS = (squared_error, cross_entropy)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from ..checks import check_sizes
 from ..trees import Tree, cloned, form, leaves
+from .chunks import Chunks, open_sequences
 from .gradients import backward_or_restore, scalar_loss
 from .out_of_memory import memory_advice
-from .pieces import Chunks, Piece, Sequences, open_sequences
+from .pieces import Piece, Sequences
 from .sequence_loss import criterion_or_own
 from .walker import Model, Walker
 

@@ -1,4 +1,4 @@
-"""The files of a run folder, read and checked; `journal` writes them."""
+"""A run folder: made, and its files read and checked; `journal` writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import LARGEST_TEXT, read_regular
+from ..files import LARGEST_TEXT, make_folder, read_regular
 from ..forecast_model import ForecastModel, LinearPath
 from ..networks import SequenceModel
 from ..training.config_file import ConfigFile
@@ -34,6 +34,32 @@ class MetricLines(list[dict[str, Any]]):
         epochs = sum(isinstance(line, dict) and line.get("event") == "epoch" for line in self)
         scores = "the scores of the test set" if epochs < len(self) else "no scores yet"
         return f"<metrics of {epochs} epoch{'' if epochs == 1 else 's'}, and {scores} in the last line>"
+
+
+def make_run_folder(folder: Path, exist_ok: bool = False) -> Path:
+    """Make the run folder that was asked for.
+
+    Raises:
+        UserError: it exists, unless that is allowed, or cannot be made.
+    """
+    try:
+        make_folder(folder, exist_ok=exist_ok)
+        return folder
+    except FileExistsError as error:
+        raise overwriting(folder) from error
+    except OSError as error:
+        raise unmade(error) from error
+
+
+def overwriting(folder: Path) -> UserError:
+    """The error of a run folder that exists already."""
+    resume = f", or continue it with --resume {folder}" if (folder / "config.toml").exists() else ""
+    return UserError(f"{folder} exists already and is not overwritten; pass another --out{resume}")
+
+
+def unmade(error: OSError) -> UserError:
+    """The error of a run folder that cannot be made."""
+    return UserError(f"the run folder {error.filename} cannot be made: {error.strerror}; pass --out")
 
 
 def check_run_folder(folder: Path) -> None:

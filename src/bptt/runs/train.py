@@ -23,7 +23,8 @@ from ..training.toml import made_of
 from ..training.workers import ALONE
 from .new_data import path_or_table
 from .run import Run
-from .training_run import make_run_folder, resume_training, start_training
+from .run_folder import make_run_folder
+from .training_run import resume_training, start_training
 
 
 @errors_for_python()

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import TrainingDiverged, UserError, warn
-from ..files import make_folder, write_whole
+from ..files import write_whole
 from ..page.html import page_html
 from ..reach.out_of_memory import out_of_memory
 from ..report.tables import print_scores
@@ -150,32 +150,6 @@ def checked_run(given: TrainOptions, folder: Path, table: pl.DataFrame | None = 
         own = began.config.data or "data that come with bptt"
         raise UserError(f"{folder} was trained on {own}, and a table in memory was given; leave it out")
     return began
-
-
-def make_run_folder(folder: Path, exist_ok: bool = False) -> Path:
-    """Make the run folder that was asked for.
-
-    Raises:
-        UserError: it exists, unless that is allowed, or cannot be made.
-    """
-    try:
-        make_folder(folder, exist_ok=exist_ok)
-        return folder
-    except FileExistsError as error:
-        raise overwriting(folder) from error
-    except OSError as error:
-        raise unmade(error) from error
-
-
-def overwriting(folder: Path) -> UserError:
-    """The error of a run folder that exists already."""
-    resume = f", or continue it with --resume {folder}" if (folder / "config.toml").exists() else ""
-    return UserError(f"{folder} exists already and is not overwritten; pass another --out{resume}")
-
-
-def unmade(error: OSError) -> UserError:
-    """The error of a run folder that cannot be made."""
-    return UserError(f"the run folder {error.filename} cannot be made: {error.strerror}; pass --out")
 
 
 def _finished(work: Work, journal: Journal, console: Console) -> Trained:

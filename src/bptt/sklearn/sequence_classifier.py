@@ -22,8 +22,9 @@ from ..training.loop import Training
 from ..training.network import network_of
 from ..training.options.choosing import as_keywords
 from ..training.options.classify import ClassifyOptions
-from ..training.tasks.classify import inputs_of, split_sequences
+from ..training.tasks.classify import inputs_of
 from ..training.tasks.cross_validation import choose_options
+from ..training.tasks.sequence_splits import split_sequences
 from .base import unchanged_by_errors
 from .classifier import check_labels
 from .run_estimator import RunEstimator

@@ -12,7 +12,8 @@ from bptt.training.config_file import ConfigFile
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.classify import ClassifyOptions
-from bptt.training.tasks.classify import classify_task, inputs_of, strided, verdict_of
+from bptt.training.tasks.classify import inputs_of, strided, verdict_of
+from bptt.training.tasks.sequence_splits import classify_task
 
 
 def ts_text(count=24, seed=0, dimensions=2, classes=("down", "up")):

@@ -9,8 +9,8 @@ import torch
 from bptt.errors import TrainingDiverged
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.tasks import cross_validation
-from bptt.training.tasks.classify import classify_task
 from bptt.training.tasks.cross_validation import CrossValidated, candidates, choose_options, cross_validate
+from bptt.training.tasks.sequence_splits import classify_task
 
 
 def task_of(path, count=12, steps=12, classes="ud", **choices):
@@ -95,12 +95,12 @@ def test_neither_test_nor_validation_sequences_are_tried_on(tmp_path, monkeypatc
 
 def test_folds_have_each_class_and_hang_on_the_seed():
     truth = torch.tensor([0, 1, 2] * 10)
-    folds = cross_validation._folds(truth, 0)
+    folds = cross_validation.stratified_folds(truth, 0)
     for fold in range(5):
         assert Counter(truth[folds == fold].tolist()) == {0: 2, 1: 2, 2: 2}
-    assert cross_validation._folds(torch.zeros(101), 0).unique().tolist() == [0, 1, 2]
-    assert torch.equal(folds, cross_validation._folds(truth, 0))
-    assert not torch.equal(folds, cross_validation._folds(truth, 1))
+    assert cross_validation.stratified_folds(torch.zeros(101), 0).unique().tolist() == [0, 1, 2]
+    assert torch.equal(folds, cross_validation.stratified_folds(truth, 0))
+    assert not torch.equal(folds, cross_validation.stratified_folds(truth, 1))
 
 
 def test_a_trial_that_diverges_is_not_chosen(tmp_path, monkeypatch):

@@ -48,7 +48,6 @@ def test_a_linear_rule_is_found():
     d = x @ rule.T + [2.0, -1.0]
     found = fit_linear(products_of(x, d), LAYOUT, [(0, 1), (1, 3)])
     assert np.allclose(found(x), d, atol=2e-3)
-    assert (found.error < 1e-4).all()
 
 
 def test_where_nothing_can_be_forecast_the_last_value_is():
@@ -90,13 +89,6 @@ def test_earlier_steps_are_forgotten_where_a_rule_drifts():
     found, alike = (fit_linear(products_of(x, d), LAYOUT, [(0, 1)], weighs_all=all_) for all_ in (True, False))
     assert alike.weight[0, 3] == pytest.approx(1, abs=0.15)
     assert found.weight[0, 3] > 1.4
-
-
-def test_the_error_is_that_of_later_steps():
-    x, rng = steps(300), np.random.default_rng(2)
-    d = rng.normal(size=(300, 1)) + x[:, :1]
-    found = fit_linear(products_of(x, d), LAYOUT, [(0, 1)])
-    assert found.error[0] == pytest.approx(1, abs=0.25)
 
 
 @pytest.mark.parametrize("count", [0, 4, 12])

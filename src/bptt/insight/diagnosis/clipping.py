@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...reach.chunks import open_sequences
 from ...reach.gradients import scalar_loss
-from ...reach.pieces import open_sequences
 from ...reach.truncated import Truncated
 from ...reach.walker import Walker
 from ..plain_models import Criterion, Network

@@ -83,7 +83,7 @@ def cross_validate(task: Classify, device_for: Callable[[SequenceModel], torch.d
     places = _some(task)
     x = inputs_of(task.data, task.scaling, config, [task.splits["training"][place] for place in places.tolist()])
     truth, found = task.truth("training")[places], torch.zeros(len(places), len(task.labels))
-    folds = _folds(truth, config.seed)
+    folds = stratified_folds(truth, config.seed)
     for fold in folds.unique():
         learned, held = (folds != fold).nonzero()[:, 0], (folds == fold).nonzero()[:, 0]
         epochs = math.ceil(TRIED / math.ceil(len(learned) / config.stretches))
@@ -108,7 +108,7 @@ def _some(task: Classify) -> Tensor:
     return torch.from_numpy(np.sort(order[:MOST]))
 
 
-def _folds(truth: Tensor, seed: int) -> Tensor:
+def stratified_folds(truth: Tensor, seed: int) -> Tensor:
     """The fold of each sequence, those of a class spread evenly over the folds."""
     order = torch.from_numpy(np.random.default_rng([seed, 0, 2]).permutation(len(truth)))
     order = order[truth[order].argsort(stable=True)]

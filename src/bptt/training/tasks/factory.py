@@ -18,9 +18,9 @@ from ..options.base import TrainOptions
 from ..options.classify import ClassifyOptions
 from ..options.forecast import ForecastOptions
 from ..options.text import TextOptions
-from .classify import classify_task, test_file
 from .forecast import Forecast, note_spacing, sunspot_forecast, table_forecast
 from .panel import panel
+from .sequence_splits import classify_task, test_file
 from .task import Task
 from .text import text_task
 

@@ -140,17 +140,10 @@ class Products:
 
 @dataclass(frozen=True)
 class LinearPart:
-    """y = x A + b, and how well it did where validation rolled on.
+    """y = x A + b."""
 
-    Attributes:
-        weight: A transposed, (K, I).
-        bias: b, (K).
-        error: the mean square error on steps later than those fitted to, (K).
-    """
-
-    weight: np.ndarray
-    bias: np.ndarray
-    error: np.ndarray
+    weight: np.ndarray  # A transposed, (K, I)
+    bias: np.ndarray  # b, (K)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """y (T, K) of x (T, I)."""
@@ -185,10 +178,9 @@ def fit_linear(
             for forgetting in (FORGETTING if weighs_all else FORGETTING[:1])
         ]
         sums = change.T @ products.sums[:, output] @ change
-        coefficients, bias, error = _fit_output(sums, candidates, ahead, spectra)
-        found.append((basis @ coefficients, bias, error))
-    weight, bias, error = (np.stack(part) for part in zip(*found, strict=True))
-    return LinearPart(weight, bias, error)
+        coefficients, bias = fit_output(sums, candidates, ahead, spectra)
+        found.append((basis @ coefficients, bias))
+    return LinearPart(*(np.stack(part) for part in zip(*found, strict=True)))
 
 
 class _Candidate(NamedTuple):
@@ -199,10 +191,10 @@ class _Candidate(NamedTuple):
     forgetting: float  # as in FORGETTING
 
 
-def _fit_output(
+def fit_output(
     sums: np.ndarray, candidates: list[_Candidate], ahead: int, spectra: _Spectra
-) -> tuple[np.ndarray, float, float]:
-    """Weights (I), bias and rolling error of one output, from its sums (folds, I + 2, I + 2).
+) -> tuple[np.ndarray, float]:
+    """Weights (I) and bias of one output, from its sums (folds, I + 2, I + 2).
 
     The first candidate's simple forecast is persistence.
     """
@@ -217,7 +209,7 @@ def _fit_output(
         paths.append([_ridge(known[fold - 1], candidate, spectra) for fold in [*rolled, len(sums)]])
     by_fold = [np.concatenate(own) for own in zip(*paths, strict=True)]
     if not rolled:
-        return candidates[0].anchor, 0.0, float(_square_error(sums.sum(0), simple).min() / max(1.0, before[-1]))
+        return candidates[0].anchor, 0.0
     errors = np.stack([_square_error(sums[fold], own) for fold, own in zip(rolled, by_fold, strict=False)])
     persistence = np.concatenate([[0], candidates[0].anchor, [0]])[None]
     units = np.array([_square_error(sums[fold], persistence)[0] / counts[fold] for fold in rolled])
@@ -226,9 +218,8 @@ def _fit_output(
     independent, least = max(2.0, counts[rolled].sum() / ahead), mean.min()
     weights = np.exp(-0.5 * independent * (mean - least) / max(least, ROUNDING))
     weights /= weights.sum()
-    *averaged, final = (weights @ own for own in by_fold)
-    squares = [_square_error(sums[fold], one[None])[0] for fold, one in zip(rolled, averaged, strict=True)]
-    return final[1:-1], float(final[0]), float(np.sum(squares) / counts[rolled].sum())
+    final = weights @ by_fold[-1]
+    return final[1:-1], float(final[0])
 
 
 def _forgotten(sums: np.ndarray, forgetting: float) -> list[np.ndarray]:
