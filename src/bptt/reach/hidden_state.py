@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..trees import Tree
-from .carry import RECURRENT, Carry, reset_rows
+from .carry import RECURRENT, Carry
 from .layout import name_of, roots_of
+from .state_rows import reset_rows
 
 WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel)  # their forward takes anything
 
