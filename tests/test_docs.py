@@ -73,6 +73,16 @@ def test_every_file_and_heading_it_links_to_is_there(path):
             assert place in headings(path.parent / link), f"{link}#{place}"
 
 
+@pytest.mark.parametrize("name", bptt.__all__)
+def test_the_reference_has_every_public_name_and_an_example_of_what_is_called(name):
+    reference = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    assert re.search(rf"^\.\. auto\w+:: (bptt\.(errors\.)?)?{name}$", reference, re.M)
+    said = inspect.getdoc(getattr(bptt, name)) or ""
+    if not inspect.isclass(getattr(bptt, name)) or "Args:" in said:
+        blocks = "".join(block for _, _, block, _ in BLOCK.findall(reference))
+        assert ">>>" in said or f"bptt.{name}(" in blocks
+
+
 @pytest.fixture
 def equations(monkeypatch):
     monkeypatch.syspath_prepend(DOCS / "extensions")
