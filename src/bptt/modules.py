@@ -42,7 +42,7 @@ class RNN(Recurrent):
         dropout: probability that an output of a layer but the last is zeroed, while training. Default 0.
         bidirectional: whether each layer also walks from the last step to the first. Default False.
         leak: α in (0, 1]; below 1 the units are leaky. Default 1, the plain network.
-        device, dtype: of the weights.
+        device, dtype: of the weights. Default torch's own.
 
     Call:
         module(input, hx=None) -> output, h_n, with input (T, B, I), (B, T, I) if batch_first, (T, I)

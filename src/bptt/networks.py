@@ -100,7 +100,7 @@ class Elman(nn.Module):
         softmax: whether y_t are probabilities, softmax(s_t W_y). Default False.
         bias: whether b_s is added before Φ and b_y to the output. Default False, as in the lesson.
         leak: α in (0, 1], s_t = (1-α) s_{t-1} + α Φ(·). Default 1.
-        device, dtype: of the weights.
+        device, dtype: of the weights. Default torch's own.
 
     W_x (I, S), W_s (S, S) and W_y (S, O) are parameters; a tensor or nested lists assigned to one are copied
     into it. They start uniform in ±1/√S.

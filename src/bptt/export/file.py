@@ -89,7 +89,7 @@ def export_onnx(
     Args:
         model: a `bptt.RNN`, `GRU`, `LSTM`, `SequenceModel`, `Elman` or `ForecastModel`, its weights float32.
         path: the file to write; it must not exist.
-        metadata: texts by name, stored in the file.
+        metadata: texts by name, stored in the file. Default none.
         state: for streams, whether the initial state is an input too and the final state an output, to be passed
             as the next call's initial state. Default False: every call starts from zeros.
 

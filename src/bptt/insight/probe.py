@@ -99,7 +99,7 @@ class Probe:
 
         Args:
             scale: what the loss was multiplied by before its backward pass, as `scaler.get_scale()` of a
-                `torch.amp.GradScaler` before its update; the gradients are divided by it.
+                `torch.amp.GradScaler` before its update; the gradients are divided by it. Default 1.
 
         Raises:
             RuntimeError: in the first measured step no backward pass reached a recurrent module. In later ones

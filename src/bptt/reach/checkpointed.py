@@ -74,8 +74,9 @@ def checkpointed(
             "64MB" or "1GiB"; the model is tried on a few steps, once. On a GPU its allocator counts; on a CPU with
             glibc the resident memory stays within it too, at the price of page faults where it is tight. Or what
             `bptt.plan_checkpoints` returned. Default "64MB".
-        segment: steps of a segment, instead of memory; the states before all segments are kept.
-        state: the state before the first step; None for the model's own. Gradients flow into it.
+        segment: steps of a segment, instead of memory; the states before all segments are kept. Default: as
+            memory needs.
+        state: the state before the first step. Gradients flow into it. Default None: the model's own.
         reduction: "whole": the criterion is called once, on y of all T steps, and may be any function: with masks,
             weights, ignored classes, pairs of steps. "sum" or "mean": it is called on each segment and the results
             are added, or averaged by steps; y of all T is then never in memory. Default: "sum" for

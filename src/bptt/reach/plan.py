@@ -66,7 +66,7 @@ def plan_checkpoints(
 
     Args:
         model, x, d, criterion, loss, state, reduction, time: as `bptt.checkpointed` takes them.
-        memory: the bytes it may use, as `bptt.checkpointed` takes them.
+        memory: the bytes it may use, as `bptt.checkpointed` takes them. Default none.
         segment: steps of a segment, instead of memory. Default, without memory: the length that needs least memory
             when every step is walked twice.
         steps: T, where x and d are only a sample of the training set. Default the steps of x.

@@ -180,7 +180,7 @@ class Run(ConfigFile):
 
         Args:
             data, missing: as `predict` takes them. Default the training data.
-            lags: how many steps back the gradient is measured.
+            lags: how many steps back the gradient is measured. Default 100.
 
         Raises:
             TypeError: data is neither a path nor a table.
@@ -223,7 +223,7 @@ class Run(ConfigFile):
 
         Args:
             path: the ONNX file to write. Neither it nor the files beside it may exist.
-            state: as `bptt.export_onnx` takes it.
+            state: as `bptt.export_onnx` takes it. Default False.
 
         Raises:
             FileExistsError, FileNotFoundError, ModuleNotFoundError, RuntimeError: as of `bptt.export_onnx`.
