@@ -18,14 +18,12 @@ and each one's ratio to the training step. by_step minus write is the cost of th
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from blocks import timed_line
 
 import bptt
-from bptt.speed import mean_time
 
 CALLS = 5  # in a block, or as many as fit into SECONDS
 SECONDS = 0.3
@@ -65,22 +63,14 @@ def main() -> None:
     parser.add_argument("--columns", nargs="+", default=["call", "by_step", "write", "by_pair"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    clock = time.thread_time if options.threads == 1 else time.perf_counter
     print(f"torch {torch.__version__}, kernels {bptt.isa()}, T={options.steps}, {options.threads} threads")
     print(f"{'B,I,H':<12}{'cell':<6}{'step':>18}" + "".join(f"{name:>26}" for name in options.columns))
     for size in options.sizes:
         for kind in ("RNN", "GRU", "LSTM"):
             timed = tasks(kind, options.steps, *map(int, size.split(",")))
-            times: dict[str, list[float]] = {name: [] for name in ("step", *options.columns)}
-            for _ in range(options.blocks):
-                for name, column in times.items():
-                    column.append(1e3 * mean_time(timed[name], CALLS, SECONDS, clock))
-            line = f"{size:<12}{kind:<6}"
-            for name, column in times.items():
-                least, median = min(column), statistics.median(column)
-                line += f"{least:>9.2f}{f'({median:.2f})':>9}"
-                line += "" if name == "step" else f"{least / min(times['step']):>7.2f}x"
-            print(line, flush=True)
+            chosen = {name: timed[name] for name in ("step", *options.columns)}
+            title = f"{size:<12}{kind:<6}"
+            print(timed_line(title, chosen, options.blocks, CALLS, SECONDS, options.threads), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,13 @@ and each one's ratio to plain.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from blocks import timed_line
 from torch import Tensor, nn
 
 import bptt
-from bptt.speed import mean_time
 
 CALLS = 8  # in a block, or as many as fit into SECONDS
 SECONDS = 0.5
@@ -122,21 +120,11 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=9)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    clock = time.thread_time if options.threads == 1 else time.perf_counter
     print(f"torch {torch.__version__}, kernels {bptt.isa()}, {options.threads} threads")
     print(f"{'model':<12}{'plain':>18}{'norms':>26}{'norms+train':>26}")
     for name in options.models:
-        timed = tasks(name)
-        times: dict[str, list[float]] = {column: [] for column in timed}
-        for _ in range(options.blocks):
-            for column, task in timed.items():
-                times[column].append(1e3 * mean_time(task, CALLS, SECONDS, clock))
-        line = f"{name:<12}"
-        for column, measured in times.items():
-            least, median = min(measured), statistics.median(measured)
-            line += f"{least:>9.2f}{f'({median:.2f})':>9}"
-            line += "" if column == "plain" else f"{least / min(times['plain']):>7.2f}x"
-        print(line, flush=True)
+        title = f"{name:<12}"
+        print(timed_line(title, tasks(name), options.blocks, CALLS, SECONDS, options.threads), flush=True)
 
 
 if __name__ == "__main__":
