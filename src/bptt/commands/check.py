@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..insight.agreement.check import check_gradient as checked
+from ..insight.agreement.check import check_gradient
 from ..modules import GRU, LSTM, RNN
 from ..networks import Elman, SequenceModel, cross_entropy, squared_error
 from ..printable import message
@@ -43,7 +43,7 @@ def check(config: CheckOptions) -> int:
     if device.type == "mps":
         raise UserError("bptt check computes in float64, which MPS does not have; pass --device cpu")
     try:
-        result = checked(model, x.to(device), d.to(device), criterion, looks=config.looks, seed=config.seed)
+        result = check_gradient(model, x.to(device), d.to(device), criterion, looks=config.looks, seed=config.seed)
     except ValueError as error:  # a run's weights may give a loss that is not finite
         raise UserError(str(error)) from error
     say(message(what), result)

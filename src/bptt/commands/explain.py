@@ -11,7 +11,7 @@ import torch
 from ..errors import UserError
 from ..insight.lesson.derivation import derivation
 from ..insight.lesson.diagram import diagram
-from ..insight.lesson.explain import explain as explanation_of
+from ..insight.lesson.explain import explain as explain_error
 from ..networks import LOSSES, Elman
 from ..page.html import page_html
 from ..page.network import Experiment, Subject
@@ -45,7 +45,7 @@ def explain(config: ExplainOptions) -> int:
     t = explorer.t if config.t is None else config.t
     if t > len(x):
         raise UserError(f"--t is {t}, but there are {len(x)} steps; pass --steps {t} or more, if the run has them")
-    e = explanation_of(net, x, d, criterion, t=t) if run is None else run.explain(t, config.steps)
+    e = explain_error(net, x, d, criterion, t=t) if run is None else run.explain(t, config.steps)
     if config.json is not None:
         with torch.no_grad():
             y, s = net(x)[0], net.hidden(x)

@@ -18,11 +18,11 @@ from ..errors import UserError
 from ..runs.new_data import treatment_of
 from ..runs.run import Run
 from ..training.data.calendar import features
+from ..training.data.columns import check_columns, listed
 from ..training.data.csv_files import LONGEST, checked_header, why_ragged, why_unread
 from ..training.data.dates import NoDate, instant
 from ..training.data.scaling import Moments, Scaling, as_input
 from ..training.data.table_cells import as_numbers
-from ..training.data.tables import check_columns, listed
 from ..training.data.time_column import read_label
 from ..training.data.timestamps import Label
 from ..training.options.shared import Missing

@@ -17,8 +17,8 @@ from ..reach.byte_sizes import parse_bytes
 from ..report.tensorboard import check_installed
 from ..terminal import fitted
 from ..training.config_file import ConfigFile, config_of
+from ..training.data.columns import listed
 from ..training.data.sources import open_source
-from ..training.data.tables import listed
 from ..training.device import ChosenDevice, device_of_run, move_model, named_device, suitable_device
 from ..training.loop import Training
 from ..training.network import network_of

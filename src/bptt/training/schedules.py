@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim import lr_scheduler as schedules
+from torch.optim import Optimizer, lr_scheduler
 
 from ..insight.diagnosis.clipping import suggested_clip
 from ..trees import Tree
@@ -25,10 +24,10 @@ class LearningRate:
     def __init__(self, optimizer: Optimizer, config: TrainOptions) -> None:
         self._optimizer = optimizer
         self._schedule: Any = {
-            "constant": lambda: schedules.ConstantLR(optimizer, 1.0),
-            "cosine": lambda: schedules.CosineAnnealingLR(optimizer, T_max=config.epochs),
-            "step": lambda: schedules.StepLR(optimizer, math.ceil(config.epochs / 3), gamma=0.1),
-            "plateau": lambda: schedules.ReduceLROnPlateau(optimizer, factor=0.5, patience=WAIT),
+            "constant": lambda: lr_scheduler.ConstantLR(optimizer, 1.0),
+            "cosine": lambda: lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs),
+            "step": lambda: lr_scheduler.StepLR(optimizer, math.ceil(config.epochs / 3), gamma=0.1),
+            "plateau": lambda: lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=WAIT),
         }[config.schedule]()
 
     @property
@@ -38,7 +37,7 @@ class LearningRate:
 
     def epoch_done(self, loss: float) -> None:
         """Go on to the next epoch's; the loss is what a plateau is seen from."""
-        if isinstance(self._schedule, schedules.ReduceLROnPlateau):
+        if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
             self._schedule.step(loss)
             return
         setattr(self._optimizer, "_opt_called", True)  # noqa: B010  after a resume, its step may lie before it

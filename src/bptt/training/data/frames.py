@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from ...errors import UserError
+from .columns import listed
 from .csv_files import checked_header
 from .npy_files import NATIVE, native
-from .tables import listed, read_frame
+from .tables import read_frame
 
 IN_MEMORY = "the table in memory"  # its name, where a file has its own
 

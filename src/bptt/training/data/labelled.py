@@ -9,17 +9,9 @@ import polars as pl
 
 from ...errors import UserError, warn
 from ..options.shared import Missing
+from .columns import check_columns, check_once, listed
 from .table_cells import number_of
-from .tables import (
-    as_floats,
-    check_columns,
-    check_once,
-    gaps_kept,
-    listed,
-    names_in,
-    repaired,
-    rows_by,
-)
+from .tables import as_floats, gaps_kept, names_in, repaired, rows_by
 from .time_column import read_timestamps
 
 SURE = 20  # in fewer rows a column may count or rise by chance

@@ -13,9 +13,10 @@ import polars as pl
 import polars.selectors as cs
 
 from ...errors import UserError
+from .columns import check_columns
 from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
 from .npy_files import native, read_npy
-from .tables import PARQUET, as_floats, check_columns, reading_parquet
+from .tables import PARQUET, as_floats, reading_parquet
 from .text_files import check_file
 
 MARK = 2**16  # rows between two marks in a CSV's index

@@ -19,10 +19,11 @@ import polars as pl
 from ...errors import NothingThere, UserError
 from ...files import naming
 from ..options.forecast import ForecastOptions
+from .columns import check_roles, check_series
 from .sources import Source, check_length, open_source
 from .streamed_tables import PIECE, ROWS, FileTable
 from .streamed_times import StreamedTimes
-from .tables import as_floats, check_roles, check_series, leaving_out, names_in, rows_by
+from .tables import as_floats, leaving_out, names_in, rows_by
 from .time_column import read_timestamps
 
 LONG = 100  # characters of a time: a longer one is read at once, to be refused where it is none

@@ -15,12 +15,12 @@ from ...errors import UserError
 from ...reach.byte_sizes import format_bytes, parse_bytes
 from ..options.forecast import ForecastOptions
 from ..options.shared import Missing
+from .columns import check_roles
 from .gaps import interpolated_piece
 from .scaling import Moments
 from .sources import Source, open_source, read_finite, read_there
 from .spacing import Fixed, Spacing
 from .streamed_times import StreamedTimes
-from .tables import check_roles
 from .timestamps import Clock, Timestamps
 
 PIECE = 2**18  # rows that are read at a time

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,13 +17,14 @@ from ...errors import NothingThere, UserError, warn
 from ...printable import shortened
 from ..options.forecast import ForecastOptions
 from ..options.shared import Missing
+from .columns import check_roles, check_series, listed
 from .csv_files import read_csv
 from .find_spacing import spacing_of
 from .gaps import interpolated
 from .npy_files import native, read_npy
 from .scaling import Moments
 from .spacing import Spacing
-from .table_cells import as_numbers, is_number_like, number_of, text_in
+from .table_cells import as_numbers, is_number_like, text_in
 from .text_files import check_file
 from .time_column import read_timestamps
 from .timestamps import Clock, Timestamps
@@ -235,49 +235,6 @@ def rows_by(names: pl.Series) -> dict[str, list[int]]:
     return found
 
 
-def check_columns(wanted: Iterable[str | None], there: Sequence[str], name: str) -> None:
-    """Refuse a column that a table has not, by naming those it has and the nearest."""
-    if not there:
-        raise UserError(f"{name} has no columns")
-    known = set(there)
-    for column in wanted:
-        if column is None or column in known:
-            continue
-        near = difflib.get_close_matches(column, there[:1000], 1)
-        hint = f"; is {shortened(near[0])!r} meant?" if near else ""
-        if len(there) == 1 and column in there[0].split():
-            hint = "; are its columns separated by spaces? separate them by commas"
-        elif there[0] != "0" and all(number_of(other) is not None for other in there[:20]):  # as of a .npy file
-            hint = "; is its header missing? it must come first"
-        raise UserError(f"{name} has no column {column!r}; its columns are {listed(there)}{hint}")
-
-
-def check_roles(columns: Sequence[str], time: str | None, there: Sequence[str], name: str) -> None:
-    """Refuse columns that a table has not, or that are asked for twice."""
-    check_columns([*columns, time], there, name)
-    check_once(columns)
-    if time in columns:
-        raise UserError(f"column {time!r} labels the rows in time and cannot be a target or input as well")
-
-
-def check_series(series: str, columns: Sequence[str], time: str | None, there: Sequence[str], name: str) -> None:
-    """Refuse a column of names that a table has not, or that is asked for as another as well."""
-    check_columns([series, time], there, name)
-    if series in (*columns, time):
-        raise UserError(
-            f"column {series!r} says which series a row belongs to and cannot be anything else as well"
-        )
-
-
-def check_once(columns: Sequence[str]) -> None:
-    """Refuse a column that is asked for twice."""
-    seen: set[str] = set()
-    for wanted in columns:
-        if wanted in seen:
-            raise UserError(f"column {wanted!r} was asked for twice; a target is an input already")
-        seen.add(wanted)
-
-
 def as_floats(frame: pl.DataFrame, name: str, first: int = 0) -> np.ndarray:
     """A table, or its rows from `first` on, as float64 (rows, columns), NaN where a value is missing.
 
@@ -332,9 +289,3 @@ def gaps_kept(missing: Missing) -> Missing:
 def selection_of(config: ForecastOptions) -> Selection:
     """The columns that a run trains on; missing values are interpolated later, after the split."""
     return Selection(config.targets, config.inputs, config.time, gaps_kept(config.missing), config.series)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a message; those beyond the twentieth are only counted."""
-    shown = ", ".join(repr(shortened(name)) for name in names[:20])
-    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -21,10 +21,10 @@ import polars as pl
 from ...errors import UserError
 from ...printable import shortened
 from ..options.shared import Missing
+from .columns import listed
 from .gaps import interpolated
 from .labelled import Labelled
 from .table_cells import as_numbers
-from .tables import listed
 from .text_files import check_file, read_utf8
 
 FLAGS = ("timestamps", "missing", "univariate", "equallength")

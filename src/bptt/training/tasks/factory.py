@@ -9,10 +9,11 @@ import polars as pl
 
 from ...errors import UserError
 from ...files import digest_of
+from ..data.columns import listed
 from ..data.frames import IN_MEMORY, digest_of_column
 from ..data.streamed_series import open_series
 from ..data.streamed_tables import is_streamed, open_table
-from ..data.tables import Rows, listed, read_frame, select, select_series, selection_of
+from ..data.tables import Rows, read_frame, select, select_series, selection_of
 from ..data.text_files import check_file
 from ..options.base import TrainOptions
 from ..options.classify import ClassifyOptions

@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from ...errors import UserError, warn
+from ..data.columns import listed
 from ..data.labelled import Labelled, read_long
 from ..data.scaling import Moments, Scaling
-from ..data.tables import listed, read_frame
+from ..data.tables import read_frame
 from ..data.ts_files import read_ts
 from ..options.classify import ClassifyOptions
 from .classify import Classify
