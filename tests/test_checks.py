@@ -217,7 +217,7 @@ UNUSUAL = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # torch's own, that these layouts are of a beta state
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta", "ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"batch_first": True}, {"bidirectional": True}])
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_tensors_that_are_not_dense_are_refused_by_our_own_message(name, options):
