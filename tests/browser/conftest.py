@@ -12,7 +12,7 @@ from bptt.commands.options import ExplainOptions
 from bptt.page.html import page_html
 from bptt.page.network import Experiment, Subject
 from bptt.runs.explorer import Explorer
-from report.test_run import REPORT
+from report.test_run import CLASSIFIED, REPORT
 from support import normal
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -77,6 +77,7 @@ def files(tmp_path_factory):
         "twenty": lesson_explorer(ExplainOptions(t=20)),
         "long": lesson_explorer(ExplainOptions(t=500, state_size=8)),
         "run": a_run(),
+        "classified": a_run(CLASSIFIED),
         "large": a_large_network(),
         "text": a_language_model(),
     }
@@ -85,13 +86,13 @@ def files(tmp_path_factory):
     return {name: (folder / f"{name}.html").as_uri() for name in pages}
 
 
-def a_run():
+def a_run(report=REPORT):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         net = bptt.SequenceModel(bptt.LSTM(2, 5, 2, dtype=torch.float64), 1)
     longest = Experiment(net, normal(60, 2), normal(60, 1, seed=1), bptt.squared_error)
     times = [f"<b>{1900 + i}" for i in range(60)]
-    about = {"times": times, "run": REPORT}
+    about = {"times": times, "run": report}
     return Explorer("runs/<script>alert(1)</script>", ["a run"], Subject(longest, 60, "start"), 60, **about)
 
 

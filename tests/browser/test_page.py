@@ -439,7 +439,19 @@ def test_a_run_shows_its_results_and_runs_no_name_as_code(files, visit):
     assert "forget" in page.inner_text("#legend")
 
 
-@pytest.mark.parametrize("name", ["lesson", "twenty", "long", "run", "large"])
+def test_a_classifiers_wrong_examples_are_drawn_within_their_frames(files, visit):
+    page = visit(files["classified"])
+    cards = page.locator("#examples li")
+    assert cards.all_inner_texts() == [
+        "<b>up taken for down (90.0 %)\n\nsequence s7",
+        "flat taken for down (60.0 %)\n\nsequence s9",
+    ]
+    lines = [path.get_attribute("d") for path in cards.first.locator("path").all()]
+    assert lines == ["M0.0 86.0L100.0 65.5L200.0 4.0", "M0.0 65.5M200.0 45.0"]
+    assert cards.first.locator("b b").count() == 0
+
+
+@pytest.mark.parametrize("name", ["lesson", "twenty", "long", "run", "classified", "large"])
 def test_the_page_never_scrolls_sideways(files, visit, name):
     page = visit(files[name])
     for width in (1280, 390):

@@ -486,6 +486,19 @@ def test_a_run_that_chose_its_options_goes_on_with_them_bit_for_bit(here, monkey
         assert (folder / name).read_bytes() == (here / "seen" / name).read_bytes()
 
 
+def test_the_samples_of_a_text_are_kept_where_its_run_goes_on(here, monkeypatch, undiagnosed):
+    folder = here / "run"
+    choices = {"data": a_text(here / "t.txt"), "epochs": 4, "hidden": 3, "batch": 2, "k1": 250}
+    killed_at(monkeypatch, TextOptions(out=folder, snapshot=0, **choices), 7)
+    before = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert 0 < len(before) < 4, "it ended between the first and the last sample"
+    assert train(TextOptions(resume=folder)) == 0
+    data = (folder / "report.html").read_text().partition('id="data">')[2].partition("</script>")[0]
+    samples = json.loads(data)["run"]["samples"]
+    assert [sample["epoch"] for sample in samples] == [1, 2, 4]
+    assert samples[0]["text"] == before[0]["sample"]
+
+
 @pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize("task", ["forecast", "classify", "text"])
 def test_its_config_runs_a_run_again_to_the_same_numbers(here, task):

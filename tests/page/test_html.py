@@ -10,7 +10,7 @@ import torch
 import bptt
 from bptt.page.html import json_of, page_html, page_of, policy
 from bptt.page.network import Experiment, Subject
-from report.test_run import REPORT
+from report.test_run import CLASSIFIED, REPORT
 from support import normal
 
 
@@ -41,6 +41,20 @@ def test_scores_of_rows_named_by_dates_with_points_are_shown():
     cells = re.findall(r'<td class="(number[^"]*)">([0-9.]+)', page)
     assert ("number best", "0.123") in cells
     assert ("number", "0.568") in cells
+
+
+def test_a_confusion_matrix_has_each_count_its_share_of_the_row_and_the_recall():
+    page = page_html(a_page(run=CLASSIFIED))
+    matrix = page[page.index('aria-label="Confusion matrix"') : page.index("<h3>Wrong examples")]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', matrix, re.DOTALL)
+    cells = {name: re.findall(r'--share:([0-9.]+)">(\d+) <small>(\d+ %)</small>', row) for name, row in rows}
+    assert cells == {
+        "down": [("0.750", "3", "75 %"), ("0.250", "1", "25 %"), ("0.000", "0", "0 %")],
+        "&lt;b&gt;up": [("0.000", "0", "0 %"), ("1.000", "4", "100 %"), ("0.000", "0", "0 %")],
+        "flat": [("0.500", "1", "50 %"), ("0.500", "1", "50 %"), ("0.000", "0", "0 %")],
+    }
+    assert re.findall(r'recall">([^<]+)<', matrix) == ["75.0 %", "100.0 %", "0.0 %"]
+    assert re.findall(r'number right"[^>]*>(\d+) ', matrix) == ["3", "4", "0"]
 
 
 def test_what_a_user_named_is_escaped(run_page):

@@ -103,6 +103,13 @@ def test_dropout_and_bfloat16_train(path):
         assert losses[-1] < losses[0]
 
 
+def test_samples_are_taken_after_epochs_that_double(path):
+    config, task, model = made(path)
+    taken = {epoch: task.sample_after(model, epoch) for epoch in range(1, 10)}
+    assert [epoch for epoch, sample in taken.items() if sample is not None] == [1, 2, 4, 8]
+    assert taken[4] == sample_text(model, task.labels, "", 160, 0.8, config.seed)
+
+
 def test_bytes_are_learned_from_any_file(tmp_path):
     (tmp_path / "t.bin").write_bytes("één twee \0".encode() * 60 + b"\xff\xfe" * 60)
     config, task, model = made(tmp_path / "t.bin", tokens="bytes", epochs=6, test=0.3)
