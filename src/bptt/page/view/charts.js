@@ -59,7 +59,7 @@ function span(values, log) {
     return { low: 10 ** first, high: Math.max(10 ** last, ticks.at(-1)), ticks };
   }
   if (low === high) [low, high] = [low - 0.5, high + 0.5];
-  const rough = (high - low) / 5;
+  const rough = Math.max((high - low) / 5, values.every(Number.isInteger) ? 1 : 0);
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((by) => by * size).find((by) => by >= rough);
   const ticks = [];
