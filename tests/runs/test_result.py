@@ -6,9 +6,9 @@ import pytest
 
 from bptt.insight.diagnosis.result import Diagnosis
 from bptt.report.run import Lags
-from bptt.runs.result import LOOKS, Result, described
+from bptt.runs.result import LOOKS, Result, described, time_left
 from bptt.training.loop import Epoch, Fitted
-from bptt.training.options.forecast import SunspotOptions
+from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.tasks.forecast import sunspot_forecast
 from bptt.training.tasks.task import Judged
 
@@ -72,3 +72,16 @@ def test_only_a_warning_is_said_with_the_place_it_was_taken_from(severity):
 def test_a_run_is_described_with_its_method():
     options = SunspotOptions()
     assert "by full backpropagation through time" in described(options, sunspot_forecast(options))
+
+
+def test_the_time_left_is_said_where_it_is_long():
+    config = ForecastOptions(data=Path("d.csv"), target="y")
+    assert time_left(config, 199, 3.0) is None
+    assert time_left(config, 199, 9.0) == (
+        "199 more epochs will take about 30 min; to end sooner pass fewer --epochs, or --patience 5, which stops "
+        "5 epochs after the best on validation, or --reach truncated --batch 32, whose epoch has many updates, so "
+        "that few epochs do"
+    )
+    choices = {"reach": "truncated", "validation": 0.0}
+    said = time_left(replace(config, **choices), 199, 90.0)
+    assert said == "199 more epochs will take about 5 h; to end sooner pass fewer --epochs"

@@ -19,6 +19,7 @@ from ..training.options.base import TrainOptions
 from ..training.tasks.task import Judged, Task
 
 UNITS = ("rmse", "mae", "mase")  # errors of forecasts in their own units
+LONG = 600  # seconds of training, above which the time left is said
 LOOKS = 24  # epochs of which the page shows the gradient by lag
 
 
@@ -137,6 +138,24 @@ class Result:
         if self.fitted.still_falling:
             said += f". The training loss was still falling; more --epochs than {asked} may help (untried)"
         return said + "."
+
+
+def time_left(config: TrainOptions, epochs: int, seconds: float) -> str | None:
+    """How long so many more epochs take, and how to end sooner, in a sentence; None where that is not long.
+
+    Args:
+        seconds: that an epoch takes.
+    """
+    if epochs * seconds < LONG:
+        return None
+    minutes = round(epochs * seconds / 60)
+    took = f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"
+    ways = ["pass fewer --epochs"]
+    if config.validation and config.patience is None:
+        ways.append("or --patience 5, which stops 5 epochs after the best on validation")
+    if config.method == "full BPTT" and config.task == "forecast":
+        ways.append("or --reach truncated --batch 32, whose epoch has many updates, so that few epochs do")
+    return f"{epochs} more epochs will take about {took}; to end sooner {', '.join(ways)}"
 
 
 def described(config: TrainOptions, task: Task) -> str:

@@ -33,7 +33,7 @@ from .gradient_monitor import diagnosis_of
 from .interruption import Interruption
 from .journal import Journal
 from .preparing import Work, prepared, print_line
-from .result import Result, confusion_rows
+from .result import Result, confusion_rows, time_left
 from .run import Run, load
 
 
@@ -217,6 +217,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
         board = None
         if config.tensorboard and journal.writes and journal.folder is not None:
             board = opened.enter_context(closing(TensorBoard(journal.folder, len(training.epochs) + 1)))
+        first, began = len(training.epochs) + 1, time.monotonic()
         bar = progress.add_task("epochs", total=config.epochs, completed=len(training.epochs), losses="")
 
         def watch(epoch: Epoch) -> None:
@@ -235,6 +236,9 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
             losses = f"loss {epoch.loss:.4f}"
             losses += "" if epoch.validation is None else f"  validation {epoch.validation:.4f}"
             progress.update(bar, advance=1, losses=losses)
+            left = config.epochs - epoch.epoch
+            if epoch.epoch == first and (said := time_left(config, left, time.monotonic() - began)) is not None:
+                print_line(console, said)
             unclipped = len(training.epochs) > 1 and training.epochs[-2].clip is None
             if epoch.clip is not None and unclipped:
                 print_line(console, f"gradients are clipped at {epoch.clip:.3g}: 9 in 10 up to here lay below")
