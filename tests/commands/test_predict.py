@@ -297,7 +297,9 @@ def clocked(tmp_path):
     """A run that reads the hours of Berlin."""
     hours = [datetime(2024, 3, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(200)]
     cells = pl.Series(hours).dt.convert_time_zone("Europe/Berlin")
-    pl.DataFrame({"t": cells, "y": [math.sin(i / 4) for i in range(200)]}).write_parquet(tmp_path / "d.parquet")
+    pl.DataFrame({"t": cells, "y": [math.sin(i / 4) + 3 * (i % 24 > 12) for i in range(200)]}).write_parquet(
+        tmp_path / "d.parquet"
+    )
     choices = {"target": "y", "time": "t", "lags": 2, "hidden": 3, "epochs": 2}
     train(ForecastOptions(data=tmp_path / "d.parquet", **choices, out=tmp_path / "run"))
     return tmp_path
@@ -312,6 +314,7 @@ def test_a_calendar_is_read_in_the_zone_it_was_learned_in(clocked, capsys):
         predict(PredictOptions(clocked / "run", path))
         found.append(pl.read_csv(capsys.readouterr().out.encode()))
     assert found[0]["forecast"].to_list() == found[1]["forecast"].to_list() == found[2]["forecast"].to_list()
+    assert found[0]["forecast"].n_unique() > 12, "it does not depend on the hour"
     last = [rows["time"][-1] for rows in found]
     assert last == ["2024-03-31T16:00+00:00", "2024-03-31T18:00+02:00", "2024-04-01T01:00+09:00"]
 

@@ -19,7 +19,7 @@ from ..training.data.frames import IN_MEMORY, is_in_memory, named_frame
 from ..training.data.labelled import Labelled, read_long
 from ..training.data.scaling import Moments, Scaling
 from ..training.data.spacing import Fixed
-from ..training.data.tables import Selection, Table, gaps_kept, leaving_out, select_series
+from ..training.data.tables import Rows, Selection, Table, gaps_kept, leaving_out, select_series
 from ..training.data.timestamps import Clock
 from ..training.data.ts_files import read_ts
 from ..training.options.classify import ClassifyOptions
@@ -133,7 +133,7 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None, kind
     scaling.check(Moments.of(table.values), table.columns, table.name)
     own = known if known is not None and follows(known, table.times) else spacing_of(table.times)
     if run.calendar:
-        table = _by_clock(table, run.clock)
+        _check_date(table, run.clock)
         if known is not None and known.usual and own != known:
             warn(
                 f"{table.name}: the rows are spaced {own}, and this run was trained on rows {known}, by which "
@@ -142,21 +142,21 @@ def _new_series(run: ConfigFile, name: str, table: Table, time: str | None, kind
     ahead = known or own
     read = run.lags, len(run.lags), [], 1, table
     check_rows_to_come(table, [own, ahead] if run.calendar else [own], max(config.horizons))
-    return kind(config, 0, scaling, *read, part=name, spacing=own, ahead=ahead, calendar=run.calendar)
+    in_time = {"spacing": own, "ahead": ahead, "calendar": run.calendar, "calendar_clock": run.clock}
+    return kind(config, 0, scaling, *read, part=name, **in_time)
 
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
 
 
-def _by_clock(table: Table, clock: Clock) -> Table:
-    """A table whose dates are in the time zone of the training set."""
+def _check_date(table: Rows, clock: Clock) -> None:
+    """Refuse times that cannot be read in the time zone of the training set; all of a table are alike."""
+    first = table.timestamps_at(0, 1)
     try:
-        texts = table.timestamps.texts
-        times = [clock.local(time, text) for time, text in zip(table.times, texts, strict=True)]
+        clock.local(first.moments[0], first.texts[0])
     except NoDate as error:
         raise UserError(f"{table.name}: {error}") from error
-    return replace(table, times=times)
 
 
 def new_sequences(run: ConfigFile, data: Any, time: str | None, missing: Missing) -> Labelled:

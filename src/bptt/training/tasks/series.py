@@ -20,6 +20,7 @@ from ..data.gaps import first_values
 from ..data.scaling import Moments, Scaling, as_input
 from ..data.spacing import Spacing
 from ..data.tables import Rows, Table, lagged
+from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from .forecasting import Forecasting
@@ -86,6 +87,9 @@ class Series(Forecasting):
     # counts, that of the training rows
     spacing: Spacing | None = field(default=None, kw_only=True)
     ahead: Spacing | None = field(default=None, kw_only=True)
+    # in whose time zone the calendar reads the dates of new rows; None of the training set, which are read as
+    # they are written
+    calendar_clock: Clock | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -241,10 +245,13 @@ class Series(Forecasting):
         x = lagged(as_input(rows[piece.before - self.first_step :], self.config.missing), self.lags)
         if self.calendar:
             assert self.ahead is not None
-            due = [
-                self.ahead.after(time, self.farthest)
-                for time in self.table.timestamps_at(piece.row, piece.steps).moments
-            ]
+            stamps = self.table.timestamps_at(piece.row, piece.steps)
+            times = stamps.moments
+            if self.calendar_clock is not None:
+                times = [
+                    self.calendar_clock.local(time, text) for time, text in zip(times, stamps.texts, strict=True)
+                ]
+            due = [self.ahead.after(time, self.farthest) for time in times]
             x = np.concatenate([x, features(due, self.calendar)], axis=1)
         return torch.from_numpy(x).float()
 
