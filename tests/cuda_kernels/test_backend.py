@@ -220,7 +220,7 @@ def test_a_backward_pass_under_autocast_keeps_the_dtype(kernels):
     y, state = kernels.walk(call)
     seeds = [normal(*result.shape, seed=5).float() for result in (y, *state)]
     with torch.autocast("cpu", torch.bfloat16):
-        found = torch.autograd.grad([y, *state], [t for t in call.tensors if t is not None], seeds)
+        found = torch.autograd.grad([y, *state], [t for t in call.tensors() if t is not None], seeds)
     assert all(map(torch.equal, found, wanted[2:]))
 
 
