@@ -4,6 +4,7 @@
     python benchmarks/gpu.py --parts speed        some parts
     python benchmarks/gpu.py --dry-run            every part at tiny sizes on the CPU, by a stand-in for cuDNN
     python benchmarks/gpu.py --table              the operations of every kind of stack, counted; without a GPU too
+    python benchmarks/gpu.py --prebuild 9.0       only compile the CUDA kernels it measures; without a GPU too
 
 Each part has a time of its own, after which it is cut short and says so. Timings come from CUDA events after a
 warm-up, in blocks that take turns; they are medians, least values in brackets.
@@ -25,13 +26,15 @@ from typing import Any, NamedTuple
 import torch
 from gpu_parts.calls import calls, table
 from gpu_parts.correct import correct
-from gpu_parts.kernels import kernels
+from gpu_parts.kernels import compiled_ahead, kernels
 from gpu_parts.machine import facts, machine
 from gpu_parts.measuring import Clock, Line
 from gpu_parts.reach import reach
 from gpu_parts.speed import speed
 from gpu_parts.suite import suite
 from gpu_parts.training import training
+
+from bptt.cuda.plan import DEVICES
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests"
@@ -60,6 +63,10 @@ PARTS = {
 def main() -> int:
     """Run the parts; returns the exit code, 1 where something failed."""
     options = parsed()
+    if options.prebuild is not None:
+        major, minor = options.prebuild.split(".")
+        print(compiled_ahead((int(major), int(minor))).text)
+        return 0
     dry = options.dry_run or (options.table and not torch.cuda.is_available())
     if not dry and not torch.cuda.is_available():
         print("torch sees no CUDA device here; --dry-run tries every part on the CPU", file=sys.stderr)
@@ -82,6 +89,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU, by a stand-in for cuDNN")
     parser.add_argument("--table", action="store_true", help="only the table of operations")
+    capabilities = [f"{major}.{minor}" for major, minor in DEVICES]
+    parser.add_argument("--prebuild", choices=capabilities, help="only compile the CUDA kernels")
     options = parser.parse_args()
     if options.out is not None and options.out.exists():
         parser.error(f"--out {options.out}: the file exists; name a new one")

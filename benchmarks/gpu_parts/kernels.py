@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 import bptt
-from bptt.cuda.plan import PRECISIONS, KernelPlan, cell_type
+from bptt.cuda.compiling import architecture, cache_folder, compile_ahead
+from bptt.cuda.plan import PRECISIONS, KernelPlan, cell_type, plan
 from bptt.equations import ElmanEquations
 from bptt.equations.protocol import Weights
 from bptt.walks import cuda, door
@@ -50,6 +52,16 @@ SPEEDS = [
     ("softplus", torch.float32, 100, 32, 128),
     ("leaky", torch.float32, 100, 32, 128),
 ]
+EXACT = [
+    (cell, dtype, 200, 37, 512 if cell == "RNN" and dtype == torch.float32 else 200)  # fewer are left to cuDNN
+    for cell in CELLS
+    for dtype in ALLOWED
+]
+TANH = cell_type(ElmanEquations())
+assert TANH is not None
+CLUSTERS = [
+    KernelPlan(TANH, PRECISIONS[HALF][0], 16, blocks, packed=False, in_shared=False) for blocks in (1, 2, 4, 8, 16)
+]
 RACE = """
 import torch, bptt
 module = bptt.GRU(4, 16, device="cuda", dtype=torch.bfloat16)
@@ -63,10 +75,26 @@ torch.cuda.synchronize()
 def kernels(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
     """The lines of each question in turn."""
     with backend_on(device) as (backend, device):
+        if device.type == "cuda":
+            yield compiled_ahead(torch.cuda.get_device_capability(device))
         yield from exact(device, tiny, clock)
         yield race(device, clock)
         yield from beside(device, tiny, clock)
         yield from cluster_steps(backend, device, tiny, clock)
+
+
+def compiled_ahead(capability: tuple[int, int]) -> Line:
+    """Compile every variant that is measured here, where none lies in the folder yet."""
+    folder, began = cache_folder(), time.monotonic()
+    if folder is None:
+        return Line("there is no home folder to keep compiled kernels in")
+    measured = [*EXACT, *SPEEDS]
+    chosen = [plan(CELLS[name](1, H).cell, dtype, H, B, T, False, capability) for name, dtype, T, B, H in measured]
+    plans = dict.fromkeys(found for found in [*chosen, *CLUSTERS] if isinstance(found, KernelPlan))
+    for _ in compile_ahead(plans, capability, folder):
+        pass
+    seconds = time.monotonic() - began
+    return Line(f"{len(plans)} variants for {architecture(capability)} are in {folder}, after {seconds:.0f} s")
 
 
 @contextmanager
@@ -86,12 +114,9 @@ def backend_on(device: torch.device) -> Iterator[tuple[cuda.CudaKernels, torch.d
 
 def exact(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
     """Walks of fresh inputs into memory full of NaN: the errors beside float64, and whether repeats are equal."""
-    T, B, H = (5, 3, 8) if tiny else (200, 37, 200)
-    cases = [("GRU", HALF)] if tiny else [(cell, dtype) for cell in CELLS for dtype in ALLOWED]
-    for cell, dtype in clock.each(cases):
+    for cell, dtype, T, B, H in clock.each([("GRU", HALF, 5, 3, 8)] if tiny else EXACT):
         torch.manual_seed(0)
-        units = 512 if cell == "RNN" and dtype == torch.float32 else H  # fewer are left to cuDNN
-        module = CELLS[cell](7, units).to(device, dtype)
+        module = CELLS[cell](7, H).to(device, dtype)
         x = torch.randn(T, B, 7).to(device, dtype)
         answer = bptt.why(module, x).splitlines()[0]
         if not answer.startswith("CUDA kernels"):
@@ -168,11 +193,8 @@ def beside(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
 def cluster_steps(backend: cuda.CudaKernels, device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
     """A step of 16 units a block, by blocks of a cluster: little but the barrier and the round trip of h."""
     T, cell = (4 if tiny else 4000), ElmanEquations()
-    kind = cell_type(cell)
-    assert kind is not None
-    for blocks in clock.each([1] if tiny else [1, 2, 4, 8, 16]):
-        H = 16 * blocks
-        chosen = KernelPlan(kind, PRECISIONS[HALF][0], 16, blocks, packed=False, in_shared=False)
+    for chosen in clock.each(CLUSTERS[:1] if tiny else CLUSTERS):
+        H, blocks = chosen.padded, chosen.blocks
         backend.variants.launcher.load(chosen, device)
         x, W = (torch.randn(*shape).to(device, HALF) for shape in ((T, 8, 1), (H, H)))
         weights = Weights(torch.randn(H, 1).to(device, HALF), W, None, None)

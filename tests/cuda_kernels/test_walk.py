@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from bptt.cuda.plan import PRECISIONS
-from cuda_standin.cases import CELLS, DTYPES, TOLERANCES, Case, largest_error, walk
+from cuda_standin.cases import DTYPES, TOLERANCES, Case, every_case, largest_error, walk
 from cuda_standin.standin import COMPILER, StandIn
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
@@ -15,21 +14,10 @@ FEW = [
     Case("LSTM", "float32", 11, 3, 3, 16, in_shared=True),
     Case("LSTM", "float32", 20, 3, 3, 16, blocks=2, in_shared=True, precision=1),
 ]
-SHAPES = [
-    (5, 3, 4, 16, 1, False),
-    (33, 11, 6, 48, 1, False),
-    (64, 17, 5, 64, 1, True),
-    (20, 9, 4, 16, 2, False),
-    (120, 8, 4, 32, 4, True),
-]
 MANY = [
-    Case(cell, dtype, *shape[:5], packed, shape[5], precision)
-    for cell in CELLS
-    for dtype in DTYPES
-    for precision in range(len(PRECISIONS[DTYPES[dtype]]))
-    for shape in SHAPES
-    for packed in (False, True)
-    if cell in ("tanh", "leaky gelu", "GRU", "LSTM") or shape == SHAPES[0]
+    case
+    for case in every_case()
+    if case.cell in ("tanh", "leaky gelu", "GRU", "LSTM") or (case.blocks, case.units) == (1, 16)
 ]
 
 

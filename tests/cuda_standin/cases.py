@@ -50,6 +50,28 @@ class Case(NamedTuple):
         return "-".join(map(str, [self.cell, self.plan.precision.name, *self[2:7], *extras]))
 
 
+# H, B, T, units of a block, blocks, and whether the weights lie in shared memory.
+LAYOUTS = [
+    (5, 3, 4, 16, 1, False),
+    (33, 11, 6, 48, 1, False),
+    (64, 17, 5, 64, 1, True),
+    (20, 9, 4, 16, 2, False),
+    (120, 8, 4, 32, 4, True),
+]
+
+
+def every_case() -> list[Case]:
+    """Every cell, activation and precision in every layout, with sequences of one length and packed."""
+    return [
+        Case(cell, dtype, *layout[:5], packed, layout[5], precision)
+        for cell in CELLS
+        for dtype in DTYPES
+        for precision in range(len(PRECISIONS[DTYPES[dtype]]))
+        for layout in LAYOUTS
+        for packed in (False, True)
+    ]
+
+
 def walk(case: Case, launch: Callable[[KernelPlan, bool, Arguments], None]) -> dict[str, tuple[Tensor, Tensor]]:
     """Everything that a walk forward and back writes, and what the equations give for it.
 

@@ -26,7 +26,7 @@ def largest_plans(cell: Equations, capability: tuple[int, int]) -> list[KernelPl
     for dtype, packed, H in product((torch.bfloat16, torch.float32), (False, True), range(16, 1025, 16)):
         found = plan(cell, dtype, H, 8, 100, packed, capability)
         if isinstance(found, KernelPlan):
-            largest[dtype, packed, found.blocks, found.in_shared] = found
+            largest[found.precision, packed, found.blocks, found.in_shared] = found
     return list(largest.values())
 
 

@@ -6,9 +6,11 @@ import hashlib
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +57,22 @@ def compiled(plan: KernelPlan, capability: tuple[int, int], folder: Path | None 
         kept = _compile(nvrtc, headers, kernels, options)
         _keep(path, kept)
     return kept
+
+
+def compile_ahead(plans: Iterable[KernelPlan], capability: tuple[int, int], folder: Path) -> Iterator[KernelPlan]:
+    """Compile variants into a folder, in as many processes as there are CPUs; gives each when it is there.
+
+    Raises:
+        KernelError: NVRTC is missing, or fails.
+    """
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        begun = {pool.submit(compiled, plan, capability, folder): plan for plan in plans}
+        try:
+            for done in as_completed(begun):
+                done.result()
+                yield begun[done]
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def architecture(capability: tuple[int, int]) -> str:
