@@ -43,7 +43,8 @@ struct Place {  // of a thread: units unit, unit + 8 of rows row, row + 1
     DEVICE int first_unit() const { return unit - lane.g; }
     DEVICE int first_row() const { return row - column; }
 };
-DEVICE long place_of(int row, int width, int at) { return long(row) * width + at; }
+typedef long long Offset;  // 64 bits on every system; long has 32 on Windows
+DEVICE Offset place_of(int row, int width, int at) { return Offset(row) * width + at; }
 
 // The states of a thread's units and rows, or their adjoints, into (B, H).
 template <bool has_c>
@@ -51,7 +52,7 @@ DEVICE void store_states(const State (&states)[4], const bool (&there)[4], const
 #pragma unroll
     for (int e = 0; e < 4; ++e)
         if (there[e]) {
-            const long to = place_of(at.row + e % 2, H, at.unit + e / 2 * 8);
+            const Offset to = place_of(at.row + e % 2, H, at.unit + e / 2 * 8);
             h[to] = states[e].h;
             if (has_c) c[to] = states[e].c;
         }
@@ -168,7 +169,7 @@ KERNEL(2 * units) forward(Arguments a) {
 #pragma unroll
                 for (int j = 0; j < G; ++j) p_e[j] = p[j][e], a_e[j] = sums[j][0][e] + (chains == 2 ? sums[j][chains - 1][e] : 0.f);
                 Cell::template step<P>(a.leak, p_e, a_e, state[e], kept);
-                const long to = place_of(first + row, H, u);
+                const Offset to = place_of(first + row, H, u);
                 P::store(static_cast<Element*>(a.y) + to, state[e].h);
                 if (Cell::has_c && a.c) a.c[to] = state[e].c;
                 if (Cell::keeps && a.kept)
@@ -231,21 +232,21 @@ KERNEL(2 * units) backward(Arguments a) {
             if (there[e] && row < rows) {
                 Recorded values = {};
                 const int of_step = recorded + recorded_row[e % 2];
-                const long here = place_of(of_step, H, u), start = place_of(recorded_row[e % 2], H, u);
-                const long before = place_of(of_step - rows_before, H, u);
+                const Offset here = place_of(of_step, H, u), start = place_of(recorded_row[e % 2], H, u);
+                const Offset before = place_of(of_step - rows_before, H, u);
                 const Element *y = static_cast<const Element*>(a.y), *kept = static_cast<const Element*>(a.kept);
 #pragma unroll
                 for (int k = 0; k < Cell::keeps; ++k) values.kept[k] = P::load(kept + place_of(of_step, Cell::keeps * H, k * H + u));
                 if (!Cell::keeps) values.h = P::load(y + here);
                 if (!Cell::one_delta) values.h_prev = t == 0 ? a.h0[start] : P::load(y + before);
                 if (Cell::has_c) values.c = a.c[here], values.c_prev = t == 0 ? a.c0[start] : a.c[before];
-                const long to = place_of(first + row, H, u);
+                const Offset to = place_of(first + row, H, u);
                 if (a.dy) d[e].h += P::load(static_cast<const Element*>(a.dy) + to);
                 if (a.dh) P::store(static_cast<Element*>(a.dh) + to, d[e].h);
                 Cell::template adjoint<P>(a.leak, values, d[e], delta_ih, Cell::one_delta ? delta_ih : delta_hh);
 #pragma unroll
                 for (int j = 0; j < G; ++j) {
-                    const long at_gate = place_of(first + row, G * H, j * H + u);
+                    const Offset at_gate = place_of(first + row, G * H, j * H + u);
                     P::store(static_cast<Element*>(a.delta_ih) + at_gate, delta_ih[j]);
                     if (!Cell::one_delta) P::store(static_cast<Element*>(a.delta_hh) + at_gate, delta_hh[j]);
                 }
