@@ -19,6 +19,7 @@ FLOORS = {
     "checks": 1,
     "trees": 1,
     "dropout": 1,
+    "losses": 1,
     "packing": 1,
     "walks": 1,
     "cell": 2,

@@ -21,13 +21,13 @@ from .insight.probe import Probe as Probe
 from .insight.recorder.model_contributions import ModelContributions as ModelContributions
 from .insight.recorder.record import Walks as Walks
 from .insight.recorder.record import record as record
+from .losses import cross_entropy as cross_entropy
+from .losses import squared_error as squared_error
 from .modules import GRU as GRU
 from .modules import LSTM as LSTM
 from .modules import RNN as RNN
 from .networks import Elman as Elman
 from .networks import SequenceModel as SequenceModel
-from .networks import cross_entropy as cross_entropy
-from .networks import squared_error as squared_error
 from .packing import pack_padded_sequence as pack_padded_sequence
 from .page.html import live_page as live_page
 from .reach.bias import truncation_bias as truncation_bias

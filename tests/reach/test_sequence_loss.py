@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bptt.networks import cross_entropy, squared_error
+from bptt.losses import cross_entropy, squared_error
 from bptt.reach.sequence_loss import ELEMENTWISE, reduction_of
 from support import assert_close, normal
 

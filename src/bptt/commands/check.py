@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..insight.agreement.check import check_gradient
+from ..losses import cross_entropy, squared_error
 from ..modules import GRU, LSTM, RNN
-from ..networks import Elman, SequenceModel, cross_entropy, squared_error
+from ..networks import Elman, SequenceModel
 from ..printable import message
 from ..training.device import move_model, named_device
 from ..training.options.base import check_device_name

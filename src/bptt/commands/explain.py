@@ -12,7 +12,8 @@ from ..errors import UserError
 from ..insight.lesson.derivation import derivation
 from ..insight.lesson.diagram import diagram
 from ..insight.lesson.explain import explain as explain_error
-from ..networks import LOSSES, Elman
+from ..losses import LOSSES
+from ..networks import Elman
 from ..page.html import page_html
 from ..page.network import Experiment, Subject
 from ..runs.explorer import Explorer

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from ..equations import Equations, Weights
 from ..equations.protocol import State
-from ..networks import Elman, SequenceModel, cross_entropy, without_dropout
+from ..losses import cross_entropy
+from ..networks import Elman, SequenceModel, without_dropout
 from ..reach.gradients import check_criterion, scalar_loss
 from ..recurrent import Recurrent, Walk
 from ..walks import door

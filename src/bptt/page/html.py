@@ -25,8 +25,9 @@ from ..files import creating
 from ..insight.lesson.backward import check_network
 from ..insight.lesson.notation import LessonNetwork
 from ..insight.plain_models import Criterion, checked_step
+from ..losses import squared_error
 from ..modules import GRU, LSTM
-from ..networks import SequenceModel, squared_error
+from ..networks import SequenceModel
 from ..printable import significant
 from ..report.run import RunReport
 from .formulas import Formulas, formulas

@@ -11,7 +11,8 @@ from torch.nn.functional import l1_loss
 from ..equations import ACTIVATIONS, ElmanEquations
 from ..insight.lesson.notation import LessonNetwork, matrices
 from ..insight.plain_models import Criterion
-from ..networks import Elman, cross_entropy, squared_error
+from ..losses import cross_entropy, squared_error
+from ..networks import Elman
 
 MOST_UNITS = 64  # of a layer that a page computes with
 MOST_STEPS = 500  # that a page shows

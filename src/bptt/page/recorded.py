@@ -9,7 +9,7 @@ import torch
 
 from ..insight.lags import errors_by_lag
 from ..insight.plain_models import error_and_adjoint, record_layers
-from ..networks import cross_entropy
+from ..losses import cross_entropy
 from .network import MOST_STEPS, Experiment, is_live, rounded
 
 KEPT = 24  # lags of contributions that are kept one by one

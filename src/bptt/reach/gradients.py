@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..networks import LOSSES
+from ..losses import LOSSES
 from .device_errors import naming_devices_of_loss
 
 HALF = (torch.float16, torch.bfloat16)

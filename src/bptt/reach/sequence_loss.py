@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from ..networks import cross_entropy, squared_error
+from ..losses import cross_entropy, squared_error
 from ..trees import Tree, leaves
 from .chunks import open_sequences
 from .pieces import Sequences

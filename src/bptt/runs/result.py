@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from ..insight.diagnosis.result import Diagnosis
-from ..networks import squared_error
+from ..losses import squared_error
 from ..printable import distinct, message, shown
 from ..report.forecast import forecast_report
 from ..report.losses import simple_losses

@@ -17,7 +17,8 @@ from ..equations import Weights
 from ..equations.protocol import State
 from ..insight.lags import back_from_the_end, norms_by_lag
 from ..insight.plain_models import Criterion, Record, error_and_adjoint, into_hidden
-from ..networks import Elman, SequenceModel, squared_error
+from ..losses import squared_error
+from ..networks import Elman, SequenceModel
 from ..walks import door
 from ..walks.call import Call
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ... import checks
 from ...convert import OURS, with_ours
-from ...networks import Elman, SequenceModel, cross_entropy
+from ...losses import cross_entropy
+from ...networks import Elman, SequenceModel
 from ...reach.device_errors import naming_devices_of_loss
 from ...reach.gradients import check_criterion
 from ...reach.layout import time_axis

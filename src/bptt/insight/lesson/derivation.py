@@ -10,7 +10,7 @@ from typing import overload
 from torch import Tensor
 
 from ... import checks
-from ...networks import squared_error
+from ...losses import squared_error
 from ..html_tables import details_html, scrolled
 from ..plain_models import Criterion, checked_step
 from ..recorder.record import Walks

@@ -6,7 +6,7 @@ from typing import Literal, overload
 
 from torch import Tensor
 
-from ...networks import squared_error
+from ...losses import squared_error
 from ..plain_models import Criterion, checked_step
 from ..recorder.record import Walks
 from ..walks_or_model import or_of_walks

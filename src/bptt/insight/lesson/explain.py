@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...equations import LSTMEquations
-from ...networks import squared_error
+from ...losses import squared_error
 from ..plain_models import Criterion, factors_by_name, readout_factors
 from ..recorder.record import Walks
 from ..walks_or_model import or_of_walks

@@ -10,7 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from ...equations import ElmanEquations, GRUEquations, LSTMEquations
-from ...networks import cross_entropy, squared_error
+from ...losses import cross_entropy, squared_error
 from ..plain_models import Criterion
 from .backward import criterion_name
 from .notation import DrawnNetwork, Letters, Step, T, general_letters, letter, partial, top

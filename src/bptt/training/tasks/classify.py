@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...files import write_whole
 from ...insight.plain_models import Criterion
-from ...networks import cross_entropy
+from ...losses import cross_entropy
 from ..batches import Minibatches, balanced, class_scores, logits_of
 from ..data.labelled import Labelled
 from ..data.scaling import Scaling

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ...insight.plain_models import Criterion
-from ...networks import squared_error
+from ...losses import squared_error
 from ...printable import shortened
 from ..options.forecast import ForecastOptions
 

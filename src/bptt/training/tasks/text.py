@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 from ...errors import UserError
 from ...files import write_whole
 from ...insight.plain_models import Criterion
-from ...networks import cross_entropy
+from ...losses import cross_entropy
 from ...trees import Tree
 from ..data.scaling import Scaling
 from ..data.text import (
