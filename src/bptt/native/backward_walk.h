@@ -142,6 +142,7 @@ struct BackwardPart : BackwardState<S, Cell> {
         this->find_delta(t, delta_t);
         if (call.delta_hh) copy_delta(at, n, delta_t);
         if (call.products_hh) write_gram(at, n, delta_t);
+        if (t == 0 && !call.dh0) return;
         product<S, NV>(
             call.deterministic, n, K, w.panels_h, delta_t + Cell::recurrent_block * H, ldd, 1, w.W_hh,
             [&](auto& acc, Index first, Index p) { load_tile<S>(acc, dh.get() + first * ldh + p * width, ldh); },

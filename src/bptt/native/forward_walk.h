@@ -45,7 +45,7 @@ struct ForwardWeights {
 };
 
 template <class S, class Cell>
-void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S, Cell>& w) {
+void forward_part(const Call<S>& call, bool from_zero, const Part& part, const ForwardWeights<S, Cell>& w) {
     constexpr int NV = ForwardWeights<S, Cell>::NV;
     constexpr Index units = ForwardWeights<S, Cell>::units, chunk = 192;
     const Index width = w.width, row_width = w.panels * width, H = call.H;
@@ -69,7 +69,7 @@ void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S,
             S* c_now = !Cell::has_c ? nullptr : call.c ? call.c + at * H : call.c_n + part.r0 * H;
             const S* c_prev = call.c || (Cell::has_c && t == 0) ? state_before(call.c0, static_cast<const S*>(call.c), call, part, t) : c_now;
             product<S, NV>(
-                call.deterministic, n, H, w.panels, h_prev, H, 1, w.W_hh,
+                call.deterministic, n, t == 0 && from_zero ? 0 : H, w.panels, h_prev, H, 1, w.W_hh,
                 [&](auto& acc, Index first, Index p) {
                     for (auto& row : acc) {
                         const S* from = P + first * row_width + p * width;
@@ -98,12 +98,13 @@ void forward_part(const Call<S>& call, const Part& part, const ForwardWeights<S,
     }
 }
 
+// from_zero: h0 is zero.
 template <class S, class Cell>
-void forward_walk(const Call<S>& call) {
+void forward_walk(const Call<S>& call, bool from_zero) {
     auto starts = first_rows_of(call);
     auto parts = parts_of(call, starts, thread_count(call, starts[call.T], Cell::gates, call.B));
     ForwardWeights<S, Cell> w(call, parts.size());
-    for_each_part(parts.size(), call.threads, [&](Index p) { forward_part<S, Cell>(call, parts[p], w); });
+    for_each_part(parts.size(), call.threads, [&](Index p) { forward_part<S, Cell>(call, from_zero, parts[p], w); });
 }
 
 }  // namespace bptt::BPTT_ISA

@@ -264,10 +264,11 @@ void backward_step(const Call<S>& call) {
 template <class S, class Cell>
 void forward(const Call<S>& given) {
     const WithInitialState<S> started(given);
+    const bool from_zero = given.h0 == nullptr;
     if (is_one_step(given) && prefers_dots(given))
-        forward_step<S, Cell>(started.call, given.h0 == nullptr);
+        forward_step<S, Cell>(started.call, from_zero);
     else
-        forward_walk<S, Cell>(started.call);
+        forward_walk<S, Cell>(started.call, from_zero);
     if (given.out) read_out(given);
 }
 template <class S, class Cell>
