@@ -79,6 +79,25 @@ inline void with_rows(int m, F&& f) {
     }
 }
 
+// acc += the k-th column of A (MR rows) · the k-th row of B (NV vectors). The compiler reads a vector of B for each of few
+// additions of it; a core reads no faster than it adds, so that for few rows it is held in a register.
+template <class S, int MR, int NV>
+BPTT_INLINE void multiply_once(Index k, const S* a, Index ra, Index ka, const S* b, Index ldb, V<S> (&acc)[MR][NV]) {
+    if constexpr (MR == 2 || MR == 3) {
+        V<S> left[MR];
+        for (int i = 0; i < MR; ++i) left[i] = in_register<S>(a[i * ra + k * ka] - V<S>{});  // broadcast at once
+        for (int j = 0; j < NV; ++j) {
+            const V<S> right = in_register<S>(load(b + k * ldb + j * L<S>));
+            for (int i = 0; i < MR; ++i) acc[i][j] += right * left[i];
+        }
+    } else {
+        V<S> right[NV];
+        for (int j = 0; j < NV; ++j) right[j] = load(b + k * ldb + j * L<S>);
+        for (int i = 0; i < MR; ++i)
+            for (int j = 0; j < NV; ++j) acc[i][j] += right[j] * a[i * ra + k * ka];
+    }
+}
+
 // acc += A·B for MR rows of A (element (i, k) at a[i·ra + k·ka]) and a panel B of K rows of NV vectors, rows ldb apart.
 // A few rows make few independent chains of additions, each of which waits for the one before: K is split into KS chains.
 template <class S, int MR, int NV, int KS>
@@ -87,23 +106,13 @@ BPTT_INLINE void multiply(Index K, const S* a, Index ra, Index ka, const S* b, I
     for (auto& tile : chain) set_zero<S>(tile);
     Index k = 0;
     for (; k + KS <= K; k += KS)
-        for (int c = 0; c < KS; ++c)
-            for (int i = 0; i < MR; ++i)
-                for (int j = 0; j < NV; ++j)
-                    chain[c][i][j] += load(b + (k + c) * ldb + j * L<S>) * a[i * ra + (k + c) * ka];
-    for (; k < K; ++k)
-        for (int i = 0; i < MR; ++i)
-            for (int j = 0; j < NV; ++j) acc[i][j] += load(b + k * ldb + j * L<S>) * a[i * ra + k * ka];
+        for (int c = 0; c < KS; ++c) multiply_once<S>(k + c, a, ra, ka, b, ldb, chain[c]);
+    for (; k < K; ++k) multiply_once<S>(k, a, ra, ka, b, ldb, acc);
     for (const auto& tile : chain) add_tile<S>(acc, tile);
 }
 template <class S, int MR, int NV>
 BPTT_INLINE void multiply_rows(Index K, const S* a, Index ra, Index ka, const S* b, Index ldb, V<S> (&acc)[MR][NV]) {
-    for (Index k = 0; k < K; ++k) {
-        V<S> row[NV];
-        for (int j = 0; j < NV; ++j) row[j] = load(b + k * ldb + j * L<S>);
-        for (int i = 0; i < MR; ++i)
-            for (int j = 0; j < NV; ++j) acc[i][j] += row[j] * a[i * ra + k * ka];
-    }
+    for (Index k = 0; k < K; ++k) multiply_once<S>(k, a, ra, ka, b, ldb, acc);
 }
 // one_chain: a row's sums are then the same in a tile of any number of rows.
 template <class S, int MR, int NV>

@@ -60,20 +60,29 @@ inline __m256i first_lanes(std::int64_t n) {
 }
 #endif
 
+// A value that is computed or read once and then stays in a register.
+template <class S>
+inline V<S> in_register(V<S> value) {
+#if defined(__AVX512F__)
+    asm("" : "+v"(value));
+#elif defined(__x86_64__)
+    asm("" : "+x"(value));
+#elif defined(__aarch64__)
+    asm("" : "+w"(value));
+#endif
+    return value;
+}
+
 // A product that is rounded before it is added to another. In a·b + c·d a compiler fuses one of the two, which may differ
 // from tile to tile.
 template <class S>
 inline V<S> rounded(V<S> product) {
-#if defined(__AVX512F__)
-    asm("" : "+v"(product));
-#elif defined(__x86_64__)
-    asm("" : "+x"(product));
-#elif defined(__aarch64__)
-    asm("" : "+w"(product));
+#if defined(__x86_64__) || defined(__aarch64__)
+    return in_register<S>(product);
 #else
     asm("" : "+m"(product));
-#endif
     return product;
+#endif
 }
 
 // The first n >= 1 lanes; the others are 0 (load) or left alone (store).
