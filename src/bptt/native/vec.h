@@ -170,12 +170,12 @@ inline V<S> lane_sums(V<S>* v) {
 }
 
 template <class S>
-struct Exp;  // constants of e^x: ln 2 in two parts, 1.5·2^mantissa, and where e^x leaves the range
+struct Exp;  // constants of e^x: ln 2 in two parts, 1.5·2^mantissa + the exponent's bias, and where e^x leaves the range
 template <>
 struct Exp<float> {
-    static constexpr float log2e = 1.44269504f, hi = 0.693359375f, lo = -2.12194440e-4f, magic = 12582912.f;
-    static constexpr int mantissa = 23, bias = 127;
-    static constexpr float least = -87.3f, most = 88.3f;
+    static constexpr float log2e = 1.44269504f, hi = 0.693359375f, lo = -2.12194440e-4f, magic = 12582912.f + 127;
+    static constexpr int mantissa = 23;
+    static constexpr float least = -87.3f, infinite = 89;
 
     // (e^r - 1 - r) / r² for |r| <= ln 2 / 2: minimax, e^r - 1 to 1.4e-8 of r.
     static V<float> rest(V<float> r) {
@@ -186,9 +186,9 @@ struct Exp<float> {
 template <>
 struct Exp<double> {
     static constexpr double log2e = 1.4426950408889634, hi = 6.93147180369123816490e-01,
-                            lo = 1.90821492927058770002e-10, magic = 6755399441055744.0;
-    static constexpr int mantissa = 52, bias = 1023;
-    static constexpr double least = -708.0, most = 709.0;
+                            lo = 1.90821492927058770002e-10, magic = 6755399441055744.0 + 1023;
+    static constexpr int mantissa = 52;
+    static constexpr double least = -708.0, infinite = 710;
 
     static V<double> rest(V<double> r) {  // Taylor
         constexpr int terms = 12;
@@ -200,30 +200,44 @@ struct Exp<double> {
     }
 };
 
-// For least <= y <= most: `scale` = 2^n and `part` = e^r - 1 with y = n ln 2 + r, so that e^y = scale + scale·part.
+// y, or the bound where y lies beyond it; NaN stays.
 template <class S>
-inline void split_exp(V<S> y, V<S>& scale, V<S>& part) {
-    using E = Exp<S>;
-    using I = typename Lanes<S>::I;
-    V<S> shifted = y * E::log2e + E::magic;
-    V<S> n = shifted - E::magic;
-    V<S> r = y - n * E::hi - n * E::lo;
-    part = r + r * r * E::rest(r);
-    I bits = (reinterpret_cast<I>(shifted) + E::bias) << E::mantissa;  // n stands in shifted's low bits
-    scale = reinterpret_cast<V<S>>(bits);
+inline V<S> at_least(V<S> y, S bound) {
+#if defined(__AVX512F__)  // one instruction, which a comparison does not become
+    if constexpr (sizeof(S) == 4) return _mm512_maskz_max_ps(0xffff, broadcast(bound), y);
+    if constexpr (sizeof(S) == 8) return _mm512_maskz_max_pd(0xff, broadcast(bound), y);
+#endif
+    return y < bound ? broadcast<S>(bound) : y;
+}
+template <class S>
+inline V<S> at_most(V<S> y, S bound) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(S) == 4) return _mm512_maskz_min_ps(0xffff, broadcast(bound), y);
+    if constexpr (sizeof(S) == 8) return _mm512_maskz_min_pd(0xff, broadcast(bound), y);
+#endif
+    return y > bound ? broadcast<S>(bound) : y;
 }
 
+// e^y = 2^n·(1 + part), with y = n ln 2 + r, for least <= y <= infinite, where 2^n is infinite.
 template <class S>
-inline V<S> at_least(V<S> y, S least) { return y < least ? broadcast<S>(least) : y; }  // NaN stays
-template <class S>
-inline V<S> at_most(V<S> y, S most) { return y > most ? broadcast<S>(most) : y; }
+struct Exponential {
+    V<S> scale, r, rest;  // 2^n; part = r + rest
+    explicit Exponential(V<S> y) {
+        using E = Exp<S>;
+        using I = typename Lanes<S>::I;
+        V<S> shifted = y * E::log2e + E::magic;
+        V<S> n = shifted - E::magic;
+        r = y - n * E::hi - n * E::lo;
+        rest = r * r * E::rest(r);
+        I bits = reinterpret_cast<I>(shifted) << E::mantissa;  // n and the bias stand in shifted's low bits
+        scale = reinterpret_cast<V<S>>(bits);
+    }
+    V<S> value() const { return scale * ((S(1) + r) + rest); }
+    V<S> minus_one() const { return scale * (r + rest) + (scale - S(1)); }
+};
 
 template <class S>
-inline V<S> expm1_of_negative(V<S> y) {
-    V<S> scale, part;
-    split_exp<S>(at_least<S>(y, Exp<S>::least), scale, part);
-    return scale * part + (scale - S(1));
-}
+inline V<S> expm1_of_negative(V<S> y) { return Exponential<S>(at_least<S>(y, Exp<S>::least)).minus_one(); }
 
 template <class S>
 inline typename Lanes<S>::I sign_bits(V<S> x) {
@@ -243,18 +257,14 @@ inline V<S> tanh(V<S> x) {  // -expm1(-2|x|) / (2 + expm1(-2|x|)) with x's sign
 
 template <class S>
 inline V<S> exp_of_negative(V<S> y) {
-    V<S> scale, part;
-    split_exp<S>(at_least<S>(y, Exp<S>::least), scale, part);
-    V<S> e = scale + scale * part;
+    V<S> e = Exponential<S>(at_least<S>(y, Exp<S>::least)).value();
     return y < Exp<S>::least ? broadcast<S>(0) : e;
 }
 
 template <class S>
 inline V<S> sigmoid(V<S> x) {  // 1 / (1 + e^-x)
-    V<S> y = -x, scale, part;
-    split_exp<S>(at_most<S>(at_least<S>(y, Exp<S>::least), Exp<S>::most), scale, part);
-    V<S> e = scale + scale * part;
-    return S(1) / (S(1) + (y > Exp<S>::most ? broadcast<S>(std::numeric_limits<S>::infinity()) : e));
+    V<S> y = at_most<S>(at_least<S>(-x, Exp<S>::least), Exp<S>::infinite);
+    return S(1) / (S(1) + Exponential<S>(y).value());
 }
 
 // log(1 + e^x) = max(x, 0) + log1p(e^-|x|), with log1p(z) = 2 artanh(z / (2 + z)).
