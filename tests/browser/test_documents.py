@@ -56,6 +56,9 @@ QUESTIONS = {
     "checkpoint resume": "howto/resume.html",
     "expected hidden size got multi-gpu": "howto/gpu.html",
     "memory leak": "howto/long-memory.html",
+    "stateful LSTM": "howto/state-between-batches.html",
+    "tbptt": "howto/truncated-by-hand.html",
+    "k1 k2": "howto/truncated-by-hand.html",
     "lightning truncated_bptt_steps": "tutorials/from-lightning.html",
 }
 
