@@ -16,9 +16,8 @@ torch.Generator("emulated") and no empty(pin_memory=True).
 """
 
 import warnings
-import weakref
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +30,7 @@ NAME = "emulated"
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}  # a GPU takes indices on the CPU too
 HALVED = ("linear", "matmul", "mm", "addmm", "bmm", "baddbmm")  # by autocast
 
+CPU = torch.device("cpu")
 aten = torch.ops.aten
 cpu_kernels = DispatchKeySet(DispatchKey.CPU)
 
@@ -76,8 +76,11 @@ class Event:
 class Memory:
     """A block of the device: the CPU storage that holds its bytes."""
 
-    def __init__(self, host: torch.UntypedStorage) -> None:
-        self.host = host
+    def __init__(self, host: torch.UntypedStorage, backend: "Backend") -> None:
+        self.host, self.backend, self.size = host, backend, host.nbytes()
+
+    def __del__(self) -> None:
+        self.backend.freed(self.size)
 
 
 class Backend:
@@ -146,11 +149,9 @@ class Backend:
             )
         self._allocated += size
         self._peak = max(self._peak, self._allocated)
-        memory = Memory(host)
-        weakref.finalize(memory, self._free, size)
-        return memory
+        return Memory(host, self)
 
-    def _free(self, size: int) -> None:
+    def freed(self, size: int) -> None:
         self._allocated -= size
 
     def current_stream(self, device: Any = None) -> Stream:
@@ -214,11 +215,8 @@ def device_tensor(host: Tensor, bases: Any = (), into: Tensor | None = None) -> 
 
 
 @contextmanager
-def device_rng(op: Any):
-    """Draw from the device's generator in an operation that draws."""
-    if torch.Tag.nondeterministic_seeded not in op.tags:
-        yield
-        return
+def device_rng():
+    """Draw from the device's generator."""
     before = torch.get_rng_state()
     torch.default_generator.set_state(torch.emulated.get_rng_state())
     yield
@@ -226,49 +224,65 @@ def device_rng(op: Any):
     torch.default_generator.set_state(before)
 
 
-def check_devices(op: Any, tensors: list[Tensor]) -> None:
-    indexing = op._schema.name.removeprefix("aten::") in INDEXING
-    for tensor in tensors:
-        if not is_ours(tensor) and tensor.dim() and not (indexing and not tensor.is_floating_point()):
-            raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, {NAME}:0 and "
-                f"{tensor.device}! (in {op})"
-            )
+class Facts(NamedTuple):
+    """What an operation does that most do not."""
+
+    draws: bool  # random numbers
+    indexes: bool
+
+
+@cache
+def facts_of(op: Any) -> Facts:
+    draws = torch.Tag.nondeterministic_seeded in op.tags
+    return Facts(draws, op._schema.name.removeprefix("aten::") in INDEXING)
+
+
+def check_device(op: Any, tensor: Tensor) -> None:
+    """A tensor that is not on the device is a number, or one of indices."""
+    if tensor.dim() and not (facts_of(op).indexes and not tensor.is_floating_point()):
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, {NAME}:0 and "
+            f"{tensor.device}! (in {op})"
+        )
+
+
+Pairs = dict[int, tuple[Tensor, Tensor]]  # by its id a tensor of the device, and its view
 
 
 def by_cpu(op: Any, *args: Any, **kwargs: Any) -> Any:
     """Any operation on the device, by the CPU's kernel."""
-    tensors: list[Tensor] = []
-    mapped(lambda leaf: tensors.append(leaf) if isinstance(leaf, Tensor) else None, (args, kwargs))
-    check_devices(op, tensors)
-    ours = [tensor for tensor in tensors if is_ours(tensor)]
-    hosts = {id(tensor): host_view(tensor) for tensor in ours}
-
-    def lower(value: Any) -> Any:
-        return torch.device("cpu") if isinstance(value, torch.device) else hosts.get(id(value), value)
-
-    with torch.no_grad(), device_rng(op):
-        result = op(*mapped(lower, args), **mapped(lower, kwargs))
-    for tensor in ours:  # one that was given as out= may have been resized
-        host = hosts[id(tensor)]
+    pairs: Pairs = {}
+    host_args = [lowered(op, one, pairs) for one in args]
+    host_kwargs = {name: lowered(op, one, pairs) for name, one in kwargs.items()}
+    with torch.no_grad(), device_rng() if facts_of(op).draws else nullcontext():
+        result = op(*host_args, **host_kwargs)
+    for tensor, host in pairs.values():  # one that was given as out= may have been resized
         moved = host.untyped_storage().data_ptr() != tensor.untyped_storage().data_ptr()
         if moved or host.shape != tensor.shape or host.stride() != tensor.stride():
             device_tensor(host, into=tensor)
-    given = {id(hosts[id(tensor)]): tensor for tensor in ours}
-
-    def raised(value: Any) -> Any:
-        return given.get(id(value)) if id(value) in given else device_tensor(value, ours)
-
-    return mapped(lambda value: raised(value) if isinstance(value, Tensor) else value, result)
+    return raised(result, pairs)
 
 
-def mapped(function: Any, tree: Any) -> Any:
-    """`tree_map` for an operation's arguments and results, which are plain containers: it takes less time."""
-    if isinstance(tree, tuple | list):
-        return type(tree)([mapped(function, value) for value in tree])
-    if isinstance(tree, dict):
-        return {key: mapped(function, value) for key, value in tree.items()}
-    return function(tree)
+def lowered(op: Any, value: Any, pairs: Pairs) -> Any:
+    """An argument of an operation as that of the CPU's kernel; its tensors are added to the pairs."""
+    if isinstance(value, Tensor):
+        if value.device.type != NAME:
+            check_device(op, value)
+            return value
+        if id(value) not in pairs:
+            pairs[id(value)] = value, host_view(value)
+        return pairs[id(value)][1]
+    if isinstance(value, tuple | list):
+        return type(value)([lowered(op, one, pairs) for one in value])
+    return CPU if isinstance(value, torch.device) else value
+
+
+def raised(value: Any, pairs: Pairs) -> Any:
+    """A result of the CPU's kernel as that of the device."""
+    if isinstance(value, Tensor):
+        given = [tensor for tensor, host in pairs.values() if host is value]
+        return given[0] if given else device_tensor(value, [tensor for tensor, _ in pairs.values()])
+    return type(value)([raised(one, pairs) for one in value]) if isinstance(value, tuple | list) else value
 
 
 def is_pinned(tensor: Tensor, device: Any = None) -> bool:
@@ -302,7 +316,9 @@ def through_cpu(op: Any) -> Any:
     """An operation that torch has one kernel a device for, by way of tensors on the CPU."""
 
     def call(*args: Any) -> Any:
-        check_devices(op, [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)])
+        for leaf in tree_leaves(args):
+            if isinstance(leaf, Tensor) and not is_ours(leaf):
+                check_device(op, leaf)
         result = op(*tree_map(lambda value: value.cpu() if isinstance(value, Tensor) else value, args))
         return tree_map(lambda tensor: tensor.to(NAME), result)
 
