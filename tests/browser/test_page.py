@@ -258,7 +258,10 @@ CHAPTERS = {
     "vanish": lambda page: expect(page.locator("#diagram")).to_contain_text("died"),
     "explode": lambda page: expect(page.locator("#reach-says")).to_contain_text("explodes"),
     "leak": lambda page: expect(page.locator("#legend")).to_contain_text("1 − α"),
-    "lstm": lambda page: expect(page.locator("#lags .keys")).to_have_text("ElmanGRULSTM"),
+    "lstm": lambda page: (
+        expect(page.locator("#lags .keys")).to_have_text("ElmanGRULSTM"),
+        expect(page.locator("#lyapunov .tick").get_by_text("0", exact=True)).to_be_attached(),
+    ),
     "truncation": lambda page: expect(page.locator("#k2-says")).to_contain_text("off by"),
 }
 
@@ -306,6 +309,7 @@ def test_a_sentence_of_ones_own_glows_and_learns(page):
     page.select_option("#own-cell", "gru")
     page.locator("#own button").click()
     expect(page.locator("#glow button")).to_have_count(17)
+    expect(page.locator("#glow")).to_be_in_viewport()
     page.select_option("#over", "all")
     for _ in range(5):
         page.click("#descend")
@@ -398,9 +402,11 @@ def test_it_folds_and_unfolds(page):
 def test_what_moves_shows_no_result_before_it_gets_there(files, visit):
     page = visit(files["lesson"], reduced_motion="no-preference")
     page.click("#play")
-    size = page.locator("#diagram .s:not(.node) .size").nth(1)
-    expect(size).to_have_css("opacity", "0")
-    expect(size).to_have_css("opacity", "1")
+    last = page.locator("#diagram .s:not(.node)").nth(1)
+    expect(last.locator(".size")).to_have_css("opacity", "0")
+    expect(last.locator(".forward")).to_have_css("marker-end", "none")
+    expect(last.locator(".size")).to_have_css("opacity", "1")
+    expect(last.locator(".forward")).not_to_have_css("marker-end", "none")
 
 
 def test_a_network_too_large_shows_what_was_recorded(files, visit):

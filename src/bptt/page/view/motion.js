@@ -85,4 +85,5 @@ function reveal(forward, back) {
 function drawUpTo(path, upTo) {
   path.style.strokeDasharray = upTo === 1 ? "" : "1 1";
   path.style.strokeDashoffset = upTo === 1 ? "" : String(1 - upTo);
+  path.style.markerEnd = upTo === 1 ? "" : "none"; // an arrow has its head once it is there
 }

@@ -17,6 +17,7 @@ export function setUpOwn() {
       edit({ ...about(byId("own-text").value, byId("own-cell").value), chapter: "own" });
       say.textContent = "";
       say.className = "";
+      document.querySelector(".desk").scrollIntoView();
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       say.textContent = error.message;
