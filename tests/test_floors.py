@@ -23,6 +23,7 @@ FLOORS = {
     "packing": 1,
     "walks": 1,
     "cell": 2,
+    "recurrent_weights": 2,
     "recurrent": 2,
     "modules": 2,
     "step_cells": 2,
