@@ -40,7 +40,7 @@ def test_letters_are_spelled_before_the_line_is_measured(monkeypatch):
 
 def test_letters_that_are_raised_or_lowered_are_spelled_as_such(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    assert fitted("p_kʳ W⁽¹⁰⁾ᵀ x₁₂ δ̃ é日", Terminal("ascii")) == "p_k^r W^(10)T x_12 delta~ ??"
+    assert fitted("p_kʳ W⁽¹⁰⁾ᵀ x₁₂ δ̃ é日 x™", Terminal("ascii")) == "p_k^r W^(10)T x_12 delta~ ?? x^TM"
 
 
 def test_further_lines_stand_below_the_first(monkeypatch):

@@ -82,7 +82,7 @@ def _spelling(letter: str) -> tuple[str, str]:
     """How a letter is spelled, and the mark before it where it is raised or lowered."""
     kind, _, plain = unicodedata.decomposition(letter).partition(" ")
     mark = {"<super>": "^", "<sub>": "_"}.get(kind, "")
-    letter = chr(int(plain, 16)) if mark else letter
+    letter = "".join(chr(int(code, 16)) for code in plain.split()) if mark else letter
     return mark, letter if letter.isascii() else (SPELLED | BLOCKS).get(letter, "?")
 
 
