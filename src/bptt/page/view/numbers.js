@@ -17,7 +17,8 @@ export function number(value, digits = 4) {
 export function roughly(value, quantity) {
   if (quantity === "percent") {
     const part = 100 * value;
-    if (part >= 0.05 || part === 0) return `${part >= 0.95 ? Math.round(part) : part.toFixed(1)}%`;
+    if (part === 0) return "0%";
+    if (part >= 0.05) return `${part >= 0.95 ? Math.round(part) : part.toFixed(1)}%`;
     return `10${raised(Math.round(Math.log10(part)))}%`;
   }
   if (value === 0 || (value >= 0.01 && value < 1000)) return number(value, 2);
