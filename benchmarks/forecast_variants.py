@@ -31,7 +31,7 @@ from bptt.training.tasks.forecast import Forecast
 from bptt.training.tasks.linear_part import LinearPaths
 from bptt.training.tasks.ridge import Inputs
 from bptt.training.tasks.seasons import lags_of
-from bptt.training.tasks.series import whole_of
+from bptt.training.tasks.whole_model import whole_of
 
 CUTS = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the training rows
 NETWORK_CUTS = (0.8, 1.0)

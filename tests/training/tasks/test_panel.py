@@ -12,6 +12,7 @@ from bptt.training.data.timestamps import Clock
 from bptt.training.loop import Training
 from bptt.training.network import network_of
 from bptt.training.options.forecast import SunspotOptions
+from bptt.training.tasks import whole_model
 from bptt.training.tasks.factory import made_task
 from bptt.training.tasks.row_times import times_of
 from bptt.training.workers import Workers
@@ -150,6 +151,18 @@ def test_a_run_folder_knows_its_series_again(tmp_path):
     began = read_config(tmp_path / "config.toml")
     assert list(began.series) == list(LENGTHS)
     assert began.series == made_task(config).series
+
+
+def test_the_networks_share_is_found_from_validation_rows_by_their_times(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(whole_model, "share_of", lambda y, left, ahead, at: given.append(at) or 0.25)
+    lengths = {"a": 60, "b": 64, "7": 40}
+    config = configured(written(tmp_path / "d.csv", lengths), linear=True, validation=0.25)
+    task = made_task(config)
+    assert task.whole(network_of(config, task)).model.share.tolist() == [0.25]
+    times = [time for part in task.parts for time in part.held_out_times()]
+    assert given[0].tolist() == [sorted(set(times)).index(time) for time in times]
+    assert len(set(times)) < len(times)
 
 
 def test_of_two_workers_each_has_its_series(tmp_path):

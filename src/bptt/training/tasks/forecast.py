@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ...errors import NothingThere, UserError, warn
+from ...networks import SequenceModel
 from ...printable import shortened
 from ..data.calendar import periods_of
 from ..data.scaling import Scaling
@@ -33,6 +34,7 @@ from .seasons import found_lookback
 from .series import Series, Span
 from .stretch_windows import streamed_updates
 from .task import Judged, WholeModel
+from .whole_model import whole_of
 
 T = TypeVar("T", bound=Series)
 MINIMUM_TARGETS = 10  # training targets that a forecast needs
@@ -100,6 +102,10 @@ class Forecast(Series):
         rows = (self.table.read(first, min(size, self.rows - first)) for first in range(stop, self.rows, size))
         of_part = f" of series {shortened(self.part)!r}" if self.part else ""
         return beyond(learned, rows, self.columns, f"later rows{of_part}")
+
+    def whole(self, network: SequenceModel) -> WholeModel:
+        """The trained network beside the linear path, where there is one."""
+        return whole_of([self], network)
 
     def judge(self, whole: WholeModel, title: str, path: Path) -> Judged:
         """Forecast the rows, write the forecasts, and compare with the baselines and published figures."""

@@ -28,9 +28,9 @@ from .forecast import Forecast, note_spacing, part_forecast, with_linear_part
 from .forecasting import Forecasting
 from .scores import judged
 from .seasons import lookback_of
-from .series import whole_of
 from .stretch_windows import Stretch, stretch_updates, validation_error
 from .task import Judged, WholeModel
+from .whole_model import whole_of
 
 
 @dataclass(frozen=True, repr=False)

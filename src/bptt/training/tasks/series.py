@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...forecast_model import ForecastModel, LinearPath
-from ...networks import SequenceModel
+from ...forecast_model import LinearPath
 from ..data.calendar import FEATURES, features
 from ..data.dates import instant
 from ..data.gaps import first_values
@@ -24,10 +22,9 @@ from ..data.timestamps import Clock
 from ..options.forecast import ForecastOptions
 from ..transfer import device_of, to_device
 from .forecasting import Forecasting
-from .linear_part import LinearPaths, share_of
+from .linear_part import LinearPaths
 from .pieces import Steps, pieces_of
 from .ridge import Inputs
-from .task import WholeModel
 
 SHOWN, FEWEST_SHOWN = 2000, 100  # rows of tables on disk that a report shows, and of one of many at least
 MOST_ERRORS = 2**20  # that intervals are taken from
@@ -217,10 +214,6 @@ class Series(Forecasting):
             early = max(0, rows[0] - piece.row)
             yield y[early:], self.rest(x, self.targets_of(piece))[early:]
 
-    def whole(self, network: SequenceModel) -> WholeModel:
-        """The trained network beside the linear path, where there is one."""
-        return whole_of([self], network)
-
     def pieces(self, first: int, stop: int, before: int) -> Iterator[Steps]:
         """The steps at rows first to stop, by piece, each led by so many rows, or by all where there are fewer."""
         return pieces_of(self.table, first, stop, before, self.farthest)
@@ -291,21 +284,3 @@ class Series(Forecasting):
         """What the network reads and learns at the training steps of a table in memory, (T, R) and (T, K)."""
         ((_, x, d),) = self.training_examples()
         return self.read(x), self.rest(x, d)
-
-
-def whole_of(parts: Sequence[Series], network: SequenceModel) -> WholeModel:
-    """A network trained on series beside the linear path to all their training steps; without one, itself."""
-    paths, held_out = parts[0].paths, [part.held_out(network) for part in parts]
-    if paths is None:
-        return WholeModel(network, held_out)
-    whole = ForecastModel(copy.deepcopy(paths.final).to(device_of(network)), network)
-    validated = {place: part for place, part in enumerate(parts) if part.has_validation}
-    if validated:
-        y, d = map(np.concatenate, zip(*(held_out[place] for place in validated), strict=True))
-        at = None
-        if len(validated) > 1:
-            times = [time for part in validated.values() for time in part.held_out_times()]
-            at = np.unique(np.array(times, dtype=object), return_inverse=True)[1]
-        shares = [share_of(y[:, k], d[:, k], ahead, at) for k, (_, ahead) in enumerate(parts[0].outputs)]
-        whole.share.copy_(torch.tensor(shares))
-    return WholeModel(whole, held_out)
