@@ -35,6 +35,7 @@ from .journal import Journal
 from .preparing import Work, prepared, print_line
 from .result import Result, confusion_rows, time_left
 from .run import Run, load
+from .snapshot_keeper import SnapshotKeeper
 
 
 class Trained(NamedTuple):
@@ -201,19 +202,10 @@ def _judged(work: Work, whole: WholeModel, journal: Journal) -> Judged:
 
 def _fit(work: Work, journal: Journal, console: Console, interruption: Interruption) -> tuple[Fitted, WholeModel]:
     """Train with a progress bar, a line of metrics for each epoch, snapshots, and an ear for Ctrl-C."""
-    config, training, task = work.config, work.training, work.task
-    parameters = sum(p.numel() for p in work.model.parameters())
-    print_line(
-        console,
-        f"{config.cell} network, {config.hidden} units, {parameters} weights; {task.amount}, {config.method}",
-    )
-    if not kernels.available():
-        print_line(console, f"on a CPU this is slower than it could be: {kernels.missing()}")
-    shown = [MofNCompleteColumn(), TextColumn("{task.fields[losses]}")]
-    if console.width >= NARROW and not console.is_dumb_terminal:
-        shown = [TextColumn("epoch"), shown[0], BarColumn(), shown[1], TimeRemainingColumn()]
-    with Progress(*shown, console=console) as progress, ExitStack() as opened:
-        keeper = opened.enter_context(_Keeper(work, journal))
+    config, training = work.config, work.training
+    _say_what_trains(work, console)
+    with progress_on(console) as progress, ExitStack() as opened:
+        keeper = opened.enter_context(SnapshotKeeper(work, journal))
         board = None
         if config.tensorboard and journal.writes and journal.folder is not None:
             board = opened.enter_context(closing(TensorBoard(journal.folder, len(training.epochs) + 1)))
@@ -255,34 +247,22 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
         return fitted, whole
 
 
-class _Keeper:
-    """Called after each update, it takes a snapshot when one is due, and at the start and the end anyhow."""
+def _say_what_trains(work: Work, console: Console) -> None:
+    config, parameters = work.config, sum(p.numel() for p in work.model.parameters())
+    print_line(
+        console,
+        f"{config.cell} network, {config.hidden} units, {parameters} weights; {work.task.amount}, {config.method}",
+    )
+    if not kernels.available():
+        print_line(console, f"on a CPU this is slower than it could be: {kernels.missing()}")
 
-    def __init__(self, work: Work, journal: Journal) -> None:
-        self._work, self._journal = work, journal
-        self._before, self._started = work.seconds, time.monotonic()
 
-    def __enter__(self) -> _Keeper:
-        self._take()
-        return self
-
-    def __exit__(self, kind: Any, *_: object) -> None:
-        if kind is None:
-            self._take()
-
-    def __call__(self) -> None:
-        if self._work.training.workers.ask(self._due):
-            self._take()
-
-    def _due(self) -> bool:
-        return self._journal.writes and time.monotonic() - self._last >= self._work.config.snapshot
-
-    def _take(self) -> None:
-        work = self._work
-        work.seconds = self._before + time.monotonic() - self._started
-        state = work.training.state_dict()
-        self._journal.snapshot({"training": state, "by_lag": work.by_lag, "seconds": work.seconds})
-        self._last = time.monotonic()
+def progress_on(console: Console) -> Progress:
+    """A progress bar; on a narrow or dumb terminal its numbers alone."""
+    count, losses = MofNCompleteColumn(), TextColumn("{task.fields[losses]}")
+    if console.width < NARROW or console.is_dumb_terminal:
+        return Progress(count, losses, console=console)
+    return Progress(TextColumn("epoch"), count, BarColumn(), losses, TimeRemainingColumn(), console=console)
 
 
 def _say(console: Console, folder: Path | None, result: Result) -> None:
