@@ -60,6 +60,10 @@ QUESTIONS = {
     "tbptt": "howto/truncated-by-hand.html",
     "k1 k2": "howto/truncated-by-hand.html",
     "lightning truncated_bptt_steps": "tutorials/from-lightning.html",
+    "network predicts wrong constant": "howto/not-decreasing.html",
+    "sunspotz missing values": "forecasts.html",  # the first word stands on no page
+    "how much memory does a long sequence need": "howto/long-memory.html",
+    "daylight saving time": "input-files.html",
 }
 
 pytestmark = [
