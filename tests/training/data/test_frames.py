@@ -27,9 +27,16 @@ def test_an_arrays_columns_are_numbered_or_have_the_names_given():
     assert named_frame(array[:, 0], ["y"]).frame["y"].to_list() == [0, 2, 4]
 
 
+def test_masked_values_are_missing():
+    masked = np.ma.array([1, 2, 3], mask=[False, True, False])
+    for frame in (named_frame(masked, ["y"]).frame, named_frame({"y": masked}).frame):
+        assert frame["y"].fill_nan(None).to_list() == [1, None, 3]
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
+        (pl.LazyFrame(COLUMNS).select("z"), 'cannot be computed: .*"z"'),
         (np.zeros((2, 3)), "has 3 columns, but these are needed, in order: 'y', 'a'"),
         (
             np.zeros((2, 2, 2)),

@@ -47,7 +47,10 @@ def named_frame(data: Any, columns: Sequence[str] | None = None) -> NamedFrame:
     if isinstance(data, np.ndarray):
         frame = _of_array(data, columns)
     elif isinstance(data, pl.DataFrame | pl.LazyFrame):
-        frame = data.lazy().collect()
+        try:
+            frame = data.lazy().collect()
+        except pl.exceptions.PolarsError as error:
+            raise UserError(f"{IN_MEMORY} cannot be computed: {str(error).splitlines()[0]}") from error
     elif isinstance(data, Mapping):
         frame = _of_columns(data)
     else:

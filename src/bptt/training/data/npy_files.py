@@ -41,7 +41,9 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """The numbers in this machine's byte order and a width that polars reads."""
+    """The numbers in this machine's byte order and a width that polars reads; NaN where they are masked."""
+    if isinstance(array, np.ma.MaskedArray):
+        return np.ma.filled(array.astype(np.float64), np.nan)
     return np.array(array, dtype=NATIVE[array.dtype.kind])
 
 

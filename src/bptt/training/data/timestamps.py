@@ -149,10 +149,10 @@ def why_not_later(label: Label, before: Label, row: str) -> str | None:
     if moment < earlier:
         return (
             f"{text} is out of order, after {other} in {row}; sort the rows by time, or name their series: "
-            f"--series{hint}"
+            f"--series COLUMN{hint}"
         )
     found = "is there twice" if label.text == before.text else f"is the same as {other} to the microsecond"
-    return f"{text} {found}, in {row} too; each row needs its own, or a series: --series{hint}"
+    return f"{text} {found}, in {row} too; each row needs its own, or name their series: --series COLUMN{hint}"
 
 
 def _zone_of(moment: Any) -> str:
