@@ -98,6 +98,8 @@ def forked(act: Callable[..., Any], *arguments: Any, output: Path, **environment
 
     What it prints goes to a file, and its standard error to the file beside it that ends in .err.
     """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        pytest.skip("no process can be forked on this system")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "polars", "pytest", "hypothesis"])
     process = context.Process(target=_printing_to, args=(output, environment, act, *arguments))
