@@ -31,13 +31,14 @@ def after(times, steps):
         weekdays = [day in spacing["weekdays"] for day in range(7)]
         return np.busday_offset(days, steps * every, "backward", weekdays) + (times - days)
     place = spacing["places"][0]
+    month, day = np.timedelta64(1, "M"), np.timedelta64(1, "D")
 
     def day_in(months):
-        lengths = ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(int)
-        return months.astype("M8[D]") + np.minimum(31 if place == "end" else int(place), lengths) - 1
+        lengths = ((months + month).astype("M8[D]") - months.astype("M8[D]")).astype(int)
+        return months.astype("M8[D]") + (np.minimum(31 if place == "end" else int(place), lengths) - 1) * day
 
     months = times.astype("M8[M]")
-    return day_in(months - (days < day_in(months)) + steps * every) + (times - days)
+    return day_in(months + (steps * every - (days < day_in(months))) * month) + (times - days)
 
 
 with open(sys.argv[1], newline="", encoding="utf-8-sig") as file:
