@@ -79,7 +79,7 @@ class SortedRows:
         self._time_type: pl.DataType = pl.String()
         rows_of, width = self._counted()
         time_field = f"S{width}" if self._time_type == pl.String else np.int64
-        self._row = np.dtype([("values", np.float64, len(columns)), *([("time", time_field)] if time else [])])
+        self._row = np.dtype([("values", np.float64, (len(columns),)), *([("time", time_field)] if time else [])])
         self.values_of = {own: np.zeros(len(columns), dtype=int) for own in rows_of}
         starts = dict(zip(rows_of, accumulate([0, *rows_of.values()]), strict=False))
         with naming(Path(tempfile.gettempdir())):
