@@ -33,10 +33,10 @@ def walked(model, x):
 def test_it_is_the_plain_models_diagnosis():
     """Of the same module as a plain sequence model, all but what clipping sees and what a trial shows."""
     torch.manual_seed(0)
-    rnn, x = nn.GRU(2, 4, 2).double(), normal(40, 3, 2)
-    wanted = bptt.diagnose(rnn, x, torch.zeros(40, 3, 4), nn.MSELoss())
+    rnn, x, d = nn.GRU(2, 4, 2).double(), normal(40, 3, 2), torch.zeros(40, 3, 4, dtype=torch.float64)
+    wanted = bptt.diagnose(rnn, x, d, nn.MSELoss())
     with bptt.record(rnn) as walks:
-        loss = nn.MSELoss()(rnn(x)[0], torch.zeros(40, 3, 4))
+        loss = nn.MSELoss()(rnn(x)[0], d)
     found = bptt.diagnose(walks, loss)[""]
     assert (found.kind, found.steps, found.lags) == (wanted.kind, wanted.steps, wanted.lags)
     for f, w in zip(found.layers, wanted.layers, strict=True):
