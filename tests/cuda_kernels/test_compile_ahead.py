@@ -1,12 +1,13 @@
 """`python -m bptt.cuda`, which compiles variants before they are needed."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bptt.cuda import __main__ as ahead
 from bptt.cuda import compiling
-from bptt.cuda.compiling import KernelError
+from bptt.cuda.compiling import Compiled, KernelError
 from bptt.cuda.plan import cell_type
 
 LARGE_LSTM = ["9.0", "--cell", "LSTM", "--dtype", "float32", "--units", "128", "256"]
@@ -46,6 +47,15 @@ def test_what_cannot_be_compiled_is_an_error(asked, monkeypatch, capsys):
     monkeypatch.setattr(ahead, "compile_ahead", fails)
     assert ahead._main(LARGE_LSTM) == 1
     assert capsys.readouterr().err == "NVRTC is not installed\n"
+
+
+def test_a_folder_that_keeps_nothing_is_an_error(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(compiling, "_nvrtc", lambda: SimpleNamespace(nvrtcVersion=lambda: (0, 13, 5)))
+    monkeypatch.setattr(compiling, "_compile", lambda *_: Compiled(b"code", "forward", "backward", ""))
+    (found, *_) = ahead.variants(["identity"], ["bfloat16"], [16], (9, 0))
+    with pytest.raises(KernelError, match=r"cannot be kept in .*file.*set XDG_CACHE_HOME"):
+        compiling._put(found, (9, 0), tmp_path / "file")
 
 
 def test_without_a_home_there_is_no_folder(asked, monkeypatch, capsys):

@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parent
 MAIN = b'#include "walk.h"\n'
 OPTIONS = ("-std=c++17", "--ptxas-options=-v")
 NOWHERE = Path(os.devnull)  # in place of a folder, where there is no home: nothing can be kept in it
+ANOTHER_FOLDER = "set XDG_CACHE_HOME to a folder that can be written"
 
 
 class Compiled(NamedTuple):
@@ -48,25 +49,23 @@ def compiled(plan: KernelPlan, capability: tuple[int, int], folder: Path | None 
     Raises:
         KernelError: NVRTC is missing, or fails.
     """
-    nvrtc, headers = _nvrtc(), _headers()
-    kernels = plan.kernel(False), plan.kernel(True)
-    options = f"--gpu-architecture={architecture(capability)}", *OPTIONS
-    path = (folder or cache_folder() or NOWHERE) / f"{_key(headers, kernels, options, nvrtc.nvrtcVersion())}.cubin"
-    kept = _read(path)
-    if kept is None:
-        kept = _compile(nvrtc, headers, kernels, options)
-        _keep(path, kept)
-    return kept
+    code, lost = _read_or_compiled(plan, capability, folder or cache_folder() or NOWHERE)
+    if lost is not None:
+        warn_once(
+            f"compiled CUDA kernels cannot be kept, so every process compiles them again ({lost}); "
+            f"{ANOTHER_FOLDER}"
+        )
+    return code
 
 
 def compile_ahead(plans: Iterable[KernelPlan], capability: tuple[int, int], folder: Path) -> Iterator[KernelPlan]:
     """Compile variants into a folder, in as many processes as there are CPUs; gives each when it is there.
 
     Raises:
-        KernelError: NVRTC is missing, or fails.
+        KernelError: NVRTC is missing or fails, or the folder can keep nothing.
     """
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        begun = {pool.submit(compiled, plan, capability, folder): plan for plan in plans}
+        begun = {pool.submit(_put, plan, capability, folder): plan for plan in plans}
         try:
             for done in as_completed(begun):
                 done.result()
@@ -93,6 +92,32 @@ def cache_folder() -> Path | None:
 def warn_once(text: str) -> None:
     """Warn, in this process for the first time only."""
     warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+def _read_or_compiled(
+    plan: KernelPlan, capability: tuple[int, int], folder: Path
+) -> tuple[Compiled, OSError | None]:
+    """A variant, and why the folder could not keep it; None where it is there."""
+    nvrtc, headers = _nvrtc(), _headers()
+    kernels = plan.kernel(False), plan.kernel(True)
+    options = f"--gpu-architecture={architecture(capability)}", *OPTIONS
+    path = folder / f"{_key(headers, kernels, options, nvrtc.nvrtcVersion())}.cubin"
+    kept = _read(path)
+    if kept is not None:
+        return kept, None
+    code = _compile(nvrtc, headers, kernels, options)
+    try:
+        _keep(path, code)
+    except OSError as error:
+        return code, error
+    return code, None
+
+
+def _put(plan: KernelPlan, capability: tuple[int, int], folder: Path) -> None:
+    """See that a variant lies in a folder."""
+    _, lost = _read_or_compiled(plan, capability, folder)
+    if lost is not None:
+        raise KernelError(f"compiled CUDA kernels cannot be kept in {folder} ({lost}); {ANOTHER_FOLDER}")
 
 
 def _nvrtc() -> Any:
@@ -152,22 +177,16 @@ def _filled(size: Callable[..., tuple], fill: Callable[..., tuple], program: Any
 def _keep(path: Path, code: Compiled) -> None:
     """Write a file that other processes read whole or not at all; where it cannot be written, there is none."""
     content = f"{code.forward}\n{code.backward}\n".encode() + code.cubin
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            aside = Path(file.name)
-            try:
-                file.write(hashlib.sha256(content).digest() + content)
-                file.flush()
-                os.replace(aside, path)
-            except OSError:
-                aside.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        warn_once(
-            f"compiled CUDA kernels cannot be kept, so every process compiles them again ({error}); "
-            "set XDG_CACHE_HOME to a folder that can be written"
-        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        aside = Path(file.name)
+        try:
+            file.write(hashlib.sha256(content).digest() + content)
+            file.flush()
+            os.replace(aside, path)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
 
 
 def _read(path: Path) -> Compiled | None:
