@@ -40,6 +40,14 @@ def test_every_cell_and_dtype_is_compiled_where_none_is_named(asked):
     assert {found.precision.name for found in plans} == {"Bf16", "Fp16", "F32"}
 
 
+@pytest.mark.parametrize("units", ["0", "-16", "5000"])
+def test_units_that_no_variant_has_are_an_error(asked, capsys, units):
+    with pytest.raises(SystemExit):
+        ahead._main(["9.0", "--cell", "GRU", "--units", units])
+    assert "no kernels for compute capability 9.0 have these" in capsys.readouterr().err
+    assert not asked
+
+
 def test_what_cannot_be_compiled_is_an_error(asked, monkeypatch, capsys):
     def fails(*_):
         raise KernelError("NVRTC is not installed")

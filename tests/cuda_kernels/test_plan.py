@@ -40,6 +40,7 @@ def test_small_layers_stay_in_registers_and_larger_ones_are_shared(cell, H, capa
         (GRUEquations(), {"dtype": torch.float64}, "no torch.float64"),
         (GRUEquations(), {"capability": (7, 5)}, "compute capability 7.5"),
         (GRUEquations(), {"T": 1}, "1 steps are too few"),
+        (GRUEquations(), {"H": 0}, "0 units has no weights"),
         (GRUEquations(), {"H": 2000}, "2000 units fit no cluster"),
         (GRUEquations(), {"B": 100_000}, "a batch of 100000"),
         (GRUEquations(), {"dtype": torch.float32}, "cuDNN keeps the weights of 64 units"),

@@ -51,6 +51,8 @@ def _main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     capability, folder = capabilities[options.capability], cache_folder()
     plans = dict.fromkeys(variants(options.cell, options.dtype, options.units, capability))
+    if not plans:
+        parser.error(f"no kernels for compute capability {options.capability} have these cells, dtypes and units")
     if folder is None:
         parser.error("there is no home folder; set XDG_CACHE_HOME")
     try:

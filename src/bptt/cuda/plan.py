@@ -166,6 +166,8 @@ def plan(
         return f"the CUDA kernels have no {_described(cell)}"
     if dtype not in PRECISIONS:
         return f"the CUDA kernels have no {dtype}"
+    if H < 1:
+        return f"a layer of {H} units has no weights"
     if capability not in DEVICES:
         return f"the CUDA kernels were not built for compute capability {capability[0]}.{capability[1]}"
     least, most, left = LEAST_STEPS.value, MOST_BLOCKS.value, LEFT_TO_CUDNN[cell.name].value
