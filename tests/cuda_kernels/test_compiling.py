@@ -1,6 +1,7 @@
 """Compiled for GPUs that are not here: the kernels' registers, and the folder that keeps their code."""
 
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -123,6 +124,13 @@ def test_who_reads_while_others_write_reads_all_or_nothing(tmp_path):
 def test_without_nvrtc_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(compiling, "find_spec", lambda name: None)
     with pytest.raises(KernelError, match="pip install cuda-bindings"):
+        compiled(SMALL, (9, 0), Path("nowhere"))
+
+
+def test_bindings_that_cannot_be_imported_are_an_error_of_the_kernels(monkeypatch):
+    monkeypatch.setattr(compiling, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(KernelError, match=r"cuda.bindings cannot be imported"):
         compiled(SMALL, (9, 0), Path("nowhere"))
 
 

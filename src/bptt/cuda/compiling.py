@@ -123,8 +123,10 @@ def _put(plan: KernelPlan, capability: tuple[int, int], folder: Path) -> None:
 def _nvrtc() -> Any:
     if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
         raise KernelError("cuda.bindings, which torch's CUDA wheels bring, is missing: pip install cuda-bindings")
-    from cuda.bindings import nvrtc  # pyright: ignore  # an optional package
-
+    try:
+        from cuda.bindings import nvrtc  # pyright: ignore  # an optional package
+    except ImportError as error:  # a package of another Python, or without the one that it needs
+        raise KernelError(f"cuda.bindings cannot be imported: {error}") from error
     try:
         nvrtc.nvrtcVersion()
     except RuntimeError as error:
