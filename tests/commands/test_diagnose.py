@@ -7,9 +7,11 @@ import torch
 
 from bptt.commands.diagnose import diagnose
 from bptt.commands.explain import explain
+from bptt.commands.opening import explorer_of
 from bptt.commands.options import DiagnoseOptions, ExplainOptions
 from bptt.commands.train import train
 from bptt.errors import UserError
+from bptt.runs.run import load
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.tensors import read_tensors, write_tensors
 
@@ -51,6 +53,7 @@ def test_a_network_that_the_forecasts_leave_out_is_said(run, capsys):
         shown = capsys.readouterr().out
         assert "not about that part" in shown
         assert ("leave the network out" in shown) == is_said
+        assert ("leave the network out" in " ".join(explorer_of(load(run / "run"), 5).lead)) == is_said
 
 
 def test_the_runs_own_training_rows_and_every_number_as_json(run):

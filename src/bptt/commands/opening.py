@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..runs.explorer import Explorer, run_explorer
@@ -35,4 +36,5 @@ def explorer_of(run: Run, steps: int | None) -> Explorer:
         UserError: the run's data cannot be used.
     """
     assert run.folder is not None
-    return run_explorer(run.folder, run.config, run.task, run.network, steps, None)
+    explorer = run_explorer(run.folder, run.config, run.task, run.network, steps, None)
+    return replace(explorer, lead=explorer.lead + run.network_note.splitlines())
