@@ -413,6 +413,7 @@ def test_a_network_too_large_shows_what_was_recorded(files, visit):
     page = visit(files["large"])
     expect(page.locator("#limits")).to_contain_text("64 units, 500 steps")
     expect(page.locator("#change")).to_be_hidden()
+    expect(page.locator("#dynamics")).to_be_hidden()  # they need its Jacobians
     data = json.loads(page.inner_text("#data"))
     assert data["network"]["weights"][0]["values"] is None
     slide(page, 20)
@@ -425,6 +426,7 @@ def test_five_hundred_steps_stay_usable(files, visit):
     page = visit(files["long"])
     slide(page, 250)
     expect(page.locator("#diagram .now .E .name")).to_have_text("E250")
+    expect(page.locator("#reach-says")).to_contain_text("of this one error")  # the diagnosis judges all of them
     assert page.locator("#diagram .node.E .name").first.text_content() == "E1"
     slide(page, 5)
     expect(page.locator("#terms li")).to_have_count(6)

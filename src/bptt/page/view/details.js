@@ -113,7 +113,7 @@ const PANELS = {
   },
   recorded({ layer, k }) {
     const flow = layer === null ? null : flowAt(layer, k);
-    return { title: stepName(k), rows: [flow === null ? null : row(tex(`\\lVert \\partial E_{${state.t}}/\\partial s_{${k}}\\rVert`), number(flow)), flow === null ? null : row(`as a part of step ${state.t}`, percent(flow / startOf()))], say: "Of this network norms were recorded, no vectors." };
+    return { title: stepName(k), rows: [flow === null ? null : row(tex(`\\lVert \\partial E_{${state.t}}/\\partial s_{${k}}\\rVert`), number(flow)), flow === null ? null : row(`as a part of step ${state.t}`, percent(flow / startOf()))], say: "Only norms of this network were recorded, no vectors." };
   },
   E: ({ k }) => ({ title: `From the output to the error of ${stepName(k)}`, lines: [], rows: overEdge({ kind: "E", k }, tex(`y_{${k}}`)), say: k === state.t ? null : `The error of step ${state.t} does not pass here.` }),
   y({ k }) {

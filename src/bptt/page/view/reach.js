@@ -69,7 +69,7 @@ function showSentence() {
 
 function judged(by, left) {
   if (!Number.isFinite(left)) return "It has overflowed.";
-  if (left < 1e-3) return "It vanishes: far steps teach the network next to nothing.";
+  if (left < 1e-3) return page.diagnosis ? "Next to nothing of this one error arrives at the far steps." : "It vanishes: far steps teach the network next to nothing.";
   if (by > 1.05 && left > 10) return "It explodes: far steps drown the near ones, and a step of gradient descent overshoots.";
   return "";
 }
