@@ -122,3 +122,13 @@ def test_the_output_of_a_docstrings_example_stays_as_it_is(monkeypatch):
         docstrings.shown(None, "object", name, None, None, shown)
         for example in re.findall(r"^ *>>>.*(?:\n.*\S.*)*", "\n".join(said), re.M):
             assert example in "\n".join(shown), name
+
+
+def test_wide_prose_is_folded_and_a_wide_table_is_not(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(DOCS / "extensions")
+    folds = importlib.import_module("terminal").folds
+    prose, row = "The gradient vanishes. " * 5 + "  (untried)", "weight    0.1    0.0%    0.3%"
+    assert folds(f"{prose}\n{prose}")
+    assert not folds(f"{prose}\n{row}\n{row}")
+    assert not folds("short")

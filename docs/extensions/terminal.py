@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -28,10 +29,17 @@ class Options(SphinxDirective):
         return [nodes.literal_block(text, text, language="text")]
 
 
+def folds(text: str) -> bool:
+    """Whether text is wider than a page, and prose: the columns of a table would be lost."""
+    lines = text.splitlines()
+    columns = [line for line in lines if len(re.findall(r"\S {2,}(?=\S)", line)) > 1]
+    return max(map(len, lines), default=0) > WIDE and len(columns) < 2
+
+
 def fold(app, doctree) -> None:
-    """Mark the blocks of text that are wider than a page."""
+    """Mark the blocks of text that are folded."""
     for block in doctree.findall(nodes.literal_block):
-        if block.get("language") == "text" and max(map(len, block.astext().splitlines()), default=0) > WIDE:
+        if block.get("language") == "text" and folds(block.astext()):
             block["classes"].append("folded")
 
 
