@@ -151,6 +151,14 @@ def test_a_longer_sequence_takes_t_along_and_shows_both_ends(page):
     assert (names[0], names[-1]) == ("E1", "E200")
 
 
+def test_a_shorter_sequence_takes_the_selection_along(page):
+    slide(page, 1)
+    select(page, "node.s")
+    expect(page.locator("#details h3")).to_have_text("State of step 3")
+    enter(page, "steps T", "2")
+    expect(page.locator("#details h3")).to_have_text("State of step 2")
+
+
 def test_steps_of_gradient_descent_are_each_counted_once_and_lower_the_error(page):
     page.locator("#descend").dblclick()
     expect(page.locator("#fall")).to_contain_text("after 2 steps")

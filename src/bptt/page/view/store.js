@@ -57,6 +57,7 @@ function apply(changes) {
   const what = new Set(Object.keys(changes).filter((name) => changes[name] !== state[name]));
   state = { ...state, ...changes };
   state.t = Math.min(state.t, state.T);
+  if (state.selected.k > state.T) state.selected = { ...state.selected, k: state.T };
   if ([...what].some((name) => COMPUTED.includes(name))) {
     what.add("numbers");
     compute();
