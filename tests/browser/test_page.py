@@ -159,6 +159,13 @@ def test_a_shorter_sequence_takes_the_selection_along(page):
     expect(page.locator("#details h3")).to_have_text("State of step 2")
 
 
+def test_clicks_in_quick_succession_start_one_run(page):
+    page.clock.install()
+    page.evaluate("for (const i of [1, 2, 3]) document.getElementById('run').click()")
+    page.clock.run_for(601)
+    expect(page.locator("#fall")).to_contain_text("after 12 steps")
+
+
 def test_steps_of_gradient_descent_are_each_counted_once_and_lower_the_error(page):
     page.locator("#descend").dblclick()
     expect(page.locator("#fall")).to_contain_text("after 2 steps")

@@ -13,7 +13,7 @@ const DIVERGED = 1e4; // times the error at its start
 let errors = []; // after each step, the first one before any
 let rate = 0.1;
 let clip = NaN;
-let going = 0;
+let going = null; // the next step of a run, as a timer; null where none runs
 
 export function setUpDescent() {
   if (page.recorded) return;
@@ -23,7 +23,7 @@ export function setUpDescent() {
     pause();
     takeStep();
   });
-  byId("run").addEventListener("click", () => (going ? pause() : run()));
+  byId("run").addEventListener("click", () => (going === null ? run() : pause()));
   byId("over").addEventListener("change", startCurve);
   byId("undo-run").addEventListener("click", () => {
     pause();
@@ -67,23 +67,19 @@ let descending = false;
 const diverged = () => !Number.isFinite(errors.at(-1)) || errors.at(-1) > DIVERGED * Math.max(errors[0], 1e-3);
 
 function run() {
-  const mine = ++going;
   byId("run").textContent = "Pause";
-  let first = true;
-  const tick = () => {
-    if (mine !== going) return;
-    if (!takeStep(!first)) return pause();
-    first = false;
-    setTimeout(tick, FRAME);
+  const tick = (same) => {
+    if (takeStep(same)) going = setTimeout(tick, FRAME, true);
+    else pause();
   };
-  tick();
+  tick(false);
 }
 
 export function pause() {
-  going = 0;
+  clearTimeout(going);
+  going = null;
   byId("run").textContent = "Run";
 }
-
 
 /** Begin the curve from what holds now; an edit of any other kind does so. */
 export function startCurve() {
