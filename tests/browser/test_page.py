@@ -330,6 +330,10 @@ def test_a_sentence_of_ones_own_glows_and_learns(page):
         page.click("#descend")
     first, last = re.search(r"= ([\d.]+) → ([\d.]+) after 5", page.inner_text("#fall")).groups()
     assert float(last) < float(first)
+    page.fill("#own-text", "1,2,\n\n3,4,\n5,6,\n")  # pasted, with separators at the ends
+    page.click("#own button")
+    expect(page.locator("#t-value")).to_contain_text("of 3")
+    expect(page.get_by_label("d1 at step 2", exact=True)).to_have_value("4")
     page.fill("#own-text", "1 2\n3")
     page.locator("#own button").click()
     expect(page.locator("#own-says")).to_contain_text("Line 2 has 1 numbers")

@@ -28,8 +28,8 @@ export function setUpOwn() {
 
 /** The state about a text: rows of numbers, or a sentence, each character of which is predicted from those before. */
 export function about(text, cell) {
-  const lines = text.trim().split("\n");
-  const rows = lines.map((line) => line.trim().split(/[\s,;]+/).map(Number));
+  const lines = text.split("\n").filter((line) => line.trim());
+  const rows = lines.map((line) => line.replace(/[\s,;]+$/, "").trim().split(/[\s,;]+/).map((cell) => (cell ? Number(cell) : NaN)));
   return rows.flat().every(Number.isFinite) && text.trim() ? ofNumbers(rows, cell) : ofSentence(text.replace(/\s+/g, " ").trim(), cell);
 }
 
