@@ -290,6 +290,13 @@ def test_every_chapter_is_a_link_and_a_preset(page, chapter):
     expect(page.locator("#error-value")).to_contain_text("0.08166")
 
 
+def test_every_matrix_of_the_lstms_chapter_has_its_derivation(files, visit):
+    page = visit(files["lesson"] + "#lstm")
+    for name in ("Wx", "Ws", "bx", "Wy", "by"):
+        page.locator("#tabs button", has_text=re.compile(f"^∂?.*{name}")).click()
+        expect(page.locator("#rule")).to_contain_text(name)
+
+
 def test_predictions_are_checked(files, visit):
     page = visit(files["lesson"])
     exercise = page.locator(".exercise").first

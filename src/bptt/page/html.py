@@ -10,7 +10,7 @@ import base64
 import copy
 import hashlib
 import json
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -148,9 +148,7 @@ def page_of(subject: Subject, title: str, lead: list[str], t: int, **further: An
     lesson = further.get("lesson", False)
     known = {network.cell: formulas(net, list(LOSSES) if lesson else offered["losses"])}
     if lesson:
-        with torch.random.fork_rng(devices=[]):
-            gated = [SequenceModel(module(1, 1, bias=False), 2) for module in (GRU, LSTM)]
-        known |= {other.cell.name.lower(): formulas(other, list(LOSSES)) for other in gated}
+        known |= _gated_formulas()
     return Page(
         title,
         lead,
@@ -165,6 +163,20 @@ def page_of(subject: Subject, title: str, lead: list[str], t: int, **further: An
         recorded=None if live else record_errors(subject.shown()),
         **further,
     )
+
+
+def _gated_formulas() -> dict[str, dict[str, dict[str, Formulas]]]:
+    """By cell, as `formulas`: without biases, but with the derivatives by them, as one chapter's LSTM has one."""
+    found = {}
+    with torch.random.fork_rng(devices=[]):
+        for module in (GRU, LSTM):
+            net, biased = (SequenceModel(module(1, 1, bias=bias), 2) for bias in (False, True))
+            matrices = {loss: of["plain"].matrices for loss, of in formulas(biased, list(LOSSES)).items()}
+            found[net.cell.name.lower()] = {
+                loss: {"plain": replace(of["plain"], matrices=matrices[loss])}
+                for loss, of in formulas(net, list(LOSSES)).items()
+            }
+    return found
 
 
 def _longest(subject: Subject, rows: torch.Tensor, most: int) -> torch.Tensor:
