@@ -1,7 +1,9 @@
 """The page in a browser: it computes itself, offline; every change, chapter, exercise and export."""
 
+import base64
 import json
 import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,19 @@ def enter(page, name, value):
 def widths(page, kind):
     return page.eval_on_selector_all(
         f"#diagram .{kind} .band", "all => all.map(b => +b.getAttribute('stroke-width'))"
+    )
+
+
+def link(state):
+    """The end of an address that leads to a state."""
+    deflate = zlib.compressobj(wbits=-15)
+    packed = deflate.compress(json.dumps(state).encode()) + deflate.flush()
+    return "#" + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def open_link(page, hash_):
+    page.evaluate(
+        "hash => { document.getElementById('copied-says').textContent = ''; location.hash = hash; }", hash_
     )
 
 
@@ -290,11 +305,16 @@ def test_every_chapter_is_a_link_and_a_preset(page, chapter):
     expect(page.locator("#error-value")).to_contain_text("0.08166")
 
 
-def test_every_matrix_of_the_lstms_chapter_has_its_derivation(files, visit):
+def test_every_matrix_of_the_lstms_chapter_has_its_derivation_and_goes_into_a_link(files, visit):
     page = visit(files["lesson"] + "#lstm")
     for name in ("Wx", "Ws", "bx", "Wy", "by"):
         page.locator("#tabs button", has_text=re.compile(f"^∂?.*{name}")).click()
         expect(page.locator("#rule")).to_contain_text(name)
+    page.click("#share")
+    expect(page.locator("#copied")).to_have_value(re.compile("#"))
+    other = visit(page.locator("#copied").input_value())
+    expect(other.locator("#chapter h2")).to_have_text("An LSTM saves it")
+    expect(other.locator("#reach")).to_contain_text("GRU")
 
 
 def test_predictions_are_checked(files, visit):
@@ -370,9 +390,53 @@ def test_it_is_taken_along_as_svg_latex_python_and_link(page, visit):
     assert error(other) == error(page)
 
 
-def test_a_broken_link_is_said(files, visit):
-    page = visit(f"{files['lesson']}#nonsense")
-    expect(page.locator("#copied-says")).to_contain_text("could not be read")
+DAMAGED = {
+    "chapter": "constructor",
+    "selected": {"kind": "node s", "layer": "l7", "k": 2},
+    "k2": -3,
+    "text": "abc",
+    "x": [[1, 2], [1], [1, 2]],
+    "d": [0, 0, 0],
+    "T": 10**9,
+    "activation": "none",
+    "leak": "x",
+    "cell": "gru",
+    "layers": ["l0", "l1"],
+    "weights": [],
+    "W_s": [[1, 2], [3, 4]],
+    "W_y": [[None], [1], [1]],
+}
+
+
+def test_a_broken_link_is_said_and_changes_nothing(page):
+    network, shown = json.loads(page.locator("#data").text_content())["network"], page.inner_text("#terms")
+    links = ["#nonsense"]
+    for name, value in DAMAGED.items():
+        weights = [w | {"values": value} if w["name"] == name else w for w in network["weights"]]
+        changed = {name: value} if name in network else {}
+        whole = {"network": network | {"weights": weights} | changed}
+        links.append(link(whole if changed or name.startswith("W") else {name: value}))
+    for each in links:
+        open_link(page, each)
+        expect(page.locator("#copied-says")).to_contain_text("could not be read")
+        assert page.inner_text("#terms") == shown
+    open_link(page, link({"k2": 1}))
+    expect(page.get_by_label("k2, empty for all", exact=True)).to_have_value("1")
+
+
+def test_back_and_forward_go_through_chapters_and_links(page):
+    first = error(page)
+    page.click('#chapters a[href="#vanish"]')
+    expect(page.locator("#chapter h2")).to_have_text("Vanish")
+    open_link(page, link({"T": 5, "t": 5}))
+    expect(page.locator("#t-value")).to_contain_text("t = 5")
+    page.go_back()
+    expect(page.locator("#chapter h2")).to_have_text("Vanish")
+    page.go_back()
+    expect(page.locator("#chapter h2")).to_have_text("Three steps")
+    assert error(page) == first
+    page.go_forward()
+    expect(page.locator("#chapter h2")).to_have_text("Vanish")
 
 
 CLICKED = {

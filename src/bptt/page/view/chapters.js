@@ -81,13 +81,12 @@ export function setUpChapters() {
   nav.hidden = byId("chapter").hidden = !page.lesson;
   if (!page.lesson) return;
   nav.replaceChildren(...Object.entries(CHAPTERS).filter(([id]) => id !== "own").map(([id, { title }], i) => el("a", { href: `#${id}`, "data-chapter": id }, `${i + 1} ${title}`)));
-  addEventListener("hashchange", () => openChapter(location.hash.slice(1)));
 }
 
 /** Open a chapter by its id; whether there is one. */
 export function openChapter(id) {
+  if (!Object.hasOwn(CHAPTERS, id) || !page.lesson || id === "own") return false;
   const chapter = CHAPTERS[id];
-  if (!chapter || !page.lesson || id === "own") return false;
   setDescent(...(chapter.descent ?? [0.1]));
   edit({ ...(chapter.make?.() ?? page.first), chapter: id });
   return true;

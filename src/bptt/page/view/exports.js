@@ -2,11 +2,10 @@
 
 import { byId, el } from "./dom.js";
 import { built } from "./drawing.js";
-import { packed, unpacked } from "./link.js";
 import { rule } from "./derivation.js";
-import { networkOf } from "../compute/network.js";
-import { edit, page, partsOf, shown, state } from "./store.js";
 import { product } from "../compute/network.js";
+import { sharedState } from "./shared.js";
+import { page, partsOf, shown, state } from "./store.js";
 
 const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size", "font-style", "text-anchor", "display", "visibility"];
 
@@ -15,7 +14,7 @@ export function setUpExports() {
   byId("as-png").addEventListener("click", asPng);
   byId("as-latex").addEventListener("click", () => copy(latex(), "The LaTeX is copied."));
   byId("as-python").addEventListener("click", () => copy(python(), "The cell is copied; paste it into a notebook."));
-  byId("share").addEventListener("click", async () => copy(`${location.href.split("#")[0]}#${await packed(shared())}`, "The link is copied."));
+  byId("share").addEventListener("click", async () => copy(`${location.href.split("#")[0]}#${await sharedState()}`, "The link is copied."));
   byId("as-python").hidden = byId("as-latex").hidden = byId("share").hidden = Boolean(page.recorded);
 }
 
@@ -89,31 +88,4 @@ export function python() {
       ];
   const d = `torch.tensor(${list(shown(state.d))}${entropy && typeof state.d[0] === "number" ? "" : ", dtype=torch.float64"})`;
   return ["import torch", "import bptt", "", ...made, `x = torch.tensor(${list(shown(state.x))}, dtype=torch.float64)`, `d = ${d}`, `bptt.explain(net, x, d, ${entropy ? "bptt.cross_entropy" : loss === "absolute_error" ? "lambda y, d: (y - d).abs().sum()" : "bptt.squared_error"}, t=${t})`, ""].join("\n");
-}
-
-const SHARED = ["T", "t", "k2", "weight", "selected", "quantity", "log", "unfolded", "chapter", "text", "network", "x", "d", "grows"];
-
-function shared() {
-  return Object.fromEntries(SHARED.filter((name) => JSON.stringify(state[name]) !== JSON.stringify(page.first[name])).map((name) => [name, state[name]]));
-}
-
-/** Take up the state that an address holds; whether it could be read. */
-export async function openShared(text) {
-  const found = await unpacked(text).catch(() => null);
-  if (typeof found !== "object" || found === null || !Object.keys(found).every((name) => SHARED.includes(name))) return false;
-  const next = { ...page.first, ...found };
-  if (!usable(next)) return false;
-  edit({ ...next, beat: null });
-  return true;
-}
-
-/** Whether a state from elsewhere can be computed with. */
-function usable({ network, x, d, T, t, weight, selected }) {
-  const whole = (value, most) => Number.isInteger(value) && value >= 1 && value <= most;
-  try {
-    networkOf(network);
-    return whole(T, Math.min(x.length, d.length)) && whole(t, T) && network.weights.some(({ name }) => name === weight) && whole(selected.k, T) && network.cell in page.formulas;
-  } catch {
-    return false;
-  }
 }

@@ -9,7 +9,7 @@ import { showDetails } from "./details.js";
 import { drawDiagram, fitDiagram } from "./diagram.js";
 import { place } from "./drawing.js";
 import { byId, el, set, write } from "./dom.js";
-import { openShared, setUpExports } from "./exports.js";
+import { setUpExports } from "./exports.js";
 import { missing, showExercises } from "./exercises.js";
 import { showGlow, textOf } from "./glow.js";
 import { play, rest, unfold } from "./motion.js";
@@ -17,6 +17,7 @@ import { number, percent } from "./numbers.js";
 import { setUpOwn } from "./own.js";
 import { showDiagnosis, showReach } from "./reach.js";
 import { onDiagramKey } from "./selecting.js";
+import { openShared } from "./shared.js";
 import { setUpResults } from "../results/results.js";
 import { before, formulas, look, numbers, onChange, page, present, start, state, stepName } from "./store.js";
 import { tex } from "./tex.js";
@@ -169,14 +170,16 @@ function setUp() {
   }).observe(byId("diagram"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => showReach(true));
   setUpResults();
-  openAddress();
+  addEventListener("hashchange", openAddress);
+  if (location.hash) openAddress();
 }
 
-/** Take up what the address names: a chapter, or a state. */
+/** Take up what the address names: a chapter, a state, or, as on the way back to the start, nothing. */
 async function openAddress() {
   const hash = location.hash.slice(1);
-  if (!hash || hash in CHAPTERS ? openChapter(hash) || !hash : await openShared(hash)) return;
-  if (!byId(hash)) byId("copied-says").textContent = "The link could not be read; the page shows the network as it started.";
+  byId("copied-says").textContent = "";
+  if (openChapter(hash || "three") || !hash || byId(hash) || (await openShared(hash))) return;
+  byId("copied-says").textContent = "The link could not be read; the page shows the network as it was.";
 }
 
 setUp();

@@ -5,7 +5,7 @@ import { stateAbout } from "./chapters.js";
 import { randomNetwork } from "./random.js";
 import { edit, page } from "./store.js";
 
-const MOST_STEPS = 500;
+export const MOST_STEPS = 500;
 const MOST_WIDTH = 64; // of a row of numbers, or of an alphabet
 
 export function setUpOwn() {
