@@ -261,7 +261,7 @@ def powers(text):
 def test_predictions_are_asked_of_any_network(files, visit):
     page = visit(files["text"])
     page.click("#predict summary")
-    assert page.locator("#predict .exercise").count() == 2
+    expect(page.locator("#predict .exercise")).to_have_count(2)
     exercise = page.locator("#predict .exercise").first
     exercise.locator("select").select_option("1")
     exercise.get_by_role("button").click()
