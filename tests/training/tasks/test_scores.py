@@ -82,7 +82,8 @@ def test_each_target_and_horizon_is_judged_and_so_is_their_mean(tmp_path):
 def verdict(ours, baseline, held=0.9, shares=(), **choices):
     scores = {"ours": ours, LINEAR: 0.0, "persistence": 1.0, "ridge": baseline}
     by_span = {name: {"test": score} for name, score in scores.items()}
-    judged = Judged({**by_span, "published": {"1921": 0.0}}, covered={"test": Held(round(100 * held), 100)})
+    covered = {"test": Held(round(100 * held), 100), "60 ahead": Held(0, 2)}
+    judged = Judged({**by_span, "published": {"1921": 0.0}}, covered=covered)
     return forecast_verdict(judged, ForecastOptions(**choices), list(shares))
 
 

@@ -26,6 +26,7 @@ from .task import ARV, ARV_OF_SUNSPOTS, Held, Judged, WholeModel
 MEAN = "mean"
 LINEAR = "its linear part alone"
 SHORT = 0.1  # of the coverage asked for: intervals that held so much less are warned of
+COUNTED = 10  # true values from which on a share of them says something
 
 
 def judged(parts: Sequence[Series], whole: WholeModel, title: str, path: Path) -> Judged:
@@ -256,7 +257,8 @@ def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float
         taken = sum(share > 0 for share in shares)
         part = f"takes part in {taken} of {len(shares)} forecasts" if taken else "is left out"
         said.append(f"The network {part}, by what validation shows beside the linear part.")
-    if judged.covered and (held := min(one.share for one in judged.covered.values())) < config.coverage - SHORT:
+    enough = [one.share for one in judged.covered.values() if one.rows >= COUNTED]
+    if enough and (held := min(enough)) < config.coverage - SHORT:
         said.append(
             f"The intervals held only {held:.0%}, where {100 * config.coverage:.4g}% were asked for: the test "
             "rows are unlike those before."
