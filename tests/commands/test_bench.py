@@ -8,6 +8,7 @@ from bptt import peers
 from bptt.commands.bench import bench
 from bptt.commands.options import BenchOptions
 from bptt.errors import UserError
+from bptt.speed import Speed
 
 
 def lines_of(capsys, blocks=1, **options):
@@ -24,6 +25,17 @@ def test_a_line_for_each_cell_and_size(capsys):
         numbers = [float(n) for n in re.findall(r"\d+\.\d+", line)]
         torch_ms, _, ours_ms, _, ratio, _ = numbers
         assert ratio == pytest.approx(torch_ms / ours_ms, rel=0.1, abs=0.006)  # 0.005 is the ratio's rounding
+
+
+def test_a_narrow_terminal_has_words_in_place_of_columns(capsys, monkeypatch):
+    taken = Speed(torch_ms=3.0, torch_least=2.5, ours_ms=1.5, ours_least=1.25, gflops=12.0, share=0.25)
+    monkeypatch.setattr("bptt.speed.speed", lambda *_, **__: taken)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = lines_of(capsys, cells=("RNN",), size=((2, 1, 3, 4),))
+    assert max(map(len, lines)) <= 60
+    assert " ".join(lines).endswith(
+        "RNN (2, 1, 3, 4): torch 3.000 ms (2.500), bptt 1.500 ms (1.250), ratio 2.00, 12.0 GF/s, 25% of sgemm"
+    )
 
 
 def test_inference_begins_with_a_stream_and_accuracy_shows_errors(capsys, monkeypatch):
