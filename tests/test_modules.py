@@ -352,6 +352,23 @@ def test_what_is_not_finite_spreads_as_in_torch(kind, place, value):
         assert torch.allclose(found[finite], wanted[finite], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hidden", [5, 40])
+@pytest.mark.parametrize(("steps", "rows"), [(1, 2), (1, 40), (3, 2)])
+def test_a_weight_that_is_not_finite_counts_at_the_first_step_without_a_state(kind, hidden, steps, rows):
+    theirs, ours = getattr(torch.nn, kind)(3, hidden), getattr(bptt, kind)(3, hidden)
+    ours.load_state_dict(theirs.state_dict())
+    x = normal(steps, rows, 3, dtype=torch.float32)
+    for value in (float("nan"), float("inf")):
+        with torch.no_grad():
+            for module in (theirs, ours):
+                module.weight_hh_l0[-1, -1] = value
+            wanted = theirs(x)[0].isnan()
+            assert wanted.any()
+            assert torch.equal(ours(x)[0].isnan(), wanted)
+        assert torch.equal(ours(x)[0].isnan(), wanted)
+
+
 def test_new_weights_count_at_the_next_call_however_they_came():
     module, x = bptt.GRU(3, 5), normal(4, 2, 3, dtype=torch.float32)
     before = module(x)[0]

@@ -1,6 +1,8 @@
 // Any cell's forward walk through time.
 #pragma once
 
+#include <atomic>
+
 #include "cell.h"
 #include "parts.h"
 
@@ -26,14 +28,20 @@ struct ForwardWeights {
     Index panels, width;
     Buffer<S> W, bias;  // W: one piece of memory, which the C library keeps where it would return one of two each time
     S *W_ih, *W_hh;
-    ForwardWeights(const Call<S>& call, Index threads) : panels((call.H + units - 1) / units), width(NV * L<S>) {
+    std::atomic<bool> skips_zeros = true;  // W_hh is finite: its product with a zero state is zero
+    ForwardWeights(const Call<S>& call, bool from_zero, Index threads) : panels((call.H + units - 1) / units), width(NV * L<S>) {
         W = buffer<S>(panels * width * (call.I + call.H));
         W_ih = W.get(), W_hh = W_ih + panels * width * call.I;
         bias = buffer<S>(2 * panels * width);  // two rows: of the gates, then of the separate gate's recurrent part
         for_each_part(threads, threads, [&](Index part) {
             const Index p0 = panels * part / threads, p1 = panels * (part + 1) / threads;
             pack_gates<S>(W_ih, call.W_ih, Cell::gates, Cell::vectors, call.H, call.I, p0, p1);
-            pack_gates<S>(W_hh, call.W_hh, Cell::gates, Cell::vectors, call.H, call.H, p0, p1);
+            for (Index p = p0; p < p1; ++p) {  // a panel is checked as it comes into the cache
+                const Index u0 = p * units, n = std::min(units, call.H - u0);
+                for (int g = 0; from_zero && g < Cell::gates; ++g)
+                    if (!all_finite<S>(call.W_hh + (g * call.H + u0) * call.H, n * call.H)) skips_zeros = false;
+                pack_gates<S>(W_hh, call.W_hh, Cell::gates, Cell::vectors, call.H, call.H, p, p + 1);
+            }
         });
         for (Index p = 0; p < panels; ++p)
             for (int j = 0; j < NV; ++j) {
@@ -69,7 +77,7 @@ void forward_part(const Call<S>& call, bool from_zero, const Part& part, const F
             S* c_now = !Cell::has_c ? nullptr : call.c ? call.c + at * H : call.c_n + part.r0 * H;
             const S* c_prev = call.c || (Cell::has_c && t == 0) ? state_before(call.c0, static_cast<const S*>(call.c), call, part, t) : c_now;
             product<S, NV>(
-                call.deterministic, n, t == 0 && from_zero ? 0 : H, w.panels, h_prev, H, 1, w.W_hh,
+                call.deterministic, n, t == 0 && from_zero && w.skips_zeros ? 0 : H, w.panels, h_prev, H, 1, w.W_hh,
                 [&](auto& acc, Index first, Index p) {
                     for (auto& row : acc) {
                         const S* from = P + first * row_width + p * width;
@@ -103,7 +111,7 @@ template <class S, class Cell>
 void forward_walk(const Call<S>& call, bool from_zero) {
     auto starts = first_rows_of(call);
     auto parts = parts_of(call, starts, thread_count(call, starts[call.T], Cell::gates, call.B));
-    ForwardWeights<S, Cell> w(call, parts.size());
+    ForwardWeights<S, Cell> w(call, from_zero, parts.size());
     for_each_part(parts.size(), call.threads, [&](Index p) { forward_part<S, Cell>(call, from_zero, parts[p], w); });
 }
 

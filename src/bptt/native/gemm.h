@@ -179,6 +179,20 @@ void pack_panel(S* to, const S* b, Index ld, Index K, Index N, Index n0, Index w
             store(to + j, n0 + j < N ? load(b + n0 + j, N - n0 - j) : broadcast<S>(0));
 }
 
+// Whether no value is infinite or NaN.
+template <class S>
+bool all_finite(const S* values, Index n) {
+    constexpr int chains = 4;
+    V<S> zeros[chains] = {};  // 0 · x is NaN where x is not finite
+    Index k = 0;
+    for (; k + chains * L<S> <= n; k += chains * L<S>)
+        for (int c = 0; c < chains; ++c) zeros[c] += load(values + k + c * L<S>) * S(0);
+    for (; k < n; k += L<S>) zeros[0] += load(values + k, n - k) * S(0);
+    S sums[L<S>];
+    store(sums, (zeros[0] + zeros[1]) + (zeros[2] + zeros[3]));
+    return std::all_of(sums, sums + L<S>, [](S sum) { return sum == 0; });
+}
+
 // Pack Wᵀ for a cell of G gates, W (G·H, K): panel p holds `vectors` vectors of units of each gate, gate after gate.
 // These are the panels from p0 to p1.
 template <class S>

@@ -103,7 +103,7 @@ void forward_step(const Call<S>& call, bool from_zero) {
             for (int g = 0; g < Cell::gates; ++g) {
                 const Dots<S> both[] = {{call.I, call.x, call.x_row, call.W_ih + (g * H + u0) * call.I},
                                         {H, call.h0, H, call.W_hh + (g * H + u0) * H}};
-                const int recurrent = from_zero ? 0 : 1;
+                const int recurrent = from_zero && all_finite<S>(both[1].w, n * H) ? 0 : 1;
                 if (g != Cell::separate_gate) {
                     dot_products<S>(B, n, both, 1 + recurrent, sums.get() + g * units, width);
                 } else {
