@@ -10,7 +10,7 @@ from bptt.training.loop import Training
 from bptt.training.network import build, network_of
 from bptt.training.options.text import TextOptions
 from bptt.training.tasks import text as text_room
-from bptt.training.tasks.text import sample_text, text_task
+from bptt.training.tasks.text import sample_text, text_task, text_verdict
 
 LETTERS = ["\n", "a", "b", "c"]
 
@@ -30,12 +30,29 @@ def made(path, **choices):
     return config, task, network_of(config, task)
 
 
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [
+        (1.5, "Better than every baseline: 1.5 bits per byte on the test text, the best baseline, b, needs 2."),
+        (2.0, "As good as the best baseline: 2 bits per byte on the test text, the best baseline, b, needs 2."),
+        (
+            2.125,
+            "Worse than a baseline: 2.12 bits per byte on the test text, the best baseline, b, needs 2. Untried:",
+        ),
+    ],
+)
+def test_the_verdict_is_on_the_best_baseline(ours, said):
+    scores = {"ours": {"validation": 9.0, "test": ours}, "a": {"test": 3.0}, "b": {"test": 2.0}}
+    assert text_verdict(scores, "bits per byte").startswith(said)
+
+
 def test_it_learns_to_predict_and_is_judged_beside_the_baselines(path, tmp_path):
     config, task, model = made(path, epochs=40, lr=0.02)
     fitted = Training(model, task.updates(model), config).run()
     judged = task.judge(task.whole(model), "ours", tmp_path / task.output)
     scores = {name: by_split["test"] for name, by_split in judged.scores.items()}
     assert judged.judged_on == ["test"]
+    assert judged.verdict.startswith("Worse than a baseline: ")  # the text repeats itself
     assert scores["ours"] < 0.5 < 3 < scores["characters' frequencies"]
     assert scores["5-gram (Witten-Bell)"] < 1
     assert fitted.epochs[-1].loss < 0.5 * fitted.epochs[0].loss

@@ -131,7 +131,8 @@ class TextTask(Undated):
         token = self.tokens[:-1]
         meaning = f"The mean of -log2 of the probability given to the next {token}."
         measure = Measure(f"bits_per_{token}", f"bits per {token}", "less", meaning)
-        return Judged(scores, measure=measure, sample=kept.decode(errors="replace"))
+        verdict = text_verdict(scores, measure.name)
+        return Judged(scores, measure=measure, sample=kept.decode(errors="replace"), verdict=verdict)
 
     def sample_after(self, model: nn.Module, epoch: int) -> str | None:
         """A short sample after epochs 1, 2, 4, 8 and so on; None after others."""
@@ -153,6 +154,18 @@ class TextTask(Undated):
                 y, state = walk(piece[:-1, None], state)
                 total += nn.functional.cross_entropy(y[:, 0], piece[1:], reduction="sum").item()
         return total / (stop - first)
+
+
+def text_verdict(scores: dict[str, dict[str, float]], unit: str) -> str:
+    """The network's bits a token on the test text beside the best baseline's, in words."""
+    (_, ours), *baselines = ((name, by_split["test"]) for name, by_split in scores.items())
+    name, best = min(baselines, key=lambda baseline: baseline[1])
+    said = f"{ours:.3g} {unit} on the test text, the best baseline, {name}, needs {best:.3g}"
+    if ours < best:
+        return f"Better than every baseline: {said}."
+    if ours == best:
+        return f"As good as the best baseline: {said}."
+    return f"Worse than a baseline: {said}. Untried: more --epochs, a longer text or a larger --hidden."
 
 
 class OneHot(nn.Module):
