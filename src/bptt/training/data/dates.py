@@ -91,7 +91,7 @@ def _any_year(text: str, day_first: bool | None, pattern: str | None = None) -> 
     except OverflowError as error:
         raise OtherYears(f"{shortened(text)!r} is {BEYOND}") from error
     except (ValueError, KeyError, OSError) as error:  # the last two of names that are no zone
-        raise NoDate(f"{shortened(text)!r} is no date: {error}") from error
+        raise NoDate(f"{shortened(text)!r} (no date: {error})") from error
 
 
 def first_numbers(text: str) -> tuple[int, int] | None:
