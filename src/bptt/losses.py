@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 
 def squared_error(y: Tensor, d: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def cross_entropy(logits: Tensor, d: Tensor) -> Tensor:
     >>> round(cross_entropy(torch.zeros(1, 4), torch.tensor([2])).item(), 4)  # log 4
     1.3863
     """
-    log_p = log_softmax(logits, -1)
+    log_p = torch.nn.functional.log_softmax(logits, -1)
     if d.is_floating_point():
         if d.shape != logits.shape:
             raise ValueError(

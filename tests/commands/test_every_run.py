@@ -200,5 +200,5 @@ def test_a_run_without_its_data_is_checked_on_random_steps_by_its_own_kind_of_lo
 def test_other_data_are_read_by_forecasting_runs_alone(runs):
     data = runs / "one" / "d.csv"
     assert load(runs / "one" / "run").training_excerpt(data).what == "rows 1-59 of the 60 rows of d.csv"
-    with pytest.raises(UserError, match="trained with --task text"):
+    with pytest.raises(UserError, match=r"trained with task=.text."):
         load(runs / "text" / "run").training_excerpt(data)
