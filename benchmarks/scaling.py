@@ -100,7 +100,7 @@ def most_workers(least: float, efficiency: Callable[[int], float]) -> int:
 def fitted(sizes: Sequence[float], seconds: Sequence[float]) -> Network:
     """The network whose ring of two comes closest to what was measured, each size by its relative error."""
     columns = np.stack([np.full(len(sizes), 2.0), np.asarray(sizes, float)], 1) / np.asarray(seconds)[:, None]
-    latency, by_byte = np.linalg.lstsq(columns, np.ones(len(sizes)))[0]
+    latency, by_byte = np.linalg.lstsq(columns, np.ones(len(sizes)), rcond=None)[0]
     return Network(float(latency), 1 / float(by_byte))
 
 
