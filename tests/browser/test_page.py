@@ -84,7 +84,9 @@ def test_one_quantity_stands_on_the_edges_on_one_scale(page):
     assert (into_1, into_2 / into_3) == (0, pytest.approx(of_W_s[1] / of_W_s[2], rel=0.01))
     assert widths(page, "in") == [0, 0, 0]
     select(page, "s:not(.node)")
-    expect(page.locator("#details")).to_contain_text(f"its norm {of_W_s[2]:.4g}", use_inner_text=True)
+    expect(page.locator("#details")).to_contain_text(
+        f"norm of the contribution {of_W_s[2]:.4g}", use_inner_text=True
+    )
 
 
 CHANGES = {
@@ -446,7 +448,7 @@ CLICKED = {
     "y:not(.node)": ("Read-out of step 3", "share of the sum"),
     "node.s": ("State of step 3", "as a part of step 3"),
     "s:not(.node)": ("From step 2 to step 3", "contribution"),
-    "in": ("Into the state of step 3", "its norm"),
+    "in": ("Into the state of step 3", "norm of the contribution"),
     "node.x": ("Input of step 3", "x3"),
 }
 

@@ -44,7 +44,7 @@ function overEdge(edge, symbol) {
   const ghost = was && Math.abs(norm(was) - size) > 1e-4 * size ? el("small", { class: "was" }, ` was ${number(norm(was), 3)}`) : "";
   return [
     row(["gradient by ", symbol, " over this edge"], brackets(vector)),
-    row("its norm", [number(size), ghost]),
+    row("norm of the gradient", [number(size), ghost]),
     row([`as a part of step ${state.t}`], percent(startOf() ? size / startOf() : NaN)),
   ];
 }
@@ -54,7 +54,7 @@ function contribution(weight, k) {
   if (!part) return [];
   return [
     row(["contribution to ", tex(`\\partial E_{${state.t}}/\\partial ${weight.latex}`)], brackets(product(part))),
-    row("its norm", number(part.norm)),
+    row("norm of the contribution", number(part.norm)),
     row("share of the sum", el("span", { class: "sized" }, percent(part.share), shareBar(part.share))),
   ];
 }
