@@ -24,7 +24,7 @@ from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
 from .extrapolation import beyond
 from .neighbours import euclidean_neighbours, warped_neighbours
-from .task import ACCURACY, Judged, Undated, WholeModel
+from .task import ACCURACY, WORSE, Judged, Standing, Undated, WholeModel
 from .wrong_examples import wrong_examples
 
 LEARNED = 0.95  # accuracy in the training set of a network that has learned it
@@ -172,19 +172,16 @@ def _share(right: Tensor) -> float:
 
 def verdict_of(scores: dict[str, dict[str, float]], count: int) -> str:
     """The network's accuracy in the test set of `count` sequences beside the best baseline's, in words."""
-    (_, ours), *baselines = ((name, by_split["test"]) for name, by_split in scores.items())
-    name, best = max(baselines, key=lambda baseline: baseline[1])
-    said = f"{ours:.1%} of {count} test sequences are classified correctly"
-    beside = f"the best baseline ({name}) has {best:.1%}"
-    if ours > best:
-        return f"Better than every baseline: {said}, {beside}."
-    if ours == best:
-        return f"As good as the best baseline: {said}, {beside}."
+    ours, name, best, words = Standing.of(scores, "more")
+    said = f"{words}: {ours:.1%} of {count} test sequences are classified correctly"
+    said = f"{said}, the best baseline ({name}) has {best:.1%}."
+    if words != WORSE:
+        return said
     known = next(iter(scores.values()))["training"]
     advice = "more training sequences, another --noise or --cell lstm"
     if known < LEARNED:
         advice = f"more --epochs or a larger --hidden, since only {known:.1%} of the training sequences are"
-    return f"Worse than a baseline: {said}, {beside}. Untried: {advice}."
+    return f"{said} Untried: {advice}."
 
 
 def inputs_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -43,6 +43,7 @@ ARV = Measure(
 ARV_OF_SUNSPOTS = ARV._replace(
     meaning="The mean square error over the variance of 1700 to 1979; 1 is no better than their mean."
 )
+WORSE = "Worse than a baseline"
 ACCURACY = Measure("accuracy", "accuracy", "more", "The fraction of sequences whose class is predicted correctly.")
 
 
@@ -98,6 +99,24 @@ class Judged:
         """The names of the test spans; of many, the first ones and the last, which is their mean."""
         names = list(next(iter(self.scores.values())))
         return names if len(names) <= SHOWN else [*names[: SHOWN - 1], names[-1]]
+
+
+class Standing(NamedTuple):
+    """Where the first model of some scores stands in the test set beside the baselines."""
+
+    ours: float
+    name: str  # of the best baseline
+    best: float  # its score
+    words: str  # better than every baseline, as good as the best one, or worse
+
+    @classmethod
+    def of(cls, scores: Mapping[str, Mapping[str, float]], better: Literal["less", "more"]) -> Standing:
+        (_, ours), *baselines = ((name, by_split["test"]) for name, by_split in scores.items())
+        sign = 1 if better == "more" else -1
+        name, best = max(baselines, key=lambda baseline: sign * baseline[1])
+        if ours == best:
+            return cls(ours, name, best, "As good as the best baseline")
+        return cls(ours, name, best, "Better than every baseline" if sign * ours > sign * best else WORSE)
 
 
 class WholeModel(NamedTuple):

@@ -36,7 +36,7 @@ from ..transfer import device_of, to_device
 from ..updates import Updates, Windows, check_stretches, check_workers, side_by_side
 from ..workers import ALONE, Workers
 from .excerpt import TrainingExcerpt
-from .task import Judged, Measure, Undated, WholeModel
+from .task import WORSE, Judged, Measure, Standing, Undated, WholeModel
 
 STEPS = 4096  # tokens that are walked and judged at a time
 LOOKED_AT = 512  # tokens of the excerpt on which gradients are measured
@@ -158,14 +158,9 @@ class TextTask(Undated):
 
 def text_verdict(scores: dict[str, dict[str, float]], unit: str) -> str:
     """The network's bits a token on the test text beside the best baseline's, in words."""
-    (_, ours), *baselines = ((name, by_split["test"]) for name, by_split in scores.items())
-    name, best = min(baselines, key=lambda baseline: baseline[1])
-    said = f"{ours:.3g} {unit} on the test text, the best baseline, {name}, needs {best:.3g}"
-    if ours < best:
-        return f"Better than every baseline: {said}."
-    if ours == best:
-        return f"As good as the best baseline: {said}."
-    return f"Worse than a baseline: {said}. Untried: more --epochs, a longer text or a larger --hidden."
+    ours, name, best, words = Standing.of(scores, "less")
+    said = f"{words}: {ours:.3g} {unit} on the test text, the best baseline, {name}, needs {best:.3g}."
+    return f"{said} Untried: more --epochs, a longer text or a larger --hidden." if words == WORSE else said
 
 
 class OneHot(nn.Module):
