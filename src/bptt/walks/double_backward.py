@@ -28,7 +28,7 @@ def differentiable_gradients(
     d_outputs: Tensor | None,
     d_state: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
-    """The gradients of a walk in its `tensors`, under autograd.
+    """The gradients of a walk in its `tensors`, under autograd where that is on.
 
     Args:
         call: a layer, or a whole stack.
@@ -36,7 +36,8 @@ def differentiable_gradients(
         wanted: for each tensor, whether its gradient is computed; None stands for the others.
         d_outputs, d_state: ∂E/∂(outputs) and ∂E/∂(final state), None for zero.
     """
-    with torch.enable_grad():  # also where many gradients come at once
+    again = torch.is_grad_enabled()  # not where many gradients come at once
+    with torch.enable_grad():
         # Aliases: were an input computed from another one, its own history must not count here.
         call = call.each(lambda t: t.view_as(t))
         y, state = walk(call)
@@ -44,5 +45,5 @@ def differentiable_gradients(
     entering = [(result, d) for result, d in zip(results, (d_outputs, *d_state), strict=True) if d is not None]
     walked, seeds = [result for result, _ in entering], [d for _, d in entering]
     sources = [t for t, want in zip(call.tensors(), wanted, strict=True) if want and t is not None]
-    found = iter(torch.autograd.grad(walked, sources, seeds, create_graph=True, allow_unused=True))
+    found = iter(torch.autograd.grad(walked, sources, seeds, create_graph=again, allow_unused=True))
     return [next(found) if want else None for want in wanted]
