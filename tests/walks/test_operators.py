@@ -1,7 +1,5 @@
 """The native walks as operators: what a compiler, an exporter and a tracer see."""
 
-import warnings
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -185,18 +183,28 @@ class Watching(TorchDispatchMode):
 
 
 def test_who_looks_on_sees_an_operator():
-    """A tracer, and a mode that watches the dispatcher; autocast takes a way of its own."""
+    """A mode that watches the dispatcher; autocast takes a way of its own."""
     module, x = bptt.GRU(3, 5), normal(4, 2, 3, dtype=torch.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, x, check_trace=False)
-    other = normal(4, 2, 3, seed=1, dtype=torch.float32)
-    assert torch.equal(traced(other)[0], module(other)[0])
     with Watching() as watching:
         module(x)
     assert "bptt.walk.default" in watching.seen
     with torch.autocast("cpu", torch.bfloat16):
         assert module(x)[0].dtype == torch.bfloat16
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_module_traced_without_gradients_can_be_trained(kind):
+    module, x = getattr(bptt, kind)(3, 5), normal(4, 2, 3, dtype=torch.float32)
+    with torch.no_grad():
+        traced = torch.jit.trace(module, x)
+    torch.jit.trace(module, x)  # whose check traces again, without gradients
+    other = normal(4, 2, 3, seed=1, dtype=torch.float32)
+    y, again = traced(other)[0], module(other)[0]
+    assert torch.equal(y, again)
+    weights = list(module.parameters())
+    found, once = (torch.autograd.grad(y.sum(), weights) for y in (y, again))
+    assert all(torch.equal(a, b) for a, b in zip(found, once, strict=True))
 
 
 def test_nothing_is_kept_without_gradients():

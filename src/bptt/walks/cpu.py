@@ -15,7 +15,7 @@ from ..equations.protocol import Equations, State
 from . import kernels, operators
 from .backend import QuickWalk, Recorded
 from .call import HALF, Call, is_transformed
-from .cpu_autograd import is_watched, must_be_an_operator, put_in_graph
+from .cpu_autograd import is_traced, is_watched, must_be_an_operator, put_in_graph
 from .kernels import Choices, Operands, Seeds, Stops, Walked
 from .recording import SavedRecording
 from .reference import REFERENCE
@@ -59,6 +59,7 @@ class Fused:
             return y.to(call.x.dtype), tuple(s.to(call.x.dtype) for s in state)
         operands, keep = _operands(call), call.wants_gradients()
         if must_be_an_operator(operands):
+            keep = keep or is_traced()  # with gradients or without, by whoever calls the traced module
             return operators.operator_walk(_choices(call), call.batch_sizes, keep, operands)
         return _outputs(call, operands, kernels.forward(_choices(call), call.batch_sizes, keep, operands), keep)
 

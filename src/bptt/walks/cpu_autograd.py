@@ -23,7 +23,12 @@ PLAIN_TYPES = {Tensor, Parameter, type(None)}
 
 def is_watched() -> bool:
     """Whether a compiler, an export, a tracer or a dispatch mode needs to see operators."""
-    return is_compiling() or _len_torch_dispatch_stack() > 0 or _get_tracing_state() is not None
+    return is_compiling() or _len_torch_dispatch_stack() > 0 or is_traced()
+
+
+def is_traced() -> bool:
+    """Whether torch.jit.trace is recording."""
+    return _get_tracing_state() is not None
 
 
 def must_be_an_operator(tensors: Sequence) -> bool:
