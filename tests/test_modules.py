@@ -314,6 +314,7 @@ def test_many_gradients_of_a_state_that_is_a_view(kind, shape):
     (found,) = torch.autograd.grad(y, h, seeds, is_grads_batched=True, retain_graph=True)
     (once,) = torch.autograd.grad(y, h, seeds[0])
     assert_same(found.unbind(), [once, 2 * once])
+    assert not found.requires_grad
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -326,6 +327,18 @@ def test_autocast(kind):
     assert_close(y.float(), module(x)[0], kind, TOLERANCE[torch.bfloat16])
     y.float().sum().backward()
     assert all(p.grad.dtype == torch.float32 for p in module.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_autocast_leaves_float64_as_it_is(kind):
+    model = bptt.SequenceModel(getattr(bptt, kind)(3, 5, dtype=torch.float64), output_size=2)
+    x = normal(4, 2, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = model(x)
+        with bptt.record(model):
+            recorded, _ = model(x)
+    assert torch.equal(y, model(x)[0])
+    assert_close(recorded, y, kind, TOLERANCE[torch.float64])
 
 
 @pytest.mark.parametrize("kind", KINDS)

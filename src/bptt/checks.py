@@ -277,3 +277,11 @@ def autocast_is_on(device: torch.device) -> bool:
     if not torch._C._is_any_autocast_enabled():
         return False
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def autocast_dtype(weight: Tensor) -> torch.dtype | None:
+    """The dtype that autocast walks this weight in, float64 left as it is, as in torch; None where it is off."""
+    if not autocast_is_on(weight.device):
+        return None
+    is_double = weight.dtype == torch.float64
+    return weight.dtype if is_double else torch.get_autocast_dtype(weight.device.type)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import autocast_is_on
+from ..checks import autocast_dtype
 from ..equations.protocol import Equations, State
 from .backend import Backend, QuickWalk, Recorded
 from .call import Call, lacks_memory
@@ -33,12 +33,12 @@ def walk(call: Call) -> tuple[Tensor, State]:
     Returns:
         h after each step, (T, B, R) or (N, R), and the final state.
     """
-    device = call.x.device
-    if autocast_is_on(device):  # everything in autocast's dtype, as in torch.nn's fused kernels
+    dtype = autocast_dtype(call.weights.W_ih)
+    if dtype is not None:  # everything in autocast's dtype, as in torch.nn's fused kernels
         if lacks_memory(call.tensors()):
             call.check_memory()
-        with torch.autocast(device.type, enabled=False):
-            return walk(call.in_dtype(torch.get_autocast_dtype(device.type)))
+        with torch.autocast(call.x.device.type, enabled=False):
+            return walk(call.in_dtype(dtype))
     return backend_of(call).walk(call)
 
 
@@ -47,14 +47,15 @@ def walk_stack(stack: Stack, between: Between = None) -> tuple[Tensor, State]:
 
     In one call, where a backend has that; with something between the layers, in one for each layer.
     """
-    device, whole = stack.x.device, backend_of(stack.call(0, stack.x)).walk_stack
+    whole = backend_of(stack.call(0, stack.x)).walk_stack
     if whole is None:
         return stack.walk(walk, between)
-    if autocast_is_on(device):
+    dtype = autocast_dtype(stack.weights[0].W_ih)
+    if dtype is not None:
         if lacks_memory(stack.tensors()):
             stack.check_memory()
-        with torch.autocast(device.type, enabled=False):
-            return walk_stack(stack.in_dtype(torch.get_autocast_dtype(device.type)), between)
+        with torch.autocast(stack.x.device.type, enabled=False):
+            return walk_stack(stack.in_dtype(dtype), between)
     return whole(stack) if between is None else stack.walk_by_layer(whole, between)
 
 
@@ -103,11 +104,11 @@ def why(module: Any, x: Any) -> str:
             "model's recurrent module, or convert torch.nn's by bptt.from_torch(model) first"
         )
     run(x, None, asked)
-    call, device = calls[0], calls[0].x.device  # the first layer's, forward in time; the others are like it
-    if autocast_is_on(device):
-        call = call.in_dtype(torch.get_autocast_dtype(device.type))
+    call = calls[0]  # the first layer's, forward in time; the others are like it
+    dtype = autocast_dtype(call.weights.W_ih)
+    call = call if dtype is None else call.in_dtype(dtype)
     chosen = backend_of(call)
-    what = f"{type(module).__name__} in {call.x.dtype} on {device}"
+    what = f"{type(module).__name__} in {call.x.dtype} on {call.x.device}"
     lines = [f"{chosen.name}: takes {what}, by {chosen.describe(call)}"]
     for other in BACKENDS:
         if other is not chosen:

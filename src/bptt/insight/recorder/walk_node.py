@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ...checks import autocast_is_on
+from ...checks import autocast_dtype
 from ...equations import Weights
 from ...equations.protocol import State
 from ...reach.gradients import leaves_behind
@@ -111,10 +111,11 @@ class RecordedWalk(NamedTuple):
 
 def recorded_walk(call: Call, ticket: Ticket) -> RecordedWalk:
     """`door.walk` with a recording, differentiable in the call's tensors and in the ticket."""
-    device, dtype = call.x.device, call.x.dtype
-    if autocast_is_on(device):
-        with torch.autocast(device.type, enabled=False):
-            return recorded_walk(call.in_dtype(torch.get_autocast_dtype(device.type)), ticket)
+    computed = autocast_dtype(call.weights.W_ih)
+    if computed is not None:
+        with torch.autocast(call.x.device.type, enabled=False):
+            return recorded_walk(call.in_dtype(computed), ticket)
+    dtype = call.x.dtype
     if dtype in HALF:  # computed in float32, rounded once
         y, state, node, edges = recorded_walk(call.in_dtype(torch.float32), ticket)
         return RecordedWalk(y.to(dtype), tuple(s.to(dtype) for s in state), node, edges)
