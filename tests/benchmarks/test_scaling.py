@@ -7,7 +7,7 @@ import pytest
 
 from support import loaded
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
+PATH = Path(__file__).parents[2] / "benchmarks" / "scaling_model.py"
 
 
 @pytest.fixture(scope="module")
