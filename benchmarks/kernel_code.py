@@ -67,6 +67,7 @@ def main() -> None:
     print("|" + "---|" * (4 + len(options.capability)))
     for (cell, plan), found in rows.items():
         where = "shared memory" if plan.in_shared else "registers"
+        where = where if plan.shared is None else f"L2, {where}"
         counts = " | ".join(str(found.get(name, "")) for name in options.capability)
         print(f"| {cell} | {plan.precision.name} | {where} | {plan.blocks} of {plan.units} | {counts} |")
 

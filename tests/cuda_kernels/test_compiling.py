@@ -38,6 +38,17 @@ BUDGETS = {
     ("LSTM", "F32"): ((1070, 0), (780, 45)),
     ("LSTM", "F32Unsplit"): ((1720, 0), (770, 22)),
 }
+# Where a part of the weights is read in each step, by a loop of its own.
+STREAMING = {
+    ("tanh", "Bf16"): ((250, 0), (520, 0)),
+    ("tanh", "F32Unsplit"): ((800, 6), (1260, 54)),
+    ("leaky gelu", "Bf16"): ((430, 0), (700, 0)),
+    ("leaky gelu", "F32Unsplit"): ((930, 3), (1420, 55)),
+    ("GRU", "Bf16"): ((620, 0), (800, 8)),
+    ("GRU", "F32Unsplit"): ((2000, 0), (1690, 65)),
+    ("LSTM", "Bf16"): ((710, 3), (810, 9)),
+    ("LSTM", "F32Unsplit"): ((2600, 0), (1600, 100)),
+}
 
 
 def chosen(cell, dtype, H, packed, capability) -> KernelPlan:
@@ -153,7 +164,8 @@ def test_no_step_spills_registers_or_has_too_many_instructions(cell, capability,
     for found in plans:
         code = compiled(found, capability, tmp_path)
         (tmp_path / "cubin").write_bytes(code.cubin)
-        for kernel, budget in zip((code.forward, code.backward), BUDGETS[cell, found.precision.name], strict=True):
+        budgets = (BUDGETS if found.shared is None else STREAMING)[cell, found.precision.name]
+        for kernel, budget in zip((code.forward, code.backward), budgets, strict=True):
             loop, (alone, further) = step_loop(tmp_path / "cubin", kernel), budget
             spilled = [line for line in loop if re.search(r"\b(STL|LDL)\b", line)]
             assert not spilled, f"{kernel}\n{code.log}"

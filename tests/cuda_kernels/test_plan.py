@@ -42,6 +42,7 @@ def test_small_layers_stay_in_registers_and_larger_ones_are_shared(cell, H, capa
         (GRUEquations(), {"T": 1}, "1 steps are too few"),
         (GRUEquations(), {"H": 0}, "0 units has no weights"),
         (GRUEquations(), {"H": 2000}, "2000 units fit no cluster"),
+        (LSTMEquations(), {"H": 1024}, "to read more than 192 KiB of them from L2 in each step gains nothing"),
         (GRUEquations(), {"B": 100_000}, "a batch of 100000"),
         (GRUEquations(), {"dtype": torch.float32}, "cuDNN keeps the weights of 64 units"),
     ],
@@ -71,6 +72,28 @@ def test_a_large_lstm_in_float32_is_split_where_it_is_multiplied():
     assert (large.precision.name, large.blocks) == ("F32Unsplit", 8)
 
 
+@pytest.mark.parametrize(
+    ("cell", "dtype", "H", "capability", "blocks"),
+    [
+        (LSTMEquations(), torch.float32, 512, (9, 0), 16),
+        (LSTMEquations(), torch.float32, 128, (8, 0), 1),
+        (GRUEquations(), torch.float32, 512, (9, 0), 16),
+        (ElmanEquations(), torch.bfloat16, 1536, (9, 0), 16),
+    ],
+)
+def test_a_larger_layer_reads_a_part_of_its_weights_in_each_step(cell, dtype, H, capability, blocks):
+    call = CALL | {"dtype": dtype, "H": H, "capability": capability, "packed": True}
+    chosen = plan(cell, **call)
+    assert isinstance(chosen, KernelPlan)
+    assert chosen.blocks == blocks
+    assert chosen.layout.startswith("W_hh in L2 and the shared memory of")
+    assert 0 < chosen.held(True) < cell.gates * chosen.padded // chosen.precision.columns
+    assert 0 < chosen.streamed_bytes() <= 192 * 1024
+    answer = plan(cell, **call | {"B": 8 * 128 // blocks + 1})
+    assert isinstance(answer, str)
+    assert "more than 128" in answer  # which all read at once
+
+
 def test_a_variant_that_failed_to_load_is_passed_over():
     call = CALL | {"H": 200}
     first = plan(ElmanEquations(), **call)
@@ -90,6 +113,23 @@ def test_cudnn_is_not_preferred_for_cells_that_it_does_not_have():
     assert isinstance(plan(ElmanEquations(ACTIVATIONS["softplus"]), **call), KernelPlan)
     assert isinstance(plan(ElmanEquations(leak=0.5), **call), KernelPlan)
     assert isinstance(plan(GRUEquations(), **call | {"packed": True}), KernelPlan)
+
+
+def test_the_documented_largest_layers_are_the_planners():
+    cells = {"RNN": ElmanEquations(), "GRU": GRUEquations(), "LSTM": LSTMEquations()}
+    text = (SOURCE.parents[2] / "docs" / "kernels.md").read_text()
+    rows = re.findall(r"\| (RNN|GRU|LSTM) \| (\w+)(?:, (\w+))? \| ([\d, |]+) \|\n", text)
+    assert len(rows) == 6
+    for name, *dtypes, columns in rows:
+        for dtype, (column, capability) in product(
+            filter(None, dtypes), zip(columns.split(" | "), [(8, 0), (9, 0), (12, 0)], strict=True)
+        ):
+            call = CALL | {"dtype": getattr(torch, dtype), "B": 8, "capability": capability, "packed": True}
+            fitting, largest = map(int, column.split(", "))
+            answers = [plan(cells[name], **call | {"H": H}) for H in (fitting, fitting + 1, largest, largest + 1)]
+            streams = [isinstance(a, str) or a.shared is not None for a in answers]
+            assert (streams[0], streams[1]) == (False, True), (name, dtype, capability)
+            assert [isinstance(a, str) for a in answers[2:]] == [False, True], (name, dtype, capability)
 
 
 def test_every_plan_has_all_units_and_fits_its_device():

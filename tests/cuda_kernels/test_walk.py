@@ -13,6 +13,8 @@ FEW = [
     Case("GRU", "float16", 13, 9, 4, 16, packed=True),
     Case("LSTM", "float32", 11, 3, 3, 16, in_shared=True),
     Case("LSTM", "float32", 20, 3, 3, 16, blocks=2, in_shared=True, precision=1),
+    Case("LSTM", "float32", 20, 3, 3, 16, blocks=2, in_shared=True, precision=1, streams=True),
+    Case("GRU", "bfloat16", 40, 9, 3, 48, packed=True, in_shared=True, streams=True),
 ]
 MANY = [
     case

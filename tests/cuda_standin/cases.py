@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from bptt.cuda.arguments import SIZES, Arguments
+from bptt.cuda.arguments import SIZES, Arguments, operands
 from bptt.cuda.plan import PRECISIONS, KernelPlan, cell_type
 from bptt.equations import ACTIVATIONS, ElmanEquations, GRUEquations, LSTMEquations, Weights
 from bptt.walks.call import Call
@@ -38,36 +39,44 @@ class Case(NamedTuple):
     packed: bool = False
     in_shared: bool = False
     precision: int = 0  # of those of the dtype
+    streams: bool = False  # half of the weights, back, and fewer forward
 
     @property
     def plan(self) -> KernelPlan:
         kind, precision = cell_type(CELLS[self.cell]), PRECISIONS[DTYPES[self.dtype]][self.precision]
         assert kind is not None
-        return KernelPlan(kind, precision, self.units, self.blocks, self.packed, self.in_shared)
+        plan = KernelPlan(kind, precision, self.units, self.blocks, self.packed, self.in_shared)
+        if not self.streams:
+            return plan
+        weights = kind.gates * plan.padded * plan.units * precision.weight
+        return replace(plan, shared=plan.shared_bytes(True) - weights // 2)
 
     def __str__(self) -> str:
-        extras = [word for word in ("packed", "in_shared") if getattr(self, word)]
+        extras = [word for word in ("packed", "in_shared", "streams") if getattr(self, word)]
         return "-".join(map(str, [self.cell, self.plan.precision.name, *self[2:7], *extras]))
 
 
-# H, B, T, units of a block, blocks, and whether the weights lie in shared memory.
+# H, B, T, units of a block, blocks, and whether the weights lie in shared memory, all or some.
 LAYOUTS = [
-    (5, 3, 4, 16, 1, False),
-    (33, 11, 6, 48, 1, False),
-    (64, 17, 5, 64, 1, True),
-    (20, 9, 4, 16, 2, False),
-    (120, 8, 4, 32, 4, True),
+    (5, 3, 4, 16, 1, False, False),
+    (33, 11, 6, 48, 1, False, False),
+    (64, 17, 5, 64, 1, True, False),
+    (20, 9, 4, 16, 2, False, False),
+    (120, 8, 4, 32, 4, True, False),
+    (40, 9, 4, 48, 1, True, True),
+    (90, 9, 4, 32, 4, True, True),
 ]
 
 
 def every_case() -> list[Case]:
     """Every cell, activation and precision in every layout, with sequences of one length and packed."""
     return [
-        Case(cell, dtype, *layout[:5], packed, layout[5], precision)
+        Case(cell, dtype, *layout[:5], packed, layout[5], precision, layout[6])
         for cell in CELLS
         for dtype in DTYPES
         for precision in range(len(PRECISIONS[DTYPES[dtype]]))
         for layout in LAYOUTS
+        if not layout[6] or precision + 1 == len(PRECISIONS[DTYPES[dtype]])
         for packed in (False, True)
     ]
 
@@ -123,8 +132,10 @@ def walk(case: Case, launch: Callable[[KernelPlan, bool, Arguments], None]) -> d
         leak=getattr(cell, "leak", 1.0),
         **{name: t.data_ptr() for name, t in tensors.items() if t is not None},
     )
-    launch(case.plan, False, arguments)
-    launch(case.plan, True, arguments)
+    for back in (False, True):
+        streamed = operands(W_hh, case.plan, back) if case.streams else None
+        arguments.operands = None if streamed is None else streamed.data_ptr()
+        launch(case.plan, back, arguments)
     if not all(guard.isnan().all() for guard in guards):
         raise RuntimeError("a store past the end of a tensor")
 

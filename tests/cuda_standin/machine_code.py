@@ -23,10 +23,10 @@ COUNTED: dict[str, Equations] = {
 def largest_plans(cell: Equations, capability: tuple[int, int]) -> list[KernelPlan]:
     """Of each way to lay out the weights, the plan with the most units, which takes the most registers."""
     largest = {}
-    for dtype, packed, H in product((torch.bfloat16, torch.float32), (False, True), range(16, 1025, 16)):
+    for dtype, packed, H in product((torch.bfloat16, torch.float32), (False, True), range(16, 1537, 16)):
         found = plan(cell, dtype, H, 8, 100, packed, capability)
         if isinstance(found, KernelPlan):
-            largest[found.precision, packed, found.blocks, found.in_shared] = found
+            largest[found.precision, packed, found.blocks, found.in_shared, found.shared] = found
     return list(largest.values())
 
 

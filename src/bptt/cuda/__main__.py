@@ -25,7 +25,7 @@ CELLS: dict[str, Equations] = {
     "LSTM": LSTMEquations(),
 }
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in PRECISIONS}
-MOST_UNITS = 1024
+MOST_UNITS = 1536
 
 
 def variants(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -27,6 +27,11 @@ class Precision(NamedTuple):
     name: str
     number: int  # bytes of one number of h in shared memory
     weight: int  # bytes of one weight in registers or shared memory
+
+    @property
+    def columns(self) -> int:
+        """Columns of W_hh in one product."""
+        return 16 if self.number == 2 else 8
 
 
 # Of each dtype those to choose from, the fastest first.
@@ -75,6 +80,10 @@ class Threshold(NamedTuple):
 
 LEAST_STEPS = Threshold(4, None)  # with fewer, loading the weights costs more than walking
 MOST_BLOCKS = Threshold(512, None)  # with more, blocks wait for one another, and cuDNN's large products gain
+# Where weights are read from L2 in each step: the most bytes that a block reads. At 64 a cycle these take about 2
+# microseconds, and cuDNN's step takes 6 to 10. And the most blocks, all of which should walk at once.
+MOST_STREAMED = Threshold(192 * KIB, None)
+MOST_STREAMING_BLOCKS = Threshold(128, None)
 # The largest H for which cuDNN keeps float32 weights in registers throughout a dense walk.
 LEFT_TO_CUDNN = {"Elman": Threshold(384, None), "GRU": Threshold(128, None), "LSTM": Threshold(192, None)}
 
@@ -89,6 +98,7 @@ class KernelPlan:
     blocks: int  # of a cluster, which together have all units
     packed: bool
     in_shared: bool  # whether the weights lie in shared memory, not in registers
+    shared: int | None = None  # bytes of shared memory, where not all lie there: the others are read in each step
 
     @property
     def threads(self) -> int:
@@ -104,23 +114,46 @@ class KernelPlan:
     def layout(self) -> str:
         """In words, where the weights lie."""
         blocks = "a block" if self.blocks == 1 else f"{self.blocks} blocks"
-        return (
-            f"W_hh in the {'shared memory' if self.in_shared else 'registers'} of {blocks} for every {ROWS} rows"
-        )
+        where = "shared memory" if self.in_shared else "registers"
+        where = where if self.shared is None else f"L2 and the {where}"
+        return f"W_hh in {'' if self.shared else 'the '}{where} of {blocks} for every {ROWS} rows"
 
     def kernel(self, back: bool) -> str:
         """The kernel's name in C++."""
         switches = (str(switch).lower() for switch in (self.packed, self.in_shared))
         types = f"bptt_cuda::{self.precision.name}, bptt_cuda::{self.cell.name}"
         name = "backward" if back else "forward"
-        return f"bptt_cuda::{name}<{types}, {self.units}, {self.blocks}, {', '.join(switches)}>"
+        most = "" if self.shared is None else f", {self.held(back)}"
+        return f"bptt_cuda::{name}<{types}, {self.units}, {self.blocks}, {', '.join(switches)}{most}>"
 
     def shared_bytes(self, back: bool) -> int:
         """Shared memory of a block: two times 8 rows of h, or of delta, and the weights."""
+        return self._rows_bytes(back) + (self.held(back) * self._product_bytes(back) if self.in_shared else 0)
+
+    def held(self, back: bool) -> int:
+        """Of the products of a sum, those whose weights stay in a block."""
+        products = self._products(back)
+        if self.shared is None:
+            return products
+        return max(0, min(products, (self.shared - self._rows_bytes(back)) // self._product_bytes(back)))
+
+    def streamed_bytes(self) -> int:
+        """Weights that a block reads in each step, forward or back, the larger of both."""
+        return max((self._products(back) - self.held(back)) * self._product_bytes(back) for back in (False, True))
+
+    def _products(self, back: bool) -> int:
+        """Products of a sum over all units; back over those of all gates."""
+        return (self.cell.gates if back else 1) * self.padded // self.precision.columns
+
+    def _product_bytes(self, back: bool) -> int:
+        """A block's weights in one product of each of its sums."""
+        sums = 1 if back else self.cell.gates
+        return sums * self.units * self.precision.columns * self.precision.weight
+
+    def _rows_bytes(self, back: bool) -> int:
         row = ((self.cell.gates if back else 1) * self.padded + 4) * self.precision.number
         row += 8 if self.precision.number == 2 else 0  # 4 words, as in precisions.h
-        weights = self.cell.gates * self.padded * self.units * self.precision.weight
-        return 2 * ROWS * row + (weights if self.in_shared else 0)
+        return 2 * ROWS * row
 
     def registers(self) -> int:
         """A thread's registers that hold weights."""
@@ -138,6 +171,7 @@ class KernelPlan:
             self.threads <= 1024
             and self.registers() + reserved <= per_thread
             and max(self.shared_bytes(back) for back in (False, True)) <= device.shared
+            and self.streamed_bytes() <= MOST_STREAMED.value
         )
 
 
@@ -177,10 +211,14 @@ def plan(
         return f"cuDNN keeps the weights of {H} units in registers too"
     fitting = _fitting(kind, dtype, H, packed, capability)
     if not fitting:
-        return f"the weights of {H} units fit no cluster of compute capability {capability[0]}.{capability[1]}"
+        return (
+            f"the weights of {H} units fit no cluster of compute capability {capability[0]}.{capability[1]}, and "
+            f"to read more than {MOST_STREAMED.value // KIB} KiB of them from L2 in each step gains nothing"
+        )
     loadable = [variant for variant in fitting if variant not in failed]
     if not loadable:
         return failed[fitting[0]]
+    most = most if loadable[0].shared is None else MOST_STREAMING_BLOCKS.value
     few_blocks = (variant for variant in loadable if variant.blocks_for(B) <= most)
     blocks = min(variant.blocks_for(B) for variant in loadable)
     return next(few_blocks, f"a batch of {B} takes {blocks} blocks, more than {most}")
@@ -190,16 +228,24 @@ def plan(
 def _fitting(
     kind: CellType, dtype: torch.dtype, H: int, packed: bool, capability: tuple[int, int]
 ) -> tuple[KernelPlan, ...]:
-    """The variants that fit, from the one to prefer: weights in registers first, then few blocks."""
+    """The variants that fit, from the one to prefer: weights in registers first, then few blocks.
+
+    Those that read a part of the weights in each step are taken where no other fits.
+    """
     device = DEVICES[capability]
-    variants = (
+    variants = [
         KernelPlan(kind, precision, -(-H // (16 * blocks)) * 16, blocks, packed, in_shared)
         for precision in PRECISIONS[dtype]
         for in_shared in (False, True)
         for blocks in (1, 2, 4, 8, 16)
         if blocks <= device.cluster
-    )
-    return tuple(variant for variant in variants if variant.fits(device))
+    ]
+    streaming = [
+        replace(variant, shared=device.shared)
+        for variant in variants
+        if variant.in_shared and variant.precision == PRECISIONS[dtype][-1]
+    ]
+    return tuple(v for v in variants if v.fits(device)) or tuple(v for v in streaming if v.fits(device))
 
 
 def cell_type(cell: Equations) -> CellType | None:

@@ -2,8 +2,9 @@
 // shares their units, and each block writes h, or delta, to the shared memory of all, 16 bytes at a time.
 //
 // A warp has 16 units: their rows of W_hh forward, their columns back, are operands of products that stay where they
-// are for all steps, in registers or in shared memory. h, or delta, of the 8 rows lies in shared memory twice, so a
-// step has one barrier. Each thread has two units of two rows, of every gate: what is elementwise stays in registers.
+// are for all steps, in registers or in shared memory; what does not fit there is read from global memory, which is
+// the L2 cache, in each step. h, or delta, of the 8 rows lies in shared memory twice, so a step has one barrier. Each
+// thread has two units of two rows, of every gate: what is elementwise stays in registers.
 #pragma once
 
 #include "elman.h"
@@ -20,6 +21,7 @@ struct Arguments {  // the twin of arguments.py
     const int* sizes;           // [T]  each step's rows, not increasing; null where all steps have B
     const void* p;              // [N,G·H]  the pre-activations' input part, with every bias but b_hh of a separate gate
     const void *W_hh, *b_hh;    // [G·H,H], [G·H] or null
+    const void* operands;       // [warps of all blocks,operands,32] W_hh as a warp's lanes multiply it, or null
     const float *h0, *c0;       // [B,H]
     void *y, *kept;             // [N,H], [N,keeps,H] or null
     float *c, *h_n, *c_n;       // [N,H] or null, [B,H], [B,H]
@@ -70,6 +72,10 @@ template <class A, int N> struct Held<A, N, true> {
         : mine(reinterpret_cast<A*>(shared) + (threadIdx.x / 32) * N * 32 + threadIdx.x % 32) {}
     DEVICE A& operator[](int n) { return mine[n * 32]; }
 };
+// A lane's part of all N operands of its warp, in global memory, 32 apart.
+template <class A, int N> DEVICE const A* streamed(const void* operands, const Place& at) {
+    return static_cast<const A*>(operands) + Offset(at.first_unit() / 16) * N * 32 + threadIdx.x % 32;
+}
 
 // Copies G stretches of a warp's 16 units in 8 rows, so far apart, to all blocks of the cluster.
 template <class P, int C, int G, class Row> DEVICE void share(Row* rows, int first, int apart) {
@@ -94,9 +100,10 @@ template <int C> DEVICE void barrier() {
     else block_barrier();
 }
 
-template <class P, class Cell, int units, int C, bool packed, bool in_shared>
+// most: the most products of a sum whose operands of W_hh are held in shared memory; the others are streamed.
+template <class P, class Cell, int units, int C, bool packed, bool in_shared, int most = 1 << 20>
 KERNEL(2 * units) forward(Arguments a) {
-    constexpr int G = Cell::gates, K = C * units, KT = K / P::K, chains = G == 1 ? 2 : 1;
+    constexpr int G = Cell::gates, K = C * units, KT = K / P::K, held = most < KT ? most : KT, chains = G == 1 ? 2 : 1;
     typedef typename P::Element Element;
     typedef typename P::template Row<K> Row;
     SHARED_BYTES(bytes);
@@ -105,12 +112,13 @@ KERNEL(2 * units) forward(Arguments a) {
     const int H = a.H;
 
     const Element* W_hh = static_cast<const Element*>(a.W_hh);
-    Held<typename P::A, G * KT, in_shared> W(bytes + 16 * sizeof(Row));
-#pragma unroll(in_shared ? 1 : G * KT)
-    for (int n = 0; n < G * KT; ++n)
+    Held<typename P::A, G * held, in_shared> W(bytes + 16 * sizeof(Row));
+    const typename P::A* others = streamed<typename P::A, G * KT>(a.operands, at);
+#pragma unroll(in_shared ? 1 : G * held)
+    for (int n = 0; n < G * held; ++n)
         W[n] = P::fragment([&](int m, int k) {
-            const int u = at.first_unit() + m, from = n % KT * P::K + k;
-            return u < H && from < H ? P::load(W_hh + place_of(n / KT * H + u, H, from)) : 0.f;
+            const int u = at.first_unit() + m, from = n / G * P::K + k;
+            return u < H && from < H ? P::load(W_hh + place_of(n % G * H + u, H, from)) : 0.f;
         }, at.lane);
 
     State state[4];
@@ -156,10 +164,16 @@ KERNEL(2 * units) forward(Arguments a) {
             }
         fetch(first + rows, rows_then);
 #pragma unroll(in_shared ? 4 : KT)
-        for (int k = 0; k < KT; ++k) {
+        for (int k = 0; k < held; ++k) {
             const typename P::B h = P::get(now[at.lane.g], k * P::K, at.lane.q);
 #pragma unroll
-            for (int j = 0; j < G; ++j) P::multiply(sums[j][k % chains], W[j * KT + k], h);
+            for (int j = 0; j < G; ++j) P::multiply(sums[j][k % chains], W[k * G + j], h);
+        }
+#pragma unroll 4
+        for (int k = held; k < KT; ++k) {
+            const typename P::B h = P::get(now[at.lane.g], k * P::K, at.lane.q);
+#pragma unroll
+            for (int j = 0; j < G; ++j) P::multiply(sums[j][(k - held) % chains], others[(k * G + j) * 32], h);
         }
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
@@ -187,9 +201,9 @@ KERNEL(2 * units) forward(Arguments a) {
     store_states<Cell::has_c>(state, there, at, H, a.h_n, a.c_n);
 }
 
-template <class P, class Cell, int units, int C, bool packed, bool in_shared>
+template <class P, class Cell, int units, int C, bool packed, bool in_shared, int most = 1 << 20>
 KERNEL(2 * units) backward(Arguments a) {
-    constexpr int G = Cell::gates, K = C * units, KT = G * K / P::K;
+    constexpr int G = Cell::gates, K = C * units, KT = G * K / P::K, held = most < KT ? most : KT;
     typedef typename P::Element Element;
     typedef typename P::template Row<G * K> Row;
     SHARED_BYTES(bytes);
@@ -198,9 +212,10 @@ KERNEL(2 * units) backward(Arguments a) {
     const int H = a.H;
 
     const Element* W_hh = static_cast<const Element*>(a.W_hh);
-    Held<typename P::A, KT, in_shared> W(bytes + 16 * sizeof(Row));
-#pragma unroll(in_shared ? 1 : KT)
-    for (int n = 0; n < KT; ++n)
+    Held<typename P::A, held, in_shared> W(bytes + 16 * sizeof(Row));
+    const typename P::A* others = streamed<typename P::A, KT>(a.operands, at);
+#pragma unroll(in_shared ? 1 : held)
+    for (int n = 0; n < held; ++n)
         W[n] = P::fragment([&](int m, int k) {
             const int u = at.first_unit() + m, gate = (n * P::K + k) / K, from = (n * P::K + k) % K;
             return u < H && from < H ? P::load(W_hh + place_of(gate * H + from, H, u)) : 0.f;
@@ -259,7 +274,10 @@ KERNEL(2 * units) backward(Arguments a) {
         barrier<C>();
         float sums[2][4] = {};  // two chains of products, each half as long
 #pragma unroll(in_shared ? 4 : KT)
-        for (int k = 0; k < KT; ++k) P::multiply(sums[k % 2], W[k], P::get(now[at.lane.g], k * P::K, at.lane.q));
+        for (int k = 0; k < held; ++k) P::multiply(sums[k % 2], W[k], P::get(now[at.lane.g], k * P::K, at.lane.q));
+#pragma unroll 16
+        for (int k = held; k < KT; ++k)
+            P::multiply(sums[(k - held) % 2], others[k * 32], P::get(now[at.lane.g], k * P::K, at.lane.q));
 #pragma unroll
         for (int e = 0; e < 4; ++e)
             if (there[e] && at.row + e % 2 < rows) d[e].h += sums[0][e] + sums[1][e];  // through W_hh into h_prev

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from ..cuda.arguments import SIZES, Arguments
+from ..cuda.arguments import SIZES, Arguments, operands
 from ..equations.protocol import State, Weights
 from .call import Call, lacks_memory
 from .cuda_variants import Variant
@@ -89,7 +89,9 @@ def _launch(
     """Launch a kernel with a call's weights and initial state, and other tensors, named as in `Arguments`."""
     (T, B), (recorded, H), sizes = steps_and_rows, call.state[0].shape, call.batch_sizes
     steps = None if sizes is None else _on_device(tuple(sizes), call.x.device)
-    tensors |= _named(("h0", "c0"), call.state) | {"W_hh": call.weights.W_hh.detach().contiguous(), "sizes": steps}
+    W_hh = call.weights.W_hh.detach().contiguous()
+    streamed = operands(W_hh, variant.plan, back) if variant.plan.shared else None
+    tensors |= _named(("h0", "c0"), call.state) | {"W_hh": W_hh, "operands": streamed, "sizes": steps}
     numbers = (T if sizes is None else len(sizes), B, H, T * B if sizes is None else len(call.x), recorded)
     arguments = Arguments(
         **dict(zip(SIZES, numbers, strict=True)),
