@@ -96,6 +96,16 @@ def test_every_cell_dtype_and_packed_sequences(kernels, cell, dtype, packed, mon
 
 
 @with_compiler
+def test_dh_is_written_only_where_it_is_asked_for(kernels, launcher):
+    call = call_of(GRU, HALF)
+    gradients_of(kernels.walk, call)
+    assert not launcher.last.dh
+    recording, dy = kernels.record(call).recording, normal(T, B, H).to(HALF)
+    assert recording.adjoint(dy).dh.shape == (T, B, H)
+    assert launcher.last.dh
+
+
+@with_compiler
 def test_a_module_of_two_layers_and_directions(kernels, launcher):
     module = bptt.GRU(I, H, num_layers=2, bidirectional=True, dtype=HALF)
     x = normal(T, B, I).to(HALF)

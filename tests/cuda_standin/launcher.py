@@ -17,6 +17,7 @@ class StandInLauncher:
         self.folder, self.of_device = folder, capability
         self.kernels: dict[KernelPlan, StandIn] = {}
         self.launches: list[tuple[KernelPlan, bool]] = []  # so far
+        self.last = Arguments()
 
     def unavailable(self, device: torch.device) -> str | None:
         return None if device.type == "cpu" else f"the stand-in runs on the CPU, and this is on {device}"
@@ -32,4 +33,5 @@ class StandInLauncher:
 
     def launch(self, plan: KernelPlan, back: bool, arguments: Arguments, device: torch.device) -> None:
         self.launches.append((plan, back))
+        self.last = arguments
         self.kernels[plan](plan, back, arguments)

@@ -146,5 +146,5 @@ class _CudaWalk(torch.autograd.Function):
             return None, None, None, *differentiable_gradients(call, walk_unfolded, wanted, dy, d_state)
         with torch.autocast(y.device.type, enabled=False):  # which may be on for the backward pass alone
             saved = launch_forward(ctx.variant, call, True).saved if ctx.y_changed else Saved(y, c, kept)
-            adjoint = launch_backward(ctx.variant, call, saved, dy, d_state)
+            adjoint = launch_backward(ctx.variant, call, saved, dy, d_state, with_dh=False)
             return None, None, None, *gradients_of(call, saved.y, adjoint, wanted)

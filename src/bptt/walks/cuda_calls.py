@@ -53,6 +53,7 @@ def launch_backward(
     d_state: Sequence[Tensor | None] | None = None,
     steps: int | None = None,
     copies: int = 1,
+    with_dh: bool = True,
 ) -> Adjoint:
     """Walk a layer's adjoint back.
 
@@ -62,11 +63,13 @@ def launch_backward(
         d_state: ∂E/∂(final state), each (B, H); None for zero.
         steps: how many, from the first on, of sequences of one length. Default all.
         copies: of the batch, rows (copy, row of the batch). Default 1.
+        with_dh: whether ∂E/∂h after each step is written, of which a gradient has no need; else it is empty.
     """
     cell, y, (B, H) = variant.plan.cell, saved.y, call.state[0].shape
     T, B = steps or len(y), copies * B
     rows = (T, B) if call.batch_sizes is None else (len(y),)
-    delta_ih, dh = y.new_empty(*rows, cell.gates * H), y.new_empty(*rows, H)
+    delta_ih = y.new_empty(*rows, cell.gates * H)
+    dh = y.new_empty((*rows, H) if with_dh else 0)  # the address of an empty tensor is null
     delta_hh = delta_ih if cell.one_delta else torch.empty_like(delta_ih)
     dy = None if d_outputs is None else d_outputs.to(y.dtype).contiguous()
     d_initial = [_float32(y, B, H) for _ in call.state]

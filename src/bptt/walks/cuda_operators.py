@@ -109,7 +109,7 @@ def _walk_backward(
     _check(call)
     saved, (dy, *d_state) = Saved(*operators.saved_of(tensors[7:10])), tensors[10:]  # pyright: ignore
     variant = cuda_variants.VARIANTS.of_operator(call)
-    adjoint = launch_backward(variant, call, saved, dy, d_state[: len(call.state)])
+    adjoint = launch_backward(variant, call, saved, dy, d_state[: len(call.state)], with_dh=False)
     delta_hh = None if adjoint.delta_hh is adjoint.delta_ih else adjoint.delta_hh
     return operators.all_tensors(call.x, (adjoint.delta_ih, delta_hh, *(*adjoint.d_state, None)[:2]))
 
