@@ -7,10 +7,10 @@ import torch
 
 import bptt
 from bptt.cuda import compiling
-from bptt.cuda.compiling import KernelError
+from bptt.cuda.compiling import KernelError, PlaceError
 from bptt.cuda.launching import Driver
-from bptt.cuda.plan import PRECISIONS
-from bptt.walks import door
+from bptt.cuda.plan import PRECISIONS, plan
+from bptt.walks import cuda_variants, door
 from bptt.walks.call import Call
 from bptt.walks.cuda import CudaKernels
 from bptt.walks.cuda_variants import Variants
@@ -193,7 +193,10 @@ def test_contributions_are_those_of_plain_operations(kernels, launcher):
 class Failing(StandInLauncher):
     """Loads nothing."""
 
+    loads = 0
+
     def load(self, plan, device):
+        self.loads += 1
         raise KernelError("the driver is too old")
 
 
@@ -206,6 +209,18 @@ def test_what_cannot_be_loaded_is_left_to_the_next_backend_and_warned_of_once(mo
         y, _ = door.walk(call)
     assert torch.equal(y, door.walk(call)[0])  # without a warning, which would be an error
     assert "CUDA kernels: refuses, as the driver is too old" in bptt.why(bptt.GRU(I, H, dtype=HALF), call.x)
+    door.walk(call_of(CELLS["LSTM"], HALF, grad=False))
+    assert backend.variants.launcher.loads == 1  # no other variant is compiled
+
+
+@with_compiler
+def test_a_walk_asks_the_planner_once_for_its_sizes(kernels, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cuda_variants, "plan", lambda *given: asked.append(given) or plan(*given))
+    call = call_of(GRU, HALF)
+    for _ in range(2):
+        gradients_of(door.walk, call)
+    assert len(asked) == 1
 
 
 class OneBlock(StandInLauncher):
@@ -213,7 +228,7 @@ class OneBlock(StandInLauncher):
 
     def load(self, plan, device):
         if plan.blocks > 1:
-            raise KernelError("no place for a cluster")
+            raise PlaceError("no place for a cluster")
 
 
 def test_where_a_cluster_has_no_place_a_variant_of_one_block_is_taken(tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from bptt.cuda import launching
 from bptt.cuda.arguments import Arguments
-from bptt.cuda.compiling import Compiled, KernelError
+from bptt.cuda.compiling import Compiled, KernelError, PlaceError
 from bptt.cuda.launching import Driver
 from bptt.cuda.plan import KernelPlan, plan
 from bptt.equations import ElmanEquations
@@ -126,16 +126,17 @@ def test_a_cuda_graph_captures_launches_of_loaded_variants_alone(calls, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "words"),
+    ("name", "answer", "kind", "words"),
     [
-        ("cuModuleLoadData", (OLD,), "cuModuleLoadData failed: CUDA_ERROR_UNSUPPORTED_PTX_VERSION"),
-        ("cuOccupancyMaxActiveClusters", (FINE, 0), "no place for a cluster of 16 blocks"),
+        ("cuModuleLoadData", (OLD,), KernelError, "cuModuleLoadData failed: CUDA_ERROR_UNSUPPORTED_PTX_VERSION"),
+        ("cuOccupancyMaxActiveClusters", (FINE, 0), PlaceError, "no place for a cluster of 16 blocks"),
     ],
 )
-def test_a_driver_that_cannot_load_a_variant_is_an_error(calls, name, answer, words):
+def test_a_driver_that_cannot_load_a_variant_is_an_error(calls, name, answer, kind, words):
     calls.answers[name] = answer
-    with pytest.raises(KernelError, match=words):
+    with pytest.raises(KernelError, match=words) as caught:
         Driver().load(plan_of(1024), GPU)
+    assert caught.type is kind
 
 
 def test_without_a_driver_there_is_an_error(monkeypatch):

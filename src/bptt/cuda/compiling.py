@@ -36,6 +36,10 @@ class KernelError(RuntimeError):
     """The kernels cannot be compiled, loaded or launched."""
 
 
+class PlaceError(KernelError):
+    """A GPU has no place for a variant; it may have one for another."""
+
+
 def compiled(plan: KernelPlan, capability: tuple[int, int], folder: Path | None = None) -> Compiled:
     """A variant for GPUs of a compute capability, from the folder or by NVRTC.
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from .arguments import Arguments
-from .compiling import KernelError, compiled
+from .compiling import KernelError, PlaceError, compiled
 from .plan import KernelPlan
 
 
@@ -31,7 +31,8 @@ class Launcher(Protocol):
         """Make the two kernels of a plan ready to be launched.
 
         Raises:
-            KernelError: they cannot be compiled or loaded.
+            PlaceError: the device has no place for them.
+            KernelError: they cannot be compiled or loaded, and so no others.
         """
         ...
 
@@ -108,7 +109,7 @@ def _loaded(plan: KernelPlan, device: torch.device) -> Kernels:
                 _set_attribute(kernel, "NON_PORTABLE_CLUSTER_SIZE_ALLOWED", 1)
             config = _launch(plan, bool(back), plan.blocks, 0)
             if plan.blocks > 1 and _done("cuOccupancyMaxActiveClusters", kernel, config) == 0:
-                raise KernelError(f"{device} has no place for a cluster of {plan.blocks} blocks of this size")
+                raise PlaceError(f"{device} has no place for a cluster of {plan.blocks} blocks of this size")
             kernels.append(kernel)
     return Kernels(kernels[0], kernels[1], context)
 

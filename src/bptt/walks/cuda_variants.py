@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 
-from ..cuda.compiling import KernelError, warn_once
+from ..cuda.compiling import KernelError, PlaceError, warn_once
 from ..cuda.launching import Driver, Launcher
-from ..cuda.plan import LEAST_STEPS, ROWS, KernelPlan, plan
+from ..cuda.plan import LEAST_STEPS, ROWS, KernelPlan, cell_type, plan
 from ..equations.protocol import Equations
 from .call import Call
 
@@ -30,7 +31,9 @@ class Variants:
 
     def __init__(self, launcher: Launcher) -> None:
         self.launcher = launcher
-        self.failed: dict[torch.device, dict[KernelPlan, str]] = defaultdict(dict)  # those that did not load
+        self.refusing: dict[torch.device, str] = {}  # devices that load nothing
+        self.failed: dict[torch.device, dict[KernelPlan, str]] = defaultdict(dict)  # variants without a place
+        self._chosen = lru_cache(maxsize=1024)(self._loaded)
 
     def of_call(self, call: Call) -> KernelPlan | str:
         """The one that walks a call, compiled and loaded; or, in words, why there is none."""
@@ -61,6 +64,14 @@ class Variants:
     def _of(
         self, cell: Equations, dtype: torch.dtype, H: int, B: int, T: int, packed: bool, device: torch.device
     ) -> KernelPlan | str:
+        if cell_type(cell) is None:  # a user's cell, perhaps one without a hash
+            return plan(cell, dtype, H, B, T, packed, self.launcher.capability(device))
+        return self._chosen(cell, dtype, H, B, T, packed, device)
+
+    def _loaded(
+        self, cell: Equations, dtype: torch.dtype, H: int, B: int, T: int, packed: bool, device: torch.device
+    ) -> KernelPlan | str:
+        """The variant for these sizes, loaded; or why there is none."""
         capability, failed = self.launcher.capability(device), self.failed[device]
         while True:
             chosen = plan(cell, dtype, H, B, T, packed, capability, failed)
@@ -68,11 +79,16 @@ class Variants:
                 if chosen in failed.values():
                     warn_once(f"the CUDA kernels are not used, as {chosen}")
                 return chosen
+            if device in self.refusing:
+                return self.refusing[device]
             try:
                 self.launcher.load(chosen, device)
                 return chosen
-            except KernelError as error:  # another variant may load, one of fewer blocks for example
+            except PlaceError as error:  # another variant may have one, one of fewer blocks for example
                 failed[chosen] = str(error)
+            except KernelError as error:
+                self.refusing[device] = str(error)
+                warn_once(f"the CUDA kernels are not used, as {error}")
 
 
 VARIANTS = Variants(Driver())
