@@ -163,6 +163,15 @@ def test_a_file_that_computes_something_else_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_torchs_default_dtype_and_device_do_not_count(tmp_path, request):
+    model = bptt.GRU(3, 4)
+    request.addfinalizer(lambda: torch.set_default_dtype(torch.float32))
+    request.addfinalizer(lambda: torch.set_default_device(None))
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    assert bptt.export_onnx(model, tmp_path / "gru.onnx").difference < 1e-6
+
+
 def test_without_onnxruntime_it_is_written_and_not_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(file, "find_spec", lambda name: None)
     written = bptt.export_onnx(bptt.GRU(3, 4), tmp_path / "model.onnx")

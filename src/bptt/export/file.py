@@ -240,9 +240,9 @@ def _difference(model: Any, network: _Network, file: bytes) -> float:
 def _sample(network: _Network, T: int, B: int) -> list[Tensor]:
     """An input and an initial state, random, without touching torch's generator."""
     g = torch.Generator().manual_seed(0)
-    I = network.input_size
-    x = torch.randn((B, T, I) if network.batch_first else (T, B, I), generator=g)
-    return [x, *(torch.randn(_with(shape, B), generator=g) for shape in network.state.values())]
+    shapes = [[*((B, T) if network.batch_first else (T, B)), network.input_size]]
+    shapes += [_with(shape, B) for shape in network.state.values()]
+    return [torch.randn(shape, generator=g, dtype=torch.float32, device="cpu") for shape in shapes]
 
 
 def _outputs(model: Any, network: _Network, x: Tensor, state: list[Tensor]) -> list[Tensor]:

@@ -102,7 +102,7 @@ class Contributions:
         costs as much.
         """
         pairs = self._sweep() if self.by_pair is None else self.by_pair
-        ends = torch.tensor(self.steps, dtype=torch.long) - 1
+        ends = torch.tensor(self.steps, dtype=torch.long, device="cpu") - 1
 
         def mean(pairs: Tensor, backwards: bool) -> Tensor:
             before = (len(pairs) - 1 - ends if backwards else ends).to(pairs.device)

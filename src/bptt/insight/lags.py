@@ -96,7 +96,7 @@ def gradient_by_lag(records: list[list[Record]], dh: Tensor, lags: int, most: in
     lags = min(lags, T - 1)
     chosen = [_spread(dh[:, b], lags, most) for b in range(B)]
     counts, ends = [len(steps) for steps in chosen], torch.cat(chosen)
-    rows = torch.arange(B, device=dh.device).repeat_interleave(torch.tensor(counts).to(dh.device))
+    rows = torch.arange(B, device=dh.device).repeat_interleave(torch.tensor(counts, device="cpu").to(dh.device))
     norms = norms_by_lag(back_through_windows(records, dh[ends, rows], ends, lags, rows))
     return {
         layer: torch.stack([mean_by_lag(*part) for part in zip(of_layer.split(counts), chosen, strict=True)]).mean(

@@ -183,8 +183,8 @@ class Probe:
         entering = entering[entering[:, 0] >= lags]
         if lags == 0 or len(entering) == 0:
             return None
-        chosen = entering[torch.linspace(0, len(entering) - 1, min(self.errors, len(entering))).round().long()]
-        ends, rows = chosen.unbind(1)
+        chosen = torch.linspace(0, len(entering) - 1, min(self.errors, len(entering)), device="cpu").round().long()
+        ends, rows = entering[chosen].unbind(1)
         starts = (ends - lags).tolist()
         stretches = [
             [r._replace(recording=r.recording.stretches(starts, rows.tolist(), lags + 1)) for r in layer]

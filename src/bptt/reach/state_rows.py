@@ -52,7 +52,7 @@ def row_mask(rows: Any, batch: int) -> Tensor:
     outside = rows[(rows < -batch) | (rows >= batch)]
     if len(outside.flatten()):
         raise ValueError(f"there is no row {int(outside.flatten()[0])}: the states are of {batch} sequences")
-    return torch.zeros(batch, dtype=torch.bool).index_fill(0, rows.flatten().long() % batch, True)
+    return torch.zeros(batch, dtype=torch.bool, device="cpu").index_fill(0, rows.flatten().long() % batch, True)
 
 
 def _batch_axis(module: nn.Module, leaf: Tensor) -> int:

@@ -103,7 +103,7 @@ def batch_of(
         d[steps, column], weight[steps, column] = targets[place], weights[place]
     d, weight = torch.from_numpy(d), torch.from_numpy(weight)
     if ragged:
-        return Batch(torch.arange(T), d, weight, _rows(sequences, lengths, order))
+        return Batch(torch.arange(T, device="cpu"), d, weight, _rows(sequences, lengths, order))
     return Batch(torch.from_numpy(np.stack(sequences, 1)), d, weight)
 
 

@@ -100,8 +100,9 @@ class Packed(NamedTuple):
 
 def packed(sequences: Sequence[Tensor], device: torch.device) -> Packed:
     """Sequences on the CPU, packed and copied to a device."""
-    order = torch.tensor([len(x) for x in sequences]).sort(descending=True).indices
-    x = pack_sequence([sequences[place] for place in order.tolist()])
+    order = torch.tensor([len(x) for x in sequences], device="cpu").sort(descending=True).indices
+    with torch.device("cpu"):  # where it counts the lengths, whatever torch's default device is
+        x = pack_sequence([sequences[place] for place in order.tolist()])
     return Packed(x._replace(data=to_device(x.data, device)), order)
 
 
@@ -136,7 +137,7 @@ def logits_of(model: nn.Module, sequences: list[Tensor], config: ClassifyOptions
         for start in range(0, len(order), TOGETHER):
             chosen = [sequences[place] for place in order[start : start + TOGETHER]]
             found.append(pooled(model, packed(chosen, device_of(model)), config).cpu())
-    return torch.cat(found)[torch.tensor(order).argsort()]
+    return torch.cat(found)[torch.tensor(order, device="cpu").argsort()]
 
 
 class Groups:

@@ -25,8 +25,8 @@ def noisy(x: Tensor, config: TableOptions, *numbers: int) -> Tensor:
     if config.noise == 0:
         return x
     generator = torch.Generator().manual_seed(_seed(config, *numbers))
-    noise = config.noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)  # the same on any device
-    return x + to_device(noise, x.device)
+    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device="cpu")  # the same on any device
+    return x + to_device(config.noise * noise, x.device)
 
 
 @contextmanager
@@ -93,7 +93,7 @@ class NoisyChunks:
         self.chunks, self.config, self.epoch, self.share = chunks, config, epoch, share
         self.stretches = stretches
         self.place = 0
-        self._block: tuple[int, Tensor] = -1, torch.empty(0)  # noise of steps drawn together, and which
+        self._block: tuple[int, Any] = (-1, None)  # noise of steps drawn together, and which
 
     @property
     def steps(self) -> int:

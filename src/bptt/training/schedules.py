@@ -76,7 +76,7 @@ class Clipping:
         """The limit, where it has just been learned; else None."""
         if self._seen is None or len(self._seen) < ENOUGH:
             return None
-        self.limit = suggested_clip(torch.tensor(list(map(float, self._seen)))) or math.inf
+        self.limit = suggested_clip(torch.tensor(list(map(float, self._seen)), device="cpu")) or math.inf
         self._seen = None
         return self.limit
 

@@ -38,7 +38,7 @@ def read_later(numbers: Sequence[Tensor | float]) -> Callable[[], list[float]]:
     if is_asynchronous(device):
         module = torch.get_device_module(device)
         with module.device(device):
-            event, copied = module.Event(), torch.empty(len(tensors), dtype=wide).pin_memory()
+            event, copied = module.Event(), torch.empty(len(tensors), dtype=wide, device="cpu").pin_memory()
             copied.copy_(stacked, non_blocking=True)
             event.record(module.current_stream(device))
     else:

@@ -174,9 +174,9 @@ def _products(net: Elman | SequenceModel) -> tuple[int, int]:
 
 def _spread(count: int, lags: int, steps: int, batch: int) -> Stretches:
     """So many stretches spread evenly over steps and rows, on the CPU; one alone ends with the last step."""
-    ends = torch.linspace(steps - 1, lags + 1, count).round().long().flip(0)
-    rows = torch.arange(count) * max(1, batch // count) % batch
-    return Stretches(ends + torch.arange(-lags, 1)[:, None], rows)
+    ends = torch.linspace(steps - 1, lags + 1, count, device="cpu").round().long().flip(0)
+    rows = torch.arange(count, device="cpu") * max(1, batch // count) % batch
+    return Stretches(ends + torch.arange(-lags, 1, device="cpu")[:, None], rows)
 
 
 def _versions(weights: Weights[Tensor]) -> list[int]:

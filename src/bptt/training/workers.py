@@ -54,7 +54,7 @@ class Workers:
         """Whether any worker says so; all workers get the answer."""
         if self.size == 1:
             return flag
-        flags = torch.tensor([float(flag)])
+        flags = torch.tensor([float(flag)], device="cpu")
         dist.all_reduce(flags)
         return flags.item() > 0
 

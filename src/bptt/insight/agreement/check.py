@@ -174,7 +174,7 @@ def _probed_tensor(problem: Problem, source: Tensor, looks: int, generator: torc
 
             found.append(differences.derivative(moved))
             source.copy_(origin)
-    values = torch.tensor([d.value for d in found], dtype=torch.float64)
+    values = torch.tensor([d.value for d in found], dtype=torch.float64, device="cpu")
     return Probed(places, values, math.hypot(*(d.uncertainty for d in found)))
 
 

@@ -46,7 +46,7 @@ def probes(t: Tensor, looks: int, generator: torch.Generator) -> list[Direction]
     """
     n, found = t.numel(), []
     for number in range(DIRECTIONS if n > looks else 0):
-        signs = torch.randint(2, (n,), generator=generator).to(t) * 2 - 1
+        signs = torch.randint(2, (n,), generator=generator, device="cpu").to(t) * 2 - 1
         found.append(Direction(f"direction {number + 1}", signs.view(t.shape) / n**0.5))
     for entry in sorted(range(n) if n <= looks else _drawn(n, looks - DIRECTIONS, generator)):
         direction = t.new_zeros(n)
@@ -57,7 +57,7 @@ def probes(t: Tensor, looks: int, generator: torch.Generator) -> list[Direction]
 
 def entry_name(t: Tensor, place: int) -> str:
     """The index of an entry as a person writes it, from its place in the flattened tensor."""
-    index = [int(i) for i in torch.unravel_index(torch.tensor(place), t.shape)]
+    index = [int(i) for i in torch.unravel_index(torch.tensor(place, device="cpu"), t.shape)]
     return "" if not index else f"({', '.join(map(str, index))})"
 
 
@@ -86,5 +86,5 @@ def _drawn(n: int, count: int, generator: torch.Generator) -> list[int]:
     """Different numbers below n."""
     chosen: set[int] = set()
     while len(chosen) < count:
-        chosen.add(int(torch.randint(n, (), generator=generator)))
+        chosen.add(int(torch.randint(n, (), generator=generator, device="cpu")))
     return list(chosen)

@@ -226,7 +226,7 @@ def _memory(x: Tensor, d: Tensor, axis: int, per_step: bool, lags: int) -> Input
         x, d = x.unsqueeze(1 - axis), d.unsqueeze(1 - axis) if per_step else d
     x = x.transpose(0, axis)
     T, B = x.shape[:2]
-    return memory_of(x, targets_by_step(d, T, torch.full((B,), T), batch_first=axis == 1), lags)
+    return memory_of(x, targets_by_step(d, T, torch.full((B,), T, device="cpu"), batch_first=axis == 1), lags)
 
 
 def _time_major(part: Tensor, axis: int, some: Tensor | None) -> Tensor:

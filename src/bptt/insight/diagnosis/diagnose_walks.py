@@ -108,9 +108,9 @@ def _batch(loop: list[ModuleCall]) -> int:
 def _targets(d: Tensor, loop: list[ModuleCall], batch_first: bool) -> Tensor | None:
     """d by step and sequence, as a loop's own rows stand; None where it has not its steps and sequences."""
     T, order, sizes = _steps(loop), loop[0].order, loop[0].batch_sizes
-    lengths = torch.full((_batch(loop),), T)
+    lengths = torch.full((_batch(loop),), T, device="cpu")
     if len(loop) == 1 and sizes is not None:
-        lengths = (torch.tensor(sizes)[:, None] > torch.arange(sizes[0])).sum(0)
+        lengths = (torch.tensor(sizes, device="cpu")[:, None] > torch.arange(sizes[0], device="cpu")).sum(0)
     if order is None:
         return targets_by_step(d.detach(), T, lengths, batch_first)
     order = order.cpu()

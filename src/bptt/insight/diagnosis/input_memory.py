@@ -60,12 +60,12 @@ def targets_by_step(d: Tensor, T: int, lengths: Tensor, batch_first: bool) -> Te
     if d.shape[:2] == (B, T) and (batch_first or B != T):
         d = d.transpose(0, 1)
     if d.shape[:2] == (T, B):
-        padding = torch.arange(T)[:, None] >= lengths
+        padding = torch.arange(T, device="cpu")[:, None] >= lengths
         return d.masked_fill(padding.view(T, B, *[1] * (d.dim() - 2)), missing)
     if d.shape not in ((B,), (B, 1)):
         return None
     found = d.new_full((T, *d.shape), missing)
-    found[lengths - 1, torch.arange(B)] = d
+    found[lengths - 1, torch.arange(B, device="cpu")] = d
     return found
 
 
@@ -89,7 +89,7 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
         return None
     longest = min(longest, int(at[-min(ROWS, 3 * len(at) // 4)]) // B)
     at = at[at >= longest * B]
-    at = at[torch.linspace(0, len(at) - 1, min(ROWS, len(at))).round().long()]
+    at = at[torch.linspace(0, len(at) - 1, min(ROWS, len(at)), device="cpu").round().long()]
     target = d[at // B, at % B]
     if (target == target[0]).all():
         return None
@@ -101,7 +101,7 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
     features, tokens = _features(x, used)
 
     def r2_of(lags: Sequence[int]) -> dict[int, float]:
-        products, found = torch.zeros(len(at), len(at), dtype=torch.float64), {}
+        products, found = torch.zeros(len(at), len(at), dtype=torch.float64, device="cpu"), {}
         for lag in range(max(lags, default=-1) + 1):
             part = features(at // B - lag, at % B)
             products += part @ part.T
@@ -141,7 +141,7 @@ def _features(x: Tensor, used: Tensor) -> tuple[Features, int | None]:
     """
     vectors, which = x[used].unique(dim=0, return_inverse=True)
     if x.shape[-1] > 1 and len(vectors) * REPEATS <= len(which):
-        tokens = torch.zeros(used.shape, dtype=torch.long).masked_scatter(used, which)
+        tokens = torch.zeros(used.shape, dtype=torch.long, device="cpu").masked_scatter(used, which)
         shares = which.bincount() / len(which)
         return lambda steps, rows: one_hot(tokens[steps, rows], len(vectors)).double() - shares, len(vectors)
     numbers = x[used].to(torch.float64)
@@ -156,14 +156,14 @@ def _r2(products: Tensor, target: Tensor) -> float:
     Args:
         products: of every two rows' features, (rows, rows), which is all that ridge regression needs of them.
     """
-    errors = torch.zeros(len(RIDGES), dtype=target.dtype)
-    total = torch.zeros((), dtype=target.dtype)
-    cuts = torch.linspace(len(target) // 2, len(target), FOLDS + 1).round().long().tolist()
+    errors = torch.zeros(len(RIDGES), dtype=target.dtype, device="cpu")
+    total = torch.zeros((), dtype=target.dtype, device="cpu")
+    cuts = torch.linspace(len(target) // 2, len(target), FOLDS + 1, device="cpu").round().long().tolist()
     for first, stop in itertools.pairwise(cuts):
         mean = target[:first].mean(0)
         training, wanted = target[:first] - mean, target[first:stop] - mean
         total += wanted.square().sum()
-        penalty = first * torch.eye(first, dtype=target.dtype)
+        penalty = first * torch.eye(first, dtype=target.dtype, device="cpu")
         for place, ridge in enumerate(RIDGES):
             factor = torch.linalg.cholesky(products[:first, :first] + ridge * penalty)
             found = products[first:stop, :first] @ torch.cholesky_solve(training, factor)

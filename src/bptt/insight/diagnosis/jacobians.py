@@ -72,7 +72,7 @@ def product_singular_values(steps: RecordedSteps, lags: list[int], windows: int)
         (lags, S), the geometric mean over windows and sequences. What is below 1e-16 of the largest is rounding.
     """
     T = steps.shape[0]
-    ends = torch.linspace(lags[-1] - 1, T - 1, windows).round().long().unique()
+    ends = torch.linspace(lags[-1] - 1, T - 1, windows, device="cpu").round().long().unique()
     product, found = _units(steps, len(ends)), []
     for lag in range(1, lags[-1] + 1):
         product = steps.back(ends - (lag - 1), product)
@@ -84,4 +84,4 @@ def product_singular_values(steps: RecordedSteps, lags: list[int], windows: int)
 def _units(steps: RecordedSteps, n: int) -> Tensor:
     """The unit seeds of every state, (n, B, S, S)."""
     _, B, S = steps.shape
-    return torch.eye(S, dtype=steps.kept[0].dtype).expand(n, B, S, S)
+    return torch.eye(S, dtype=steps.kept[0].dtype, device="cpu").expand(n, B, S, S)

@@ -27,7 +27,7 @@ LOOKED_BACK = 20_000  # rows of x, by step and sequence, in which targets are pr
 
 def some_of(B: int, most: int = SEQUENCES) -> Tensor:
     """Which sequences of a batch are looked at, spread evenly."""
-    return torch.linspace(0, B - 1, min(B, most)).round().long()
+    return torch.linspace(0, B - 1, min(B, most), device="cpu").round().long()
 
 
 def memory_of(x: Tensor, targets: Tensor | None, lags: int) -> InputMemory | None:

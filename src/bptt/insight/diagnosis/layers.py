@@ -187,7 +187,7 @@ def _recurrent_blocks(record: Record) -> dict[str, Tensor]:
 
 def _elman_activity(cell: ElmanEquations, kept: Any) -> tuple[float, dict[str, Gate]]:
     activation = cell.activation
-    a = torch.tensor([-1.0, 0.0, 1.0], dtype=kept.phi.dtype)
+    a = torch.tensor([-1.0, 0.0, 1.0], dtype=kept.phi.dtype, device="cpu")
     full = activation.derivative(activation.kept(a, activation.function(a))).abs().max()
     slope = activation.adjoint(torch.ones_like(kept.phi), kept.phi).abs()
     return _share(slope < SATURATED * full), {}

@@ -38,7 +38,7 @@ def lyapunov_exponents(steps: RecordedSteps, count: int | None = None, warm_up: 
     chunk = max(1, CHUNK // (B * S * S))
     for stop in range(T, 0, -chunk):
         first = max(0, stop - chunk)
-        of_chunk = jacobians(steps, torch.arange(first, stop)).double().mT.numpy()
+        of_chunk = jacobians(steps, torch.arange(first, stop, device="cpu")).double().mT.numpy()
         for t in range(stop - 1, first - 1, -1):
             # numpy's QR and product: torch's wake every thread for each of these small matrices
             directions, r = np.linalg.qr(of_chunk[t - first] @ directions)

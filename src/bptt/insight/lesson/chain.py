@@ -105,7 +105,7 @@ class Chain:
         """∂y_t/∂W_y, or ∂y_t/∂b_y."""
         quantity = Quantity(top(self.net, self.t), self._number(lambda back: back.h_t[0]))
         if matrix.role == "b_y":
-            quantity = Quantity("I", self._number(lambda back: torch.eye(back.dz.shape[1]).to(back.dz)))
+            quantity = Quantity("I", self._number(lambda back: torch.ones_like(back.dz[0]).diag()))
         latex = partial(self.readout.result, matrix.latex)
         return TermFactor(latex, (quantity,), self.unfolded.into(letter("y", self.t)))
 
@@ -131,7 +131,7 @@ class Chain:
 
         def value(back: ErrorBackward) -> Tensor:
             W_s = back.walks["l0"].record.weights.W_hh.detach()
-            return self._slopes[k - 1, :, None] * W_s + (1 - leak) * torch.eye(len(W_s)).to(W_s)
+            return self._slopes[k - 1, :, None] * W_s + (1 - leak) * torch.eye(len(W_s), device="cpu").to(W_s)
 
         edges = self.unfolded.into(letter("s", k), "s")
         quantity = Quantity(self.symbols.jacobian(k), self._number(value))

@@ -63,7 +63,7 @@ def backward_of_walk(
     sizes = loop[0].batch_sizes
     steps = sum(call.steps for call in loop) if sizes is None else sum(size > row for size in sizes)
     d_outputs = errors.d_outputs[:steps, row : row + 1]
-    records = records_of(loop, torch.tensor([row]), steps)
+    records = records_of(loop, torch.tensor([row], device="cpu"), steps)
     entering = [int(step) + 1 for step in (d_outputs != 0).flatten(1).any(1).nonzero()]
     if not entering:
         raise ValueError(f"no error enters sequence {row} of {who} from above")
@@ -77,7 +77,7 @@ def backward_of_walk(
     error = linearized_loss(y[t - 1], dz)
     names = [[r.names for r in layer] for layer in records]
     lessons = isinstance(walks.modules[name], Elman)
-    net = WalkedModule(records[0][0].cell, names, torch.eye(dz.shape[1]).to(dz), row_vectors=lessons)
+    net = WalkedModule(records[0][0].cell, names, torch.eye(dz.shape[1], device="cpu").to(dz), row_vectors=lessons)
     walked = {walk.layer: walk for walk in walk_back(records, alone)}
     return net, ErrorBackward(t, error, dz, y[t - 1], alone, walked)
 

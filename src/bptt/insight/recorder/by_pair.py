@@ -25,7 +25,7 @@ def norms_of_errors(walks: Walks, errors: Tensor) -> dict[str, ErrorNorms]:
     T = len(errors)
     tables = {name: _Table(calls) for name, calls in walks.calls.items() if sum(call.steps for call in calls) == T}
     calls = [call for of_module in walks.calls.values() for call in of_module]
-    for ends in torch.arange(T).split(_side_by_side(calls)):
+    for ends in torch.arange(T, device="cpu").split(_side_by_side(calls)):
         seeds = [torch.eye(T, dtype=errors.dtype, device=errors.device)[ends.to(errors.device)]]
         for some in _backpropagated(walks.ticket, calls, [errors], seeds):
             for table in tables.values():

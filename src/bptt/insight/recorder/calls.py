@@ -192,7 +192,7 @@ class ModuleCall:
 
     def entered_steps(self, by_node: Sequence[NodeErrors]) -> Tensor:
         """The steps at which something enters, from 0."""
-        entered = torch.zeros(self.steps, dtype=torch.bool)
+        entered = torch.zeros(self.steps, dtype=torch.bool, device="cpu")
         for number, (rows, cell) in enumerate(by_node):
             entered[self.steps_of_rows(number)[_nonzero(rows)].cpu()] = True
             for c in cell:

@@ -71,7 +71,7 @@ class Ticket:
     alive: ClassVar[WeakSet[Ticket]] = WeakSet()  # as long as a graph depends on them
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
-        self.tensor = torch.zeros((), requires_grad=True)
+        self.tensor = torch.zeros((), requires_grad=True, device="cpu")
         self.is_asked = False  # whether a backward pass for it alone is going on: no other gradient is wanted
         self.is_kept = True  # whether a backward pass is kept by the walks
         self.copies = 0  # of the batch, in which so many errors are backpropagated side by side; else 0
@@ -150,7 +150,7 @@ class _RecordedWalk(torch.autograd.Function):
         if node.ticket.copies:
             d_x, *d_initial = _CopiesBack.apply(node, dy, *d_state)  # pyright: ignore
             d_x = None if node in node.ticket.lowest else d_x
-            return None, None, torch.zeros(()), d_x, *d_initial, *of_weights
+            return None, None, torch.zeros((), device="cpu"), d_x, *d_initial, *of_weights
         if torch.is_grad_enabled() or are_batched(seeds):
             node.differentiable = True
             if node.ticket.is_kept and not are_batched(seeds):
@@ -163,7 +163,7 @@ class _RecordedWalk(torch.autograd.Function):
             factors = zip(node.recording.factors(adjoint), wanted[1 + len(d_state) :], strict=True)
             of_weights = [f.summed() if f is not None and w else None for f, w in factors]
         d_x = input_gradient(adjoint, call.weights) if wanted[0] else None
-        return None, None, torch.zeros(()), d_x, *adjoint.d_state, *of_weights
+        return None, None, torch.zeros((), device="cpu"), d_x, *adjoint.d_state, *of_weights
 
 
 class _CopiesBack(torch.autograd.Function):

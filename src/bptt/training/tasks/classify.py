@@ -134,9 +134,9 @@ class Classify(Undated):
             }
             for model, labels in {title: named, **baselines}.items()
         }
-        confusion = torch.zeros(len(self.labels), len(self.labels), dtype=torch.long)
+        confusion = torch.zeros(len(self.labels), len(self.labels), dtype=torch.long, device="cpu")
         test = self.splits["test"]
-        confusion.index_put_((self.truth("test"), named[test]), torch.tensor(1), accumulate=True)
+        confusion.index_put_((self.truth("test"), named[test]), torch.tensor(1, device="cpu"), accumulate=True)
         return Judged(
             scores,
             measure=ACCURACY,
@@ -152,7 +152,7 @@ class Classify(Undated):
     def truth(self, split: str) -> Tensor:
         """The number of each one's class, (N)."""
         number = {label: place for place, label in enumerate(self.labels)}
-        return torch.tensor([number[self.data.labels[place] or ""] for place in self.splits[split]])
+        return torch.tensor([number[self.data.labels[place] or ""] for place in self.splits[split]], device="cpu")
 
     def _neighbours(self) -> dict[str, Tensor]:
         """The class of each sequence's nearest training sequence, by the measures of nearness."""

@@ -82,7 +82,7 @@ def cross_validate(task: Classify, device_for: Callable[[SequenceModel], torch.d
     config = task.config
     places = _some(task)
     x = inputs_of(task.data, task.scaling, config, [task.splits["training"][place] for place in places.tolist()])
-    truth, found = task.truth("training")[places], torch.zeros(len(places), len(task.labels))
+    truth, found = task.truth("training")[places], torch.zeros(len(places), len(task.labels), device="cpu")
     folds = stratified_folds(truth, config.seed)
     for fold in folds.unique():
         learned, held = (folds != fold).nonzero()[:, 0], (folds == fold).nonzero()[:, 0]
@@ -112,6 +112,6 @@ def stratified_folds(truth: Tensor, seed: int) -> Tensor:
     """The fold of each sequence, those of a class spread evenly over the folds."""
     order = torch.from_numpy(np.random.default_rng([seed, 0, 2]).permutation(len(truth)))
     order = order[truth[order].argsort(stable=True)]
-    folds = torch.empty(len(truth), dtype=torch.long)
-    folds[order] = torch.arange(len(truth)) % (FOLDS_OF_FEW if len(truth) <= FEW else FOLDS)
+    folds = torch.empty(len(truth), dtype=torch.long, device="cpu")
+    folds[order] = torch.arange(len(truth), device="cpu") % (FOLDS_OF_FEW if len(truth) <= FEW else FOLDS)
     return folds

@@ -111,8 +111,8 @@ class Panel(Forecasting):
         if not self.in_memory:
             return self._streamed_updates(size, model, workers)
         x, d = self._side_by_side()
-        steps = torch.arange(len(x))[:, None, None]
-        is_learned = steps < torch.tensor([part.learned_steps for part in self.parts])[:, None]
+        steps = torch.arange(len(x), device="cpu")[:, None, None]
+        is_learned = steps < torch.tensor([part.learned_steps for part in self.parts], device="cpu")[:, None]
         learned, later = d.where(is_learned, torch.nan), d.where(~is_learned, torch.nan)
 
         def validation() -> float | None:

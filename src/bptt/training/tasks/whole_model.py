@@ -33,5 +33,5 @@ def whole_of(parts: Sequence[Series], network: SequenceModel) -> WholeModel:
             times = [time for part in validated.values() for time in part.held_out_times()]
             at = np.unique(np.array(times, dtype=object), return_inverse=True)[1]
         shares = [share_of(y[:, k], d[:, k], ahead, at) for k, (_, ahead) in enumerate(parts[0].outputs)]
-        whole.share.copy_(torch.tensor(shares))
+        whole.share.copy_(torch.tensor(shares, device="cpu"))
     return WholeModel(whole, held_out)
