@@ -1,8 +1,8 @@
 """Run the tests, without those in a browser, on other versions of Python, torch and numpy: `make matrix`.
 
 Each argument is PYTHON:TORCH:NUMPY, each of which may be "newest". Each gets an environment made by uv, with bptt
-built in it from a copy of the sources, and a row of the table that is printed at the end. PYTHON may be anything
-that `uv venv --python` takes, a path too; "newest" is the newest that uv finds or can download.
+built in it from the unpacked sdist, whose tests it runs, and a row of the table that is printed at the end. PYTHON
+may be anything that `uv venv --python` takes, a path too; "newest" is the newest that uv finds or can download.
 """
 
 import os
@@ -28,7 +28,7 @@ def tested(python: str, torch: str, numpy: str, folder: Path) -> tuple[str, bool
     if all(subprocess.run([uv, "venv", "--quiet", "--python", one, folder / "env"]).returncode for one in tried):
         return f"| {python} | {torch} | {numpy} | no Python {' or '.join(tried)} is there |", False
     executable = next(path for path in (folder / "env").glob("*/python*") if path.stem == "python")
-    source = copied_sources(folder / "source")
+    source = unpacked_sdist(uv, folder / "sdist")
     asked = {"torch": torch, "numpy": numpy}
     wanted = [name if version == "newest" else f"{name}=={version}" for name, version in asked.items()]
     package = f"bptt[sklearn,onnx,tensorboard] @ {source.as_uri()}"
@@ -42,13 +42,12 @@ def tested(python: str, torch: str, numpy: str, folder: Path) -> tuple[str, bool
     return f"| {said} | {run.stdout.strip().splitlines()[-1]} |", run.returncode == 0
 
 
-def copied_sources(to: Path) -> Path:
-    """The repository's files without what a build left."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        (to / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, to / name)
-    return to
+def unpacked_sdist(uv: str, folder: Path) -> Path:
+    """The sources as a packager gets them."""
+    subprocess.run([uv, "build", "--quiet", "--sdist", "--out-dir", folder, ROOT], check=True)
+    sdist = next(folder.glob("*.tar.gz"))
+    shutil.unpack_archive(sdist, folder, filter="data")
+    return folder / sdist.name.removesuffix(".tar.gz")
 
 
 def main() -> int:
