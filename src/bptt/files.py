@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +39,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
+        file.close()  # Windows renames no open file
         os.replace(aside, path)
     sync_folder(path.parent)
 
@@ -99,7 +101,7 @@ def appending(path: Path) -> Iterator[TextIO]:
         OSError: it cannot be opened or written; the error names the file.
     """
     check_regular(path)
-    with naming(path), open(path, "a", encoding="utf-8", opener=_not_followed) as file:
+    with naming(path), open(path, "a", encoding="utf-8", newline="\n", opener=_guarded) as file:
         found = os.fstat(file.fileno())
         _refuse_others(path, found)
         if found.st_nlink > 1:
@@ -107,8 +109,10 @@ def appending(path: Path) -> Iterator[TextIO]:
         yield file
 
 
-def _not_followed(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+def _guarded(path: str | Path, flags: int) -> int:
+    """Open a file, but follow no link and wait for no pipe; Windows has no flags for these, but one for bytes."""
+    guards = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+    return os.open(path, flags | sum(guards), 0o666)
 
 
 def make_folder(path: Path, exist_ok: bool = False) -> None:
@@ -138,7 +142,9 @@ def check_folder(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync the names in a folder to the disk."""
+    """Sync the names in a folder to the disk, but on Windows, which opens no folder."""
+    if sys.platform == "win32":
+        return
     with naming(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -182,7 +188,9 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
         UserError: there is none, it is a link, a folder or a pipe, it is too large, or it cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        if path.is_symlink():
+            raise UserError(f"{path} is a symbolic link; only regular files are read")
+        descriptor = _guarded(path, os.O_RDONLY)
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
@@ -196,6 +204,4 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     except MemoryError as error:
         raise UserError(f"{path} is larger than the memory that is free") from error
     except OSError as error:
-        if path.is_symlink():
-            raise UserError(f"{path} is a symbolic link; only regular files are read") from error
         raise UserError(f"{path} could not be read: {error.strerror}") from error

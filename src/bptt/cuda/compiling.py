@@ -188,7 +188,7 @@ def _keep(path: Path, code: Compiled) -> None:
         aside = Path(file.name)
         try:
             file.write(hashlib.sha256(content).digest() + content)
-            file.flush()
+            file.close()  # Windows renames no open file
             os.replace(aside, path)
         except OSError:
             aside.unlink(missing_ok=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -167,13 +167,29 @@ def locked(folder: Path, owner: str = "") -> Iterator[None]:
     """
     with appending(folder / LOCK) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
             file.truncate(0)
             file.write(owner)
             file.flush()
         except BlockingIOError as error:
             raise UserError(f"{folder} is being written by another process; wait for it, or stop it") from error
         yield
+
+
+def _lock(file: TextIO) -> None:
+    """Lock a file until it is closed; a BlockingIOError where another process has locked it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            os.lseek(file.fileno(), 2**30, os.SEEK_SET)  # beyond the content, which others may read
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError from error
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def owned(folders: Iterable[Path], owner: str) -> Path | None:
