@@ -168,7 +168,8 @@ def test_the_saved_model_makes_the_same_forecast(here):
     run = load(folder)
     task = sunspot_forecast(run.config)
     saved = pl.read_csv(folder / "forecast.csv")["forecast"].to_numpy()
-    assert predicted_rows(task, run.model, None)["forecast"].to_numpy() == pytest.approx(saved, rel=1e-6)
+    (found,) = predicted_rows(task, run.model, None)
+    assert found["forecast"].to_numpy() == pytest.approx(saved, rel=1e-6)
 
 
 def test_bad_data_leaves_nothing_behind(here):

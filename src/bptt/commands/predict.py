@@ -11,7 +11,7 @@ from .follow import follow
 from .opening import opened
 from .options import PredictOptions
 from .streams import Exact, complain, warnings_printed
-from .writing import check_new, write_text
+from .writing import check_new, write_texts
 
 
 def predict(config: PredictOptions) -> int:
@@ -30,11 +30,13 @@ def predict(config: PredictOptions) -> int:
         raise UserError("DATA is needed: a CSV or Parquet file, or --follow to read rows from standard input")
     run = opened(config.run, config.device, "bptt predict")
     with warnings_printed(partial(complain, "bptt predict")):
-        text = run.predict(config.data, config.time, config.missing).write_csv()
-    if config.out is None:
-        Exact().write(text)
-    else:
-        write_text(config.out, text)
+        frames = run.predict_frames(config.data, config.time, config.missing)
+        texts = (frame.write_csv(include_header=number == 0) for number, frame in enumerate(frames))
+        if config.out is not None:
+            write_texts(config.out, texts)
+            return 0
+        for text in texts:
+            Exact().write(text)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import UserError
@@ -26,13 +27,22 @@ def check_new(path: Path | None, option: str) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, a new one.
+    """`write_texts` of one text."""
+    write_texts(path, [text])
+
+
+def write_texts(path: Path, texts: Iterable[str]) -> None:
+    """Write a new text file, piece by piece.
 
     Raises:
         UserError: it cannot be written.
+        OSError: another file fails, from which a text comes.
     """
     try:
         with creating(path) as file:
-            file.write(text.encode())
+            for text in texts:
+                file.write(text.encode())
     except OSError as error:
+        if error.filename != str(path):
+            raise
         raise UserError(f"{path} cannot be written: {error.strerror}") from error

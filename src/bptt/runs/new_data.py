@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import polars as pl
 from torch import Tensor
 
 from ..errors import NothingThere, UserError, warn
 from ..training.config_file import ConfigFile
 from ..training.data.dates import NoDate
-from ..training.data.find_spacing import follows, spacing_of
+from ..training.data.find_spacing import MOST_PAIRS, follows
 from ..training.data.frames import IN_MEMORY, is_in_memory, named_frame
 from ..training.data.labelled import Labelled, read_long
 from ..training.data.scaling import Moments, Scaling
+from ..training.data.sources import Source, open_source
 from ..training.data.spacing import Fixed
-from ..training.data.tables import Rows, Selection, Table, gaps_kept, leaving_out, select_series
+from ..training.data.streamed_series import open_series
+from ..training.data.streamed_tables import ROWS, table_memory
+from ..training.data.tables import Rows, Selection, gaps_kept, leaving_out, select_series
 from ..training.data.timestamps import Clock
 from ..training.data.ts_files import read_ts
 from ..training.options.classify import ClassifyOptions
@@ -28,6 +33,8 @@ from ..training.options.shared import Missing
 from ..training.tasks.forecast import Forecast, note_spacing
 from ..training.tasks.pieces import Steps
 from ..training.tasks.row_times import check_rows_to_come
+
+MOST_IN_MEMORY = 2**27  # bytes that a file may take; a larger one is read piece by piece
 
 
 class _CarriedOn(Forecast):
@@ -82,25 +89,34 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
     if not isinstance(config, ForecastOptions):
         raise UserError(f"this run was trained with --task {config.task} and makes no forecasts")
     missing = treatment_of(config, missing)
-    frame, name = named_frame(data, run.columns)
-    time = time or (config.time if config.time in frame.columns else None)
+    is_large = isinstance(data, Path) and data.is_file() and table_memory(data) > MOST_IN_MEMORY
+    found = open_source(data) if is_large else named_frame(data, run.columns).frame
+    name = data.name if isinstance(data, Path) else IN_MEMORY
+    time = time or (config.time if config.time in found.columns else None)
     if run.calendar and time is None:
         raise UserError(f"{name} has no column {config.time!r}, whose dates this run reads; pass --time COLUMN")
     targets = max(1, len(config.targets))
     columns = tuple(run.columns[:targets]), tuple(run.columns[targets:])
     kind = _CarriedOn if missing == "interpolate" else Forecast
     selection = Selection(*columns, time, gaps_kept(missing), config.series, run.clock)
-    tables = select_series(frame, name, selection)
-    found = []
+    tables = _tables(found, name, selection)
+    series = []
     for part, table in tables.items():
         with leaving_out(f"series {part!r} is left out") if len(tables) > 1 else nullcontext():
-            found.append(_new_series(run, part, table, time, kind))
-    if not found:
+            series.append(_new_series(run, part, table, time, kind))
+    if not series:
         raise UserError(
             f"{name} has no series with as many rows as this run needs for its {run.lags[-1] + 1} lags"
         )
-    note_spacing(found)
-    return found
+    note_spacing(series)
+    return series
+
+
+def _tables(found: Source | pl.DataFrame, name: str, selection: Selection) -> Mapping[str, Rows]:
+    """A table for each series, in memory in the same pieces as on disk, so that both round alike."""
+    if isinstance(found, pl.DataFrame):
+        return {part: replace(own, walked=ROWS) for part, own in select_series(found, name, selection).items()}
+    return open_series(found, name, selection)
 
 
 def treatment_of(config: ForecastOptions, missing: Missing | None) -> Missing:
@@ -114,24 +130,28 @@ def treatment_of(config: ForecastOptions, missing: Missing | None) -> Missing:
     return missing or ("mask" if config.missing == "mask" else "error")
 
 
-def _new_series(run: ConfigFile, name: str, table: Table, time: str | None, kind: type[Forecast]) -> Forecast:
+def _new_series(run: ConfigFile, name: str, table: Rows, time: str | None, kind: type[Forecast]) -> Forecast:
     """One series of the table as a task of a kind; its name is "" where there is only one.
 
     Raises:
-        NothingThere: it has too few rows.
+        NothingThere: it has too few rows, or a column without any value.
     """
     config = run.forecast_options
     known = Fixed("1", dated=False) if time is None else run.spacings.get(name)
     unknown = run.calendar and known is None and run.lags[-1] == 0
     needed, why = (2, "two dates") if unknown else (run.lags[-1] + 1, "its lags")
-    if len(table.values) < needed:
-        raise NothingThere(
-            f"{table.name} has {_rows(len(table.values))}, but this run needs at least {needed} ({why})"
-        )
+    rows = len(table)
+    if rows < needed:
+        raise NothingThere(f"{table.name} has {_rows(rows)}, but this run needs at least {needed} ({why})")
+    moments = table.moments(0, rows)
+    for column, count in zip(table.columns, moments.count, strict=True):
+        if not count:
+            raise NothingThere(f"{table.name}: column {column!r} has no values at all")
     scaling = run.scaling if config.series is None else run.series.get(name)
-    scaling = scaling or Scaling.of(table.values, table.columns, table.name)
-    scaling.check(Moments.of(table.values), table.columns, table.name)
-    own = known if known is not None and follows(known, table.times) else spacing_of(table.times)
+    scaling = scaling or Scaling.of_moments(moments, table.columns, table.name)
+    scaling.check(moments, table.columns, table.name)
+    recent = table.timestamps_at(max(0, rows - MOST_PAIRS), min(rows, MOST_PAIRS)).moments
+    own = known if known is not None and follows(known, recent) else table.spacing()
     if run.calendar:
         _check_date(table, run.clock)
         if known is not None and known.usual and own != known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..insight.lesson.explanation import Explanation
 from ..networks import SequenceModel
 from ..training.batches import logits_of
 from ..training.config_file import ConfigFile, read_config
-from ..training.data.frames import named_frame
+from ..training.data.frames import is_in_memory, named_frame
 from ..training.options.base import TaskName
 from ..training.options.choosing import errors_for_python
 from ..training.options.classify import ClassifyOptions
@@ -158,21 +159,37 @@ class Run(ConfigFile):
             TypeError: data is neither a path nor a table.
             UserError: the data cannot be used, or the run is a language model.
         """
+        kind = None
+        if self.task_name == "forecast" and is_in_memory(data):
+            data = named_frame(data, self.columns).frame
+            kind = data.schema.get(time or self.forecast_options.time or "")
+        return _times_as(kind, pl.concat(self.predict_frames(data, time, missing)))
+
+    @errors_for_python()
+    def predict_frames(
+        self, data: Any, time: str | None = None, missing: Missing | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of `predict`, some at a time: of a large file, which is checked first, few are in memory.
+
+        Args:
+            data, time, missing: as `predict` takes them.
+
+        Returns:
+            an iterator over its rows in frames; times are text.
+
+        Raises:
+            TypeError, UserError: as of `predict`.
+        """
         data = path_or_table(data)
         check_missing(missing)
         self.check_predicts()
         if self.task_name == "forecast":
-            kind = None
-            if not isinstance(data, Path):
-                data = named_frame(data, self.columns).frame
-                kind = data.schema.get(time or self.forecast_options.time or "")
             tasks = new_series(self, data, time, missing)
-            whole = pl.concat(predicted_rows(task, self.model, self.intervals) for task in tasks)
-            return _times_as(kind, whole)
+            return (rows for task in tasks for rows in predicted_rows(task, self.model, self.intervals))
         assert isinstance(self.config, ClassifyOptions)
         new = new_sequences(self, data, time, missing or "error")
         x = inputs_of(new, self.scaling, self.config)
-        return prediction_rows(new, logits_of(self.model, x, self.config).softmax(-1))
+        return iter([prediction_rows(new, logits_of(self.model, x, self.config).softmax(-1))])
 
     @errors_for_python()
     def diagnose(self, data: Any = None, missing: Missing | None = None, lags: int = LAGS) -> Diagnosis:

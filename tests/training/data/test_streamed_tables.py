@@ -1,4 +1,4 @@
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -6,8 +6,10 @@ import pytest
 
 from bptt.errors import UserError
 from bptt.training.data import streamed_series, streamed_tables
+from bptt.training.data.sources import open_source
 from bptt.training.data.streamed_series import open_series
-from bptt.training.data.streamed_tables import is_streamed, open_table
+from bptt.training.data.streamed_tables import is_streamed
+from bptt.training.data.tables import Selection
 from bptt.training.options.forecast import ForecastOptions
 
 
@@ -42,6 +44,30 @@ def days(row=None, cell=None):
     """30 days from 10 January, the day first, one of them replaced."""
     times = [(date(2024, 1, 10) + timedelta(days=day)).strftime("%d/%m/%Y") for day in range(30)]
     return [*times[: row - 1], cell, *times[row:]] if row else times
+
+
+def smaller_pieces(monkeypatch):
+    for module in (streamed_series, streamed_tables):
+        monkeypatch.setattr(module, "PIECE", 8)
+        monkeypatch.setattr(module, "ROWS", 8)
+
+
+@pytest.mark.parametrize("series", [None, "s"])
+def test_the_order_of_day_and_month_may_show_in_a_later_piece(tmp_path, monkeypatch, series):
+    """Half hours from 2 March on: the first piece is of one date, the seventh has midnight."""
+    smaller_pieces(monkeypatch)
+    half_hours = [datetime(2024, 3, 2) + timedelta(minutes=30 * row) for row in range(60)]
+    times = [time.strftime("%d/%m/%Y %H:%M") for time in half_hours]
+    path = tmp_path / "d.csv"
+
+    def opened(rows):
+        pl.DataFrame({"t": times[:rows], "y": range(rows), "s": "a"}).write_csv(path)
+        (table,) = open_series(open_source(path), path.name, Selection(("y",), time="t", series=series)).values()
+        return table
+
+    assert opened(60).timestamps_at(0, 60).moments == half_hours
+    with pytest.raises(UserError, match=r"may have the day or the month first, and no row up to 40 shows which"):
+        opened(40)
 
 
 ONE, TWO = ["a"] * 30, ["a"] * 10 + ["b"] * 20
@@ -79,12 +105,9 @@ ONE, TWO = ["a"] * 30, ["a"] * 10 + ["b"] * 20
     ],
 )
 def test_an_error_in_a_later_piece_names_its_row(tmp_path, monkeypatch, kind, times, names, words):
-    for module in (streamed_series, streamed_tables):
-        monkeypatch.setattr(module, "PIECE", 8)
-        monkeypatch.setattr(module, "ROWS", 8)
+    smaller_pieces(monkeypatch)
     frame = pl.DataFrame({"t": list(map(str, times)), "y": range(30), "s": names or ONE})
     path = tmp_path / f"d.{kind}"
     frame.write_csv(path) if kind == "csv" else frame.write_parquet(path)
-    series = "s" if names else None
     with pytest.raises(UserError, match=words):
-        (open_series if series else open_table)(configured(path, target="y", time="t", series=series))
+        open_series(open_source(path), path.name, Selection(("y",), time="t", series="s" if names else None))

@@ -110,7 +110,7 @@ def test_too_few_rows_name_the_minimum():
 def test_rows_beyond_the_record_continue_its_times():
     dates = [datetime(2020, 1, day) for day in range(1, 31)]
     task = table_forecast(table(30, times=dates), SunspotOptions(horizon=2, lags=1))
-    rows = predicted_rows(task, network_of(task.config, task), None)
+    (rows,) = predicted_rows(task, network_of(task.config, task), None)
     assert rows.columns == ["time", "target", "truth", "forecast", "lower", "upper"]
     assert rows["lower"].null_count() == rows["upper"].null_count() == len(rows)
     assert rows["time"].to_list()[-2:] == ["2020-01-31", "2020-02-01"]

@@ -8,7 +8,7 @@ import torch
 
 from bptt.errors import UserError
 from bptt.training.data import stream, streamed_tables
-from bptt.training.data.sources import read_finite
+from bptt.training.data.sources import open_source, read_finite
 from bptt.training.data.streamed_tables import open_table
 from bptt.training.data.tables import Selection, selection_of
 from bptt.training.network import network_of
@@ -22,7 +22,7 @@ ROWS = 400
 
 
 def streamed_forecast(config):
-    return table_forecast(open_table(config), config)
+    return table_forecast(open_table(open_source(config.data), config.data.name, selection_of(config)), config)
 
 
 @pytest.fixture(params=["csv", "parquet", "npy"])

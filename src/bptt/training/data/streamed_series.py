@@ -18,25 +18,25 @@ import polars as pl
 
 from ...errors import NothingThere, UserError
 from ...files import naming
-from ..options.forecast import ForecastOptions
 from .columns import check_roles, check_series
-from .sources import Source, check_length, open_source
-from .streamed_tables import PIECE, ROWS, FileTable
+from .sources import Source, check_length
+from .streamed_tables import PIECE, ROWS, FileTable, open_table
 from .streamed_times import StreamedTimes
-from .tables import as_floats, leaving_out, names_in, rows_by
-from .time_column import read_timestamps
+from .tables import Selection, as_floats, leaving_out, names_in, rows_by
+from .time_column import OpenOrder, read_timestamps
+from .timestamps import Clock, Timestamps
 
 LONG = 100  # characters of a time: a longer one is read at once, to be refused where it is none
 
 
-def open_series(config: ForecastOptions) -> dict[str, FileTable]:
+def open_series(source: Source, name: str, selection: Selection) -> dict[str, FileTable]:
     """A table for each series of a file by its name, as `select_series` has them in memory."""
-    assert config.data is not None
-    assert config.series is not None
-    source, name, columns = open_source(config.data), config.data.name, [*config.targets, *config.inputs]
-    check_series(config.series, columns, config.time, source.columns, name)
-    check_roles(columns, config.time, source.columns, name)
-    copy = SortedRows(source, name, columns, config.series, config.time)
+    series, time, columns = selection.series, selection.time, selection.columns
+    if series is None:
+        return {"": open_table(source, name, selection)}
+    check_series(series, columns, time, source.columns, name)
+    check_roles(columns, time, source.columns, name)
+    copy = SortedRows(source, name, columns, series, time, selection.clock)
     found = {}
     for own, part in copy.parts.items():
         of = f"{name}, series {own!r}"
@@ -45,9 +45,9 @@ def open_series(config: ForecastOptions) -> dict[str, FileTable]:
                 if not values:
                     raise NothingThere(f"{of}: column {column!r} has no values at all")
             times = None
-            if config.time is not None:
-                times = StreamedTimes(part, of, config.time, ROWS, copy.first_times)
-            found[own] = FileTable(part, of, columns, config.missing, times=times, readers=0)
+            if time is not None:
+                times = StreamedTimes(part, of, time, ROWS, as_in=copy.first_times)
+            found[own] = FileTable(part, of, columns, selection.missing, times=times, readers=0)
     if not found:
         raise UserError(f"{name} has no series with values in every column asked for")
     return found
@@ -59,7 +59,7 @@ class SortedRows:
     Attributes:
         parts: the rows of each series by its name, in the order in which the series begin.
         values_of: by series, how many values each column has.
-        first_times: of the first rows of the table, which decide how all times are read.
+        first_times: of a row of the table, in the form in which all are read.
 
     Args:
         source: the table.
@@ -67,14 +67,18 @@ class SortedRows:
         columns: of numbers.
         series: the column that names the series.
         time: the column of times; None without one.
+        clock: of the training rows' dates, where these are further ones.
 
     Raises:
         UserError: a name or a time is missing, or a cell is no number.
         OSError: the temporary file cannot be written.
     """
 
-    def __init__(self, source: Source, name: str, columns: list[str], series: str, time: str | None) -> None:
-        self.columns, self.first_times = columns, None
+    def __init__(
+        self, source: Source, name: str, columns: list[str], series: str, time: str | None, clock: Clock | None
+    ) -> None:
+        self.columns, self._clock = columns, clock
+        self.first_times: Timestamps | None = None
         self._source, self._name, self._series, self._time = source, name, series, time
         self._time_type: pl.DataType = pl.String()
         rows_of, width = self._counted()
@@ -93,7 +97,7 @@ class SortedRows:
     def _counted(self) -> tuple[Counter[str], int]:
         """How many rows each series has, and the bytes of the longest time."""
         rows_of: Counter[str] = Counter()
-        width = 1
+        width, undecided, before = 1, None, None  # the last row of each series before an undecided piece
         for first, cells in self._pieces([]):
             names = names_in(cells[self._series], self._name, first)
             rows_of.update(names)
@@ -101,18 +105,38 @@ class SortedRows:
                 continue
             times = cells[self._time]
             if self.first_times is None:
-                head = min(ROWS, len(times))
-                parts = rows_by(names[:head]).values()
-                self.first_times = read_timestamps(times[:head], self._name, parts=parts)
                 self._time_type = times.dtype if times.dtype.is_temporal() else pl.String()
+                there = cells if before is None else pl.concat([before, cells])
+                try:
+                    self.first_times = self._first_time(there, first + len(cells) - len(there))
+                except OpenOrder as error:
+                    undecided = error
+                    before = there.unique(self._series, keep="last", maintain_order=True)
             if times.null_count():
                 read_timestamps(times, self._name, first=first)  # is refused there
             if self._time_type == pl.String:
                 longest = max(map(len, _texts(times)))
                 if longest > max(width, LONG):
-                    read_timestamps(times, self._name, form=self.first_times.form, first=first)
+                    form = None if self.first_times is None else self.first_times.form
+                    read_timestamps(times, self._name, form=form, first=first)
                 width = max(width, longest)
+        if undecided is not None and self.first_times is None:
+            raise undecided
         return rows_of, width
+
+    def _first_time(self, cells: pl.DataFrame, first: int) -> Timestamps:
+        """The first time of some rows, in the form that the first of them show, or else all of them."""
+        assert self._time is not None
+        time = self._time
+
+        def among(cells: pl.DataFrame) -> Timestamps:
+            parts = rows_by(names_in(cells[self._series], self._name, first)).values()
+            return read_timestamps(cells[time], self._name, self._clock, parts, first=first).take([0])
+
+        try:
+            return among(cells[:ROWS])
+        except OpenOrder:
+            return among(cells)
 
     def _write(self, starts: dict[str, int]) -> Counter[str]:
         """Copy all rows, and give how many of each series there were."""

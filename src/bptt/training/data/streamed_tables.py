@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import pairwise, starmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from ..options.shared import Missing
 from .columns import check_roles
 from .gaps import interpolated_piece
 from .scaling import Moments
-from .sources import Source, open_source, read_finite, read_there
+from .sources import Source, read_finite, read_there
 from .spacing import Fixed, Spacing
 from .streamed_times import StreamedTimes
+from .tables import Selection
 from .timestamps import Clock, Timestamps
 
 PIECE = 2**18  # rows that are read at a time
@@ -108,13 +110,13 @@ class FileTable:
         return Clock() if self.times is None else self.times.clock
 
 
-def open_table(config: ForecastOptions) -> FileTable:
-    """The columns of a table on disk that a run trains on; nothing of them is read yet but the times."""
-    assert config.data is not None
-    source, columns = open_source(config.data), [*config.targets, *config.inputs]
-    check_roles(columns, config.time, source.columns, config.data.name)
-    times = None if config.time is None else StreamedTimes(source, config.data.name, config.time, ROWS)
-    return FileTable(source, config.data.name, columns, config.missing, times=times)
+def open_table(source: Source, name: str, selection: Selection) -> FileTable:
+    """Some columns of a table on disk; nothing of them is read yet but the times."""
+    columns, times = selection.columns, None
+    check_roles(columns, selection.time, source.columns, name)
+    if selection.time is not None:
+        times = StreamedTimes(source, name, selection.time, ROWS, selection.clock)
+    return FileTable(source, name, columns, selection.missing, times=times)
 
 
 def is_streamed(config: ForecastOptions) -> bool:
@@ -123,7 +125,7 @@ def is_streamed(config: ForecastOptions) -> bool:
         return False
     half = machine_memory() // 2
     allowed = parse_bytes(config.memory) if config.reach == "truncated" and config.memory is not None else half
-    takes = config.data.stat().st_size * FOOTPRINT.get(config.data.suffix.lower(), 1)
+    takes = table_memory(config.data)
     if takes <= allowed:
         return False
     if config.reach != "truncated":
@@ -133,6 +135,11 @@ def is_streamed(config: ForecastOptions) -> bool:
             "it piece by piece"
         )
     return True
+
+
+def table_memory(path: Path) -> int:
+    """About how many bytes a table on disk takes when it is read as a whole."""
+    return path.stat().st_size * FOOTPRINT.get(path.suffix.lower(), 1)
 
 
 def machine_memory() -> int:

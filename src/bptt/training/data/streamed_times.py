@@ -10,7 +10,7 @@ import polars as pl
 from .dates import DateForm
 from .find_spacing import SpacingFinder
 from .sources import Source, check_length
-from .time_column import read_timestamps
+from .time_column import OpenOrder, read_timestamps
 from .timestamps import OFFSETS, Clock, Timestamps
 
 
@@ -26,23 +26,35 @@ class StreamedTimes:
         name: of the table, for errors.
         column: the name of the column.
         piece: how many rows are read at a time.
-        as_in: the times of rows that decide how all of these are read; None for the first piece.
+        clock: of the training rows' dates, where these are further ones.
+        as_in: the times of rows that decide how all of these are read; None for the first piece, and for the order
+            of day and month the first piece that shows it.
 
     Raises:
         UserError: as `read_timestamps`; or a time does not come after the one before it.
     """
 
     def __init__(
-        self, source: Source, name: str, column: str, piece: int, as_in: Timestamps | None = None
+        self,
+        source: Source,
+        name: str,
+        column: str,
+        piece: int,
+        clock: Clock | None = None,
+        as_in: Timestamps | None = None,
     ) -> None:
         self._source, self._name, self._column, rows = source, name, column, source.rows
         finder, zones = SpacingFinder(rows), set()
         self._form: Any = None if as_in is None else as_in.form
-        self._clock = None if as_in is None else Clock(as_in.clock.day_first)
+        self._clock = clock if as_in is None else Clock(as_in.clock.day_first)
         for first in range(0, rows, piece):
             start = max(0, first - 1)  # with the last row before, which these go on from
             cells = self.cells(start, min(piece, rows - first) + first - start)
-            stamps = read_timestamps(cells, name, self._clock, form=self._form, first=start)
+            try:
+                stamps = read_timestamps(cells, name, self._clock, form=self._form, first=start)
+            except OpenOrder as error:
+                self._clock = self._order_after(first, piece, error)
+                stamps = read_timestamps(cells, name, self._clock, form=self._form, first=start)
             stamps.check_increasing(name, column, start)
             finder.add(stamps.moments[first - start :])
             zones.add(stamps.clock.zone)
@@ -53,6 +65,16 @@ class StreamedTimes:
             self._form = form
         self.spacing = finder.found()
         self.clock = replace(self._clock or Clock(), zone=zones.pop() if len(zones) == 1 else OFFSETS)
+
+    def _order_after(self, before: int, piece: int, error: OpenOrder) -> Clock:
+        """The order of day and month, by the first piece after an undecided one that shows it."""
+        for first in range(before + piece, self._source.rows, piece):
+            cells = self.cells(first - 1, min(piece, self._source.rows - first) + 1)  # with the row before
+            try:
+                return Clock(read_timestamps(cells, self._name, first=first - 1).clock.day_first)
+            except OpenOrder as later:
+                error = later
+        raise error
 
     def cells(self, first: int, rows: int) -> pl.Series:
         """The cells of some rows, unread."""

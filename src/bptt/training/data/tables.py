@@ -66,10 +66,11 @@ class Table:
     values: np.ndarray  # (N, columns), float64, finite, or NaN where a missing value is masked
     targets: int = 1  # how many of the columns are targets
     written: Timestamps | None = None  # the times as they were written; None where that is as they print
+    walked: int | None = None  # how many rows are walked at a time; None for all
 
     @property
     def piece(self) -> int:
-        return max(1, len(self.values))
+        return self.walked or max(1, len(self.values))
 
     @property
     def warm_up(self) -> int:

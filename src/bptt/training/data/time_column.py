@@ -42,6 +42,10 @@ DIGIT = re.compile(r"\d", re.ASCII)
 MIXED = "is neither numbers nor dates throughout"
 
 
+class OpenOrder(UserError):
+    """No date of a column shows whether the day or the month stands first."""
+
+
 def read_timestamps(
     column: pl.Series,
     name: str,
@@ -61,7 +65,8 @@ def read_timestamps(
         first: how many rows stand before these, for errors.
 
     Raises:
-        UserError: a cell is missing or neither, cells are of several kinds, or the order of day and month is open.
+        UserError: a cell is missing or neither, or cells are of several kinds.
+        OpenOrder: the day or the month may stand first.
     """
     where = f"{name}: column {column.name!r}"
     if column.null_count():
@@ -245,7 +250,7 @@ def _day_first(texts: list[str], where: str, parts: Collection[Sequence[int]], f
         likely = [order for order in likely if all(is_regular(part) for part in orders[order] if len(part) > 1)]
     if len(likely) == 1:
         return likely[0]
-    raise UserError(
+    raise OpenOrder(
         f"{where}: {texts[0]} may have the day or the month first, and no row up to {first + len(texts)} shows "
         "which; write dates as 2020-01-31"
     )

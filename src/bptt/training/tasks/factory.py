@@ -11,9 +11,10 @@ from ...errors import UserError
 from ...files import digest_of
 from ..data.columns import listed
 from ..data.frames import IN_MEMORY, digest_of_column
+from ..data.sources import open_source
 from ..data.streamed_series import open_series
-from ..data.streamed_tables import is_streamed, open_table
-from ..data.tables import Rows, read_frame, select, select_series, selection_of
+from ..data.streamed_tables import is_streamed
+from ..data.tables import Rows, read_frame, select_series, selection_of
 from ..data.text_files import check_file
 from ..options.base import TrainOptions
 from ..options.classify import ClassifyOptions
@@ -89,14 +90,12 @@ def _forecast(config: ForecastOptions, table: pl.DataFrame | None) -> Task:
     if config.data is None or not config.targets:
         return sunspot_forecast(config)
     is_large = table is None and is_streamed(config)
-    if is_large and config.series is not None:
-        return panel(config, open_series(config))
     if is_large:
-        return _table_forecast(open_table(config), config)
-    frame = read_frame(config.data) if table is None else table
-    if config.series is not None:
-        return panel(config, select_series(frame, config.data.name, selection_of(config)))
-    return _table_forecast(select(frame, config.data.name, selection_of(config)), config)
+        tables = open_series(open_source(config.data), config.data.name, selection_of(config))
+    else:
+        frame = read_frame(config.data) if table is None else table
+        tables = select_series(frame, config.data.name, selection_of(config))
+    return _table_forecast(tables[""], config) if config.series is None else panel(config, tables)
 
 
 def _table_forecast(table: Rows, config: ForecastOptions) -> Forecast:

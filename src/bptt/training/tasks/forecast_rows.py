@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 from torch import nn
 
-from .intervals import Intervals, adapted
+from ...files import naming
+from .intervals import Intervals
 from .row_times import times_of
 from .series import Series
 
+HELD = 2**24  # bytes of forecasts that are held in memory; more go to a temporary file
 
-def predicted_rows(series: Series, model: nn.Module, intervals: Intervals | None) -> pl.DataFrame:
-    """Every forecast that a model makes of a table in memory, output by output.
+
+def predicted_rows(series: Series, model: nn.Module, intervals: Intervals | None) -> Iterator[pl.DataFrame]:
+    """Every forecast that a model makes of a series, output by output, a piece of the table at a time.
 
     Args:
         intervals: of the model's run, adapted to the errors of these rows as they come; None for none.
+
+    Raises:
+        OSError: the temporary file cannot be written.
     """
-    ((piece, _, y),) = series.walked(model, 0)
-    found, truth, frames = series.in_units(y), piece.targets(series.outputs), []
-    for output, (place, ahead) in enumerate(series.outputs):
-        rows, width = np.arange(piece.row, piece.row + piece.steps) + ahead, np.full(piece.steps, np.nan)
-        if intervals is not None:
-            errors, unit = np.abs(truth[:, output] - found[:, output]), series.scaling.std[place]
-            width = adapted(intervals.going_on(output, ahead), errors / unit) * unit
-        frames.append(rows_of(series, output, rows, truth[:, output], found[:, output], width))
-    return pl.concat(frames)
+    places = []  # of each piece: in the temporary file, its first row, and its steps
+    with naming(Path(tempfile.gettempdir())), tempfile.SpooledTemporaryFile(HELD) as kept:
+        for piece, _, y in series.walked(model, 0):
+            places.append((kept.tell(), piece.row, piece.steps))
+            kept.write(np.stack([piece.targets(series.outputs).T, series.in_units(y).T], axis=1).tobytes())
+        for output, (place, ahead) in enumerate(series.outputs):
+            adaptive = None if intervals is None else intervals.going_on(output, ahead)
+            unit = series.scaling.std[place]
+            for start, row, steps in places:
+                kept.seek(start + output * 2 * steps * 8)
+                truth, found = np.frombuffer(kept.read(2 * steps * 8)).reshape(2, steps)
+                width = np.full(steps, np.nan)
+                if adaptive is not None:
+                    width = adaptive.along(np.abs(truth - found) / unit) * unit
+                yield rows_of(series, output, np.arange(row, row + steps) + ahead, truth, found, width)
 
 
 def rows_of(

@@ -84,13 +84,6 @@ class AdaptiveWidth:
         return self._sorted[min(max(place, 1), len(self._sorted)) - 1] * (1 + over)
 
 
-def adapted(width: AdaptiveWidth, sizes: np.ndarray) -> np.ndarray:
-    """`AdaptiveWidth.along` a whole series, (m); `width` has taken all errors afterwards."""
-    widths = width.along(sizes)
-    width.settle()
-    return widths
-
-
 @dataclass(frozen=True)
 class Intervals:
     """How far the intervals reach to both sides of a forecast."""
