@@ -219,6 +219,22 @@ def test_gaps_are_filled_alike_in_a_file_and_row_by_row(run, capsys):
     assert followed.to_list() == pytest.approx(rows.to_list(), rel=1e-5)
 
 
+def test_gaps_are_treated_as_in_training_unless_asked_otherwise(run, capsys):
+    (run / "gap.csv").write_text("y,a\n1,\n,3\n0.5,1\n0.2,\n,4\n")
+    filling = ForecastOptions(
+        data=run / "d.csv", target="y", input=(("a",),), missing="interpolate", lags=2, epochs=1, out=run / "fills"
+    )
+    train(filling)
+    opened = load(run / "fills")
+    found = opened.predict(run / "gap.csv")
+    assert found.equals(opened.predict(run / "gap.csv", missing="interpolate"))
+    follow(opened, None, io.BytesIO((run / "gap.csv").read_bytes()))
+    assert "0.2" in capsys.readouterr().out
+    for refused in (opened, load(run / "run")):
+        with pytest.raises(UserError, match="has 2 missing of 5 values"):
+            refused.predict(run / "gap.csv", missing="error")
+
+
 def test_damaged_intervals_are_said(run):
     path = run / "run" / "intervals.toml"
     whole = tomllib.loads(path.read_text())

@@ -37,9 +37,7 @@ class PredictOptions:
         str | None, arg(metavar="COLUMN", help_behavior_hint="(default: as the run, if DATA has it)")
     ] = None
     """Column of numbers or dates that labels the rows."""
-    missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
-        None
-    )
+    missing: Annotated[Missing | None, arg(help_behavior_hint="(default: as the run was trained)")] = None
     """What to do with missing values: refuse them; interpolate, to classify between neighbours in a
     sequence, to forecast by the value before; or mask them as the run does."""
     device: DeviceOption = None
@@ -95,9 +93,7 @@ class DiagnoseOptions:
     """Run folder that `bptt train` wrote."""
     data: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the run's own)")] = None
     """CSV or Parquet file with the run's columns, rows in the order of time."""
-    missing: Annotated[Missing | None, arg(help_behavior_hint="(default: mask if the run does, else error)")] = (
-        None
-    )
+    missing: Annotated[Missing | None, arg(help_behavior_hint="(default: as the run was trained)")] = None
     """What to do with missing values in FILE: refuse them, repeat the value before (interpolate), or mask them."""
     lags: int = 100
     """How many steps back to look; at most 2/3 of all steps."""

@@ -78,7 +78,7 @@ def new_series(run: ConfigFile, data: Any, time: str | None, missing: Missing | 
         run: the content of a trained run's config.toml.
         data: a path or a table in memory, as `named_frame` takes it, with the run's columns.
         time: the column that labels the rows; None is the run's own, if the table has it.
-        missing: what to do with missing values; None masks them where the run does, and else refuses them.
+        missing: what to do with missing values; None is as the run was trained.
             "interpolate" fills inputs from the rows before alone.
 
     Raises:
@@ -120,14 +120,14 @@ def _tables(found: Source | pl.DataFrame, name: str, selection: Selection) -> Ma
 
 
 def treatment_of(config: ForecastOptions, missing: Missing | None) -> Missing:
-    """How missing values of new rows are treated: as asked, by default masked where the run masks, else refused.
+    """How missing values of new rows are treated: as asked, by default as in training.
 
     Raises:
         UserError: they are to be masked, and the run was not trained so.
     """
     if missing == "mask" and config.missing != "mask":
         raise UserError("--missing mask needs a run that was trained with it; fill them or interpolate")
-    return missing or ("mask" if config.missing == "mask" else "error")
+    return missing or config.missing
 
 
 def _new_series(run: ConfigFile, name: str, table: Rows, time: str | None, kind: type[Forecast]) -> Forecast:

@@ -148,7 +148,7 @@ class Run(ConfigFile):
             data: the path of a file with the columns the run was trained on; or a table in memory: a polars or
                 pandas DataFrame, a dict of columns, or a numpy array whose columns are `columns`, in that order.
             time: the column that labels the rows. Default the run's own, if the data have it.
-            missing: what to do with missing values. Default mask them if the run does, else refuse them.
+            missing: what to do with missing values. Default as the run was trained.
 
         Returns:
             of forecasts the columns time, target, truth, forecast, lower and upper, for each row of the data
@@ -187,7 +187,7 @@ class Run(ConfigFile):
             tasks = new_series(self, data, time, missing)
             return (rows for task in tasks for rows in predicted_rows(task, self.model, self.intervals))
         assert isinstance(self.config, ClassifyOptions)
-        new = new_sequences(self, data, time, missing or "error")
+        new = new_sequences(self, data, time, missing or self.config.missing)
         x = inputs_of(new, self.scaling, self.config)
         return iter([prediction_rows(new, logits_of(self.model, x, self.config).softmax(-1))])
 
