@@ -77,3 +77,17 @@ def test_what_cannot_be_stepped():
         gru.step(torch.zeros(3), torch.zeros(2, 1, 5))
     with pytest.raises(TypeError, match="one tensor"):
         gru.step(torch.zeros(1, 3), (torch.zeros(2, 1, 5), torch.zeros(2, 1, 5)))
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (20, 3)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_step_without_gradients_as_they_walk(kind, shape):
+    model = bptt.SequenceModel(getattr(bptt, kind)(3, 5, 3, dtype=torch.float64), 2)
+    state, found, x = None, [], normal(6, *shape)
+    with torch.no_grad():
+        for x_t in x:
+            y_t, state = model.step(x_t, state)
+            found.append(y_t)
+        y, last = model(x)
+    for f, w in zip((torch.stack(found), *leaves(state)), (y, *leaves(last)), strict=True):
+        assert_close(f, w, kind, 1e-13)

@@ -9,7 +9,7 @@ mode, and for the RNN any activation and leaky units.
 projection, whose steps are unfolded one by one. For ONNX there is `bptt.export_onnx`.
 
 `torch.profiler` shows each native walk by its name: ``bptt::gru_forward``, ``bptt::gru_backward``, and so
-for lstm and elman.
+for lstm and elman. Without gradients a module's layers and directions are one walk.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 from torch.nn.utils.rnn import PackedSequence
 
 from . import checks
@@ -27,7 +27,7 @@ class _Quick(NamedTuple):
 
     cell: Any  # for which they are
     walks: list[Callable[..., Any]] | None  # of each layer and direction: (parameters, x, hx) -> y and final state
-    step: Callable[..., Any] | None  # of a single layer: (parameters, x_t, hx, readout) -> y_t and state
+    stack: Callable[..., Any] | None  # of all of them, without gradients: (parameters, x, hx, readout) -> y, state
 
 
 class Recurrent(RecurrentWeights):
@@ -97,6 +97,10 @@ class Recurrent(RecurrentWeights):
         x, unbatched = self._time_first(input), input.dim() == 2
         if len(quick) == 1:
             return quick[0](self._parameters, x, _state_of(hx, 0, 1, unbatched))
+        stack = self._quick.stack
+        if stack is not None and not is_grad_enabled() and self._between is None:
+            found = stack(self._parameters, x, _batched(hx) if unbatched else hx)
+            return found and (found[0], found[1] if isinstance(found[1], tuple) else (found[1],))
 
         def walk_one(number: int, rows: Tensor) -> tuple[Tensor, State] | None:
             return quick[number](self._parameters, rows, _state_of(hx, number, len(quick), unbatched))
@@ -106,14 +110,11 @@ class Recurrent(RecurrentWeights):
     def _quick_calls(self) -> _Quick:
         """The native calls for the cell that the module has now."""
         if self.cell is not self._quick.cell:
-            native = None if self.proj_size else door.quick_walk_of(self.cell)
-            each = [
-                (names, self._shapes[names.W_ih][1], self.hidden_size) for layer in self._names for names in layer
-            ]
-            walks = native and [partial(native.walk, *sizes) for sizes in each]
-            self._quick = _Quick(
-                self.cell, walks, native and partial(native.step, *each[0]) if len(each) == 1 else None
-            )
+            native, H = None if self.proj_size else door.quick_walk_of(self.cell), self.hidden_size
+            names = tuple(of_direction for layer in self._names for of_direction in layer)
+            walks = native and [partial(native.walk, own, self._shapes[own.W_ih][1], H) for own in names]
+            stack = native and partial(native.stack, names, self.num_directions, self.input_size, H)
+            self._quick = _Quick(self.cell, walks, stack)
         return self._quick
 
     def _quick_walks(self, input: Any, hx: Any) -> list[Callable[..., Any]] | None:
@@ -167,8 +168,10 @@ class Recurrent(RecurrentWeights):
 
     def quick_step(self, x_t: Any, hx: Any, readout: tuple[Tensor, Tensor | None] | None = None) -> Any:
         """`step` without gradients, and a read-out by (weight, bias), in one native call; None if it refuses."""
-        step = self._quick_calls().step
-        return None if step is None or x_t is None else step(self._parameters, x_t, hx, readout)
+        stack = self._quick_calls().stack
+        if stack is None or not isinstance(x_t, Tensor) or x_t.dim() > 2:
+            return None
+        return stack(self._parameters, x_t, hx, readout)
 
     def batch_of(self, input: Any) -> int:
         """How many sequences an input holds."""
@@ -188,6 +191,11 @@ class Recurrent(RecurrentWeights):
         if batch is None:
             state = tuple(s.unsqueeze(1) for s in state)
         return state if order is None else tuple(s.index_select(1, order) for s in state)
+
+
+def _batched(hx: Any) -> Any:
+    """A state, each (L·D, H), as that of one sequence, (L·D, 1, H)."""
+    return tuple(_batched(s) for s in hx) if isinstance(hx, tuple) else hx if hx is None else hx.unsqueeze(1)
 
 
 def _state_of(hx: Any, number: int, walks: int, unbatched: bool) -> Any:

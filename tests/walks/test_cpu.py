@@ -167,14 +167,14 @@ def test_the_quick_walk_is_the_checked_one(kind, layers, layout, given):
     state = [normal(layers, *batch, 5, seed=i, grad=True) for i in range(1 + (kind == "LSTM"))]
     hx = None if not given else tuple(state) if kind == "LSTM" else state[0]
     sources = [x, *module.parameters(), *(state if given else [])]
-    taken, results, quick = [], [], module._quick_walks(x, None)
+    taken, results, quick = [], [], module._quick_calls()
 
     def watched(walk, *arguments):
         taken.append(walk(*arguments))
         return taken[-1]
 
-    for walks in ([partial(watched, walk) for walk in quick], None):
-        module._quick = module._quick._replace(walks=walks)
+    for walks in ([partial(watched, walk) for walk in quick.walks], None):
+        module._quick = quick._replace(walks=walks, stack=partial(watched, quick.stack))
         y, last = module(x, hx)
         last = last if kind == "LSTM" else (last,)
         loss = y.square().sum() + sum(s.sum() for s in last)
@@ -184,10 +184,27 @@ def test_the_quick_walk_is_the_checked_one(kind, layers, layout, given):
             plain, _ = module(x, hx)
         results.append([y, *last, *first, *second, plain])
         results[-1] += torch.autograd.grad(module(x, hx)[0].square().sum(), sources)
-    assert len(taken) == 3 * layers
+    assert len(taken) == 2 * layers + 1  # without gradients one for all layers
     assert None not in taken
     for short, long in zip(*results, strict=True):
         assert_close(short, long, kind, 1e-14)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("T", "B", "I"), [(1, 1, 3), (7, 3, 3), (400, 1, 64)])  # the last by a thread a direction
+def test_both_directions_in_one_call_are_the_same_to_the_last_bit(kind, layers, T, B, I, monkeypatch):
+    monkeypatch.setattr(kernels, "_computing", lambda: (2, False))
+    module, x = getattr(bptt, kind)(I, 33, layers, bidirectional=True), normal(T, B, I).float()
+    state = tuple(normal(2 * layers, B, 33, seed=i).float() for i in range(1 + (kind == "LSTM")))
+    with torch.no_grad():
+        for hx in (None, state if kind == "LSTM" else state[0]):
+            y, last = module(x, hx)
+            quick = module._quick
+            module._quick = quick._replace(stack=None)
+            assert torch.equal(y, module(x, hx)[0])
+            assert all(map(torch.equal, last, module(x, hx)[1]))
+            module._quick = quick
 
 
 @pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")  # torch 2.10's own
@@ -201,7 +218,8 @@ def test_a_profiler_sees_each_walk_by_its_name(kind, name, layers):
             module(x)
     walks = layers * module.num_directions
     seen = {event.key: event.count for event in profiler.key_averages() if event.key.startswith("bptt::")}
-    assert seen == {f"bptt::{name}_forward": 2 * walks, f"bptt::{name}_backward": walks}
+    forward = walks + 1  # without gradients one for all
+    assert seen == {f"bptt::{name}_forward": forward, f"bptt::{name}_backward": walks}
 
 
 def test_a_weight_changed_in_place_is_noticed_where_its_value_counts():

@@ -5,15 +5,10 @@
 #include "operands.h"
 #include "origin.h"
 #include "scratch.h"
+#include "stack.h"
 
 namespace bptt {
 namespace {
-
-// The memory of a tensor created here; null for None.
-template <class S>
-S* data_of(nb::handle t) {
-    return t.is_none() ? nullptr : reinterpret_cast<S*>(View(t).address());
-}
 
 // (y, c, kept, h_n, c_n, origin of the weights) of a walk, with None for what the cell does not have or `keep` does not ask
 // for. new_state() creates the final state; one step of (B, I) has none: its y and c are the state.
@@ -136,37 +131,6 @@ nb::object backward(nb::handle cell, nb::handle batch_sizes, nb::handle wanted, 
     return found;
 }
 
-// The operands of a module's walk: x, its state hx, each of so many dimensions, and the weights by their names in
-// `parameters`; None where one of them needs the module's own checks.
-nb::object operands_of(const Choices& choices, nb::handle names, nb::handle parameters, nb::handle x, nb::handle hx,
-                       int dimensions) {
-    nb::handle tensors[n_operands] = {x, Py_None, Py_None, Py_None, Py_None, Py_None, Py_None};
-    if (!torch().has_type(x)) return nb::none();
-    if (!hx.is_none()) {
-        const bool pair = PyTuple_Check(hx.ptr()) && PyTuple_GET_SIZE(hx.ptr()) == 2;
-        if (pair != choices.cell->has_c) return nb::none();
-        for (int i = 0; i < 1 + pair; ++i) {
-            nb::handle s = tensors[1 + i] = pair ? item(hx, i) : hx;
-            if (!torch().has_type(s) || View(s).dimensions != dimensions) return nb::none();
-        }
-    }
-    for (int i = 0; i < n_weights; ++i)
-        if (!item(names, i).is_none()) {
-            nb::handle weight = tensors[3 + i] = PyDict_GetItem(parameters.ptr(), item(names, i).ptr());
-            if (!weight.is_valid() || !torch().has_type(weight)) return nb::none();
-        }
-    nb::object operands = owned(PyTuple_New(n_operands));
-    for (int i = 0; i < n_operands; ++i) PyTuple_SET_ITEM(operands.ptr(), i, tensors[i].inc_ref().ptr());
-    return operands;
-}
-
-// Whether one of a tuple's tensors requires a gradient.
-bool requires_gradient(nb::handle tensors) {
-    for (Py_ssize_t i = PyTuple_GET_SIZE(tensors.ptr()) - 1; i >= 0; --i)  // the weights first: mostly one of them does
-        if (nb::handle t = item(tensors, i); !t.is_none() && torch().requires_grad.is_true(t)) return true;
-    return false;
-}
-
 // The forward walk of a module of one layer and direction with plain arguments, or a cell's step of x (B, I); None where an
 // argument needs the module's own checks. names: of the weights in `parameters`; hx: as the module takes it.
 // Returns (walk's result, the operands) where a gradient is wanted, else ((y, state), None).
@@ -178,7 +142,9 @@ nb::object ordinary(nb::handle cell, nb::handle names, nb::handle parameters, nb
     const int dimensions = input.dimensions;
     if (input.bits() == 0 || dimensions < 2 || dimensions > 3 || input.shape[dimensions - 1] != I) return nb::none();
     if (input.shape[0] == 0 || input.shape[1] == 0) return nb::none();
-    nb::object operands = operands_of(choices, names, parameters, x, hx, dimensions);
+    nb::handle given[2] = {Py_None, Py_None};
+    if (!split_state(choices, hx, given, dimensions)) return nb::none();
+    nb::object operands = operands_of(names, parameters, x, given);
     if (operands.is_none()) return operands;
     const bool keep = grad && requires_gradient(operands);
     const Operands o(choices, nb::none(), operands, true);
@@ -190,51 +156,6 @@ nb::object ordinary(nb::handle cell, nb::handle names, nb::handle parameters, nb
     nb::handle h_n = item(walked, o.one_step ? 0 : 3), c_n = item(walked, 4);
     nb::object state = choices.cell->has_c ? nb::make_tuple(h_n, c_n) : nb::make_tuple(h_n);
     return nb::make_tuple(nb::make_tuple(item(walked, 0), state), nb::none());
-} catch (const std::invalid_argument&) {
-    return nb::none();
-}
-
-// One step of a module of one layer, and its read-out: (y, state) of x (B, I) and hx (1, B, H), or of x (I) and hx (1, H).
-// readout: a linear layer's (weight, bias); None for y = h. None where a gradient is wanted, where a product of many rows is
-// faster by itself, or where an argument needs the module's own checks.
-nb::object step(nb::handle cell, nb::handle names, nb::handle parameters, nb::handle x, nb::handle hx, Index I, Index H,
-                nb::handle readout, bool grad, int threads, bool deterministic) try {
-    constexpr Index few_rows = 16;
-    if (!torch().has_type(x)) return nb::none();
-    const Choices choices(cell);
-    const View input(x);
-    const int dimensions = input.dimensions;
-    if (dimensions < 1 || dimensions > 2 || input.shape[dimensions - 1] != I || input.shape[0] == 0) return nb::none();
-    nb::object operands = operands_of(choices, names, parameters, x, hx, dimensions + 1);
-    if (operands.is_none() || (grad && requires_gradient(operands))) return nb::none();
-    const Operands o(choices, nb::none(), operands, true);
-    if (o.H != H) return nb::none();
-    Argument W_out, b_out;
-    Index O = H;
-    const bool reads_out = !readout.is_none();
-    if (reads_out) {
-        tuple_of(readout, 2, "a read-out is (weight, bias)");
-        if (o.B > few_rows || !torch().has_type(item(readout, 0)) || (grad && requires_gradient(readout))) return nb::none();
-        const View weight(item(readout, 0));
-        if (weight.dimensions != 2) return nb::none();
-        O = weight.shape[0];
-        W_out = Argument("weight", item(readout, 0), x, o.bits, {{O, H}, 2});
-        b_out = Argument("bias", item(readout, 1), x, o.bits, {{O}, 1});
-    }
-    nb::object h = !hx.is_none() ? empty_like(o.h0.held) : empty(x, dimensions == 1 ? Shape{{1, H}, 2} : Shape{{1, o.B, H}, 3});
-    nb::object c = choices.cell->has_c ? empty_like(h) : nb::none();
-    nb::object y = empty(x, dimensions == 1 ? Shape{{O}, 1} : Shape{{o.B, O}, 2});
-    auto run = [&](auto kind, auto kernel) {
-        using S = decltype(kind);
-        Call<S> call = o.call<S>(choices, threads, deterministic);
-        call.y = data_of<S>(reads_out ? h : y), call.h_n = reads_out ? nullptr : data_of<S>(h);
-        call.c = call.c_n = data_of<S>(c);
-        if (reads_out) call.out = data_of<S>(y), call.W_out = W_out.data<S>(), call.b_out = b_out.data<S>(), call.O = O;
-        nb::gil_scoped_release release;
-        kernel(call);
-    };
-    o.bits == 32 ? run(float{}, choices.cell->forward32) : run(double{}, choices.cell->forward64);
-    return nb::make_tuple(y, choices.cell->has_c ? nb::object(nb::make_tuple(h, c)) : h);
 } catch (const std::invalid_argument&) {
     return nb::none();
 }
@@ -267,6 +188,7 @@ NB_MODULE(_native, m) {
     m.def("as_walked", &as_walked, nb::arg("origin"), nb::arg("weights"));
     m.def("ordinary", &ordinary, nb::arg("choices"), nb::arg("names"), nb::arg("parameters"), nb::arg("x"),
           nb::arg("hx").none(), nb::arg("I"), nb::arg("H"), nb::arg("grad"), nb::arg("threads"), nb::arg("deterministic"));
-    m.def("step", &step, nb::arg("choices"), nb::arg("names"), nb::arg("parameters"), nb::arg("x"), nb::arg("hx").none(),
-          nb::arg("I"), nb::arg("H"), nb::arg("readout").none(), nb::arg("grad"), nb::arg("threads"), nb::arg("deterministic"));
+    m.def("stack", &stack, nb::arg("choices"), nb::arg("names"), nb::arg("directions"), nb::arg("I"), nb::arg("H"),
+          nb::arg("parameters"), nb::arg("x"), nb::arg("hx").none(), nb::arg("readout").none(), nb::arg("grad"),
+          nb::arg("threads"), nb::arg("deterministic"));
 }

@@ -17,7 +17,7 @@ class QuickWalk(NamedTuple):
     """Native calls for a module's layers that check their own arguments, and give None where they refuse them."""
 
     walk: Callable[..., tuple[Tensor, State] | None]  # (names, I, H, parameters, x, hx) -> y and the final state
-    step: Callable[..., tuple[Tensor, Any] | None]  # as `kernels.step_of_module`; never under autograd
+    stack: Callable[..., tuple[Tensor, Any] | None]  # as `kernels.stack_of_module`; never under autograd
 
 
 class Recorded(NamedTuple):

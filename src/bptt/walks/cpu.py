@@ -73,7 +73,9 @@ class Fused:
 
     def quick_walk_of(self, cell: Equations) -> QuickWalk | None:
         choices = Choices.of(cell) if kernels.available() else None
-        return None if choices is None else QuickWalk(partial(_quick_walk, choices), partial(_quick_step, choices))
+        if choices is None:
+            return None
+        return QuickWalk(partial(_quick_walk, choices), partial(_quick_stack, choices))
 
 
 FUSED = Fused()
@@ -169,9 +171,9 @@ def _quick_walk(
     return y, (h_n,) if c_n is None else (h_n, c_n)
 
 
-def _quick_step(choices: Choices, *arguments: Any) -> tuple[Tensor, Any] | None:
-    """`kernels.step_of_module`; None where operators must be seen, too."""
-    return None if _needs_other_operations() else kernels.step_of_module(choices, *arguments)
+def _quick_stack(choices: Choices, *arguments: Any) -> tuple[Tensor, Any] | None:
+    """`kernels.stack_of_module`; None where operators must be seen, too."""
+    return None if _needs_other_operations() else kernels.stack_of_module(choices, *arguments)
 
 
 def _needs_other_operations() -> bool:

@@ -200,30 +200,34 @@ def forward_of_module(
     return native(choices, names, parameters, x, hx, I, H, grad, *_computing())
 
 
-def step_of_module(
+def stack_of_module(
     choices: Choices,
-    names: Weights[str],
+    names: tuple[Weights[str], ...],
+    directions: int,
     I: int,
     H: int,
     parameters: dict[str, Any],
     x: Any,
     hx: Any,
-    readout: Any,
+    readout: Any = None,
 ) -> tuple[Tensor, Any] | None:
-    """One step of a module of one layer without gradients, and its read-out.
+    """All layers and directions of a module without gradients, and the read-out of one step.
+
+    Both directions of one sequence are walked at once, where there are two threads.
 
     Args:
-        names: of the weights, in `parameters`.
-        x: (B, I), or (I).
-        hx: as the module takes it, (1, B, H), or (1, H); None for zeros.
-        readout: (weight, bias) of a linear layer; None to return h itself.
+        names: of the weights of each layer and direction in `parameters`, the forward direction first.
+        x: (T, B, I); or of one step (B, I) or (I), for a module of one direction.
+        hx: as the module takes it, (L·D, B, H), or (L, H) beside an x (I); None for zeros.
+        readout: of one step, (weight, bias) of a linear layer; None to return h itself.
 
     Returns:
-        y (B, O) or (O), and the state as the module returns it; None where a gradient is wanted, or an argument is
-        not as expected.
+        y (T, B, D·H), (B, O) or (O), and the state as `Recurrent.step` returns it; None where a gradient is
+        wanted, or an argument is not as expected.
     """
-    native = _named(choices, "forward", _native.step) if _profiler_enabled() else _native.step
-    return native(choices, names, parameters, x, hx, I, H, readout, is_grad_enabled(), *_computing())
+    native = _named(choices, "forward", _native.stack) if _profiler_enabled() else _native.stack
+    grad = is_grad_enabled()
+    return native(choices, names, directions, I, H, parameters, x, hx, readout, grad, *_computing())
 
 
 def backward(
