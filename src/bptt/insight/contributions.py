@@ -42,9 +42,9 @@ from .walks_or_model import or_of_walks
 
 
 @overload
-def contributions(walks: Walks, loss: Tensor, *, pairs: bool = False) -> ModelContributions: ...
-@overload
-def contributions(walks: Walks, *, errors: Tensor, pairs: bool = False) -> ModelContributions: ...
+def contributions(
+    walks: Walks, loss: Tensor = ..., *, errors: Tensor = ..., pairs: bool = False
+) -> ModelContributions: ...
 @overload
 def contributions(
     model: Elman | SequenceModel | Recurrent | Cell,

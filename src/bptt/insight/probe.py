@@ -50,7 +50,7 @@ class Probe:
 
     Args:
         model: any module that holds recurrent modules, as `bptt.record` takes it.
-        every: how many steps lie between two measured ones, plus 1; the first step is measured. Default 100.
+        every: one step of so many is measured, beginning with the first. Default 100.
         log: called with the values and the step's number, from 0, as `wandb.log` and `mlflow.log_metrics` are.
             Default None: read `values` or what `step` returns.
         lags: the longest lag. Default 40.

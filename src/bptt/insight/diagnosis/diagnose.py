@@ -52,9 +52,9 @@ WINDOWS = 20  # into which the sequence is cut for the gradient norms, where no 
 
 
 @overload
-def diagnose(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags: int = LAGS) -> ModelDiagnosis: ...
-@overload
-def diagnose(walks: Walks, *, errors: Tensor, d: Tensor | None = None, lags: int = LAGS) -> ModelDiagnosis: ...
+def diagnose(
+    walks: Walks, loss: Tensor = ..., d: Tensor | None = None, *, errors: Tensor = ..., lags: int = LAGS
+) -> ModelDiagnosis: ...
 @overload
 def diagnose(
     model: Any,

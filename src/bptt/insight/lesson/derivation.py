@@ -120,19 +120,9 @@ def _derivation_of_walk(
 @overload
 def derivation(
     walks: Walks,
-    loss: Tensor,
+    loss: Tensor = ...,
     *,
-    t: int | None = None,
-    shown: int = 6,
-    module: str | None = None,
-    loop: int | None = None,
-    sequence: int | None = None,
-) -> Derivation: ...
-@overload
-def derivation(
-    walks: Walks,
-    *,
-    errors: Tensor,
+    errors: Tensor = ...,
     t: int | None = None,
     shown: int = 6,
     module: str | None = None,

@@ -43,19 +43,9 @@ def _diagram_of_walk(
 @overload
 def diagram(
     walks: Walks,
-    loss: Tensor,
+    loss: Tensor = ...,
     *,
-    t: int | None = None,
-    kind: Kind = "unfolded",
-    module: str | None = None,
-    loop: int | None = None,
-    sequence: int | None = None,
-) -> Diagram: ...
-@overload
-def diagram(
-    walks: Walks,
-    *,
-    errors: Tensor,
+    errors: Tensor = ...,
     t: int | None = None,
     kind: Kind = "unfolded",
     module: str | None = None,

@@ -41,18 +41,9 @@ def _explain_walk(
 @overload
 def explain(
     walks: Walks,
-    loss: Tensor,
+    loss: Tensor = ...,
     *,
-    t: int | None = None,
-    module: str | None = None,
-    loop: int | None = None,
-    sequence: int | None = None,
-) -> Explanation: ...
-@overload
-def explain(
-    walks: Walks,
-    *,
-    errors: Tensor,
+    errors: Tensor = ...,
     t: int | None = None,
     module: str | None = None,
     loop: int | None = None,
