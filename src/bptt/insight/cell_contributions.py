@@ -63,7 +63,7 @@ class StepByStep(Cell):
     def by_step(self, dy: Tensor) -> dict[str, Tensor]:
         """Each step's contribution to the gradient, (T, *shape of the parameter); dy (T, B, ·)."""
         sources = [alias for aliases in self.aliases for alias in aliases.values()]
-        parts = iter(self._taken_back(range(len(dy)), dy, sources))
+        parts = iter(self._backpropagated(range(len(dy)), dy, sources))
         by_step = [{name: next(parts) for name in aliases} for aliases in self.aliases]
         return {name: torch.stack([of_step[name] for of_step in by_step]) for name in by_step[0]}
 
@@ -73,7 +73,7 @@ class StepByStep(Cell):
         found = ErrorNorms({"state": dy.new_zeros(T, T)}, {name: dy.new_zeros(T, T) for name in names})
         for t in ends:
             sources = [[*self.aliases[k].values(), *self.states[k]] for k in range(t + 1)]
-            parts = iter(self._taken_back([t], dy, [source for of_step in sources for source in of_step]))
+            parts = iter(self._backpropagated([t], dy, [source for of_step in sources for source in of_step]))
             for k, of_step in enumerate(sources):
                 sizes = torch.stack([next(parts).norm() for _ in of_step])
                 found.states["state"][t, k] = sizes[len(names) :].norm()
@@ -81,7 +81,7 @@ class StepByStep(Cell):
                     found.weights[name][t, k] = size
         return found
 
-    def _taken_back(self, ends: Iterable[int], dy: Tensor, sources: list[Tensor]) -> tuple[Tensor, ...]:
+    def _backpropagated(self, ends: Iterable[int], dy: Tensor, sources: list[Tensor]) -> tuple[Tensor, ...]:
         """The gradients of the errors of some steps."""
         ends = [t for t in ends if self.outputs[t].requires_grad]
         return torch.autograd.grad(

@@ -152,7 +152,7 @@ def _contributions(
 def _entering(dz: Tensor, t: int | None) -> tuple[Tensor, list[int]]:
     """∂E/∂z of the one step that is asked for, or of all, and the steps from 0 where it is not zero."""
     if t is not None:
-        t = checked_step("t", t, len(dz))
+        t = checked_step(t, len(dz))
         alone = torch.zeros_like(dz)
         alone[t - 1] = dz[t - 1]
         dz = alone

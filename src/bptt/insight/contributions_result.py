@@ -114,15 +114,10 @@ class Contributions:
         return ErrorNorms(means(pairs.states), means(pairs.weights))
 
     def __str__(self) -> str:
-        return contributions_text(self)
+        return "\n".join([*_headings(self), "", *share_rows(self)])
 
     def _repr_html_(self) -> str:
         return paragraphs(_headings(self)) + share_tables(self)
-
-
-def contributions_text(c: Contributions) -> str:
-    """The loss, and `share_rows`."""
-    return "\n".join([*_headings(c), "", *share_rows(c)])
 
 
 def _headings(c: Contributions) -> list[str]:

@@ -197,13 +197,13 @@ class OneError(nn.Module):
         return self.criterion(torch.where(self.is_t, y, self.y), d)
 
 
-def checked_step(name: str, t: Any, T: int | None = None) -> int:
+def checked_step(t: Any, T: int | None = None) -> int:
     """The number of a step, 1 to T where T is known."""
     if not isinstance(t, int) or isinstance(t, bool):
-        raise TypeError(f"{name} must be an int, the number of a step, got {type(t).__name__}")
+        raise TypeError(f"t must be an int, the number of a step, got {type(t).__name__}")
     if t < 1 or (T is not None and t > T):
         there = "steps count from 1" if T is None else f"x has the steps 1 to {T}"
-        raise ValueError(f"{name} is {t}, but {there}")
+        raise ValueError(f"t is {t}, but {there}")
     return t
 
 

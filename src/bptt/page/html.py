@@ -119,7 +119,7 @@ def live_page(
         raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")
     if len(d) != len(x):
         raise ValueError(f"d has {len(d)} rows, but x has {len(x)} steps; give one target for each")
-    t = len(x) if t is None else checked_step("t", t, len(x))
+    t = len(x) if t is None else checked_step(t, len(x))
     model = copy.deepcopy(model).to("cpu", torch.float64)
     d = d.to("cpu", torch.float64) if d.is_floating_point() else d.cpu()
     subject = Subject(Experiment(model, x.to("cpu", torch.float64), d, criterion), len(x))

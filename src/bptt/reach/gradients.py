@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from ..losses import LOSSES
+from ..walks.call import HALF
 from .device_errors import naming_devices_of_loss
-
-HALF = (torch.float16, torch.bfloat16)
 
 
 class Gradients:

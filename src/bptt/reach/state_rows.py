@@ -26,15 +26,20 @@ def reset_rows(modules: Mapping[str, nn.Module], states: Mapping[str, Tree], row
     def of_module(module: nn.Module, state: Tree) -> Tree:
         fresh = iter(leaves(module.initial_state(len(rows)))) if isinstance(module, Cell) else None
 
-        def mixed(leaf: Tensor) -> Tensor:
-            shape = [1] * leaf.dim()
-            shape[_batch_axis(module, leaf)] = len(rows)
-            zeros = torch.zeros_like(leaf) if fresh is None else next(fresh)
-            return torch.where(rows.to(leaf.device).view(shape), zeros, leaf)
+        def with_fresh(leaf: Tensor) -> Tensor:
+            new = torch.zeros_like(leaf) if fresh is None else next(fresh)
+            return replaced_rows(leaf, new, rows, _batch_axis(module, leaf))
 
-        return mapped(mixed, state)
+        return mapped(with_fresh, state)
 
     return {name: of_module(modules[name], state) for name, state in states.items()}
+
+
+def replaced_rows(leaf: Tensor, new: Tensor, rows: Tensor, axis: int) -> Tensor:
+    """A state's tensor with some rows, booleans (B,) along an axis, of another one."""
+    shape = [1] * leaf.dim()
+    shape[axis] = len(rows)
+    return torch.where(rows.to(leaf.device).view(shape), new, leaf)
 
 
 def row_mask(rows: Any, batch: int) -> Tensor:

@@ -17,6 +17,7 @@ from .device_errors import naming_devices
 from .hidden_state import HiddenState, hides_state
 from .layout import CHOICE, KNOWN, batch_firsts, name_of, roots_of, sequences_in, time_axis
 from .side_effects import undisturbed
+from .state_rows import replaced_rows
 
 Model = Callable[[Any, Any], tuple[Tensor, Any]]
 
@@ -188,13 +189,7 @@ class Walker:
             return self._initial(state, len(rows) if rows.dim() else len(leaves(state)[0]))
         B = rows.shape[0]
         fresh = iter(leaves(self._initial(state, B)))
-
-        def mixed(leaf: Tensor) -> Tensor:
-            shape = [1] * leaf.dim()
-            shape[self._batch_axis(leaf, B)] = B
-            return torch.where(rows.to(leaf.device).view(shape), next(fresh), leaf)
-
-        return mapped(mixed, state)
+        return mapped(lambda leaf: replaced_rows(leaf, next(fresh), rows, self._batch_axis(leaf, B)), state)
 
     def _initial(self, state: Tree, batch: int) -> Tree:
         if isinstance(self.model, Cell):

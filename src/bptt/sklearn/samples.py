@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import validate_data
 
 from .arrays import check_numbers, parts_of
 
@@ -20,6 +21,13 @@ class Samples(NamedTuple):
     each: list[np.ndarray]  # (T_i, I), all float64 or all float32
     ragged: bool  # whether X is a list, so that predictions for steps are one too
     named: Any = None  # the frame that names the columns, if there is one
+
+
+def samples_for(estimator: Any, X: Any, fresh: bool) -> Samples:
+    """X as an estimator's sequences, with the column names of `fit` unless this is a new fit."""
+    sequences = read_samples(X, type(estimator).__name__)
+    validate_data(estimator, sequences.named, reset=fresh, skip_check_array=True, ensure_2d=False)
+    return sequences
 
 
 def read_samples(X: Any, who: str) -> Samples:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..errors import UserError
 from ..runs.run import Run
@@ -28,7 +28,7 @@ from ..training.tasks.sequence_splits import split_sequences
 from .base import unchanged_by_errors
 from .classifier import check_labels
 from .run_estimator import RunEstimator
-from .samples import Samples, read_samples
+from .samples import Samples, samples_for
 
 OF_A_TABLE = {"series": "series", "label": "label"}  # the columns that the options have to name
 # options of `bptt.train` about its data, its run folder and where it runs
@@ -91,7 +91,7 @@ class SequenceClassifier(ClassifierMixin, RunEstimator):
         Args:
             X, y: as the class says.
         """
-        sequences = self._read_samples(X, fresh=True)
+        sequences = samples_for(self, X, fresh=True)
         labels = _labels_of(y, len(sequences.each))
         classes, numbers = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
@@ -114,7 +114,7 @@ class SequenceClassifier(ClassifierMixin, RunEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities in the order of `classes_`, (n_samples, n_classes)."""
         check_is_fitted(self)
-        data, config = _labelled(self._read_samples(X, fresh=False)), self.run_.config
+        data, config = _labelled(samples_for(self, X, fresh=False)), self.run_.config
         if len(data.columns) != self.n_features_in_:
             raise ValueError(
                 f"X has {len(data.columns)} features, but {type(self).__name__} is expecting "
@@ -143,12 +143,6 @@ class SequenceClassifier(ClassifierMixin, RunEstimator):
         lines = [{"event": "epoch", **epoch._asdict()} for epoch in training.epochs]
         described = vars(config_of(config, task, {}))
         return Run(**described, folder=None, model=model, intervals=None, task_at_hand=task, lines=lines)
-
-    def _read_samples(self, X: Any, fresh: bool) -> Samples:
-        """X as sequences, with the column names of `fit` unless this is a new fit."""
-        sequences = read_samples(X, type(self).__name__)
-        validate_data(self, sequences.named, reset=fresh, skip_check_array=True, ensure_2d=False)
-        return sequences
 
 
 def _labels_of(y: Any, count: int) -> np.ndarray:

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .base import Goal, RecurrentEstimator, unchanged_by_errors
 from .batch import Batch, batch_of
-from .samples import Samples, read_samples
+from .samples import Samples, samples_for
 from .targets import Targets, normalised
 
 TOGETHER = 256  # sequences of a batch in prediction
@@ -42,7 +42,7 @@ class SequenceEstimator(RecurrentEstimator):
             X, y, sample_weight: as the class says.
         """
         self._check_parameters()
-        sequences = self._read_samples(X, fresh=True)
+        sequences = samples_for(self, X, fresh=True)
         goal = self._goal(self._read(y, sequences, self.targets, sample_weight))
         self._learn(sequences, goal)
         self.per_step_ = goal.targets.per_step
@@ -51,7 +51,7 @@ class SequenceEstimator(RecurrentEstimator):
     def _fit_piece(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
         """`partial_fit` of the subclasses."""
         self._check_parameters()
-        sequences = self._read_samples(X, fresh=not hasattr(self, "model_"))
+        sequences = samples_for(self, X, fresh=not hasattr(self, "model_"))
         goal = self._goal(self._read(y, sequences, self._known_targets(), sample_weight), classes)
         self._learn_more(sequences, goal)
         self.per_step_ = goal.targets.per_step
@@ -95,7 +95,7 @@ class SequenceEstimator(RecurrentEstimator):
     def _outputs(self, X: Any) -> tuple[list[np.ndarray], Samples]:
         """The network's outputs, (T_i, O) a sequence, each from a zero state."""
         check_is_fitted(self)
-        sequences = self._read_samples(X, fresh=False)
+        sequences = samples_for(self, X, fresh=False)
         self._check_features(sequences)
         order = sorted(range(len(sequences.each)), key=lambda place: -len(sequences.each[place]))
         found: dict[int, np.ndarray] = {}
@@ -110,12 +110,6 @@ class SequenceEstimator(RecurrentEstimator):
                 for column, (place, part) in enumerate(zip(places, chosen, strict=True))
             }
         return [found[place] for place in range(len(order))], sequences
-
-    def _read_samples(self, X: Any, fresh: bool) -> Samples:
-        """X as sequences, with the column names of `fit` unless this is a new fit."""
-        sequences = read_samples(X, type(self).__name__)
-        validate_data(self, sequences.named, reset=fresh, skip_check_array=True, ensure_2d=False)
-        return sequences
 
     def _known_targets(self) -> str:
         """Targets for each step or each sequence: as fitted, or else as `targets` says."""

@@ -123,7 +123,7 @@ def problem_of_sequences(
         y, after = pair_of(problem.model(problem.x, problem.state), name, "a pair (y, state)")
     if t is not None:
         axis = time_axis(problem.model, problem.x)
-        one = OneError(problem.criterion, y, checked_step("t", t, problem.x.shape[axis]), axis)
+        one = OneError(problem.criterion, y, checked_step(t, problem.x.shape[axis]), axis)
         problem = problem._replace(criterion=one)
     _check_finite(scalar_loss(problem.criterion, y, problem.d), "x, d and the weights")
     if state is None and isinstance(model, Recurrent | SequenceModel | Elman | nn.RNNBase):

@@ -131,7 +131,7 @@ def diagnose(
     axis = _check(model, x, d, lags, window)
     loss = _as_trained(model, criterion)
     T, x, d = x.shape[axis], x.detach().to("cpu", torch.float64), d.detach()
-    asked, lags = lags, min(lags, (T if t is None else checked_step("t", t, T)) - 1)
+    asked, lags = lags, min(lags, (T if t is None else checked_step(t, T)) - 1)
     some = _some_sequences(x, axis)
     _, layers_of = record_layers(net, x if some is None else x.index_select(1 - axis, some))
     records = [walk for of_layer in layers_of for walk in of_layer]

@@ -46,7 +46,7 @@ def backward_of_error(
         raise TypeError(f"d must be a torch.Tensor, got {type(d).__name__}")
     h, records = record_layers(net, x)
     time = 1 if net.batch_first and x.dim() == 3 else 0
-    t = h.shape[time] if t is None else checked_step("t", t, h.shape[time])
+    t = h.shape[time] if t is None else checked_step(t, h.shape[time])
     if d.shape[: h.dim() - 1] != h.shape[:-1]:
         raise ValueError(
             f"d is {tuple(d.shape)}, but one target for each step of x needs {tuple(h.shape[:-1])} first"

@@ -67,7 +67,7 @@ def backward_of_walk(
     entering = [int(step) + 1 for step in (d_outputs != 0).flatten(1).any(1).nonzero()]
     if not entering:
         raise ValueError(f"no error enters sequence {row} of {who} from above")
-    t = entering[-1] if t is None else checked_step("t", t, steps)
+    t = entering[-1] if t is None else checked_step(t, steps)
     if t not in entering:
         shown = f"{', '.join(map(str, entering[:6]))}{', ...' if len(entering) > 6 else ''}"
         raise ValueError(f"no error enters {who} at step {t}; errors enter at {shown}")

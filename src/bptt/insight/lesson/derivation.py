@@ -185,7 +185,7 @@ def derivation(
     if x is None or d is None:
         if t is None:
             raise TypeError("pass t, the step whose error is derived, or x and d")
-        checked_step("t", t)
+        checked_step(t)
         return _derivation(model, t, criterion, shown, t)
     if isinstance(x, Tensor) and x.dim() != 2:
         raise ValueError(f"x must be one sequence (T, I), got {tuple(x.shape)}; choose one of the batch")

@@ -103,7 +103,7 @@ def diagram(
     check_network(model)
     check_both_or_neither(x, d)
     if t is not None:
-        checked_step("t", t)
+        checked_step(t)
     e = None if x is None or d is None else explain(model, x, d, criterion, t=t)
     if kind == "folded":
         return draw_folded(model, e, "t" if t is None else t)

@@ -80,11 +80,12 @@ def band(line: Curve, kind: str, width: float) -> str:
     )
 
 
-def cross(at: Point, kind: str, size: float = 5) -> str:
+def cross(at: Point, kind: str) -> str:
     """An × over a point."""
+    start = at - (5 + 5j)
     return (
-        f'<path class="{kind} cross" d="M{at.real - size:.1f} {at.imag - size:.1f} l{2 * size} {2 * size} '
-        f'm0 {-2 * size} l{-2 * size} {2 * size}" stroke-width="2.2"/>'
+        f'<path class="{kind} cross" d="M{start.real:.1f} {start.imag:.1f} l10 10 m0 -10 l-10 10" '
+        'stroke-width="2.2"/>'
     )
 
 

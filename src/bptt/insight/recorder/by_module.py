@@ -53,7 +53,7 @@ def contributions_of_walks(walks: Walks, loss: Tensor, *, pairs: bool = False) -
 
 
 def backward_of_walks(walks: Walks, loss: Tensor) -> None:
-    """Take a loss back through all recorded walks; every .grad stays as it is."""
+    """Backpropagate a loss through all recorded walks; every .grad stays as it is."""
     errors = _checked(walks, loss)
     _backward(walks, loss if errors is None else errors.sum())
 
@@ -96,7 +96,7 @@ def _checked(walks: Walks, loss: Any) -> Tensor | None:
 
 
 def _backward(walks: Walks, loss: Tensor) -> None:
-    """Take a loss back through all recorded walks; every .grad stays as it is."""
+    """Backpropagate a loss through all recorded walks; every .grad stays as it is."""
     nodes = [node for calls in walks.calls.values() for call in calls for node in call.nodes]
     for node in nodes:
         node.forget()

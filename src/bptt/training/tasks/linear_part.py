@@ -15,7 +15,7 @@ SURE, BLOCKS, MOST_BLOCKS = 3.0, 20, 50  # as `share_of` has them
 
 
 class LinearPaths(NamedTuple):
-    """The linear part in a forecast model, both with the network's inputs by the steps learned from."""
+    """The linear part in a forecast model, both with the network's inputs by the training steps."""
 
     learned: LinearPath  # fitted without the validation steps, beside which the network is trained
     final: LinearPath  # fitted to all training steps
