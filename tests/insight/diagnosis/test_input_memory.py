@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bptt.insight.diagnosis.input_memory import FOUND, input_memory, targets_by_step
+from bptt.insight.diagnosis.input_memory import FOUND, input_memory, targets_by_step, why_unmeasured
 from support import normal
 
 
@@ -149,9 +149,17 @@ def test_what_only_a_product_tells_is_not_seen():
     assert input_memory(x, delayed(x, 1) * delayed(x, 2), 20).lag is None
 
 
-@pytest.mark.parametrize(("T", "d"), [(20, None), (200, torch.ones(200, 1, 1))])
-def test_too_few_rows_or_a_constant_target(T, d):
-    assert input_memory(normal(T, 1, 1), normal(T, 1, 1, seed=1) if d is None else d, 10) is None
+@pytest.mark.parametrize(
+    ("x", "d", "why"),
+    [
+        (normal(20, 1, 1), normal(20, 1, 1, seed=1), "d has 20 targets; pass more steps or sequences"),
+        (normal(200, 1, 1), torch.ones(200, 1, 1), "d is the same wherever it was looked at"),
+        (normal(200, 1, 1) / 0, normal(200, 1, 1), "its input is not finite"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_sentence(x, d, why):
+    assert input_memory(x, d, 10) is None
+    assert why_unmeasured(x, d).startswith(why)
 
 
 def test_a_constant_feature_does_no_harm():

@@ -85,6 +85,18 @@ def test_the_gates_bias_opens_the_gate_for_as_long_as_the_data_needs(recurrent, 
     assert after.enough
 
 
+def test_a_remedy_is_for_both_directions_where_both_fade():
+    model = model_of(lambda: bptt.LSTM(1, 8, bidirectional=True))
+    found, _, _ = diagnosed(model)
+    both = "model.bias_hh_l0.data[8:16] = model.bias_hh_l0_reverse.data[8:16] = 1. "
+    opened, initialised, *_ = (remedy.replace("recurrent.", "") for remedy in found.remedies)
+    assert both in opened
+    assert "(*model.weight_hh_l0.data.chunk(4), *model.weight_hh_l0_reverse.data.chunk(4))" in initialised
+    run(found.remedies[1], model)
+    for W in (model.recurrent.weight_hh_l0, model.recurrent.weight_hh_l0_reverse):
+        assert torch.allclose(W[:8] @ W[:8].T, torch.eye(8), atol=1e-5)
+
+
 def test_where_the_need_is_not_known_the_gates_remedy_says_which_bias_keeps_how_long():
     x, label = normal(60, 2, 1, dtype=torch.float32), torch.ones(2)
 

@@ -74,7 +74,8 @@ def test_lags_are_shown_until_nothing_is_left():
 
 def test_odd_data_and_norms():
     found = diagnosed()
-    assert "is not measured" in str(dataclasses.replace(found, memory=None))
+    unknown = dataclasses.replace(found, memory=None, unmeasured="pass d")
+    assert "what it needs is not measured: pass d" in str(unknown)
     nothing = dataclasses.replace(found.memory, lag=None, r2=[0.01] * len(found.memory.lags))
     assert "no lag of x" in str(dataclasses.replace(found, memory=nothing))
     alone = dataclasses.replace(found.memory, lag=0)

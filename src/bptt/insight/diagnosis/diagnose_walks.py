@@ -86,7 +86,7 @@ def diagnose_walks(walks: Walks, loss: Tensor, d: Tensor | None = None, *, lags:
         if d is not None and own is None:
             misfits.append(f"{called(name)} walked {steps} steps of {_batch(loop)} sequences")
         with torch.no_grad():
-            found[name] = _of_loop(name, loop, own, lags)
+            found[name] = _of_loop(name, loop, own, lags, d is not None)
     if not found:
         raise ValueError("; ".join(f"{called(name)}: {why}" for name, why in left_out.items()))
     if d is not None and len(misfits) == len(found):
@@ -118,7 +118,7 @@ def _targets(d: Tensor, loop: list[ModuleCall], batch_first: bool) -> Tensor | N
     return None if found is None else found[:, order]
 
 
-def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> Diagnosis:
+def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int, is_given: bool) -> Diagnosis:
     """The diagnosis of one loop of calls, taken as one walk."""
     T, errors, rows = _steps(loop), errors_of(loop), _sequences(loop)
     dh = errors.d_outputs[:, rows.to(errors.d_outputs.device)].to("cpu", torch.float64)
@@ -138,7 +138,7 @@ def _of_loop(name: str, loop: list[ModuleCall], d: Tensor | None, lags: int) -> 
     layers = [diagnose_layer(r.layer, r, by_lag.get(r.layer), lags) for r in listed]
     norm = _gradient_norm(loop)
     silent = not any(bool(delta.any()) for delta in deltas)
-    memory = memory_of(_inputs(loop), d, asked)
+    memory = memory_of(_inputs(loop), d, asked, is_given)
     found = diagnosis_from(layers, listed, memory, silent, T, lags, GradientNorms(T, norm[None], norm.item()))
     if len(loop) > 1:
         found.notes.append(f"Looked at: {len(loop)} calls as one walk of {T} steps that hands its state on.")

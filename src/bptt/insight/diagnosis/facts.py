@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .clipping import GradientNorms
-from .input_memory import GAIN, LEAST_ROWS, InputMemory
+from .input_memory import GAIN, InputMemory
 from .layers import Gate, LayerDiagnosis
 
 EXPONENTS_SHOWN = 4
@@ -76,16 +76,10 @@ def _gate(gate: Gate) -> str:
     return f"{gate.mean:.2f} on average; {gate.closed:.0%} closed (below 0.1), {gate.open:.0%} open (above 0.9)"
 
 
-def memory_facts(memory: InputMemory | None) -> list[Fact]:
-    """How far back the data needs the gradient to reach."""
+def memory_facts(memory: InputMemory | None, unmeasured: str) -> list[Fact]:
+    """How far back the data needs the gradient to reach, or why that is not measured."""
     if memory is None:
-        return [
-            Fact(
-                "data",
-                f"what it needs is not measured: no d, fewer than {LEAST_ROWS} targets, a constant d, or d "
-                "neither one a step nor one a sequence",
-            )
-        ]
+        return [Fact("data", f"what it needs is not measured: {unmeasured}")]
     best = max(memory.r2)
     probe = (
         f"a linear probe of {'x' if memory.tokens is None else f'the {memory.tokens} tokens of x'}, out of sample"

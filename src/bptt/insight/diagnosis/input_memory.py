@@ -69,6 +69,26 @@ def targets_by_step(d: Tensor, T: int, lengths: Tensor, batch_first: bool) -> Te
     return found
 
 
+def why_unmeasured(x: Tensor, d: Tensor) -> str:
+    """Why `input_memory` gives None of x (T, B, I) and d (T, B, ...), and what to do."""
+    there = _known(d.reshape(*x.shape[:2], -1))
+    if (rows := int(there.sum())) < LEAST_ROWS:
+        return f"d has {rows} targets; pass more steps or sequences, with {LEAST_ROWS} targets at least"
+    if not x[_used(there)].isfinite().all():
+        return "its input is not finite; look for the module before it that gives such numbers"
+    return "d is the same wherever it was looked at; pass steps over which it changes"
+
+
+def _known(d: Tensor) -> Tensor:
+    """Where targets (T, B, D) are there, (T, B)."""
+    return (d.isfinite() if d.is_floating_point() else d >= 0).all(-1)
+
+
+def _used(there: Tensor) -> Tensor:
+    """The steps up to each sequence's last target, (T, B): after it may be padding."""
+    return there.flip(0).cumsum(0).flip(0) > 0
+
+
 def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
     """How far back x helps to predict d.
 
@@ -83,7 +103,7 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
     """
     B = x.shape[1]
     d = (d if d.is_floating_point() else d.long()).reshape(*x.shape[:2], -1)
-    there = (d.isfinite() if d.is_floating_point() else d >= 0).all(-1)
+    there = _known(d)
     at = there.flatten().nonzero().flatten()  # step · B + sequence
     if len(at) < LEAST_ROWS:
         return None
@@ -95,7 +115,7 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
         return None
     if not d.is_floating_point():
         target = one_hot(target.unique(return_inverse=True)[1]).flatten(1)
-    used = there.flip(0).cumsum(0).flip(0) > 0  # up to each sequence's last target: after it may be padding
+    used = _used(there)
     if not x[used].isfinite().all():
         return None
     features, tokens = _features(x, used)

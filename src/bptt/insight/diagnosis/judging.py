@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from ..lags import gradient_by_lag
 from ..plain_models import Record
 from .clipping import GradientNorms
-from .input_memory import InputMemory, input_memory
+from .input_memory import InputMemory, input_memory, why_unmeasured
 from .layers import OPERATIONS, LayerDiagnosis
 from .remedies import LayerPlace, remedies, spared
 from .result import Diagnosis
@@ -30,10 +31,28 @@ def some_of(B: int, most: int = SEQUENCES) -> Tensor:
     return torch.linspace(0, B - 1, min(B, most), device="cpu").round().long()
 
 
-def memory_of(x: Tensor, targets: Tensor | None, lags: int) -> InputMemory | None:
-    """How far back x (T, B, I) predicts its targets, (T, B, ...), seen in many sequences."""
+class DataMemory(NamedTuple):
+    """How far back the data needs the gradient; None where that cannot be measured, and why."""
+
+    measured: InputMemory | None
+    unmeasured: str = ""
+
+
+def memory_of(x: Tensor, targets: Tensor | None, lags: int, is_given: bool = True) -> DataMemory:
+    """How far back x (T, B, I) predicts its targets, (T, B, ...), seen in many sequences.
+
+    Args:
+        targets: None where there are none of each step.
+        is_given: whether there are targets of some kind.
+    """
+    if not is_given:
+        return DataMemory(None, "pass the targets as well, d=, one a step or one a sequence")
+    if targets is None:
+        return DataMemory(None, "d fits neither the steps nor the sequences; pass one target a step or a sequence")
     some = some_of(x.shape[1], max(SEQUENCES, LOOKED_BACK // len(x)))
-    return None if targets is None else input_memory(x[:, some], targets[:, some], lags)
+    x, targets = x[:, some], targets[:, some]
+    found = input_memory(x, targets, lags)
+    return DataMemory(found, "" if found is not None else why_unmeasured(x, targets))
 
 
 def lags_before(errors: Tensor, lags: int) -> int:
@@ -85,7 +104,7 @@ def mean_by_lag_of(records: list[list[Record]], dh: Tensor, lags: int, weights: 
 def diagnosis_from(
     layers: list[LayerDiagnosis],
     records: list[Record],
-    memory: InputMemory | None,
+    memory: DataMemory,
     silent: bool,
     steps: int,
     lags: int,
@@ -93,13 +112,13 @@ def diagnosis_from(
     trial: Trial | None = None,
 ) -> Diagnosis:
     """The diagnosis of measured layers, with remedies; arguments as `Diagnosis` and `verdict` have them."""
-    found = verdict(layers, memory, silent, steps, lags)
-    need = None if memory is None else memory.lag
+    measured, unmeasured = memory
+    found = verdict(layers, measured, silent, steps, lags)
+    need = None if measured is None else measured.lag
     places = _places(layers, records)
     advice = tried(remedies(found, places, need, norms), trial) + spared(found, places, need)
-    return Diagnosis(
-        found.kind, found.sentence, found.severity, found.enough, steps, lags, layers, memory, norms, advice
-    )
+    said = found.kind, found.sentence, found.severity, found.enough
+    return Diagnosis(*said, steps, lags, layers, measured, norms, advice, unmeasured=unmeasured)
 
 
 def _places(layers: list[LayerDiagnosis], records: list[Record]) -> list[LayerPlace]:

@@ -40,6 +40,24 @@ class LayerPlace(NamedTuple):
     names: Weights[str]  # of its weights, below the model
     hidden: int
     inputs: int
+    also: Weights[str] | None = None  # those of the layer's other direction, where the verdict is about it too
+
+    def typed(self, which: str) -> list[str]:
+        """A weight as it is typed, of each direction."""
+        return [typed(getattr(names, which)) for names in (self.names, self.also) if names is not None]
+
+    def change(self, which: str, change: Callable[[Tensor], object]) -> Callable[[Network], Network]:
+        """The change of a weight of each direction."""
+        names = [getattr(names, which) for names in (self.names, self.also) if names is not None]
+
+        def changed(net: Network) -> Network:
+            weights = dict(net.named_parameters())
+            with torch.no_grad():
+                for name in names:
+                    change(weights.get(name, weights.get(f"recurrent.{name}")))  # pyright: ignore[reportArgumentType]
+            return net
+
+        return changed
 
 
 def remedies(verdict: Verdict, places: list[LayerPlace], need: int | None, norms: GradientNorms) -> list[Remedy]:
@@ -51,7 +69,9 @@ def remedies(verdict: Verdict, places: list[LayerPlace], need: int | None, norms
         need: how far back the data needs the gradient, where that is known.
         norms: the gradient norms seen.
     """
-    place = next((p for p in places if p.layer.kind == verdict.kind), places[0])
+    place, *others = [p for p in places if p.layer.kind == verdict.kind] or places[:1]
+    also = next((p.names for p in others if p.layer.layer == f"{place.layer.layer}_reverse"), None)
+    place = place._replace(also=also)
     if verdict.kind == "no gradient":
         return _no_gradient(place)
     if verdict.kind == "exploding":
@@ -107,13 +127,13 @@ def _clip(norms: GradientNorms) -> Remedy:
 
 
 def _vanishing(place: LayerPlace, need: int | None) -> list[Remedy]:
-    found = []
+    found, inputs = [], place.typed("W_ih")
     if place.layer.saturated > MOST_SATURATED:
         text = (
             f"Unsaturate: {place.layer.saturated:.0%} of the units are saturated and pass almost nothing back. "
-            f"Standardise x, and start with smaller weights: {typed(place.names.W_ih)}.data.mul_(0.1)."
+            f"Standardise x, and start with smaller weights: {'; '.join(f'{W}.data.mul_(0.1)' for W in inputs)}."
         )
-        found.append(Remedy("smaller input weights", text, _of_weight(place.names.W_ih, lambda W: W.mul_(0.1))))
+        found.append(Remedy("smaller input weights", text, place.change("W_ih", lambda W: W.mul_(0.1))))
     if not isinstance(place.cell, ElmanEquations):
         found += [_gate_bias(place, need), _initialise(place)]
     elif max(place.layer.spectral_radius.values()) < 1:
@@ -144,20 +164,8 @@ def _no_gradient(place: LayerPlace) -> list[Remedy]:
     return [Remedy("", text) for text in texts]
 
 
-def _of_weight(name: str, change: Callable[[Tensor], object]) -> Callable[[Network], Network]:
-    """The change of one weight, by its name below the model."""
-
-    def changed(net: Network) -> Network:
-        weights = dict(net.named_parameters())
-        with torch.no_grad():
-            change(weights.get(name, weights.get(f"recurrent.{name}")))  # pyright: ignore[reportArgumentType]
-        return net
-
-    return changed
-
-
 def _initialise(place: LayerPlace) -> Remedy:
-    W, G = typed(place.names.W_hh), place.cell.gates
+    weights, G = place.typed("W_hh"), place.cell.gates
     radius = max(place.layer.spectral_radius.values())
     now = f"The spectral radius is {radius:.3g} now"
 
@@ -165,21 +173,21 @@ def _initialise(place: LayerPlace) -> Remedy:
         for block in weight.chunk(G):
             nn.init.orthogonal_(block)
 
-    change = _of_weight(place.names.W_hh, orthogonal)
+    change = place.change("W_hh", orthogonal)
     if G > 1:
+        blocks = [f"{W}.data.chunk({G})" for W in weights]
+        each = blocks[0] if len(blocks) == 1 else f"({', '.join(f'*{own}' for own in blocks)})"
         text = (
-            f"Initialise each gate's block orthogonally: for W in {W}.data.chunk({G}): "
+            f"Initialise each gate's block orthogonally: for W in {each}: "
             f"torch.nn.init.orthogonal_(W).   {now}, the largest of them."
         )
     elif isinstance(place.cell, ElmanEquations) and place.cell.activation.name == "relu":
-        change = _of_weight(place.names.W_hh, nn.init.eye_)
-        text = (
-            f"Initialise with the identity, as relu wants it: torch.nn.init.eye_({W}).   {now} (Le et al. 2015)."
-        )
+        change = place.change("W_hh", nn.init.eye_)
+        code = "; ".join(f"torch.nn.init.eye_({W})" for W in weights)
+        text = f"Initialise with the identity, as relu wants it: {code}.   {now} (Le et al. 2015)."
     else:
-        text = (
-            f"Initialise orthogonally: torch.nn.init.orthogonal_({W}).   {now}; of an orthogonal matrix it is 1."
-        )
+        code = "; ".join(f"torch.nn.init.orthogonal_({W})" for W in weights)
+        text = f"Initialise orthogonally: {code}.   {now}; of an orthogonal matrix it is 1."
     return Remedy("orthogonal weights", text, change)
 
 
@@ -232,11 +240,11 @@ def _gate_bias(place: LayerPlace, need: int | None) -> Remedy:
         return Remedy("a bias", text)
     bias, H = max(1.0, math.log(need - 1)) if need and need > 1 else 1.0, place.hidden
     kept = 1 / (1 + math.exp(-bias))
+    opened = " = ".join(f"{b}.data[{H}:{2 * H}]" for b in place.typed("b_hh"))
     text = (
-        f"Open the {KEEPING[gate]} gate: {typed(place.names.b_hh)}.data[{H}:{2 * H}] = {bias:.2g}. {now}; with "
-        f"this bias it starts near {kept:.2g}."
+        f"Open the {KEEPING[gate]} gate: {opened} = {bias:.2g}. {now}; with this bias it starts near {kept:.2g}."
     )
     if not need:
         text += " To keep what is N steps back, take log(N - 1): 3.9 for 50 steps."
-    change = _of_weight(place.names.b_hh, lambda b: b[H : 2 * H].fill_(bias))
+    change = place.change("b_hh", lambda b: b[H : 2 * H].fill_(bias))
     return Remedy(f"an open {KEEPING[gate]} gate", text, change)

@@ -31,11 +31,12 @@ class Diagnosis:
         steps: T.
         lags: how far back was looked.
         layers: each layer and direction, the lowest first; empty where numbers are not finite.
-        memory: how far back x predicts d; None where that cannot be measured.
+        memory: how far back x predicts d; None where that cannot be measured, and `unmeasured` says why.
         gradient_norms: what clipping sees; None where numbers are not finite.
         remedies: what to do, the first thing first, and what a trial of each one showed.
         where: the data that was looked at, in words.
         notes: what else was found, a sentence each.
+        unmeasured: why there is no `memory`, and what to do.
     """
 
     kind: DiagnosisKind
@@ -50,6 +51,7 @@ class Diagnosis:
     remedies: list[str]
     where: str = ""
     notes: list[str] = field(default_factory=list)
+    unmeasured: str = ""
 
     def numbers(self) -> dict[str, Any]:
         """Every number as plain lists, ready for JSON; None for what is infinite or unknown."""
@@ -100,7 +102,7 @@ def _sections(found: Diagnosis) -> list[tuple[str, list[Fact]]]:
     both = any(layer.layer.endswith("_reverse") for layer in found.layers)
     sections = [(_title(layer, found), layer_facts(layer, both)) for layer in found.layers]
     if found.layers:
-        sections.append(("", memory_facts(found.memory)))
+        sections.append(("", memory_facts(found.memory, found.unmeasured)))
     if found.gradient_norms is not None:
         sections.append(("", [norm_fact(found.gradient_norms, found.steps)]))
     return sections
