@@ -85,6 +85,13 @@ def test_with_verbose_it_prints_what_the_command_prints(frame, capsys):
     assert "written to" not in said
 
 
+def test_its_hints_name_arguments_not_options_of_the_command_line(frame, capsys):
+    bptt.train(frame, target="y", validation=0, linear=False, verbose=True, **QUICK)
+    said = capsys.readouterr().out
+    assert "and are too narrow; validation=0.2 gives honest ones." in said
+    assert "--" not in said.replace("---", "")
+
+
 def test_warnings_are_pythons_and_point_at_the_callers_line(frame):
     with pytest.warns(UserWarning, match=r"column 'a' is constant over the training rows") as warned:
         bptt.train(frame.with_columns(a=1.0), target="y", input="a", **QUICK)

@@ -90,8 +90,7 @@ def errors_for_python() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        if not _is_command.get():
-            error.args = (as_keywords(str(error)),)
+        error.args = (spelled(str(error)),)
         raise
 
 
@@ -105,31 +104,36 @@ def errors_for_command_line() -> Iterator[None]:
         _is_command.reset(token)
 
 
+def spelled(text: str) -> str:
+    """A message with its options as they are typed where a command runs, else as arguments."""
+    return text if _is_command.get() else as_keywords(text)
+
+
 def as_keywords(text: str) -> str:
     """A message for callers in Python, its options spelled as arguments, but for those of `commands`.
 
-    >>> as_keywords("fill them, or pass --missing interpolate; --test must be below 1; --no-linear")
-    "fill them, or pass missing='interpolate'; test must be below 1; linear=False"
+    >>> as_keywords("fill them, or pass --missing interpolate; --test must be below 1; --no-linear or --linear")
+    "fill them, or pass missing='interpolate'; test must be below 1; linear=False or linear=True"
     """
     words = {
         value for kind in OPTIONS.values() for hint in get_type_hints(kind).values() for value in _literals(hint)
     }
 
-    def spelled(found: re.Match[str]) -> str:
+    def argument(found: re.Match[str]) -> str:
         if found["command"]:
             return found[0]
         no, name, after = found["no"], found["name"].replace("-", "_"), found["value"] or ""
         if name not in _FIELDS:
             return found[0]
-        if no:
-            return f"{name}=False{after}"
+        if no or _FIELDS[name].type == "bool":
+            return f"{name}={not no}{after}"
         value = after.strip()
         if value in words:
             return f"{name}={value!r}"
         return f"{name}={value}" if re.fullmatch(r"-?\d[\d.]*|[A-Z]+", value) else name + after
 
     return re.sub(
-        r"(?P<command>`[^`]*`)|--(?P<no>no-)?(?P<name>[a-z]\w*(?:-\w+)*)(?P<value> [\w.-]*\w)?", spelled, text
+        r"(?P<command>`[^`]*`)|--(?P<no>no-)?(?P<name>[a-z]\w*(?:-\w+)*)(?P<value> [\w.-]*\w)?", argument, text
     )
 
 
