@@ -8,12 +8,15 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # An installation without the native kernels is an error.
 export BPTT_NATIVE = 1
 
+# The many processes of the tests share what Python compiles, also where the environment asks for the contrary.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: train test test-all lint faults docs wheel sanitize arm mac matrix gpu cuda-check
 
 train: $(INSTALLED)
 	$(BIN)/bptt train
 
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal --durations=10
 
 # Every behaviour once, and the ten slowest tests.
 test: $(INSTALLED)

@@ -38,7 +38,7 @@ def tested(python: str, torch: str, numpy: str, folder: Path) -> tuple[str, bool
     package = f"bptt[sklearn,onnx,tensorboard] @ {source.as_uri()}"
     subprocess.run([uv, "pip", "install", "--quiet", "--python", executable, *wanted, *TOOLS, package], check=True)
     said = subprocess.run([executable, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout.strip()
-    command = [executable, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "-p", "no:cacheprovider"]
+    command = [executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", "-p", "no:cacheprovider"]
     run = subprocess.run([*command, *TESTS], cwd=source, stdout=subprocess.PIPE, text=True)
     print(run.stdout)
     return f"| {said} | {run.stdout.strip().splitlines()[-1]} |", run.returncode == 0

@@ -19,24 +19,8 @@ for name in ("COLUMNS", "LINES"):  # pytest-xdist sets them, and commands wrap w
 hypothesis.settings.register_profile("any speed", deadline=None)  # others may use the machine too
 hypothesis.settings.load_profile("any speed")
 
-# The files that take longest go first, so that no worker is left alone with one of them at the end; xdist
-# keeps this order with --no-loadscope-reorder.
-LONGEST = (
-    "test_any_device",
-    "test_cli",
-    "test_gpu",
-    "test_isa",
-    "test_faults",
-    "test_device_errors",
-    "test_train",
-    "test_follow",
-    "test_operators",
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that run on another device than the CPU: `pytest -m device` runs these alone."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         if "other_device" in getattr(item, "fixturenames", ()) or parameters.get("device") == OTHER:
