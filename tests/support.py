@@ -101,7 +101,7 @@ def forked(act: Callable[..., Any], *arguments: Any, output: Path, **environment
     if "forkserver" not in multiprocessing.get_all_start_methods():
         pytest.skip("no process can be forked on this system")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "polars", "pytest", "hypothesis"])
+    context.set_forkserver_preload(["torch", "torch._dynamo", "polars", "pytest", "hypothesis"])
     process = context.Process(target=_printing_to, args=(output, environment, act, *arguments))
     process.start()
     return process

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not kernels.available(), reason="installed witho
 KERNELS = ("walks/test_cpu",)
 LADDER = (*KERNELS, "walks/test_door", "walks/test_operators", "test_complex_step")
 # These ask nothing more of the kernels; second derivatives are the reference's.
-OTHERS = "exported or compiled or opcheck or profiler or second_derivatives"
+OTHERS = "exported or compiled or opcheck or profiler or second_derivatives or quick_walk or changed_in_place"
 
 
 def run_under(isa, folder, *arguments):

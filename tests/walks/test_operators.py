@@ -14,8 +14,10 @@ pytestmark = pytest.mark.skipif(not kernels.available(), reason="installed witho
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch 2.15's own
-@pytest.mark.parametrize("name", ["tanh", "softplus", "leaky gelu", "gru", "lstm"])
-@pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]])
+@pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]], ids=["whole", "packed"])
+@pytest.mark.parametrize(
+    "name", ["tanh", "gru", "lstm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("softplus", "leaky gelu"))]
+)
 def test_operators_pass_opcheck(name, batch_sizes):
     cell = NATIVE[name]
     state, weights = layer(cell, 2, 3, 4)

@@ -11,6 +11,10 @@ from bptt.walks import kernels
 from support import normal
 
 
+# To ask whether there is a torch is not to import it.
+ASKED = "import sys, importlib.util; importlib.util.find_spec('torch'); assert 'torch' not in sys.modules"
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A folder with an exported model, and with an input and output of it."""
@@ -23,7 +27,7 @@ def exported(tmp_path_factory):
 
 @pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 @pytest.mark.parametrize(
-    "imports", ["import bptt, torch", pytest.param("import torch, bptt", marks=pytest.mark.slow)]
+    "imports", [f"import bptt; {ASKED}; import torch", pytest.param("import torch, bptt", marks=pytest.mark.slow)]
 )
 def test_an_exported_model_loads_where_bptt_was_only_imported(imports, exported):
     program = f"""{imports}
@@ -44,14 +48,6 @@ OTHERS = ("bptt.sklearn", "bptt.equations", "bptt.walks.kernels")
 def test_any_of_its_modules_may_be_the_one_that_brings_torch(name):
     program = f"import {name}, torch; torch.ops.bptt.walk"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-
-
-def test_to_ask_whether_there_is_a_torch_is_not_to_import_it():
-    program = "import bptt, sys, importlib.util as u; u.find_spec('torch'); assert 'torch' not in sys.modules; "
-    run = subprocess.run(
-        [sys.executable, "-c", program + "import torch; torch.ops.bptt.walk"], capture_output=True
-    )
     assert run.returncode == 0, run.stderr
 
 
