@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from ..insight.diagnosis.diagnose import LEAST_STEPS, diagnose
+from ..insight.diagnosis.result import Diagnosis
 from ..insight.plain_models import Criterion
 from ..networks import SequenceModel
 from ..page.html import Page, page_of
@@ -39,7 +41,7 @@ class Explorer:
         t: the step whose error is shown first, from 1.
         times: a label for each step of the longest sequence, or None.
         run: a finished training run, or None.
-        diagnosis: the numbers of a run's diagnosis; None where the shown sequence is diagnosed.
+        diagnosis: of a run, computed when the page is made; where it is None, the shown sequence is diagnosed.
         labels: the tokens of a language model, by input and output.
         where: which steps of a run's data are shown at first, in words.
     """
@@ -51,7 +53,7 @@ class Explorer:
     lesson: bool = False
     times: list[str] | None = None
     run: RunReport | None = None
-    diagnosis: dict[str, Any] | None = None
+    diagnosis: Callable[[], Diagnosis | None] = lambda: None
     labels: list[str] = field(default_factory=list)
     where: str = ""
 
@@ -61,7 +63,8 @@ class Explorer:
         Raises:
             ValueError: the sequence is too long, or the network cannot be shown.
         """
-        diagnosis = self.diagnosis or diagnosed(self.subject.shown())
+        found = self.diagnosis()
+        diagnosis = diagnosed(self.subject.shown()) if found is None else found.numbers()
         further = {"lesson": self.lesson, "times": self.times, "diagnosis": diagnosis, "run": self.run}
         further["labels"] = self.labels
         return page_of(self.subject, self.title, self.lead, self.t, **further)
@@ -104,16 +107,18 @@ def run_explorer(
         stop = task.first_step + task.farthest + task.learned_steps
         steps_shown = len(subject.longest.x)
         times = task.table.timestamps_at(stop - steps_shown, steps_shown).texts
-    lead, report, found = [message(described(config, task))], None, None
-    if result is None:
-        found = diagnosis_of(model, excerpt)
-    else:
+    lead, report = [message(described(config, task))], None
+    if result is not None:
         lead += filter(None, [result.ending(), result.intervals(), message(result.judged.verdict)])
-        report, found = result.report(), result.diagnosis
-    if found is not None:
-        found = replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
-    numbers = None if found is None else found.numbers()
+        report = result.report()
+
+    def diagnosis() -> Diagnosis | None:
+        found = diagnosis_of(model, excerpt) if result is None else result.diagnosis
+        if found is None:
+            return None
+        return replace(found, where=message(found.where), notes=[message(note) for note in found.notes])
+
     where = message(excerpt.first().last(subject.steps).what)
     labels = task.labels if isinstance(task, TextTask) else []
-    about = {"times": times, "run": report, "diagnosis": numbers, "labels": labels, "where": where}
+    about = {"times": times, "run": report, "diagnosis": diagnosis, "labels": labels, "where": where}
     return Explorer(message(folder.name), lead, subject, subject.steps, **about)
