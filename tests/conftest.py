@@ -19,6 +19,7 @@ for name in ("COLUMNS", "LINES"):  # pytest-xdist sets them, and commands wrap w
 hypothesis.settings.register_profile("any speed", deadline=None)  # others may use the machine too
 hypothesis.settings.load_profile("any speed")
 
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that run on another device than the CPU: `pytest -m device` runs these alone."""
     for item in items:

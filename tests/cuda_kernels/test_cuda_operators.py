@@ -15,7 +15,7 @@ from bptt.walks.reference import REFERENCE
 from cuda_standin.cases import CELLS
 from cuda_standin.launcher import StandInLauncher
 from cuda_standin.standin import COMPILER
-from support import assert_close, layer, normal
+from support import any_grad_is_read, assert_close, layer, normal
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
 walk = torch.ops.bptt.cuda_walk
@@ -45,7 +45,7 @@ def arguments(cell, batch_sizes=None, keep=True):
     return [*Choices.of(CELLS[cell]), batch_sizes, keep, *operands]
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch 2.15's own
+@any_grad_is_read
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["GRU", "LSTM"])
 @pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]])

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import bptt
-from support import assert_close, normal
+from support import any_grad_is_read, assert_close, normal
 
 LAG_0 = "bptt/rnn/l0/gradient_by_lag/0"
 
@@ -125,7 +125,7 @@ def test_windows_by_detach(kind):
     assert all(cut > 0 for cut in cuts[1:])
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch 2.15's own
+@any_grad_is_read
 @KINDS
 def test_a_compiled_model_is_compiled_once(kind):
     compiled_graphs = []

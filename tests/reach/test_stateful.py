@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.checkpoint import checkpoint
 
 import bptt
-from support import assert_close, normal
+from support import any_grad_is_read, assert_close, normal
 from zoo import Decay
 
 B, I, H = 3, 2, 4
@@ -235,7 +235,7 @@ def test_record_sees_the_calls():
     assert_close(c["rnn"].by_step["weight_hh_l0"].sum(0), wanted, "the gradient", 1e-10)
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch 2.15's own
+@any_grad_is_read
 def test_compiled_models_run_without_it_meanwhile():
     model, x = made(nn.GRU), normal(6, B, I)
     compiled = torch.compile(model, backend="eager")

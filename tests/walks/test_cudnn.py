@@ -15,7 +15,7 @@ from bptt.walks import cudnn as cudnn_backend
 from bptt.walks import cudnn_calls
 from bptt.walks.reference import REFERENCE
 from standin_cudnn import cudnn_on_cpus
-from support import assert_close, normal
+from support import any_grad_is_read, assert_close, normal
 
 KINDS = {
     "tanh": (bptt.RNN, {}),
@@ -268,7 +268,7 @@ def test_compiled_with_fullgraph(cudnn, kind, backend):
     torch._dynamo.reset()
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch 2.15's own
+@any_grad_is_read
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_operators_pass_opcheck(cudnn, kind, packed):

@@ -8,15 +8,16 @@ import bptt
 from bptt.equations import GRUEquations, LSTMEquations
 from bptt.trees import leaves
 from bptt.walks import kernels
-from support import NATIVE, covering, layer, normal
+from support import NATIVE, any_grad_is_read, covering, layer, normal
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="installed without the native kernels")
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch 2.15's own
+@any_grad_is_read
 @pytest.mark.parametrize("batch_sizes", [None, [2, 2, 1]], ids=["whole", "packed"])
 @pytest.mark.parametrize(
-    "name", ["tanh", "gru", "lstm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("softplus", "leaky gelu"))]
+    "name",
+    ["tanh", "gru", "lstm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("softplus", "leaky gelu"))],
 )
 def test_operators_pass_opcheck(name, batch_sizes):
     cell = NATIVE[name]

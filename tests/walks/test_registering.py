@@ -10,7 +10,6 @@ import bptt
 from bptt.walks import kernels
 from support import normal
 
-
 # To ask whether there is a torch is not to import it.
 ASKED = "import sys, importlib.util; importlib.util.find_spec('torch'); assert 'torch' not in sys.modules"
 
