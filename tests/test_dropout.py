@@ -4,7 +4,7 @@ from functools import partial
 import torch
 
 import bptt
-from bptt.dropout import chosen_generator, dropout, dropout_from
+from bptt.dropout import chosen_generator, dropout, dropout_from, without_dropout
 from bptt.reach.side_effects import side_state
 from bptt.reach.walker import Walker
 
@@ -64,3 +64,11 @@ def test_a_compiled_module_still_drops_out():
         wanted = gru(X)[0]
         torch.manual_seed(3)
         assert torch.equal(torch.compile(gru, backend="eager", fullgraph=True)(X)[0], wanted)
+
+
+def test_without_dropout_puts_every_mode_back():
+    model = bptt.SequenceModel(bptt.GRU(3, 5, 2, dropout=0.5), 1)
+    model.readout.eval()
+    with without_dropout(model):
+        assert not model.recurrent.training
+    assert (model.training, model.recurrent.training, model.readout.training) == (True, True, False)

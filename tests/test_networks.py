@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 import bptt
-from bptt import networks
 from bptt.trees import leaves
 from support import assert_close, normal
 
@@ -199,14 +198,18 @@ def test_a_step_without_gradients_calls_a_read_out_with_hooks_and_refuses_wrong_
             model.step(x)
 
 
-def test_without_dropout_puts_every_mode_back():
-    model = bptt.SequenceModel(bptt.GRU(3, 5, 2, dropout=0.5), 1)
-    model.readout.eval()
-    with networks.without_dropout(model):
-        assert not model.recurrent.training
-    assert (model.training, model.recurrent.training, model.readout.training) == (True, True, False)
-
-
 def test_sequence_model_wants_our_modules():
     with pytest.raises(TypeError, match=r"bptt\.RNN.*torch|got RNN"):
         bptt.SequenceModel(nn.RNN(3, 5), 4)  # pyright: ignore
+
+
+@pytest.mark.parametrize("call", [bptt.contributions, bptt.diagnose, bptt.explain])
+def test_a_read_out_of_another_kind_trains_and_is_refused_by_name_where_it_must_be_linear(call, tmp_path):
+    model = bptt.SequenceModel(bptt.GRU(3, 4), 5)
+    model.readout = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    x, d = normal(9, 3, dtype=torch.float32), normal(9, 2, dtype=torch.float32)
+    assert model(x)[0].shape == d.shape
+    with pytest.raises(TypeError, match=r"is a Sequential, but a torch\.nn\.Linear is needed here; bptt\.record"):
+        call(model, x, d, bptt.squared_error)
+    with pytest.raises(TypeError, match="is a Sequential"):
+        bptt.export_onnx(model, tmp_path / "model.onnx")

@@ -1,4 +1,4 @@
-"""Dropout with a random generator per thread, where one is chosen."""
+"""Dropout with a random generator per thread, where one is chosen; and networks without it for a while."""
 
 from __future__ import annotations
 
@@ -34,3 +34,15 @@ def dropout(x: Tensor, p: float) -> Tensor:
         return nn.functional.dropout(x, p, training=True)
     kept = torch.empty_like(x).bernoulli_(1 - p, generator=generator).div_(1 - p)
     return x * kept
+
+
+@contextmanager
+def without_dropout(net: nn.Module) -> Iterator[None]:
+    """The network in eval mode; afterwards each of its modules is back in the mode it had."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -252,11 +250,24 @@ class SequenceModel(nn.Module):
 
     def readout_names(self) -> tuple[str, str | None]:
         """The names of the read-out's weight and bias."""
-        return "readout.weight", None if self.readout.bias is None else "readout.bias"
+        return "readout.weight", None if self.linear_readout().bias is None else "readout.bias"
 
     def readout_matrix(self) -> Tensor:
         """The read-out's weights, (O, D·R)."""
-        return self.readout.weight.detach()
+        return self.linear_readout().weight.detach()
+
+    def linear_readout(self) -> nn.Linear:
+        """The read-out, where it was not replaced by another module.
+
+        Raises:
+            TypeError: it was.
+        """
+        if not isinstance(self.readout, nn.Linear):
+            raise TypeError(
+                f"the readout of this SequenceModel is a {type(self.readout).__name__}, but a torch.nn.Linear is "
+                "needed here; bptt.record(model) takes a model with any read-out"
+            )
+        return self.readout
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """One step, for streams: y_t (B, O) or (O), and the state after it, as the recurrent module's `step`."""
@@ -284,15 +295,3 @@ def _is_only_linear(layer: Any) -> bool:
     return not (
         layer._forward_hooks or layer._forward_pre_hooks or "forward" in layer.__dict__ or _has_any_global_hook()
     )
-
-
-@contextmanager
-def without_dropout(net: nn.Module) -> Iterator[None]:
-    """The network in eval mode; afterwards each of its modules is back in the mode it had."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

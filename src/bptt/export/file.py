@@ -14,10 +14,11 @@ from torch import Tensor
 
 from .. import __version__
 from ..checks import check_flags
+from ..dropout import without_dropout
 from ..equations import Equations, Weights
 from ..files import creating
 from ..forecast_model import ForecastModel, LinearPath
-from ..networks import Elman, SequenceModel, without_dropout
+from ..networks import Elman, SequenceModel
 from ..recurrent import Recurrent
 from ..trees import leaves
 from .graph import IR_VERSION, OPSET, Graph, floats, onnx
@@ -143,7 +144,8 @@ def _network(model: Any) -> _Network:
     rows = recurrent.num_layers * recurrent.num_directions
     sizes = (recurrent.proj_size or recurrent.hidden_size, recurrent.hidden_size)
     state = {name: (rows, size) for name, size in zip(recurrent.state_names, sizes, strict=False)}
-    W_y, b_y = (model.readout.weight, model.readout.bias) if model is not recurrent else (None, None)
+    readout = model.linear_readout() if isinstance(model, SequenceModel) else None
+    W_y, b_y = (None, None) if readout is None else (readout.weight, readout.bias)
     return _Network(recurrent.cell, recurrent.weights(), recurrent.batch_first, state, W_y, b_y, False)
 
 

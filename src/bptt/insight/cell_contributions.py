@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..cell import Cell, check_cell
+from ..dropout import without_dropout
 from ..trees import Tree, leaves
 from .pairs import ErrorNorms
-from .plain_models import without_dropout
 
 
 class StepByStep(Cell):

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..dropout import without_dropout
 from ..equations import Equations, Weights
 from ..equations.protocol import State
 from ..losses import cross_entropy
-from ..networks import Elman, SequenceModel, without_dropout
+from ..networks import Elman, SequenceModel
 from ..reach.gradients import check_criterion, scalar_loss
 from ..recurrent import Recurrent, Walk
 from ..walks import door
