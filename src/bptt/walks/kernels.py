@@ -47,7 +47,8 @@ def missing() -> str:
         return "the native kernels are not built for Windows"
     return (
         "the native kernels are not installed, or torch is older than they need; with a C++17 compiler (g++ 11 or "
-        "clang 14, or newer) and torch 2.10 or newer, install bptt again"
+        "clang 14, or newer) and torch 2.10 or newer, install bptt again, with pip's --force-reinstall --no-deps "
+        "--no-cache-dir --no-binary bptt"
     )
 
 
