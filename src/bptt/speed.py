@@ -69,6 +69,8 @@ def speed(
     blocks: int = 5,
     threads: int | None = None,
     peers: Sequence[Callable[[], float]] = (),
+    layers: int = 1,
+    bidirectional: bool = False,
 ) -> Speed:
     """Time a module and torch.nn's in alternating warm blocks of a dozen calls (of one second at most).
 
@@ -80,12 +82,13 @@ def speed(
         size: (T, B, I, H).
         inference: time the forward pass alone.
         blocks: blocks of each module.
-        threads: default torch's own number; always 1 where B is 1.
+        threads: default torch's own number; 1 where B is 1 and there is one direction.
+        layers, bidirectional: of both modules.
         peers: each times a block of another library, in seconds a call; they take turns with the modules.
     """
     T, B, I, H = size
-    with _threads(threads_for(size, threads)):
-        x, (theirs, ours) = torch.randn(T, B, I), _pair(kind, I, H)
+    with _threads(threads_for(size, threads, bidirectional)):
+        x, (theirs, ours) = torch.randn(T, B, I), _pair(kind, I, H, layers, bidirectional)
         work = _forward if inference else _training_step
         square = torch.randn(2048, 2048)
         tasks = [work(theirs, x), work(ours, x), lambda: square @ square]
@@ -99,8 +102,8 @@ def speed(
     repeats = _repeats(x) if inference else 1
     of_torch, of_ours = ([seconds / repeats for seconds in column] for column in times[:2])
     of_sgemm = times[2]
-    products = H + I if inference else 3 * H + 2 * I  # forward; back into states and weights, not into x
-    rate = 2 * T * B * GATES[kind] * H * products / statistics.median(of_ours) / 1e9
+    rate = 2 * T * B * GATES[kind] * H * _columns(I, H, inference, layers, 1 + bidirectional)
+    rate /= statistics.median(of_ours) * 1e9
     ceiling = 2 * 2048**3 / statistics.median(of_sgemm) / 1e9
     return Speed(
         1e3 * statistics.median(of_torch),
@@ -116,9 +119,16 @@ def speed(
     )
 
 
-def threads_for(size: Size, threads: int | None) -> int:
-    """1 where B is 1; else as many as asked for, by default torch's own number."""
-    return 1 if size[1] == 1 else torch.get_num_threads() if threads is None else threads
+def threads_for(size: Size, threads: int | None, bidirectional: bool = False) -> int:
+    """1 for one sequence in one direction; else as many as asked for, by default torch's own number."""
+    return 1 if size[1] == 1 and not bidirectional else threads or torch.get_num_threads()
+
+
+def _columns(I: int, H: int, inference: bool, layers: int, directions: int) -> int:
+    """Columns of weights that a row is multiplied by: forward, and back into states and weights, not into x."""
+    inputs = I + (layers - 1) * directions * H
+    columns = layers * H + inputs if inference else 3 * layers * H + 3 * inputs - I
+    return directions * columns
 
 
 def errors(kind: str, size: Size, seed: int = 0) -> RelativeErrors:
@@ -142,9 +152,9 @@ def _worst(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
     return max(((f.double() - w).norm() / w.norm()).item() for f, w in zip(found, wanted, strict=True))
 
 
-def _pair(kind: str, I: int, H: int) -> tuple[Any, Any]:
+def _pair(kind: str, I: int, H: int, layers: int = 1, bidirectional: bool = False) -> tuple[Any, Any]:
     """torch.nn's module and ours, of the same weights."""
-    theirs, ours = getattr(torch.nn, kind)(I, H), getattr(modules, kind)(I, H)
+    theirs, ours = (getattr(of, kind)(I, H, layers, bidirectional=bidirectional) for of in (torch.nn, modules))
     ours.load_state_dict(theirs.state_dict())
     return theirs, ours
 

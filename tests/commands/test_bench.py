@@ -47,6 +47,12 @@ def test_inference_begins_with_a_stream_and_accuracy_shows_errors(capsys, monkey
     assert re.search(r"\d\.\de-0\d +\d\.\de-0\d +\d+\.\d\d$", line)
 
 
+def test_layers_and_directions_are_named_above_the_table(capsys):
+    head, _, *lines = lines_of(capsys, cells=("GRU",), size=((2, 1, 3, 4),), layers=2, bidirectional=True)
+    assert head.endswith("threads: 1, both directions, 2 layers")
+    assert len(lines) == 1
+
+
 class StandIn:
     """A peer that takes 3 ms a call in its first block, and 5 in every later one."""
 
@@ -107,6 +113,9 @@ def test_onnx_runtime_computes_y_of_every_step(kind, T):
         ({"threads": 0}, "--threads 0"),
         ({"accuracy": True, "inference": True}, "choose one"),
         ({"accuracy": True, "peers": True}, "choose one"),
+        ({"layers": 0}, "--layers 0"),
+        ({"layers": 2, "peers": True}, "one layer in one direction"),
+        ({"bidirectional": True, "accuracy": True}, "one layer in one direction"),
     ],
 )
 def test_what_cannot_be_measured(options, words):

@@ -24,7 +24,9 @@ def bench(config: BenchOptions) -> int:
     _check(config)
     isa = kernels.isa() if kernels.available() else "none installed"
     threads = config.threads or torch.get_num_threads()
-    print(fitted(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}, 1 where B is 1"))
+    shape = ", both directions" if config.bidirectional else ", 1 where B is 1"
+    shape += f", {config.layers} layers" if config.layers > 1 else ""
+    print(fitted(f"torch {torch.__version__}, kernels: {isa}, threads: {threads}{shape}"))
     if config.peers:
         for name in peers.PACKAGES:
             if not peers.installed(name):
@@ -60,6 +62,8 @@ def _print_times(config: BenchOptions, kind: str, size: speed.Size) -> None:
             blocks=config.blocks,
             threads=config.threads,
             peers=[peer.block for peer in started.values()],
+            layers=config.layers,
+            bidirectional=config.bidirectional,
         )
     if _is_narrow():
         print(
@@ -101,10 +105,15 @@ def _check(config: BenchOptions) -> None:
     for size in config.size:
         if min(size) < 1:
             raise UserError(f"--size {' '.join(map(str, size))}: each of T, B, I, H must be at least 1")
-    for name, value in (("--blocks", config.blocks), ("--threads", config.threads)):
+    numbers = {"--blocks": config.blocks, "--threads": config.threads, "--layers": config.layers}
+    for name, value in numbers.items():
         if value is not None and value < 1:
             raise UserError(f"{name} {value}: must be at least 1")
     if config.accuracy and config.peers:
         raise UserError("--accuracy compares with torch.nn alone and has no --peers; choose one")
+    if (config.layers > 1 or config.bidirectional) and (config.peers or config.accuracy):
+        raise UserError(
+            "--peers and --accuracy are for one layer in one direction; leave out --layers and --bidirectional"
+        )
     if config.accuracy and config.inference:
         raise UserError("--accuracy looks at gradients too and has no --inference; choose one")

@@ -228,4 +228,8 @@ class BenchOptions:
     blocks: int = 5
     """How many blocks of a dozen calls are timed of each module."""
     threads: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: torch's number)")] = None
-    """Threads for both; always 1 where B is 1."""
+    """Threads for both; 1 where B is 1, unless with --bidirectional."""
+    layers: int = 1
+    """Layers of the modules."""
+    bidirectional: bool = False
+    """Time modules of both directions."""
