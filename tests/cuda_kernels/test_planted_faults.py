@@ -14,9 +14,13 @@ CASES = [
     Case("tanh", "bfloat16", 50, 11, 6, 64),
     Case("tanh", "float32", 50, 9, 5, 32, blocks=2, in_shared=True),
     Case("GRU", "bfloat16", 20, 9, 5, 32, packed=True),
+    Case("tanh", "float32", 50, 9, 5, 32, blocks=2, in_shared=True, precision=1, streams=True),
 ]
 SEEDS = 5
 LIVE = " && row < rows) {\n                float"
+LIVE_BACK = " && row < rows) {\n                Recorded"
+LAST_UNIT = "there[e] = u < H && row < a.B;\n        d[e].h"
+LAST_WEIGHT = "from < H ? P::load(W_hh + place_of(n % G"
 FORWARD_BARRIER = "        rows = rows_then;\n        barrier<C>();"
 
 # What is wrong: in which file, what stands there, and what the fault puts there.
@@ -38,6 +42,20 @@ FAULTS = {
     "two columns of a weight exchanged": ("precisions.h", "get(g, k), get(g, k + 1)", "get(g, k + 1), get(g, k)"),
     "TF32 without the low part": ("precisions.h", "        mma_tf32(d, a.low, b.b0.high, b.b1.high);\n", ""),
     "steps after a sequence's end": ("walk.h", LIVE, LIVE.replace(" && row < rows", "")),
+    "steps after a sequence's end, backward": ("walk.h", LIVE_BACK, LIVE_BACK.replace(" && row < rows", "")),
+    "a sequence's end one row late": ("walk.h", LIVE_BACK, LIVE_BACK.replace("row < rows", "row <= rows")),
+    "buffers of h changed every second step": (
+        "walk.h",
+        "now = states + (t & 1) * 8;\n        Row* then = states + (1 - (t & 1)) * 8",
+        "now = states + (t >> 1 & 1) * 8;\n        Row* then = states + (1 - (t >> 1 & 1)) * 8",
+    ),
+    "buffers of delta changed every second step": ("walk.h", "deltas + (t & 1) * 8", "deltas + (t >> 1 & 1) * 8"),
+    "the last unit of a partial tile dropped": ("walk.h", LAST_UNIT, LAST_UNIT.replace("u < H", "u + 1 < H")),
+    "the last row of a partial tile dropped": ("walk.h", LAST_UNIT, LAST_UNIT.replace("row <", "row + 1 <")),
+    "the last weight of a partial tile dropped": ("walk.h", LAST_WEIGHT, LAST_WEIGHT.replace("<", "+ 1 <", 1)),
+    "the first streamed product left out": ("walk.h", "k = held; k < KT; ++k) {", "k = held + 1; k < KT; ++k) {"),
+    "streamed weights of the first products": ("walk.h", "others[k * 32]", "others[(k - held) * 32]"),
+    "streamed weights of another warp": ("walk.h", "Offset(at.first_unit() / 16)", "Offset(at.first_unit() / 32)"),
     "the wrong step before": ("walk.h", "a.sizes[t - 1] : a.recorded", "a.sizes[t] : a.recorded"),
     "no barrier before a warp's units are copied": ("walk.h", "    warp_barrier();\n", ""),
     "units copied to one block alone": ("walk.h", "rank < C;", "rank < C - 1;"),
