@@ -53,13 +53,14 @@ def test_operators_pass_opcheck(cell, batch_sizes):
     torch.library.opcheck(walk.default, arguments(cell, batch_sizes))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor's own
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
-def test_compiled_with_fullgraph_the_kernels_walk(launcher, kind):
+@pytest.mark.parametrize(("kind", "backend"), [("GRU", "aot_eager"), ("LSTM", "aot_eager"), ("GRU", "inductor")])
+def test_compiled_with_fullgraph_the_kernels_walk(launcher, kind, backend):
     module, x = getattr(bptt, kind)(3, 4, 2, dtype=HALF), normal(5, 2, 3).to(HALF)
     wanted = module(x)[0], *torch.autograd.grad(module(x)[0].float().square().sum(), module.parameters())
     launcher.launches.clear()
-    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(module, fullgraph=True, backend=backend)
     y = compiled(x)[0]
     found = y, *torch.autograd.grad(y.float().square().sum(), module.parameters())
     assert [back for _, back in launcher.launches] == [False, False, True, True]

@@ -1,6 +1,8 @@
 """The calls of the CUDA driver, which are recorded in its place."""
 
 import ctypes
+import importlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +13,12 @@ from bptt.cuda.arguments import Arguments
 from bptt.cuda.compiling import Compiled, KernelError, PlaceError
 from bptt.cuda.launching import Driver
 from bptt.cuda.plan import KernelPlan, plan
-from bptt.equations import ElmanEquations
+from bptt.equations import ElmanEquations, GRUEquations, LSTMEquations
+from bptt.walks import cuda
+from bptt.walks.call import Call
+from bptt.walks.cuda_variants import Variants
+from devices import OTHER
+from support import layer, normal
 
 driver = pytest.importorskip(
     "cuda.bindings.driver", reason="cuda.bindings is not installed: pip install bptt[dev]"
@@ -50,7 +57,15 @@ def calls(monkeypatch):
 
         return function
 
-    functions = {name: recorded(name) for name in answers}
+    def launch(config, kernel, parameters, extra):
+        """Reads the kernel's argument as the driver does, through the address of its address."""
+        if parameters:
+            at = ctypes.c_void_p.from_address(parameters).value
+            launched.append(Arguments.from_buffer_copy(ctypes.string_at(at, ctypes.sizeof(Arguments))))
+        return recorded("cuLaunchKernelEx")(config, kernel, parameters, extra)
+
+    launched = []
+    functions = {name: recorded(name) for name in answers} | {"cuLaunchKernelEx": launch}
     types = {name: getattr(driver, name) for name in dir(driver) if name.startswith("CU")}
     monkeypatch.setattr(launching, "_driver", lambda: SimpleNamespace(**types, **functions))
     monkeypatch.setattr(launching, "compiled", lambda *_: Compiled(b"cubin", "forward", "backward", ""))
@@ -58,7 +73,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=7))
     launching._loaded.cache_clear()
-    yield SimpleNamespace(made=made, answers=answers)
+    yield SimpleNamespace(made=made, answers=answers, launched=launched)
     launching._loaded.cache_clear()
 
 
@@ -123,6 +138,37 @@ def test_a_cuda_graph_captures_launches_of_loaded_variants_alone(calls, monkeypa
         Driver().load(plan_of(128), GPU)
     with pytest.raises(RuntimeError, match="capture sequences of one length"):
         Driver().launch(plan_of(64), False, Arguments(T=5, B=20, H=64, sizes=8), GPU)
+
+
+@pytest.mark.skipif(OTHER != "emulated", reason="the launches would find a GPU")
+@pytest.mark.parametrize(
+    ("cell", "dtype", "H"), [(GRUEquations(), torch.bfloat16, 64), (LSTMEquations(), torch.float32, 512)]
+)
+def test_a_step_that_a_cuda_graph_captures_is_launches_and_torchs_operations(calls, monkeypatch, cell, dtype, H):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    operations = importlib.import_module("gpu_parts.calls").Operations()
+    monkeypatch.setattr(Driver, "unavailable", lambda self, device: None)
+    monkeypatch.setattr(cuda, "must_be_an_operator", lambda tensors: False)  # as where nobody counts
+    backend = cuda.CudaKernels(Variants(Driver()))
+    state, weights = layer(cell, 2, 3, H, grad=False)
+    call = Call(cell, normal(5, 2, 3), state, weights).each(lambda t: t.to(OTHER, dtype).requires_grad_())
+
+    def step():
+        assert backend.refuses(call) is None
+        y, final = backend.walk(call)
+        torch.autograd.grad([y, *final], call.tensors()[:-1], [torch.ones_like(t) for t in (y, *final)])
+
+    step()  # which loads the variant
+    calls.made.clear()
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with operations:
+        step()
+    assert [name for name, *_ in calls.made] == ["cuCtxPushCurrent", "cuLaunchKernelEx", "cuCtxPopCurrent"] * 2
+    assert operations.waits == []  # no number is read by Python, and nothing is copied between devices
+    for launched in calls.launched[-2:]:
+        assert (launched.T, launched.B, launched.H) == (5, 2, H)
+        assert all(getattr(launched, name) for name in ("W_hh", "h0", "y", "kept"))
+        assert bool(launched.operands) == (H == 512)
 
 
 @pytest.mark.parametrize(
