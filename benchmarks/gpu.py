@@ -13,6 +13,7 @@ warm-up, in blocks that take turns; they are medians, least values in brackets.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import re
 import sys
@@ -53,11 +54,13 @@ PARTS = {
     "correct": Part("Correctness in every kind of stack: largest relative errors", 80, correct),
     "calls": Part("Operations of a walk and its backward pass", 30, calls),
     "suite": Part("The tests that run on a device", 80, suite),
-    "speed": Part("Speed and memory beside torch.nn", 130, speed),
-    "kernels": Part("The CUDA kernels, which BPTT_CUDA=1 allows", 60, kernels),
+    "speed": Part("Speed and memory beside torch.nn", 110, speed),
     "reach": Part("Contributions and checkpointed", 30, reach),
     "training": Part("Training on text", 50, training),
+    # Last, as an illegal address in a kernel fails all that follows in the process.
+    "kernels": Part("The CUDA kernels, which BPTT_CUDA=1 allows: beside their goals", 80, kernels),
 }
+OVERTIME = 60  # seconds after a part's own, when a kernel that hangs ends the script
 
 
 def main() -> int:
@@ -138,6 +141,7 @@ def run(part: Part, device: torch.device, dry: bool) -> dict[str, Any]:
     print(f"\n== {part.title} (at most {part.seconds:.0f} s)", flush=True)
     began, clock = time.monotonic(), Clock(part.seconds)
     lines, failed = [], False
+    faulthandler.dump_traceback_later(part.seconds + OVERTIME, exit=True, file=sys.__stderr__)
     try:
         for line in part.run(device, dry, clock):
             print(line.text, flush=True)
@@ -148,6 +152,8 @@ def run(part: Part, device: torch.device, dry: bool) -> dict[str, Any]:
         failed = True
         lines.append({"error": traceback.format_exc()})
         print(traceback.format_exc(), flush=True)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     if clock.cut:
         print(f"CUT SHORT after {part.seconds:.0f} s: {clock.cut}", flush=True)
     seconds = round(time.monotonic() - began, 1)

@@ -25,7 +25,7 @@ import bptt
 from bptt.walks import cudnn
 
 from .cases import Case, every_case, sources_of, tensors_of
-from .measuring import Clock, Line
+from .measuring import Clock, Line, is_gpu
 
 VIEWS = {"view", "detach", "alias", "select", "slice", "unsqueeze", "squeeze", "as_strided", "expand"}
 READS = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique_consecutive"}
@@ -112,7 +112,7 @@ def calls(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
         waits = [wait for one in found for wait in one.waits]
         wrong = waits or any(one.calls() != (1, 1) or one.forward["cat"] > 1 for one in found)
         yield Line(row(name, found) + f"  {' '.join(waits)}", {"row": row(name, found)}, bool(wrong))
-        if device.type == "cuda":
+        if is_gpu(device):
             same = [case for case in chosen if name_of_group(case) == name]
             for title, make in (("torch.nn", of_torch), ("bptt.from_torch of it", converted)):
                 other = row(f"    {title}", next(groups(device, same, make))[1])

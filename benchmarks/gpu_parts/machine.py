@@ -13,7 +13,7 @@ import torch
 
 import bptt
 
-from .measuring import Clock, Line
+from .measuring import Clock, Line, is_gpu
 
 
 def machine(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
@@ -25,7 +25,7 @@ def machine(device: torch.device, tiny: bool, clock: Clock) -> Iterator[Line]:
 def facts(device: torch.device) -> dict[str, Any]:
     """Each fact by its name."""
     found: dict[str, Any] = {"card": str(device)}
-    if device.type == "cuda":
+    if is_gpu(device):
         properties = torch.cuda.get_device_properties(device)
         found = {
             "card": properties.name,

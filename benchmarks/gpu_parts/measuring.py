@@ -12,6 +12,7 @@ import torch
 
 WARM, BLOCKS, BLOCK_MS = 3, 5, 15.0  # calls before the first block; blocks; the length of a block
 Item = TypeVar("Item")
+GPU = "cuda"  # the type of the device that has CUDA's clock, compiler and settings
 
 
 class Line(NamedTuple):
@@ -51,6 +52,11 @@ class Times(NamedTuple):
         return f"{self.median:9.3f} ({self.least:9.3f})"
 
 
+def is_gpu(device: torch.device) -> bool:
+    """Whether it is measured by CUDA's own means."""
+    return device.type == GPU
+
+
 def finish(device: torch.device) -> None:
     """Wait for what the device has to do."""
     if device.type != "cpu":
@@ -60,7 +66,7 @@ def finish(device: torch.device) -> None:
 def block(step: Callable[[], Any], calls: int, device: torch.device) -> float:
     """Milliseconds by call, of so many calls one after the other; on CUDA between two events."""
     finish(device)
-    if device.type != "cuda":
+    if not is_gpu(device):
         start = time.perf_counter()
         for _ in range(calls):
             step()
