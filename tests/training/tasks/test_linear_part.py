@@ -28,6 +28,7 @@ def test_a_network_that_helps_surely_is_taken_and_no_other():
     rng = np.random.default_rng(0)
     left, noise = rng.normal(size=(2, 400))
     assert share_of(left, left, 1) == pytest.approx(1)
+    assert share_of(left, left, 1, most=40) > 0 == share_of(left, left, 3, most=40)
     assert share_of(2 * left, left, 1) == pytest.approx(0.5)
     assert share_of(left + noise, left, 1) == pytest.approx(0.5, abs=0.1)
     assert share_of(noise, left, 1) == share_of(-left, left, 1) == share_of(0 * left, left, 1) == 0

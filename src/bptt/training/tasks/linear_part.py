@@ -71,7 +71,26 @@ def _path(part: LinearPart, reading: np.ndarray, offset: np.ndarray, scale: np.n
     return path
 
 
-def share_of(y: np.ndarray, left: np.ndarray, ahead: int, at: np.ndarray | None = None) -> float:
+def rows_spanned(times: Sequence[np.ndarray]) -> int:
+    """How many rows of one series the steps of several are worth, (n) of each, as increasing numbers.
+
+    Series that run side by side count once: where some of them share no times, more steps between two times tell
+    no more of what moves them all.
+
+    >>> rows_spanned([np.arange(0, 20, 2), np.arange(1, 21, 2)]), rows_spanned([np.arange(10), np.arange(10, 20)])
+    (11, 20)
+    """
+    stop = max(int(own[-1]) for own in times) + 1
+    present, running = np.zeros((2, stop))
+    for own in times:
+        present[own] += 1
+        running[own[0] : own[-1] + 1] += 1
+    return round(float((present[running > 0] / running[running > 0]).sum()))
+
+
+def share_of(
+    y: np.ndarray, left: np.ndarray, ahead: int, at: np.ndarray | None = None, most: int | None = None
+) -> float:
     """How much of a network's output a forecast takes: the least squares share, or 0 where it may not help.
 
     It helps where the square error that it saves on the validation steps is more than `SURE` standard errors above
@@ -83,12 +102,13 @@ def share_of(y: np.ndarray, left: np.ndarray, ahead: int, at: np.ndarray | None 
         left: what the linear part leaves there, in the same unit; NaN where it is not known.
         ahead: the horizon.
         at: the time of each, (N), as numbers that increase with it. Default in order.
+        most: how many rows of one series they are worth at most. Default as many as there are times.
     """
     there = ~np.isnan(left)
     y, left = y[there], left[there]
     at = np.arange(len(y)) if at is None else at[there]
     sizes = np.unique(at, return_counts=True)[1]  # of steps at one time
-    count = min(len(sizes) // ahead, MOST_BLOCKS)
+    count = min(len(sizes) // ahead, (len(sizes) if most is None else most) // ahead, MOST_BLOCKS)
     if count < BLOCKS or not y.any():
         return 0.0
     share = float(np.clip(y @ left / (y @ y), 0, 1))

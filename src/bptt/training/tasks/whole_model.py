@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch
 from ...forecast_model import ForecastModel
 from ...networks import SequenceModel
 from ..transfer import device_of
-from .linear_part import share_of
+from .linear_part import rows_spanned, share_of
 from .series import Series
 from .task import WholeModel
 
@@ -28,10 +29,11 @@ def whole_of(parts: Sequence[Series], network: SequenceModel) -> WholeModel:
     validated = {place: part for place, part in enumerate(parts) if part.has_validation}
     if validated:
         y, d = map(np.concatenate, zip(*(held_out[place] for place in validated), strict=True))
-        at = None
+        at = most = None
         if len(validated) > 1:
-            times = [time for part in validated.values() for time in part.held_out_times()]
-            at = np.unique(np.array(times, dtype=object), return_inverse=True)[1]
-        shares = [share_of(y[:, k], d[:, k], ahead, at) for k, (_, ahead) in enumerate(parts[0].outputs)]
+            times = [part.held_out_times() for part in validated.values()]
+            at = np.unique(np.array([*chain(*times)], dtype=object), return_inverse=True)[1]
+            most = rows_spanned(np.split(at, np.cumsum([len(own) for own in times])[:-1]))
+        shares = [share_of(y[:, k], d[:, k], ahead, at, most) for k, (_, ahead) in enumerate(parts[0].outputs)]
         whole.share.copy_(torch.tensor(shares, device="cpu"))
     return WholeModel(whole, held_out)
