@@ -24,7 +24,7 @@ from ..training.config_file import ConfigFile, read_config
 from ..training.data.frames import IN_MEMORY
 from ..training.loop import Epoch, Fitted
 from ..training.options.base import TrainOptions, check_device_name, first_given, option_of
-from ..training.options.choosing import spelled
+from ..training.options.choosing import for_caller
 from ..training.tasks.task import Judged, WholeModel
 from ..training.workers import Workers
 from ..trees import differing
@@ -231,7 +231,7 @@ def _fit(work: Work, journal: Journal, console: Console, interruption: Interrupt
             progress.update(bar, advance=1, losses=losses)
             left = config.epochs - epoch.epoch
             if epoch.epoch == first and (said := time_left(config, left, time.monotonic() - began)) is not None:
-                print_line(console, spelled(said))
+                print_line(console, for_caller(said))
             unclipped = len(training.epochs) > 1 and training.epochs[-2].clip is None
             if epoch.clip is not None and unclipped:
                 print_line(console, f"gradients are clipped at {epoch.clip:.3g}: 9 in 10 up to here lay below")
@@ -268,19 +268,19 @@ def progress_on(console: Console) -> Progress:
 
 def _say(console: Console, folder: Path | None, result: Result) -> None:
     """How training ended, the scores, and where everything is."""
-    print_line(console, f"{spelled(result.ending())} ({result.seconds:.1f} s)\n")
+    print_line(console, f"{for_caller(result.ending())} ({result.seconds:.1f} s)\n")
     judged, measure = result.judged, result.judged.measure
     print_scores(console, judged.scores, judged.judged_on, f"{measure.name} ({measure.better} is better)")
     if errors := result.in_units():
         title = "RMSE and MAE in the data's units, and MASE"
         print_scores(console, errors, list(errors["RMSE"]), title)
     if (said := result.intervals()) is not None:
-        print_line(console, spelled(said))
+        print_line(console, for_caller(said))
     if (said := result.warning(folder)) is not None:
-        warn(spelled(said))
+        warn(for_caller(said))
     if folder is not None:
         if result.fitted.interrupted:
             print_line(console, f"continue with: bptt train --resume {folder}")
         print_line(console, f"written to {folder}/   open {folder}/report.html")
     if judged.verdict:
-        print_line(console, spelled(judged.verdict))
+        print_line(console, for_caller(judged.verdict))

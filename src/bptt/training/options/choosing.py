@@ -90,7 +90,7 @@ def errors_for_python() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        error.args = (spelled(str(error)),)
+        error.args = (for_caller(str(error)),)
         raise
 
 
@@ -104,7 +104,7 @@ def errors_for_command_line() -> Iterator[None]:
         _is_command.reset(token)
 
 
-def spelled(text: str) -> str:
+def for_caller(text: str) -> str:
     """A message with its options as they are typed where a command runs, else as arguments."""
     return text if _is_command.get() else as_keywords(text)
 
