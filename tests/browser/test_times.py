@@ -41,6 +41,19 @@ AXES = {
     "months": (DAYS[:180], ["2024-02", "2024-03", "2024-04", "2024-05", "2024-06", "2024-07"]),
     "half years": (DAYS, ["2024-07", "2025-01", "2025-07", "2026-01"]),
     "numbers": (YEARS, ["1750", "1800", "1850", "1900", "1950", "2000"]),
+    "quarters": ([f"{2001 + n // 4}Q{n % 4 + 1}" for n in range(40)], [str(year) for year in range(2001, 2011)]),
+    "names": (
+        every(timedelta(days=1), 120, form="%d %b %Y"),
+        ["01 Feb 2024", "01 Mar 2024", "01 Apr 2024", "01 May 2024"],
+    ),
+    "day first": (
+        every(timedelta(days=1), 120, form="%d/%m/%Y"),
+        ["01/02/2024", "01/03/2024", "01/04/2024", "01/05/2024"],
+    ),
+    "month first": (
+        every(timedelta(days=1), 120, form="%m/%d/%Y"),
+        ["02/01/2024", "03/01/2024", "04/01/2024", "05/01/2024"],
+    ),
     "points": (
         every(timedelta(days=1), 120, form="%d.%m.%Y"),
         ["01.02.2024", "01.03.2024", "01.04.2024", "01.05.2024"],
@@ -64,6 +77,8 @@ def test_a_quarter_is_labelled_at_its_first_row(ticks):
     assert ticks(ends, pixels=400) == ["2024-01", "2024-04", "2024-07", "2024-10"]
 
 
-@pytest.mark.parametrize("texts", [["<b>1900", "<b>1901"], ["2020Q1", "2020Q2"], ["5"], ["3"] * 4])
+@pytest.mark.parametrize(
+    "texts", [["<b>1900", "<b>1901"], ["week 3", "week 4"], ["31/31/2020", "32/31/2020"], ["5"], ["3"] * 4]
+)
 def test_other_texts_have_no_round_times(ticks, texts):
     assert ticks(texts) is None

@@ -1,8 +1,14 @@
 // Labels at round times: the first row of every minute, hour, day, month or year, whichever stand far enough apart.
 
-const DATES = ["(?<Y>\\d{4})([-/.])(?<m>\\d\\d?)(?:\\2(?<d>\\d\\d?))?", "(?<d>\\d\\d?)\\.(?<m>\\d\\d?)\\.(?<Y>\\d{4})"].map(
-  (date) => new RegExp(`^${date}(?:[T ](?<H>\\d\\d):(?<M>\\d\\d)(?::(?<S>\\d\\d))?)?`),
-);
+const FORMS = [
+  "(?<Y>\\d{4})([-/.])(?<m>\\d\\d?)(?:\\2(?<d>\\d\\d?))?",
+  "(?<Y>\\d{4})[- ]?Q(?<q>[1-4])",
+  "(?<d>\\d\\d?)([/.])(?<m>\\d\\d?)\\2(?<Y>\\d{4})",
+  "(?<m>\\d\\d?)/(?<d>\\d\\d?)/(?<Y>\\d{4})",
+  "(?:(?<d>\\d\\d?)[- ])?(?<name>[A-Za-z]{3,9})[- ](?<Y>\\d{4})",
+];
+const DATES = FORMS.map((date) => new RegExp(`^${date}(?:[T ](?<H>\\d\\d):(?<M>\\d\\d)(?::(?<S>\\d\\d))?)?`));
+const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const PLAIN_NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)$/;
 const A_DAY = 86400; // seconds
 const MONDAY = 4; // days after 1970-01-01
@@ -15,11 +21,16 @@ export function timesOf(texts) {
     const moments = texts.map(Number);
     return { texts, moments, units: unitsOfNumbers(moments) };
   }
-  const form = DATES.find((date) => texts.every((text) => date.test(text)));
-  return form ? { texts, moments: texts.map((text) => secondsOf(form.exec(text).groups)), units: UNITS_OF_DATES } : null;
+  const forms = DATES.filter((date) => texts.every((text) => date.test(text)));
+  const read = forms.map((form) => texts.map((text) => secondsOf(form.exec(text).groups))).filter((moments) => moments.every(Number.isFinite));
+  const moments = read.find((one) => one.every((moment, i) => !i || moment > one[i - 1])) ?? read[0]; // 02/03/2024 by its order
+  return moments ? { texts, moments, units: UNITS_OF_DATES } : null;
 }
 
-const secondsOf = ({ Y, m, d = 1, H = 0, M = 0, S = 0 }) => Date.UTC(Y, m - 1, d, H, M, S) / 1000;
+/** NaN where it is no date. */
+function secondsOf({ Y, q, name, m = q ? 3 * q - 2 : MONTHS.indexOf(name?.slice(0, 3).toLowerCase()) + 1, d = 1, H = 0, M = 0, S = 0 }) {
+  return m >= 1 && m <= 12 && d >= 1 && d <= 31 ? Date.UTC(Y, m - 1, d, H, M, S) / 1000 : NaN;
+}
 
 /** Labels of the smallest unit of which all fit: [{i, text}]; null where fewer than two do.
  *
@@ -52,7 +63,7 @@ const monthsBy = (count) => (moment) => {
   return Math.floor((12 * date.getUTCFullYear() + date.getUTCMonth()) / count);
 };
 
-const dateOf = (text) => text.split(/[T ]/)[0];
+const dateOf = (text) => text.replace(/(?<=\d)[T ]\d\d(:.*)?$/, "");
 const clockOf = (text) => text.match(/[T ](\d\d:\d\d(:(?!00)\d\d)?)/)?.[1] ?? "";
 const monthOf = (text) => text.match(/^\d{4}.\d+/)?.[0] ?? dateOf(text);
 const yearOf = (text) => text.match(/^\d{4}/)?.[0] ?? dateOf(text);

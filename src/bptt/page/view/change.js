@@ -8,6 +8,7 @@ import { tex } from "./tex.js";
 
 const LARGEST = 1e6; // of a number that may be entered
 const GRID = 16; // rows and columns of a matrix that can be edited
+const FITTING = 4; // columns that a telephone has width for
 const EDITED = 12; // rows of the sequence that can be edited, the last ones up to t
 const TOGETHER = 60; // numbers of weights up to which all matrices stand side by side
 
@@ -145,7 +146,7 @@ function grid(rows, name, edited, gates) {
   const body = rows.slice(0, GRID).map((row, i) => el("tr", {}, ...Array.from(row.slice(0, GRID), (value, j) => el("td", {}, field(value, name(i, j), edited(i, j))))));
   const size = rows[0].length / gates.length;
   if (gates.length && rows[0].length <= GRID) body.unshift(el("tr", {}, ...gates.map((gate) => el("td", { colspan: size, class: "gate" }, gate))));
-  const goesOn = cut || gates.length > 0;
+  const goesOn = cut || gates.length > 0 || rows[0].length > FITTING;
   return el("div", { class: goesOn ? "wide faded" : "wide", tabindex: goesOn ? 0 : null, role: "group", "aria-label": "entries" }, el("table", { role: "presentation" }, ...body), cut ? el("small", {}, `the first ${GRID} rows and columns`) : null);
 }
 
