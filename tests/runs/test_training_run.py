@@ -9,6 +9,7 @@ from rich.progress import BarColumn
 
 import bptt
 from bptt.runs import training_run
+from bptt.walks import kernels
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,12 @@ def test_the_time_left_is_said_once_after_the_first_epoch(monkeypatch, capsys):
     assert left == 2
     assert seconds > 0
     assert capsys.readouterr().out.count("a very long time") == 1
+
+
+@pytest.mark.usefixtures("unreported")
+def test_missing_kernels_are_said_once_with_what_to_do(monkeypatch, capsys):
+    monkeypatch.setattr(kernels, "_native", None)
+    table = pl.DataFrame({"y": [float(i % 7) for i in range(60)]})
+    bptt.train(table, target="y", hidden=3, epochs=1, linear=False, verbose=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count(f"on a CPU this is slower than it could be: {kernels.missing()}") == 1
