@@ -64,7 +64,7 @@ TASKS = {
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(text, "WRITTEN", 30)
+    monkeypatch.setattr(text, "WRITTEN", 10)
     write_data(tmp_path)
     return tmp_path
 
@@ -79,7 +79,7 @@ def trained(tmp_path_factory):
     def run(name, device):
         folder, printed = place / f"{name}-{device}", io.StringIO()
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-            patch.setattr(text, "WRITTEN", 30)
+            patch.setattr(text, "WRITTEN", 10)
             if name != "full":
                 patch.setattr(training_run, "diagnosis_of", lambda *run, **choices: None)
             train(config_of(name, folder, device=device))
@@ -89,7 +89,7 @@ def trained(tmp_path_factory):
 
 
 def write_data(folder):
-    write_series(folder, 60)
+    write_series(folder, 40)
     write_text(folder, 6)
     lines = [f"{i % 2},{i % 2 + 1},{i}:{i % 2}" for i in range(20)]
     (folder / "v.ts").write_text("@problemName p\n@classLabel true 0 1\n@data\n" + "\n".join(lines) + "\n")
