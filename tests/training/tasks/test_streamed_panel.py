@@ -23,7 +23,7 @@ LENGTHS = {"b": 90, "a": 70, "7": 60}
 WHEN = datetime(2020, 1, 30, 22)
 
 
-@pytest.fixture(params=[7, 100_000])
+@pytest.fixture(params=[pytest.param(7, marks=pytest.mark.slow), 17, 100_000])
 def piece(request, monkeypatch):
     for module in (streamed_series, streamed_tables):
         monkeypatch.setattr(module, "PIECE", request.param)

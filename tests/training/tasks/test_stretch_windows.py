@@ -16,7 +16,7 @@ from bptt.training.options.forecast import SunspotOptions
 from bptt.training.tasks.forecast import table_forecast
 from bptt.training.tasks.row_times import times_of
 from forecasting import check_trained_alike, training_data
-from support import read_table
+from support import covering, read_table
 
 ROWS = 400
 
@@ -44,16 +44,20 @@ def configured(path, **choices):
     return SunspotOptions(**{**base, **choices})
 
 
-@pytest.mark.parametrize("piece", [7, pytest.param(100_000, marks=pytest.mark.slow)])
+CHOICES = [
+    {},
+    {"lags": 3, "horizon": 2, "k2": 50, "batch": 3, "validation": 0.2},
+    {"target": ("1", "0"), "input": (), "horizon": (1, 9, 4), "season": 5, "batch": 2, "validation": 0.2},
+    {"linear": True, "lags": None, "horizon": 2, "k2": 50, "batch": 3, "validation": 0.3},
+    {"linear": True, "lags": None, "target": ("1", "0"), "input": (), "horizon": (1, 9), "season": 5},
+]
+# Pieces of 7 rows are shorter than the farthest horizon.
+PIECED = [(7 if choices.get("horizon") == (1, 9, 4) else 23, choices) for choices in CHOICES]
+MORE = [(piece, choices) for piece in (7, 100_000) for choices in CHOICES if (piece, choices) not in PIECED]
+
+
 @pytest.mark.parametrize(
-    "choices",
-    [
-        {},
-        {"lags": 3, "horizon": 2, "k2": 50, "batch": 3, "validation": 0.2},
-        {"target": ("1", "0"), "input": (), "horizon": (1, 9, 4), "season": 5, "batch": 2, "validation": 0.2},
-        {"linear": True, "lags": None, "horizon": 2, "k2": 50, "batch": 3, "validation": 0.3},
-        {"linear": True, "lags": None, "target": ("1", "0"), "input": (), "horizon": (1, 9), "season": 5},
-    ],
+    ("piece", "choices"), [*PIECED, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)]
 )
 def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, piece, choices):
     for module, name in ((stream, "PIECE"), (streamed_tables, "PIECE"), (streamed_tables, "ROWS")):
@@ -91,9 +95,9 @@ def test_piece_by_piece_it_is_the_table_in_memory(path, tmp_path, monkeypatch, p
         assert list(judged_of_parts.scores["ours"]) == list(judged.scores["ours"])
 
 
-@pytest.mark.parametrize("piece", [7, 100_000])
-@pytest.mark.parametrize("linear", [False, True])
-@pytest.mark.parametrize("missing", ["mask", "interpolate"])
+@pytest.mark.parametrize(
+    ("piece", "linear", "missing"), covering([23, 100_000], [False, True], ["mask", "interpolate"])
+)
 def test_gaps_are_filled_as_in_memory(tmp_path, monkeypatch, piece, linear, missing):
     monkeypatch.setattr(streamed_tables, "PIECE", piece)
     monkeypatch.setattr(streamed_tables, "ROWS", piece)
@@ -131,9 +135,7 @@ TIMES = {
 }
 
 
-@pytest.mark.parametrize("piece", [7, 100_000])
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-@pytest.mark.parametrize("times", list(TIMES))
+@pytest.mark.parametrize(("piece", "kind", "times"), covering([23, 100_000], ["csv", "parquet"], TIMES))
 def test_times_are_read_as_in_memory(tmp_path, monkeypatch, piece, kind, times):
     monkeypatch.setattr(streamed_tables, "PIECE", 5 * piece)
     monkeypatch.setattr(streamed_tables, "ROWS", piece)
