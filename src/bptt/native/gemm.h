@@ -28,6 +28,7 @@ template <class S>
 Buffer<S> buffer(Index size) {
     const Index bytes = std::max<Index>(size, 1) * static_cast<Index>(sizeof(S));
     void* p = ::operator new(static_cast<std::size_t>(bytes), std::align_val_t(64));
+    prefer_large_pages(p, bytes);
     Scratch::acquire(bytes);
     return Buffer<S>(static_cast<S*>(p), {bytes});
 }

@@ -9,6 +9,8 @@
 #include <initializer_list>
 #include <stdexcept>
 
+#include "scratch.h"
+
 namespace bptt {
 
 namespace nb = nanobind;
@@ -167,16 +169,23 @@ struct Shape {
     }
 };
 
+// A tensor that was just created, in large pages where it is large.
+inline nb::object in_large_pages(nb::object made) {
+    const View view(made);
+    prefer_large_pages(reinterpret_cast<void*>(view.address()), static_cast<Index>(view.span()));
+    return made;
+}
+
 // Uninitialised, of like's dtype. torch reads sizes given one by one faster than a tuple of them.
 inline nb::object empty(nb::handle like, const Shape& shape) {
     nb::object sizes = shape.tuple();
     PyObject* arguments[5] = {like.ptr()};
     std::copy_n(PySequence_Fast_ITEMS(sizes.ptr()), shape.dimensions, arguments + 1);
-    return owned(PyObject_VectorcallMethod(torch().new_empty.text, arguments, 1 + shape.dimensions, nullptr));
+    return in_large_pages(owned(PyObject_VectorcallMethod(torch().new_empty.text, arguments, 1 + shape.dimensions, nullptr)));
 }
 
 inline nb::object empty_like(nb::handle t) {
-    return owned(PyObject_CallOneArg(torch().empty_like.ptr(), t.ptr()));
+    return in_large_pages(owned(PyObject_CallOneArg(torch().empty_like.ptr(), t.ptr())));
 }
 
 }  // namespace bptt
