@@ -1,5 +1,6 @@
 """The native kernels against the reference, and as operators."""
 
+import math
 from functools import partial
 
 import pytest
@@ -103,6 +104,28 @@ def test_threads_change_nothing_but_rounding_and_repeat_bitwise(name):
     for threaded in results[1:]:
         for found, wanted in zip(threaded, results[0], strict=True):
             assert_close(found, wanted, name, 1e-12)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["dense", "packed"])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_gradient_that_is_not_finite_reaches_the_weights_that_it_does_in_torch(kind, packed):
+    T, B, I, H = 4, 5, 3, 17
+    of_torch, ours = getattr(torch.nn, kind)(I, H), getattr(bptt, kind)(I, H)
+    ours.load_state_dict(of_torch.state_dict())
+    x = torch.randn(T, B, I)
+    given = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor([4, 3, 3, 1, 1])) if packed else x
+    for step, bad in [(0, math.nan), (0, math.inf), (2, math.nan), (2, math.inf)]:
+        gradients = []
+        for module in (of_torch, ours):
+            y, _ = module(given)
+            y = y.data if packed else y.flatten(0, 1)
+            dy = torch.ones_like(y)
+            dy[step * B, H - 1] = bad
+            gradients.append(torch.autograd.grad(y, list(module.parameters()), dy))
+        for (name, _), wanted, found in zip(ours.named_parameters(), *gradients, strict=True):
+            assert torch.equal(found.isfinite(), wanted.isfinite()), f"{name}: {bad} at step {step}"
+            if math.isnan(bad):
+                assert torch.equal(found.isnan(), wanted.isnan()), f"{name}: {bad} at step {step}"
 
 
 @pytest.mark.parametrize("name", ["tanh", "leaky sigmoid", "gru", "lstm"])
