@@ -16,7 +16,7 @@ from bptt.errors import TrainingDiverged, UserError
 from bptt.runs import gradient_monitor
 from bptt.runs.run import load
 from bptt.training.config_file import read_options
-from bptt.training.options.choosing import OPTIONS
+from bptt.training.options.choosing import OPTIONS, as_keywords
 from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.options.text import TextOptions
@@ -249,7 +249,7 @@ def test_a_classify_run_folder(here, capsys):
     assert "16 training sequences of 2 classes, full BPTT" in shown
     assert "gradients are clipped at" in shown
     assert "chosen by cross-validation: --readout" in shown
-    assert shown.rstrip().endswith(last["verdict"])
+    assert shown.rstrip().endswith(as_keywords(last["verdict"]))
     assert last["verdict"] in (folder / "report.html").read_text()
     chosen = load(folder).config
     assert (chosen.stride, chosen.batch, chosen.epochs) == (1, 2, 4)
