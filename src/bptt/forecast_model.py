@@ -18,7 +18,7 @@ class LinearPath(nn.Module):
         inputs: I.
         outputs: K.
         reads: R, inputs of the network.
-        device: of its tensors.
+        device, dtype: of its tensors. Default torch's own.
 
     Call:
         path(x) -> y: (..., I) -> (..., K).
@@ -35,11 +35,11 @@ class LinearPath(nn.Module):
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, inputs: int, outputs: int, reads: int, device: Any = None) -> None:
+    def __init__(self, inputs: int, outputs: int, reads: int, device: Any = None, dtype: Any = None) -> None:
         super().__init__()
         sizes = {"weight": (outputs, inputs), "bias": (outputs,), "reading": (reads, inputs), "offset": (reads,)}
         for name, size in (sizes | {"scale": (outputs,)}).items():
-            self.register_buffer(name, torch.zeros(size, device=device))
+            self.register_buffer(name, torch.zeros(size, device=device, dtype=dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)

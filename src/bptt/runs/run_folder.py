@@ -129,7 +129,11 @@ def _model_for(weights: dict[str, Tensor], described: ConfigFile) -> SequenceMod
     if count > there:  # nothing larger than the file is built
         raise UserError(f"its network has {count:,} weights, and model.safetensors {there:,}")
     model = build(described.config, reads, outputs)
-    return ForecastModel(LinearPath(inputs, outputs, reads), model) if "path.weight" in weights else model
+    return (
+        ForecastModel(LinearPath(inputs, outputs, reads, "cpu", torch.float32), model)
+        if "path.weight" in weights
+        else model
+    )
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

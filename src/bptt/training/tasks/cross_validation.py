@@ -82,7 +82,8 @@ def cross_validate(task: Classify, device_for: Callable[[SequenceModel], torch.d
     config = task.config
     places = _some(task)
     x = inputs_of(task.data, task.scaling, config, [task.splits["training"][place] for place in places.tolist()])
-    truth, found = task.truth("training")[places], torch.zeros(len(places), len(task.labels), device="cpu")
+    truth = task.truth("training")[places]
+    found = torch.zeros(len(places), len(task.labels), dtype=torch.float32, device="cpu")
     folds = stratified_folds(truth, config.seed)
     for fold in folds.unique():
         learned, held = (folds != fold).nonzero()[:, 0], (folds == fold).nonzero()[:, 0]

@@ -64,7 +64,7 @@ def linear_paths(
 
 
 def _path(part: LinearPart, reading: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> LinearPath:
-    path = LinearPath(part.weight.shape[1], len(part.weight), len(reading))
+    path = LinearPath(part.weight.shape[1], len(part.weight), len(reading), "cpu", torch.float32)
     values = {"weight": part.weight, "bias": part.bias, "reading": reading, "offset": offset, "scale": scale}
     for name, value in values.items():
         getattr(path, name).copy_(torch.from_numpy(np.asarray(value)))

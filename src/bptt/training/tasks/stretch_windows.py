@@ -102,8 +102,8 @@ class StretchWindows:
     def _read(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Steps start to stop of each stretch, (T, B, ·)."""
         series, shape = self._stretches[0].series, (stop - start, len(self._stretches))
-        x = torch.zeros(*shape, series.read_size, device="cpu")
-        d = torch.full((*shape, len(series.outputs)), torch.nan, device="cpu")
+        x = torch.zeros(*shape, series.read_size, dtype=torch.float32, device="cpu")
+        d = torch.full((*shape, len(series.outputs)), torch.nan, dtype=torch.float32, device="cpu")
         for number, (series, row, steps) in enumerate(self._stretches):
             for place, own_x, own_d in series.examples(row + start, row + min(stop, steps)):
                 at = slice(place - row - start, place - row - start + len(own_x))
