@@ -75,17 +75,20 @@ def rows_spanned(times: Sequence[np.ndarray]) -> int:
     """How many rows of one series the steps of several are worth, (n) of each, as increasing numbers.
 
     Series that run side by side count once: where some of them share no times, more steps between two times tell
-    no more of what moves them all.
+    no more of what moves them all. They are worth no less than the longest of them alone.
 
     >>> rows_spanned([np.arange(0, 20, 2), np.arange(1, 21, 2)]), rows_spanned([np.arange(10), np.arange(10, 20)])
     (11, 20)
+    >>> rows_spanned([np.arange(240), np.arange(0, 240, 24)])  # hours and days
+    240
     """
     stop = max(int(own[-1]) for own in times) + 1
     present, running = np.zeros((2, stop))
     for own in times:
         present[own] += 1
         running[own[0] : own[-1] + 1] += 1
-    return round(float((present[running > 0] / running[running > 0]).sum()))
+    spanned = float((present[running > 0] / running[running > 0]).sum())
+    return max(round(spanned), *map(len, times))
 
 
 def share_of(
