@@ -32,11 +32,10 @@ from ..refusing import refused
 from ..walks_or_model import or_of_walks
 from .clipping import gradient_norms
 from .diagnose_walks import ModelDiagnosis, diagnose_walks
-from .input_memory import targets_by_step
+from .input_memory import InputMemory, targets_by_step
 from .judging import (
     LAGS,
     LEAST_STEPS,
-    DataMemory,
     diagnosis_from,
     lags_before,
     mean_by_lag_of,
@@ -221,8 +220,8 @@ def _window(net: Network, per_step: bool, window: int | None, T: int) -> int | N
     return min(window or max(1, T // WINDOWS), T)
 
 
-def _memory(x: Tensor, d: Tensor, axis: int, per_step: bool, lags: int) -> DataMemory:
-    """How far back x predicts d, where that is one a step or one a sequence."""
+def _memory(x: Tensor, d: Tensor, axis: int, per_step: bool, lags: int) -> InputMemory | str:
+    """How far back x predicts d, where that is one a step or one a sequence; or why that is not known."""
     if x.dim() == 2:
         x, d = x.unsqueeze(1 - axis), d.unsqueeze(1 - axis) if per_step else d
     x = x.transpose(0, axis)

@@ -69,27 +69,7 @@ def targets_by_step(d: Tensor, T: int, lengths: Tensor, batch_first: bool) -> Te
     return found
 
 
-def why_unmeasured(x: Tensor, d: Tensor) -> str:
-    """Why `input_memory` gives None of x (T, B, I) and d (T, B, ...), and what to do."""
-    there = _known(d.reshape(*x.shape[:2], -1))
-    if (rows := int(there.sum())) < LEAST_ROWS:
-        return f"d has {rows} targets; pass more steps or sequences, with {LEAST_ROWS} targets at least"
-    if not x[_used(there)].isfinite().all():
-        return "its input is not finite; look for the module before it that gives such numbers"
-    return "d is the same wherever it was looked at; pass steps over which it changes"
-
-
-def _known(d: Tensor) -> Tensor:
-    """Where targets (T, B, D) are there, (T, B)."""
-    return (d.isfinite() if d.is_floating_point() else d >= 0).all(-1)
-
-
-def _used(there: Tensor) -> Tensor:
-    """The steps up to each sequence's last target, (T, B): after it may be padding."""
-    return there.flip(0).cumsum(0).flip(0) > 0
-
-
-def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
+def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | str:
     """How far back x helps to predict d.
 
     Args:
@@ -99,25 +79,25 @@ def input_memory(x: Tensor, d: Tensor, longest: int) -> InputMemory | None:
             back.
 
     Returns:
-        None where there are too few rows, d never changes, or x is not finite.
+        or, in words, why it cannot be measured and what to do: too few rows, d never changes, or x is not finite.
     """
     B = x.shape[1]
     d = (d if d.is_floating_point() else d.long()).reshape(*x.shape[:2], -1)
-    there = _known(d)
+    there = (d.isfinite() if d.is_floating_point() else d >= 0).all(-1)
     at = there.flatten().nonzero().flatten()  # step · B + sequence
     if len(at) < LEAST_ROWS:
-        return None
+        return f"d has {len(at)} targets; pass more steps or sequences, with {LEAST_ROWS} targets at least"
     longest = min(longest, int(at[-min(ROWS, 3 * len(at) // 4)]) // B)
     at = at[at >= longest * B]
     at = at[torch.linspace(0, len(at) - 1, min(ROWS, len(at)), device="cpu").round().long()]
     target = d[at // B, at % B]
     if (target == target[0]).all():
-        return None
+        return "d is the same wherever it was looked at; pass steps over which it changes"
     if not d.is_floating_point():
         target = one_hot(target.unique(return_inverse=True)[1]).flatten(1)
-    used = _used(there)
+    used = there.flip(0).cumsum(0).flip(0) > 0  # up to each sequence's last target: after it may be padding
     if not x[used].isfinite().all():
-        return None
+        return "its input is not finite; look for the module before it that gives such numbers"
     features, tokens = _features(x, used)
 
     def r2_of(lags: Sequence[int]) -> dict[int, float]:

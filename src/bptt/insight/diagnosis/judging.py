@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from ..lags import gradient_by_lag
 from ..plain_models import Record
 from .clipping import GradientNorms
-from .input_memory import InputMemory, input_memory, why_unmeasured
+from .input_memory import InputMemory, input_memory
 from .layers import OPERATIONS, LayerDiagnosis
 from .remedies import LayerPlace, remedies, spared
 from .result import Diagnosis
@@ -31,28 +30,19 @@ def some_of(B: int, most: int = SEQUENCES) -> Tensor:
     return torch.linspace(0, B - 1, min(B, most), device="cpu").round().long()
 
 
-class DataMemory(NamedTuple):
-    """How far back the data needs the gradient; None where that cannot be measured, and why."""
-
-    measured: InputMemory | None
-    unmeasured: str = ""
-
-
-def memory_of(x: Tensor, targets: Tensor | None, lags: int, is_given: bool = True) -> DataMemory:
-    """How far back x (T, B, I) predicts its targets, (T, B, ...), seen in many sequences.
+def memory_of(x: Tensor, targets: Tensor | None, lags: int, is_given: bool = True) -> InputMemory | str:
+    """`input_memory` of x (T, B, I) and its targets, (T, B, ...), seen in many sequences.
 
     Args:
         targets: None where there are none of each step.
         is_given: whether there are targets of some kind.
     """
     if not is_given:
-        return DataMemory(None, "pass the targets as well, d=, one a step or one a sequence")
+        return "pass the targets as well, d=, one a step or one a sequence"
     if targets is None:
-        return DataMemory(None, "d fits neither the steps nor the sequences; pass one target a step or a sequence")
+        return "d fits neither the steps nor the sequences; pass one target a step or a sequence"
     some = some_of(x.shape[1], max(SEQUENCES, LOOKED_BACK // len(x)))
-    x, targets = x[:, some], targets[:, some]
-    found = input_memory(x, targets, lags)
-    return DataMemory(found, "" if found is not None else why_unmeasured(x, targets))
+    return input_memory(x[:, some], targets[:, some], lags)
 
 
 def lags_before(errors: Tensor, lags: int) -> int:
@@ -104,7 +94,7 @@ def mean_by_lag_of(records: list[list[Record]], dh: Tensor, lags: int, weights: 
 def diagnosis_from(
     layers: list[LayerDiagnosis],
     records: list[Record],
-    memory: DataMemory,
+    memory: InputMemory | str,
     silent: bool,
     steps: int,
     lags: int,
@@ -112,7 +102,7 @@ def diagnosis_from(
     trial: Trial | None = None,
 ) -> Diagnosis:
     """The diagnosis of measured layers, with remedies; arguments as `Diagnosis` and `verdict` have them."""
-    measured, unmeasured = memory
+    measured, unmeasured = (None, memory) if isinstance(memory, str) else (memory, "")
     found = verdict(layers, measured, silent, steps, lags)
     need = None if measured is None else measured.lag
     places = _places(layers, records)
