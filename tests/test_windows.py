@@ -18,6 +18,8 @@ def windows(monkeypatch):
     """No flags of POSIX and no fcntl, folders are not opened, and open files neither renamed nor removed."""
     if sys.platform == "win32":
         return
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("this system does not say which files are open")
     import fcntl
 
     def refuse(path):
