@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def test_every_file_it_links_to_is_there():
     links = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r'(?:src|srcset)="([^"]+)"', README)
     for path in [*links, "benchmarks/forecasts.py"]:
         assert (ROOT / path).exists(), path
+
+
+def test_on_pypi_every_link_and_picture_names_its_host():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shown = README
+    for one in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        shown = re.sub(one["pattern"], one["replacement"], shown)
+    links = re.findall(r"\]\(([^)]+)\)", shown) + re.findall(r'(?:src|srcset)="([^"]+)"', shown)
+    assert len(links) > 30
+    pages, pictures = (
+        "https://github.com/bptt/bptt/blob/main/",
+        "https://raw.githubusercontent.com/bptt/bptt/main/",
+    )
+    for link in links:
+        host = pictures if link.endswith((".svg", ".webp")) else pages
+        assert link.startswith(host), link
+        assert (ROOT / link.removeprefix(host).split("#")[0]).exists(), link
 
 
 def test_it_stays_short():
