@@ -114,9 +114,9 @@ class KernelPlan:
     def layout(self) -> str:
         """In words, where the weights lie."""
         blocks = "a block" if self.blocks == 1 else f"{self.blocks} blocks"
-        where = "shared memory" if self.in_shared else "registers"
-        where = where if self.shared is None else f"L2 and the {where}"
-        return f"W_hh in {'' if self.shared else 'the '}{where} of {blocks} for every {ROWS} rows"
+        where = "the shared memory" if self.in_shared else "the registers"
+        where = where if self.shared is None else f"L2 and {where}"
+        return f"W_hh in {where} of {blocks} for every {ROWS} rows"
 
     def kernel(self, back: bool) -> str:
         """The kernel's name in C++."""
