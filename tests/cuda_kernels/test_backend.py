@@ -105,6 +105,27 @@ def test_dh_is_written_only_where_it_is_asked_for(kernels, launcher):
     assert launcher.last.dh
 
 
+def negated(t):
+    return torch._neg_view(-t)
+
+
+def strided(t):
+    return torch.stack([t, t], -1)[..., 0]
+
+
+@with_compiler
+@pytest.mark.parametrize("view", [negated, strided])
+def test_views_of_tensors_and_of_gradients_are_read_as_their_numbers(kernels, view):
+    call = call_of(GRU, HALF)
+
+    def walk(call):
+        y, state = kernels.walk(call.each(view))
+        return view(y), tuple(map(view, state))
+
+    for found, wanted in zip(gradients_of(walk, call), gradients_of(kernels.walk, call), strict=True):
+        assert_close(found, wanted, "a result", TOLERANCES[HALF])
+
+
 @with_compiler
 def test_a_module_of_two_layers_and_directions(kernels, launcher):
     module = bptt.GRU(I, H, num_layers=2, bidirectional=True, dtype=HALF)

@@ -40,7 +40,8 @@ def launch_forward(variant: Variant, call: Call, keep: bool) -> Launched:
         kept = x.new_empty(*x.shape[:-1], cell.keeps * H) if keep and cell.keeps else None
         c = torch.empty_like(y, dtype=torch.float32) if keep and cell.has_c else None
         final = [_float32(x, B, H) for _ in call.state]
-        tensors = {"p": p, "b_hh": None if cell.one_delta else weights.b_hh, "y": y, "kept": kept, "c": c}
+        b_hh = None if cell.one_delta or weights.b_hh is None else _as_read(weights.b_hh)
+        tensors = {"p": p, "b_hh": b_hh, "y": y, "kept": kept, "c": c}
         _launch(variant, False, call, (len(x), B), tensors | _named(("h_n", "c_n"), final))
         return Launched(Saved(y, c, kept), tuple(s.to(x.dtype) for s in final))
 
@@ -71,7 +72,7 @@ def launch_backward(
     delta_ih = y.new_empty(*rows, cell.gates * H)
     dh = y.new_empty((*rows, H) if with_dh else 0)  # the address of an empty tensor is null
     delta_hh = delta_ih if cell.one_delta else torch.empty_like(delta_ih)
-    dy = None if d_outputs is None else d_outputs.to(y.dtype).contiguous()
+    dy = None if d_outputs is None else _as_read(d_outputs.to(y.dtype))
     d_initial = [_float32(y, B, H) for _ in call.state]
     tensors = {**saved._asdict(), "dy": dy, "delta_ih": delta_ih, "delta_hh": delta_hh, "dh": dh}
     tensors |= _named(("dh_n", "dc_n"), d_state or ()) | _named(("d_h0", "d_c0"), d_initial)
@@ -92,7 +93,7 @@ def _launch(
     """Launch a kernel with a call's weights and initial state, and other tensors, named as in `Arguments`."""
     (T, B), (recorded, H), sizes = steps_and_rows, call.state[0].shape, call.batch_sizes
     steps = None if sizes is None else _on_device(tuple(sizes), call.x.device)
-    W_hh = call.weights.W_hh.detach().contiguous()
+    W_hh = _as_read(call.weights.W_hh.detach())
     streamed = operands(W_hh, variant.plan, back) if variant.plan.shared else None
     tensors |= _named(("h0", "c0"), call.state) | {"W_hh": W_hh, "operands": streamed, "sizes": steps}
     numbers = (T if sizes is None else len(sizes), B, H, T * B if sizes is None else len(call.x), recorded)
@@ -107,7 +108,12 @@ def _launch(
 def _named(names: tuple[str, str], state: Sequence[Tensor | None]) -> dict[str, Tensor | None]:
     """Each part of a state, or of its adjoint, in float32."""
     pairs = zip(names, state, strict=False)
-    return {name: None if s is None else s.detach().float().contiguous() for name, s in pairs}
+    return {name: None if s is None else _as_read(s.detach().float()) for name, s in pairs}
+
+
+def _as_read(t: Tensor) -> Tensor:
+    """t with its numbers in memory as a kernel reads them: one after the other, and no view that negates them."""
+    return t.resolve_neg().contiguous()
 
 
 def _float32(like: Tensor, B: int, H: int) -> Tensor:
