@@ -1,5 +1,6 @@
 """The choice of a variant of the CUDA kernels."""
 
+import copy
 import re
 from itertools import product
 
@@ -106,6 +107,11 @@ def test_a_variant_that_failed_to_load_is_passed_over():
         every[found] = f"no place for {found.blocks} blocks"
     assert found == every[first]
     assert len(every) > 2
+
+
+def test_a_copied_cell_has_the_same_variant():
+    cell = ElmanEquations()
+    assert plan(copy.deepcopy(cell), **CALL) == plan(cell, **CALL)
 
 
 def test_cudnn_is_not_preferred_for_cells_that_it_does_not_have():

@@ -252,7 +252,7 @@ def cell_type(cell: Equations) -> CellType | None:
     """A cell's type in C++; None where it has none."""
     if type(cell) is ElmanEquations:
         activation, leaky = cell.activation, cell.leak != 1
-        if ACTIVATIONS.get(activation.name) is not activation:
+        if ACTIVATIONS.get(activation.name) != activation:  # equal where it was copied or read from a file
             return None
         name = f"Elman<bptt_cuda::{activation.name.title()}, {str(leaky).lower()}>"
         return CellType(name, 1, int(leaky or activation.keeps == "input"))
