@@ -129,6 +129,24 @@ def test_the_bare_operator_refuses_what_the_kernels_would_read_past(name):
         walk(*given)
 
 
+@pytest.mark.parametrize(("T", "words"), [(0, "sequence of length 0"), (2**30, "2147483647 states at most")])
+def test_the_bare_operator_refuses_no_steps_and_more_than_the_kernels_count(T, words):
+    given = arguments("GRU")
+    given[5] = normal(1, 2, 3).to(HALF).expand(T, 2, 3) if T else given[5][:0]
+    with pytest.raises(ValueError, match=words):
+        walk(*given)
+
+
+def test_of_an_empty_batch_nothing_is_launched(launcher):
+    given = arguments("GRU")
+    given[5:7] = [t.detach()[..., :0, :].requires_grad_() for t in given[5:7]]
+    y, _, _, h_n, _ = walk(*given)
+    assert (y.shape, h_n.shape) == ((3, 0, 4), (0, 4))
+    (dW,) = torch.autograd.grad(y.sum(), given[9])
+    assert not dW.any()
+    assert not launcher.launches
+
+
 def test_a_tensor_of_a_subclass_is_walked_by_the_operator(monkeypatch):
     class Own(torch.Tensor):
         pass

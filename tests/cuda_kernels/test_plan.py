@@ -41,6 +41,7 @@ def test_small_layers_stay_in_registers_and_larger_ones_are_shared(cell, H, capa
         (GRUEquations(), {"dtype": torch.float64}, "no torch.float64"),
         (GRUEquations(), {"capability": (7, 5)}, "compute capability 7.5"),
         (GRUEquations(), {"T": 1}, "1 steps are too few"),
+        (GRUEquations(), {"T": 2**31, "B": 1}, "more than 2147483647 states"),
         (GRUEquations(), {"H": 0}, "0 units has no weights"),
         (GRUEquations(), {"H": 2000}, "2000 units fit no cluster"),
         (LSTMEquations(), {"H": 1024}, "to read more than 192 KiB of them from L2 in each step gains nothing"),

@@ -71,6 +71,9 @@ DEVICES = {
 }
 
 
+MOST_STATES = 2**31 - 1  # B rows of T steps: the kernels count them in 32 bits
+
+
 class Threshold(NamedTuple):
     """A limit to the kernels' use, and where it was measured."""
 
@@ -207,6 +210,8 @@ def plan(
     least, most, left = LEAST_STEPS.value, MOST_BLOCKS.value, LEFT_TO_CUDNN[cell.name].value
     if least > T:
         return f"{T} steps are too few for the CUDA kernels"
+    if T * B > MOST_STATES:
+        return f"{T} steps of {B} rows are more than {MOST_STATES} states, which the CUDA kernels count in 32 bits"
     if dtype == torch.float32 and not packed and _cudnn_has(cell) and left >= H:
         return f"cuDNN keeps the weights of {H} units in registers too"
     fitting = _fitting(kind, dtype, H, packed, capability)

@@ -90,8 +90,13 @@ def gradients_of(call: Call, y: Tensor, adjoint: Adjoint, wanted: Sequence[bool]
 def _launch(
     variant: Variant, back: bool, call: Call, steps_and_rows: tuple[int, int], tensors: dict[str, Tensor | None]
 ) -> None:
-    """Launch a kernel with a call's weights and initial state, and other tensors, named as in `Arguments`."""
+    """Launch a kernel with a call's weights and initial state, and other tensors, named as in `Arguments`.
+
+    Of an empty batch there is nothing to be computed, and a launch of no blocks is an error.
+    """
     (T, B), (recorded, H), sizes = steps_and_rows, call.state[0].shape, call.batch_sizes
+    if B == 0:
+        return
     steps = None if sizes is None else _on_device(tuple(sizes), call.x.device)
     W_hh = _as_read(call.weights.W_hh.detach())
     streamed = operands(W_hh, variant.plan, back) if variant.plan.shared else None

@@ -67,7 +67,13 @@ def _call(equations: Equations, batch_sizes: BatchSizes, operands: tuple[Any, ..
 
 def _check(call: Call) -> None:
     """Refuse tensors with which the kernels would read past an end."""
+    from ..cuda.plan import MOST_STATES
+
     x, sizes, (B, H), G = call.x, call.batch_sizes, call.state[0].shape, call.cell.gates
+    if len(x) == 0 and B > 0:
+        raise ValueError("x is a sequence of length 0; the length must be at least 1")
+    if x.shape[:-1].numel() > MOST_STATES:
+        raise ValueError(f"bptt::cuda_walk takes {MOST_STATES} states at most, got x {tuple(x.shape)}")
     rows = [len(x), B] if sizes is None else [sum(sizes)]
     sizes_fit = sizes is None or (sizes[:1] == [B] and sizes[-1] > 0 and sizes == sorted(sizes, reverse=True))
     shapes = [(B, H)] * len(call.state) + [(G * H, x.shape[-1]), (G * H, H), (G * H,), (G * H,), ()]
