@@ -4,6 +4,7 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -132,17 +133,19 @@ def test_who_reads_while_others_write_reads_all_or_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_without_nvrtc_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(compiling, "find_spec", lambda name: None)
-    with pytest.raises(KernelError, match="pip install cuda-bindings"):
+@pytest.mark.parametrize("in_its_place", [None, ModuleType("cuda")], ids=["nothing", "cuda.py"])
+def test_without_bindings_the_error_says_what_to_install(monkeypatch, in_its_place):
+    for name in [name for name in sys.modules if name.startswith("cuda.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cuda", in_its_place)
+    with pytest.raises(KernelError, match=r"cannot be imported \(.*cuda.*\): pip install cuda-bindings"):
         compiled(SMALL, (9, 0), Path("nowhere"))
 
 
-def test_bindings_that_cannot_be_imported_are_an_error_of_the_kernels(monkeypatch):
-    monkeypatch.setattr(compiling, "find_spec", lambda name: object())
-    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-    with pytest.raises(KernelError, match=r"cuda.bindings cannot be imported"):
-        compiled(SMALL, (9, 0), Path("nowhere"))
+def test_other_users_may_read_what_is_kept(tmp_path):
+    (tmp_path / "another").touch()
+    compiling._keep(tmp_path / "code", CODE)
+    assert (tmp_path / "code").stat().st_mode == (tmp_path / "another").stat().st_mode
 
 
 @with_nvrtc

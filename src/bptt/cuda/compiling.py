@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 from .plan import KernelPlan
@@ -125,12 +125,13 @@ def _put(plan: KernelPlan, capability: tuple[int, int], folder: Path) -> None:
 
 
 def _nvrtc() -> Any:
-    if find_spec("cuda") is None or find_spec("cuda.bindings") is None:
-        raise KernelError("cuda.bindings, which torch's CUDA wheels bring, is missing: pip install cuda-bindings")
     try:
         from cuda.bindings import nvrtc  # pyright: ignore  # an optional package
-    except ImportError as error:  # a package of another Python, or without the one that it needs
-        raise KernelError(f"cuda.bindings cannot be imported: {error}") from error
+    except ImportError as error:  # or one of another Python, or a cuda.py of the user's in its place
+        raise KernelError(
+            f"cuda.bindings, which torch's CUDA wheels bring, cannot be imported ({error}): "
+            "pip install cuda-bindings"
+        ) from error
     try:
         nvrtc.nvrtcVersion()
     except RuntimeError as error:
@@ -184,15 +185,14 @@ def _keep(path: Path, code: Compiled) -> None:
     """Write a file that other processes read whole or not at all; where it cannot be written, there is none."""
     content = f"{code.forward}\n{code.backward}\n".encode() + code.cubin
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        aside = Path(file.name)
-        try:
-            file.write(hashlib.sha256(content).digest() + content)
-            file.close()  # Windows renames no open file
-            os.replace(aside, path)
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
+    aside = path.with_name(f"{path.name}.{token_hex(8)}")  # a name that no other process takes
+    try:
+        aside.write_bytes(hashlib.sha256(content).digest() + content)
+        os.replace(aside, path)
+    except BaseException:
+        with suppress(OSError):  # of a folder that is not writable, there is none
+            aside.unlink()
+        raise
 
 
 def _read(path: Path) -> Compiled | None:
