@@ -41,12 +41,19 @@ def test_cells_are_those_of_the_csv_module(tmp_path, monkeypatch, block, text):
     assert frame.rows() == [tuple(row) for row in rows[1:]]
 
 
-def test_rows_know_their_lines_and_places(tmp_path):
-    raw = b'\xef\xbb\xbfa,y\r\n\r\n"1\n2",3\r4,5\n'
-    rows = list(CsvRows(io.BytesIO(raw), tmp_path))
-    assert [(row.line, row.place, row.fields) for row in rows] == [(1, 3, 2), (4, 10, 2), (5, 18, 2)]
-    for row in rows:
-        assert raw[row.place :].startswith(row.text)
+def test_pieces_know_their_lines_and_places(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_files, "BLOCK", 8)
+    raw = b'\xef\xbb\xbfa,y\r\n\r\n"1\n2",3\r4,5\n6,7\n8,9\n'
+    rows = CsvRows(io.BytesIO(raw), tmp_path)
+    header = rows.header()
+    pieces = list(rows.pieces(header))
+    assert [(piece.line, raw[piece.place :][:4], piece.rows) for piece in pieces] == [
+        (2, b'\r\n"1', 2),
+        (6, b"6,7\n", 2),
+    ]
+    for piece in pieces:
+        again = CsvRows(io.BytesIO(raw[piece.place :]), tmp_path, piece.line, piece.place)
+        assert next(again.pieces(header)).line == piece.line
 
 
 SAID = [

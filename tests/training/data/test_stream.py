@@ -6,7 +6,7 @@ from torch import nn
 
 import bptt
 from bptt.errors import UserError
-from bptt.training.data import sources
+from bptt.training.data import csv_files
 from bptt.training.data import stream as module
 from bptt.training.data.stream import stream
 
@@ -38,7 +38,7 @@ def kind(request):
 @pytest.mark.parametrize(("batch", "window", "ahead"), [(1, 20, 1), (4, 7, 0), (3, 5, 2), (102, 3, 1)])
 def test_windows_of_parallel_stretches(tmp_path, monkeypatch, kind, piece, batch, window, ahead):
     monkeypatch.setattr(module, "PIECE", piece)
-    monkeypatch.setattr(sources, "MARK", 8)
+    monkeypatch.setattr(csv_files, "BLOCK", 100)
     opened = stream(written(tmp_path, kind), names(kind, "c", "a"), names(kind, "b"), ahead, batch, window)
     steps = (N - ahead) // batch
     assert opened.steps == steps

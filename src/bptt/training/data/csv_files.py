@@ -1,17 +1,20 @@
-"""CSV files as columns of text, read whole or row by row.
+"""CSV files as columns of text, read whole or piece by piece.
 
-A row is a line, or several where a quoted cell holds line breaks; blank lines are skipped.
+A row is a line, or several where a quoted cell holds line breaks; blank lines are skipped. Where
+no row of a piece has quotes, polars reads the piece as it is; otherwise the csv module reads it row by row.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from ...errors import UserError
@@ -28,13 +31,21 @@ class CsvRow(NamedTuple):
     """A row of a file, unparsed."""
 
     line: int  # the number of its last line, from 1
-    place: int  # where it begins, in bytes
     text: bytes  # its lines, with their ends
     fields: int
 
 
+class CsvPiece(NamedTuple):
+    """Some rows of a file that follow one another, unparsed."""
+
+    line: int  # the number of its first line, from 1
+    place: int  # where it begins, in bytes
+    rows: int
+    texts: list[bytes]  # a row each; or one text of all rows, where none of them has a quote or more than a line
+
+
 class CsvRows:
-    """Iterates over a CSV file's rows, the header included, or over the rows from some place on.
+    """Reads a CSV file's header and rows, or its rows from some place on.
 
     Args:
         file: open at the place.
@@ -42,30 +53,58 @@ class CsvRows:
         line, place: the number of the line there, and the place in bytes.
 
     Raises:
-        UserError: while iterating, a line is not UTF-8 or longer than 16 MB, a cell is longer than the csv module
+        UserError: while reading, a line is not UTF-8 or longer than 16 MB, a cell is longer than the csv module
             reads, or a quote is not closed.
     """
 
     def __init__(self, file: BinaryIO, path: Path, line: int = 1, place: int = 0) -> None:
         self.file, self.path, self.line, self.place = file, path, line - 1, place  # of the line read last
+        self._blocks, self._lines = self._read_blocks(), deque[bytes]()
 
-    def __iter__(self) -> Iterator[CsvRow]:
-        lines, longest = self._counted(), csv.field_size_limit()
-        for line in lines:
-            begin = self.place - len(line)
-            if not line.strip():
-                continue
-            text, fields = line, line.count(b",") + 1
-            if b'"' in line or len(line) > longest:
-                text, fields = self._quoted(line, lines)
-            yield CsvRow(self.line, begin, text, fields)
+    def header(self) -> list[str]:
+        """The columns that the first row names; a UserError where it is missing or names a column twice."""
+        first = self._next_row()
+        if first is None:
+            raise UserError(f"{self.path} is empty; a header and rows are needed")
+        return checked_header(cells_of(first.text), self.path.name)
 
-    def _quoted(self, first: bytes, lines: Iterator[bytes]) -> tuple[bytes, int]:
+    def pieces(self, header: list[str]) -> Iterator[CsvPiece]:
+        """The rows that follow; a UserError at the first that has more or fewer fields than the header."""
+        for block in chain([b"".join(self._lines)], self._blocks):
+            line, place = self.line + 1, self.place
+            text = block.replace(b"\r\n", b"\n")
+            self._lines = deque()
+            if rows := _plain_rows(text, len(header)):
+                self.line, self.place = self.line + rows, self.place + len(block)
+                yield CsvPiece(line, place, rows, [text])
+            else:
+                self._lines.extend(block.splitlines(keepends=True))
+                if texts := list(self._texts(header)):
+                    yield CsvPiece(line, place, len(texts), texts)
+
+    def _texts(self, header: list[str]) -> Iterator[bytes]:
+        """The rows that begin in the lines at hand."""
+        while self._lines and (row := self._next_row()) is not None:
+            if row.fields != len(header):
+                raise UserError(f"{self.path.name}, line {row.line}: {why_ragged(cells_of(row.text), header)}")
+            yield row.text
+
+    def _next_row(self) -> CsvRow | None:
+        while (line := self._next_line()).isspace():
+            pass
+        if not line:
+            return None
+        text, fields = line, line.count(b",") + 1
+        if b'"' in line or len(line) > csv.field_size_limit():
+            text, fields = self._quoted(line)
+        return CsvRow(self.line, text, fields)
+
+    def _quoted(self, first: bytes) -> tuple[bytes, int]:
         """A row's text and how many fields it has, by the csv module, which takes as many lines as it needs."""
         taken = []
 
         def following() -> Iterator[str]:
-            for line in chain([first], lines):
+            for line in chain([first], iter(self._next_line, b"")):
                 taken.append(line)
                 yield line.decode()
 
@@ -75,26 +114,30 @@ class CsvRows:
             raise UserError(f"{self.path}, line {self.line}: {why_unread(error)}") from error
         return b"".join(taken), fields
 
-    def _counted(self) -> Iterator[bytes]:
-        for line in self._lines():
-            self.place, self.line = self.place + len(line), self.line + 1
-            yield line
+    def _next_line(self) -> bytes:
+        """A line with its end, that of Unix, Windows or the old Macintosh; empty after the last."""
+        if not self._lines:
+            self._lines.extend(next(self._blocks, b"").splitlines(keepends=True))
+        if not self._lines:
+            return b""
+        line = self._lines.popleft()
+        self.place, self.line = self.place + len(line), self.line + 1
+        return line
 
-    def _lines(self) -> Iterator[bytes]:
-        """Lines with their ends: those of Unix, Windows or the old Macintosh."""
+    def _read_blocks(self) -> Iterator[bytes]:
+        """Some whole lines at a time."""
         rest = self._begin() if self.place == 0 else b""
         place, is_more = self.place, True
         while is_more:
-            block = self.file.read(BLOCK)
-            rest, is_more = rest + block, bool(block)
-            lines = rest.splitlines(keepends=True)
-            rest = lines.pop() if is_more and not rest.endswith(b"\n") and lines else b""
+            read = self.file.read(BLOCK)
+            rest, is_more = rest + read, bool(read)
+            block, rest = _whole_lines(rest) if is_more else (rest, b"")
             if len(rest) > LONGEST:
                 raise UserError(f"{self.path}: a line is longer than {LONGEST >> 20} MB; is it a CSV file?")
-            whole = b"".join(lines)  # a carriage return at the end of a block may have a line feed in the next
-            decode_utf8(self.path, whole, place)
-            place += len(whole)
-            yield from lines
+            decode_utf8(self.path, block, place)
+            place += len(block)
+            if block:
+                yield block
 
     def _begin(self) -> bytes:
         """The first bytes without a byte order mark."""
@@ -104,31 +147,37 @@ class CsvRows:
         return head[self.place :]
 
 
+def _whole_lines(text: bytes) -> tuple[bytes, bytes]:
+    """A text up to its last end of a line, and the rest."""
+    end = text.rfind(b"\n") + 1  # a carriage return at the end of a text may have a line feed in the next
+    if not end:
+        end = sum(map(len, text.splitlines(keepends=True)[:-1]))
+    return text[:end], text[end:]
+
+
+def _plain_rows(text: bytes, fields: int) -> int:
+    """How many rows a text holds; 0 unless each is a line of so many fields, without quotes, none of them long."""
+    if not text or b'"' in text or b"\r" in text:
+        return 0
+    codes = np.frombuffer(text, np.uint8)
+    starts = np.concatenate([[0], np.flatnonzero(codes[:-1] == ord("\n")) + 1])
+    is_blank = np.maximum.reduceat(codes, starts) <= ord(" ")
+    commas = np.add.reduceat(codes == ord(","), starts, dtype=np.int64)
+    longest = np.diff(starts, append=len(text)).max()
+    if is_blank.any() or (commas != fields - 1).any() or longest > csv.field_size_limit():
+        return 0
+    return len(starts)
+
+
 def read_csv(path: Path) -> pl.DataFrame:
     """A CSV file's cells as text; a UserError where it has no header, or a row has more or fewer fields."""
     try:
         with path.open("rb") as file:
-            rows = iter(CsvRows(file, path))
-            header = header_of(rows, path)
-            return frame_of(check_fields(rows, header, path.name), header)
+            rows = CsvRows(file, path)
+            header = rows.header()
+            return frame_of(rows.pieces(header), header)
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror}") from error
-
-
-def header_of(rows: Iterator[CsvRow], path: Path) -> list[str]:
-    """The columns that the first row names; a UserError where it is missing or names a column twice."""
-    first = next(rows, None)
-    if first is None:
-        raise UserError(f"{path} is empty; a header and rows are needed")
-    return checked_header(cells_of(first.text), path.name)
-
-
-def check_fields(rows: Iterator[CsvRow], header: list[str], name: str) -> Iterator[CsvRow]:
-    """The rows; a UserError at the first that has more or fewer fields than the header."""
-    for row in rows:
-        if row.fields != len(header):
-            raise UserError(f"{name}, line {row.line}: {why_ragged(cells_of(row.text), header)}")
-        yield row
 
 
 def cells_of(text: bytes) -> list[str]:
@@ -136,20 +185,21 @@ def cells_of(text: bytes) -> list[str]:
     return next(csv.reader(io.StringIO(text.decode(), newline="")))
 
 
-def frame_of(rows: Iterable[CsvRow], header: list[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
+def frame_of(pieces: Iterable[CsvPiece], header: list[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
     """The cells of rows as text; of some columns, or of all."""
     wanted = header if columns is None else list(columns)  # by their names: polars reads "*" in a select as all
-    texts = [row.text for row in rows]
+    none = pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))
+    return pl.concat([none, *(_cells(piece.texts, header)[wanted] for piece in pieces)])
+
+
+def _cells(texts: list[bytes], header: list[str]) -> pl.DataFrame:
     whole = b"\n".join(text.rstrip(b"\r\n") for text in texts)
-    if not texts:
-        return pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))
     if b'"' in whole:
-        cells = pl.DataFrame(list(map(cells_of, texts)), schema=dict.fromkeys(header, pl.String), orient="row")
-        return cells[wanted]
+        return pl.DataFrame(list(map(cells_of, texts)), schema=dict.fromkeys(header, pl.String), orient="row")
     cells = pl.read_csv(
         io.BytesIO(whole), has_header=False, new_columns=header, infer_schema=False, quote_char=None
     )
-    return cells[wanted].with_columns(pl.all().fill_null(""))
+    return cells.with_columns(pl.all().fill_null(""))
 
 
 def checked_header(row: list[str], name: str) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
+from bisect import bisect
 from collections.abc import Iterator, Sequence, Sized
+from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -14,12 +15,10 @@ import polars.selectors as cs
 
 from ...errors import UserError
 from .columns import check_columns
-from .csv_files import CsvRow, CsvRows, check_fields, frame_of, header_of
+from .csv_files import CsvPiece, CsvRows, frame_of
 from .npy_files import native, read_npy
 from .tables import PARQUET, as_floats, reading_parquet
 from .text_files import check_file
-
-MARK = 2**16  # rows between two marks in a CSV's index
 
 
 class Source(Protocol):
@@ -77,29 +76,43 @@ class _Parquet(_File):
             return self.frame.select(cs.by_name(*columns)).slice(first, rows).collect()
 
 
+class _Mark(NamedTuple):
+    """Where a piece of a CSV file begins."""
+
+    row: int  # the number of its first row, from 0
+    line: int
+    place: int  # in bytes
+
+
 class _Csv(_File):
-    """A CSV file, with marks where every so many of its rows begin."""
+    """A CSV file, with marks where its pieces begin."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, 0
-        self.marks: list[tuple[int, int]] = []  # line and place in bytes
+        self.marks: list[_Mark] = []
         with path.open("rb") as file:
-            rows = iter(CsvRows(file, path))
-            self.columns = header_of(rows, path)
-            for row in check_fields(rows, self.columns, path.name):
-                if self.rows % MARK == 0:
-                    self.marks.append((row.line, row.place))
-                self.rows += 1
+            there = CsvRows(file, path)
+            self.columns = there.header()
+            for piece in there.pieces(self.columns):
+                self.marks.append(_Mark(self.rows, piece.line, piece.place))
+                self.rows += piece.rows
 
     def cells(self, first: int, rows: int, columns: list[str]) -> pl.DataFrame:
         if first >= self.rows:
             return frame_of([], self.columns, columns)
+        mark = self.marks[bisect(self.marks, first, key=attrgetter("row")) - 1]
         with self.path.open("rb") as file:
-            line, place = self.marks[first // MARK]
-            file.seek(place)
-            there = check_fields(iter(CsvRows(file, self.path, line, place)), self.columns, self.path.name)
-            taken: Iterator[CsvRow] = itertools.islice(there, first % MARK, first % MARK + rows)
-            return frame_of(taken, self.columns, columns)
+            file.seek(mark.place)
+            there = CsvRows(file, self.path, mark.line, mark.place).pieces(self.columns)
+            skipped = first - mark.row
+            return frame_of(_enough(there, skipped + rows), self.columns, columns)[skipped:][:rows]
+
+
+def _enough(pieces: Iterator[CsvPiece], rows: int) -> Iterator[CsvPiece]:
+    """As many pieces as hold so many rows."""
+    while rows > 0 and (piece := next(pieces, None)) is not None:
+        yield piece
+        rows -= piece.rows
 
 
 def open_source(path: Path) -> Source:
