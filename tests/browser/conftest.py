@@ -86,6 +86,11 @@ def files(tmp_path_factory):
     return {name: (folder / f"{name}.html").as_uri() for name in pages}
 
 
+@pytest.fixture
+def page(files, visit):
+    return visit(files["lesson"])
+
+
 def a_run(report=REPORT):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
