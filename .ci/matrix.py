@@ -18,7 +18,8 @@ PYTHONS = ["3.14", "3.13", "3.12", "3.11"]  # supported, the newest first
 TESTS = ["tests", "--ignore=tests/browser"]
 if sys.platform == "win32":  # the others need the pipes, paths and forked processes of POSIX
     folders = ["equations", "walks", "reach", "insight", "sklearn"]
-    TESTS = [f"tests/{name}" for name in (*folders, "test_modules.py", "test_windows.py")]
+    files = ["test_modules.py", "test_module_transforms.py", "test_module_nonfinite.py", "test_windows.py"]
+    TESTS = [f"tests/{name}" for name in folders + files]
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "scipy"]
 VERSIONS = (
     "import sys, torch, numpy; print(sys.version.split()[0], torch.__version__, numpy.__version__, sep=' | ')"

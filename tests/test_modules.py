@@ -9,34 +9,11 @@ import warnings
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, grad, jvp, vmap
-from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
-from torch.utils.checkpoint import checkpoint
 
 import bptt
-from support import SINE, TOLERANCE, assert_close, normal
-
-KINDS = ["RNN", "GRU", "LSTM"]
-DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-OPTIONS = [
-    {},
-    {"num_layers": 2, "bias": False},
-    {"bidirectional": True},
-    {"num_layers": 3, "bidirectional": True, "batch_first": True},
-]
-CASES = [(kind, options) for kind in KINDS for options in OPTIONS]
-CASES += [("RNN", {"nonlinearity": "relu", "num_layers": 2})]
-CASES += [("LSTM", {"proj_size": 2}), ("LSTM", {"proj_size": 3, "num_layers": 2, "bidirectional": True})]
-
-
-def twins(kind, *, seed=0, **options):
-    """torch's module and ours, initialised under the same seed."""
-    made = []
-    for library in (nn, bptt):
-        torch.manual_seed(seed)
-        made.append(getattr(library, kind)(3, 5, **options))
-    return made
+from module_twins import CASES, DEVICES, KINDS, assert_same, results, twins
+from support import TOLERANCE, assert_close, normal
 
 
 def state_for(module, batch):
@@ -44,22 +21,6 @@ def state_for(module, batch):
     sizes = [module.proj_size or module.hidden_size, module.hidden_size]
     parts = tuple(normal(layers, *batch, size, seed=i, grad=True) for i, size in enumerate(sizes))
     return parts if isinstance(module, nn.LSTM | bptt.LSTM) else parts[0]
-
-
-def results(module, x, hx):
-    """Outputs, final state and every gradient of a loss of both."""
-    y, state = module(x, hx)
-    rows = y.data if isinstance(y, PackedSequence) else y
-    tensors = [rows, *(state if isinstance(state, tuple) else (state,))]
-    loss = sum((t * normal(*t.shape, seed=9).to(t)).sum() for t in tensors)
-    hx = () if hx is None else hx if isinstance(hx, tuple) else (hx,)
-    source = x.data if isinstance(x, PackedSequence) else x
-    return tensors + list(torch.autograd.grad(loss, [source, *hx, *module.parameters()]))
-
-
-def assert_same(found, wanted, tolerance=1e-10):
-    for i, (f, w) in enumerate(zip(found, wanted, strict=True)):
-        assert_close(f, w, f"result {i}", tolerance)
 
 
 @pytest.mark.parametrize(("kind", "options"), CASES)
@@ -188,58 +149,10 @@ def test_strided_expanded_and_negated_inputs(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_double_backward_agrees_with_plain_operations(kind):
-    """A gradient penalty against the same penalty of a loop of torch's cell."""
-    rnn = getattr(bptt, kind)(3, 5, dtype=torch.float64)
-    cell = getattr(nn, f"{kind}Cell")(3, 5, dtype=torch.float64)
-    cell.load_state_dict({name.removesuffix("_l0"): w for name, w in rnn.state_dict().items()})
-    x = normal(4, 2, 3, grad=True)
-
-    def loop(x):
-        state, outputs = None, []
-        for x_t in x:
-            state = cell(x_t, state)
-            outputs.append(state[0] if kind == "LSTM" else state)
-        return torch.stack(outputs)
-
-    penalties = []
-    for function, parameters in ((lambda x: rnn(x)[0], rnn.parameters()), (loop, cell.parameters())):
-        (dx,) = torch.autograd.grad(function(x).square().sum(), x, create_graph=True)
-        penalties.append(torch.autograd.grad(dx.square().sum(), list(parameters)))
-    assert_same(*penalties)
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_backward_in_eval_mode(kind):
     theirs, ours = twins(kind, dtype=torch.float64)
     x = normal(4, 2, 3, grad=True)
     assert_same(results(ours.eval(), x, None), results(theirs, x, None))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_per_sample_gradients_by_vmap(kind, bidirectional):
-    module = getattr(bptt, kind)(3, 5, num_layers=2, bidirectional=bidirectional, dtype=torch.float64)
-    parameters = dict(module.named_parameters())
-    x = normal(4, 6, 3)
-
-    def loss(parameters, sample):
-        return functional_call(module, parameters, (sample,))[0].square().sum()
-
-    per_sample = vmap(grad(loss), in_dims=(None, 1))(parameters, x)
-    for i in range(6):
-        alone = torch.autograd.grad(module(x[:, i])[0].square().sum(), list(parameters.values()))
-        for name, wanted in zip(parameters, alone, strict=True):
-            assert_close(per_sample[name][i], wanted, name, 1e-12)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_jvp(kind):
-    module = getattr(bptt, kind)(3, 5, dtype=torch.float64)
-    x, v, u = normal(4, 2, 3, grad=True), normal(4, 2, 3, seed=1), normal(4, 2, 5, seed=2)
-    _, tangent = jvp(lambda x: module(x)[0], (x,), (v,))
-    (dx,) = torch.autograd.grad((module(x)[0] * u).sum(), x)
-    assert_close((tangent * u).sum(), (dx * v).sum(), "uᵀJv", 1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -274,112 +187,6 @@ def test_to_another_dtype_and_back(kind):
     module = getattr(bptt, kind)(3, 5)
     assert module.double()(normal(4, 2, 3))[0].dtype == torch.float64
     assert module.to(torch.bfloat16)(normal(4, 2, 3, dtype=torch.bfloat16))[0].dtype == torch.bfloat16
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_hooks_of_torch_nn_utils(kind):
-    theirs, ours = twins(kind, dtype=torch.float64)
-    x = normal(4, 2, 3)
-    for hook in (
-        lambda m: parametrizations.weight_norm(m, "weight_hh_l0"),
-        lambda m: prune.random_unstructured(m, "weight_ih_l0", amount=0.3),
-        lambda m: spectral_norm(m, "weight_hh_l0"),
-    ):
-        made = []
-        for module in (copy.deepcopy(theirs), copy.deepcopy(ours)):
-            torch.manual_seed(0)
-            hook(module)
-            made.append(module)
-        assert_same(*[[m(x)[0]] for m in reversed(made)])
-        made[1](x)[0].sum().backward()
-        assert all(p.grad is not None for p in made[1].parameters())
-
-
-@pytest.mark.parametrize(("kind", "options"), [*CASES, ("RNN", {"nonlinearity": SINE})])
-def test_walked_again_by_a_checkpoint(kind, options):
-    module, x = getattr(bptt, kind)(3, 5, dtype=torch.float64, **options), normal(4, 2, 3, grad=True)
-    weights = list(module.parameters())
-    y = checkpoint(lambda x: module(x)[0], x, use_reentrant=False)
-    found = torch.autograd.grad(y.square().sum(), [x, *weights])
-    assert_same(found, torch.autograd.grad(module(x)[0].square().sum(), [x, *weights]))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [(1, 5), (1, 2, 5)])
-def test_many_gradients_of_a_state_that_is_a_view(kind, shape):
-    module, x = getattr(bptt, kind)(3, 5, dtype=torch.float64), normal(4, *shape[1:-1], 3)
-    h, c = (normal(2, *shape, seed=seed)[0].requires_grad_() for seed in (1, 2))
-    y, _ = module(x, (h, c) if kind == "LSTM" else h)
-    seeds = torch.stack([torch.ones_like(y), 2 * torch.ones_like(y)])
-    (found,) = torch.autograd.grad(y, h, seeds, is_grads_batched=True, retain_graph=True)
-    (once,) = torch.autograd.grad(y, h, seeds[0])
-    assert_same(found.unbind(), [once, 2 * once])
-    assert not found.requires_grad
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_autocast(kind):
-    module = getattr(bptt, kind)(3, 5)
-    x = normal(4, 2, 3, dtype=torch.float32)
-    with torch.autocast("cpu", torch.bfloat16):
-        y, _ = module(x)
-    assert y.dtype == torch.bfloat16
-    assert_close(y.float(), module(x)[0], kind, TOLERANCE[torch.bfloat16])
-    y.float().sum().backward()
-    assert all(p.grad.dtype == torch.float32 for p in module.parameters())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_autocast_leaves_float64_as_it_is(kind):
-    model = bptt.SequenceModel(getattr(bptt, kind)(3, 5, dtype=torch.float64), output_size=2)
-    x = normal(4, 2, 3)
-    with torch.autocast("cpu", torch.bfloat16):
-        y, _ = model(x)
-        with bptt.record(model):
-            recorded, _ = model(x)
-    assert torch.equal(y, model(x)[0])
-    assert_close(recorded, y, kind, TOLERANCE[torch.float64])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("place", ["input", "state", "weight"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_not_finite_spreads_as_in_torch(kind, place, value):
-    theirs, ours = twins(kind)
-    x, hx = normal(4, 2, 3, dtype=torch.float32), [normal(1, 2, 5, seed=i).float() for i in range(2)]
-    with torch.no_grad():
-        for module in (theirs, ours):
-            if place == "weight":
-                module.weight_hh_l0[1, 2] = value
-        if place == "input":
-            x[1, 0, 1] = value
-        if place == "state":
-            hx[0][0, 1, 2] = value
-    hx = [h.requires_grad_() for h in hx]
-    hx = tuple(hx) if kind == "LSTM" else hx[0]
-    x.requires_grad_()
-    for found, wanted in zip(results(ours, x, hx), results(theirs, x, hx), strict=True):
-        assert torch.equal(found.isnan(), wanted.isnan())
-        assert torch.equal(found.isinf(), wanted.isinf())
-        finite = wanted.isfinite()
-        assert torch.allclose(found[finite], wanted[finite], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("hidden", [5, 40])
-@pytest.mark.parametrize(("steps", "rows"), [(1, 2), (1, 40), (3, 2)])
-def test_a_weight_that_is_not_finite_counts_at_the_first_step_without_a_state(kind, hidden, steps, rows):
-    theirs, ours = getattr(torch.nn, kind)(3, hidden), getattr(bptt, kind)(3, hidden)
-    ours.load_state_dict(theirs.state_dict())
-    x = normal(steps, rows, 3, dtype=torch.float32)
-    for value in (float("nan"), float("inf")):
-        with torch.no_grad():
-            for module in (theirs, ours):
-                module.weight_hh_l0[-1, -1] = value
-            wanted = theirs(x)[0].isnan()
-            assert wanted.any()
-            assert torch.equal(ours(x)[0].isnan(), wanted)
-        assert torch.equal(ours(x)[0].isnan(), wanted)
 
 
 def test_new_weights_count_at_the_next_call_however_they_came():
@@ -480,28 +287,3 @@ def test_an_accelerator_gives_the_cpus_numbers(kind, options, lengths):
         loss = sum((t * normal(*t.shape, seed=9).to(device)).sum() for t in tensors)
         found.append([*tensors, *torch.autograd.grad(loss, [source, *module.parameters()])])
     assert_same([t.cpu() for t in found[0]], found[1])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_ensemble_by_vmap_over_weights(kind):
-    modules = [getattr(bptt, kind)(3, 5, dtype=torch.float64) for _ in range(3)]
-    parameters, _ = torch.func.stack_module_state(modules)
-    x = normal(4, 2, 3)
-    together = vmap(lambda p: functional_call(modules[0], p, (x,))[0])(parameters)
-    for i, module in enumerate(modules):
-        assert_close(together[i], module(x)[0], f"member {i}", 1e-12)
-
-
-def test_a_parametrized_weight_is_computed_once_a_call():
-    calls = []
-
-    class Counted(nn.Module):
-        def forward(self, W):
-            calls.append(W)
-            return 2 * W
-
-    module = bptt.LSTM(3, 5, num_layers=2)
-    parametrize.register_parametrization(module, "weight_hh_l1", Counted())
-    calls.clear()
-    module(torch.zeros(4, 2, 3))
-    assert len(calls) == 1

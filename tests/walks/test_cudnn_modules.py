@@ -3,6 +3,8 @@
 import pytest
 
 from standin_cudnn import cudnn_on_cpus
+from test_module_nonfinite import *  # noqa: F403
+from test_module_transforms import *  # noqa: F403
 from test_modules import *  # noqa: F403
 
 # It runs in another process, which has no stand-in.
