@@ -1,7 +1,6 @@
 import math
 import os
 import signal
-import threading
 from datetime import date, timedelta
 from unittest.mock import Mock
 
@@ -172,23 +171,18 @@ def test_a_run_of_a_file_is_repeated_from_its_config_and_not_resumed_on_a_table(
         bptt.train(frame, resume=tmp_path / "run")
 
 
-def interrupted_soon():
-    threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
-
-
-def test_ctrl_c_is_raised_once_the_folder_can_be_resumed(frame, tmp_path):
+def test_ctrl_c_is_raised_once_the_folder_can_be_resumed(frame, tmp_path, monkeypatch):
+    """It comes as the first epoch ends, where the time left is asked for."""
+    monkeypatch.setattr(training_run, "time_left", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     folder = tmp_path / "run"
-    interrupted_soon()
     with pytest.raises(KeyboardInterrupt):
         bptt.train(frame, target="y", out=folder, epochs=100_000)
     run = bptt.load(folder)
     assert run.metrics[-1]["interrupted"]
     assert run.predict(frame)["forecast"].null_count() == 0
-    interrupted_soon()
     with pytest.raises(KeyboardInterrupt):
         bptt.train(frame, resume=folder)
     assert len(bptt.load(folder).losses) > len(run.losses)
-    interrupted_soon()
     with pytest.raises(KeyboardInterrupt):
         bptt.train(frame, target="y", epochs=100_000)
 
