@@ -26,7 +26,7 @@ from ..training.options.base import TrainOptions
 from ..training.options.forecast import TABLES, ForecastOptions
 from ..training.tasks.classify import Classify
 from ..training.tasks.cross_validation import choose_options
-from ..training.tasks.factory import check_there, digests_of, digests_of_table, made_task, roles, split_of
+from ..training.tasks.factory import check_there, digests_of, digests_of_table, gaps_of, made_task, roles, split_of
 from ..training.tasks.forecast import Forecast
 from ..training.tasks.panel import Panel
 from ..training.tasks.task import Task
@@ -167,7 +167,7 @@ def _task(config: TrainOptions, console: Console, table: pl.DataFrame | None) ->
     task = made_task(config, table)
     if isinstance(task, Forecast | Panel) and not task.in_memory:
         print_line(console, f"{task.name} has {task.rows:,} rows and is read piece by piece")
-    for line in (roles(task, config), split_of(task)):
+    for line in (roles(task, config), split_of(task), gaps_of(task)):
         if line:
             print_line(console, line)
     return task

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.training.data.find_spacing import follows, is_regular, spacing_of
+from bptt.training.data.find_spacing import follows, is_regular, rows_skipped, spacing_of
 from bptt.training.data.spacing import Days, Fixed, Months, read_spacing, seconds_of, to_toml
 from bptt.training.data.time_column import read_timestamps
 
@@ -396,3 +396,20 @@ def test_a_rule_that_is_none(found):
 def test_a_span_in_seconds_is_written_without_an_exponent():
     spans = [timedelta(microseconds=1), timedelta(days=1), timedelta(seconds=-1.5), timedelta(days=10**8)]
     assert [seconds_of(span) for span in spans] == ["0.000001", "86400", "-1.5", "8640000000000"]
+
+
+@pytest.mark.parametrize(
+    ("times", "skipped"),
+    [
+        (steps("2024-01-01", 9, hours=1)[:5] + steps("2024-01-01", 20, hours=1)[8:], [(4, 3)]),
+        (days("2024-01-01", "2024-02-01", without=["2024-01-09", "2024-01-20"]), [(7, 1), (17, 1)]),
+        (zoned("2024-03-25", 240, "Europe/Berlin", hours=1), []),  # over a change of the clocks
+        ([1700, 1701, 1702, 1705, 1706], [(2, 2)]),
+        (["0", "0.33", "0.67", "1", "1.33"], []),  # rounded
+        (days("2024-01-01", "2024-03-01", *range(5), without=["2024-01-09"]), []),  # a holiday
+        (month_ends((2024, 1), 12)[::2], []),
+    ],
+)
+def test_rows_that_a_fixed_step_skips(times, skipped):
+    moments = read_timestamps(pl.Series(times), "d.csv").moments
+    assert rows_skipped(spacing_of(moments), moments) == skipped

@@ -7,7 +7,7 @@ from bptt.training.options.classify import ClassifyOptions
 from bptt.training.options.forecast import ForecastOptions, SunspotOptions
 from bptt.training.options.text import TextOptions
 from bptt.training.tasks.classify import Classify
-from bptt.training.tasks.factory import made_task, roles
+from bptt.training.tasks.factory import gaps_of, made_task, roles
 from bptt.training.tasks.forecast import Forecast
 from bptt.training.tasks.text import TextTask
 
@@ -69,3 +69,18 @@ def test_of_a_table_in_long_format(tmp_path):
     (tmp_path / "d.csv").write_text("Unnamed: 0,s,t,k,a\n" + "\n".join(rows))
     with pytest.warns(UserWarning, match=r"d\.csv: 'Unnamed: 0' numbers the rows and is no input"):
         assert roles(made_task(config), config) == "columns: input 'a'; label 'k'; time 't'; series 's'"
+
+
+@pytest.mark.parametrize("series", [None, "who"])
+def test_rows_that_the_times_skip_are_counted(tmp_path, series):
+    days = [f"2024-03-{day:02d}" for day in range(1, 31)]
+    days += [day.replace("-03-", "-04-") for day in days]
+    lines = [f"{day},{place % 7},a\n" for place, day in enumerate(days)]
+    config = ForecastOptions(data=tmp_path / "d.csv", target="y", time="t", series=series)
+    for left_out, said in (([], "1 row, first after 2024-03-30"), ([4, 40, 41], "4 rows, first after 2024-03-04")):
+        kept = [line for place, line in enumerate(lines) if place not in left_out]
+        (tmp_path / "d.csv").write_text("t,y,who\n" + "".join(kept))
+        among = " of series 'a'" if series else ""
+        assert gaps_of(made_task(config)).startswith(f"gaps: the times skip {said}{among}; lags")
+    (tmp_path / "d.csv").write_text("t,y,who\n" + "".join(lines[:30]))
+    assert gaps_of(made_task(config)) == ""

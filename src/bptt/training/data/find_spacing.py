@@ -90,6 +90,21 @@ def follows(spacing: Spacing, times: list[Any]) -> bool:
     return spacing.usual and _is_usual(spacing, pairs)
 
 
+def rows_skipped(spacing: Spacing | None, times: list[Any]) -> list[tuple[int, int]]:
+    """Rows that increasing times at a fixed step leave out: after which row, from 0, and how many.
+
+    Only steps of so many units, seconds or days are looked at: a market's holidays are no missing rows.
+    """
+    if isinstance(spacing, Fixed) and spacing.usual:
+        step, moments = spacing._step, map(instant, times) if spacing.dated else map(as_decimal, times)
+    elif isinstance(spacing, Days) and spacing.weekdays == WEEK and not spacing.times:
+        step, moments = spacing.every * DAY, (moment.replace(tzinfo=None) for moment in times)
+    else:
+        return []
+    gaps = ((row, after - before) for row, (before, after) in enumerate(pairwise(moments)))
+    return [(row, round(gap / step) - 1) for row, gap in gaps if 2 * gap > 3 * step]
+
+
 def _spacing_of_numbers(times: list[Any], gaps: list[Decimal]) -> Fixed:
     usual, rounded = mode(gaps), mode(Decimal(f"{gap:.6g}") for gap in gaps)
 

@@ -10,18 +10,19 @@ import polars as pl
 from ...errors import UserError
 from ...files import digest_of
 from ..data.columns import listed
+from ..data.find_spacing import rows_skipped
 from ..data.frames import IN_MEMORY, digest_of_column
 from ..data.sources import open_source
 from ..data.streamed_series import open_series
 from ..data.streamed_tables import is_streamed
-from ..data.tables import Rows, read_frame, select_series, selection_of
+from ..data.tables import Rows, Table, read_frame, select_series, selection_of
 from ..data.text_files import check_file
 from ..options.base import TrainOptions
 from ..options.classify import ClassifyOptions
 from ..options.forecast import ForecastOptions
 from ..options.text import TextOptions
 from .forecast import Forecast, note_spacing, sunspot_forecast, table_forecast
-from .panel import panel
+from .panel import Panel, panel
 from .sequence_splits import classify_task, test_file
 from .task import Task
 from .text import text_task
@@ -134,6 +135,25 @@ def split_of(task: Task) -> str:
     return (
         f"rows: training {first} to {end} ({rows}{validated}), test {tested} to {stop} ({task.rows - rows}); "
         f"{season}; read at lags {_ranges(task.lags)}"
+    )
+
+
+def gaps_of(task: Task) -> str:
+    """How many rows the times of tables in memory skip, in a line; empty where they skip none."""
+    parts = [task] if isinstance(task, Forecast) else task.parts if isinstance(task, Panel) else []
+    missing, first = 0, ""
+    for part in parts:
+        if isinstance(part.table, Table):
+            times = part.table.timestamps
+            for row, count in rows_skipped(part.spacing, times.moments):
+                among = f" of series {part.part!r}" if part.part else ""
+                missing, first = missing + count, first or f"{times.texts[row]}{among}"
+    if not missing:
+        return ""
+    skipped = "1 row" if missing == 1 else f"{missing} rows"
+    return (
+        f"gaps: the times skip {skipped}, first after {first}; lags and horizons count rows, not time. "
+        "Rows with empty cells there, and --missing mask, keep the time"
     )
 
 
