@@ -256,7 +256,8 @@ def forecast_verdict(judged: Judged, config: ForecastOptions, shares: list[float
     if shares and config.validation:
         taken = sum(share > 0 for share in shares)
         part = f"takes part in {taken} of {len(shares)} forecasts" if taken else "is left out"
-        said.append(f"The network {part}, by what validation shows beside the linear part.")
+        why = "it lowers the linear part's error" if taken else "it does not clearly lower the linear part's error"
+        said.append(f"The network {part}: on the validation rows {why}.")
     enough = [one.share for one in judged.covered.values() if one.rows >= COUNTED]
     if enough and (held := min(enough)) < config.coverage - SHORT:
         said.append(
