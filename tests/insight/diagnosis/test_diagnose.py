@@ -220,6 +220,10 @@ def test_both_directions_are_judged_by_their_exponents():
     assert found.kind == "vanishing"
     assert found.enough is None
     assert "not available" in str(found)
+    x = normal(400, 1).float()
+    model = bptt.SequenceModel(bptt.GRU(1, 4, bidirectional=True), 1)
+    found = diagnose(model, x, x.roll(3, 0), bptt.squared_error)
+    assert (found.memory.lag, "what the backward direction needs" in str(found)) == (3, True)
 
 
 def test_a_frozen_network_is_diagnosed_as_well():

@@ -28,7 +28,7 @@ def layer_facts(layer: LayerDiagnosis, both_directions: bool) -> list[Fact]:
     """What was found in one layer; both_directions: whether another one walks backwards in time."""
     if layer.gradient_by_lag is None:
         why = (
-            "the error comes from other steps on both sides"
+            "each output of both directions depends on steps before and after it; bptt.contributions has the steps"
             if both_directions
             else "errors enter by final states, or by states changed between calls"
         )
@@ -76,7 +76,7 @@ def _gate(gate: Gate) -> str:
     return f"{gate.mean:.2f} on average; {gate.closed:.0%} closed (below 0.1), {gate.open:.0%} open (above 0.9)"
 
 
-def memory_facts(memory: InputMemory | None, unmeasured: str) -> list[Fact]:
+def memory_facts(memory: InputMemory | None, unmeasured: str, both_directions: bool) -> list[Fact]:
     """How far back the data needs the gradient to reach, or why that is not measured."""
     if memory is None:
         return [Fact("data", f"what it needs is not measured: {unmeasured}")]
@@ -92,6 +92,8 @@ def memory_facts(memory: InputMemory | None, unmeasured: str) -> list[Fact]:
     facts = [Fact("data", f"{what} predicts d; further lags add less than {GAIN:g} to R² ({probe})")]
     for lag in sorted({0, 1, memory.lag // 2, memory.lag, memory.lags[-1]} & set(at)):
         facts.append(Fact(f"to lag {lag}", f"R² {at[lag]:>6.3f}", max(at[lag], 0.0)))
+    if both_directions and memory.lag:
+        facts.append(Fact("", "lags count back in time; what the backward direction needs is not measured"))
     return facts
 
 

@@ -102,7 +102,7 @@ def _sections(found: Diagnosis) -> list[tuple[str, list[Fact]]]:
     both = any(layer.layer.endswith("_reverse") for layer in found.layers)
     sections = [(_title(layer, found), layer_facts(layer, both)) for layer in found.layers]
     if found.layers:
-        sections.append(("", memory_facts(found.memory, found.unmeasured)))
+        sections.append(("", memory_facts(found.memory, found.unmeasured, both)))
     if found.gradient_norms is not None:
         sections.append(("", [norm_fact(found.gradient_norms, found.steps)]))
     return sections
