@@ -1,6 +1,8 @@
 """The native kernels against the reference, and as operators."""
 
 import math
+import os
+import signal
 from functools import partial
 
 import pytest
@@ -104,6 +106,20 @@ def test_threads_change_nothing_but_rounding_and_repeat_bitwise(name):
     for threaded in results[1:]:
         for found, wanted in zip(threaded, results[0], strict=True):
             assert_close(found, wanted, name, 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of os.fork
+def test_a_forked_process_walks_on_threads_of_its_own():
+    lstm, x = bptt.LSTM(8, 64, bidirectional=True), normal(100, 2, 8).float()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    wanted = lstm(x)[0].detach()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends it, if it waits for the threads that it does not have
+        os._exit(int(not torch.equal(lstm(x)[0], wanted)))
+    torch.set_num_threads(threads)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["dense", "packed"])

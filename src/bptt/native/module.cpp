@@ -1,4 +1,6 @@
 // The Python module: tensors in, a kernel of the instruction set in use, tensors out.
+#include <pthread.h>
+
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
@@ -173,6 +175,7 @@ nb::object described_cells() {
 
 NB_MODULE(_native, m) {
     using namespace bptt;
+    pthread_atfork(nullptr, nullptr, [] { AfterFork::run = BPTT_ISA::own_threads; });
     torch();  // the import fails where a part of torch that is needed is missing
     m.attr("cells") = described_cells();
     m.attr("chunk_rows") = chunk_rows;
