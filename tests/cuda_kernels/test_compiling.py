@@ -3,6 +3,7 @@
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
 
@@ -60,6 +61,12 @@ def chosen(cell, dtype, H, packed, capability) -> KernelPlan:
 
 SMALL = chosen(ElmanEquations(ACTIVATIONS["identity"]), torch.bfloat16, 16, False, (9, 0))
 CODE = Compiled(b"code\n" * 1000, "forward", "backward", "")
+
+
+class CUresult(IntEnum):
+    """The statuses that old bindings know."""
+
+    CUDA_SUCCESS = 0
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +161,11 @@ def test_a_source_that_does_not_compile_is_an_error_with_the_compilers_words(tmp
     with pytest.raises(KernelError, match=r"(?s)does not compile bptt_cuda::forward<.*sm_90a.*planted"):
         compiled(SMALL, (9, 0), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_status_that_the_bindings_do_not_know_is_an_error_of_the_kernels():
+    with pytest.raises(KernelError, match=r"CUresult gave a status that cuda.bindings does not know: 9999"):
+        compiling._done(CUresult, 9999)
 
 
 @with_nvrtc

@@ -53,6 +53,8 @@ def calls(monkeypatch):
     def recorded(name):
         def function(*arguments):
             made.append((name, *arguments))
+            if isinstance(answers[name], Exception):
+                raise answers[name]
             return answers[name]
 
         return function
@@ -175,6 +177,7 @@ def test_a_step_that_a_cuda_graph_captures_is_launches_and_torchs_operations(cal
     ("name", "answer", "kind", "words"),
     [
         ("cuModuleLoadData", (OLD,), KernelError, "cuModuleLoadData failed: CUDA_ERROR_UNSUPPORTED_PTX_VERSION"),
+        ("cuModuleLoadData", ValueError("9999 is no CUresult"), KernelError, "a status .* not know: 9999"),
         ("cuOccupancyMaxActiveClusters", (FINE, 0), PlaceError, "no place for a cluster of 16 blocks"),
     ],
 )

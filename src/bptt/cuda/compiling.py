@@ -155,7 +155,8 @@ def _compile(
     try:
         for kernel in kernels:
             _done(nvrtc.nvrtcAddNameExpression, program, kernel.encode())
-        (status,) = nvrtc.nvrtcCompileProgram(program, len(options), [option.encode() for option in options])
+        encoded = [option.encode() for option in options]
+        (status,) = _called(nvrtc.nvrtcCompileProgram, program, len(encoded), encoded)
         log = _filled(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
         text = log.decode(errors="replace").rstrip("\0")
         if int(status) != 0:
@@ -169,10 +170,24 @@ def _compile(
 
 def _done(function: Callable[..., tuple], *arguments: Any) -> Any:
     """The result of a function of NVRTC, which must succeed."""
-    status, *result = function(*arguments)
+    status, *result = _called(function, *arguments)
     if int(status) != 0:
-        raise KernelError(f"{getattr(function, '__name__', 'NVRTC')} failed: {status.name}")
+        raise KernelError(f"{_name_of(function)} failed: {status.name}")
     return result[0] if result else None
+
+
+def _called(function: Callable[..., tuple], *arguments: Any) -> tuple:
+    """The status that a function of NVRTC gives, and its result."""
+    try:
+        return function(*arguments)
+    except (KeyError, ValueError) as error:  # NVRTC is newer than cuda.bindings
+        raise KernelError(
+            f"{_name_of(function)} gave a status that cuda.bindings does not know: {error}"
+        ) from error
+
+
+def _name_of(function: Callable[..., tuple]) -> str:
+    return getattr(function, "__name__", "NVRTC")
 
 
 def _filled(size: Callable[..., tuple], fill: Callable[..., tuple], program: Any) -> bytes:

@@ -160,6 +160,8 @@ def _done(name: str, *arguments: Any) -> Any:
         status, *result = getattr(_driver(), name)(*arguments)
     except (ImportError, RuntimeError) as error:  # the driver's library is missing
         raise KernelError(f"the CUDA driver cannot be called: {error}") from error
+    except (KeyError, ValueError) as error:  # the driver is newer than cuda.bindings
+        raise KernelError(f"{name} gave a status that cuda.bindings does not know: {error}") from error
     if int(status) != 0:
         raise KernelError(f"{name} failed: {status.name}")
     return result[0] if result else None
