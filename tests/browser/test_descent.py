@@ -7,7 +7,8 @@ from playwright.sync_api import expect
 from browser.actions import enter, error
 
 
-def test_clicks_in_quick_succession_start_one_run(page):
+def test_clicks_in_quick_succession_start_one_run(files, visit):
+    page = visit(files["lesson"], alone=True)  # the clock is the window's
     page.clock.install(time=0)
     page.clock.pause_at(1000)  # from here on it goes by run_for alone
     page.evaluate("for (const i of [1, 2, 3]) document.getElementById('run').click()")
