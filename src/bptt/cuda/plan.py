@@ -84,7 +84,8 @@ class Threshold(NamedTuple):
 LEAST_STEPS = Threshold(4, None)  # with fewer, loading the weights costs more than walking
 MOST_BLOCKS = Threshold(512, None)  # with more, blocks wait for one another, and cuDNN's large products gain
 # Where weights are read from L2 in each step: the most bytes that a block reads. At 64 a cycle these take about 2
-# microseconds, and cuDNN's step takes 6 to 10. And the most blocks, all of which should walk at once.
+# microseconds, and cuDNN's step takes 6 to 10. And the most blocks, all of which should walk at once: an H100 has
+# 132 multiprocessors, an A100 108.
 MOST_STREAMED = Threshold(192 * KIB, None)
 MOST_STREAMING_BLOCKS = Threshold(128, None)
 # The largest H for which cuDNN keeps float32 weights in registers throughout a dense walk.
