@@ -11,6 +11,7 @@ import pytest
 import bptt
 from bptt.commands.train import train as command
 from bptt.errors import UserError
+from bptt.runs import train as runs_train
 from bptt.runs import training_run
 from bptt.training.options.forecast import ForecastOptions
 from bptt.walks import kernels
@@ -187,6 +188,39 @@ def test_ctrl_c_is_raised_once_the_folder_can_be_resumed(frame, tmp_path, monkey
     assert len(bptt.load(folder).losses) > len(run.losses)
     with pytest.raises(KeyboardInterrupt):
         bptt.train(frame, target="y", epochs=100_000)
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Lets Ctrl-C come just after a call of some function."""
+
+    def after(owner, name):
+        own = getattr(owner, name)
+
+        def call(*arguments, **keywords):
+            found = own(*arguments, **keywords)
+            signal.raise_signal(signal.SIGINT)
+            return found
+
+        monkeypatch.setattr(owner, name, call)
+
+    return after
+
+
+def test_ctrl_c_while_the_data_are_checked_leaves_no_folder(frame, tmp_path, interrupted):
+    interrupted(training_run, "prepared")
+    with pytest.raises(KeyboardInterrupt):
+        bptt.train(frame, target="y", out=tmp_path / "run", **QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_before_the_first_epoch_leaves_a_folder_that_can_be_resumed(frame, tmp_path, interrupted):
+    folder = tmp_path / "run"
+    interrupted(runs_train, "make_run_folder")
+    with pytest.raises(KeyboardInterrupt):
+        bptt.train(frame, target="y", out=folder, **QUICK)
+    assert bptt.load(folder).losses == []
+    assert len(bptt.train(frame, resume=folder).losses) == QUICK["epochs"]
 
 
 def test_the_times_of_forecasts_are_of_the_type_that_came_in():

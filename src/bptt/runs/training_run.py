@@ -69,11 +69,12 @@ def start_training(
         TrainingDiverged: with the last finite weights saved.
     """
     work = prepared(config, team, console, table=table)
-    folder = None if new_folder is None else team.by_first(new_folder)
-    with Journal(folder, team, owner) as journal:
-        journal.config(work.described())
-        work.by_lag = work.look()
-        return _finished(work, journal, console)
+    with Interruption(caught=new_folder is not None) as interruption:  # a new folder can be resumed
+        folder = None if new_folder is None else team.by_first(new_folder)
+        with Journal(folder, team, owner) as journal:
+            journal.config(work.described())
+            work.by_lag = work.look()
+            return _finished(work, journal, console, interruption)
 
 
 def resume_training(
@@ -102,7 +103,8 @@ def resume_training(
             work.by_lag = work.look()
         else:
             _restore(work, saved, folder)
-        return _finished(work, journal, console)
+        with Interruption() as interruption:
+            return _finished(work, journal, console, interruption)
 
 
 def _restore(work: Work, saved: Any, folder: Path) -> None:
@@ -154,28 +156,25 @@ def checked_run(given: TrainOptions, folder: Path, table: pl.DataFrame | None = 
     return began
 
 
-def _finished(work: Work, journal: Journal, console: Console) -> Trained:
+def _finished(work: Work, journal: Journal, console: Console, interruption: Interruption) -> Trained:
     """Train to the end or until asked to stop, judge, and write everything."""
     journal.begin(work.training.epochs)
-    with Interruption(caught=journal.folder is not None) as interruption:
-        fitted, whole = _fit(work, journal, console, interruption)
-        work.training.workers.disband()
-        intervals = None
-        if journal.is_first:
-            judged = _judged(work, whole, journal)
-            intervals = judged.intervals
-            by_lag = {"start": work.by_lag, "end": work.look()}
-            # only a report shows what trials of remedies found
-            diagnosis = diagnosis_of(work.model, work.monitor.excerpt, tries=journal.folder is not None)
-            looked_at, device = work.monitor.what, str(work.device.device)
-            result = Result(
-                work.config, work.task, fitted, judged, by_lag, work.seconds, diagnosis, looked_at, device
-            )
-            if journal.folder is not None:
-                page = run_explorer(journal.folder, work.config, work.task, work.model, None, result).page()
-                write_whole(journal.folder / "report.html", page_html(page).encode())
-            journal.line(result.test_line())
-            _say(console, journal.folder, result)
+    fitted, whole = _fit(work, journal, console, interruption)
+    work.training.workers.disband()
+    intervals = None
+    if journal.is_first:
+        judged = _judged(work, whole, journal)
+        intervals = judged.intervals
+        by_lag = {"start": work.by_lag, "end": work.look()}
+        # only a report shows what trials of remedies found
+        diagnosis = diagnosis_of(work.model, work.monitor.excerpt, tries=journal.folder is not None)
+        looked_at, device = work.monitor.what, str(work.device.device)
+        result = Result(work.config, work.task, fitted, judged, by_lag, work.seconds, diagnosis, looked_at, device)
+        if journal.folder is not None:
+            page = run_explorer(journal.folder, work.config, work.task, work.model, None, result).page()
+            write_whole(journal.folder / "report.html", page_html(page).encode())
+        journal.line(result.test_line())
+        _say(console, journal.folder, result)
     run = Run(
         **vars(work.described()),
         folder=journal.folder,
