@@ -10,7 +10,7 @@ aimed at is corrected after each row by whether its interval held: adaptive conf
 from __future__ import annotations
 
 import math
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class AdaptiveWidth:
         if math.isfinite(self.width):
             self.missed += self._rate * ((1 - self.coverage) - (size > self.width))
         if len(self.recent) == self.recent.maxlen:
-            self._sorted.remove(self.recent[0])
+            del self._sorted[bisect_left(self._sorted, self.recent[0])]
         self.recent.append(size)
         insort(self._sorted, size)
         self.width = self._now()
