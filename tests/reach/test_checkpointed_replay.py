@@ -10,7 +10,7 @@ from torch import nn
 import bptt
 from bptt.reach.checkpointed import checkpointed
 from bptt.reach.plan import plan_checkpoints
-from reach.full_bptt import EXACT, assert_gradients, mean_square
+from full_bptt import EXACT, assert_gradients, mean_square
 from support import assert_close, normal
 from zoo import model_of
 

@@ -7,7 +7,7 @@ from torch import nn
 
 import bptt
 from bptt.reach.truncated import truncated
-from reach.windows import descend, mean_square, sequence
+from reach_windows import descend, mean_square, sequence
 from support import normal
 from zoo import model_of
 

@@ -5,7 +5,7 @@ from torch import nn
 
 import bptt
 from bptt.reach.truncated import truncated
-from reach.windows import descend, mean_square, sequence
+from reach_windows import descend, mean_square, sequence
 from support import assert_close
 from zoo import MAKERS, laid_out, model_of
 
