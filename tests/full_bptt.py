@@ -8,10 +8,6 @@ from zoo import laid_out
 EXACT = 1e-12
 
 
-def mean_square(y, d):
-    return (y - d).square().mean()
-
-
 def sequence(model, T=17, B=2, I=3):
     x = laid_out(model, normal(T, B, I))
     return x, torch.tanh(normal(*model(x, None)[0].shape, seed=1))

@@ -6,10 +6,6 @@ from support import normal
 from zoo import laid_out
 
 
-def mean_square(y, d):
-    return (y - d).square().mean()
-
-
 def sequence(model, T=11, B=2, I=3):
     x = normal(T, B, I)
     y = model(laid_out(model, x), None)[0]

@@ -157,3 +157,8 @@ def loaded(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def mean_square(y, d):
+    """The mean squared error of outputs and desired outputs."""
+    return (y - d).square().mean()

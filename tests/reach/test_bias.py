@@ -3,12 +3,8 @@ import torch
 from torch import nn
 
 from bptt.reach.bias import truncation_bias
-from support import normal
+from support import mean_square, normal
 from zoo import MAKERS, laid_out, model_of
-
-
-def mean_square(y, d):
-    return (y - d).square().mean()
 
 
 @pytest.mark.parametrize("name", MAKERS)

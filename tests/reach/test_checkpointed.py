@@ -7,8 +7,8 @@ import bptt
 from bptt.reach.checkpointed import checkpointed
 from bptt.reach.meters import TensorMeter
 from bptt.reach.plan import plan_checkpoints
-from full_bptt import EXACT, assert_gradients, full, mean_square, sequence
-from support import assert_close, normal
+from full_bptt import EXACT, assert_gradients, full, sequence
+from support import assert_close, mean_square, normal
 from zoo import MAKERS, model_of
 
 

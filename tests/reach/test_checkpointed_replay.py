@@ -10,8 +10,8 @@ from torch import nn
 import bptt
 from bptt.reach.checkpointed import checkpointed
 from bptt.reach.plan import plan_checkpoints
-from full_bptt import EXACT, assert_gradients, mean_square
-from support import assert_close, normal
+from full_bptt import EXACT, assert_gradients
+from support import assert_close, mean_square, normal
 from zoo import model_of
 
 

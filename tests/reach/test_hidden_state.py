@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import bptt
-from support import assert_close, normal
+from support import assert_close, mean_square, normal
 
 EXACT = 1e-12
 
@@ -30,10 +30,6 @@ def pair(kind=bptt.LSTM, **options):
     torch.manual_seed(0)
     shown = bptt.SequenceModel(kind(3, 5, **options), 2).double()
     return shown, Hiding(shown)
-
-
-def mean_square(y, d):
-    return (y - d).square().mean()
 
 
 def data(T=23, B=2):

@@ -7,8 +7,8 @@ from torch import nn
 
 import bptt
 from bptt.reach.truncated import truncated
-from reach_windows import descend, mean_square, sequence
-from support import normal
+from reach_windows import descend, sequence
+from support import mean_square, normal
 from zoo import model_of
 
 

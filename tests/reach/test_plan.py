@@ -7,12 +7,8 @@ from bptt.reach.byte_sizes import parse_bytes
 from bptt.reach.checkpointed import checkpointed
 from bptt.reach.meters import TensorMeter
 from bptt.reach.plan import MOST_WALKS, plan_checkpoints
-from support import normal
+from support import mean_square, normal
 from zoo import MAKERS, laid_out, model_of
-
-
-def mean_square(y, d):
-    return (y - d).square().mean()
 
 
 def sequence(model, T, B=2):

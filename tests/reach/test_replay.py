@@ -5,12 +5,8 @@ from bptt.reach.pieces import Sequences
 from bptt.reach.replay import CheckpointedBackward
 from bptt.reach.sequence_loss import SequenceLoss
 from bptt.reach.walker import Walker
-from support import assert_close, normal
+from support import assert_close, mean_square, normal
 from zoo import model_of
-
-
-def mean_square(y, d):
-    return (y - d).square().mean()
 
 
 def loss(model, x, d, reduction):

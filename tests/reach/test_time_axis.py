@@ -10,13 +10,9 @@ from bptt.reach.bias import truncation_bias
 from bptt.reach.checkpointed import checkpointed
 from bptt.reach.plan import plan_checkpoints
 from bptt.reach.truncated import truncated
-from support import assert_close, normal
+from support import assert_close, mean_square, normal
 
 T, B = 12, 5
-
-
-def mean_square(y, d):
-    return (y - d).square().mean()
 
 
 class Encoder(nn.Module):

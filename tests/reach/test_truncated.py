@@ -5,8 +5,8 @@ from torch import nn
 
 import bptt
 from bptt.reach.truncated import truncated
-from reach_windows import descend, mean_square, sequence
-from support import assert_close
+from reach_windows import descend, sequence
+from support import assert_close, mean_square
 from zoo import MAKERS, laid_out, model_of
 
 
